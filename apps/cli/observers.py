@@ -1,0 +1,160 @@
+"""Two ways to tell what a run does: events for programs, a progress bar for people."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from apps.common.contracts import (
+    ErrorEvent,
+    LogEvent,
+    Progress,
+    ProgressEvent,
+    ResultEvent,
+    RunResult,
+    StartedEvent,
+)
+from apps.common.errors import ScreenalyticsError
+from apps.runs.record import now
+
+
+class EventWriter:
+    """One JSON object a line on standard output.
+
+    Args:
+        run_id: of the run.
+        on_broken: called when nobody reads any more.
+    """
+
+    def __init__(self, run_id: str, on_broken: Callable[[], None]) -> None:
+        self._run_id = run_id
+        self._on_broken = on_broken
+        self._lock = threading.Lock()
+
+    def started(self, frames_total: int) -> None:
+        self._send(StartedEvent(run_id=self._run_id, frames_total=frames_total).model_dump())
+
+    def progress(self, progress: Progress) -> None:
+        self._send(ProgressEvent(**progress.model_dump()).model_dump())
+
+    def log(self, level: str, message: str) -> None:
+        self._send(LogEvent(level=level, message=message, time=now()).model_dump())
+
+    def result(self, result: RunResult) -> None:
+        self._send(ResultEvent(**result.model_dump()).model_dump(mode="json"))
+
+    def error(self, error: ScreenalyticsError) -> None:
+        self._send(ErrorEvent.of(error).model_dump())
+
+    def _send(self, event: dict[str, Any]) -> None:
+        line = json.dumps(event, ensure_ascii=False)
+        with self._lock:
+            try:
+                sys.stdout.write(line + "\n")
+                sys.stdout.flush()
+            except (BrokenPipeError, ValueError):
+                self._on_broken()
+
+
+class TerminalView:
+    """A progress bar with rate and ETA on standard error where it is a terminal; else lines."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._task: Any = None
+
+    def started(self, frames_total: int) -> None:
+        if not sys.stderr.isatty():
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        self._bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]:.1f} frames/s"),
+            TextColumn("CPU {task.fields[cpu]:.0f} %"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._task = self._bar.add_task("loading", total=frames_total, rate=0.0, cpu=0.0)
+        self._bar.start()
+
+    def progress(self, progress: Progress) -> None:
+        if self._bar is not None:
+            self._bar.update(
+                self._task,
+                description=progress.phase,
+                completed=progress.frames_done,
+                total=progress.frames_total,
+                rate=progress.analyzed_fps,
+                cpu=progress.cpu_percent or 0.0,
+            )
+
+    def log(self, level: str, message: str) -> None:
+        line = message if level == "info" else f"{level}: {message}"
+        if self._bar is not None:
+            self._bar.console.print(line, markup=False, highlight=False)
+        else:
+            sys.stderr.write(line + "\n")
+
+    def result(self, result: RunResult) -> None:
+        self.close()
+        cap = result.options.max_cpu_percent
+        budget = "no budget" if cap is None else f"budget {cap:g} %"
+        sys.stderr.write(
+            f"Done in {result.elapsed_seconds:.1f} s: {result.frames_done} frames at "
+            f"{result.analyzed_fps:g}/s, {result.detections} faces, {result.tracks} tracks; "
+            f"CPU mean {result.cpu.mean_percent:g} %, peak {result.cpu.peak_percent:g} % "
+            f"({budget}); {result.provider}.\nResults: {result.artifacts['manifest']}\n"
+        )
+
+    def error(self, error: ScreenalyticsError) -> None:
+        self.close()
+        hint = f" {error.hint}" if error.hint else ""
+        sys.stderr.write(f"error: {error.detail}{hint}\n")
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+View = EventWriter | TerminalView
+
+
+class RunLog:
+    """Passes everything on to a view, and keeps the log in a file.
+
+    Args:
+        view: whom to tell.
+        path: `run.log`.
+    """
+
+    def __init__(self, view: View, path: Path) -> None:
+        self._view = view
+        self._path = path
+
+    def started(self, frames_total: int) -> None:
+        self._view.started(frames_total)
+
+    def progress(self, progress: Progress) -> None:
+        self._view.progress(progress)
+
+    def log(self, level: str, message: str) -> None:
+        self.write(level, message)
+        self._view.log(level, message)
+
+    def write(self, level: str, message: str) -> None:
+        """To the file only. A full disk does not hide what the view was told."""
+        try:
+            with self._path.open("a", encoding="utf-8") as stream:
+                stream.write(f"{now()} {level.upper():7} {message}\n")
+        except OSError:
+            pass

@@ -1,0 +1,127 @@
+"""Reads `config/*.toml`, the only place of run defaults, into frozen objects."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+CONFIG_DIR = Path(__file__).resolve().parents[2] / "config"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Profile(_Frozen):
+    summary: str
+    stride: int = Field(ge=1)
+    fps: float = Field(gt=0)
+    cpu_threads: int = Field(ge=1)
+    max_cpu_percent: float | None = None
+
+
+class Defaults(_Frozen):
+    device: str
+    detector: str
+    save_crops: bool
+    save_preview: bool
+    allow_cpu_fallback: bool
+
+
+class DetSize(_Frozen):
+    default: int
+    coreml: int
+
+
+class RunDefaults(_Frozen):
+    profiles: dict[str, Profile]
+    profile_for_device: dict[str, str]
+    device_aliases: dict[str, str]
+    defaults: Defaults
+    det_size: DetSize
+
+
+class DetectorConfig(_Frozen):
+    summary: str
+    licence: str
+    det_thresh: float
+    nms_iou: float
+    package: str | None = None
+    file: str | None = None
+    pack: str | None = None
+
+
+class ModelRegistry(_Frozen):
+    detectors: dict[str, DetectorConfig]
+
+
+class ShotsConfig(_Frozen):
+    content_threshold: float
+    colour_threshold: float
+    certain_threshold: float
+    frame_width: int
+
+
+class TrackConfig(_Frozen):
+    lost_seconds: float
+    activation_threshold: float
+    high_confidence_threshold: float
+    minimum_iou: float
+    minimum_consecutive_frames: int
+
+
+class MetricsConfig(_Frozen):
+    short_track_seconds: float
+
+
+class CropsConfig(_Frozen):
+    margin: float
+    jpeg_quality: int
+    thumbs_per_track: int
+
+
+class PreviewConfig(_Frozen):
+    long_side: int
+    crf: int
+
+
+class BudgetConfig(_Frozen):
+    burst_seconds: float
+    max_sleep_seconds: float
+
+
+class MeterConfig(_Frozen):
+    interval_seconds: float
+    peak_window_seconds: float
+
+
+class PipelineConfig(_Frozen):
+    shots: ShotsConfig
+    track: TrackConfig
+    metrics: MetricsConfig
+    crops: CropsConfig
+    preview: PreviewConfig
+    budget: BudgetConfig
+    meter: MeterConfig
+
+
+@cache
+def run_defaults() -> RunDefaults:
+    return RunDefaults.model_validate(_read("profiles.toml"))
+
+
+@cache
+def model_registry() -> ModelRegistry:
+    return ModelRegistry.model_validate(_read("models.toml"))
+
+
+@cache
+def pipeline_config() -> PipelineConfig:
+    return PipelineConfig.model_validate(_read("pipeline.toml"))
+
+
+def _read(name: str) -> dict[str, object]:
+    return tomllib.loads((CONFIG_DIR / name).read_text(encoding="utf-8"))

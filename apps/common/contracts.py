@@ -1,0 +1,236 @@
+"""What is written to files and sent between processes (contract, sections 4 to 6).
+
+Rows that are written by the thousand (detections) are built as plain dicts in
+`apps.pipeline.artifacts`; everything that is read back by another program is a model here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from apps.common.errors import ScreenalyticsError
+from apps.common.options import Options, Resolution
+
+SCHEMA_VERSION = 1
+ExecutionMode = Literal["local", "redis", "sse", "cli"]
+RunStatus = Literal["running", "completed", "cancelled", "failed", "interrupted"]
+Phase = Literal["starting", "loading", "running", "preview", "writing", "done"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _Readable(BaseModel):
+    """A file that an older or newer version may have written: unknown fields are passed over."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class RunSpec(_Model):
+    """All that crosses from the launcher to the process that runs: one JSON line on its stdin."""
+
+    ep_id: str
+    run_id: str
+    execution_mode: ExecutionMode
+    resolution: Resolution
+    data_root: str
+    retinaface_model: str | None = None
+    nice: int = 0
+    min_free_mb: float = 0
+    launcher_fingerprint: str | None = None
+
+
+class Progress(_Readable):
+    """`progress.json`, and the `progress` events."""
+
+    phase: Phase
+    frames_done: int
+    frames_total: int
+    video_frames_total: int
+    elapsed_sec: float
+    analyzed_fps: float
+    eta_sec: float | None
+    run_id: str
+    updated_at: str
+    cpu_percent: float | None = None
+
+
+class CpuFigures(_Readable):
+    """CPU of the run's process tree; 100 percent is one core."""
+
+    peak_percent: float
+    mean_percent: float
+    seconds: float
+
+
+class RunResult(_Readable):
+    """The answer of a finished run, the same by every path."""
+
+    status: Literal["completed"] = "completed"
+    ep_id: str
+    operation: Literal["detect_track"] = "detect_track"
+    execution_mode: ExecutionMode
+    run_id: str
+    elapsed_seconds: float
+    device: str
+    provider: str
+    profile: str
+    options: Options
+    cpu_threads: int
+    frames_total: int
+    frames_done: int
+    detections: int
+    tracks: int
+    analyzed_fps: float
+    cpu: CpuFigures
+    peak_rss_mb: float
+    artifacts: dict[str, str]
+    logs: list[str] = []
+    warnings: list[str] = []
+
+
+class ModelFacts(_Readable):
+    """Which weights ran."""
+
+    id: str
+    sha256: str
+    licence: str
+    file: str
+
+
+class VideoFacts(_Readable):
+    """What the decoder found. Sizes in pixels as shown: rotated, with square pixels."""
+
+    width: int
+    height: int
+    coded_width: int
+    coded_height: int
+    rotation: int
+    sample_aspect_ratio: float
+    fps: float
+    variable_frame_rate: bool
+    frames: int
+    duration_s: float
+    codec: str
+    container: str
+
+
+class TrackMetrics(_Readable):
+    """`track_metrics.json`."""
+
+    ep_id: str
+    tracks_born: int
+    tracks_lost: int
+    longest_tracks: list[dict[str, Any]]
+    avg_tracks_per_frame: float
+    tracks_per_minute: float
+    short_track_fraction: float
+    total_frames: int
+    frames_done: int
+    analyzed_fps: float
+    elapsed_sec: float
+    device: str
+    detector: str
+    tracker: str
+    scene_cuts: list[int]
+    detections_total: int
+    track_to_detection_ratio: float
+
+
+class RunManifest(_Readable):
+    """`run.json`. Written when the run starts and replaced when it ends."""
+
+    schema_version: int = SCHEMA_VERSION
+    ep_id: str
+    run_id: str
+    operation: Literal["detect_track"] = "detect_track"
+    execution_mode: ExecutionMode
+    status: RunStatus
+    started_at: str
+    finished_at: str | None = None
+    host: str
+    pid: int
+    options: Options
+    sources: dict[str, str]
+    versions: dict[str, str]
+    launcher_fingerprint: str | None = None
+    device: str | None = None
+    provider: str | None = None
+    session_providers: list[str] = []
+    model: ModelFacts | None = None
+    video: VideoFacts | None = None
+    effective_stride: int | None = None
+    detection_picture: list[int] = []
+    counts: dict[str, int] = {}
+    times: dict[str, float] = {}
+    threads: dict[str, Any] = {}
+    cpu: CpuFigures | None = None
+    cpu_limit_percent: float | None = None
+    peak_rss_mb: float | None = None
+    warnings: list[str] = []
+    exit_reason: str | None = None
+    result: RunResult | None = None
+
+
+class Holder(_Readable):
+    """Who holds an episode's lock."""
+
+    ep_id: str
+    run_id: str
+    execution_mode: ExecutionMode
+    pid: int
+    host: str
+    since: str
+
+
+class ProgressEvent(Progress):
+    type: Literal["progress"] = "progress"
+
+
+class LogEvent(_Readable):
+    type: Literal["log"] = "log"
+    level: str
+    message: str
+    time: str
+
+
+class StartedEvent(_Readable):
+    """The run holds the episode and its video is open: from here on it is a run."""
+
+    type: Literal["started"] = "started"
+    run_id: str
+    frames_total: int
+
+
+class ResultEvent(RunResult):
+    type: Literal["result"] = "result"
+
+
+class ErrorEvent(_Readable):
+    """A failure: the whole problem object (RFC 9457) and, beside it, its readable members."""
+
+    type: Literal["error"] = "error"
+    problem: dict[str, Any]
+    title: str
+    status: int
+    detail: str
+    hint: str | None = None
+
+    @classmethod
+    def of(cls, error: ScreenalyticsError) -> ErrorEvent:
+        return cls(
+            problem=error.to_dict(),
+            title=error.title,
+            status=error.status,
+            detail=error.detail,
+            hint=error.hint,
+        )
+
+
+Event = Annotated[
+    ProgressEvent | LogEvent | StartedEvent | ResultEvent | ErrorEvent,
+    Field(discriminator="type"),
+]

@@ -1,0 +1,137 @@
+"""One error tree for the whole product.
+
+    ScreenalyticsError
+    ├── InvalidInput          exit 2    422   bad arguments, unknown names, values out of range
+    ├── EpisodeNotFound       exit 3    404   no such episode, no video in it
+    ├── RunNotFound           exit 3    404
+    ├── VideoUnreadable       exit 3    422   not a video, no frames, a playlist, a URL
+    ├── AcceleratorMissing    exit 4    422   CoreML or CUDA asked for and not there
+    ├── ModelUnavailable      exit 5    500   model missing, broken or not downloadable
+    ├── EpisodeBusy           exit 6    409   another run holds the episode
+    ├── RunExists             exit 2    409   the run id has results already
+    ├── UploadTooLarge        exit 2    413
+    ├── StorageFailed         exit 1    507   disk full, data root not writable
+    ├── QueueUnavailable      exit 1    503   broker or workers away
+    ├── RunTimedOut           exit 1    504
+    ├── RunCancelled          exit 143  500   stopped from outside: signal, client gone, parent gone
+    ├── ServiceStopping       exit 143  503   the server was told to stop while the run was on
+    └── RunFailed             exit 1    500   anything else, with exit code and last log lines
+
+An error says what is wrong in `detail` and what to do in `hint`. It becomes an HTTP answer in
+`apps.api.problems` only and an exit code in `tools/episode_run.py` only, and crosses the process
+boundary between them as the dict of `to_dict()`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class ScreenalyticsError(Exception):
+    """Base of every expected failure.
+
+    Args:
+        detail: one sentence on what is wrong, without paths of the host or secrets.
+        hint: one sentence on what to do about it.
+        extra: further facts for machines (allowed values, holder of a lock, exit code).
+    """
+
+    slug: ClassVar[str] = "error"
+    title: ClassVar[str] = "Error"
+    status: ClassVar[int] = 500
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, detail: str, *, hint: str | None = None, **extra: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.hint = hint
+        self.extra = extra
+
+    def to_dict(self) -> dict[str, Any]:
+        """RFC 9457 members plus `hint`, `exit_code` and the extra facts."""
+        body: dict[str, Any] = {
+            "type": f"urn:screenalytics:problem:{self.slug}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.hint is not None:
+            body["hint"] = self.hint
+        return {**self.extra, **body, "exit_code": self.exit_code}
+
+
+class InvalidInput(ScreenalyticsError):
+    slug, title, status, exit_code = "invalid-input", "Invalid input", 422, 2
+
+
+class EpisodeNotFound(ScreenalyticsError):
+    slug, title, status, exit_code = "episode-not-found", "No such episode", 404, 3
+
+
+class RunNotFound(ScreenalyticsError):
+    slug, title, status, exit_code = "run-not-found", "No such run", 404, 3
+
+
+class VideoUnreadable(ScreenalyticsError):
+    slug, title, status, exit_code = "video-unreadable", "Video cannot be read", 422, 3
+
+
+class AcceleratorMissing(ScreenalyticsError):
+    slug, title, status, exit_code = "accelerator-missing", "Accelerator missing", 422, 4
+
+
+class ModelUnavailable(ScreenalyticsError):
+    slug, title, status, exit_code = "model-unavailable", "Model missing or broken", 500, 5
+
+
+class EpisodeBusy(ScreenalyticsError):
+    slug, title, status, exit_code = "episode-busy", "Episode is running already", 409, 6
+
+
+class RunExists(ScreenalyticsError):
+    slug, title, status, exit_code = "run-exists", "Run id is taken", 409, 2
+
+
+class UploadTooLarge(ScreenalyticsError):
+    slug, title, status, exit_code = "upload-too-large", "Upload too large", 413, 2
+
+
+class StorageFailed(ScreenalyticsError):
+    slug, title, status, exit_code = "storage-failed", "Results cannot be stored", 507, 1
+
+
+class QueueUnavailable(ScreenalyticsError):
+    slug, title, status, exit_code = "queue-unavailable", "Queue is not available", 503, 1
+
+
+class RunTimedOut(ScreenalyticsError):
+    slug, title, status, exit_code = "run-timed-out", "Run took too long", 504, 1
+
+
+class RunCancelled(ScreenalyticsError):
+    slug, title, status, exit_code = "run-cancelled", "Run was cancelled", 500, 143
+
+
+class ServiceStopping(ScreenalyticsError):
+    slug, title, status, exit_code = "service-stopping", "The service is stopping", 503, 143
+
+
+class RunFailed(ScreenalyticsError):
+    slug, title, status, exit_code = "run-failed", "Run failed", 500, 1
+
+
+_STANDARD_MEMBERS = {"type", "title", "status", "detail", "hint", "exit_code"}
+
+
+def error_types() -> dict[str, type[ScreenalyticsError]]:
+    """Every concrete error by its slug."""
+    return {cls.slug: cls for cls in ScreenalyticsError.__subclasses__()}
+
+
+def from_dict(body: dict[str, Any]) -> ScreenalyticsError:
+    """The error that `to_dict` described; a type that is not known becomes `RunFailed`."""
+    slug = str(body.get("type", "")).rpartition(":")[2]
+    cls = error_types().get(slug, RunFailed)
+    extra = {key: value for key, value in body.items() if key not in _STANDARD_MEMBERS}
+    hint = body.get("hint")
+    return cls(str(body.get("detail", cls.title)), hint=None if hint is None else str(hint), **extra)

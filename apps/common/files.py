@@ -1,0 +1,88 @@
+"""Atomic writes, tolerant reads, and disk errors as errors of the product."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from apps.common.errors import StorageFailed
+
+_MEANING = {
+    errno.ENOSPC: ("The disk is full.", "Free some space, then run again."),
+    errno.EDQUOT: ("The disk quota is used up.", "Free some space, then run again."),
+    errno.EACCES: ("The data folder is not writable.", "Give this user write access to it."),
+    errno.EPERM: ("The data folder is not writable.", "Give this user write access to it."),
+    errno.EROFS: ("The data folder is on a read-only disk.", "Choose another data root."),
+}
+
+
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Translates OSError into `StorageFailed`, with a sentence on what to do."""
+    try:
+        yield
+    except OSError as error:
+        detail, hint = _MEANING.get(
+            error.errno or 0, (f"Writing failed: {error.strerror}.", "Check the data folder.")
+        )
+        raise StorageFailed(detail, hint=hint) from error
+
+
+def write_atomic(path: Path, data: bytes, *, durable: bool = False) -> None:
+    """Readers see the old content or the new, never a part. `durable` survives a power cut."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any, *, durable: bool = False) -> None:
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    write_atomic(path, text.encode(), durable=durable)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The object in `path`, or None where the file is missing, half-written or no object."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects in `path`, line by line; lines that hold none are passed over."""
+    try:
+        stream = path.open("rb")
+    except OSError:
+        return
+    with stream:
+        for line in stream:
+            try:
+                value = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(value, dict):
+                yield value
+
+
+def tail(path: Path, lines: int = 20, limit_bytes: int = 64_000) -> list[str]:
+    """The last lines of a text file; an empty list where there is none."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, stream.tell() - limit_bytes))
+            return stream.read().decode("utf-8", "replace").splitlines()[-lines:]
+    except OSError:
+        return []

@@ -1,0 +1,103 @@
+"""Where files lie under the data root (contract, section 4). Names only; nothing is read here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from apps.common.names import check_name
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The files of one run.
+
+    `staging` holds results until they are complete; they are then renamed into `folder`.
+    """
+
+    folder: Path
+
+    @property
+    def staging(self) -> Path:
+        return self.folder / ".partial"
+
+    @property
+    def manifest(self) -> Path:
+        return self.folder / "run.json"
+
+    @property
+    def progress(self) -> Path:
+        return self.folder / "progress.json"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "run.log"
+
+    @property
+    def detections(self) -> Path:
+        return self.folder / "detections.jsonl"
+
+    @property
+    def tracks(self) -> Path:
+        return self.folder / "tracks.jsonl"
+
+    @property
+    def metrics(self) -> Path:
+        return self.folder / "track_metrics.json"
+
+    @property
+    def crops(self) -> Path:
+        return self.folder / "crops"
+
+    @property
+    def preview(self) -> Path:
+        return self.folder / "preview.mp4"
+
+
+RESULT_NAMES = (
+    "detections.jsonl",
+    "tracks.jsonl",
+    "track_metrics.json",
+    "crops",
+    "preview.mp4",
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths under one data root. Every name is checked before it becomes part of a path."""
+
+    root: Path
+
+    def episode(self, ep_id: str) -> Path:
+        return self.root / "videos" / check_name(ep_id)
+
+    def manifests(self, ep_id: str) -> Path:
+        return self.root / "manifests" / check_name(ep_id)
+
+    def latest(self, ep_id: str) -> Path:
+        return self.manifests(ep_id) / "latest.json"
+
+    def runs(self, ep_id: str) -> Path:
+        return self.manifests(ep_id) / "runs"
+
+    def run(self, ep_id: str, run_id: str) -> RunFiles:
+        return RunFiles(self.runs(ep_id) / check_name(run_id, "run_id"))
+
+    def lock(self, ep_id: str) -> Path:
+        return self.root / ".locks" / f"{check_name(ep_id)}.lock"
+
+    def holder(self, ep_id: str) -> Path:
+        return self.root / ".locks" / f"{check_name(ep_id)}.json"
+
+    @property
+    def videos(self) -> Path:
+        return self.root / "videos"
+
+    @property
+    def uploads(self) -> Path:
+        return self.root / ".uploads"
+
+    @property
+    def cache(self) -> Path:
+        return self.root / ".cache"

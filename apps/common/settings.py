@@ -1,0 +1,29 @@
+"""Where the service runs: the environment, read once by each program's entry point."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Settings of the service. Every field is `SCREENALYTICS_<NAME>` in the environment.
+
+    Fields that are options of a run as well (`SCREENALYTICS_STRIDE` and so on) are read by
+    `apps.common.options.resolve`, not here.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="SCREENALYTICS_", extra="ignore", frozen=True)
+
+    data_root: Path = Field(Path("data"), description="Folder of videos, runs and caches.")
+    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Broker, results and locks.")
+    api_url: str = Field("http://127.0.0.1:8000", description="Where the page finds the API.")
+    retinaface_model: str | None = Field(
+        None, description="Pack name of InsightFace, or a detector's .onnx file."
+    )
+    local_nice: int = Field(10, ge=0, le=19, description="Niceness of local runs; 0 is normal.")
+    local_timeout_s: float = Field(3600, gt=0, description="Longest local run, in seconds.")
+    upload_max_mb: float = Field(20_000, gt=0, description="Largest upload, in megabytes.")
+    min_free_mb: float = Field(50, ge=0, description="Free space below which no run starts, MB.")

@@ -1,0 +1,50 @@
+"""Which code is this: product version, commit, and a fingerprint of the source."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+_SOURCES = ("apps/**/*.py", "tools/**/*.py", "config/*.toml", "pyproject.toml")
+
+
+@cache
+def product_version() -> str:
+    match = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    return match.group(1) if match else "0"
+
+
+@cache
+def git_sha() -> str:
+    """Commit of the checkout; `SCREENALYTICS_GIT_SHA` where there is no `.git`; else "unknown"."""
+    given = os.environ.get("SCREENALYTICS_GIT_SHA")
+    if given:
+        return given
+    git = ROOT / ".git"
+    try:
+        if git.is_file():  # a worktree or submodule names its folder in a file
+            git = (ROOT / git.read_text().removeprefix("gitdir:").strip()).resolve()
+        head = (git / "HEAD").read_text().strip()
+        if not head.startswith("ref: "):
+            return head
+        ref = head.removeprefix("ref: ")
+        if (git / ref).is_file():
+            return (git / ref).read_text().strip()
+        packed = (git / "packed-refs").read_text()
+        found = re.search(rf"^([0-9a-f]{{40}}) {re.escape(ref)}$", packed, re.MULTILINE)
+        return found.group(1) if found else "unknown"
+    except OSError:
+        return "unknown"
+
+
+def source_fingerprint() -> str:
+    """SHA-256 (first 16 hex digits) over names and content of the product's files on disk."""
+    digest = hashlib.sha256()
+    for path in sorted(p for pattern in _SOURCES for p in ROOT.glob(pattern)):
+        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0")
+        digest.update(path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]

@@ -1,0 +1,253 @@
+"""Artifacts: detections, tracks, metrics and crops of one run, written as they come.
+
+Everything goes into the run's staging folder; `publish` moves it into place at the end, so that
+a run that was killed leaves nothing that looks like a result.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from apps.common.config import CropsConfig, MetricsConfig
+from apps.common.contracts import TrackMetrics
+from apps.common.files import write_json
+from apps.common.layout import RESULT_NAMES, RunFiles
+from apps.pipeline.types import TrackedSighting
+
+_LONGEST = 5  # tracks named in the metrics
+
+
+def track_name(number: int) -> str:
+    return f"track-{number:05d}"
+
+
+@dataclass
+class TrackSummary:
+    """What is kept of a track while its detections go to disk."""
+
+    start_s: float
+    end_s: float
+    first: int
+    last: int
+    shot: int
+    detections: int = 0
+    conf_sum: float = 0.0
+    thumbs: list[tuple[float, str]] = field(default_factory=list)  # (quality, path)
+
+
+@dataclass(frozen=True)
+class RunTotals:
+    """Facts of the whole run that the metrics need."""
+
+    total_frames: int
+    frames_done: int
+    fps: float
+    elapsed_sec: float
+    analyzed_fps: float
+    device: str
+    detector: str
+    tracker: str
+    scene_cuts: list[int]
+    last_frame: int
+
+
+class ArtifactWriter:
+    """Writes the results of one run; a context manager.
+
+    Args:
+        files: where; `files.folder` exists.
+        ep_id: of the episode.
+        model_id: of the detector's weights.
+        lost_seconds: a track whose end lies further than this from its shot's end was lost.
+        crops: margins and numbers of crops.
+        metrics: see `config/pipeline.toml`.
+    """
+
+    def __init__(
+        self,
+        files: RunFiles,
+        ep_id: str,
+        model_id: str,
+        lost_seconds: float,
+        crops: CropsConfig,
+        metrics: MetricsConfig,
+    ) -> None:
+        self._files = files
+        self._ep_id = ep_id
+        self._model_id = model_id
+        self._lost_seconds = lost_seconds
+        self._crops = crops
+        self._metrics = metrics
+        self._tracks: dict[int, TrackSummary] = {}
+        self._shot_ends: dict[int, float] = {}
+        self._tracked = 0
+        self.detections = 0
+        shutil.rmtree(files.staging, ignore_errors=True)
+        files.staging.mkdir()
+        self._detections_file: IO[str] = self._open("detections.jsonl")
+
+    def __enter__(self) -> ArtifactWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._detections_file.close()
+
+    @property
+    def tracks(self) -> int:
+        return len(self._tracks)
+
+    def add(self, item: TrackedSighting) -> None:
+        """Writes the detections and crops of one frame."""
+        sighting, faces = item.sighting, item.sighting.faces
+        self._shot_ends[sighting.shot] = sighting.ts_s
+        for face, number in enumerate(item.tracks):
+            self._write_detection(item, face, number)
+            if number > 0:
+                self._extend(item, face, number)
+                if sighting.crops:
+                    self._write_crop(item, face, number)
+        self.detections += len(faces)
+
+    def finish(self, totals: RunTotals) -> TrackMetrics:
+        """Writes tracks and metrics; no detections come after it."""
+        self._detections_file.close()
+        with self._open("tracks.jsonl") as stream:
+            for number in sorted(self._tracks):
+                stream.write(json.dumps(self._track_row(number)) + "\n")
+        metrics = self._summary(totals)
+        write_json(self._files.staging / "track_metrics.json", metrics.model_dump())
+        return metrics
+
+    def _open(self, name: str) -> IO[str]:
+        return (self._files.staging / name).open("w", encoding="utf-8")
+
+    def _write_detection(self, item: TrackedSighting, face: int, number: int) -> None:
+        sighting, faces = item.sighting, item.sighting.faces
+        row = {
+            "ep_id": self._ep_id,
+            "frame_idx": sighting.index,
+            "ts_s": round(sighting.ts_s, 4),
+            "bbox": [round(float(v), 5) for v in faces.boxes[face]],
+            "landmarks": [[_coordinate(x), _coordinate(y)] for x, y in faces.landmarks[face]],
+            "conf": round(float(faces.conf[face]), 4),
+            "track_id": track_name(number) if number > 0 else None,
+            "model_id": self._model_id,
+            "schema_version": "det_v1",
+        }
+        self._detections_file.write(json.dumps(row) + "\n")
+
+    def _extend(self, item: TrackedSighting, face: int, number: int) -> None:
+        sighting = item.sighting
+        track = self._tracks.get(number)
+        if track is None:
+            track = TrackSummary(
+                sighting.ts_s, sighting.ts_s, sighting.index, sighting.index, sighting.shot
+            )
+            self._tracks[number] = track
+        track.end_s, track.last = sighting.ts_s, sighting.index
+        track.detections += 1
+        track.conf_sum += float(sighting.faces.conf[face])
+        self._tracked += 1
+
+    def _write_crop(self, item: TrackedSighting, face: int, number: int) -> None:
+        sighting = item.sighting
+        path = f"crops/{track_name(number)}/frame_{sighting.index:06d}.jpg"
+        target = self._files.staging / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(sighting.crops[face])
+        box = sighting.faces.boxes[face]
+        quality = float(sighting.faces.conf[face] * (box[2] - box[0]) * (box[3] - box[1]))
+        thumbs = self._tracks[number].thumbs
+        thumbs.append((quality, path))
+        thumbs.sort(key=lambda thumb: (-thumb[0], thumb[1]))
+        del thumbs[self._crops.thumbs_per_track :]
+
+    def _track_row(self, number: int) -> dict[str, Any]:
+        track = self._tracks[number]
+        return {
+            "track_id": track_name(number),
+            "ep_id": self._ep_id,
+            "start_s": round(track.start_s, 4),
+            "end_s": round(track.end_s, 4),
+            "frame_span": [track.first, track.last],
+            "sample_thumbs": [path for _, path in track.thumbs],
+            "stats": {
+                "detections": track.detections,
+                "avg_conf": round(track.conf_sum / track.detections, 4),
+            },
+            "schema_version": "track_v1",
+        }
+
+    def _summary(self, totals: RunTotals) -> TrackMetrics:
+        tracks = self._tracks
+        lengths = {number: track.end_s - track.start_s for number, track in tracks.items()}
+        longest = sorted(lengths, key=lambda number: (-lengths[number], number))[:_LONGEST]
+        short = sum(length < self._metrics.short_track_seconds for length in lengths.values())
+        minutes = totals.total_frames / totals.fps / 60
+        return TrackMetrics(
+            ep_id=self._ep_id,
+            tracks_born=len(tracks),
+            tracks_lost=sum(self._is_lost(track) for track in tracks.values()),
+            longest_tracks=[
+                {
+                    "track_id": track_name(number),
+                    "duration_s": round(lengths[number], 3),
+                    "detections": tracks[number].detections,
+                }
+                for number in longest
+            ],
+            avg_tracks_per_frame=_ratio(self._tracked, totals.frames_done),
+            tracks_per_minute=_ratio(len(tracks), minutes),
+            short_track_fraction=_ratio(short, len(tracks)),
+            total_frames=totals.total_frames,
+            frames_done=totals.frames_done,
+            analyzed_fps=totals.analyzed_fps,
+            elapsed_sec=totals.elapsed_sec,
+            device=totals.device,
+            detector=totals.detector,
+            tracker=totals.tracker,
+            scene_cuts=totals.scene_cuts,
+            detections_total=self.detections,
+            track_to_detection_ratio=_ratio(len(tracks), self.detections),
+        )
+
+    def _is_lost(self, track: TrackSummary) -> bool:
+        """The face vanished inside its shot, rather than with it."""
+        return self._shot_ends[track.shot] - track.end_s > self._lost_seconds
+
+
+def publish(files: RunFiles) -> None:
+    """Moves finished results from the staging folder into the run's folder."""
+    for name in RESULT_NAMES:
+        staged = files.staging / name
+        if staged.exists():
+            staged.replace(files.folder / name)
+    files.staging.rmdir()
+
+
+def discard(files: RunFiles) -> None:
+    """Removes what a run that did not finish has staged."""
+    shutil.rmtree(files.staging, ignore_errors=True)
+
+
+def staged_rows(staging: Path) -> Path:
+    return staging / "detections.jsonl"
+
+
+def _coordinate(value: float) -> float | None:
+    return round(float(value), 5) if math.isfinite(value) else None
+
+
+def _ratio(part: float, whole: float) -> float:
+    return round(part / whole, 4) if whole > 0 else 0.0

@@ -1,0 +1,360 @@
+"""Decode: a local video file to sampled frames at the detector's size.
+
+Frames are numbered in display order by an index of presentation times, which a first pass over
+the packets (no decoding) builds. So a damaged packet does not shift the numbers of later frames,
+a variable frame rate keeps its true times, and the number of frames is known beforehand.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+import av.error
+import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from apps.common.contracts import VideoFacts
+from apps.common.errors import VideoUnreadable
+from apps.pipeline.geometry import Letterbox, displayed_size, fit_into, grow, quarter_turns
+from apps.pipeline.types import ByteArray, FloatArray, Frame
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+# Demuxers that read one file and nothing else. Playlists (hls, dash, concat), image sequences and
+# subtitle scripts are left out: they open other files.
+ALLOWED_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2",
+    "matroska,webm",
+    "avi",
+    "mpegts",
+    "mpeg",
+    "mpegvideo",
+    "flv",
+    "ogg",
+    "asf",
+    "mxf",
+    "h264",
+    "hevc",
+    "m4v",
+    "ivf",
+    "gif",
+    "y4m",
+    "yuv4mpegpipe",
+)
+# Timelines of these containers start at zero by their specifications (ISO/IEC 14496-12, RFC 9559);
+# the clocks of the others start anywhere, and players show their first moment as zero.
+_ZERO_BASED = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
+_FALLBACK_FPS = 25.0
+_IRREGULAR = 0.02  # spread of frame distances, relative to their median, that is "variable"
+_HINT = "Give a video file of a usual kind (mp4, mkv, webm, mov, avi, ts) that plays in a player."
+
+
+@dataclass(frozen=True)
+class FrameIndex:
+    """Presentation times of all frames, in display order.
+
+    Args:
+        pts: shape (n,), int64, ascending, in units of the stream's time base; empty where the
+            container stores none: frames are then counted as they leave the decoder.
+        count: number of frames.
+    """
+
+    pts: np.ndarray[tuple[int], np.dtype[np.int64]]
+    count: int
+
+    def position(self, pts: int) -> int | None:
+        """Number of the frame with this time, or None where no frame has it."""
+        place = int(np.searchsorted(self.pts, pts))
+        return place if place < len(self.pts) and self.pts[place] == pts else None
+
+
+@dataclass(frozen=True)
+class FullPicture:
+    """A decoded frame at its stored size; see `apps.pipeline.types.Picture`."""
+
+    frame: VideoFrame
+    turns: int
+
+    def pixels(self) -> ByteArray:
+        """Shape (height, width, 3), BGR, turned as displayed; pixels may be non-square."""
+        image = self.frame.to_ndarray(format="bgr24", threads=1)
+        return np.rot90(image, self.turns).astype(np.uint8, copy=False)
+
+    def crop(self, box: FloatArray, margin: float) -> ByteArray:
+        image = self.pixels()
+        x1, y1, x2, y2 = grow(box, margin, image.shape[1], image.shape[0])
+        return np.ascontiguousarray(image[y1:y2, x1:x2])
+
+
+@dataclass
+class Video:
+    """An open video. Use `open_video`.
+
+    Attributes:
+        damaged_packets: packets that the decoder refused, so far.
+        truncated: the file ended in the middle of the stream.
+    """
+
+    facts: VideoFacts
+    index: FrameIndex
+    _container: InputContainer
+    _stream: VideoStream
+    damaged_packets: int = 0
+    truncated: bool = False
+    _reformatter: VideoReformatter = field(default_factory=VideoReformatter)
+
+    def frames(
+        self, stride: int, letterbox: Letterbox, *, full_pictures: bool = False
+    ) -> Iterator[Frame]:
+        """Frames 0, stride, 2*stride, ... in display order, scaled into the letterbox.
+
+        Args:
+            stride: >= 1.
+            letterbox: the detector's picture.
+            full_pictures: keep each frame at full size as well, for crops.
+
+        Raises:
+            VideoUnreadable: not one frame could be decoded.
+        """
+        last = (self.index.count - 1) // stride * stride
+        for number, frame in self.decoded():
+            if number % stride == 0:
+                turns = quarter_turns(frame.rotation)
+                yield Frame(
+                    index=number,
+                    ts_s=self.seconds(number, frame),
+                    image=self._scaled(frame, turns, letterbox),
+                    letterbox=self._actual(frame, turns, letterbox),
+                    picture=FullPicture(frame, turns) if full_pictures else None,
+                )
+            if number >= last:
+                return
+
+    def decoded(self) -> Iterator[tuple[int, VideoFrame]]:
+        """Every frame with its number, as the decoder gives it.
+
+        Raises:
+            VideoUnreadable: not one frame could be decoded.
+        """
+        seen = 0
+        for packet in self._packets():
+            for frame in self._decode(packet):
+                number = seen if frame.pts is None else self._number(frame.pts, seen)
+                if number is None:
+                    continue  # outside the edit list
+                seen += 1
+                yield number, frame
+        if seen == 0:
+            raise VideoUnreadable("Not one frame of the video could be decoded.", hint=_HINT)
+
+    def seconds(self, number: int, frame: VideoFrame) -> float:
+        """Presentation time of a decoded frame, in seconds on the player's clock."""
+        if frame.pts is None:
+            return number / self.facts.fps
+        return float(frame.pts * _time_base(self._stream) - _origin(self._container))
+
+    def _number(self, pts: int, seen: int) -> int | None:
+        return seen if len(self.index.pts) == 0 else self.index.position(pts)
+
+    def _packets(self) -> Iterator[Packet]:
+        try:
+            yield from self._container.demux(self._stream)
+        except av.error.FFmpegError:
+            self.truncated = True
+
+    def _decode(self, packet: Packet) -> list[VideoFrame]:
+        try:
+            return [f for f in packet.decode() if isinstance(f, av.VideoFrame)]
+        except av.error.FFmpegError:
+            self.damaged_packets += 1
+            return []
+
+    def _actual(self, frame: VideoFrame, turns: int, letterbox: Letterbox) -> Letterbox:
+        """The letterbox itself, or another on its canvas where the size changes midway."""
+        width, height = displayed_size(
+            frame.width, frame.height, self.facts.sample_aspect_ratio, turns * 90
+        )
+        if (width, height) == (self.facts.width, self.facts.height):
+            return letterbox
+        return fit_into(width, height, letterbox.canvas_width, letterbox.canvas_height)
+
+    def _scaled(self, frame: VideoFrame, turns: int, letterbox: Letterbox) -> ByteArray:
+        place = self._actual(frame, turns, letterbox)
+        width, height = place.inner_width, place.inner_height
+        if turns % 2 == 1:
+            width, height = height, width
+        small = self._reformatter.reformat(
+            frame, width, height, "bgr24", interpolation=Interpolation.BILINEAR, threads=1
+        )
+        image = np.rot90(small.to_ndarray(), turns)
+        canvas = np.zeros((place.canvas_height, place.canvas_width, 3), np.uint8)
+        canvas[: place.inner_height, : place.inner_width] = image
+        return canvas
+
+
+@contextmanager
+def open_video(path: Path, *, threads: int) -> Iterator[Video]:
+    """Opens a local video file and reads its index.
+
+    Args:
+        path: a regular file; URLs, playlists and pipes are refused.
+        threads: of the decoder, >= 1.
+
+    Raises:
+        VideoUnreadable: no such file, not a video, no video stream, no frames.
+    """
+    index, spacing = _read_index(path)
+    with _opened(path) as container:
+        stream = _video_stream(container)
+        context = stream.codec_context
+        context.thread_count = threads
+        context.thread_type = "NONE" if threads == 1 else "AUTO"
+        facts = _facts(container, stream, index, spacing, path)
+        yield Video(facts, index, container, stream)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[InputContainer]:
+    if not path.is_file():
+        raise VideoUnreadable("The video is missing or is not a regular file.", hint=_HINT)
+    if path.stat().st_size == 0:
+        raise VideoUnreadable("The video file is empty.", hint=_HINT)
+    options = {
+        "protocol_whitelist": "file",
+        "format_whitelist": ",".join(ALLOWED_FORMATS),
+    }
+    try:
+        container = av.open(f"file:{path.resolve()}", options=options, metadata_errors="ignore")
+    except (av.error.FFmpegError, ValueError, OSError) as error:
+        raise VideoUnreadable(
+            "The file is not a video that can be read.", hint=_HINT, cause=_reason(error)
+        ) from error
+    with container:
+        if container.format.name not in ALLOWED_FORMATS:
+            raise VideoUnreadable(f"{container.format.name!r} is no video file.", hint=_HINT)
+        yield container
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror or "") if isinstance(error, OSError) else type(error).__name__
+
+
+def _video_stream(container: InputContainer) -> VideoStream:
+    pictures = [s for s in container.streams.video if not _is_cover(s)]
+    if not pictures:
+        raise VideoUnreadable("The file has no video stream.", hint=_HINT)
+    stream = pictures[0]
+    if stream.codec_context is None:
+        raise VideoUnreadable("There is no decoder for this video.", hint=_HINT)
+    return stream
+
+
+def _is_cover(stream: VideoStream) -> bool:
+    return bool(stream.disposition & type(stream.disposition).attached_pic)
+
+
+def _read_index(path: Path) -> tuple[FrameIndex, float | None]:
+    """The index, and the spread of frame distances relative to their median."""
+    times: list[int] = []
+    complete = True
+    with _opened(path) as container:
+        stream = _video_stream(container)
+        try:
+            for packet in container.demux(stream):
+                if packet.size == 0 or packet.is_discard:
+                    continue
+                complete = complete and packet.pts is not None
+                times.append(packet.pts or 0)
+        except av.error.FFmpegError:
+            pass  # a cut-off file: what was read counts; `Video.truncated` tells
+    if not times:
+        raise VideoUnreadable("The video has no frames.", hint=_HINT)
+    pts = np.unique(np.array(times, np.int64))
+    if not complete or len(pts) != len(times):
+        return FrameIndex(np.zeros(0, np.int64), len(times)), None
+    return FrameIndex(pts, len(pts)), _spread(pts)
+
+
+def _spread(pts: np.ndarray[tuple[int], np.dtype[np.int64]]) -> float | None:
+    steps = np.diff(pts)
+    if len(steps) < 2:
+        return None
+    middle = statistics.median(steps.tolist())
+    return float(np.mean(np.abs(steps - middle)) / middle)
+
+
+def _facts(
+    container: InputContainer,
+    stream: VideoStream,
+    index: FrameIndex,
+    spacing: float | None,
+    path: Path,
+) -> VideoFacts:
+    context = stream.codec_context
+    ratio = float(stream.sample_aspect_ratio or 1) or 1.0
+    rotation = _first_rotation(path)
+    width, height = displayed_size(context.width, context.height, ratio, rotation)
+    fps = _mean_rate(stream, index)
+    return VideoFacts(
+        width=width,
+        height=height,
+        coded_width=context.width,
+        coded_height=context.height,
+        rotation=rotation,
+        sample_aspect_ratio=round(ratio, 6),
+        fps=fps,
+        variable_frame_rate=spacing is not None and spacing > _IRREGULAR,
+        frames=index.count,
+        duration_s=round(index.count / fps, 3),
+        codec=context.name,
+        container=container.format.name,
+    )
+
+
+def _first_rotation(path: Path) -> int:
+    """Degrees counterclockwise; known from the first frame that decodes."""
+    with _opened(path) as container:
+        stream = _video_stream(container)
+        stream.codec_context.thread_type = "NONE"
+        try:
+            for packet in container.demux(stream):
+                try:
+                    frames = packet.decode()
+                except av.error.FFmpegError:
+                    continue
+                for frame in frames:
+                    if isinstance(frame, av.VideoFrame):
+                        return quarter_turns(frame.rotation) * 90
+        except av.error.FFmpegError:
+            pass
+    raise VideoUnreadable("Not one frame of the video could be decoded.", hint=_HINT)
+
+
+def _mean_rate(stream: VideoStream, index: FrameIndex) -> float:
+    """Frames a second: of the index where it has times, else as the container says."""
+    if len(index.pts) > 1:
+        span = (int(index.pts[-1]) - int(index.pts[0])) * _time_base(stream)
+        return round(float((len(index.pts) - 1) / span), 6)
+    rate = stream.average_rate or stream.guessed_rate
+    return float(rate) if rate else _FALLBACK_FPS
+
+
+def _time_base(stream: VideoStream) -> Fraction:
+    return stream.time_base or Fraction(1, 1)
+
+
+def _origin(container: InputContainer) -> Fraction:
+    if container.format.name in _ZERO_BASED or container.start_time is None:
+        return Fraction(0)
+    return Fraction(container.start_time, av.time_base)

@@ -1,0 +1,112 @@
+"""Measures CPU and memory of this run's process tree while it works."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from types import TracebackType
+
+import psutil
+
+from apps.common.config import MeterConfig
+from apps.common.contracts import CpuFigures
+from apps.common.process_cpu import TreeUsage, own_age_seconds, tree_usage
+
+_BUSY_SHARE = 0.05  # of the busiest thread's CPU time; helpers like this meter stay below it
+
+
+class CpuMeter:
+    """A context manager that samples in a thread of its own (about 1 ms a second).
+
+    Figures count from the start of the process, loading of libraries and models included.
+    """
+
+    def __init__(self, config: MeterConfig) -> None:
+        self._config = config
+        self._root = psutil.Process()
+        self._start = time.monotonic() - own_age_seconds()
+        self._samples: deque[tuple[float, float]] = deque([(self._start, 0.0)])
+        self._peak_percent = 0.0
+        self._peak_rss = 0
+        self._children_seconds = 0.0
+        self._thread_seconds: dict[int, float] = {}
+        self._lock = threading.Lock()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._sample_until_done, name="meter", daemon=True)
+
+    def __enter__(self) -> CpuMeter:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def elapsed(self) -> float:
+        """Seconds since the process started."""
+        return time.monotonic() - self._start
+
+    def cpu_seconds(self) -> float:
+        """CPU seconds of the tree so far. Cheap: descendants are read by the sampling thread."""
+        times = os.times()
+        own = times.user + times.system + times.children_user + times.children_system
+        return own + self._children_seconds
+
+    def current_percent(self) -> float:
+        """Over the last peak window."""
+        with self._lock:
+            return self._window_percent()
+
+    def figures(self) -> tuple[CpuFigures, float]:
+        """CPU so far, and peak resident memory in MB (10**6 bytes)."""
+        self._take_sample()
+        seconds = self.cpu_seconds()
+        with self._lock:
+            mean = 100 * seconds / max(self.elapsed(), 1e-6)
+            cpu = CpuFigures(
+                # A run shorter than one window has no peak of its own.
+                peak_percent=round(max(self._peak_percent, mean), 1),
+                mean_percent=round(mean, 1),
+                seconds=round(seconds, 3),
+            )
+            return cpu, round(self._peak_rss / 1e6, 1)
+
+    def busy_threads(self) -> int:
+        """Threads, ended ones included, that did a share of the work worth naming; at least 1."""
+        with self._lock:
+            spent = list(self._thread_seconds.values())
+        return max(1, sum(seconds >= _BUSY_SHARE * max(spent) > 0 for seconds in spent))
+
+    def _sample_until_done(self) -> None:
+        while not self._done.wait(self._config.interval_seconds):
+            self._take_sample()
+
+    def _take_sample(self) -> None:
+        try:
+            usage: TreeUsage = tree_usage(self._root)
+            threads = {t.id: t.user_time + t.system_time for t in self._root.threads()}
+        except psutil.Error:
+            return
+        times = os.times()
+        own = times.user + times.system + times.children_user + times.children_system
+        with self._lock:
+            self._children_seconds = max(0.0, usage.cpu_seconds - own)
+            self._thread_seconds.update(threads)
+            self._peak_rss = max(self._peak_rss, usage.rss_bytes)
+            now = time.monotonic()
+            self._samples.append((now, usage.cpu_seconds))
+            while now - self._samples[1][0] >= self._config.peak_window_seconds:
+                self._samples.popleft()
+            if now - self._samples[0][0] >= self._config.peak_window_seconds:
+                self._peak_percent = max(self._peak_percent, self._window_percent())
+
+    def _window_percent(self) -> float:
+        (start, before), (end, after) = self._samples[0], self._samples[-1]
+        return 100 * (after - before) / (end - start) if end > start else 0.0

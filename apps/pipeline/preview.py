@@ -1,0 +1,185 @@
+"""Preview: the video again, smaller, with boxes and track numbers drawn on every frame.
+
+Boxes between two sampled frames are interpolated along their track. Times are the source's own,
+so a variable frame rate stays right.
+"""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from apps.common.config import PreviewConfig
+from apps.pipeline.decode import Video
+from apps.pipeline.geometry import displayed_size, quarter_turns
+from apps.pipeline.types import ByteArray, FloatArray
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+_ENCODERS = ("libx264", "libopenh264", "mpeg4")  # the first that this build of FFmpeg has
+_CLOCK = Fraction(1, 90_000)  # seconds; the usual clock of video in transport streams
+_GOLDEN_ANGLE = 0.618034  # of the colour circle: neighbours in number differ most in colour
+
+
+@dataclass(frozen=True)
+class TrackBoxes:
+    """Boxes of one track by frame.
+
+    Args:
+        frames: shape (n,), int64, ascending.
+        boxes: shape (n, 4), 0..1 of the displayed frame.
+    """
+
+    name: str
+    frames: np.ndarray[tuple[int], np.dtype[np.int64]]
+    boxes: FloatArray
+
+    def at(self, frame: int) -> FloatArray | None:
+        """The box in that frame, interpolated; None outside the track."""
+        if not self.frames[0] <= frame <= self.frames[-1]:
+            return None
+        return np.array(
+            [np.interp(frame, self.frames, self.boxes[:, k]) for k in range(4)], np.float32
+        )
+
+
+def collect_tracks(rows: Iterable[dict[str, Any]]) -> list[TrackBoxes]:
+    """Tracks from the rows of `detections.jsonl`."""
+    frames: dict[str, list[int]] = {}
+    boxes: dict[str, list[list[float]]] = {}
+    for row in rows:
+        if row["track_id"] is not None:
+            frames.setdefault(row["track_id"], []).append(row["frame_idx"])
+            boxes.setdefault(row["track_id"], []).append(row["bbox"])
+    return [
+        TrackBoxes(name, np.array(frames[name], np.int64), np.array(boxes[name], np.float32))
+        for name in sorted(frames)
+    ]
+
+
+def render_preview(
+    video: Video,
+    tracks: list[TrackBoxes],
+    path: Path,
+    config: PreviewConfig,
+    *,
+    threads: int,
+    after_frame: Callable[[int], None],
+) -> None:
+    """Encodes the annotated video.
+
+    Args:
+        video: freshly opened.
+        path: of the mp4 file.
+        threads: of the encoder, >= 1.
+        after_frame: called with the number of each frame that is done; may raise to stop.
+    """
+    width, height = _even_size(video, config.long_side)
+    painter = _Painter(tracks)
+    reformatter = VideoReformatter()
+    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        stream = _add_stream(container, video, width, height, config, threads)
+        for number, frame in video.decoded():
+            image = _displayed(reformatter, frame, width, height)
+            painter.paint(image, number)
+            picture = av.VideoFrame.from_ndarray(image, format="bgr24")
+            picture.pts = round(max(0.0, video.seconds(number, frame)) / _CLOCK)
+            picture.time_base = _CLOCK
+            container.mux(stream.encode(picture))
+            after_frame(number)
+        container.mux(stream.encode())
+
+
+def _displayed(
+    reformatter: VideoReformatter, frame: VideoFrame, width: int, height: int
+) -> ByteArray:
+    turns = quarter_turns(frame.rotation)
+    size = (height, width) if turns % 2 == 1 else (width, height)
+    small = reformatter.reformat(frame, *size, "bgr24", threads=1).to_ndarray()
+    return np.ascontiguousarray(np.rot90(small, turns))
+
+
+def _even_size(video: Video, long_side: int) -> tuple[int, int]:
+    """The displayed size, at most `long_side`, in even numbers as 4:2:0 needs."""
+    facts = video.facts
+    width, height = displayed_size(
+        facts.coded_width, facts.coded_height, facts.sample_aspect_ratio, facts.rotation
+    )
+    scale = min(1.0, long_side / max(width, height))
+    return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
+
+
+def _add_stream(
+    container: OutputContainer,
+    video: Video,
+    width: int,
+    height: int,
+    config: PreviewConfig,
+    threads: int,
+) -> VideoStream:
+    encoder = next(name for name in _ENCODERS if name in av.codecs_available)
+    stream = container.add_stream(encoder, rate=Fraction(video.facts.fps).limit_denominator(1001))
+    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+    stream.codec_context.time_base = _CLOCK
+    stream.codec_context.thread_count = threads
+    if encoder == "libx264":
+        stream.codec_context.options = {"preset": "veryfast", "crf": str(config.crf)}
+    return stream
+
+
+class _Painter:
+    """Draws the tracks of a frame; looks only at tracks that can be alive."""
+
+    def __init__(self, tracks: list[TrackBoxes]) -> None:
+        self._coming = sorted(tracks, key=lambda track: int(track.frames[0]), reverse=True)
+        self._alive: list[TrackBoxes] = []
+
+    def paint(self, image: ByteArray, frame: int) -> None:
+        while self._coming and self._coming[-1].frames[0] <= frame:
+            self._alive.append(self._coming.pop())
+        self._alive = [track for track in self._alive if track.frames[-1] >= frame]
+        for track in self._alive:
+            box = track.at(frame)
+            if box is not None:
+                _draw(image, track.name, box)
+
+
+def _draw(image: ByteArray, name: str, box: FloatArray) -> None:
+    height, width = image.shape[:2]
+    left, top, right, bottom = (round(float(v) * s) for v, s in zip(box, (width, height) * 2, strict=True))
+    number = int(name.rpartition("-")[2])
+    color = _color(number)
+    thickness = max(1, round(height / 360))
+    cv2.rectangle(image, (left, top), (right, bottom), color, thickness)
+    scale = max(0.35, height / 1000)
+    (text_width, text_height), _ = cv2.getTextSize(str(number), cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    base = max(text_height + 4, top)
+    cv2.rectangle(image, (left, base - text_height - 4), (left + text_width + 4, base), color, -1)
+    cv2.putText(
+        image,
+        str(number),
+        (left + 2, base - 2),
+        cv2.FONT_HERSHEY_SIMPLEX,
+        scale,
+        (0, 0, 0),
+        thickness,
+        cv2.LINE_AA,
+    )
+
+
+def _color(number: int) -> tuple[int, int, int]:
+    """BGR, bright, the same for the same number."""
+    red, green, blue = colorsys.hsv_to_rgb(number * _GOLDEN_ANGLE % 1, 0.75, 1.0)
+    return round(blue * 255), round(green * 255), round(red * 255)

@@ -1,0 +1,349 @@
+"""Wires the stages of one run: decode -> shots -> detect -> track -> artifacts.
+
+The only module that knows all stages. It knows no lock, no manifest and no process: those are
+around it (`apps.cli.episode_run`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from apps.common.config import PipelineConfig, pipeline_config
+from apps.common.contracts import TrackMetrics, VideoFacts
+from apps.common.files import read_jsonl, storage_errors
+from apps.common.layout import RunFiles
+from apps.common.options import PROVIDER_OF_DEVICE, Options, effective_stride, sampled_count
+from apps.pipeline.artifacts import ArtifactWriter, RunTotals, staged_rows
+from apps.pipeline.budget import CpuBudget
+from apps.pipeline.decode import Video, open_video
+from apps.pipeline.detect import Detector, DetectorFacts, DetectorRequest, make_detector
+from apps.pipeline.geometry import Letterbox
+from apps.pipeline.meter import CpuMeter
+from apps.pipeline.observer import Observer
+from apps.pipeline.prefetch import prefetched
+from apps.pipeline.preview import collect_tracks, render_preview
+from apps.pipeline.progress import ProgressReporter
+from apps.pipeline.shots import ShotSplitter
+from apps.pipeline.stop import StopFlag
+from apps.pipeline.threads import ThreadPlan, limited_pools, observed, plan_threads
+from apps.pipeline.track import TRACKER_NAME, FaceTracker, thresholds
+from apps.pipeline.types import Faces, Frame, Sighting
+
+_FRAMES_AHEAD = 3
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run, and where its files are."""
+
+    ep_id: str
+    run_id: str
+    options: Options
+    video: Path
+    files: RunFiles
+    cache: Path
+    retinaface_model: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished run found out. Results lie in the job's staging folder."""
+
+    video: VideoFacts
+    stride: int
+    detector: DetectorFacts
+    letterbox: Letterbox
+    metrics: TrackMetrics
+    counts: dict[str, int]
+    times: dict[str, float]
+    threads: dict[str, Any]
+    warnings: list[str]
+
+
+@dataclass
+class StageClock:
+    """Wall-clock seconds by stage. Each stage is timed by one thread only."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def measure(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - start
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
+
+    def over(self, stage: str, items: Iterable[Any]) -> Iterator[Any]:
+        """Times how long each item takes to come."""
+        iterator = iter(items)
+        while True:
+            with self.measure(stage):
+                item = next(iterator, None)
+            if item is None:
+                return
+            yield item
+
+
+@dataclass
+class PipelineRun:
+    """One execution of a job. `execute` is called once.
+
+    Args:
+        job: what to do.
+        meter: running.
+        progress: running.
+        stop: checked before every frame.
+        observer: told of the start, warnings and the provider.
+    """
+
+    job: Job
+    meter: CpuMeter
+    progress: ProgressReporter
+    stop: StopFlag
+    observer: Observer
+    config: PipelineConfig = field(default_factory=pipeline_config)
+    clock: StageClock = field(default_factory=StageClock)
+    warnings: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._budget = CpuBudget(
+            max_cpu_percent=self.job.options.max_cpu_percent,
+            cpu_seconds=self.meter.cpu_seconds,
+            elapsed=self.meter.elapsed,
+            sleep=self.stop.wait,
+            config=self.config.budget,
+        )
+        self._plan = plan_threads(self.job.options.cpu_threads)
+
+    def execute(self) -> Outcome:
+        """Runs all stages.
+
+        Raises:
+            RunCancelled: the stop flag was set.
+            ScreenalyticsError: whatever else went wrong.
+        """
+        self._note_budget()
+        with limited_pools(self._plan.detector), storage_errors():
+            with open_video(self.job.video, threads=self._plan.decoder) as video:
+                return self._with_video(video)
+
+    def _with_video(self, video: Video) -> Outcome:
+        options = self.job.options
+        stride = effective_stride(options.stride, options.fps, video.facts.fps)
+        self.progress.expect(sampled_count(video.facts.frames, stride), video.facts.frames)
+        self.observer.started(sampled_count(video.facts.frames, stride))
+        self.progress.phase("loading")
+        with self.clock.measure("load_model"):
+            detector = self._load_detector(video.facts)
+        self.observer.log("info", f"Using {detector.facts.provider}")
+        self.observer.log(
+            "info",
+            f"{video.facts.frames} frames at {video.facts.fps:g} fps, every {stride}. is processed; "
+            f"{detector.facts.model.id} at "
+            f"{detector.letterbox.canvas_width}x{detector.letterbox.canvas_height}",
+        )
+        with self._writer(detector) as writer:
+            cuts = self._analyse(video, stride, detector, writer)
+            threads = self._threads(detector)
+            self.progress.frames_missing()
+            metrics = writer.finish(self._totals(video, detector, cuts))
+        if options.save_preview:
+            self.progress.phase("preview")
+            with self.clock.measure("preview"):
+                self._render_preview()
+        self._warn_of(video, stride, writer)
+        return Outcome(
+            video=video.facts,
+            stride=stride,
+            detector=detector.facts,
+            letterbox=detector.letterbox,
+            metrics=metrics,
+            counts={
+                "frames_total": sampled_count(video.facts.frames, stride),
+                "frames_done": self.progress.frames_done,
+                "detections": writer.detections,
+                "tracks": writer.tracks,
+                "scene_cuts": len(cuts),
+                "damaged_packets": video.damaged_packets,
+            },
+            times=self._times(),
+            threads=threads,
+            warnings=self.warnings,
+        )
+
+    def _load_detector(self, facts: VideoFacts) -> Detector:
+        options = self.job.options
+        request = DetectorRequest(
+            width=facts.width,
+            height=facts.height,
+            det_size=options.det_size,
+            det_thresh=options.det_thresh,
+            provider=PROVIDER_OF_DEVICE[options.device],
+            threads=self._plan.detector,
+        )
+        return make_detector(
+            options.detector,
+            request,
+            cache=self.job.cache,
+            retinaface_model=self.job.retinaface_model,
+        )
+
+    def _writer(self, detector: Detector) -> ArtifactWriter:
+        return ArtifactWriter(
+            self.job.files,
+            self.job.ep_id,
+            detector.facts.model.id,
+            self.config.track.lost_seconds,
+            self.config.crops,
+            self.config.metrics,
+        )
+
+    def _analyse(
+        self, video: Video, stride: int, detector: Detector, writer: ArtifactWriter
+    ) -> list[int]:
+        """Decode to tracks, frame by frame. Returns the cuts."""
+        options = self.job.options
+        limits = thresholds(self.config.track, options.det_thresh)
+        if limits.warning is not None:
+            self._warn(limits.warning)
+        splitter = ShotSplitter(self.config.shots, video.facts.fps)
+        tracker = FaceTracker(self.config.track, limits, video.facts.fps / stride)
+        frames = video.frames(stride, detector.letterbox, full_pictures=options.save_crops)
+        self.progress.phase("running")
+        with self._scheduled(self.clock.over("decode", frames)) as ready:
+            sightings = self._sightings(ready, splitter, detector)
+            for item in self.clock.over("track_and_upstream", tracker.track(sightings)):
+                with self.clock.measure("write"):
+                    writer.add(item)
+        self.stop.check()
+        return splitter.cuts
+
+    def _scheduled(self, frames: Iterator[Frame]) -> AbstractContextManager[Iterator[Frame]]:
+        """Decoding in its own thread where the plan has one for it."""
+        if self._plan.overlap:
+            return prefetched(frames, _FRAMES_AHEAD, "decode")
+        return nullcontext(frames)
+
+    def _sightings(
+        self, frames: Iterator[Frame], splitter: ShotSplitter, detector: Detector
+    ) -> Iterator[Sighting]:
+        for frame in self.clock.over("wait_for_frame", frames):
+            self.stop.check()
+            with self.clock.measure("shots"):
+                shot = splitter.shot_of(frame)
+            with self.clock.measure("detect"):
+                faces = _in_frame(detector.detect(frame.image), frame.letterbox)
+            with self.clock.measure("crops"):
+                crops = self._crops(frame, faces)
+            yield Sighting(frame.index, frame.ts_s, faces, shot, crops)
+            self.progress.frame_done()
+            self._budget.pace(lambda: not self.stop.is_set)
+
+    def _crops(self, frame: Frame, faces: Faces) -> tuple[bytes, ...]:
+        if frame.picture is None:
+            return ()
+        quality = [cv2.IMWRITE_JPEG_QUALITY, self.config.crops.jpeg_quality]
+        margin = self.config.crops.margin
+        return tuple(
+            cv2.imencode(".jpg", frame.picture.crop(box, margin), quality)[1].tobytes()
+            for box in faces.boxes
+        )
+
+    def _totals(self, video: Video, detector: Detector, cuts: list[int]) -> RunTotals:
+        return RunTotals(
+            total_frames=video.facts.frames,
+            frames_done=self.progress.frames_done,
+            fps=video.facts.fps,
+            elapsed_sec=round(self.meter.elapsed(), 3),
+            analyzed_fps=self.progress.analyzed_fps(),
+            device=self.job.options.device,
+            detector=self.job.options.detector,
+            tracker=TRACKER_NAME,
+            scene_cuts=cuts,
+            last_frame=video.facts.frames - 1,
+        )
+
+    def _render_preview(self) -> None:
+        def after_frame(_: int) -> None:
+            self.stop.check()
+            self._budget.pace(lambda: not self.stop.is_set)
+
+        tracks = collect_tracks(read_jsonl(staged_rows(self.job.files.staging)))
+        with open_video(self.job.video, threads=self._plan.decoder) as video:
+            render_preview(
+                video,
+                tracks,
+                self.job.files.staging / "preview.mp4",
+                self.config.preview,
+                threads=self._plan.detector,
+                after_frame=after_frame,
+            )
+
+    def _threads(self, detector: Detector) -> dict[str, Any]:
+        plan: ThreadPlan = self._plan
+        return {
+            "limit": self.job.options.cpu_threads,
+            "decoder": plan.decoder,
+            "detector": detector.facts.intra_op_threads,
+            "overlap": plan.overlap,
+            "busy": self.meter.busy_threads(),
+            **observed(),
+        }
+
+    def _times(self) -> dict[str, float]:
+        seconds = self.clock.seconds
+        times = {stage: round(spent, 3) for stage, spent in seconds.items()}
+        upstream = times.pop("track_and_upstream", 0.0)
+        inner = sum(seconds.get(s, 0.0) for s in ("wait_for_frame", "shots", "detect", "crops"))
+        times["track"] = round(max(0.0, upstream - inner - self._budget.slept_seconds), 3)
+        times["paced"] = round(self._budget.slept_seconds, 3)
+        return times
+
+    def _warn_of(self, video: Video, stride: int, writer: ArtifactWriter) -> None:
+        missing = sampled_count(video.facts.frames, stride) - self.progress.frames_done
+        if video.damaged_packets > 0:
+            self._warn(f"{video.damaged_packets} damaged packets were skipped.")
+        if missing > 0:
+            self._warn(f"{missing} of the frames to process could not be decoded.")
+        if video.truncated:
+            self._warn("The video file ends in the middle; what there is was processed.")
+        if writer.detections > 0 and writer.tracks == 0:
+            self._warn(
+                f"{writer.detections} detections but no track: detections start a track from "
+                f"confidence {self.config.track.activation_threshold:g}, and need a second "
+                f"sighting within {self.config.track.lost_seconds:g} s; the detection threshold "
+                f"is {self.job.options.det_thresh:g} and the stride {stride}."
+            )
+
+    def _note_budget(self) -> None:
+        options = self.job.options
+        cap = "no cap" if options.max_cpu_percent is None else f"{options.max_cpu_percent:g} %"
+        self.observer.log(
+            "info",
+            f"Profile {options.profile}: {options.cpu_threads} threads, CPU budget {cap}, "
+            f"device {options.device}, detector {options.detector}",
+        )
+
+    def _warn(self, message: str) -> None:
+        self.warnings.append(message)
+        self.observer.log("warning", message)
+
+
+def _in_frame(faces: Faces, letterbox: Letterbox) -> Faces:
+    """From pixels of the picture to 0..1 of the frame; boxes that lie in the margin go."""
+    boxes = letterbox.normalise(faces.boxes.reshape(-1, 2, 2)).reshape(-1, 4)
+    inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    return Faces(
+        boxes[inside],
+        letterbox.normalise(faces.landmarks[inside]),
+        faces.conf[inside],
+    )

@@ -1,0 +1,88 @@
+"""What travels through the pipeline. Frozen, and known to every stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.pipeline.geometry import Letterbox
+
+FloatArray = NDArray[np.float32]
+ByteArray = NDArray[np.uint8]
+
+
+class Picture(Protocol):
+    """A decoded frame at full size, converted to pixels only where it is asked for."""
+
+    def crop(self, box: FloatArray, margin: float) -> ByteArray:
+        """The part around `box` ([x1, y1, x2, y2] in 0..1), shape (h, w, 3), BGR."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One sampled frame, ready for the detector.
+
+    Args:
+        index: number of the frame in display order, from 0.
+        ts_s: its presentation time in seconds.
+        image: shape (canvas_height, canvas_width, 3), uint8, BGR, 0..255.
+        letterbox: where the frame lies in `image`.
+        picture: the frame at full size, where crops are wanted.
+    """
+
+    index: int
+    ts_s: float
+    image: ByteArray
+    letterbox: Letterbox
+    picture: Picture | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """Detections of one frame, best first.
+
+    Args:
+        boxes: shape (n, 4), [x1, y1, x2, y2].
+        landmarks: shape (n, 5, 2), x and y of eyes, nose, mouth corners (left before right as
+            seen in the picture).
+        conf: shape (n,), confidence in 0..1.
+
+    Coordinates are pixels of the detector's picture when they leave a detector and 0..1 of the
+    displayed frame in every later stage.
+    """
+
+    boxes: FloatArray
+    landmarks: FloatArray
+    conf: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.conf)
+
+    @staticmethod
+    def none() -> Faces:
+        return Faces(
+            np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros(0, np.float32)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """The faces of one processed frame, before tracking. `crops` holds a JPEG for each face."""
+
+    index: int
+    ts_s: float
+    faces: Faces
+    shot: int
+    crops: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedSighting:
+    """A sighting whose track numbers are final; 0 stands for "no track"."""
+
+    sighting: Sighting
+    tracks: tuple[int, ...]

@@ -1,0 +1,90 @@
+"""One run at a time for an episode: a file lock that any death frees.
+
+The process that runs holds it (not its launcher), so it lives exactly as long as the work. It
+holds between API processes, workers and command lines on one host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from filelock import FileLock, Timeout
+
+from apps.common.contracts import Holder
+from apps.common.errors import EpisodeBusy
+from apps.common.files import read_json, storage_errors, write_json
+from apps.common.layout import Layout
+
+_READERS_MOMENT = 0.2  # seconds
+_MODE_WORDS = {
+    "local": "locally (direct)",
+    "redis": "by a worker (queued)",
+    "sse": "by the old SSE path",
+    "cli": "from the command line",
+}
+
+
+@contextmanager
+def episode_lock(layout: Layout, holder: Holder) -> Iterator[None]:
+    """Holds the episode for the time of the block.
+
+    Raises:
+        EpisodeBusy: another run holds it; says which, how and since when.
+        StorageFailed: the data root is not writable.
+    """
+    path = layout.lock(holder.ep_id)
+    with storage_errors():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        try:
+            # A reader that asks `is_held` takes the lock for a moment; do not mistake it for a run.
+            lock.acquire(timeout=_READERS_MOMENT, poll_interval=0.02)
+        except Timeout:
+            raise busy_error(layout, holder.ep_id) from None
+    try:
+        with storage_errors():
+            write_json(layout.holder(holder.ep_id), holder.model_dump())
+        yield
+    finally:
+        layout.holder(holder.ep_id).unlink(missing_ok=True)
+        lock.release()
+
+
+def is_held(layout: Layout, ep_id: str) -> bool:
+    """True while a run holds the episode. Never waits."""
+    path = layout.lock(ep_id)
+    if not path.exists():
+        return False
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except (Timeout, OSError):
+        return True
+    lock.release()
+    return False
+
+
+def current_holder(layout: Layout, ep_id: str) -> Holder | None:
+    """Who holds the episode; None where it is free or the holder has not said yet."""
+    if not is_held(layout, ep_id):
+        return None
+    body = read_json(layout.holder(ep_id))
+    try:
+        return None if body is None else Holder.model_validate(body)
+    except ValueError:
+        return None
+
+
+def busy_error(layout: Layout, ep_id: str) -> EpisodeBusy:
+    body = read_json(layout.holder(ep_id)) or {}
+    mode = str(body.get("execution_mode", ""))
+    words = _MODE_WORDS.get(mode, "already")
+    since = body.get("since")
+    detail = f"Episode {ep_id!r} is running {words}"
+    detail += f" as run {body.get('run_id')} since {since}." if since else "."
+    return EpisodeBusy(
+        detail,
+        hint="Wait until that run ends, or stop it, then try again.",
+        **{key: body[key] for key in ("execution_mode", "run_id", "since") if key in body},
+    )

@@ -1,0 +1,75 @@
+"""Asks `apps.cli.probe` in a process of its own, so that the caller stays light."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from apps.common.contracts import VideoFacts
+from apps.common.errors import RunFailed, VideoUnreadable, from_dict
+from apps.common.version import ROOT
+
+_TIMEOUT_SECONDS = 120.0  # the index of a long film on a slow disk
+_REMEMBERED = 1024
+
+
+async def host_providers() -> tuple[str, ...]:
+    """ONNX Runtime's execution providers on this host."""
+    answer = await _probe("host")
+    return tuple(str(name) for name in answer["providers"])
+
+
+async def video_facts(path: Path) -> VideoFacts:
+    """What the decoder finds in a video; remembered until the file changes.
+
+    Raises:
+        VideoUnreadable: it is not a video.
+    """
+    stat = path.stat()
+    remembered = _memory(path, stat.st_mtime_ns, stat.st_size)
+    if not remembered:
+        remembered.append(VideoFacts.model_validate(await _probe("video", str(path))))
+    return remembered[0]
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _memory(path: Path, mtime_ns: int, size: int) -> list[VideoFacts]:
+    """A cell for the facts of one version of one file."""
+    return []
+
+
+async def _probe(*arguments: str) -> dict[str, Any]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "apps.cli.probe",
+        *arguments,
+        cwd=ROOT,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
+            output, _ = await process.communicate()
+    except TimeoutError:
+        raise VideoUnreadable(
+            "Reading the video took too long.", hint="Check the file in a player."
+        ) from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    try:
+        answer = json.loads(output)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise RunFailed("The probe gave no answer.", hint="Install the requirements (make setup).")
+    if "problem" in answer:
+        raise from_dict(answer["problem"])
+    return answer

@@ -1,0 +1,96 @@
+"""Reads finished and running runs from disk. Whatever a file holds, a listing never breaks."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from apps.common.contracts import Progress, RunManifest, RunStatus
+from apps.common.errors import RunNotFound
+from apps.common.files import read_json, write_json
+from apps.common.layout import Layout, RunFiles
+from apps.common.names import is_name
+from apps.runs.lock import current_holder
+from apps.runs.record import now
+
+LATEST = "latest"
+
+
+def read_manifest(layout: Layout, ep_id: str, run_id: str) -> RunManifest:
+    """The manifest of a run; `latest` names the newest completed one.
+
+    A manifest that says `running` while nobody holds the episode for it is of a run that was
+    killed: it is read as `interrupted`.
+
+    Raises:
+        InvalidInput: a name is not legal.
+        RunNotFound: there is no such run, or its manifest cannot be read.
+    """
+    if run_id == LATEST:
+        run_id = latest_run_id(layout, ep_id)
+    body = read_json(layout.run(ep_id, run_id).manifest)
+    try:
+        manifest = None if body is None else RunManifest.model_validate(body)
+    except ValidationError:
+        manifest = None
+    if manifest is None:
+        raise RunNotFound(
+            f"Episode {ep_id!r} has no run {run_id!r}.",
+            hint=f"See GET /episodes/{ep_id}/runs for its runs.",
+        )
+    if manifest.status == "running" and not _is_alive(layout, manifest):
+        return manifest.model_copy(
+            update={"status": "interrupted", "exit_reason": "The run was killed."}
+        )
+    return manifest
+
+
+def latest_run_id(layout: Layout, ep_id: str) -> str:
+    """Raises:
+    RunNotFound: no run of the episode is complete.
+    """
+    run_id = (read_json(layout.latest(ep_id)) or {}).get("run_id")
+    if not isinstance(run_id, str) or not is_name(run_id):
+        raise RunNotFound(
+            f"Episode {ep_id!r} has no completed run.", hint="Start one, or look at /runs."
+        )
+    return run_id
+
+
+def list_runs(layout: Layout, ep_id: str) -> list[RunManifest]:
+    """All readable runs of an episode, newest first."""
+    try:
+        names = [entry.name for entry in layout.runs(ep_id).iterdir() if is_name(entry.name)]
+    except OSError:
+        return []
+    manifests = []
+    for name in names:
+        try:
+            manifests.append(read_manifest(layout, ep_id, name))
+        except RunNotFound:
+            continue
+    return sorted(manifests, key=lambda manifest: manifest.started_at, reverse=True)
+
+
+def read_progress(files: RunFiles) -> Progress | None:
+    body = read_json(files.progress)
+    try:
+        return None if body is None else Progress.model_validate(body)
+    except ValidationError:
+        return None
+
+
+def close_unfinished(
+    layout: Layout, ep_id: str, run_id: str, status: RunStatus, reason: str
+) -> None:
+    """Says how a run ended whose process is gone, unless it completed. Only its launcher may."""
+    path = layout.run(ep_id, run_id).manifest
+    body = read_json(path)
+    if body is None or body.get("status") == "completed":
+        return
+    finished = body.get("finished_at") or now()
+    write_json(path, {**body, "status": status, "exit_reason": reason, "finished_at": finished})
+
+
+def _is_alive(layout: Layout, manifest: RunManifest) -> bool:
+    holder = current_holder(layout, manifest.ep_id)
+    return holder is not None and holder.run_id == manifest.run_id

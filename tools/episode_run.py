@@ -1,0 +1,38 @@
+#!/usr/bin/env python3
+"""Detect and track every face of one episode: `python tools/episode_run.py --ep-id test-ep`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from apps.cli.arguments import parse
+from apps.common.cpu_limits import apply_global_cpu_limits
+from apps.common.errors import InvalidInput
+
+
+def main() -> int:
+    arguments = parse()
+    spec_line: bytes | None = None
+    threads: int | None = arguments.cpu_threads
+    if arguments.spec is not None:
+        from apps.cli.lifeline import read_line
+
+        spec_line = read_line()
+        threads = json.loads(spec_line)["resolution"]["options"]["cpu_threads"]
+    try:
+        apply_global_cpu_limits(threads)  # before anything below imports numpy
+    except InvalidInput as error:
+        sys.stderr.write(f"error: {error.detail} {error.hint}\n")
+        return error.exit_code
+
+    from apps.cli.episode_run import run
+
+    return run(arguments, spec_line)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
