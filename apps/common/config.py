@@ -69,7 +69,7 @@ class TrackConfig(_Frozen):
     lost_seconds: float
     activation_threshold: float
     high_confidence_threshold: float
-    minimum_iou: float
+    minimum_giou: float
     minimum_consecutive_frames: int
 
 

@@ -9,6 +9,7 @@
     ├── ModelUnavailable      exit 5    500   model missing, broken or not downloadable
     ├── EpisodeBusy           exit 6    409   another run holds the episode
     ├── RunExists             exit 2    409   the run id has results already
+    ├── EpisodeExists         exit 2    409   an upload for an episode that has a video
     ├── UploadTooLarge        exit 2    413
     ├── StorageFailed         exit 1    507   disk full, data root not writable
     ├── QueueUnavailable      exit 1    503   broker or workers away
@@ -90,6 +91,10 @@ class EpisodeBusy(ScreenalyticsError):
 
 class RunExists(ScreenalyticsError):
     slug, title, status, exit_code = "run-exists", "Run id is taken", 409, 2
+
+
+class EpisodeExists(ScreenalyticsError):
+    slug, title, status, exit_code = "episode-exists", "Episode has a video already", 409, 2
 
 
 class UploadTooLarge(ScreenalyticsError):

@@ -147,9 +147,9 @@ class PipelineRun:
         self.observer.log("info", f"Using {detector.facts.provider}")
         self.observer.log(
             "info",
-            f"{video.facts.frames} frames at {video.facts.fps:g} fps, every {stride}. is processed; "
-            f"{detector.facts.model.id} at "
-            f"{detector.letterbox.canvas_width}x{detector.letterbox.canvas_height}",
+            f"{video.facts.frames} frames at {video.facts.fps:g} fps, stride {stride}: "
+            f"{sampled_count(video.facts.frames, stride)} to process; {detector.facts.model.id} "
+            f"at {detector.letterbox.canvas_width}x{detector.letterbox.canvas_height}",
         )
         with self._writer(detector) as writer:
             cuts = self._analyse(video, stride, detector, writer)

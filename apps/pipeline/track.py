@@ -4,6 +4,9 @@ Source: Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Det
 in the implementation of roboflow/trackers. That one works online: a track's first detection
 leaves it without a number, since the track is not confirmed yet. Here numbers are written back,
 so sightings leave this stage a little later than they enter it.
+
+Boxes are compared by generalised IoU (Rezatofighi et al., 2019), -1..1, which still tells near from
+far where two boxes do not overlap: between samples a face moves by more than its own width.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import supervision as sv
 from trackers import ByteTrackTracker
+from trackers.utils.iou import GIoU
 
 from apps.common.config import TrackConfig
 from apps.pipeline.types import Sighting, TrackedSighting
@@ -118,7 +122,8 @@ class FaceTracker:
             frame_rate=self.sample_rate,
             track_activation_threshold=self.limits.activation,
             minimum_consecutive_frames=self.config.minimum_consecutive_frames,
-            minimum_iou_threshold=self.config.minimum_iou,
+            minimum_iou_threshold=self.config.minimum_giou,
+            iou=GIoU(),
             high_conf_det_threshold=self.limits.high_confidence,
         )
 

@@ -101,17 +101,13 @@ class RunProcess:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_GRACE_SECONDS):
                     await self._process.wait()
-        self._signal(signal.SIGKILL)  # also what outlived its leader
+            self._signal(signal.SIGKILL)  # also what outlived its leader
         await self._process.wait()
         await self._drain
         if killed:
             files = self._layout.run(self.spec.ep_id, self.spec.run_id)
             shutil.rmtree(files.staging, ignore_errors=True)
             close_unfinished(self._layout, self.spec.ep_id, self.spec.run_id, status, reason)
-
-    async def wait(self) -> int:
-        """Waits for the process; the exit code."""
-        return await self._process.wait()
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):

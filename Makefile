@@ -1,0 +1,47 @@
+# `make demo` runs the main job, `make test` runs all tests; both set everything up first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+HOST ?= 127.0.0.1
+PORT ?= 8000
+VIDEO ?=
+
+.PHONY: help setup demo test check serve lock clean
+
+help:  ## Shows this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(VENV)/.runtime  ## Makes .venv with the pinned packages
+
+# --no-deps: the pins are complete, and packages that ask for opencv-python (which needs a display's
+# libraries) get opencv-python-headless, the same module, instead.
+$(VENV)/.runtime: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.x")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.txt
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-dev.txt
+	@touch $@
+
+demo: setup  ## Finds the faces of a demo episode, or of VIDEO=file
+	$(BIN)/python tools/demo.py $(if $(VIDEO),--video "$(VIDEO)")
+
+test: $(VENV)/.dev  ## Runs all tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev  ## Lint, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+serve: setup  ## Starts the API on HOST:PORT
+	$(BIN)/uvicorn apps.api.main:app --host $(HOST) --port $(PORT) --timeout-graceful-shutdown 2
+
+lock:  ## Pins what pyproject.toml asks for, in its newest versions
+	$(PYTHON) tools/lock.py
+
+clean:  ## Removes .venv and caches, never data/
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

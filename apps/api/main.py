@@ -1,0 +1,77 @@
+"""The web service: `uvicorn apps.api.main:app`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import FrameType
+
+from fastapi import FastAPI
+
+from apps.api.problems import install_problem_handlers
+from apps.api.routes import celery_jobs, episodes, health, runs
+from apps.api.services import Services
+from apps.common.settings import Settings
+from apps.common.version import product_version
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application. Settings come from the environment unless they are given."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        services = Services.create(Settings() if settings is None else settings)
+        app.state.services = services
+        _stop_runs_on_signals(services)
+        first_look = asyncio.create_task(_look_at_host(services))
+        try:
+            yield
+        finally:
+            first_look.cancel()
+            await services.close()
+
+    app = FastAPI(
+        title="Screenalytics Detect/Track",
+        version=product_version(),
+        description="Finds and follows every face in television episodes.",
+        lifespan=lifespan,
+    )
+    install_problem_handlers(app)
+    for module in (celery_jobs, episodes, runs, health):
+        app.include_router(module.router)
+    return app
+
+
+async def _look_at_host(services: Services) -> None:
+    """Asks for the providers early, so that the first request need not wait for it."""
+    with contextlib.suppress(Exception):
+        await services.host.facts()
+
+
+def _stop_runs_on_signals(services: Services) -> None:
+    """Kills local runs as soon as the server is told to stop.
+
+    Uvicorn waits for open requests before it lets the application shut down, and a local run is
+    an open request: without this it would wait for the whole run.
+    """
+    loop = asyncio.get_running_loop()
+
+    def chain(number: signal.Signals) -> None:
+        previous = signal.getsignal(number)
+
+        def handle(received: int, frame: FrameType | None) -> None:
+            loop.call_soon_threadsafe(services.begin_stop)
+            if callable(previous):
+                previous(received, frame)
+
+        signal.signal(number, handle)
+
+    with contextlib.suppress(ValueError):  # not in the main thread: a test's own server
+        for number in (signal.SIGINT, signal.SIGTERM):
+            chain(number)
+
+
+app = create_app()

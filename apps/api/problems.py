@@ -1,0 +1,75 @@
+"""Errors become HTTP answers here and nowhere else: RFC 9457, `application/problem+json`."""
+
+from __future__ import annotations
+
+import http
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from apps.common.errors import InvalidInput, RunFailed, ScreenalyticsError
+
+MEDIA_TYPE = "application/problem+json"
+_SHOWN_ERRORS = 20
+
+
+def problem_response(
+    problem: dict[str, Any], headers: dict[str, str] | None = None
+) -> JSONResponse:
+    return JSONResponse(
+        problem, status_code=int(problem["status"]), media_type=MEDIA_TYPE, headers=headers
+    )
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(ScreenalyticsError, _known)  # type: ignore[arg-type]
+    app.add_exception_handler(RequestValidationError, _invalid)  # type: ignore[arg-type]
+    app.add_exception_handler(HTTPException, _http)  # type: ignore[arg-type]
+    app.add_exception_handler(Exception, _unknown)
+
+
+def _known(_: Request, error: ScreenalyticsError) -> JSONResponse:
+    return problem_response(error.to_dict())
+
+
+def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+    # The input is not echoed: it may be huge, or hold what JSON cannot (NaN).
+    errors = [
+        {"field": _field(entry["loc"]), "message": entry["msg"]}
+        for entry in error.errors()[:_SHOWN_ERRORS]
+    ]
+    first = errors[0] if errors else {"field": "body", "message": "cannot be read"}
+    known = InvalidInput(
+        f"{first['field']}: {first['message']}.",
+        hint="See /docs for the fields and their ranges.",
+        errors=errors,
+    )
+    return problem_response(known.to_dict())
+
+
+def _field(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location[1:])[:100] or str(location[0])
+
+
+def _http(_: Request, error: HTTPException) -> JSONResponse:
+    title = http.HTTPStatus(error.status_code).phrase
+    return problem_response(
+        {
+            "type": "about:blank",
+            "title": title,
+            "status": error.status_code,
+            "detail": str(error.detail),
+        },
+        dict(error.headers or {}),
+    )
+
+
+def _unknown(_: Request, error: Exception) -> JSONResponse:
+    known = RunFailed(
+        "The server met an error that it does not know.",
+        hint="The server's log has the details; please report them.",
+    )
+    return problem_response(known.to_dict())

@@ -1,0 +1,96 @@
+"""Episodes: list, look, upload."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from apps.api.deps import ServicesDep
+from apps.api.schemas import EpisodeDetail, EpisodeList, EpisodeSummary
+from apps.api.upload import receive_upload, store_video
+from apps.common.errors import EpisodeExists, EpisodeNotFound, RunNotFound, VideoUnreadable
+from apps.common.layout import Layout
+from apps.common.names import check_name
+from apps.runs.episodes import list_episodes, video_files
+from apps.runs.lock import is_held
+from apps.runs.probe import video_facts
+from apps.runs.store import latest_run_id, list_runs
+
+router = APIRouter(prefix="/episodes", tags=["episodes"])
+
+_MULTIPART: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["ep_id", "file"],
+                    "properties": {
+                        "ep_id": {"type": "string"},
+                        "file": {"type": "string", "format": "binary"},
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.get("")
+def episodes(services: ServicesDep) -> EpisodeList:
+    """All episodes, by name."""
+    items = [_summary(services.layout, ep_id) for ep_id in list_episodes(services.layout)]
+    return EpisodeList(items=items, total=len(items))
+
+
+@router.get("/{ep_id}")
+async def episode(ep_id: str, services: ServicesDep) -> EpisodeDetail:
+    """One episode, with what the decoder finds in its video."""
+    layout = services.layout
+    if not layout.episode(ep_id).is_dir():
+        raise EpisodeNotFound(f"Episode {ep_id!r} does not exist.", hint="See GET /episodes.")
+    summary = await run_in_threadpool(_summary, layout, ep_id)
+    videos = video_files(layout.episode(ep_id))
+    facts, problem = None, None
+    if videos:
+        try:
+            facts = await video_facts(videos[0])
+        except VideoUnreadable as error:
+            problem = error.detail
+    return EpisodeDetail(**summary.model_dump(), facts=facts, problem=problem)
+
+
+@router.post("", status_code=201, openapi_extra=_MULTIPART)
+async def upload(request: Request, services: ServicesDep, response: Response) -> EpisodeDetail:
+    """Takes a video: form fields `ep_id` and `file`. It is streamed to disk and must decode."""
+    layout = services.layout
+    async with receive_upload(request, layout, services.settings.upload_max_mb) as received:
+        ep_id = check_name(received.ep_id)
+        if video_files(layout.episode(ep_id)):
+            raise EpisodeExists(
+                f"Episode {ep_id!r} has a video already.", hint="Choose another ep_id."
+            )
+        facts = await video_facts(received.path)
+        await run_in_threadpool(store_video, received, layout, ep_id)
+    response.headers["location"] = f"/episodes/{ep_id}"
+    summary = await run_in_threadpool(_summary, layout, ep_id)
+    return EpisodeDetail(**summary.model_dump(), facts=facts)
+
+
+def _summary(layout: Layout, ep_id: str) -> EpisodeSummary:
+    videos = video_files(layout.episode(ep_id))
+    try:
+        latest = latest_run_id(layout, ep_id)
+    except RunNotFound:
+        latest = None
+    return EpisodeSummary(
+        ep_id=ep_id,
+        video=videos[0].name if videos else None,
+        size_bytes=videos[0].stat().st_size if videos else None,
+        running=is_held(layout, ep_id),
+        runs=len(list_runs(layout, ep_id)),
+        latest_run_id=latest,
+    )

@@ -1,0 +1,156 @@
+"""Runs of an episode and their files, read only."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import FileResponse, PlainTextResponse, Response
+
+from apps.api.deps import ServicesDep
+from apps.api.schemas import Rows, RunList, RunSummary
+from apps.api.streaming import NDJSON, wants_stream
+from apps.common.contracts import Progress, RunManifest, TrackMetrics
+from apps.common.errors import InvalidInput, RunNotFound
+from apps.common.files import read_json, read_jsonl
+from apps.common.layout import Layout, RunFiles
+from apps.common.names import check_name
+from apps.runs.store import list_runs, read_manifest, read_progress
+
+router = APIRouter(prefix="/episodes/{ep_id}/runs", tags=["runs"])
+
+_CROP = re.compile(r"track-\d{5,}/frame_\d{6,}\.jpg")
+_MAX_ROWS = 10_000
+Offset = Annotated[int, Query(ge=0, le=10**9)]
+Limit = Annotated[int, Query(ge=1, le=_MAX_ROWS)]
+
+
+@router.get("")
+def runs(ep_id: str, services: ServicesDep) -> RunList:
+    """Runs of the episode, newest first."""
+    items = [summary(manifest) for manifest in list_runs(services.layout, check_name(ep_id))]
+    return RunList(items=items, total=len(items))
+
+
+@router.get("/{run_id}")
+def run(ep_id: str, run_id: str, services: ServicesDep) -> RunManifest:
+    """The run's manifest; `latest` is the newest completed run."""
+    return read_manifest(services.layout, ep_id, run_id)
+
+
+@router.get("/{run_id}/progress")
+def progress(ep_id: str, run_id: str, services: ServicesDep) -> Progress:
+    found = read_progress(_files(services.layout, ep_id, run_id))
+    if found is None:
+        raise RunNotFound("The run has not reported progress yet.", hint="Ask again in a second.")
+    return found
+
+
+@router.get("/{run_id}/tracks", response_model=Rows)
+def tracks(
+    ep_id: str,
+    run_id: str,
+    services: ServicesDep,
+    request: Request,
+    offset: Offset = 0,
+    limit: Limit = 1000,
+) -> Rows | Response:
+    """Tracks (`track_v1`), a page at a time; as NDJSON, all of them."""
+    return _rows(_results(services.layout, ep_id, run_id).tracks, request, offset, limit)
+
+
+@router.get("/{run_id}/detections", response_model=Rows)
+def detections(
+    ep_id: str,
+    run_id: str,
+    services: ServicesDep,
+    request: Request,
+    offset: Offset = 0,
+    limit: Limit = 1000,
+) -> Rows | Response:
+    """Detections (`det_v1`), a page at a time; as NDJSON, all of them."""
+    return _rows(_results(services.layout, ep_id, run_id).detections, request, offset, limit)
+
+
+@router.get("/{run_id}/metrics")
+def metrics(ep_id: str, run_id: str, services: ServicesDep) -> TrackMetrics:
+    body = read_json(_results(services.layout, ep_id, run_id).metrics)
+    if body is None:
+        raise RunNotFound("The run has no metrics.", hint="Look at its log.")
+    return TrackMetrics.model_validate(body)
+
+
+@router.get("/{run_id}/log", response_class=PlainTextResponse)
+def log(ep_id: str, run_id: str, services: ServicesDep) -> Response:
+    path = _files(services.layout, ep_id, run_id).log
+    return _file(path, "text/plain; charset=utf-8", "The run has no log yet.")
+
+
+@router.get("/{run_id}/preview", response_class=FileResponse)
+def preview(ep_id: str, run_id: str, services: ServicesDep) -> Response:
+    """The annotated video; answers Range requests."""
+    path = _results(services.layout, ep_id, run_id).preview
+    return _file(path, "video/mp4", "The run has no preview; run with save_preview.")
+
+
+@router.get("/{run_id}/crops/{crop:path}", response_class=FileResponse)
+def crop(ep_id: str, run_id: str, crop: str, services: ServicesDep) -> Response:
+    """One picture of a track, e.g. `track-00001/frame_000042.jpg`."""
+    if _CROP.fullmatch(crop) is None:
+        raise InvalidInput(
+            "This is not the name of a crop.", hint="For example track-00001/frame_000042.jpg."
+        )
+    path = _results(services.layout, ep_id, run_id).crops / crop
+    return _file(path, "image/jpeg", "There is no such crop; run with save_crops.")
+
+
+def summary(manifest: RunManifest) -> RunSummary:
+    result = manifest.result
+    return RunSummary(
+        run_id=manifest.run_id,
+        ep_id=manifest.ep_id,
+        status=manifest.status,
+        execution_mode=manifest.execution_mode,
+        started_at=manifest.started_at,
+        finished_at=manifest.finished_at,
+        profile=manifest.options.profile,
+        exit_reason=manifest.exit_reason,
+        frames_done=None if result is None else result.frames_done,
+        tracks=None if result is None else result.tracks,
+    )
+
+
+def _files(layout: Layout, ep_id: str, run_id: str) -> RunFiles:
+    return layout.run(ep_id, read_manifest(layout, ep_id, run_id).run_id)
+
+
+def _results(layout: Layout, ep_id: str, run_id: str) -> RunFiles:
+    """Files of a completed run; the others have no results, whatever lies in their folder."""
+    manifest = read_manifest(layout, ep_id, run_id)
+    if manifest.status != "completed":
+        raise RunNotFound(
+            f"Run {manifest.run_id!r} is {manifest.status}; it has no results.",
+            hint="Results appear when a run has completed.",
+            run_status=manifest.status,
+        )
+    return layout.run(ep_id, manifest.run_id)
+
+
+def _rows(path: Path, request: Request, offset: int, limit: int) -> Rows | Response:
+    if wants_stream(request):
+        return _file(path, NDJSON, "The run has no such rows.")
+    rows: Iterator[dict[str, object]] = read_jsonl(path)
+    skipped = sum(1 for _ in itertools.islice(rows, offset))
+    items = list(itertools.islice(rows, limit))
+    total = skipped + len(items) + sum(1 for _ in rows)
+    return Rows(items=items, total=total, offset=offset)
+
+
+def _file(path: Path, media_type: str, missing: str) -> Response:
+    if not path.is_file():
+        raise RunNotFound(missing)
+    return FileResponse(path, media_type=media_type)

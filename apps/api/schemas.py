@@ -1,0 +1,90 @@
+"""Bodies of requests and answers that exist in the web service only."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from apps.common.contracts import VideoFacts
+from apps.common.options import RunRequest
+
+
+class DetectTrackRequest(RunRequest):
+    """`POST /celery_jobs/detect_track`."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        json_schema_extra={
+            "example": {"ep_id": "demo-s01e01", "execution_mode": "local", "stride": 6}
+        },
+    )
+
+    ep_id: str = Field(description="Name of the episode.")
+    execution_mode: Literal["redis", "local"] = Field(
+        "redis",
+        description="`local` blocks until the run ends; `redis` queues it for a worker.",
+    )
+    run_id: str | None = Field(None, description="Name of the run; a new one by default.")
+    timeout_s: float | None = Field(
+        None, gt=0, le=7 * 24 * 3600, description="Longest run, in seconds."
+    )
+
+
+class EpisodeSummary(BaseModel):
+    ep_id: str
+    video: str | None = Field(description="Name of the video file, or null where there is none.")
+    size_bytes: int | None
+    running: bool
+    runs: int
+    latest_run_id: str | None
+
+
+class EpisodeList(BaseModel):
+    items: list[EpisodeSummary]
+    total: int
+
+
+class EpisodeDetail(EpisodeSummary):
+    facts: VideoFacts | None
+    problem: str | None = Field(None, description="Why the video cannot be read.")
+
+
+class RunSummary(BaseModel):
+    run_id: str
+    ep_id: str
+    status: str
+    execution_mode: str
+    started_at: str
+    finished_at: str | None
+    profile: str
+    exit_reason: str | None
+    frames_done: int | None
+    tracks: int | None
+
+
+class RunList(BaseModel):
+    items: list[RunSummary]
+    total: int
+
+
+class Rows(BaseModel):
+    """A page of rows of a run's file."""
+
+    items: list[dict[str, Any]]
+    total: int
+    offset: int
+
+
+class ActiveRun(BaseModel):
+    run_id: str
+    ep_id: str
+    execution_mode: str
+    state: str
+
+
+class ActiveRuns(BaseModel):
+    items: list[ActiveRun]
+    total: int

@@ -1,0 +1,146 @@
+"""A run as the body of one response, or as one blocking answer; either dies with its client.
+
+A handler does not learn of a disconnect by itself. Here the run races against the connection's
+`http.disconnect`, before the first byte as well as after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, TypeVar
+
+from fastapi import Request
+from fastapi.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from apps.api.problems import problem_response
+from apps.api.services import Services
+from apps.common.contracts import (
+    ErrorEvent,
+    Event,
+    ProgressEvent,
+    ResultEvent,
+    RunSpec,
+    StartedEvent,
+)
+from apps.runs.launch import RunProcess
+from apps.runs.live import LiveRun
+from apps.runs.record import now
+
+NDJSON = "application/x-ndjson"
+T = TypeVar("T")
+
+
+class RunResponse(Response):
+    """Runs a spec and answers with its end, or with its events where the client wants those.
+
+    The status is decided by the first thing that matters: a run that cannot start is an error
+    status; once a stream has begun it is 200 and the last line tells.
+    """
+
+    def __init__(
+        self, spec: RunSpec, services: Services, timeout_s: float, *, stream: bool
+    ) -> None:
+        self._spec = spec
+        self._services = services
+        self._timeout_s = timeout_s
+        self._stream = stream
+        self.background = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = self._answer(scope, receive, send)
+        await unless_disconnected(receive, answer)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        process = await RunProcess.start(self._spec)
+        async with self._services.running(process, self._timeout_s) as run:
+            events = run.events()
+            opening = await _until_started(events)
+            if isinstance(opening, StartedEvent) and self._stream:
+                await _send_stream(run, events, send)
+                return
+            last = await _last(events) if isinstance(opening, StartedEvent) else opening
+        # The run is over and gone before its answer leaves: the next request finds the episode free.
+        await _final_response(last)(scope, receive, send)
+
+
+async def unless_disconnected(receive: Receive, work: Coroutine[Any, Any, T]) -> T | None:
+    """The result of `work`, or None, with `work` cancelled, when the client goes away first."""
+    working = asyncio.create_task(work)
+    watching = asyncio.create_task(_disconnected(receive))
+    try:
+        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        return None
+    finally:
+        watching.cancel()
+        if not working.done():
+            working.cancel()
+        await asyncio.gather(working, watching, return_exceptions=True)
+
+
+def wants_stream(request: Request) -> bool:
+    return NDJSON in request.headers.get("accept", "")
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _until_started(events: AsyncIterator[Event | None]) -> Event:
+    async for event in events:
+        if isinstance(event, StartedEvent | ResultEvent | ErrorEvent):
+            return event
+    raise RuntimeError("a run's events always end with a result or an error")
+
+
+async def _last(events: AsyncIterator[Event | None]) -> Event:
+    last: Event | None = None
+    async for event in events:
+        last = event or last
+    if last is None:
+        raise RuntimeError("a run's events always end with a result or an error")
+    return last
+
+
+def _final_response(event: Event) -> Response:
+    if isinstance(event, ResultEvent):
+        return JSONResponse(event.model_dump(mode="json", exclude={"type"}))
+    if isinstance(event, ErrorEvent):
+        return problem_response(event.problem)
+    raise RuntimeError(f"a run cannot end with {event.type!r}")
+
+
+async def _send_stream(run: LiveRun, events: AsyncIterator[Event | None], send: Send) -> None:
+    headers = {
+        "content-type": NDJSON,
+        "cache-control": "no-store",
+        "x-accel-buffering": "no",  # a proxy that buffers would hide the progress
+        "x-run-id": run.spec.run_id,
+    }
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": 200, "headers": raw})
+    beat: ProgressEvent | None = None
+    last: Event | None = None
+    async for event in events:
+        if isinstance(event, ProgressEvent):
+            beat = event
+        elif event is None and beat is not None:
+            event = beat = beat.model_copy(update={"updated_at": now()})
+        if isinstance(event, ResultEvent | ErrorEvent):
+            last = event
+        elif event is not None and not isinstance(event, StartedEvent):
+            await _send_line(event, send, more=True)
+    await run.end()  # gone before the client reads the last line
+    if last is not None:
+        await _send_line(last, send, more=False)
+
+
+async def _send_line(event: Event, send: Send, *, more: bool) -> None:
+    body = {"type": event.type, **event.model_dump(mode="json")}  # people read its start
+    line = json.dumps(body, ensure_ascii=False) + "\n"
+    await send({"type": "http.response.body", "body": line.encode(), "more_body": more})

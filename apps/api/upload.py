@@ -1,0 +1,172 @@
+"""Receives an upload straight to disk, never more than one chunk in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import IO
+
+from fastapi import Request
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+
+from apps.common.errors import EpisodeExists, InvalidInput, UploadTooLarge
+from apps.common.files import storage_errors
+from apps.common.layout import Layout
+from apps.runs.episodes import VIDEO_STEM
+
+SUFFIXES = frozenset(
+    ".mp4 .m4v .mov .mkv .webm .avi .ts .mts .m2ts .mpg .mpeg .flv .ogv .wmv .mxf".split()
+)
+_FIELD_LIMIT = 1000  # bytes of a form field
+_HINT = "Send multipart/form-data with the fields ep_id and file."
+
+
+@dataclass(frozen=True)
+class Received:
+    """A complete upload. `path` is removed when `receive_upload` ends, unless it was stored."""
+
+    ep_id: str
+    path: Path
+    suffix: str
+
+
+@asynccontextmanager
+async def receive_upload(
+    request: Request, layout: Layout, limit_mb: float
+) -> AsyncIterator[Received]:
+    """Reads the body.
+
+    Raises:
+        InvalidInput: it is no such form, or it broke off.
+        UploadTooLarge: the file is larger than `limit_mb` megabytes.
+        StorageFailed: the disk is full or not writable.
+    """
+    with storage_errors():
+        layout.uploads.mkdir(parents=True, exist_ok=True)
+    path = layout.uploads / f"{secrets.token_hex(8)}.part"
+    try:
+        with storage_errors(), path.open("wb") as stream:
+            form = _Form(stream, limit_mb)
+            await _feed(request, form)
+        yield Received(form.ep_id(), path, form.suffix())
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def store_video(received: Received, layout: Layout, ep_id: str) -> None:
+    """Moves the file to its place, unless another upload was faster.
+
+    Raises:
+        EpisodeExists: there is a video of that name.
+    """
+    target = layout.episode(ep_id) / f"{VIDEO_STEM}{received.suffix}"
+    with storage_errors():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            target.touch(exist_ok=False)
+        except FileExistsError:
+            raise EpisodeExists(
+                f"Episode {ep_id!r} has a video already.", hint="Choose another ep_id."
+            ) from None
+        received.path.replace(target)
+
+
+async def _feed(request: Request, form: _Form) -> None:
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    boundary = options.get(b"boundary")
+    if kind != b"multipart/form-data" or not boundary:
+        raise InvalidInput("The body is not multipart/form-data.", hint=_HINT)
+    try:
+        parser = MultipartParser(boundary, form.callbacks())
+        async for chunk in request.stream():
+            await run_in_threadpool(parser.write, chunk)
+        parser.finalize()
+    except ClientDisconnect:
+        raise InvalidInput("The upload broke off.", hint="Send it again.") from None
+    except MultipartParseError:
+        raise InvalidInput("The form cannot be read.", hint=_HINT) from None
+    if not form.complete:
+        raise InvalidInput("The form breaks off before its end.", hint="Send it again.")
+
+
+class _Form:
+    """Takes the parser's callbacks: `ep_id` to memory, `file` to disk."""
+
+    def __init__(self, stream: IO[bytes], limit_mb: float) -> None:
+        self.complete = False
+        self._stream = stream
+        self._limit = int(limit_mb * 1e6)
+        self._size = 0
+        self._fields: dict[bytes, bytearray] = {}
+        self._filename: bytes | None = None
+        self._part = b""
+        self._is_file = False
+        self._header = (bytearray(), bytearray())
+
+    def callbacks(self) -> dict[str, object]:
+        return {
+            "on_part_begin": self._begin,
+            "on_header_field": lambda data, start, end: self._header[0].extend(data[start:end]),
+            "on_header_value": lambda data, start, end: self._header[1].extend(data[start:end]),
+            "on_header_end": self._header_end,
+            "on_part_data": self._data,
+            "on_end": self._end,
+        }
+
+    def ep_id(self) -> str:
+        if self._filename is None:
+            raise InvalidInput("The form has no file.", hint=_HINT)
+        if b"ep_id" not in self._fields:
+            raise InvalidInput("The form has no ep_id.", hint=_HINT)
+        return self._fields[b"ep_id"].decode("utf-8", "replace")
+
+    def suffix(self) -> str:
+        """The file's ending where it is a usual one; players and tools go by it."""
+        name = (self._filename or b"").decode("utf-8", "replace")
+        suffix = PurePath(name.replace("\\", "/")).suffix.lower()
+        return suffix if suffix in SUFFIXES else ".mp4"
+
+    def _begin(self) -> None:
+        self._part, self._is_file = b"", False
+
+    def _header_end(self) -> None:
+        name, value = bytes(self._header[0]).lower(), bytes(self._header[1])
+        self._header = (bytearray(), bytearray())
+        if name != b"content-disposition":
+            return
+        _, options = parse_options_header(value)
+        self._part = options.get(b"name", b"")
+        self._is_file = self._part == b"file"
+        if self._is_file:
+            if self._filename is not None:
+                raise InvalidInput("The form has two files.", hint=_HINT)
+            self._filename = options.get(b"filename", b"")
+        else:
+            self._fields.setdefault(self._part, bytearray())
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        if self._is_file:
+            self._size += end - start
+            if self._size > self._limit:
+                raise UploadTooLarge(
+                    f"The file is larger than {self._limit / 1e6:g} MB.",
+                    hint="Raise SCREENALYTICS_UPLOAD_MAX_MB, or copy it to the data root by hand.",
+                )
+            self._stream.write(data[start:end])
+            return
+        field = self._fields.setdefault(self._part, bytearray())
+        if len(field) + end - start > _FIELD_LIMIT or len(self._fields) > 10:
+            raise InvalidInput("A field of the form is too long.", hint=_HINT)
+        field.extend(data[start:end])
+
+    def _end(self) -> None:
+        with contextlib.suppress(ValueError):
+            self._stream.flush()
+        self.complete = True

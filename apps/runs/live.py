@@ -1,0 +1,87 @@
+"""A run that somebody waits for: its events with a heartbeat and a time limit, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+from apps.common.contracts import ErrorEvent, Event, RunSpec
+from apps.common.errors import RunTimedOut, ServiceStopping
+from apps.runs.launch import RunProcess
+
+HEARTBEAT_SECONDS = 0.9  # a listener is promised a sign of life every second
+
+
+class LiveRun:
+    """One run between its start and its end.
+
+    Args:
+        process: just started.
+        timeout_s: longest run, seconds.
+    """
+
+    def __init__(self, process: RunProcess, timeout_s: float) -> None:
+        self._process = process
+        self._timeout_s = timeout_s
+        self._deadline = time.monotonic() + timeout_s
+        self._stopping = False
+
+    @property
+    def spec(self) -> RunSpec:
+        return self._process.spec
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def events(self) -> AsyncIterator[Event | None]:
+        """The run's events, and None where there was none for a heartbeat. Ends with the run."""
+        source = self._process.events()
+        coming: asyncio.Task[Event] | None = None
+        try:
+            while True:
+                if coming is None:
+                    coming = asyncio.create_task(anext(source))  # type: ignore[arg-type]
+                left = self._deadline - time.monotonic()
+                await asyncio.wait({coming}, timeout=max(0.0, min(left, HEARTBEAT_SECONDS)))
+                if coming.done():
+                    event = self._explained(coming.result())
+                    coming = None
+                    yield event
+                    if event.type in ("result", "error"):
+                        return
+                elif time.monotonic() >= self._deadline:
+                    yield await self._time_out()
+                    return
+                else:
+                    yield None
+        finally:
+            if coming is not None:
+                coming.cancel()
+
+    async def end(self, reason: str = "The client went away.") -> None:
+        """Kills whatever still runs, also when the caller itself is being cancelled."""
+        await asyncio.shield(self._process.kill(reason))
+
+    async def stop_for_shutdown(self) -> None:
+        """The server goes: the waiting client is told so."""
+        self._stopping = True
+        await self._process.kill("The server was stopped.")
+
+    async def _time_out(self) -> ErrorEvent:
+        reason = f"The run took longer than {self._timeout_s:g} s."
+        await self._process.kill(reason, status="failed")
+        return ErrorEvent.of(
+            RunTimedOut(reason, hint="Raise timeout_s, or take a larger stride or another profile.")
+        )
+
+    def _explained(self, event: Event) -> Event:
+        if self._stopping and isinstance(event, ErrorEvent):
+            return ErrorEvent.of(
+                ServiceStopping(
+                    "The server was stopped while the run was on; the run was cancelled.",
+                    hint="Send the request again when the server is back.",
+                )
+            )
+        return event

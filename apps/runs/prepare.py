@@ -1,0 +1,77 @@
+"""From a request to the line that a run's process reads: names, video, lock, options checked."""
+
+from __future__ import annotations
+
+import os
+
+from apps.common.contracts import ExecutionMode, RunSpec
+from apps.common.cpu_limits import host_thread_limit
+from apps.common.errors import RunExists
+from apps.common.layout import Layout
+from apps.common.model_files import detectors_on_disk
+from apps.common.names import check_name, new_run_id
+from apps.common.options import HostFacts, RunRequest, resolve
+from apps.common.settings import Settings
+from apps.runs.episodes import find_video
+from apps.runs.lock import busy_error, is_held
+from apps.runs.probe import host_providers
+
+
+class Host:
+    """Facts of this host; what does not change while the program runs is asked once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._providers: tuple[str, ...] | None = None
+
+    async def facts(self) -> HostFacts:
+        if self._providers is None:
+            self._providers = await host_providers()
+        limit, source = host_thread_limit()
+        return HostFacts(
+            providers=self._providers,
+            detectors_on_disk=detectors_on_disk(self._settings.retinaface_model),
+            thread_limit=limit,
+            thread_limit_source=source,
+        )
+
+
+async def prepare_run(
+    *,
+    ep_id: str,
+    run_id: str | None,
+    request: RunRequest,
+    mode: ExecutionMode,
+    settings: Settings,
+    host: Host,
+    fingerprint: str,
+) -> RunSpec:
+    """Checks everything that can be checked before a process starts.
+
+    Raises:
+        InvalidInput, EpisodeNotFound, EpisodeBusy, RunExists, AcceleratorMissing
+    """
+    layout = Layout(settings.data_root.resolve())
+    check_name(ep_id)
+    if run_id is not None:
+        check_name(run_id, "run_id")
+    resolution = resolve(request, os.environ, await host.facts())
+    find_video(layout, ep_id)
+    if is_held(layout, ep_id):
+        raise busy_error(layout, ep_id)
+    if run_id is not None and layout.run(ep_id, run_id).manifest.exists():
+        raise RunExists(
+            f"Run {run_id!r} of episode {ep_id!r} exists already.",
+            hint="Choose another run_id, or leave it out to get a new one.",
+        )
+    return RunSpec(
+        ep_id=ep_id,
+        run_id=new_run_id() if run_id is None else run_id,
+        execution_mode=mode,
+        resolution=resolution,
+        data_root=str(layout.root),
+        retinaface_model=settings.retinaface_model,
+        nice=settings.local_nice if mode == "local" else 0,
+        min_free_mb=settings.min_free_mb,
+        launcher_fingerprint=fingerprint,
+    )

@@ -1,0 +1,113 @@
+"""Run defaults stand in `config/*.toml`, and there only (trap 11)."""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from apps.common.config import (
+    CONFIG_DIR,
+    DetectorConfig,
+    Profile,
+    model_registry,
+    pipeline_config,
+    run_defaults,
+)
+from apps.common.options import AUTO_DEVICE_ORDER, PROVIDER_OF_DEVICE
+
+ROOT = Path(__file__).resolve().parents[2]
+LOADERS: dict[str, Callable[[], BaseModel]] = {
+    "profiles.toml": run_defaults,
+    "models.toml": model_registry,
+    "pipeline.toml": pipeline_config,
+}
+
+
+def test_every_file_has_a_loader() -> None:
+    assert {path.name for path in CONFIG_DIR.iterdir()} == set(LOADERS)
+
+
+@pytest.mark.parametrize("name", LOADERS)
+def test_every_table_and_value_is_loaded(name: str) -> None:
+    raw = tomllib.loads((CONFIG_DIR / name).read_text(encoding="utf-8"))
+
+    assert LOADERS[name]().model_dump(exclude_none=True) == raw
+
+
+@pytest.mark.parametrize("name", LOADERS)
+def test_configuration_is_frozen(name: str) -> None:
+    config = LOADERS[name]()
+    field = next(iter(type(config).model_fields))
+
+    with pytest.raises(ValidationError):
+        setattr(config, field, None)
+
+
+@pytest.mark.parametrize(
+    "change", [{"stride": 0}, {"fps": 0}, {"cpu_threads": 0}, {"strid": 6}, {"stride": None}]
+)
+def test_a_wrong_profile_does_not_load(change: dict[str, object]) -> None:
+    good = run_defaults().profiles["balanced"].model_dump()
+
+    with pytest.raises(ValidationError):
+        Profile.model_validate({**good, **change})
+
+
+def test_tables_refer_to_what_there_is() -> None:
+    tables = run_defaults()
+
+    assert set(tables.profile_for_device) == set(PROVIDER_OF_DEVICE) == set(AUTO_DEVICE_ORDER)
+    assert set(tables.profile_for_device.values()) <= set(tables.profiles)
+    assert set(tables.device_aliases.values()) <= set(PROVIDER_OF_DEVICE)
+    assert not set(tables.device_aliases) & {"auto", *PROVIDER_OF_DEVICE}
+    assert tables.defaults.device in {"auto", *PROVIDER_OF_DEVICE}
+    assert tables.defaults.detector in {"auto", *model_registry().detectors}
+
+
+@pytest.mark.parametrize("name", sorted(model_registry().detectors))
+def test_every_detector_has_weights_and_a_licence(name: str) -> None:
+    detector: DetectorConfig = model_registry().detectors[name]
+
+    assert (detector.package and detector.file) or detector.pack
+    assert detector.licence
+    assert 0 < detector.det_thresh < 1
+    assert 0 < detector.nms_iou < 1
+
+
+def test_research_weights_say_so() -> None:
+    assert "non-commercial" in model_registry().detectors["retinaface"].licence
+
+
+def names_in(source: str) -> Iterator[str]:
+    """String literals that are nothing but a name, and names of variables, fields, arguments."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value.lower()
+        elif isinstance(node, ast.Name):
+            yield node.id.lower()
+        elif isinstance(node, ast.Attribute):
+            yield node.attr.lower()
+        elif isinstance(node, ast.keyword | ast.arg) and node.arg is not None:
+            yield node.arg.lower()
+
+
+SOURCES = sorted(path for part in ("apps", "tools") for path in (ROOT / part).rglob("*.py"))
+
+
+def test_the_search_finds_a_second_table() -> None:
+    for table in ('{"low_power": 12}', "dict(low_power=12)", "LOW_POWER = 12", "x.low_power = 1"):
+        assert "low_power" in set(names_in(table))
+    assert "low_power" not in set(names_in('help("low_power, balanced or performance")'))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_no_code_knows_a_profile_by_name(path: Path) -> None:
+    """Code that names no profile can hold no table of their numbers; sentences may name them."""
+    profiles = set(run_defaults().profiles)
+
+    assert profiles.isdisjoint(names_in(path.read_text(encoding="utf-8")))

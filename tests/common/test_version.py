@@ -1,0 +1,190 @@
+"""The fingerprint follows the product's files; the commit is read right in every kind of checkout.
+
+Everything runs on a copy of the sources, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SHA_VARIABLE = "SCREENALYTICS_GIT_SHA"
+PROGRAM = (
+    "import json\n"
+    "from apps.common.version import git_sha, product_version, source_fingerprint\n"
+    "print(json.dumps([product_version(), git_sha(), source_fingerprint()]))"
+)
+needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+
+
+def ask(folder: Path, **variables: str) -> tuple[str, str, str]:
+    """Version, commit and fingerprint that the code in `folder` tells of itself."""
+    environ = {key: value for key, value in os.environ.items() if key != SHA_VARIABLE}
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", PROGRAM],
+        cwd=folder,
+        env={**environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    version, sha, fingerprint = json.loads(done.stdout)
+    return version, sha, fingerprint
+
+
+def git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-c", "user.name=t", "-c", "user.email=t@localhost", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The sources without their history; only what the fingerprint and the import need."""
+    folder = tmp_path / "copy"
+    ignore = shutil.ignore_patterns("__pycache__")
+    for name in ("apps", "tools", "config"):
+        shutil.copytree(ROOT / name, folder / name, ignore=ignore)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder
+
+
+@pytest.fixture
+def repository(copy: Path) -> Path:
+    git(copy, "init", "-q", "-b", "main")
+    git(copy, "add", ".")
+    git(copy, "commit", "-q", "-m", "first")
+    return copy
+
+
+# --- fingerprint ------------------------------------------------------------------------------
+
+
+def test_a_copy_has_the_same_fingerprint(copy: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere"
+    _, _, before = ask(copy)
+    copy.rename(moved)
+
+    assert ask(moved)[2] == before
+    assert len(before) == 16
+    int(before, 16)
+
+
+def test_the_version_is_the_packages(copy: Path) -> None:
+    with (ROOT / "pyproject.toml").open("rb") as stream:
+        assert ask(copy)[0] == tomllib.load(stream)["project"]["version"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "apps/__init__.py",
+        "apps/common/version.py",
+        "apps/pipeline/detect/__init__.py",
+        "tools/episode_run.py",
+        "config/profiles.toml",
+        "pyproject.toml",
+    ],
+)
+def test_a_changed_file_changes_it(copy: Path, name: str) -> None:
+    before = ask(copy)[2]
+    with (copy / name).open("a") as stream:
+        stream.write("\n# changed\n")
+
+    assert ask(copy)[2] != before
+
+
+def test_a_new_a_renamed_and_a_removed_file_change_it(copy: Path) -> None:
+    seen = [ask(copy)[2]]
+    extra = copy / "apps" / "common" / "extra.py"
+    extra.write_text("")
+    seen.append(ask(copy)[2])
+    extra = extra.rename(extra.with_name("other.py"))
+    seen.append(ask(copy)[2])
+    extra.unlink()
+
+    assert len(set(seen)) == 3
+    assert ask(copy)[2] == seen[0]
+
+
+def test_other_files_do_not_change_it(copy: Path) -> None:
+    before = ask(copy)[2]
+    for name in ("README.md", "tests/test_x.py", "data/videos/x.py", "apps/notes.txt"):
+        path = copy / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+
+    assert ask(copy)[2] == before
+
+
+# --- commit -----------------------------------------------------------------------------------
+
+
+@needs_git
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a checkout")
+def test_this_checkout() -> None:
+    assert ask(ROOT)[1] == git(ROOT, "rev-parse", "HEAD")
+
+
+@needs_git
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param([], id="branch"),
+        pytest.param([["pack-refs", "--all"]], id="packed"),
+        pytest.param([["checkout", "-q", "--detach"]], id="detached"),
+        pytest.param([["checkout", "-q", "-b", "feature/a.b"]], id="branch with a slash"),
+    ],
+)
+def test_kinds_of_checkout(repository: Path, steps: list[list[str]]) -> None:
+    for step in steps:
+        git(repository, *step)
+
+    assert ask(repository)[1] == git(repository, "rev-parse", "HEAD")
+
+
+@needs_git
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("options", [["-b", "side"], ["--detach"]], ids=["branch", "detached"])
+def test_a_worktree(repository: Path, tmp_path: Path, options: list[str], packed: bool) -> None:
+    side = tmp_path / "side"
+    git(repository, "worktree", "add", "-q", *options, str(side))
+    if packed:
+        git(repository, "pack-refs", "--all")
+
+    assert ask(side)[1] == git(side, "rev-parse", "HEAD")
+
+
+def test_without_a_checkout(copy: Path) -> None:
+    assert ask(copy)[1] == "unknown"
+    assert ask(copy, **{SHA_VARIABLE: "abc123"})[1] == "abc123"
+
+
+@pytest.mark.parametrize("text", ["", "gitdir: /nowhere\n", "garbage"])
+def test_a_broken_checkout_is_unknown(copy: Path, text: str) -> None:
+    (copy / ".git").write_text(text)
+
+    assert ask(copy)[1] == "unknown"
+
+
+@needs_git
+def test_a_repository_without_a_commit_is_unknown(copy: Path) -> None:
+    git(copy, "init", "-q", "-b", "main")
+
+    assert ask(copy)[1] == "unknown"

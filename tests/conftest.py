@@ -1,0 +1,20 @@
+"""Fixtures that every folder of tests uses."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPO_ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """Folder of real videos and weights; see its INDEX.md."""
+    named = os.environ.get("SCREENALYTICS_TEST_DATA")
+    folder = Path(named) if named else REPO_ROOT.parent / "shared" / "data"
+    if not (folder / "videos").is_dir():
+        pytest.skip("no test data: set SCREENALYTICS_TEST_DATA to a folder that has videos/")
+    return folder

@@ -1,0 +1,250 @@
+"""Every face comes out once, under the number of its track."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apps.common.config import pipeline_config
+from apps.pipeline.track import FaceTracker, TrackThresholds, thresholds
+from apps.pipeline.types import Faces, Sighting, TrackedSighting
+
+CONFIG = pipeline_config().track
+FPS = 24.0
+A, B, C = (0.1, 0.2, 0.2, 0.4), (0.5, 0.2, 0.6, 0.4), (0.75, 0.5, 0.85, 0.7)
+Box = tuple[float, float, float, float]
+
+
+def tracker(stride: int = 6, **changes: float) -> FaceTracker:
+    config = replace_config(**changes)
+    return FaceTracker(config, thresholds(config, det_thresh=0.5), FPS / stride)
+
+
+def replace_config(**changes: float) -> type(CONFIG):  # type: ignore[valid-type]
+    return CONFIG.model_copy(update=changes)
+
+
+def faces(boxes: Sequence[Box], conf: Sequence[float] | None = None) -> Faces:
+    count = len(boxes)
+    return Faces(
+        np.array(boxes, np.float32).reshape(count, 4),
+        np.zeros((count, 5, 2), np.float32),
+        np.array([0.9] * count if conf is None else conf, np.float32),
+    )
+
+
+def seen(
+    rows: Iterable[Sequence[Box]], stride: int = 6, shots: Sequence[int] | None = None
+) -> list[Sighting]:
+    return [
+        Sighting(n * stride, n * stride / FPS, faces(row), 0 if shots is None else shots[n])
+        for n, row in enumerate(rows)
+    ]
+
+
+def numbers(sightings: Iterable[Sighting], stride: int = 6) -> list[tuple[int, ...]]:
+    return [item.tracks for item in tracker(stride).track(sightings)]
+
+
+def test_numbers_start_at_one_and_the_first_sighting_has_its_number_too() -> None:
+    assert numbers(seen([[A]] * 4)) == [(1,)] * 4
+
+
+def test_two_faces_keep_their_numbers_in_whatever_order_they_come() -> None:
+    # B is the first to be seen a second time, and so the first to be numbered.
+    assert numbers(seen([[A, B], [B, A], [A, B], [B, A]])) == [(2, 1), (1, 2), (2, 1), (1, 2)]
+
+
+def test_trap_26_trackers_do_not_influence_each_other() -> None:
+    one, two = tracker(), tracker()
+    rows = seen([[A, B]] * 6)
+    first = one.track(iter(rows))
+    # The first runs half-way, the second from end to end, then the first goes on.
+    begun = [next(first).tracks for _ in range(3)]
+    assert [item.tracks for item in two.track(rows)] == [(1, 2)] * 6
+    assert begun + [item.tracks for item in first] == [(1, 2)] * 6
+    assert one.count == two.count == 2
+    assert numbers(rows) == [(1, 2)] * 6
+
+
+def test_a_single_sighting_belongs_to_no_track() -> None:
+    rows: list[list[Box]] = [[A], [A, C], [A], [A]]
+    assert numbers(seen(rows)) == [(1,), (1, 0), (1,), (1,)]
+    assert numbers(seen([[A]])) == [(0,)]
+
+
+def test_frames_without_faces_come_out_as_well() -> None:
+    assert numbers(seen([[], [], []])) == [(), (), ()]
+    assert numbers(seen([])) == []
+
+
+def test_tracks_never_span_a_cut() -> None:
+    rows = seen([[A]] * 6, shots=[0, 0, 0, 1, 1, 1])
+    assert numbers(rows) == [(1,), (1,), (1,), (2,), (2,), (2,)]
+    # One sighting on each side of a cut is two single sightings.
+    assert numbers(seen([[A], [A]], shots=[0, 1])) == [(0,), (0,)]
+    # A shot number that comes back is still another shot.
+    assert numbers(seen([[A]] * 4, shots=[0, 0, 1, 1]))[-1] == (2,)
+
+
+@pytest.mark.parametrize("stride", [3, 6, 12])
+@pytest.mark.parametrize(("gone_s", "same"), [(0.5, True), (1.25, True), (2.5, False), (5, False)])
+def test_trap_15_lost_is_a_matter_of_time_not_of_frames(
+    stride: int, gone_s: float, same: bool
+) -> None:
+    gap = round(gone_s * FPS / stride)
+    rows: list[list[Box]] = [[A]] * 8 + [[]] * (gap - 1) + [[A]] * 8
+    found = numbers(seen(rows, stride), stride)
+    before, after = {row[0] for row in found[:8]}, {row[0] for row in found[-8:]}
+    assert before == {1}
+    assert after == ({1} if same else {2})
+
+
+@pytest.mark.parametrize("stride", [6, 12])
+def test_a_face_that_moves_keeps_its_number(stride: int) -> None:
+    step = 0.08 * stride / FPS  # of the picture's width: a slow walk
+    rows: list[list[Box]] = [
+        [(0.1 + n * step, 0.2, 0.25 + n * step, 0.5)] for n in range(int(5 * FPS / stride))
+    ]
+    assert set(numbers(seen(rows, stride), stride)) == {(1,)}
+
+
+def test_what_goes_in_comes_out_in_the_same_order() -> None:
+    rows = seen([[A], [], [A, C], [B], [], [A, B], [A]], shots=[0, 0, 0, 0, 1, 1, 1])
+    out = list(tracker().track(rows))
+    assert [item.sighting for item in out] == rows
+    assert all(len(item.tracks) == len(item.sighting.faces) for item in out)
+
+
+def test_sightings_leave_soon() -> None:
+    given_out = 0
+    fed = 0
+
+    def feed() -> Iterable[Sighting]:
+        nonlocal fed
+        for sighting in seen([[A]] * 200):
+            fed += 1
+            assert fed - given_out < 10  # memory stays bounded: crops hang on sightings
+            yield sighting
+
+    for _ in tracker().track(feed()):
+        given_out += 1
+    assert given_out == 200
+
+
+def test_a_doubtful_face_continues_a_track_but_starts_none() -> None:
+    limits = TrackThresholds(activation=0.7, high_confidence=0.6, warning=None)
+    rows = [
+        replace(s, faces=faces([A, C], [0.9 if n < 3 else 0.55, 0.55]))
+        for n, s in enumerate(seen([[A, C]] * 6))
+    ]
+    out = [item.tracks for item in FaceTracker(CONFIG, limits, 4.0).track(rows)]
+    assert out == [(1, 0)] * 6
+
+
+@pytest.mark.parametrize(("activation", "det_thresh", "warns"), [(0.5, 0.5, False)]
+    + [(0.5, 0.3, True), (0.5, 0.8, False), (0.7, 0.5, True)])  # fmt: skip
+def test_thresholds_say_so_where_detections_cannot_start_a_track(
+    activation: float, det_thresh: float, warns: bool
+) -> None:
+    config = replace_config(activation_threshold=activation)
+    found = thresholds(config, det_thresh)
+    assert found.activation == activation
+    assert (found.warning is not None) == warns
+    if found.warning:
+        assert f"{det_thresh:g}" in found.warning
+        assert f"{activation:g}" in found.warning
+
+
+# --- properties --------------------------------------------------------------------------------
+
+corner = st.floats(0, 0.8125, width=32)
+side = st.floats(0.03125, 0.1875, width=32)
+boxes = st.tuples(corner, corner, side, side).map(lambda b: (b[0], b[1], b[0] + b[2], b[1] + b[3]))
+confidences = st.floats(0.5, 1, width=32)
+frame_faces = st.lists(st.tuples(boxes, confidences), max_size=4)
+episodes = st.lists(st.tuples(frame_faces, st.booleans()), max_size=25)
+
+
+def build(episode: list[tuple[list[tuple[Box, float]], bool]]) -> list[Sighting]:
+    rows, shot = [], 0
+    for n, (found, cut) in enumerate(episode):
+        shot += cut
+        rows.append(
+            Sighting(n * 6, n * 0.25, faces([b for b, _ in found], [c for _, c in found]), shot)
+        )
+    return rows
+
+
+def check(rows: list[Sighting], out: list[TrackedSighting]) -> None:
+    assert [item.sighting for item in out] == rows
+    used: Counter[int] = Counter()
+    shots: dict[int, set[int]] = {}
+    for item in out:
+        assert len(item.tracks) == len(item.sighting.faces)
+        real = [number for number in item.tracks if number > 0]
+        assert len(real) == len(set(real))  # a track has one face in a frame
+        used.update(real)
+        for number in real:
+            shots.setdefault(number, set()).add(item.sighting.shot)
+    assert sorted(used) == list(range(1, len(used) + 1))
+    assert all(count >= 2 for count in used.values())
+    assert all(len(of_track) == 1 for of_track in shots.values())
+
+
+@given(episodes)
+@settings(max_examples=120, deadline=None)
+def test_every_sighting_comes_out_once_and_numbers_have_no_gaps(
+    episode: list[tuple[list[tuple[Box, float]], bool]],
+) -> None:
+    rows = build(episode)
+    first = tracker()
+    out = list(first.track(rows))
+    check(rows, out)
+    assert first.count == len({n for item in out for n in item.tracks if n > 0})
+    assert [item.tracks for item in tracker().track(rows)] == [item.tracks for item in out]
+
+
+# --- real detections ---------------------------------------------------------------------------
+
+
+def test_people_in_a_street(test_data: Path) -> None:
+    """MOT Challenge's TUD-Campus with its public detections: 71 frames, 8 people who cross."""
+    folder = test_data / "mot" / "TUD-Campus"
+    if not folder.is_dir():
+        pytest.skip("no MOT sequence in the test data")
+    by_frame: dict[int, list[list[float]]] = {}
+    with (folder / "det.txt").open() as stream:
+        for row in csv.reader(stream):
+            by_frame.setdefault(int(row[0]), []).append([float(v) for v in row[2:7]])
+    rows = []
+    for frame in range(1, max(by_frame) + 1):
+        found = np.array(by_frame.get(frame, []), np.float64).reshape(-1, 5)
+        xyxy = np.concatenate([found[:, :2], found[:, :2] + found[:, 2:4]], axis=1) / 640
+        conf = np.clip(found[:, 4], 0, 1)
+        rows.append(
+            Sighting(frame - 1, (frame - 1) / 25, faces(xyxy.tolist(), conf.tolist()), 0)
+        )
+    out = list(FaceTracker(CONFIG, thresholds(CONFIG, 0.5), 25.0).track(rows))
+    check(rows, out)
+    lengths = Counter(n for item in out for n in item.tracks if n > 0)
+    # Eight people, who hide each other: more tracks than people, but no track for every box.
+    assert 8 <= len(lengths) <= 20
+    assert lengths.most_common(1)[0][1] > 40
+    # A person moves a little from frame to frame: no track jumps across the picture.
+    last: dict[int, list[float]] = {}
+    for item in out:
+        for box, number in zip(item.sighting.faces.boxes, item.tracks, strict=True):
+            if number > 0:
+                centre = [float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2]
+                if number in last:
+                    assert abs(centre[0] - last[number][0]) < 0.2
+                last[number] = centre
