@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from apps.api.schemas import DetectTrackRequest
 from apps.common.errors import InvalidInput, RunFailed, ScreenalyticsError
 
 MEDIA_TYPE = "application/problem+json"
@@ -37,14 +38,17 @@ def _known(_: Request, error: ScreenalyticsError) -> JSONResponse:
 
 def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
     # The input is not echoed: it may be huge, or hold what JSON cannot (NaN).
-    errors = [
-        {"field": _field(entry["loc"]), "message": entry["msg"]}
-        for entry in error.errors()[:_SHOWN_ERRORS]
-    ]
+    entries = error.errors()[:_SHOWN_ERRORS]
+    errors = [{"field": _field(entry["loc"]), "message": entry["msg"]} for entry in entries]
+    unknown_field = any(entry["type"] == "extra_forbidden" for entry in entries)
     first = errors[0] if errors else {"field": "body", "message": "cannot be read"}
     known = InvalidInput(
         f"{first['field']}: {first['message']}.",
-        hint="See /docs for the fields and their ranges.",
+        hint=(
+            f"Allowed fields: {', '.join(DetectTrackRequest.model_fields)}."
+            if unknown_field
+            else "See /docs for the fields and their ranges."
+        ),
         errors=errors,
     )
     return problem_response(known.to_dict())

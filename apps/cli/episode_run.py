@@ -22,7 +22,7 @@ from apps.common.errors import InvalidInput, RunCancelled, RunFailed, Screenalyt
 from apps.common.files import tail, write_json
 from apps.common.layout import Layout
 from apps.common.model_files import detectors_on_disk
-from apps.common.names import check_name, new_run_id
+from apps.common.names import check_name, check_run_id, new_run_id
 from apps.common.options import HostFacts, RunRequest, resolve
 from apps.common.settings import Settings
 from apps.pipeline.artifacts import discard, publish
@@ -85,7 +85,7 @@ def _listen_to_signals(stop: StopFlag) -> dict[str, int]:
 def _spec_from_arguments(arguments: argparse.Namespace) -> RunSpec:
     settings = _settings(arguments)
     ep_id = check_name(arguments.ep_id)
-    run_id = new_run_id() if arguments.run_id is None else check_name(arguments.run_id, "run_id")
+    run_id = new_run_id() if arguments.run_id is None else check_run_id(arguments.run_id)
     values = {name: getattr(arguments, name) for name in RunRequest.model_fields}
     try:
         request = RunRequest(**values)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,14 +29,14 @@ def storage_errors() -> Iterator[None]:
         yield
     except OSError as error:
         detail, hint = _MEANING.get(
-            error.errno or 0, (f"Writing failed: {error.strerror}.", "Check the data folder.")
+            error.errno or 0, (f"Writing failed: {error.strerror or type(error).__name__}.", "Check the data folder.")
         )
         raise StorageFailed(detail, hint=hint) from error
 
 
 def write_atomic(path: Path, data: bytes, *, durable: bool = False) -> None:
     """Readers see the old content or the new, never a part. `durable` survives a power cut."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         with temporary.open("wb") as stream:
             stream.write(data)

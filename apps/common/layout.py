@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from apps.common.names import check_name
+from apps.common.names import check_name, check_run_id
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Layout:
         return self.manifests(ep_id) / "runs"
 
     def run(self, ep_id: str, run_id: str) -> RunFiles:
-        return RunFiles(self.runs(ep_id) / check_name(run_id, "run_id"))
+        return RunFiles(self.runs(ep_id) / check_run_id(run_id))
 
     def lock(self, ep_id: str) -> Path:
         return self.root / ".locks" / f"{check_name(ep_id)}.lock"

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from apps.common.errors import InvalidInput
 
+LATEST = "latest"  # stands for the newest completed run, so no run may be called so
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 _NAME = re.compile(NAME_PATTERN[:-1] + r"\Z")  # `$` would admit a trailing newline
 
@@ -32,6 +33,25 @@ def check_name(value: str, what: str = "ep_id") -> str:
             field=what,
         )
     return value
+
+
+def is_run_name(value: str) -> bool:
+    return is_name(value) and value != LATEST
+
+
+def check_run_id(value: str) -> str:
+    """Returns `value`.
+
+    Raises:
+        InvalidInput: it is not a name, or is `latest`.
+    """
+    if value == LATEST:
+        raise InvalidInput(
+            "A run cannot be called 'latest'; that names the newest completed one.",
+            hint="Choose another run_id, or leave it out to get a new one.",
+            field="run_id",
+        )
+    return check_name(value, "run_id")
 
 
 def new_run_id() -> str:

@@ -129,14 +129,17 @@ def resolve(
 
     allow_fallback = layers.pick("allow_cpu_fallback", tables.defaults.allow_cpu_fallback)
     asked = layers.pick("device", tables.defaults.device)
-    device, note = _resolve_device(asked, allow_fallback, host, tables)
+    device, note = _resolve_device(
+        asked, layers.sources["device"], allow_fallback, host, tables
+    )
     if note is not None:
         warnings.append(note)
         layers.sources["device"] += ", fallback:cpu"
 
     name = layers.pick("profile", tables.profile_for_device[device], f"device:{device}")
-    profile = _lookup("profile", name, tables.profiles)
-    detector = _resolve_detector(layers.pick("detector", tables.defaults.detector), host)
+    profile = _lookup("profile", name, tables.profiles, layers.sources["profile"])
+    wanted = layers.pick("detector", tables.defaults.detector)
+    detector = _resolve_detector(wanted, layers.sources["detector"], host)
     det_size = tables.det_size.coreml if device == "coreml" else tables.det_size.default
     from_profile = f"profile:{name}"
     options = Options(
@@ -218,10 +221,11 @@ def _request_from_environ(environ: Mapping[str, str]) -> RunRequest:
         ) from None
 
 
-def _lookup(what: str, name: str, table: Mapping[str, T]) -> T:
+def _lookup(what: str, name: str, table: Mapping[str, T], source: str) -> T:
     if name not in table:
+        where = f" in {source.removeprefix('env:')}" if source.startswith("env:") else ""
         raise InvalidInput(
-            f"Unknown {what} {name!r}.",
+            f"Unknown {what} {name!r}{where}.",
             hint=f"Allowed: {', '.join(sorted(table))}.",
             field=what,
             allowed=sorted(table),
@@ -230,10 +234,12 @@ def _lookup(what: str, name: str, table: Mapping[str, T]) -> T:
 
 
 def _resolve_device(
-    asked: str, allow_fallback: bool, host: HostFacts, tables: RunDefaults
+    asked: str, source: str, allow_fallback: bool, host: HostFacts, tables: RunDefaults
 ) -> tuple[Device, str | None]:
     names: dict[str, str] = {name: name for name in ("auto", *PROVIDER_OF_DEVICE)}
-    canonical = _lookup("device", asked.lower(), {**names, **tables.device_aliases})
+    canonical = _lookup(
+        "device", asked.lower(), {**names, **tables.device_aliases}, source
+    )
     if canonical == "auto":
         for device in AUTO_DEVICE_ORDER:
             if PROVIDER_OF_DEVICE[device] in host.providers:
@@ -254,9 +260,9 @@ def _resolve_device(
     )
 
 
-def _resolve_detector(asked: str, host: HostFacts) -> str:
+def _resolve_detector(asked: str, source: str, host: HostFacts) -> str:
     allowed = {"auto": "auto", **{name: name for name in model_registry().detectors}}
-    name = _lookup("detector", asked.lower(), allowed)
+    name = _lookup("detector", asked.lower(), allowed, source)
     if name == "auto":
         return "retinaface" if "retinaface" in host.detectors_on_disk else "centerface"
     return name

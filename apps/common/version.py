@@ -32,6 +32,8 @@ def git_sha() -> str:
         if not head.startswith("ref: "):
             return head
         ref = head.removeprefix("ref: ")
+        if (git / "commondir").is_file():  # a worktree shares its branches with the main one
+            git = git / (git / "commondir").read_text().strip()
         if (git / ref).is_file():
             return (git / ref).read_text().strip()
         packed = (git / "packed-refs").read_text()

@@ -6,8 +6,10 @@ holds between API processes, workers and command lines on one host.
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from filelock import FileLock, Timeout
 
@@ -47,21 +49,24 @@ def episode_lock(layout: Layout, holder: Holder) -> Iterator[None]:
             write_json(layout.holder(holder.ep_id), holder.model_dump())
         yield
     finally:
-        layout.holder(holder.ep_id).unlink(missing_ok=True)
+        with suppress(OSError):
+            layout.holder(holder.ep_id).unlink(missing_ok=True)
         lock.release()
 
 
 def is_held(layout: Layout, ep_id: str) -> bool:
     """True while a run holds the episode. Never waits."""
-    path = layout.lock(ep_id)
-    if not path.exists():
-        return False
-    lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
-    except (Timeout, OSError):
+        descriptor = os.open(layout.lock(ep_id), os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        # Shared: readers do not mistake each other for a run.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
         return True
-    lock.release()
+    finally:
+        os.close(descriptor)
     return False
 
 

@@ -9,7 +9,7 @@ from apps.common.cpu_limits import host_thread_limit
 from apps.common.errors import RunExists
 from apps.common.layout import Layout
 from apps.common.model_files import detectors_on_disk
-from apps.common.names import check_name, new_run_id
+from apps.common.names import check_name, check_run_id, new_run_id
 from apps.common.options import HostFacts, RunRequest, resolve
 from apps.common.settings import Settings
 from apps.runs.episodes import find_video
@@ -54,7 +54,7 @@ async def prepare_run(
     layout = Layout(settings.data_root.resolve())
     check_name(ep_id)
     if run_id is not None:
-        check_name(run_id, "run_id")
+        check_run_id(run_id)
     resolution = resolve(request, os.environ, await host.facts())
     find_video(layout, ep_id)
     if is_held(layout, ep_id):

@@ -8,11 +8,9 @@ from apps.common.contracts import Progress, RunManifest, RunStatus
 from apps.common.errors import RunNotFound
 from apps.common.files import read_json, write_json
 from apps.common.layout import Layout, RunFiles
-from apps.common.names import is_name
+from apps.common.names import LATEST, is_name, is_run_name
 from apps.runs.lock import current_holder
 from apps.runs.record import now
-
-LATEST = "latest"
 
 
 def read_manifest(layout: Layout, ep_id: str, run_id: str) -> RunManifest:
@@ -27,19 +25,28 @@ def read_manifest(layout: Layout, ep_id: str, run_id: str) -> RunManifest:
     """
     if run_id == LATEST:
         run_id = latest_run_id(layout, ep_id)
+    manifest = _load(layout, ep_id, run_id)
+    if manifest.status != "running" or _is_alive(layout, manifest):
+        return manifest
+    manifest = _load(layout, ep_id, run_id)  # it may have ended between the two looks
+    if manifest.status != "running":
+        return manifest
+    return manifest.model_copy(
+        update={"status": "interrupted", "exit_reason": "The run was killed."}
+    )
+
+
+def _load(layout: Layout, ep_id: str, run_id: str) -> RunManifest:
     body = read_json(layout.run(ep_id, run_id).manifest)
     try:
         manifest = None if body is None else RunManifest.model_validate(body)
     except ValidationError:
         manifest = None
-    if manifest is None:
+    # A manifest that was copied here from another run tells nothing about this one.
+    if manifest is None or (manifest.ep_id, manifest.run_id) != (ep_id, run_id):
         raise RunNotFound(
             f"Episode {ep_id!r} has no run {run_id!r}.",
             hint=f"See GET /episodes/{ep_id}/runs for its runs.",
-        )
-    if manifest.status == "running" and not _is_alive(layout, manifest):
-        return manifest.model_copy(
-            update={"status": "interrupted", "exit_reason": "The run was killed."}
         )
     return manifest
 
@@ -59,7 +66,7 @@ def latest_run_id(layout: Layout, ep_id: str) -> str:
 def list_runs(layout: Layout, ep_id: str) -> list[RunManifest]:
     """All readable runs of an episode, newest first."""
     try:
-        names = [entry.name for entry in layout.runs(ep_id).iterdir() if is_name(entry.name)]
+        names = [entry.name for entry in layout.runs(ep_id).iterdir() if is_run_name(entry.name)]
     except OSError:
         return []
     manifests = []

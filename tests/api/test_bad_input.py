@@ -1,0 +1,99 @@
+"""What bad input gets: the right status, one clear sentence, nothing started."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.support.service import Server
+
+HUGE = "x" * 10_000
+
+
+@pytest.mark.trap(11)
+@pytest.mark.parametrize(
+    ("fields", "status", "word"),
+    [
+        ({"ep_id": "../../etc/passwd"}, 422, "ep_id"),
+        ({"ep_id": "a/b"}, 422, "ep_id"),
+        ({"ep_id": "a..b"}, 422, "ep_id"),
+        ({"ep_id": "a\x00b"}, 422, "ep_id"),
+        ({"ep_id": HUGE}, 422, "ep_id"),
+        ({"ep_id": ""}, 422, "ep_id"),
+        ({"ep_id": 7}, 422, "ep_id"),
+        ({"ep_id": "nobody"}, 404, "does not exist"),
+        ({"run_id": "../x"}, 422, "run_id"),
+        ({"stride": 0}, 422, "stride"),
+        ({"stride": -1}, 422, "stride"),
+        ({"stride": 10**9}, 422, "stride"),
+        ({"stride": 1.5}, 422, "stride"),
+        ({"fps": 0}, 422, "fps"),
+        ({"det_thresh": 2}, 422, "det_thresh"),
+        ({"det_size": 1}, 422, "det_size"),
+        ({"cpu_threads": 0}, 422, "cpu_threads"),
+        ({"cpu_threads": 10_000}, 422, "cpu_threads"),
+        ({"max_cpu_percent": 0}, 422, "max_cpu_percent"),
+        ({"timeout_s": 0}, 422, "timeout_s"),
+        ({"colour": "red"}, 422, "colour"),
+        ({"profile": "turbo"}, 422, "low_power"),
+        ({"device": "tpu"}, 422, "coreml"),
+        ({"device": "cuda"}, 422, "CPUExecutionProvider"),
+        ({"device": "mps"}, 422, "CPUExecutionProvider"),
+        ({"detector": "yolo"}, 422, "centerface"),
+        ({"execution_mode": "cloud"}, 422, "execution_mode"),
+        ({"detector": "retinaface"}, 500, "buffalo_l"),
+    ],
+    ids=lambda value: str(value)[:40] if isinstance(value, dict) else "",
+)
+def test_bad_fields(server: Server, fields: dict, status: int, word: str) -> None:
+    answer = server.detect_track(**{"ep_id": "talk", **fields})
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert {"type", "title", "status", "detail"} <= set(problem)
+    assert problem["status"] == status
+    assert word in json.dumps(problem)
+    assert len(problem["detail"]) < 300
+    assert server.run_processes() == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[]", b'"x"', b'{"ep_id": "talk", "fps": NaN}', b"\xff\xfe"],
+)
+def test_bodies_that_are_no_request(server: Server, body: bytes) -> None:
+    answer = server.client.post(
+        "/celery_jobs/detect_track", content=body, headers={"content-type": "application/json"}
+    )
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.trap(21)
+def test_missing_accelerator_falls_back_only_when_told(server: Server) -> None:
+    refused = server.detect_track("talk", device="coreml").json()
+    assert refused["exit_code"] == 4
+    result = server.detect_track("talk", device="coreml", allow_cpu_fallback=True).json()
+    assert result["device"] == "cpu"
+    assert result["provider"] == "CPUExecutionProvider"
+    assert any("coreml was asked for" in warning for warning in result["warnings"])
+    assert any("coreml was asked for" in line for line in result["logs"])
+
+
+def test_a_run_id_is_used_once(server: Server) -> None:
+    assert server.detect_track("talk", run_id="mine").json()["run_id"] == "mine"
+    assert server.detect_track("talk", run_id="mine").status_code == 409
+    assert server.client.get("/episodes/talk/runs/mine").json()["status"] == "completed"
+
+
+def test_no_path_of_the_host_leaks(server: Server) -> None:
+    for answer in (
+        server.detect_track("nobody"),
+        server.client.get("/episodes/nobody"),
+        server.client.get("/episodes/talk/runs/none"),
+        server.client.get("/nothing"),
+    ):
+        assert answer.status_code == 404
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert str(server.data_root) not in answer.text

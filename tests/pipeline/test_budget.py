@@ -1,0 +1,147 @@
+"""The CPU budget, with a clock that the test turns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import accumulate
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apps.common.config import BudgetConfig
+from apps.pipeline.budget import CpuBudget
+
+CONFIG = BudgetConfig(burst_seconds=0.1, max_sleep_seconds=0.25)
+
+
+@dataclass
+class Run:
+    """A process that works and sleeps on a clock of its own."""
+
+    percent: float | None
+    cpu: float = 0.0
+    now: float = 0.0
+    naps: list[float] = field(default_factory=list)
+    sleep_costs: float = 0.0  # CPU seconds that each nap costs: the other threads go on
+
+    def __post_init__(self) -> None:
+        self.budget = CpuBudget(
+            self.percent, lambda: self.cpu, lambda: self.now, self.sleep, CONFIG
+        )
+
+    def sleep(self, seconds: float) -> None:
+        self.naps.append(seconds)
+        self.now += seconds
+        self.cpu += self.sleep_costs
+
+    def work(self, cpu: float, wall: float) -> None:
+        self.cpu += cpu
+        self.now += wall
+        self.budget.pace()
+
+
+steps = st.lists(
+    st.tuples(st.floats(0, 0.5, width=32), st.floats(0.0009765625, 0.5, width=32)),
+    min_size=1,
+    max_size=60,
+)
+
+
+@given(steps, st.sampled_from([25, 100, 200, 250, 800]))
+@settings(deadline=None)
+def test_over_any_stretch_the_mean_is_within_the_budget(
+    work: list[tuple[float, float]], percent: int
+) -> None:
+    run = Run(percent)
+    marks = [(0.0, 0.0)]
+    for cpu, wall in work:
+        run.work(cpu, wall)
+        marks.append((run.now, run.cpu))
+    # After each pause, and counted from any earlier pause, no more than the burst is ahead.
+    for i, (start, before) in enumerate(marks):
+        for end, after in marks[i:]:
+            assert after - before <= percent / 100 * (end - start) + CONFIG.burst_seconds + 1e-6
+
+
+def test_a_run_within_its_budget_never_sleeps() -> None:
+    run = Run(200)
+    for _ in range(100):
+        run.work(cpu=0.19, wall=0.1)
+    assert run.naps == []
+
+
+def test_a_hot_run_is_slowed_to_its_budget_and_no_further() -> None:
+    run = Run(100)
+    for _ in range(100):
+        run.work(cpu=0.2, wall=0.1)
+    assert run.cpu == pytest.approx(20)
+    assert 100 * run.cpu / run.now == pytest.approx(100, abs=1)
+
+
+def test_idle_time_gives_no_credit() -> None:
+    run = Run(100)
+    run.work(cpu=0.0, wall=60.0)  # a minute of waiting for the disk
+    start, before = run.now, run.cpu
+    for _ in range(20):
+        run.work(cpu=0.4, wall=0.1)
+    assert run.cpu - before <= run.now - start + CONFIG.burst_seconds + 1e-9
+
+
+def test_what_the_start_up_overspent_is_paid_back() -> None:
+    run = Run(100)
+    run.work(cpu=5.0, wall=2.0)  # loading of a model on several cores
+    assert sum(run.naps) == pytest.approx(3.0 - CONFIG.burst_seconds)
+    assert run.now >= run.cpu - CONFIG.burst_seconds
+
+
+def test_long_pauses_are_paid_in_short_naps() -> None:
+    run = Run(50)
+    run.work(cpu=2.0, wall=0.5)
+    assert len(run.naps) > 10
+    assert max(run.naps) <= CONFIG.max_sleep_seconds
+
+
+def test_none_never_sleeps() -> None:
+    run = Run(None)
+    for _ in range(10):
+        run.work(cpu=100.0, wall=0.1)
+    assert run.naps == []
+    assert run.budget.slept_seconds == 0
+
+
+def test_a_stop_ends_the_waiting() -> None:
+    run = Run(10)
+    run.cpu, run.now = 100.0, 1.0
+    asked = []
+
+    def keep_waiting() -> bool:
+        asked.append(run.now)
+        return len(asked) <= 3
+
+    run.budget.pace(keep_waiting)
+    assert len(run.naps) == 3
+    run.naps.clear()
+    run.budget.pace(lambda: False)
+    assert run.naps == []
+
+
+def test_work_that_other_threads_do_during_a_pause_counts() -> None:
+    run = Run(100, sleep_costs=0.1)
+    run.work(cpu=2.0, wall=0.5)
+    assert run.cpu > 2.0
+    assert run.cpu <= run.now + CONFIG.burst_seconds + 1e-9
+
+
+def test_a_nap_that_is_cut_short_is_taken_again() -> None:
+    run = Run(100)
+    lengths: list[float] = []
+
+    def restless(seconds: float) -> None:
+        lengths.append(seconds)
+        run.now += seconds / 2
+
+    run.budget.sleep = restless
+    run.work(cpu=1.0, wall=0.5)
+    assert run.cpu <= run.now + CONFIG.burst_seconds + 1e-6
+    assert list(accumulate(lengths))[-1] > 0.4

@@ -1,0 +1,395 @@
+"""The command line, as a user runs it: real processes, real videos, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.service import (
+    add_episode,
+    clean_environment,
+    cli_command,
+    gone,
+    run_cli,
+    serving,
+    wait_for,
+)
+
+SLOW = ("--stride", "1", "--max-cpu-percent", "30")
+
+
+@pytest.fixture
+def data_root(tmp_path: Path, test_data: Path) -> Path:
+    root = tmp_path / "data"
+    add_episode(root, "talk", test_data / "videos" / "carphone_pristine.mp4")
+    add_episode(root, "show", test_data / "videos" / "short_hamilton_clip.mp4")
+    return root
+
+
+def manifest_of(data_root: Path, ep_id: str) -> dict:
+    path = max((data_root / "manifests" / ep_id / "runs").glob("*/run.json"))
+    return json.loads(path.read_text())
+
+
+def start(data_root: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        cli_command(data_root, *arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        env=clean_environment(),
+    )
+
+
+def test_writes_the_contracts_files(data_root: Path) -> None:
+    done = run_cli(data_root, "--ep-id", "talk", "--run-id", "one", "--stride", "6")
+    assert done.returncode == 0, done.stderr
+    folder = data_root / "manifests" / "talk" / "runs" / "one"
+    assert {path.name for path in folder.iterdir()} == {
+        "run.json", "progress.json", "detections.jsonl", "tracks.jsonl", "track_metrics.json",
+        "run.log",
+    }  # fmt: skip
+    latest = json.loads((data_root / "manifests/talk/latest.json").read_text())
+    assert latest["run_id"] == "one"
+    manifest = manifest_of(data_root, "talk")
+    assert manifest["status"] == "completed"
+    assert manifest["execution_mode"] == "cli"
+    assert manifest["sources"]["stride"] == "request"
+    assert manifest["sources"]["fps"] == "profile:low_power"
+    assert manifest["model"]["sha256"]
+    assert manifest["versions"]["onnxruntime"]
+    assert manifest["times"]["detect"] > 0
+    assert "Done in" in done.stderr
+
+
+def test_ndjson_events(data_root: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "progress.json"
+    done = run_cli(
+        data_root, "--ep-id", "talk", "--events", "ndjson", "--progress-file", str(copy)
+    )
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [events[0]["type"], events[-1]["type"]] == ["log", "result"]
+    assert {event["type"] for event in events} == {"started", "progress", "log", "result"}
+    assert json.loads(copy.read_text())["phase"] == "done"
+
+
+def test_progress_bar_on_a_terminal(data_root: Path) -> None:
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        cli_command(data_root, "--ep-id", "show", "--stride", "6"),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=follower,
+        env=clean_environment(COLUMNS="120", TERM="xterm"),
+    )
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            chunk = os.read(leader, 4096)
+        except OSError:  # Linux: the other side is closed
+            break
+        if not chunk:
+            break
+        shown += chunk
+    os.close(leader)
+    assert process.wait() == 0
+    text = shown.decode(errors="replace")
+    assert "46/46" in text
+    assert "frames/s" in text
+    assert re.search(r"\d:\d\d:\d\d", text)  # time that is left
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "word"),
+    [
+        (["--ep-id", "talk", "--stride", "0"], 2, "stride"),
+        (["--ep-id", "talk", "--stride", "x"], 2, "stride"),
+        (["--ep-id", "talk", "--fps", "nan"], 2, "fps"),
+        (["--ep-id", "talk", "--det-thresh", "2"], 2, "det-thresh"),
+        (["--ep-id", "talk", "--cpu-threads", "0"], 2, "cpu-threads"),
+        (["--ep-id", "talk", "--profile", "turbo"], 2, "low_power"),
+        (["--ep-id", "../../etc/passwd"], 2, "ep_id"),
+        (["--ep-id", "talk", "--run-id", "a/b"], 2, "run_id"),
+        (["--ep-id", "talk", "--wish", "1"], 2, "--wish"),
+        ([], 2, "--ep-id"),
+        (["--ep-id", "nobody"], 3, "does not exist"),
+        (["--ep-id", "talk", "--video", "missing.mp4"], 3, "missing"),
+        (["--ep-id", "talk", "--device", "cuda"], 4, "CPUExecutionProvider"),
+        (["--ep-id", "talk", "--detector", "retinaface", "--retinaface-model", "no.onnx"], 5, "no.onnx"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)  # fmt: skip
+def test_exit_codes(data_root: Path, arguments: list[str], code: int, word: str) -> None:
+    done = run_cli(data_root, *arguments)
+    assert done.returncode == code
+    last = done.stderr.strip().splitlines()[-1]
+    assert word in last
+    assert "Traceback" not in done.stderr
+    assert not (data_root / "manifests/talk/latest.json").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"this is text\n" * 100], ids=["empty", "text"])
+def test_a_file_that_is_no_video(data_root: Path, content: bytes) -> None:
+    (data_root / "videos/bad").mkdir()
+    (data_root / "videos/bad/episode.mp4").write_bytes(content)
+    done = run_cli(data_root, "--ep-id", "bad")
+    assert done.returncode == 3
+    assert manifest_of(data_root, "bad")["status"] == "failed"
+    folder = next((data_root / "manifests/bad/runs").iterdir())
+    assert not (folder / "detections.jsonl").exists()
+    assert not (folder / ".partial").exists()
+
+
+def test_a_broken_model(data_root: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "det_broken.onnx"
+    broken.write_bytes(b"no model")
+    done = run_cli(
+        data_root, "--ep-id", "talk", "--detector", "retinaface", "--retinaface-model", str(broken)
+    )
+    assert done.returncode == 5
+    assert "det_broken.onnx" in done.stderr
+
+
+@pytest.mark.trap(10)
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
+)
+def test_signals_stop_in_order(data_root: Path, number: signal.Signals, code: int) -> None:
+    """And in a rerun: the older system left new detections beside old tracks."""
+    assert run_cli(data_root, "--ep-id", "show", "--stride", "24").returncode == 0
+    before = snapshot(data_root)
+    process = start(data_root, "--ep-id", "show", "--events", "ndjson", *SLOW)
+    wait_until_frames(process)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=5)
+    assert process.returncode == code, errors
+    manifest = manifest_of(data_root, "show")
+    assert manifest["status"] == "cancelled"
+    assert number.name in manifest["exit_reason"]
+    assert {k: v for k, v in snapshot(data_root).items() if k in before} == before
+    new = data_root / "manifests/show/runs" / manifest["run_id"]
+    assert not [p for p in new.rglob("*") if p.name.startswith(("detections", "tracks", ".part"))]
+
+
+def wait_until_frames(process: subprocess.Popen[str]) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        event = json.loads(line)
+        if event["type"] == "progress" and event["frames_done"] > 0:
+            return
+    raise AssertionError("the run ended before its first frame")
+
+
+def snapshot(data_root: Path) -> dict[str, bytes]:
+    runs = data_root / "manifests"
+    return {str(p.relative_to(runs)): p.read_bytes() for p in runs.rglob("*") if p.is_file()}
+
+
+@pytest.mark.trap(3)
+def test_another_run_holds_the_episode(data_root: Path) -> None:
+    """Between command lines and an API, both ways, and free after a hard kill."""
+    process = start(data_root, "--ep-id", "show", "--events", "ndjson", *SLOW)
+    wait_until_frames(process)
+    refused = run_cli(data_root, "--ep-id", "show")
+    assert refused.returncode == 6
+    assert "from the command line" in refused.stderr
+    with serving(data_root) as server:
+        answer = server.detect_track("show")
+        assert answer.status_code == 409
+        assert answer.json()["execution_mode"] == "cli"
+        assert answer.json()["run_id"] == manifest_of(data_root, "show")["run_id"]
+        process.kill()
+        process.communicate()
+        assert server.detect_track("show", stride=24).status_code == 200
+
+
+@pytest.mark.trap(12, 18, 19)
+def test_one_thread_means_one_compute_thread(data_root: Path) -> None:
+    """Counted from outside, by the CPU time of each thread of the running process."""
+    process = start(
+        data_root, "--ep-id", "show", "--stride", "1", "--cpu-threads", "1", "--events", "ndjson"
+    )
+    wait_until_frames(process)
+    watched = psutil.Process(process.pid)
+    before = {t.id: t.user_time + t.system_time for t in watched.threads()}
+    time.sleep(2)
+    spent = sorted(
+        (t.user_time + t.system_time - before.get(t.id, 0) for t in watched.threads()),
+        reverse=True,
+    )
+    process.terminate()
+    process.communicate()
+    assert spent[0] > 0.5
+    assert sum(spent[1:]) < 0.15 * spent[0]
+
+
+@pytest.mark.trap(12, 17)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_limits_took_effect_inside_the_run(data_root: Path, threads: int) -> None:
+    """As the process itself saw them: ONNX Runtime's options, threadpoolctl, OpenCV, threads."""
+    done = run_cli(data_root, "--ep-id", "show", "--stride", "6", "--cpu-threads", str(threads))
+    assert done.returncode == 0, done.stderr
+    seen = manifest_of(data_root, "show")["threads"]
+    assert seen["limit"] == threads
+    assert seen["decoder"] + seen["detector"] == (2 if threads == 2 else 2)
+    assert seen["detector"] == seen["opencv"] == seen["blas"] == 1
+    assert seen["busy"] <= threads
+    assert seen["overlap"] == (threads > 1)
+
+
+def test_the_hosts_limit_caps_threads(data_root: Path) -> None:
+    done = run_cli(
+        data_root, "--ep-id", "talk", "--profile", "performance", SCREENALYTICS_MAX_CPU_THREADS="1"
+    )
+    assert done.returncode == 0, done.stderr
+    manifest = manifest_of(data_root, "talk")
+    assert manifest["options"]["cpu_threads"] == 1
+    assert manifest["sources"]["cpu_threads"] == "limit:SCREENALYTICS_MAX_CPU_THREADS"
+    assert manifest["options"]["max_cpu_percent"] is None
+    bad = run_cli(data_root, "--ep-id", "talk", SCREENALYTICS_MAX_CPU_THREADS="many")
+    assert bad.returncode == 2
+    assert "SCREENALYTICS_MAX_CPU_THREADS" in bad.stderr
+
+
+@pytest.mark.trap(11)
+def test_the_environment_overrides_the_profile_and_the_request_overrides_both(
+    data_root: Path,
+) -> None:
+    environment = {"SCREENALYTICS_STRIDE": "8", "SCREENALYTICS_PROFILE": "balanced"}
+    run_cli(data_root, "--ep-id", "talk", "--run-id", "a", **environment)
+    run_cli(data_root, "--ep-id", "talk", "--run-id", "b", "--stride", "9", **environment)
+    runs = data_root / "manifests/talk/runs"
+    a, b = (json.loads((runs / name / "run.json").read_text()) for name in "ab")
+    assert (a["effective_stride"], a["sources"]["stride"]) == (8, "env:SCREENALYTICS_STRIDE")
+    assert (b["effective_stride"], b["sources"]["stride"]) == (9, "request")
+    assert a["options"]["profile"] == "balanced"
+
+
+@pytest.mark.trap(36, 37)
+def test_cpu_budget_holds(data_root: Path) -> None:
+    """Measured from outside by the kernel: CPU time of the process over its wall clock."""
+    start_time = time.monotonic()
+    process = start(
+        data_root, "--ep-id", "show", "--stride", "3", "--max-cpu-percent", "50", "--events", "ndjson"
+    )
+    assert process.stdout is not None
+    lines = process.stdout.read().splitlines()
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.monotonic() - start_time
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.stderr is not None:
+        process.stderr.close()
+    process.stdout.close()
+    assert process.returncode == 0
+    outside = 100 * (usage.ru_utime + usage.ru_stime) / wall
+    reported = json.loads(lines[-1])["cpu"]
+    assert outside <= 55
+    assert reported["mean_percent"] <= 55
+    assert abs(reported["mean_percent"] - outside) < 6  # the interpreter's own end is not in it
+    manifest = manifest_of(data_root, "show")
+    assert manifest["cpu_limit_percent"] == 50
+    assert manifest["times"]["paced"] > 0
+
+
+@pytest.mark.trap(8)
+def test_detections_without_tracks_warn_with_the_numbers(data_root: Path) -> None:
+    """One processed frame: faces are seen once, and one sighting is no track."""
+    done = run_cli(data_root, "--ep-id", "show", "--stride", "1000")
+    assert done.returncode == 0
+    warnings = manifest_of(data_root, "show")["warnings"]
+    assert any(re.search(r"\d+ detections but no track", warning) for warning in warnings)
+    low = run_cli(data_root, "--ep-id", "talk", "--det-thresh", "0.2")
+    assert "between 0.2 and 0.5" in low.stderr
+
+
+def test_disk_full(data_root: Path, tmp_path: Path) -> None:
+    """A real full disk: a small tmpfs in a mount namespace of the run's own."""
+    mount = tmp_path / "small"
+    mount.mkdir()
+    if shutil.which("unshare") is None or os.geteuid() != 0:
+        pytest.skip("needs root and unshare to mount a small disk")
+    probe = f"mount -t tmpfs -o size=660k none {mount}"
+    if subprocess.run(["unshare", "-m", "sh", "-c", probe], check=False).returncode != 0:
+        pytest.skip("mounting is not allowed here")
+    copy = f"mkdir -p {mount}/videos/talk && cp {data_root}/videos/talk/episode.mp4 {mount}/videos/talk/"
+    arguments = ["--ep-id", "talk", "--stride", "1", "--save-crops", "--save-preview"]
+    # The prepared model is larger than the disk: take it from a cache that is there already.
+    assert run_cli(data_root, "--ep-id", "talk", "--stride", "60").returncode == 0
+    link = f"ln -s {data_root}/.cache {mount}/.cache"
+    run = " ".join(cli_command(mount, *arguments))
+    look = f"cat {mount}/manifests/talk/runs/*/run.json; ls -a {mount}/manifests/talk/runs/* {mount}/manifests/talk"
+    script = f"{probe} && {copy} && {link} && {run}; echo code=$?; {look}"
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=clean_environment(SCREENALYTICS_MIN_FREE_MB="0"),
+        check=False,
+    )
+    assert "code=1" in done.stdout, done.stdout + done.stderr
+    assert "The disk is full." in done.stderr
+    assert '"status": "failed"' in done.stdout
+    assert "latest.json" not in done.stdout
+    assert ".partial" not in done.stdout
+    assert "detections.jsonl" not in done.stdout
+
+
+def test_too_little_space_is_said_before_the_run(data_root: Path) -> None:
+    done = run_cli(data_root, "--ep-id", "talk", SCREENALYTICS_MIN_FREE_MB="1e12")
+    assert done.returncode == 1
+    assert "MB are free" in done.stderr
+
+
+def test_data_root_that_cannot_be_written(tmp_path: Path, test_data: Path) -> None:
+    video = test_data / "videos" / "carphone_pristine.mp4"
+    done = run_cli(Path("/proc"), "--ep-id", "talk", "--video", str(video))
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("error: ")
+
+
+def test_nothing_outlives_a_terminated_run(data_root: Path) -> None:
+    process = start(data_root, "--ep-id", "show", "--events", "ndjson", *SLOW)
+    wait_until_frames(process)
+    tree = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    process.terminate()
+    process.communicate(timeout=5)
+    wait_for(lambda: gone(tree), timeout=2)
+
+
+def test_limits_come_before_numpy() -> None:
+    """The script's own order: what is imported when the limits are applied."""
+    root = Path(__file__).resolve().parents[2]
+    code = (
+        "import sys, runpy; sys.argv = ['episode_run.py', '--ep-id', 'x', '--stride', '0']\n"
+        "import apps.common.cpu_limits as limits\n"
+        "real = limits.apply_global_cpu_limits\n"
+        "def spy(*args):\n"
+        "    print('heavy:', [m for m in ('numpy', 'cv2', 'onnxruntime') if m in sys.modules])\n"
+        "    return real(*args)\n"
+        "limits.apply_global_cpu_limits = spy\n"
+        "runpy.run_path('tools/episode_run.py', run_name='__main__')\n"
+    )
+    done = subprocess.run(
+        [*cli_command(root)[:1], "-c", code],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=clean_environment(),
+    )
+    assert "heavy: []" in done.stdout
+    assert done.returncode == 2
