@@ -75,9 +75,7 @@ def server(data_root: Path) -> Iterator[httpx.Client]:
     command += ["--host", "127.0.0.1", "--port", str(port), "--timeout-graceful-shutdown", "2"]
     environment = {**os.environ, "SCREENALYTICS_DATA_ROOT": str(data_root)}
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=output, stderr=output
-        )
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=None) as client:
             wait_until_live(client, process, log)

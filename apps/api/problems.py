@@ -71,7 +71,7 @@ def _http(_: Request, error: HTTPException) -> JSONResponse:
     )
 
 
-def _unknown(_: Request, error: Exception) -> JSONResponse:
+def _unknown(_: Request, __: Exception) -> JSONResponse:
     known = RunFailed(
         "The server met an error that it does not know.",
         hint="The server's log has the details; please report them.",

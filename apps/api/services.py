@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from apps.common.contracts import RunSpec
+from apps.common.errors import EpisodeBusy
 from apps.common.layout import Layout
 from apps.common.settings import Settings
 from apps.common.version import git_sha, product_version, source_fingerprint
 from apps.runs.launch import RunProcess
 from apps.runs.live import LiveRun
 from apps.runs.prepare import Host
+from apps.runs.probe import VideoProbe
 from apps.runs.record import now
 
 
@@ -36,7 +39,9 @@ class Services:
     code: LoadedCode
     layout: Layout
     host: Host
+    videos: VideoProbe
     active: dict[str, LiveRun] = field(default_factory=dict)
+    _claims: dict[str, RunSpec] = field(default_factory=dict)
     _stopping: asyncio.Task[None] | None = None
 
     @staticmethod
@@ -46,20 +51,36 @@ class Services:
             code=LoadedCode.current(),
             layout=Layout(settings.data_root.resolve()),
             host=Host(settings),
+            videos=VideoProbe(),
         )
 
     @asynccontextmanager
-    async def running(self, process: RunProcess, timeout_s: float) -> AsyncIterator[LiveRun]:
-        """Holds a run for the time of a request; at the end of the block it is gone."""
-        run = LiveRun(process, timeout_s)
-        self.active[run.spec.run_id] = run
+    async def running(self, spec: RunSpec, timeout_s: float) -> AsyncIterator[LiveRun]:
+        """Starts a run and holds it for the time of the block; at its end the run is gone.
+
+        Raises:
+            EpisodeBusy: another request to this server runs the episode. (Runs of others are
+                found by the run's process itself, which takes the lock.)
+        """
+        rival = next((r for r in self._claims.values() if r.ep_id == spec.ep_id), None)
+        if rival is not None:
+            raise EpisodeBusy(
+                f"Episode {spec.ep_id!r} is running locally (direct) as run {rival.run_id}.",
+                hint="Wait until that run ends, or stop it, then try again.",
+                execution_mode=rival.execution_mode,
+                run_id=rival.run_id,
+            )
+        self._claims[spec.run_id] = spec
         try:
-            yield run
-        finally:
+            run = LiveRun(await RunProcess.start(spec), timeout_s)
+            self.active[spec.run_id] = run
             try:
-                await run.end()
+                yield run
             finally:
-                self.active.pop(run.spec.run_id, None)
+                await run.end()
+        finally:
+            self.active.pop(spec.run_id, None)
+            self._claims.pop(spec.run_id, None)
 
     def begin_stop(self) -> None:
         """Kills the local runs, so that the server does not wait for them. Safe to call twice."""

@@ -25,7 +25,6 @@ from apps.common.contracts import (
     RunSpec,
     StartedEvent,
 )
-from apps.runs.launch import RunProcess
 from apps.runs.live import LiveRun
 from apps.runs.record import now
 
@@ -54,15 +53,14 @@ class RunResponse(Response):
         await unless_disconnected(receive, answer)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        process = await RunProcess.start(self._spec)
-        async with self._services.running(process, self._timeout_s) as run:
+        async with self._services.running(self._spec, self._timeout_s) as run:
             events = run.events()
             opening = await _until_started(events)
             if isinstance(opening, StartedEvent) and self._stream:
                 await _send_stream(run, events, send)
                 return
             last = await _last(events) if isinstance(opening, StartedEvent) else opening
-        # The run is over and gone before its answer leaves: the next request finds the episode free.
+        # The run is gone before its answer leaves, so the next request finds the episode free.
         await _final_response(last)(scope, receive, send)
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from fastapi import Request
 from python_multipart.exceptions import MultipartParseError
@@ -21,8 +21,14 @@ from apps.common.files import storage_errors
 from apps.common.layout import Layout
 from apps.runs.episodes import VIDEO_STEM
 
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
 SUFFIXES = frozenset(
-    ".mp4 .m4v .mov .mkv .webm .avi .ts .mts .m2ts .mpg .mpeg .flv .ogv .wmv .mxf".split()
+    {
+        *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".ogv", ".wmv", ".mxf"),
+        *(".ts", ".mts", ".m2ts", ".mpg", ".mpeg"),
+    }
 )
 _FIELD_LIMIT = 1000  # bytes of a form field
 _HINT = "Send multipart/form-data with the fields ep_id and file."
@@ -110,7 +116,7 @@ class _Form:
         self._is_file = False
         self._header = (bytearray(), bytearray())
 
-    def callbacks(self) -> dict[str, object]:
+    def callbacks(self) -> MultipartCallbacks:
         return {
             "on_part_begin": self._begin,
             "on_header_field": lambda data, start, end: self._header[0].extend(data[start:end]),

@@ -18,7 +18,13 @@ from apps.cli.observers import EventWriter, RunLog, TerminalView, View
 from apps.common.config import pipeline_config
 from apps.common.contracts import Holder, Progress, RunResult, RunSpec
 from apps.common.cpu_limits import host_thread_limit
-from apps.common.errors import InvalidInput, RunCancelled, RunFailed, ScreenalyticsError, StorageFailed
+from apps.common.errors import (
+    InvalidInput,
+    RunCancelled,
+    RunFailed,
+    ScreenalyticsError,
+    StorageFailed,
+)
 from apps.common.files import tail, write_json
 from apps.common.layout import Layout
 from apps.common.model_files import detectors_on_disk
@@ -69,12 +75,18 @@ def run(arguments: argparse.Namespace, spec_line: bytes | None = None) -> int:
 
 
 def _listen_to_signals(stop: StopFlag) -> dict[str, int]:
-    """A first SIGINT or SIGTERM stops in order. Returns where the exit code will stand."""
+    """A first SIGINT or SIGTERM stops in order, a second one at once.
+
+    Returns:
+        Where the exit code will stand.
+    """
     codes: dict[str, int] = {}
     reasons = {signal.SIGINT: "interrupted (SIGINT)", signal.SIGTERM: "terminated (SIGTERM)"}
 
     def on_signal(number: int, _: object) -> None:
-        codes.setdefault("signal", 128 + number)
+        if "signal" in codes:  # asked twice: something hangs, so leave at once
+            os._exit(128 + number)
+        codes["signal"] = 128 + number
         stop.stop(reasons[signal.Signals(number)])
 
     for number in reasons:
@@ -224,9 +236,7 @@ class _Execution:
         record.point_latest()
         return result
 
-    def _result(
-        self, record: RunRecord, elapsed: float, progress: ProgressReporter
-    ) -> RunResult:
+    def _result(self, record: RunRecord, elapsed: float, progress: ProgressReporter) -> RunResult:
         manifest, root = record.manifest, self._layout.root
         if manifest.provider is None or manifest.cpu is None or manifest.peak_rss_mb is None:
             raise RunFailed("The run has no figures to report.")

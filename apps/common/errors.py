@@ -139,4 +139,6 @@ def from_dict(body: dict[str, Any]) -> ScreenalyticsError:
     cls = error_types().get(slug, RunFailed)
     extra = {key: value for key, value in body.items() if key not in _STANDARD_MEMBERS}
     hint = body.get("hint")
-    return cls(str(body.get("detail", cls.title)), hint=None if hint is None else str(hint), **extra)
+    return cls(
+        str(body.get("detail", cls.title)), hint=None if hint is None else str(hint), **extra
+    )

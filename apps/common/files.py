@@ -29,7 +29,11 @@ def storage_errors() -> Iterator[None]:
         yield
     except OSError as error:
         detail, hint = _MEANING.get(
-            error.errno or 0, (f"Writing failed: {error.strerror or type(error).__name__}.", "Check the data folder.")
+            error.errno or 0,
+            (
+                f"Writing failed: {error.strerror or type(error).__name__}.",
+                "Check the data folder.",
+            ),
         )
         raise StorageFailed(detail, hint=hint) from error
 

@@ -129,9 +129,7 @@ def resolve(
 
     allow_fallback = layers.pick("allow_cpu_fallback", tables.defaults.allow_cpu_fallback)
     asked = layers.pick("device", tables.defaults.device)
-    device, note = _resolve_device(
-        asked, layers.sources["device"], allow_fallback, host, tables
-    )
+    device, note = _resolve_device(asked, layers.sources["device"], allow_fallback, host, tables)
     if note is not None:
         warnings.append(note)
         layers.sources["device"] += ", fallback:cpu"
@@ -237,9 +235,7 @@ def _resolve_device(
     asked: str, source: str, allow_fallback: bool, host: HostFacts, tables: RunDefaults
 ) -> tuple[Device, str | None]:
     names: dict[str, str] = {name: name for name in ("auto", *PROVIDER_OF_DEVICE)}
-    canonical = _lookup(
-        "device", asked.lower(), {**names, **tables.device_aliases}, source
-    )
+    canonical = _lookup("device", asked.lower(), {**names, **tables.device_aliases}, source)
     if canonical == "auto":
         for device in AUTO_DEVICE_ORDER:
             if PROVIDER_OF_DEVICE[device] in host.providers:
@@ -251,7 +247,10 @@ def _resolve_device(
         return device, None
     there = ", ".join(host.providers)
     if allow_fallback:
-        return "cpu", f"{asked} was asked for but {provider} is missing (there: {there}): ran on CPU."
+        return (
+            "cpu",
+            f"{asked} was asked for but {provider} is missing (there: {there}): ran on CPU.",
+        )
     raise AcceleratorMissing(
         f"Device {asked!r} needs {provider}; this machine offers {there}.",
         hint="Install the ONNX Runtime build for it, use device 'cpu' or 'auto', or set "

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 from apps.common.config import BudgetConfig
 
+_SHORTEST_NAP_SECONDS = 0.001  # timers are no finer
+
 
 @dataclass
 class CpuBudget:
@@ -50,7 +52,7 @@ class CpuBudget:
         while self._level > self.config.burst_seconds and keep_waiting():
             nap = (self._level - self.config.burst_seconds) / rate
             before = time.monotonic()
-            self.sleep(min(nap, self.config.max_sleep_seconds))
+            self.sleep(min(max(nap, _SHORTEST_NAP_SECONDS), self.config.max_sleep_seconds))
             self.slept_seconds += time.monotonic() - before
             self._account(rate)
 

@@ -7,7 +7,6 @@ a variable frame rate keeps its true times, and the number of frames is known be
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -55,6 +54,8 @@ ALLOWED_FORMATS = (
 # Timelines of these containers start at zero by their specifications (ISO/IEC 14496-12, RFC 9559);
 # the clocks of the others start anywhere, and players show their first moment as zero.
 _ZERO_BASED = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
+# Containers that store no presentation times; those that FFmpeg makes up are in decoding order.
+_TIMELESS = {"avi"}
 _FALLBACK_FPS = 25.0
 _IRREGULAR = 0.02  # spread of frame distances, relative to their median, that is "variable"
 _HINT = "Give a video file of a usual kind (mp4, mkv, webm, mov, avi, ts) that plays in a player."
@@ -68,15 +69,25 @@ class FrameIndex:
         pts: shape (n,), int64, ascending, in units of the stream's time base; empty where the
             container stores none: frames are then counted as they leave the decoder.
         count: number of frames.
+        packets: number of packets in the file, those outside the edit list included.
     """
 
     pts: np.ndarray[tuple[int], np.dtype[np.int64]]
     count: int
+    packets: int
 
     def position(self, pts: int) -> int | None:
         """Number of the frame with this time, or None where no frame has it."""
         place = int(np.searchsorted(self.pts, pts))
         return place if place < len(self.pts) and self.pts[place] == pts else None
+
+    def is_irregular(self) -> bool:
+        """True where the frames' distances vary, as in screen recordings and phone videos."""
+        steps = np.diff(self.pts)
+        if len(steps) < 2:
+            return False
+        middle = float(np.median(steps))
+        return float(np.mean(np.abs(steps - middle))) > _IRREGULAR * middle
 
 
 @dataclass(frozen=True)
@@ -91,10 +102,12 @@ class FullPicture:
         image = self.frame.to_ndarray(format="bgr24", threads=1)
         return np.rot90(image, self.turns).astype(np.uint8, copy=False)
 
-    def crop(self, box: FloatArray, margin: float) -> ByteArray:
+    def crops(self, boxes: FloatArray, margin: float) -> list[ByteArray]:
+        if len(boxes) == 0:
+            return []
         image = self.pixels()
-        x1, y1, x2, y2 = grow(box, margin, image.shape[1], image.shape[0])
-        return np.ascontiguousarray(image[y1:y2, x1:x2])
+        places = [grow(box, margin, image.shape[1], image.shape[0]) for box in boxes]
+        return [np.ascontiguousarray(image[y1:y2, x1:x2]) for x1, y1, x2, y2 in places]
 
 
 @dataclass
@@ -103,7 +116,7 @@ class Video:
 
     Attributes:
         damaged_packets: packets that the decoder refused, so far.
-        truncated: the file ended in the middle of the stream.
+        truncated: the file ends before all frames that it announces.
     """
 
     facts: VideoFacts
@@ -160,20 +173,20 @@ class Video:
 
     def seconds(self, number: int, frame: VideoFrame) -> float:
         """Presentation time of a decoded frame, in seconds on the player's clock."""
-        if frame.pts is None:
+        if frame.pts is None or len(self.index.pts) == 0:
             return number / self.facts.fps
         return float(frame.pts * _time_base(self._stream) - _origin(self._container))
 
     def _number(self, pts: int, seen: int) -> int | None:
         return seen if len(self.index.pts) == 0 else self.index.position(pts)
 
-    def _packets(self) -> Iterator[Packet]:
+    def _packets(self) -> Iterator[Packet[VideoStream]]:
         try:
             yield from self._container.demux(self._stream)
         except av.error.FFmpegError:
             self.truncated = True
 
-    def _decode(self, packet: Packet) -> list[VideoFrame]:
+    def _decode(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
         try:
             return [f for f in packet.decode() if isinstance(f, av.VideoFrame)]
         except av.error.FFmpegError:
@@ -214,14 +227,14 @@ def open_video(path: Path, *, threads: int) -> Iterator[Video]:
     Raises:
         VideoUnreadable: no such file, not a video, no video stream, no frames.
     """
-    index, spacing = _read_index(path)
+    index = _read_index(path)
     with _opened(path) as container:
         stream = _video_stream(container)
         context = stream.codec_context
         context.thread_count = threads
         context.thread_type = "NONE" if threads == 1 else "AUTO"
-        facts = _facts(container, stream, index, spacing, path)
-        yield Video(facts, index, container, stream)
+        facts = _facts(container, stream, index, path)
+        yield Video(facts, index, container, stream, truncated=stream.frames > index.packets)
 
 
 @contextmanager
@@ -264,14 +277,16 @@ def _is_cover(stream: VideoStream) -> bool:
     return bool(stream.disposition & type(stream.disposition).attached_pic)
 
 
-def _read_index(path: Path) -> tuple[FrameIndex, float | None]:
-    """The index, and the spread of frame distances relative to their median."""
+def _read_index(path: Path) -> FrameIndex:
     times: list[int] = []
     complete = True
+    packets = 0
     with _opened(path) as container:
+        timeless = container.format.name in _TIMELESS
         stream = _video_stream(container)
         try:
             for packet in container.demux(stream):
+                packets += packet.size > 0
                 if packet.size == 0 or packet.is_discard:
                     continue
                 complete = complete and packet.pts is not None
@@ -281,24 +296,15 @@ def _read_index(path: Path) -> tuple[FrameIndex, float | None]:
     if not times:
         raise VideoUnreadable("The video has no frames.", hint=_HINT)
     pts = np.unique(np.array(times, np.int64))
-    if not complete or len(pts) != len(times):
-        return FrameIndex(np.zeros(0, np.int64), len(times)), None
-    return FrameIndex(pts, len(pts)), _spread(pts)
-
-
-def _spread(pts: np.ndarray[tuple[int], np.dtype[np.int64]]) -> float | None:
-    steps = np.diff(pts)
-    if len(steps) < 2:
-        return None
-    middle = statistics.median(steps.tolist())
-    return float(np.mean(np.abs(steps - middle)) / middle)
+    if not complete or len(pts) != len(times) or timeless:
+        return FrameIndex(np.zeros(0, np.int64), len(times), packets)
+    return FrameIndex(pts, len(pts), packets)
 
 
 def _facts(
     container: InputContainer,
     stream: VideoStream,
     index: FrameIndex,
-    spacing: float | None,
     path: Path,
 ) -> VideoFacts:
     context = stream.codec_context
@@ -314,7 +320,7 @@ def _facts(
         rotation=rotation,
         sample_aspect_ratio=round(ratio, 6),
         fps=fps,
-        variable_frame_rate=spacing is not None and spacing > _IRREGULAR,
+        variable_frame_rate=index.is_irregular(),
         frames=index.count,
         duration_s=round(index.count / fps, 3),
         codec=context.name,

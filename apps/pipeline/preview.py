@@ -130,7 +130,8 @@ def _add_stream(
     threads: int,
 ) -> VideoStream:
     encoder = next(name for name in _ENCODERS if name in av.codecs_available)
-    stream = container.add_stream(encoder, rate=Fraction(video.facts.fps).limit_denominator(1001))
+    rate = Fraction(video.facts.fps).limit_denominator(1001)
+    stream: VideoStream = container.add_stream(encoder, rate=rate)  # type: ignore[assignment]
     stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
     stream.codec_context.time_base = _CLOCK
     stream.codec_context.thread_count = threads
@@ -158,7 +159,9 @@ class _Painter:
 
 def _draw(image: ByteArray, name: str, box: FloatArray) -> None:
     height, width = image.shape[:2]
-    left, top, right, bottom = (round(float(v) * s) for v, s in zip(box, (width, height) * 2, strict=True))
+    left, top, right, bottom = (
+        round(float(v) * s) for v, s in zip(box, (width, height) * 2, strict=True)
+    )
     number = int(name.rpartition("-")[2])
     color = _color(number)
     thickness = max(1, round(height / 360))

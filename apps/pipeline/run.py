@@ -132,9 +132,12 @@ class PipelineRun:
             ScreenalyticsError: whatever else went wrong.
         """
         self._note_budget()
-        with limited_pools(self._plan.detector), storage_errors():
-            with open_video(self.job.video, threads=self._plan.decoder) as video:
-                return self._with_video(video)
+        with (
+            limited_pools(self._plan.detector),
+            storage_errors(),
+            open_video(self.job.video, threads=self._plan.decoder) as video,
+        ):
+            return self._with_video(video)
 
     def _with_video(self, video: Video) -> Outcome:
         options = self.job.options
@@ -155,7 +158,7 @@ class PipelineRun:
             cuts = self._analyse(video, stride, detector, writer)
             threads = self._threads(detector)
             self.progress.frames_missing()
-            metrics = writer.finish(self._totals(video, detector, cuts))
+            metrics = writer.finish(self._totals(video, cuts))
         if options.save_preview:
             self.progress.phase("preview")
             with self.clock.measure("preview"):
@@ -254,11 +257,11 @@ class PipelineRun:
         quality = [cv2.IMWRITE_JPEG_QUALITY, self.config.crops.jpeg_quality]
         margin = self.config.crops.margin
         return tuple(
-            cv2.imencode(".jpg", frame.picture.crop(box, margin), quality)[1].tobytes()
-            for box in faces.boxes
+            cv2.imencode(".jpg", crop, quality)[1].tobytes()
+            for crop in frame.picture.crops(faces.boxes, margin)
         )
 
-    def _totals(self, video: Video, detector: Detector, cuts: list[int]) -> RunTotals:
+    def _totals(self, video: Video, cuts: list[int]) -> RunTotals:
         return RunTotals(
             total_frames=video.facts.frames,
             frames_done=self.progress.frames_done,

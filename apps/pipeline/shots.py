@@ -75,7 +75,8 @@ class ShotSplitter:
         if scale >= 1:
             return image
         size = (self._width, max(1, round(image.shape[0] * scale)))
-        return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        small: ByteArray = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        return small
 
 
 def _histogram(image: ByteArray) -> NDArray[np.float32]:

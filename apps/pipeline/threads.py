@@ -12,7 +12,6 @@ import psutil
 from threadpoolctl import threadpool_info, threadpool_limits
 
 
-
 @dataclass(frozen=True)
 class ThreadPlan:
     """Compute threads of each pool; together they are `cpu_threads`.
@@ -30,7 +29,7 @@ class ThreadPlan:
 
 
 def plan_threads(cpu_threads: int) -> ThreadPlan:
-    """Divides `cpu_threads` >= 1. Inference costs more than decoding, so it gets the larger part."""
+    """Divides `cpu_threads` >= 1; inference costs more than decoding, so it gets more."""
     if cpu_threads == 1:
         return ThreadPlan(decoder=1, detector=1, overlap=False)
     decoder = max(1, cpu_threads // 4)

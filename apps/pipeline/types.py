@@ -17,8 +17,16 @@ ByteArray = NDArray[np.uint8]
 class Picture(Protocol):
     """A decoded frame at full size, converted to pixels only where it is asked for."""
 
-    def crop(self, box: FloatArray, margin: float) -> ByteArray:
-        """The part around `box` ([x1, y1, x2, y2] in 0..1), shape (h, w, 3), BGR."""
+    def crops(self, boxes: FloatArray, margin: float) -> list[ByteArray]:
+        """The parts around boxes.
+
+        Args:
+            boxes: shape (n, 4), [x1, y1, x2, y2] in 0..1.
+            margin: on each side, in parts of a box's long side.
+
+        Returns:
+            n images of shape (h, w, 3), BGR.
+        """
         ...
 
 

@@ -117,7 +117,9 @@ class RunProcess:
         """The process ended without a last word."""
         code = await self._process.wait()
         await self._drain
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        how = (
+            f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        )
         close_unfinished(
             self._layout, self.spec.ep_id, self.spec.run_id, "failed", f"The process {how}."
         )

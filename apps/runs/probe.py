@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +22,28 @@ async def host_providers() -> tuple[str, ...]:
     return tuple(str(name) for name in answer["providers"])
 
 
-async def video_facts(path: Path) -> VideoFacts:
-    """What the decoder finds in a video; remembered until the file changes.
+class VideoProbe:
+    """Facts of videos, remembered until a file changes."""
 
-    Raises:
-        VideoUnreadable: it is not a video.
-    """
-    stat = path.stat()
-    remembered = _memory(path, stat.st_mtime_ns, stat.st_size)
-    if not remembered:
-        remembered.append(VideoFacts.model_validate(await _probe("video", str(path))))
-    return remembered[0]
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[tuple[int, int], VideoFacts]] = {}
 
+    async def facts(self, path: Path) -> VideoFacts:
+        """What the decoder finds in a video.
 
-@lru_cache(maxsize=_REMEMBERED)
-def _memory(path: Path, mtime_ns: int, size: int) -> list[VideoFacts]:
-    """A cell for the facts of one version of one file."""
-    return []
+        Raises:
+            VideoUnreadable: it is not a video.
+        """
+        stat = path.stat()
+        state = (stat.st_mtime_ns, stat.st_size)
+        known = self._known.get(path)
+        if known is not None and known[0] == state:
+            return known[1]
+        facts = VideoFacts.model_validate(await _probe("video", str(path)))
+        self._known[path] = (state, facts)
+        while len(self._known) > _REMEMBERED:
+            del self._known[next(iter(self._known))]
+        return facts
 
 
 async def _probe(*arguments: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import threading
 import time
 from pathlib import Path
@@ -31,47 +32,26 @@ def server(data_root: Path):
         yield running
 
 
-def request_and_leave(server: Server, stream: bool, leave: threading.Event) -> threading.Thread:
-    """Sends the local request over its own connection and drops it when told to."""
-
-    def work() -> None:
-        headers = {"accept": "application/x-ndjson"} if stream else {}
-        body = {"ep_id": "show", "execution_mode": "local", **SLOW}
-        with httpx.Client(base_url=server.url, timeout=httpx.Timeout(5, read=0.05)) as client:
-            request = client.build_request(
-                "POST", "/celery_jobs/detect_track", json=body, headers=headers
-            )
-            try:
-                answer = client.send(request, stream=True)
-                for _ in answer.iter_raw():
-                    if leave.is_set():
-                        return
-            except httpx.ReadTimeout:
-                leave.wait()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    return thread
+def send_request(server: Server, *, stream: bool, ep_id: str = "show") -> socket.socket:
+    """Sends the local request and does not read the answer. Closing the socket is leaving."""
+    body = json.dumps({"ep_id": ep_id, "execution_mode": "local", **SLOW})
+    accept = "application/x-ndjson" if stream else "*/*"
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+    head = (
+        "POST /celery_jobs/detect_track HTTP/1.1\r\nHost: test\r\n"
+        f"Accept: {accept}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    connection.sendall((head + body).encode())
+    return connection
 
 
-def impatient(server: Server, seconds: float, stream: bool) -> None:
-    """What `curl --max-time` does."""
-    headers = {"accept": "application/x-ndjson"} if stream else {}
-    body = {"ep_id": "show", "execution_mode": "local", **SLOW}
-    deadline = time.monotonic() + seconds
-    try:
-        with httpx.stream(
-            "POST",
-            f"{server.url}/celery_jobs/detect_track",
-            json=body,
-            headers=headers,
-            timeout=httpx.Timeout(5, read=seconds),
-        ) as answer:
-            for _ in answer.iter_raw():
-                if time.monotonic() > deadline:
-                    return
-    except httpx.ReadTimeout:
-        pass
+def is_free(server: Server) -> bool:
+    return server.client.get("/celery_jobs").json()["total"] == 0
+
+
+def wait_until_running(server: Server) -> None:
+    wait_for(lambda: server.phase("show") == "running", what="the run to be under way")
 
 
 def newest(server: Server) -> dict:
@@ -85,14 +65,18 @@ def test_client_gone(server: Server, stream: bool, seconds: float) -> None:
     done = server.detect_track("show", stride=24)
     assert done.status_code == 200
     latest = (server.data_root / "manifests/show/latest.json").read_bytes()
-    thread = threading.Thread(target=impatient, args=(server, seconds, stream))
-    thread.start()
+    connection = send_request(server, stream=stream)
+    leave_at = time.monotonic() + seconds
     processes: set[psutil.Process] = set()
-    while thread.is_alive():
+    while time.monotonic() < leave_at:
         processes.update(server.run_processes())
         time.sleep(0.02)
-    wait_for(lambda: gone([*processes]), timeout=2.0, what="the run's end")
-    assert server.run_processes() == []
+    connection.close()
+    wait_for(
+        lambda: gone([*processes]) and not server.run_processes() and is_free(server),
+        timeout=2.0,
+        what="the run's end",
+    )
     assert (server.data_root / "manifests/show/latest.json").read_bytes() == latest
     after = newest(server)
     if after["run_id"] != done.json()["run_id"]:  # it had got as far as a manifest
@@ -105,16 +89,13 @@ def test_client_gone(server: Server, stream: bool, seconds: float) -> None:
 @pytest.mark.trap(29)
 def test_server_killed(data_root: Path) -> None:
     with serving(data_root) as server:
-        thread = threading.Thread(
-            target=lambda: pytest.raises(httpx.TransportError, server.detect_track, "show", **SLOW)
-        )
-        thread.start()
+        connection = send_request(server, stream=False)
         processes = server.wait_for_run()
-        wait_for(lambda: server.phase("show") == "running", what="the run to be under way")
+        wait_until_running(server)
         server.process.kill()
         server.process.wait()
         wait_for(lambda: gone(processes), timeout=2.0, what="the orphan's end")
-        thread.join()
+        connection.close()
     with serving(data_root) as server:
         run = newest(server)
         assert run["status"] == "cancelled"
@@ -130,11 +111,11 @@ def test_server_stops_within_three_seconds(data_root: Path, number: signal.Signa
     with serving(data_root) as server:
         answers: list[httpx.Response] = []
         thread = threading.Thread(
-            target=lambda: answers.append(server.detect_track("show", **SLOW))
+            daemon=True, target=lambda: answers.append(server.detect_track("show", **SLOW))
         )
         thread.start()
         processes = server.wait_for_run()
-        wait_for(lambda: server.phase("show") == "running", what="the run to be under way")
+        wait_until_running(server)
         server.process.send_signal(number)
         server.process.wait(timeout=3)
         assert gone(processes)
@@ -145,25 +126,25 @@ def test_server_stops_within_three_seconds(data_root: Path, number: signal.Signa
 
 @pytest.mark.trap(30)
 def test_a_stopped_group_is_killed_too(server: Server) -> None:
-    leave = threading.Event()
-    thread = request_and_leave(server, stream=False, leave=leave)
+    connection = send_request(server, stream=False)
     processes = server.wait_for_run()
-    wait_for(lambda: server.phase("show") == "running", what="the run to be under way")
+    wait_until_running(server)
     for process in processes:
         process.suspend()
-    leave.set()
-    thread.join()
-    wait_for(lambda: gone(processes), timeout=2.5, what="the stopped run's end")
+    connection.close()
+    wait_for(lambda: gone(processes) and is_free(server), timeout=2.5, what="the run's end")
     assert newest(server)["status"] == "cancelled"
 
 
 def test_run_process_killed(server: Server) -> None:
     """As the system does when memory runs out: 500 with the exit code, episode free at once."""
     answers: list[httpx.Response] = []
-    thread = threading.Thread(target=lambda: answers.append(server.detect_track("show", **SLOW)))
+    thread = threading.Thread(
+        daemon=True, target=lambda: answers.append(server.detect_track("show", **SLOW))
+    )
     thread.start()
     processes = server.wait_for_run()
-    wait_for(lambda: server.phase("show") == "running", what="the run to be under way")
+    wait_until_running(server)
     processes[0].kill()
     thread.join()
     assert answers[0].status_code == 500
@@ -176,16 +157,14 @@ def test_run_process_killed(server: Server) -> None:
 
 def test_an_interrupted_run_is_recognised(server: Server, data_root: Path) -> None:
     """A hard kill of everything leaves a manifest that says `running`; readers know better."""
-    leave = threading.Event()
-    thread = request_and_leave(server, stream=True, leave=leave)
+    connection = send_request(server, stream=True)
     processes = server.wait_for_run()
-    wait_for(lambda: server.phase("show") == "running", what="the run to be under way")
+    wait_until_running(server)
     psutil.Process(server.process.pid).suspend()
     processes[0].kill()
     server.process.kill()
     server.process.wait()
-    leave.set()
-    thread.join()
+    connection.close()
     manifest = next((data_root / "manifests/show/runs").glob("*/run.json"))
     assert json.loads(manifest.read_text())["status"] == "running"
     with serving(data_root) as again:
@@ -201,10 +180,10 @@ def test_two_and_twenty_requests_for_one_episode(server: Server) -> None:
 
     def ask() -> None:
         with httpx.Client(base_url=server.url, timeout=60) as client:
-            body = {"ep_id": "talk", "execution_mode": "local", "max_cpu_percent": 60}
+            body = {"ep_id": "show", "execution_mode": "local", "max_cpu_percent": 60}
             answers.append(client.post("/celery_jobs/detect_track", json=body))
 
-    threads = [threading.Thread(target=ask) for _ in range(20)]
+    threads = [threading.Thread(daemon=True, target=ask) for _ in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -212,7 +191,7 @@ def test_two_and_twenty_requests_for_one_episode(server: Server) -> None:
     codes = sorted(answer.status_code for answer in answers)
     assert codes == [200] + [409] * 19
     refused = next(answer for answer in answers if answer.status_code == 409).json()
-    assert "talk" in refused["detail"]
-    completed = server.client.get("/episodes/talk/runs").json()["items"]
+    assert "show" in refused["detail"]
+    completed = server.client.get("/episodes/show/runs").json()["items"]
     assert [run["status"] for run in completed].count("completed") == 1
     assert server.detect_track("talk", stride=24).status_code == 200

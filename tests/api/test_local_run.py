@@ -91,9 +91,7 @@ def test_options_take_effect(server: Server) -> None:
     strict = server.detect_track("show", stride=12, det_thresh=0.85).json()
     loose = server.detect_track("show", stride=12, det_thresh=0.4).json()
     assert strict["detections"] < loose["detections"]
-    assert all(
-        row["conf"] >= 0.85 for row in detections_of(server, "show", strict["run_id"])
-    )
+    assert all(row["conf"] >= 0.85 for row in detections_of(server, "show", strict["run_id"]))
     crops = server.detect_track("talk", stride=12, save_crops=True, profile="balanced").json()
     assert crops["profile"] == "balanced"
     thumbs = tracks_of(server, "talk", crops["run_id"])[0]["sample_thumbs"]

@@ -57,7 +57,7 @@ def sighting(
     return TrackedSighting(Sighting(index, index / 24, faces, shot, crops), tracks)
 
 
-@pytest.fixture()
+@pytest.fixture
 def files(tmp_path: Path) -> RunFiles:
     folder = tmp_path / "runs" / "run-1"
     folder.mkdir(parents=True)
@@ -191,9 +191,7 @@ def test_trap_8_crops_are_written(files: RunFiles) -> None:
     }
     assert crops["crops/track-00002/frame_000006.jpg"].read_bytes() == b"jpeg 1 \x02"
     for row in rows(files.tracks):
-        assert set(row["sample_thumbs"]) == {
-            name for name in crops if row["track_id"] in name
-        }
+        assert set(row["sample_thumbs"]) == {name for name in crops if row["track_id"] in name}
 
 
 def test_thumbs_are_the_best_crops(files: RunFiles) -> None:

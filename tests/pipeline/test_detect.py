@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
-import os
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -123,9 +122,7 @@ def test_retinaface_finds_the_six_people(scrfd: RetinaFace, group: ByteArray) ->
     check_faces(faces, box)
 
 
-def test_both_detectors_agree(
-    centerface: CenterFace, scrfd: RetinaFace, group: ByteArray
-) -> None:
+def test_both_detectors_agree(centerface: CenterFace, scrfd: RetinaFace, group: ByteArray) -> None:
     one = centerface.detect(laid_in(group, centerface.letterbox)).boxes
     other = scrfd.detect(laid_in(group, scrfd.letterbox)).boxes
     assert (overlaps(one, other).max(axis=1) > 0.5).all()
@@ -203,15 +200,13 @@ def test_trap_17_the_session_has_the_threads_that_were_asked_for(
         assert detector.facts.intra_op_threads == threads
 
 
-def test_trap_17_no_more_threads_than_that_come_to_life(
-    scrfd_path: Path, group: ByteArray
-) -> None:
+def test_trap_17_no_more_threads_than_that_come_to_life(scrfd_path: Path, group: ByteArray) -> None:
     if not Path("/proc/self/task").is_dir():
         pytest.skip("counts threads in /proc")
-    before = len(os.listdir("/proc/self/task"))
+    before = len(list(Path("/proc/self/task").iterdir()))
     detector = RetinaFace(replace(REQUEST, threads=3), RETINAFACE, str(scrfd_path))
     detector.detect(laid_in(group, detector.letterbox))
-    assert len(os.listdir("/proc/self/task")) - before <= 3
+    assert len(list(Path("/proc/self/task").iterdir())) - before <= 3
 
 
 def test_trap_18_idle_threads_do_not_spin(centerface: CenterFace, scrfd: RetinaFace) -> None:

@@ -101,8 +101,10 @@ def test_displayed_size(
 
 @pytest.mark.parametrize(
     ("degrees", "turns"),
-    [(0, 0), (90, 1), (180, 2), (-180, 2), (270, 3), (-90, 3), (360, 0), (-270, 1)]
-    + [(89.6, 1), (-0.2, 0), (359.9, 0)],
+    [
+        *((0, 0), (90, 1), (180, 2), (-180, 2), (270, 3), (-90, 3), (360, 0), (-270, 1)),
+        *((89.6, 1), (-0.2, 0), (359.9, 0)),
+    ],
 )
 def test_quarter_turns(degrees: float, turns: int) -> None:
     assert quarter_turns(degrees) == turns
@@ -137,15 +139,11 @@ def test_normalise_clips_what_lies_in_the_border() -> None:
         ((0.301, 0.301, 0.309, 0.304), 0.0, (30, 60, 31, 61)),  # outward to whole pixels
     ],
 )
-def test_grow(
-    box: tuple[float, ...], margin: float, grown: tuple[int, int, int, int]
-) -> None:
+def test_grow(box: tuple[float, ...], margin: float, grown: tuple[int, int, int, int]) -> None:
     assert grow(np.array(box, np.float64), margin, 100, 200) == grown  # type: ignore[arg-type]
 
 
-@given(
-    st.tuples(fractions, fractions, fractions, fractions), st.floats(0, 3), sides, sides
-)
+@given(st.tuples(fractions, fractions, fractions, fractions), st.floats(0, 3), sides, sides)
 def test_grow_stays_inside_and_holds_a_pixel(
     corners: tuple[float, ...], margin: float, width: int, height: int
 ) -> None:

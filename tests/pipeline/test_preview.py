@@ -181,9 +181,7 @@ def test_it_shows_what_a_player_shows(
 def test_its_size_is_bounded_and_even(
     tmp_path: Path, size: tuple[int, int], long_side: int, shape: tuple[int, int]
 ) -> None:
-    source = write_video(
-        tmp_path / "a.mkv", [corners(*size)] * 2, replace(H264, pix_fmt="yuv444p")
-    )
+    source = write_video(tmp_path / "a.mkv", [corners(*size)] * 2, replace(H264, pix_fmt="yuv444p"))
     _, pictures, _ = preview(source, [], PreviewConfig(long_side=long_side, crf=20))
     (height, width) = pictures[0].shape[:2]
     assert height % 2 == width % 2 == 0
@@ -199,9 +197,7 @@ def test_a_stop_ends_it(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with open_video(source, threads=1) as video, pytest.raises(KeyboardInterrupt):
-        render_preview(
-            video, [], tmp_path / "preview.mp4", CONFIG, threads=1, after_frame=stop
-        )
+        render_preview(video, [], tmp_path / "preview.mp4", CONFIG, threads=1, after_frame=stop)
 
 
 def test_a_real_video(test_data: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.common.config import pipeline_config
+from apps.common.config import TrackConfig, pipeline_config
 from apps.pipeline.track import FaceTracker, TrackThresholds, thresholds
 from apps.pipeline.types import Faces, Sighting, TrackedSighting
 
@@ -28,7 +28,7 @@ def tracker(stride: int = 6, **changes: float) -> FaceTracker:
     return FaceTracker(config, thresholds(config, det_thresh=0.5), FPS / stride)
 
 
-def replace_config(**changes: float) -> type(CONFIG):  # type: ignore[valid-type]
+def replace_config(**changes: float) -> TrackConfig:
     return CONFIG.model_copy(update=changes)
 
 
@@ -150,8 +150,10 @@ def test_a_doubtful_face_continues_a_track_but_starts_none() -> None:
     assert out == [(1, 0)] * 6
 
 
-@pytest.mark.parametrize(("activation", "det_thresh", "warns"), [(0.5, 0.5, False)]
-    + [(0.5, 0.3, True), (0.5, 0.8, False), (0.7, 0.5, True)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("activation", "det_thresh", "warns"),
+    [(0.5, 0.5, False), (0.5, 0.3, True), (0.5, 0.8, False), (0.7, 0.5, True)],
+)
 def test_thresholds_say_so_where_detections_cannot_start_a_track(
     activation: float, det_thresh: float, warns: bool
 ) -> None:
@@ -230,9 +232,7 @@ def test_people_in_a_street(test_data: Path) -> None:
         found = np.array(by_frame.get(frame, []), np.float64).reshape(-1, 5)
         xyxy = np.concatenate([found[:, :2], found[:, :2] + found[:, 2:4]], axis=1) / 640
         conf = np.clip(found[:, 4], 0, 1)
-        rows.append(
-            Sighting(frame - 1, (frame - 1) / 25, faces(xyxy.tolist(), conf.tolist()), 0)
-        )
+        rows.append(Sighting(frame - 1, (frame - 1) / 25, faces(xyxy.tolist(), conf.tolist()), 0))
     out = list(FaceTracker(CONFIG, thresholds(CONFIG, 0.5), 25.0).track(rows))
     check(rows, out)
     lengths = Counter(n for item in out for n in item.tracks if n > 0)

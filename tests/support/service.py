@@ -83,6 +83,10 @@ class Server:
     def url(self) -> str:
         return str(self.client.base_url)
 
+    @property
+    def port(self) -> int:
+        return int(self.client.base_url.port or 0)
+
     def run_processes(self) -> list[psutil.Process]:
         """Processes of runs that this server started, with their descendants."""
         try:

@@ -43,9 +43,7 @@ async def detect_track(
     In local mode the request *is* the run: closing the connection ends it.
     """
     if body.execution_mode == "redis":
-        raise QueueUnavailable(
-            "This version has no queue yet.", hint="Use execution_mode 'local'."
-        )
+        raise QueueUnavailable("This version has no queue yet.", hint="Use execution_mode 'local'.")
     spec = await prepare_run(
         ep_id=body.ep_id,
         run_id=body.run_id,

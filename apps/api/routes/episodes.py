@@ -15,7 +15,6 @@ from apps.common.layout import Layout
 from apps.common.names import check_name
 from apps.runs.episodes import list_episodes, video_files
 from apps.runs.lock import is_held
-from apps.runs.probe import video_facts
 from apps.runs.store import latest_run_id, list_runs
 
 router = APIRouter(prefix="/episodes", tags=["episodes"])
@@ -57,7 +56,7 @@ async def episode(ep_id: str, services: ServicesDep) -> EpisodeDetail:
     facts, problem = None, None
     if videos:
         try:
-            facts = await video_facts(videos[0])
+            facts = await services.videos.facts(videos[0])
         except VideoUnreadable as error:
             problem = error.detail
     return EpisodeDetail(**summary.model_dump(), facts=facts, problem=problem)
@@ -73,7 +72,7 @@ async def upload(request: Request, services: ServicesDep, response: Response) ->
             raise EpisodeExists(
                 f"Episode {ep_id!r} has a video already.", hint="Choose another ep_id."
             )
-        facts = await video_facts(received.path)
+        facts = await services.videos.facts(received.path)
         await run_in_threadpool(store_video, received, layout, ep_id)
     response.headers["location"] = f"/episodes/{ep_id}"
     summary = await run_in_threadpool(_summary, layout, ep_id)

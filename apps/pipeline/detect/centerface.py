@@ -118,7 +118,8 @@ def suppress(faces: Faces, threshold: float, iou: float) -> Faces:
         return faces
     corners, sizes = faces.boxes[:, :2], faces.boxes[:, 2:] - faces.boxes[:, :2]
     boxes = np.concatenate([corners, sizes], axis=1)
-    kept = np.array(cv2.dnn.NMSBoxes(boxes, faces.conf, threshold, iou), np.int64).ravel()
+    best = cv2.dnn.NMSBoxes(boxes.tolist(), faces.conf.tolist(), threshold, iou)
+    kept = np.array(best, np.int64).ravel()
     return Faces(faces.boxes[kept], faces.landmarks[kept], faces.conf[kept])
 
 

@@ -129,7 +129,7 @@ def _find_or_download(model: str) -> Path:
     except Exception as error:
         raise ModelUnavailable(
             f"InsightFace's pack {model!r} is not on disk and could not be downloaded.",
-            hint=f"Unpack it to {'$INSIGHTFACE_HOME/models/' + model}, or use detector 'centerface'.",
+            hint=f"Unpack it to $INSIGHTFACE_HOME/models/{model}, or use detector 'centerface'.",
         ) from error
     found = insightface_detector(model)
     if found is None:

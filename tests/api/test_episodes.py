@@ -1,0 +1,416 @@
+"""Episodes over HTTP: list, look, upload. Whatever goes wrong leaves nothing behind."""
+
+from __future__ import annotations
+
+import secrets
+import select
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import av
+import httpx
+import psutil
+import pytest
+
+from tests.pipeline.videos import VP9, write_audio, write_numbered
+from tests.support.service import Server, serving, wait_for
+
+BOUNDARY = "upload-test"
+FORM = "multipart/form-data"
+MULTIPART = {"content-type": f"{FORM}; boundary={BOUNDARY}"}
+CLOSING = f"\r\n--{BOUNDARY}--\r\n".encode()
+
+
+def form_start(ep_id: str, filename: str = "clip.mp4") -> bytes:
+    """A form up to the first byte of its file."""
+    return (
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="ep_id"\r\n\r\n{ep_id}\r\n'
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; '
+        f'filename="{filename}"\r\nContent-Type: video/mp4\r\n\r\n'
+    ).encode()
+
+
+def send_head(server: Server, length: int) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+    head = (
+        f"POST /episodes HTTP/1.1\r\nHost: test\r\nContent-Type: {MULTIPART['content-type']}\r\n"
+        f"Content-Length: {length}\r\n\r\n"
+    )
+    connection.sendall(head.encode())
+    return connection
+
+
+def upload(server: Server, ep_id: str, video: Path, name: str | None = None) -> httpx.Response:
+    file = (video.name if name is None else name, video.read_bytes())
+    return server.client.post("/episodes", data={"ep_id": ep_id}, files={"file": file})
+
+
+def parts_left(server: Server) -> list[Path]:
+    return list((server.data_root / ".uploads").glob("*"))
+
+
+def check_problem(answer: httpx.Response, status: int) -> dict[str, Any]:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem: dict[str, Any] = answer.json()
+    assert {"type", "title", "status", "detail"} <= set(problem)
+    assert problem["status"] == status
+    return problem
+
+
+@contextmanager
+def leaves_nothing(server: Server) -> Iterator[None]:
+    """Fails where the block adds a file or a folder under the data root."""
+
+    def names() -> set[str]:
+        folders = [server.data_root / "videos", server.data_root / "manifests"]
+        found = {str(path) for folder in folders for path in folder.rglob("*")}
+        return found | {str(path) for path in server.data_root.parent.glob("*.mp4")}
+
+    before = names()
+    yield
+    assert names() == before
+    assert parts_left(server) == []
+
+
+@pytest.fixture
+def talk(test_data: Path) -> Path:
+    return test_data / "videos" / "carphone_pristine.mp4"
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> dict[str, Path]:
+    """A real clip of each container whose ending is to be kept."""
+    return {
+        ".mkv": write_numbered(tmp_path / "clip.mkv", 30),
+        ".webm": write_numbered(tmp_path / "clip.webm", 30, VP9),
+    }
+
+
+def test_list_has_every_episode_by_name(server: Server, data_root: Path) -> None:
+    body = server.client.get("/episodes").json()
+    names = [item["ep_id"] for item in body["items"]]
+    assert names == sorted(names)
+    assert {"talk", "show", "street"} <= set(names)
+    assert body["total"] == len(names)
+    street = next(item for item in body["items"] if item["ep_id"] == "street")
+    assert street == {
+        "ep_id": "street",
+        "video": "episode.mp4",
+        "size_bytes": (data_root / "videos/street/episode.mp4").stat().st_size,
+        "running": False,
+        "runs": 0,
+        "latest_run_id": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("ep_id", "size", "stored", "fps", "frames"),
+    [
+        ("talk", (193, 144), (176, 144), 29.97, 120),  # pixels that are not square
+        ("show", (640, 360), (640, 360), 29.97, 275),
+        ("street", (1920, 1080), (1920, 1080), 25.0, 105),
+    ],
+)
+def test_detail_has_the_videos_facts(
+    server: Server, ep_id: str, size: tuple[int, int], stored: tuple, fps: float, frames: int
+) -> None:
+    body = server.client.get(f"/episodes/{ep_id}").json()
+    facts = body["facts"]
+    assert (facts["width"], facts["height"]) == size
+    assert (facts["coded_width"], facts["coded_height"]) == stored
+    assert facts["fps"] == pytest.approx(fps, abs=0.001)
+    assert facts["frames"] == frames
+    assert facts["duration_s"] == pytest.approx(frames / fps, abs=0.01)
+    assert facts["codec"] == "h264"
+    assert body["problem"] is None
+
+
+def test_detail_of_a_video_that_cannot_be_read_says_why(server: Server, data_root: Path) -> None:
+    folder = data_root / "videos" / "broken"
+    folder.mkdir()
+    (folder / "episode.mp4").write_text("no video")
+    body = server.client.get("/episodes/broken").json()
+    assert body["facts"] is None
+    assert "not a video" in body["problem"]
+    (folder / "episode.mp4").unlink()
+    empty = server.client.get("/episodes/broken").json()
+    assert (empty["video"], empty["facts"], empty["problem"]) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("ep_id", "status"),
+    [
+        ("nobody", 404),
+        ("a..b", 422),
+        ("..%2f..%2fetc", 404),  # decoded, it is another path, which has no route
+        (".uploads", 422),
+        ("a%00b", 422),
+        ("a%0a", 422),
+        ("x" * 129, 422),
+        ("caf%C3%A9", 422),
+    ],
+)
+def test_detail_of_unknown_and_illegal_names(server: Server, ep_id: str, status: int) -> None:
+    check_problem(server.client.get(f"/episodes/{ep_id}"), status)
+    check_problem(server.client.get(f"/episodes/{ep_id}/runs/latest"), status)
+
+
+def test_an_uploaded_clip_runs(server: Server, data_root: Path, talk: Path) -> None:
+    answer = upload(server, "new", talk)
+    assert answer.status_code == 201
+    assert answer.headers["location"] == "/episodes/new"
+    assert answer.json()["facts"]["frames"] == 120
+    assert (data_root / "videos/new/episode.mp4").read_bytes() == talk.read_bytes()
+    assert parts_left(server) == []
+    looked = server.client.get(answer.headers["location"]).json()
+    assert looked == answer.json()
+    result = server.detect_track("new", stride=12).json()
+    assert result["status"] == "completed"
+    assert result["tracks"] == 1
+    after = server.client.get("/episodes/new").json()
+    assert (after["runs"], after["latest_run_id"]) == (1, result["run_id"])
+
+
+@pytest.mark.parametrize("first", ["ep_id", "file"])
+def test_fields_in_either_order(server: Server, data_root: Path, talk: Path, first: str) -> None:
+    ep_id = f"{first}-first"
+    fields: list[Any] = [("ep_id", (None, ep_id)), ("file", ("a.mp4", talk.read_bytes()))]
+    if first == "file":
+        fields.reverse()
+    assert server.client.post("/episodes", files=fields).status_code == 201
+    assert (data_root / "videos" / ep_id / "episode.mp4").read_bytes() == talk.read_bytes()
+
+
+def test_a_file_that_holds_the_boundarys_start_is_kept_whole(
+    server: Server, data_root: Path, talk: Path
+) -> None:
+    """The form's own marks inside the video must not end it; MP4 allows any bytes at its end."""
+    tail = f"\r\n--{BOUNDARY[:-1]}x\r\n--\r\n\r\n--".encode()
+    video = talk.read_bytes() + (len(tail) + 8).to_bytes(4, "big") + b"free" + tail
+    body = form_start("marks") + video + CLOSING
+    answer = server.client.post("/episodes", content=body, headers=MULTIPART)
+    assert answer.status_code == 201, answer.text
+    assert (data_root / "videos/marks/episode.mp4").read_bytes() == video
+
+
+@pytest.mark.parametrize("ending", [".mkv", ".webm"])
+def test_usual_endings_are_kept(server: Server, clips: dict[str, Path], ending: str) -> None:
+    ep_id = "ends" + ending
+    body = upload(server, ep_id, clips[ending], f"My Clip{ending.upper()}").json()
+    assert body["video"] == f"episode{ending}"
+    assert body["facts"]["frames"] == 30
+    stored = server.data_root / "videos" / ep_id / f"episode{ending}"
+    assert stored.read_bytes() == clips[ending].read_bytes()
+    assert server.detect_track(ep_id, stride=10).json()["frames_done"] == 3
+
+
+@pytest.mark.parametrize(
+    "name", ["clip.exe", "clip", "../../x.mp4/../y.sh", "..\\..\\x.py", "a.mp4\u202egpj.html"]
+)
+def test_other_endings_become_mp4(server: Server, talk: Path, name: str) -> None:
+    ep_id = f"odd-{secrets.token_hex(4)}"
+    assert upload(server, ep_id, talk, name).json()["video"] == "episode.mp4"
+    assert [path.name for path in (server.data_root / "videos" / ep_id).iterdir()] == [
+        "episode.mp4"
+    ]
+
+
+@pytest.mark.parametrize("what", ["text", "noise", "empty", "sound", "picture-less mp4"])
+def test_what_is_no_video_leaves_nothing(server: Server, tmp_path: Path, what: str) -> None:
+    file = tmp_path / "clip.mp4"
+    match what:
+        case "text":
+            file.write_text("This is not a video.\n" * 1000)
+        case "noise":
+            file.write_bytes(secrets.token_bytes(200_000))
+        case "empty":
+            file.touch()
+        case "sound":
+            write_audio(file)
+        case _:
+            with av.open(str(file), "w") as container:
+                stream = container.add_stream("libx264", rate=25)
+                stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+    with leaves_nothing(server):
+        problem = check_problem(upload(server, "garbage", file), 422)
+    assert str(server.data_root) not in str(problem)
+    check_problem(server.client.get("/episodes/garbage"), 404)
+
+
+@pytest.mark.trap(41)
+@pytest.mark.parametrize("kind", ["m3u8", "ffconcat", "sdp"])
+@pytest.mark.parametrize("name", ["list.m3u8", "list.mp4"])
+def test_a_playlist_that_names_another_file(server: Server, tmp_path: Path, kind, name) -> None:
+    other = server.data_root / "videos/talk/episode.mp4"
+    text = {
+        "m3u8": "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n"
+        f"file://{other}\n#EXT-X-ENDLIST\n",
+        "ffconcat": f"ffconcat version 1.0\nfile '{other}'\n",
+        "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\n",
+    }[kind]
+    playlist = tmp_path / name
+    playlist.write_text(text)
+    with leaves_nothing(server):
+        check_problem(upload(server, "playlist", playlist), 422)
+
+
+def test_an_existing_episode_is_kept(server: Server, data_root: Path, test_data: Path) -> None:
+    original = data_root / "videos/talk/episode.mp4"
+    before = (original.read_bytes(), original.stat().st_mtime_ns)
+    with leaves_nothing(server):
+        other = test_data / "videos" / "short_hamilton_clip.mp4"
+        for name in ("clip.mp4", "clip.mkv"):
+            problem = check_problem(upload(server, "talk", other, name), 409)
+    assert "talk" in problem["detail"]
+    assert (original.read_bytes(), original.stat().st_mtime_ns) == before
+
+
+FILE = ("file", ("clip.mp4", b"x" * 100))
+NAME = ("ep_id", (None, "form"))
+
+
+@pytest.mark.parametrize(
+    ("request_parts", "word"),
+    [
+        ({"files": [NAME]}, "no file"),
+        ({"files": [FILE]}, "no ep_id"),
+        ({"files": [NAME, FILE, FILE]}, "two files"),
+        ({"files": [("ep_id", (None, "../../etc/passwd")), FILE]}, "ep_id"),
+        ({"files": [("ep_id", (None, "a/b")), FILE]}, "ep_id"),
+        ({"files": [("ep_id", (None, "a\nb")), FILE]}, "ep_id"),
+        ({"files": [("ep_id", (None, "")), FILE]}, "ep_id"),
+        ({"files": [("ep_id", (None, "x" * 5000)), FILE]}, "too long"),
+        ({"files": [("ep_id", (None, b"\xff\xfe")), FILE]}, "ep_id"),
+        ({"files": [*((f"f{n}", (None, "x")) for n in range(50)), NAME, FILE]}, "too long"),
+        ({"json": {"ep_id": "form"}}, "multipart"),
+        ({"data": {"ep_id": "form"}}, "multipart"),
+        ({"content": b""}, "multipart"),
+        ({"content": b"x", "headers": {"content-type": FORM}}, "multipart"),
+        ({"content": b"x", "headers": {"content-type": f"{FORM}; boundary="}}, "multipart"),
+        ({"content": b"x", "headers": {"content-type": f"{FORM}; boundary={'x' * 300}"}}, "form"),
+        ({"content": b"no form", "headers": MULTIPART}, "form"),
+        ({"content": b"", "headers": MULTIPART}, "form"),
+        ({"content": form_start("form") + b"x" * 100, "headers": MULTIPART}, "breaks off"),
+    ],
+    ids=[
+        "no file", "no ep_id", "two files", "passwd", "slash", "newline", "empty", "long",
+        "bytes", "fields", "json", "urlencoded", "no body", "no boundary", "empty boundary",
+        "long boundary", "no form", "empty form", "unfinished",
+    ],
+)  # fmt: skip
+def test_forms_that_are_refused(server: Server, request_parts: dict, word: str) -> None:
+    with leaves_nothing(server):
+        problem = check_problem(server.client.post("/episodes", **request_parts), 422)
+    assert word in problem["detail"]
+    assert len(problem["detail"]) < 300
+    check_problem(server.client.get("/episodes/form"), 404)
+
+
+def test_too_large_is_refused_early(data_root: Path) -> None:
+    with serving(data_root, SCREENALYTICS_UPLOAD_MAX_MB="0.5") as server:
+        length, sent, block = 200_000_000, 0, b"x" * 65_536
+        with leaves_nothing(server), send_head(server, length) as connection:
+            connection.sendall(form_start("large"))
+            while sent < length and not select.select([connection], [], [], 0)[0]:
+                connection.sendall(block)
+                sent += len(block)
+            answer = connection.recv(65_536).decode()
+            assert answer.startswith("HTTP/1.1 413 ")
+            assert "application/problem+json" in answer
+            # What the system's buffers hold counts as sent, so the bound is wide.
+            assert sent < 30_000_000
+            wait_for(lambda: parts_left(server) == [], what="the part to be removed")
+        assert server.client.get("/health/live").status_code == 200
+        just_over = form_start("large") + b"x" * 500_001 + CLOSING
+        answer = server.client.post("/episodes", content=just_over, headers=MULTIPART)
+        problem = check_problem(answer, 413)
+        assert "0.5 MB" in problem["detail"]
+        assert "SCREENALYTICS_UPLOAD_MAX_MB" in problem["hint"]
+        just_fits = form_start("large") + b"x" * 500_000 + CLOSING
+        answer = server.client.post("/episodes", content=just_fits, headers=MULTIPART)
+        check_problem(answer, 422)  # small enough, but no video
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+def test_an_upload_that_breaks_off_leaves_nothing(server: Server, talk: Path, reset: bool) -> None:
+    with leaves_nothing(server):
+        connection = send_head(server, 50_000_000)
+        connection.sendall(form_start("half") + talk.read_bytes()[:300_000])
+        wait_for(lambda: parts_left(server), what="the upload to begin")
+        if reset:
+            linger_none = b"\x01\x00\x00\x00\x00\x00\x00\x00"
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_none)
+        connection.close()
+        wait_for(lambda: not parts_left(server), timeout=5, what="the part to be removed")
+    check_problem(server.client.get("/episodes/half"), 404)
+    assert server.client.get("/health/live").status_code == 200
+    assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.parametrize("endings", [(".mp4", ".mp4"), (".mp4", ".mkv")], ids=["same", "other"])
+def test_two_uploads_of_one_name_at_once(
+    server: Server, talk: Path, endings: tuple[str, str]
+) -> None:
+    """Both bodies are complete before either is looked at, so only the last step can tell."""
+    for attempt in range(3):
+        ep_id = f"race-{'-'.join(endings).replace('.', '')}-{attempt}"
+        answers: list[httpx.Response] = []
+        together = threading.Barrier(2)
+
+        def send(ending: str, ep_id=ep_id, answers=answers, together=together) -> None:
+            with httpx.Client(base_url=server.url, timeout=30) as client:
+                files = {"file": (f"clip{ending}", talk.read_bytes())}
+                together.wait()
+                answers.append(client.post("/episodes", data={"ep_id": ep_id}, files=files))
+
+        threads = [threading.Thread(target=send, args=(e,), daemon=True) for e in endings]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(answer.status_code for answer in answers) == [201, 409]
+        stored = list((server.data_root / "videos" / ep_id).iterdir())
+        assert [path.read_bytes() for path in stored] == [talk.read_bytes()]
+        won = next(answer for answer in answers if answer.status_code == 201)
+        assert won.json()["video"] == stored[0].name
+        assert parts_left(server) == []
+
+
+def test_a_large_upload_is_not_held_in_memory(server: Server) -> None:
+    """The service stays light and answers others while 150 MB come in."""
+    process = psutil.Process(server.process.pid)
+    block = secrets.token_bytes(262_144)
+
+    def body(blocks: int) -> Iterator[bytes]:
+        yield form_start("huge")
+        for _ in range(blocks):
+            yield block
+        yield CLOSING
+
+    check_problem(server.client.post("/episodes", content=body(4), headers=MULTIPART), 422)
+    before = process.memory_info().rss
+    sizes, delays, answers = [], [], []
+
+    def send() -> None:
+        with httpx.Client(base_url=server.url, timeout=60) as client:
+            answers.append(client.post("/episodes", content=body(573), headers=MULTIPART))
+
+    with leaves_nothing(server):
+        sending = threading.Thread(target=send, daemon=True)
+        sending.start()
+        while sending.is_alive():
+            start = time.monotonic()
+            assert server.client.get("/health/live").status_code == 200
+            delays.append(time.monotonic() - start)
+            sizes.append(process.memory_info().rss)
+            time.sleep(0.02)
+    check_problem(answers[0], 422)
+    assert len(delays) >= 10
+    assert max(delays) < 1.0
+    assert max(sizes) - before < 60e6
