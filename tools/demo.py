@@ -170,6 +170,8 @@ def show(result: dict[str, Any], data_root: Path) -> None:
     sheet = contact_sheet.write(folder)
     cpu, cap = result["cpu"], result["options"]["max_cpu_percent"]
     table = Table(title=f"{result['ep_id']}, run {result['run_id']}", show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     rows = [
         ("Frames processed", f"{result['frames_done']} of {result['frames_total']}"),
         ("Faces found", str(result["detections"])),

@@ -108,6 +108,7 @@ def test_times_are_the_videos_own_with_fps(server: Server) -> None:
     assert {row["frame_idx"] % 6 for row in rows} == {0}
 
 
+@pytest.mark.trap(31, 40)
 def test_stream_has_a_heartbeat_and_ends_with_the_result(server: Server) -> None:
     kinds, gaps, before = [], [], None
     body = {"ep_id": "street", "execution_mode": "local", "stride": 4, "max_cpu_percent": 40}
@@ -170,6 +171,7 @@ def test_timeout_is_504_and_leaves_nothing(server: Server) -> None:
     assert newest["status"] == "failed"
 
 
+@pytest.mark.trap(40)
 def test_timeout_in_a_stream_is_its_last_line(server: Server) -> None:
     body = {"ep_id": "show", "execution_mode": "local", "stride": 1, "max_cpu_percent": 20}
     with server.client.stream(

@@ -183,7 +183,8 @@ def test_a_run_without_faces_has_all_files(files: RunFiles) -> None:
     assert names_in(files.folder) == {"detections.jsonl", "tracks.jsonl", "track_metrics.json"}
 
 
-def test_trap_8_crops_are_written(files: RunFiles) -> None:
+@pytest.mark.trap(8)
+def test_crops_are_written(files: RunFiles) -> None:
     write(files, [sighting(6 * n, (1, 0, 2), jpeg=f"jpeg {n} ".encode()) for n in range(3)])
     crops = {path.relative_to(files.folder).as_posix(): path for path in files.crops.rglob("*.jpg")}
     assert set(crops) == {
@@ -227,7 +228,8 @@ def fail_midway(files: RunFiles) -> None:
 
 
 @pytest.mark.parametrize("after", [discard, lambda files: None], ids=["discarded", "killed"])
-def test_trap_10_a_run_that_did_not_finish_leaves_nothing(
+@pytest.mark.trap(10)
+def test_a_run_that_did_not_finish_leaves_nothing(
     files: RunFiles, after: Callable[[RunFiles], None]
 ) -> None:
     with pytest.raises(KeyboardInterrupt):

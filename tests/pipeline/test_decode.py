@@ -111,11 +111,13 @@ def test_several_decoder_threads_give_the_same_frames(h264: Path) -> None:
     assert all(np.array_equal(a.image, b.image) for a, b in zip(one, four, strict=True))
 
 
-def test_trap_9_frame_102_of_25_fps_is_at_4_08_s(tmp_path: Path) -> None:
+@pytest.mark.trap(9)
+def test_frame_102_of_25_fps_is_at_4_08_s(tmp_path: Path) -> None:
     frames = all_frames(write_numbered(tmp_path / "a.mp4", 110), stride=6)
     assert {f.index: f.ts_s for f in frames}[102] == pytest.approx(4.08)
 
 
+@pytest.mark.trap(39)
 def test_a_variable_frame_rate_keeps_its_true_times(tmp_path: Path) -> None:
     steps = [Fraction(1, 25), Fraction(1, 10), Fraction(3, 100), Fraction(1, 2)]
     times = [Fraction(0)]

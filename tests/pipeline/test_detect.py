@@ -163,9 +163,8 @@ def test_a_picture_without_faces(name: str, request: pytest.FixtureRequest) -> N
         assert faces.landmarks.shape == (0, 5, 2)
 
 
-def test_trap_8_the_threshold_has_an_effect(
-    cache: Path, scrfd_path: Path, group: ByteArray
-) -> None:
+@pytest.mark.trap(8)
+def test_the_threshold_has_an_effect(cache: Path, scrfd_path: Path, group: ByteArray) -> None:
     for make in (
         lambda request: CenterFace(request, CENTERFACE, cache),
         lambda request: RetinaFace(request, RETINAFACE, str(scrfd_path)),
@@ -184,7 +183,8 @@ def test_trap_8_the_threshold_has_an_effect(
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_trap_17_the_session_has_the_threads_that_were_asked_for(
+@pytest.mark.trap(17)
+def test_the_session_has_the_threads_that_were_asked_for(
     cache: Path, scrfd_path: Path, threads: int
 ) -> None:
     request = replace(REQUEST, threads=threads)
@@ -200,7 +200,8 @@ def test_trap_17_the_session_has_the_threads_that_were_asked_for(
         assert detector.facts.intra_op_threads == threads
 
 
-def test_trap_17_no_more_threads_than_that_come_to_life(scrfd_path: Path, group: ByteArray) -> None:
+@pytest.mark.trap(17)
+def test_no_more_threads_than_that_come_to_life(scrfd_path: Path, group: ByteArray) -> None:
     if not Path("/proc/self/task").is_dir():
         pytest.skip("counts threads in /proc")
     before = len(list(Path("/proc/self/task").iterdir()))
@@ -209,14 +210,16 @@ def test_trap_17_no_more_threads_than_that_come_to_life(scrfd_path: Path, group:
     assert len(list(Path("/proc/self/task").iterdir())) - before <= 3
 
 
-def test_trap_18_idle_threads_do_not_spin(centerface: CenterFace, scrfd: RetinaFace) -> None:
+@pytest.mark.trap(18, 38)
+def test_idle_threads_do_not_spin(centerface: CenterFace, scrfd: RetinaFace) -> None:
     for session in (centerface._session, scrfd._model.session):
         options = session.get_session_options()
         for pool in ("intra_op", "inter_op"):
             assert options.get_session_config_entry(f"session.{pool}.allow_spinning") == "0"
 
 
-def test_trap_21_facts_are_read_back(centerface: CenterFace, scrfd: RetinaFace) -> None:
+@pytest.mark.trap(21)
+def test_facts_are_read_back(centerface: CenterFace, scrfd: RetinaFace) -> None:
     for detector in (centerface, scrfd):
         assert detector.facts.provider == CPU
         assert detector.facts.session_providers == (CPU,)
@@ -227,7 +230,8 @@ def test_trap_21_facts_are_read_back(centerface: CenterFace, scrfd: RetinaFace) 
 
 
 @pytest.mark.parametrize("provider", ["CUDAExecutionProvider", "CoreMLExecutionProvider"])
-def test_trap_21_an_accelerator_that_is_missing_is_an_error(
+@pytest.mark.trap(21)
+def test_an_accelerator_that_is_missing_is_an_error(
     cache: Path, scrfd_path: Path, centerface: CenterFace, provider: str
 ) -> None:
     if provider in ort.get_available_providers():

@@ -26,7 +26,8 @@ def shots_of(path: Path, stride: int = STRIDE) -> tuple[list[int], list[int]]:
         return [splitter.shot_of(frame) for frame in video.frames(stride, box)], splitter.cuts
 
 
-def test_trap_7_the_cuts_of_a_real_episode(test_data: Path) -> None:
+@pytest.mark.trap(7)
+def test_the_cuts_of_a_real_episode(test_data: Path) -> None:
     # The true cuts lie at frames 20, 82 and 211; the next sampled frames are these.
     shots, cuts = shots_of(test_data / "videos" / "short_hamilton_clip.mp4")
     assert cuts == [24, 84, 216]

@@ -63,7 +63,8 @@ def test_two_faces_keep_their_numbers_in_whatever_order_they_come() -> None:
     assert numbers(seen([[A, B], [B, A], [A, B], [B, A]])) == [(2, 1), (1, 2), (2, 1), (1, 2)]
 
 
-def test_trap_26_trackers_do_not_influence_each_other() -> None:
+@pytest.mark.trap(26)
+def test_trackers_do_not_influence_each_other() -> None:
     one, two = tracker(), tracker()
     rows = seen([[A, B]] * 6)
     first = one.track(iter(rows))
@@ -97,9 +98,8 @@ def test_tracks_never_span_a_cut() -> None:
 
 @pytest.mark.parametrize("stride", [3, 6, 12])
 @pytest.mark.parametrize(("gone_s", "same"), [(0.5, True), (1.25, True), (2.5, False), (5, False)])
-def test_trap_15_lost_is_a_matter_of_time_not_of_frames(
-    stride: int, gone_s: float, same: bool
-) -> None:
+@pytest.mark.trap(15)
+def test_lost_is_a_matter_of_time_not_of_frames(stride: int, gone_s: float, same: bool) -> None:
     gap = round(gone_s * FPS / stride)
     rows: list[list[Box]] = [[A]] * 8 + [[]] * (gap - 1) + [[A]] * 8
     found = numbers(seen(rows, stride), stride)
