@@ -6,7 +6,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 VIDEO ?=
 
-.PHONY: help setup demo test check serve lock clean
+.PHONY: help setup demo test check serve up lock clean
 
 help:  ## Shows this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ check: $(VENV)/.dev  ## Lint, types, import contracts
 
 serve: setup  ## Starts the API on HOST:PORT
 	$(BIN)/uvicorn apps.api.main:app --host $(HOST) --port $(PORT) --timeout-graceful-shutdown 2
+
+up: setup  ## Starts Redis, API and worker, stops all on Ctrl-C
+	@$(BIN)/python tools/up.py --port $(PORT)
 
 lock:  ## Pins what pyproject.toml asks for, in its newest versions
 	$(PYTHON) tools/lock.py

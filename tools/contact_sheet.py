@@ -29,10 +29,12 @@ BACKGROUND, TEXT, FAINT = (28, 24, 24), (235, 235, 235), (160, 160, 160)
 
 
 def draw(run_folder: Path) -> Image | None:
-    """Shape (height, width, 3), BGR; None where the run has no tracks."""
+    """Shape (height, width, 3), BGR; None where the run has no tracks or no crops."""
     tracks = sorted(read_jsonl(run_folder / "tracks.jsonl"), key=_length, reverse=True)
+    if not any(track["sample_thumbs"] for track in tracks):
+        return None
     rows = [_row(run_folder, track) for track in tracks[:MAX_TRACKS]]
-    return np.vstack(rows) if rows else None
+    return np.vstack(rows)
 
 
 def _length(track: dict[str, Any]) -> float:
@@ -90,7 +92,7 @@ def main() -> int:
     parser.add_argument("run_folder", type=Path, help="data/manifests/<ep_id>/runs/<run_id>")
     path = write(parser.parse_args().run_folder)
     if path is None:
-        print("error: the run has no tracks. Run with --save-crops.", file=sys.stderr)
+        print("error: the run has no tracks with crops. Run with --save-crops.", file=sys.stderr)
         return 1
     print(path)
     return 0

@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 import httpx
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -45,7 +46,9 @@ def main() -> int:
     try:
         demo(arguments.video, arguments.data_root.resolve(), arguments.stride)
     except DemoFailed as failure:
-        console.print(f"[red]The demo failed:[/] {failure}", markup=True, highlight=False)
+        console.print(
+            f"[red]The demo failed:[/] {escape(str(failure))}", markup=True, highlight=False
+        )
         return 1
     except KeyboardInterrupt:
         console.print("Stopped.")

@@ -14,14 +14,20 @@ from apps.common.cpu_limits import apply_global_cpu_limits
 from apps.common.errors import InvalidInput
 
 
+def _read_spec(source: str) -> bytes:
+    if source != "-":
+        return Path(source).read_bytes()
+    from apps.cli.lifeline import read_line
+
+    return read_line()
+
+
 def main() -> int:
     arguments = parse()
     spec_line: bytes | None = None
     threads: int | None = arguments.cpu_threads
     if arguments.spec is not None:
-        from apps.cli.lifeline import read_line
-
-        spec_line = read_line()
+        spec_line = _read_spec(arguments.spec)
         threads = json.loads(spec_line)["resolution"]["options"]["cpu_threads"]
     try:
         apply_global_cpu_limits(threads)  # before anything below imports numpy

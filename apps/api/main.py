@@ -12,7 +12,7 @@ from types import FrameType
 from fastapi import FastAPI
 
 from apps.api.problems import install_problem_handlers
-from apps.api.routes import celery_jobs, episodes, health, runs
+from apps.api.routes import celery_jobs, episodes, health, jobs, runs
 from apps.api.services import Services
 from apps.common.settings import Settings
 from apps.common.version import product_version
@@ -40,7 +40,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     install_problem_handlers(app)
-    for module in (celery_jobs, episodes, runs, health):
+    for module in (celery_jobs, jobs, episodes, runs, health):
         app.include_router(module.router)
     return app
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from apps.common.contracts import VideoFacts
+from apps.common.contracts import Progress, RunResult, VideoFacts
 from apps.common.options import RunRequest
 
 
@@ -31,6 +31,32 @@ class DetectTrackRequest(RunRequest):
     timeout_s: float | None = Field(
         None, gt=0, le=7 * 24 * 3600, description="Longest run, in seconds."
     )
+
+
+class OldPathRequest(RunRequest):
+    """`POST /jobs/detect_track` and `/jobs/detect_track/stream`."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        json_schema_extra={"example": {"ep_id": "demo-s01e01", "stride": 6}},
+    )
+
+    ep_id: str = Field(description="Name of the episode.")
+    run_id: str | None = Field(None, description="Name of the run; a new one by default.")
+
+
+class OldPathJob(BaseModel):
+    """A run that goes on in the background."""
+
+    job_id: str
+    state: Literal["running"] = "running"
+    ep_id: str
+    run_id: str
+    execution_mode: Literal["sse"] = "sse"
+    profile: str
+    message: str
 
 
 class EpisodeSummary(BaseModel):
@@ -83,8 +109,38 @@ class ActiveRun(BaseModel):
     ep_id: str
     execution_mode: str
     state: str
+    job_id: str | None = Field(None, description="Null for a local run, which has none.")
+    progress: Progress | None = None
 
 
 class ActiveRuns(BaseModel):
     items: list[ActiveRun]
     total: int
+    queue_problem: str | None = Field(None, description="Why the queue's jobs are not listed.")
+
+
+class JobAccepted(BaseModel):
+    """`202` of a queued run."""
+
+    job_id: str
+    state: Literal["queued"] = "queued"
+    ep_id: str
+    run_id: str
+    execution_mode: Literal["redis"] = "redis"
+    profile: str
+    message: str
+
+
+class JobStatus(BaseModel):
+    job_id: str
+    state: Literal["queued", "in_progress", "success", "failed", "cancelled", "retrying"]
+    ep_id: str
+    run_id: str
+    execution_mode: Literal["redis"] = "redis"
+    profile: str
+    submitted_at: str
+    attempts: int
+    worker: str | None
+    progress: Progress | None
+    result: RunResult | None = Field(description="The same object that a local run answers with.")
+    error: dict[str, Any] | None = Field(description="The problem object of a job that failed.")

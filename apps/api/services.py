@@ -12,6 +12,8 @@ from apps.common.errors import EpisodeBusy
 from apps.common.layout import Layout
 from apps.common.settings import Settings
 from apps.common.version import git_sha, product_version, source_fingerprint
+from apps.jobs.queue import Publisher
+from apps.jobs.store import JobStore
 from apps.runs.launch import RunProcess
 from apps.runs.live import LiveRun
 from apps.runs.prepare import Host
@@ -40,6 +42,9 @@ class Services:
     layout: Layout
     host: Host
     videos: VideoProbe
+    jobs: JobStore
+    publisher: Publisher
+    _slots: asyncio.Semaphore
     active: dict[str, LiveRun] = field(default_factory=dict)
     _claims: dict[str, RunSpec] = field(default_factory=dict)
     _stopping: asyncio.Task[None] | None = None
@@ -52,6 +57,9 @@ class Services:
             layout=Layout(settings.data_root.resolve()),
             host=Host(settings),
             videos=VideoProbe(),
+            jobs=JobStore(settings.redis_url, settings.lease_s),
+            publisher=Publisher(settings),
+            _slots=asyncio.Semaphore(settings.max_local_runs),
         )
 
     @asynccontextmanager
@@ -72,12 +80,13 @@ class Services:
             )
         self._claims[spec.run_id] = spec
         try:
-            run = LiveRun(await RunProcess.start(spec), timeout_s)
-            self.active[spec.run_id] = run
-            try:
-                yield run
-            finally:
-                await run.end()
+            async with self._slots:
+                run = LiveRun(await RunProcess.start(spec), timeout_s)
+                self.active[spec.run_id] = run
+                try:
+                    yield run
+                finally:
+                    await run.end()
         finally:
             self.active.pop(spec.run_id, None)
             self._claims.pop(spec.run_id, None)

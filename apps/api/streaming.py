@@ -55,13 +55,13 @@ class RunResponse(Response):
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._services.running(self._spec, self._timeout_s) as run:
             events = run.events()
-            opening = await _until_started(events)
+            opening = await until_started(events)
             if isinstance(opening, StartedEvent) and self._stream:
                 await _send_stream(run, events, send)
                 return
             last = await _last(events) if isinstance(opening, StartedEvent) else opening
         # The run is gone before its answer leaves, so the next request finds the episode free.
-        await _final_response(last)(scope, receive, send)
+        await final_response(last)(scope, receive, send)
 
 
 async def unless_disconnected(receive: Receive, work: Coroutine[Any, Any, T]) -> T | None:
@@ -89,7 +89,7 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-async def _until_started(events: AsyncIterator[Event | None]) -> Event:
+async def until_started(events: AsyncIterator[Event | None]) -> Event:
     async for event in events:
         if isinstance(event, StartedEvent | ResultEvent | ErrorEvent):
             return event
@@ -105,7 +105,7 @@ async def _last(events: AsyncIterator[Event | None]) -> Event:
     return last
 
 
-def _final_response(event: Event) -> Response:
+def final_response(event: Event) -> Response:
     if isinstance(event, ResultEvent):
         return JSONResponse(event.model_dump(mode="json", exclude={"type"}))
     if isinstance(event, ErrorEvent):

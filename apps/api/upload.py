@@ -11,7 +11,8 @@ from pathlib import Path, PurePath
 from typing import IO, TYPE_CHECKING
 
 from fastapi import Request
-from python_multipart.exceptions import MultipartParseError
+from filelock import FileLock
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
@@ -19,7 +20,7 @@ from starlette.requests import ClientDisconnect
 from apps.common.errors import EpisodeExists, InvalidInput, UploadTooLarge
 from apps.common.files import storage_errors
 from apps.common.layout import Layout
-from apps.runs.episodes import VIDEO_STEM
+from apps.runs.episodes import VIDEO_STEM, video_files
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -75,13 +76,13 @@ def store_video(received: Received, layout: Layout, ep_id: str) -> None:
     target = layout.episode(ep_id) / f"{VIDEO_STEM}{received.suffix}"
     with storage_errors():
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            target.touch(exist_ok=False)
-        except FileExistsError:
-            raise EpisodeExists(
-                f"Episode {ep_id!r} has a video already.", hint="Choose another ep_id."
-            ) from None
-        received.path.replace(target)
+        layout.upload_lock.parent.mkdir(exist_ok=True)
+        with FileLock(layout.upload_lock):
+            if video_files(target.parent):
+                raise EpisodeExists(
+                    f"Episode {ep_id!r} has a video already.", hint="Choose another ep_id."
+                )
+            received.path.replace(target)
 
 
 async def _feed(request: Request, form: _Form) -> None:
@@ -96,7 +97,7 @@ async def _feed(request: Request, form: _Form) -> None:
         parser.finalize()
     except ClientDisconnect:
         raise InvalidInput("The upload broke off.", hint="Send it again.") from None
-    except MultipartParseError:
+    except FormParserError:
         raise InvalidInput("The form cannot be read.", hint=_HINT) from None
     if not form.complete:
         raise InvalidInput("The form breaks off before its end.", hint="Send it again.")

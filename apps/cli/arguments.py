@@ -57,7 +57,8 @@ def parser() -> argparse.ArgumentParser:
     output.add_argument(
         "--events", choices=["ndjson"], help="one JSON event a line on standard output"
     )
-    output.add_argument("--spec", choices=["-"], help=argparse.SUPPRESS)  # used by the launcher
+    # Used by launchers: `-` is standard input, which is then a lifeline as well; else a file.
+    output.add_argument("--spec", metavar="FILE", help=argparse.SUPPRESS)
     return p
 
 

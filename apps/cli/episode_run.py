@@ -57,7 +57,8 @@ def run(arguments: argparse.Namespace, spec_line: bytes | None = None) -> int:
     view: View = TerminalView()
     try:
         if spec_line is not None:
-            lifeline.watch(lambda: stop.stop("the program that started it is gone"))
+            if arguments.spec == "-":  # a file's reader is meant to outlive its launcher
+                lifeline.watch(lambda: stop.stop("the program that started it is gone"))
             spec = RunSpec.model_validate_json(spec_line)
         else:
             spec = _spec_from_arguments(arguments)

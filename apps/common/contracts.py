@@ -41,6 +41,7 @@ class RunSpec(_Model):
     nice: int = 0
     min_free_mb: float = 0
     launcher_fingerprint: str | None = None
+    replace_unfinished: bool = False
 
 
 class Progress(_Readable):

@@ -4,6 +4,7 @@
     ├── InvalidInput          exit 2    422   bad arguments, unknown names, values out of range
     ├── EpisodeNotFound       exit 3    404   no such episode, no video in it
     ├── RunNotFound           exit 3    404
+    ├── JobNotFound           exit 3    404
     ├── VideoUnreadable       exit 3    422   not a video, no frames, a playlist, a URL
     ├── AcceleratorMissing    exit 4    422   CoreML or CUDA asked for and not there
     ├── ModelUnavailable      exit 5    500   model missing, broken or not downloadable
@@ -71,6 +72,10 @@ class EpisodeNotFound(ScreenalyticsError):
 
 class RunNotFound(ScreenalyticsError):
     slug, title, status, exit_code = "run-not-found", "No such run", 404, 3
+
+
+class JobNotFound(ScreenalyticsError):
+    slug, title, status, exit_code = "job-not-found", "No such job", 404, 3
 
 
 class VideoUnreadable(ScreenalyticsError):

@@ -54,6 +54,15 @@ class RunFiles:
         return self.folder / "preview.mp4"
 
 
+@dataclass(frozen=True)
+class JobFiles:
+    """The files of one background job: its record, what it was told, what it printed."""
+
+    record: Path
+    spec: Path
+    output: Path
+
+
 RESULT_NAMES = (
     "detections.jsonl",
     "tracks.jsonl",
@@ -90,6 +99,14 @@ class Layout:
     def holder(self, ep_id: str) -> Path:
         return self.root / ".locks" / f"{check_name(ep_id)}.json"
 
+    def job(self, job_id: str) -> JobFiles:
+        name = check_name(job_id, "job_id")
+        return JobFiles(*(self.jobs / f"{name}.{kind}" for kind in ("json", "spec", "ndjson")))
+
+    @property
+    def jobs(self) -> Path:
+        return self.root / ".jobs"
+
     @property
     def videos(self) -> Path:
         return self.root / "videos"
@@ -97,6 +114,10 @@ class Layout:
     @property
     def uploads(self) -> Path:
         return self.root / ".uploads"
+
+    @property
+    def upload_lock(self) -> Path:
+        return self.root / ".locks" / ".uploads.lock"  # no episode's name begins with a dot
 
     @property
     def cache(self) -> Path:

@@ -160,6 +160,24 @@ def resolve(
     return Resolution(options=options, sources=layers.sources, warnings=tuple(warnings))
 
 
+def cap_threads(resolution: Resolution, limit: int, source: str) -> Resolution:
+    """The same resolution on a host that allows fewer threads.
+
+    Args:
+        limit: most threads, >= 1.
+        source: which limit that is.
+    """
+    options = resolution.options
+    if options.cpu_threads <= limit:
+        return resolution
+    return resolution.model_copy(
+        update={
+            "options": options.model_copy(update={"cpu_threads": limit}),
+            "sources": {**resolution.sources, "cpu_threads": source},
+        }
+    )
+
+
 def effective_stride(stride: int, fps: float, source_fps: float) -> int:
     """Frames 0, s, 2s, ... are processed.
 

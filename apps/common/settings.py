@@ -23,7 +23,13 @@ class Settings(BaseSettings):
     retinaface_model: str | None = Field(
         None, description="Pack name of InsightFace, or a detector's .onnx file."
     )
+    lease_s: float = Field(
+        30, ge=1, description="A worker that says nothing for so long is taken to be dead, seconds."
+    )
     local_nice: int = Field(10, ge=0, le=19, description="Niceness of local runs; 0 is normal.")
+    max_local_runs: int = Field(
+        2, ge=1, description="Local runs at once in one server; the others wait for their turn."
+    )
     local_timeout_s: float = Field(3600, gt=0, description="Longest local run, in seconds.")
     upload_max_mb: float = Field(20_000, gt=0, description="Largest upload, in megabytes.")
     min_free_mb: float = Field(50, ge=0, description="Free space below which no run starts, MB.")

@@ -43,6 +43,7 @@ class RunProcess:
         self._process = process
         self._layout = Layout(Path(spec.data_root))
         self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
+        self._killing: asyncio.Task[None] | None = None
         self._drain = asyncio.create_task(self._drain_stderr())
 
     @classmethod
@@ -90,10 +91,17 @@ class RunProcess:
     async def kill(self, reason: str, status: RunStatus = "cancelled") -> None:
         """Ends the process group, first politely, and says why in the run's manifest.
 
+        Safe to call again, also while it works: the first reason stays.
+
         Args:
             reason: a sentence.
             status: what the manifest will say, unless the run had completed.
         """
+        if self._killing is None:
+            self._killing = asyncio.create_task(self._kill(reason, status))
+        await asyncio.shield(self._killing)
+
+    async def _kill(self, reason: str, status: RunStatus) -> None:
         killed = self._process.returncode is None
         if killed:
             self._signal(signal.SIGTERM)

@@ -62,7 +62,7 @@ class LiveRun:
 
     async def end(self, reason: str = "The client went away.") -> None:
         """Kills whatever still runs, also when the caller itself is being cancelled."""
-        await asyncio.shield(self._process.kill(reason))
+        await self._process.kill(reason)
 
     async def stop_for_shutdown(self) -> None:
         """The server goes: the waiting client is told so."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import socket
 from datetime import UTC, datetime
 from typing import Any
 
 from apps.common.contracts import RunManifest, RunSpec, RunStatus
 from apps.common.errors import RunExists
-from apps.common.files import storage_errors, write_json
+from apps.common.files import read_json, storage_errors, write_json
 from apps.common.layout import Layout
 from apps.common.version import git_sha, product_version, source_fingerprint
 
@@ -23,7 +24,7 @@ class RunRecord:
     """Writes `run.json` of a run that this process executes.
 
     Raises:
-        RunExists: the run id has a manifest already.
+        RunExists: the run id is taken, and not by an unfinished run that may be replaced.
         StorageFailed: the data root is not writable.
     """
 
@@ -47,6 +48,9 @@ class RunRecord:
         )
         with storage_errors():
             self.files.folder.parent.mkdir(parents=True, exist_ok=True)
+            if spec.replace_unfinished and self._is_unfinished():
+                # What an earlier try left, whose process is gone.
+                shutil.rmtree(self.files.folder, ignore_errors=True)
             try:
                 self.files.folder.mkdir()
             except FileExistsError:
@@ -83,6 +87,10 @@ class RunRecord:
                 {"run_id": self._manifest.run_id, "finished_at": self._manifest.finished_at},
                 durable=True,
             )
+
+    def _is_unfinished(self) -> bool:
+        body = read_json(self.files.manifest)
+        return body is None or body.get("status") != "completed"
 
     def _write(self) -> None:
         write_json(self.files.manifest, self._manifest.model_dump(mode="json"), durable=True)

@@ -8,7 +8,7 @@ from apps.common.contracts import Progress, RunManifest, RunStatus
 from apps.common.errors import RunNotFound
 from apps.common.files import read_json, write_json
 from apps.common.layout import Layout, RunFiles
-from apps.common.names import LATEST, is_name, is_run_name
+from apps.common.names import LATEST, is_run_name
 from apps.runs.lock import current_holder
 from apps.runs.record import now
 
@@ -56,7 +56,7 @@ def latest_run_id(layout: Layout, ep_id: str) -> str:
     RunNotFound: no run of the episode is complete.
     """
     run_id = (read_json(layout.latest(ep_id)) or {}).get("run_id")
-    if not isinstance(run_id, str) or not is_name(run_id):
+    if not isinstance(run_id, str) or not is_run_name(run_id):
         raise RunNotFound(
             f"Episode {ep_id!r} has no completed run.", hint="Start one, or look at /runs."
         )

@@ -1,22 +1,34 @@
-"""Detect/track: one blocking local run, or a job for a worker."""
+"""Detect/track: one blocking local run, or a job for a worker; and the jobs."""
 
 from __future__ import annotations
 
+import asyncio
+import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse, Response
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.concurrency import run_in_threadpool
 
 from apps.api.deps import ServicesDep
-from apps.api.schemas import ActiveRun, ActiveRuns, DetectTrackRequest
+from apps.api.schemas import ActiveRun, ActiveRuns, DetectTrackRequest, JobAccepted, JobStatus
+from apps.api.services import Services
 from apps.api.streaming import NDJSON, RunResponse, wants_stream
 from apps.common.contracts import RunResult
-from apps.common.errors import QueueUnavailable
+from apps.common.errors import QueueUnavailable, RunCancelled
+from apps.common.names import check_name
 from apps.common.options import RunRequest
+from apps.jobs.store import Job
+from apps.jobs.submit import submit
 from apps.runs.prepare import prepare_run
+from apps.runs.store import read_progress
 
 router = APIRouter(prefix="/celery_jobs", tags=["detect/track"])
 
+_POLL_SECONDS = 0.5
+_CANCEL_WAIT_SECONDS = 3.0
 _PROBLEM: dict[str, Any] = {"content": {"application/problem+json": {}}}
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
@@ -25,6 +37,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         "a line each; the last one is `result` or `error`.",
         "content": {NDJSON: {}},
     },
+    202: {"model": JobAccepted, "description": "The job is queued."},
     404: {**_PROBLEM, "description": "No such episode, or no video in it."},
     409: {**_PROBLEM, "description": "The episode is running already."},
     422: {**_PROBLEM, "description": "Bad input, or an accelerator that is missing."},
@@ -42,31 +55,128 @@ async def detect_track(
 
     In local mode the request *is* the run: closing the connection ends it.
     """
-    if body.execution_mode == "redis":
-        raise QueueUnavailable("This version has no queue yet.", hint="Use execution_mode 'local'.")
     spec = await prepare_run(
         ep_id=body.ep_id,
         run_id=body.run_id,
         request=RunRequest(**body.model_dump(include=set(RunRequest.model_fields))),
-        mode="local",
+        mode=body.execution_mode,
         settings=services.settings,
         host=services.host,
         fingerprint=services.code.fingerprint,
     )
     timeout_s = services.settings.local_timeout_s if body.timeout_s is None else body.timeout_s
-    return RunResponse(spec, services, timeout_s, stream=wants_stream(request))
+    if body.execution_mode == "local":
+        return RunResponse(spec, services, timeout_s, stream=wants_stream(request))
+    job = await run_in_threadpool(submit, spec, timeout_s, services.jobs, services.publisher)
+    accepted = JobAccepted(
+        job_id=job.job_id,
+        ep_id=spec.ep_id,
+        run_id=spec.run_id,
+        profile=spec.resolution.options.profile,
+        message=f"Queued. Its state: GET /celery_jobs/{job.job_id}",
+    )
+    headers = {"location": f"/celery_jobs/{job.job_id}"}
+    return JSONResponse(accepted.model_dump(), status_code=202, headers=headers)
 
 
 @router.get("")
-def active_runs(services: ServicesDep) -> ActiveRuns:
-    """Runs in progress."""
-    items = [
+def active_runs(services: ServicesDep, ep_id: str | None = None) -> ActiveRuns:
+    """Runs in progress, local ones included, and jobs that wait.
+
+    With `ep_id`: the episode's newest jobs, ended ones included, so that a page that was loaded
+    again finds its own.
+    """
+    local = [
         ActiveRun(
             run_id=run.spec.run_id,
             ep_id=run.spec.ep_id,
             execution_mode=run.spec.execution_mode,
             state="in_progress",
+            progress=read_progress(services.layout.run(run.spec.ep_id, run.spec.run_id)),
         )
-        for run in services.active.values()
+        for run in list(services.active.values())
     ]
-    return ActiveRuns(items=items, total=len(items))
+    queue_problem = None
+    try:
+        jobs = services.jobs.active() if ep_id is None else services.jobs.of_episode(ep_id)
+    except QueueUnavailable as error:
+        jobs, queue_problem = [], error.detail
+    wanted = [run for run in local if ep_id is None or run.ep_id == ep_id]
+    items = [*wanted, *(_line(job) for job in jobs)]
+    return ActiveRuns(items=items, total=len(items), queue_problem=queue_problem)
+
+
+@router.get("/{job_id}")
+def job_status(job_id: str, services: ServicesDep) -> JobStatus:
+    """A job's state, progress and, at the end, its result or error."""
+    return _status(services.jobs.read(check_name(job_id, "job_id")))
+
+
+@router.get("/{job_id}/events", response_class=EventSourceResponse)
+async def job_events(job_id: str, services: ServicesDep) -> EventSourceResponse:
+    """The job as server-sent events: `progress` while it runs, then `result` or `error`."""
+    check_name(job_id, "job_id")
+    job = await run_in_threadpool(services.jobs.read, job_id)
+    return EventSourceResponse(_events(services, job), ping=5)
+
+
+@router.post("/{job_id}/cancel")
+async def cancel_job(job_id: str, services: ServicesDep) -> JobStatus:
+    """Ends a job: a waiting one at once, a running one with its whole process tree."""
+    check_name(job_id, "job_id")
+    job = await run_in_threadpool(services.jobs.read, job_id)
+    answer = await run_in_threadpool(services.jobs.ask_cancel, job_id)
+    if answer == "end":
+        ended = RunCancelled("The job was cancelled.", hint="Submit it again to run it.")
+        await run_in_threadpool(services.jobs.cancel_now, job_id, ended.to_dict())
+    waited = 0.0
+    while not job.is_finished and waited < _CANCEL_WAIT_SECONDS:
+        job = await run_in_threadpool(services.jobs.read, job_id)
+        if not job.is_finished:
+            await asyncio.sleep(_POLL_SECONDS / 5)
+            waited += _POLL_SECONDS / 5
+    return _status(job)
+
+
+async def _events(services: Services, job: Job) -> AsyncIterator[ServerSentEvent]:
+    told = ""
+    while not job.is_finished:
+        status = _status(job).model_dump_json()
+        if status != told:
+            told = status
+            yield ServerSentEvent(data=status, event="progress")
+        await asyncio.sleep(_POLL_SECONDS)
+        job = await run_in_threadpool(services.jobs.read, job.request.job_id)
+    if job.result is not None:
+        yield ServerSentEvent(data=job.result.model_dump_json(), event="result")
+    else:
+        yield ServerSentEvent(data=json.dumps(job.problem), event="error")
+
+
+def _line(job: Job) -> ActiveRun:
+    spec = job.request.spec
+    return ActiveRun(
+        run_id=spec.run_id,
+        ep_id=spec.ep_id,
+        execution_mode=spec.execution_mode,
+        state=job.state,
+        job_id=job.request.job_id,
+        progress=job.progress,
+    )
+
+
+def _status(job: Job) -> JobStatus:
+    spec = job.request.spec
+    return JobStatus(
+        job_id=job.request.job_id,
+        state=job.state,
+        ep_id=spec.ep_id,
+        run_id=spec.run_id,
+        profile=spec.resolution.options.profile,
+        submitted_at=job.request.submitted_at,
+        attempts=job.attempts,
+        worker=job.worker,
+        progress=job.progress,
+        result=job.result,
+        error=job.problem,
+    )

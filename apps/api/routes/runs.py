@@ -10,6 +10,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, PlainTextResponse, Response
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import MalformedRangeHeader, RangeNotSatisfiable
 
 from apps.api.deps import ServicesDep
 from apps.api.schemas import Rows, RunList, RunSummary
@@ -23,7 +26,7 @@ from apps.runs.store import list_runs, read_manifest, read_progress
 
 router = APIRouter(prefix="/episodes/{ep_id}/runs", tags=["runs"])
 
-_CROP = re.compile(r"track-\d{5,}/frame_\d{6,}\.jpg")
+_CROP = re.compile(r"track-[0-9]{5,12}/frame_[0-9]{6,12}\.jpg")
 _MAX_ROWS = 10_000
 Offset = Annotated[int, Query(ge=0, le=10**9)]
 Limit = Annotated[int, Query(ge=1, le=_MAX_ROWS)]
@@ -79,9 +82,10 @@ def detections(
 @router.get("/{run_id}/metrics")
 def metrics(ep_id: str, run_id: str, services: ServicesDep) -> TrackMetrics:
     body = read_json(_results(services.layout, ep_id, run_id).metrics)
-    if body is None:
-        raise RunNotFound("The run has no metrics.", hint="Look at its log.")
-    return TrackMetrics.model_validate(body)
+    try:
+        return TrackMetrics.model_validate(body)
+    except ValidationError:
+        raise RunNotFound("The run has no readable metrics.", hint="Look at its log.") from None
 
 
 @router.get("/{run_id}/log", response_class=PlainTextResponse)
@@ -106,6 +110,20 @@ def crop(ep_id: str, run_id: str, crop: str, services: ServicesDep) -> Response:
         )
     path = _results(services.layout, ep_id, run_id).crops / crop
     return _file(path, "image/jpeg", "There is no such crop; run with save_crops.")
+
+
+class RunFile(FileResponse):
+    """A file whose refused ranges are problems like every other error."""
+
+    @classmethod
+    def _parse_range_header(cls, http_range: str, file_size: int) -> list[tuple[int, int]]:
+        try:
+            return super()._parse_range_header(http_range, file_size)
+        except MalformedRangeHeader:
+            raise HTTPException(400, "The Range header cannot be read.") from None
+        except RangeNotSatisfiable:
+            headers = {"content-range": f"bytes */{file_size}"}
+            raise HTTPException(416, "The file ends before this range.", headers) from None
 
 
 def summary(manifest: RunManifest) -> RunSummary:
@@ -153,4 +171,4 @@ def _rows(path: Path, request: Request, offset: int, limit: int) -> Rows | Respo
 def _file(path: Path, media_type: str, missing: str) -> Response:
     if not path.is_file():
         raise RunNotFound(missing)
-    return FileResponse(path, media_type=media_type)
+    return RunFile(path, media_type=media_type)

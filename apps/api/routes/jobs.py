@@ -1,0 +1,79 @@
+"""The old path, kept for comparison: a background run under a CPU limiter, or one as SSE."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+from starlette.concurrency import run_in_threadpool
+
+from apps.api.deps import ServicesDep
+from apps.api.schemas import OldPathJob, OldPathRequest
+from apps.api.services import Services
+from apps.api.sse import SseRunResponse
+from apps.common.contracts import RunSpec
+from apps.common.options import RunRequest
+from apps.runs.background import cancel_job, start_job
+from apps.runs.job_records import JobStatus, find_job, job_status
+from apps.runs.prepare import prepare_run
+
+router = APIRouter(prefix="/jobs", tags=["old path"])
+
+_PROBLEM: dict[str, Any] = {"content": {"application/problem+json": {}}}
+_REFUSED: dict[int | str, dict[str, Any]] = {
+    404: {**_PROBLEM, "description": "No such episode, or no video in it."},
+    409: {**_PROBLEM, "description": "The episode is running already."},
+    422: {**_PROBLEM, "description": "Bad input, or an accelerator that is missing."},
+}
+_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Events `progress` and `log`; the last one is `done` or `error`.",
+        "content": {"text/event-stream": {}},
+    },
+    **_REFUSED,
+}
+_UNKNOWN: dict[int | str, dict[str, Any]] = {404: {**_PROBLEM, "description": "No such job."}}
+
+
+@router.post("/detect_track", status_code=202, responses=_REFUSED)
+async def start(body: OldPathRequest, services: ServicesDep, response: Response) -> OldPathJob:
+    """Starts a run in the background; it goes on when the server is started anew."""
+    record = await run_in_threadpool(start_job, await _spec(body, services))
+    response.headers["location"] = f"/jobs/{record.job_id}"
+    return OldPathJob(
+        job_id=record.job_id,
+        ep_id=record.ep_id,
+        run_id=record.run_id,
+        profile=record.profile,
+        message=f"Running in the background; see /jobs/{record.job_id}.",
+    )
+
+
+@router.post("/detect_track/stream", responses=_STREAM, response_class=Response)
+async def stream(body: OldPathRequest, services: ServicesDep) -> Response:
+    """The same run as server-sent events; closing the connection ends it."""
+    return SseRunResponse(await _spec(body, services), services)
+
+
+@router.get("/{job_id}", responses=_UNKNOWN)
+def status(job_id: str, services: ServicesDep) -> JobStatus:
+    """The job's state, its progress, and its result or problem at the end."""
+    return job_status(services.layout, find_job(services.layout, job_id))
+
+
+@router.post("/{job_id}/cancel", responses=_UNKNOWN)
+def cancel(job_id: str, services: ServicesDep) -> JobStatus:
+    """Ends the job with all its processes. A job that has ended already stays as it is."""
+    return cancel_job(services.layout, find_job(services.layout, job_id))
+
+
+async def _spec(body: OldPathRequest, services: Services) -> RunSpec:
+    return await prepare_run(
+        ep_id=body.ep_id,
+        run_id=body.run_id,
+        request=RunRequest(**body.model_dump(include=set(RunRequest.model_fields))),
+        mode="sse",
+        settings=services.settings,
+        host=services.host,
+        fingerprint=services.code.fingerprint,
+    )

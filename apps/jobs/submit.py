@@ -1,0 +1,54 @@
+"""Puts a run into the queue, or says at once why not."""
+
+from __future__ import annotations
+
+import secrets
+
+from apps.common.contracts import RunSpec
+from apps.common.errors import EpisodeBusy, JobNotFound, QueueUnavailable
+from apps.jobs.queue import Publisher
+from apps.jobs.store import Job, JobRequest, JobStore
+from apps.runs.record import now
+
+
+def submit(spec: RunSpec, timeout_s: float, store: JobStore, publisher: Publisher) -> JobRequest:
+    """Registers and sends a job.
+
+    Raises:
+        QueueUnavailable: Redis is away, or no worker listens.
+        EpisodeBusy: the episode has an unfinished job.
+    """
+    store.ping()
+    if not store.workers():
+        raise QueueUnavailable(
+            "No worker listens to the queue.",
+            hint="Start one: celery -A apps.worker.celery_app worker --concurrency 1 (make up "
+            "starts everything).",
+        )
+    request = JobRequest(
+        job_id=f"job-{secrets.token_hex(8)}", spec=spec, timeout_s=timeout_s, submitted_at=now()
+    )
+    rival = store.register(request)
+    if rival is not None:
+        raise _busy(store, rival, spec.ep_id)
+    try:
+        publisher.send(request)
+    except QueueUnavailable:
+        store.forget(request.job_id)
+        raise
+    return request
+
+
+def _busy(store: JobStore, rival: str, ep_id: str) -> EpisodeBusy:
+    try:
+        job: Job | None = store.read(rival)
+    except JobNotFound:
+        job = None
+    since = "" if job is None else f" since {job.request.submitted_at}"
+    return EpisodeBusy(
+        f"Episode {ep_id!r} is running by a worker (queued) as job {rival}{since}.",
+        hint=f"Wait until it ends, or cancel it: POST /celery_jobs/{rival}/cancel.",
+        execution_mode="redis",
+        job_id=rival,
+        run_id=None if job is None else job.request.spec.run_id,
+    )

@@ -1,0 +1,61 @@
+"""The worker: `celery -A apps.worker.celery_app worker --concurrency 1`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from typing import Any
+
+from celery.signals import worker_ready, worker_shutting_down
+
+from apps.common.errors import QueueUnavailable
+from apps.common.settings import Settings
+from apps.common.version import git_sha, product_version, source_fingerprint
+from apps.jobs.queue import make_celery
+from apps.jobs.store import JobStore, WorkerFacts
+from apps.worker.tasks import add_tasks
+
+_SAY_EVERY_SECONDS = 2.0
+_FORGOTTEN_AFTER_SECONDS = 8.0
+
+settings = Settings()
+app = celery_app = make_celery(settings)
+add_tasks(app, settings)
+
+
+class Announcer:
+    """Says every few seconds, in Redis, that this worker listens, and which code it runs."""
+
+    def __init__(self, facts: WorkerFacts, store: JobStore) -> None:
+        self._facts = facts
+        self._store = store
+        self._done = threading.Event()
+        threading.Thread(target=self._say, name="announcer", daemon=True).start()
+
+    def stop(self) -> None:
+        self._done.set()
+        with contextlib.suppress(QueueUnavailable):  # Redis forgets it by itself
+            self._store.sign_off(self._facts.name)
+
+    def _say(self) -> None:
+        while not self._done.is_set():
+            with contextlib.suppress(QueueUnavailable):  # said again soon
+                self._store.announce(self._facts, _FORGOTTEN_AFTER_SECONDS)
+            self._done.wait(_SAY_EVERY_SECONDS)
+
+
+@worker_ready.connect  # type: ignore[untyped-decorator]
+def _announce(sender: Any, **_: Any) -> None:
+    facts = WorkerFacts(
+        name=sender.hostname,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        version=product_version(),
+        git_sha=git_sha(),
+        fingerprint=source_fingerprint(),
+        concurrency=sender.pool.num_processes,
+    )
+    announcer = Announcer(facts, JobStore(settings.redis_url, settings.lease_s))
+    worker_shutting_down.connect(lambda **_: announcer.stop(), weak=False)

@@ -1,0 +1,208 @@
+"""One job from its delivery to its end. Delivered twice, it still yields one completed run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+
+from apps.common.contracts import ErrorEvent, Event, ProgressEvent, ResultEvent, RunResult
+from apps.common.cpu_limits import host_thread_limit
+from apps.common.errors import (
+    QueueUnavailable,
+    RunCancelled,
+    RunFailed,
+    RunNotFound,
+    RunTimedOut,
+    ScreenalyticsError,
+)
+from apps.common.layout import Layout
+from apps.common.options import cap_threads
+from apps.common.settings import Settings
+from apps.jobs.lease import EpisodeLease
+from apps.jobs.store import Job, JobStore, problem_of
+from apps.runs.launch import RunProcess
+from apps.runs.live import LiveRun
+from apps.runs.lock import is_held
+from apps.runs.store import read_manifest
+from apps.worker.keeper import JobKeeper
+
+MAX_ATTEMPTS = 5  # a run that takes its worker down with it must not do so for ever
+_POLL_SECONDS = 0.3
+_STORE_PATIENCE_SECONDS = 600.0  # how long a finished job waits for Redis to come back
+
+
+class JobExecution:
+    """Args:
+    job_id: as delivered.
+    store, settings: of the worker.
+    worker: its name.
+    delivery_tag: of the message.
+    fingerprint: of the code that the worker runs.
+    """
+
+    def __init__(
+        self,
+        job_id: str,
+        store: JobStore,
+        settings: Settings,
+        *,
+        worker: str,
+        delivery_tag: str | None,
+        fingerprint: str,
+    ) -> None:
+        self._job_id = job_id
+        self._store = store
+        self._settings = settings
+        self._worker = worker
+        self._tag = delivery_tag
+        self._fingerprint = fingerprint
+        self._layout = Layout(settings.data_root.resolve())
+        self._cancel = asyncio.Event()
+
+    async def run(self) -> Job:
+        """Executes the job, or finds that it has ended. Returns it as it stands then.
+
+        Raises:
+            JobNotFound: nobody knows it any more; there is nothing to do.
+        """
+        state = self._store.begin(self._job_id, self._worker)
+        job = self._store.read(self._job_id)
+        if state == "cancel":
+            self._store.cancel_now(self._job_id, _cancelled().to_dict())
+        elif state == "begun" and job.attempts > MAX_ATTEMPTS:
+            self._store.fail(self._job_id, _given_up(job.attempts).to_dict())
+        elif state == "begun":
+            await self._execute(job)
+        return self._store.read(self._job_id)
+
+    async def _execute(self, job: Job) -> None:
+        loop = asyncio.get_running_loop()
+        spec = job.request.spec
+        lease = EpisodeLease(self._store, spec.ep_id, spec.run_id)
+
+        def on_cancel() -> None:
+            loop.call_soon_threadsafe(self._cancel.set)
+
+        with JobKeeper(self._store, self._job_id, lease, self._tag, on_cancel) as keeper:
+            try:
+                await self._wait_for_episode(job, lease, keeper)
+                result = self._completed(job) or await self._run(job, keeper)
+                with contextlib.suppress(QueueUnavailable):
+                    self._store.beat(self._job_id, keeper.progress)
+            except ScreenalyticsError as error:
+                await self._end(error)
+            else:
+                await self._end(result)
+            finally:
+                lease.give_back()
+
+    async def _wait_for_episode(self, job: Job, lease: EpisodeLease, keeper: JobKeeper) -> None:
+        """Until no run holds the episode: another one, or this job's own from before."""
+        spec = job.request.spec
+        deadline = time.monotonic() + job.request.timeout_s
+        while is_held(self._layout, spec.ep_id) or not lease.take():
+            if self._cancel.is_set():
+                raise _cancelled()
+            if time.monotonic() > deadline:
+                raise RunTimedOut(
+                    "The episode was held by another run for too long.",
+                    hint="See GET /celery_jobs for what runs.",
+                )
+            await asyncio.sleep(_POLL_SECONDS)
+        keeper.lease_taken = True
+
+    def _completed(self, job: Job) -> RunResult | None:
+        """The result of this job's run, where an earlier delivery completed it."""
+        spec = job.request.spec
+        try:
+            return read_manifest(self._layout, spec.ep_id, spec.run_id).result
+        except RunNotFound:
+            return None
+
+    async def _run(self, job: Job, keeper: JobKeeper) -> RunResult:
+        """Runs it; once more where the process was killed from outside, as by the system."""
+        try:
+            return await self._run_once(job, keeper)
+        except _Reported as error:
+            if int(error.problem.get("run_exit_code", 0)) >= 0:
+                raise
+        return await self._run_once(job, keeper)
+
+    async def _run_once(self, job: Job, keeper: JobKeeper) -> RunResult:
+        limit, source = host_thread_limit()
+        spec = job.request.spec.model_copy(
+            update={
+                "data_root": str(self._layout.root),
+                "retinaface_model": self._settings.retinaface_model,
+                "resolution": cap_threads(job.request.spec.resolution, limit, source),
+                "launcher_fingerprint": self._fingerprint,
+                "replace_unfinished": True,
+            }
+        )
+        run = LiveRun(await RunProcess.start(spec), job.request.timeout_s)
+        stopping = asyncio.create_task(self._stop_when_cancelled(run))
+        try:
+            last = await self._follow(run, keeper)
+        finally:
+            stopping.cancel()
+            await run.end("The worker stopped.")
+        if self._cancel.is_set() and not isinstance(last, ResultEvent):
+            raise _cancelled()
+        if isinstance(last, ResultEvent):
+            return RunResult.model_validate(last.model_dump())
+        raise _Reported(last)
+
+    async def _follow(self, run: LiveRun, keeper: JobKeeper) -> Event | None:
+        last: Event | None = None
+        async for event in run.events():
+            if isinstance(event, ProgressEvent):
+                keeper.progress = event
+            last = event or last
+        return last
+
+    async def _stop_when_cancelled(self, run: LiveRun) -> None:
+        await self._cancel.wait()
+        await run.end("The job was cancelled.")
+
+    async def _end(self, outcome: RunResult | ScreenalyticsError) -> None:
+        """Says how it ended. Waits for a Redis that is away: the results are on disk already."""
+        deadline = time.monotonic() + _STORE_PATIENCE_SECONDS
+        while True:
+            try:
+                if isinstance(outcome, RunResult):
+                    self._store.succeed(self._job_id, outcome)
+                elif isinstance(outcome, RunCancelled):
+                    self._store.cancel_now(self._job_id, outcome.to_dict())
+                elif isinstance(outcome, _Reported):
+                    self._store.fail(self._job_id, outcome.problem)
+                else:
+                    self._store.fail(self._job_id, outcome.to_dict())
+                return
+            except QueueUnavailable:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(1)
+
+
+class _Reported(ScreenalyticsError):
+    """A failure that the run's process has described itself."""
+
+    slug = "reported"
+
+    def __init__(self, event: Event | None) -> None:
+        if not isinstance(event, ErrorEvent):
+            raise RuntimeError("a run ends with a result or an error")
+        super().__init__(event.detail, hint=event.hint)
+        self.problem = problem_of(event)
+
+
+def _cancelled() -> RunCancelled:
+    return RunCancelled("The job was cancelled.", hint="Submit it again to run it.")
+
+
+def _given_up(attempts: int) -> RunFailed:
+    return RunFailed(
+        f"The job's worker died {attempts - 1} times in it; it is not tried again.",
+        hint="Look at the run's log and the worker's; it may lack memory.",
+    )

@@ -1,0 +1,23 @@
+"""Each fault once; docs/reliability.md has the figures of many."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import pytest
+
+from tests.faults.scenarios import FAULTS, stack
+
+
+@pytest.mark.trap(5, 6, 13, 25, 32, 33, 34)
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("name", FAULTS)
+def test_nothing_is_lost_nothing_is_doubled_and_nothing_is_left(
+    name: str, tmp_path: Path, test_data: Path
+) -> None:
+    video = test_data / "videos" / "short_hamilton_clip.mp4"
+    with stack(tmp_path, video, seed=zlib.crc32(name.encode())) as running:
+        trial = FAULTS[name](running)
+    assert trial.is_clean, trial
+    assert trial.completed >= 1

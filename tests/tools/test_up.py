@@ -1,0 +1,251 @@
+"""`make up` as a user runs it: everything answers, everything goes again, by process id."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+import redis
+
+from tests.support.service import ROOT, clean_environment, free_port, gone, wait_for
+from tools.stack import redis_server
+from tools.stack.redis_server import RedisAddress
+from tools.stack.services import Plan, Stack, Step, UpFailed
+
+READY_SECONDS = 60
+needs_worker = pytest.mark.skipif(
+    importlib.util.find_spec("apps.worker.celery_app") is None, reason="there is no worker yet"
+)
+
+
+@dataclass
+class Up:
+    process: subprocess.Popen[bytes]
+    log: Path
+    port: int
+    redis_url: str
+
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def wait_until_ready(self) -> list[psutil.Process]:
+        """Everything that it started."""
+
+        def ready() -> bool:
+            assert self.process.poll() is None, self.said()
+            return "\nReady." in self.said()
+
+        wait_for(ready, READY_SECONDS, "up")
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def stop(self, number: signal.Signals) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(timeout=30)
+
+
+Start = Callable[..., Up]
+
+
+@pytest.fixture
+def data_root(tmp_path: Path) -> Path:
+    return tmp_path / "data folder"  # with a blank, as people have
+
+
+@pytest.fixture
+def start(tmp_path: Path, data_root: Path) -> Iterator[Start]:
+    started: list[Up] = []
+
+    def begin(**changes: str) -> Up:
+        port, redis_port = free_port(), free_port()
+        url = changes.pop("redis_url", f"redis://127.0.0.1:{redis_port}/0")
+        port = int(changes.pop("port", port))
+        environment = clean_environment(
+            SCREENALYTICS_DATA_ROOT=str(data_root), SCREENALYTICS_REDIS_URL=url, **changes
+        )
+        log = tmp_path / f"up-{port}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, str(ROOT / "tools" / "up.py"), "--port", str(port)],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        started.append(Up(process, log, port, url))
+        return started[-1]
+
+    yield begin
+    for up in started:
+        if up.process.poll() is None:
+            up.stop(signal.SIGTERM)
+
+
+@contextmanager
+def own_redis(folder: Path) -> Iterator[str]:
+    """A Redis server that was there before; its address."""
+    port = free_port()
+    command = [redis_server.executable(), "--port", str(port), "--bind", "127.0.0.1"]
+    process = subprocess.Popen(
+        [*command, "--save", "", "--dir", str(folder)], stdout=subprocess.DEVNULL
+    )
+    address = RedisAddress.parse(f"redis://127.0.0.1:{port}/0")
+    try:
+        wait_for(lambda: redis_server.answers(address), what="Redis")
+        yield address.url
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+@needs_worker
+def test_everything_answers_and_everything_goes(start: Start, data_root: Path) -> None:
+    up = start(redis_url=f"redis://:s3cret@127.0.0.1:{free_port()}/0")
+    family = up.wait_until_ready()
+    url = f"http://127.0.0.1:{up.port}"
+    assert httpx.get(f"{url}/health/live").status_code == 200
+    with redis.Redis.from_url(up.redis_url) as client:
+        assert client.ping()
+        assert client.config_get("save") == {"save": ""}
+        assert client.config_get("appendonly") == {"appendonly": "yes"}
+    assert (data_root / ".redis" / "appendonly.aof").is_file()
+    said = up.said()
+    for part in ("redis | ", "api | ", "worker | ", url, "(started here)"):
+        assert part in said
+    assert said.count("curl ") == 2
+    assert "s3cret" not in said
+    assert not any("s3cret" in " ".join(process.cmdline()) for process in family)
+    assert len(family) >= 4  # Redis, API, worker and its pool
+    assert up.stop(signal.SIGINT) == 0, up.said()
+    assert gone(family)
+    assert "up | stopped" in up.said()
+    assert not list((data_root / ".redis").glob("*.rdb"))
+
+
+@needs_worker
+def test_a_redis_that_was_there_stays(start: Start, tmp_path: Path, data_root: Path) -> None:
+    with own_redis(tmp_path) as url:
+        up = start(redis_url=url)
+        family = up.wait_until_ready()
+        assert "(was running already, and will stay)" in up.said()
+        assert up.stop(signal.SIGTERM) == 0, up.said()
+        assert gone(family)
+        assert redis_server.answers(RedisAddress.parse(url))
+    assert not (data_root / ".redis").exists()
+
+
+@needs_worker
+def test_one_that_dies_takes_the_others_along(start: Start) -> None:
+    up = start()
+    family = up.wait_until_ready()
+    (api,) = [process for process in family if "uvicorn" in process.cmdline()]
+    api.kill()
+    assert up.process.wait(timeout=30) == 1
+    assert gone(family)
+    assert "api was killed by SIGKILL. Its last lines:" in up.said()
+    assert "Uvicorn running on" in up.said().rpartition("Its last lines:")[2]
+
+
+@needs_worker
+@pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")
+def test_killed_itself_it_leaves_nothing(start: Start) -> None:
+    up = start()
+    family = up.wait_until_ready()
+    up.process.kill()
+    up.process.wait()
+    wait_for(lambda: gone(family), 20, "the services to end")
+
+
+def fails_with(up: Up) -> str:
+    """What it said; nothing was left running."""
+    assert up.process.wait(timeout=30) == 1, up.said()
+    assert "Traceback" not in up.said()
+    return up.said()
+
+
+def test_a_taken_port_is_a_clear_error(start: Start) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        said = fails_with(start(port=str(port)))
+    assert f"Port {port} is taken" in said
+    assert "redis | " not in said  # nothing was started
+
+
+def test_something_else_on_the_port_of_redis(start: Start) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        said = fails_with(start(redis_url=f"redis://127.0.0.1:{port}/0"))
+    assert f"Port {port} is taken by something that does not answer as Redis" in said
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("redis://localhost.invalid:6379/0", "only one on 127.0.0.1 can be started here"),
+        ("rediss://127.0.0.1:1/0", "only one on 127.0.0.1 can be started here"),
+        ("http://127.0.0.1:1/", "must be like redis://"),
+        ("redis://127.0.0.1:port/0", "is not a URL"),
+        ("redis://somebody:secret@127.0.0.1:1/0", "has no users"),
+    ],
+)
+def test_an_address_that_cannot_be_served(start: Start, url: str, expected: str) -> None:
+    said = fails_with(start(redis_url=url))
+    assert expected in said
+    assert "secret" not in said
+
+
+def test_a_redis_that_refuses(start: Start, tmp_path: Path) -> None:
+    with own_redis(tmp_path) as url:
+        said = fails_with(start(redis_url=url.replace("redis://", "redis://:wrong@")))
+    assert "answers, but refuses" in said
+
+
+def test_a_setting_that_is_no_value(start: Start) -> None:
+    said = fails_with(start(SCREENALYTICS_LOCAL_NICE="much"))
+    assert "SCREENALYTICS_LOCAL_NICE" in said
+
+
+def test_stop_goes_through_its_steps(tmp_path: Path) -> None:
+    """A service that does not hear SIGTERM, and its child, are ended all the same."""
+    said: list[str] = []
+    stack = Stack(tmp_path, said.append)
+    program = (
+        "trap '' TERM; sleep 60 & echo $! > child; echo up and ready; while :; do sleep 0.1; done"
+    )
+    plan = Plan(
+        name="deaf",
+        command=["/bin/sh", "-c", program],
+        environment=dict(os.environ),
+        steps=(Step(signal.SIGTERM, 0.3), Step(signal.SIGKILL, 5)),
+        ready_word="ready",
+    )
+    service = stack.start(plan)
+    assert stack.wait_until(lambda: service.said_ready, "It", 10)
+    child = psutil.Process(int((tmp_path / "child").read_text()))
+    stack.stop("deaf")
+    assert service.process.returncode == -signal.SIGKILL
+    assert gone([child])
+    assert said == ["deaf | up and ready"]
+
+
+def test_a_service_that_never_gets_ready(tmp_path: Path) -> None:
+    stack = Stack(tmp_path, lambda _: None)
+    plan = Plan("slow", ["sleep", "60"], dict(os.environ), (Step(signal.SIGKILL, 5),))
+    stack.start(plan)
+    with pytest.raises(UpFailed, match="not ready within 0.2 s"):
+        stack.wait_until(lambda: False, "It", 0.2)
+    stack.stop("slow")

@@ -1,0 +1,248 @@
+#!/usr/bin/env python3
+"""The same run by every path, side by side: `python tools/compare_modes.py --ep-id test-ep`.
+
+Needs a running server (`make up`) on this machine, over the same data root. The bare command line
+is always among them: what the others take longer is their overhead. Rounds are interleaved and
+start with another mode each, so that a machine that warms up or gets busy hits all alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+import typing
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import httpx
+from rich.console import Console
+
+from apps.common.cpu_limits import host_thread_limit
+from apps.common.errors import ScreenalyticsError
+from apps.common.layout import Layout
+from apps.common.names import check_name, new_run_id
+from apps.common.options import RunRequest
+from apps.common.settings import Settings
+from apps.runs.episodes import find_video
+from apps.runs.lock import busy_error, is_held
+from tools.comparison import report
+from tools.comparison.figures import (
+    BASELINE,
+    Comparison,
+    Facts,
+    Measurement,
+    differences,
+    remarks,
+    summarise,
+)
+from tools.comparison.runners import (
+    RUNNERS,
+    ComparisonFailed,
+    ModeUnavailable,
+    Runner,
+    Task,
+    problem_text,
+)
+from tools.comparison.sampler import Sampler
+
+DEFAULT_MODES = ("sse", "local", "redis")
+console = Console(highlight=False, markup=False)
+errors = Console(stderr=True, highlight=False, markup=False)
+
+
+def main() -> int:
+    arguments = parser().parse_args()
+    try:
+        compare(arguments)
+    except ComparisonFailed as failure:
+        errors.print(f"error: {failure}", soft_wrap=True)
+        return 1
+    except ScreenalyticsError as error:
+        errors.print(f"error: {error.detail} {error.hint or ''}".rstrip(), soft_wrap=True)
+        return 1
+    except KeyboardInterrupt:
+        errors.print("Stopped.")
+        return 130
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        description="Runs one episode by each execution mode and by the bare command line, and "
+        "compares time, CPU and memory. The runs stay in the episode's list.",
+    )
+    p.add_argument("--ep-id", required=True, metavar="ID", help="an episode that has its video")
+    p.add_argument("--modes", type=_modes, metavar="M,M", help="some of sse,local,redis")
+    p.add_argument("--repeat", type=_positive, default=3, metavar="N", help="rounds, default 3")
+    p.add_argument("--url", default="http://127.0.0.1:8000", help="default: %(default)s")
+    p.add_argument("--data-root", type=Path, metavar="DIR", help="the server's data root")
+    p.add_argument("--out", type=Path, metavar="DIR", help="folder of the report")
+    p.add_argument("--nice", type=int, default=0, metavar="N", help="of the command line's runs")
+    options = p.add_argument_group("options of the run, as of episode_run.py")
+    for name, field in RunRequest.model_fields.items():
+        flag, kind = "--" + name.replace("_", "-"), typing.get_args(field.annotation)[0]
+        if kind is bool:
+            options.add_argument(flag, action="store_true", default=None, help=field.description)
+        else:
+            options.add_argument(flag, type=kind, metavar="X", help=field.description)
+    return p
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """Raises:
+    ComparisonFailed, ScreenalyticsError: with a sentence on what to do.
+    """
+    given = {} if arguments.data_root is None else {"data_root": arguments.data_root}
+    data_root = Settings(**given).data_root.resolve()
+    wishes = {name: getattr(arguments, name) for name in RunRequest.model_fields}
+    task = Task(
+        ep_id=check_name(arguments.ep_id),
+        data_root=data_root,
+        url=arguments.url.rstrip("/"),
+        options={name: value for name, value in wishes.items() if value is not None},
+        nice=arguments.nice,
+    )
+    check_server(task)
+    modes = (BASELINE, *(arguments.modes or DEFAULT_MODES))
+    measurements, notes = measure_all(task, modes, arguments.repeat, strict=bool(arguments.modes))
+    summaries = summarise(measurements, modes)
+    comparison = Comparison(
+        ep_id=task.ep_id,
+        url=task.url,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        cores=host_thread_limit()[0],
+        repeat=arguments.repeat,
+        summaries=summaries,
+        warnings=differences(measurements),
+        notes=[*notes, *remarks(summaries)],
+        measurements=measurements,
+    )
+    folder = arguments.out or data_root / "comparisons" / f"{task.ep_id}-{new_run_id()}"
+    paths = report.save(comparison, folder)
+    show(comparison, paths)
+
+
+def check_server(task: Task) -> None:
+    """Raises:
+    ComparisonFailed: no server, no such episode, a busy one, or another data root.
+    """
+    with httpx.Client(base_url=task.url, timeout=10, trust_env=False) as client:
+        try:
+            client.get("/health/live").raise_for_status()
+            answer = client.get(f"/episodes/{task.ep_id}")
+        except (httpx.HTTPError, httpx.InvalidURL):
+            raise ComparisonFailed(
+                f"No server answers at {task.url}. Start it with `make up`, or name it with --url."
+            ) from None
+    body = answer.json()
+    if answer.status_code != 200:
+        raise ComparisonFailed(problem_text(body))
+    layout = Layout(task.data_root)
+    if is_held(layout, task.ep_id):
+        raise busy_error(layout, task.ep_id)
+    try:
+        same = find_video(layout, task.ep_id).stat().st_size == body["size_bytes"]
+    except (ScreenalyticsError, OSError):
+        same = False
+    if not same:
+        raise ComparisonFailed(
+            f"The server's episode {task.ep_id!r} is not in this data root. "
+            "Name the server's with --data-root, on the server's machine."
+        )
+
+
+def measure_all(
+    task: Task, modes: tuple[str, ...], repeat: int, *, strict: bool
+) -> tuple[list[Measurement], list[str]]:
+    """All rounds. A mode that is not there is left out with a note, unless `strict`."""
+    stamp = new_run_id()
+    measurements: list[Measurement] = []
+    skipped: dict[str, str] = {}
+    with open_runners(task, modes) as runners:
+        for number in range(repeat):
+            start = number % len(runners)
+            for runner in (*runners[start:], *runners[:start]):
+                if runner.mode in skipped:
+                    continue
+                try:
+                    run_id = f"compare-{stamp}-{number + 1}-{runner.mode}"
+                    measurement = measure(runner, run_id, number + 1)
+                except ModeUnavailable as reason:
+                    if strict:
+                        raise ComparisonFailed(f"{runner.mode} cannot be used: {reason}") from None
+                    skipped[runner.mode] = f"{runner.mode} was left out: {reason}"
+                    console.print(skipped[runner.mode])
+                    continue
+                measurements.append(measurement)
+                console.print(one_line(measurement, repeat))
+    return measurements, list(skipped.values())
+
+
+@contextmanager
+def open_runners(task: Task, modes: tuple[str, ...]) -> Iterator[list[Runner]]:
+    runners = [RUNNERS[mode](task) for mode in modes]
+    try:
+        yield runners
+    finally:
+        for runner in runners:
+            runner.close()
+
+
+def measure(runner: Runner, run_id: str, number: int) -> Measurement:
+    """Raises:
+    ComparisonFailed: the run failed, or left no manifest.
+    """
+    with Sampler(lambda: runner.manifest(run_id)) as sampler:
+        started = time.monotonic()
+        runner.run(run_id)
+        wall = time.monotonic() - started
+    manifest = runner.manifest(run_id)
+    if manifest is None:
+        raise ComparisonFailed(f"The {runner.mode} run left no manifest; see the server's log.")
+    facts = Facts.of(manifest)
+    return Measurement(runner.mode, number, run_id, round(wall, 3), sampler.usage, facts)
+
+
+def one_line(measurement: Measurement, repeat: int) -> str:
+    usage = measurement.usage
+    cpu = "CPU not seen" if usage is None else f"CPU {usage.cpu_seconds:.2f} s"
+    return (
+        f"round {measurement.round}/{repeat}  {measurement.mode:<6}"
+        f"{measurement.wall_seconds:8.2f} s  {cpu}"
+    )
+
+
+def show(comparison: Comparison, paths: list[Path]) -> None:
+    console.print()
+    console.print(report.table(comparison))
+    for note in comparison.notes:
+        console.print(f"Note: {note}", soft_wrap=True)
+    for path in paths:
+        console.print(f"Saved {os.path.relpath(path)}", soft_wrap=True)
+
+
+def _modes(value: str) -> tuple[str, ...]:
+    modes = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+    unknown = [mode for mode in modes if mode not in DEFAULT_MODES]
+    if unknown or not modes:
+        raise argparse.ArgumentTypeError(
+            f"{value!r} is not a list of modes; allowed: {','.join(DEFAULT_MODES)} "
+            f"({BASELINE} is always there)"
+        )
+    return modes
+
+
+def _positive(value: str) -> int:
+    if not value.isdecimal() or int(value) < 1:
+        raise argparse.ArgumentTypeError(f"{value!r} is not a number of rounds, 1 or more")
+    return int(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

