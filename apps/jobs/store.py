@@ -17,8 +17,8 @@ from typing import Any, Literal, cast
 import redis
 from pydantic import BaseModel, ConfigDict
 
-from apps.common.contracts import ErrorEvent, Progress, RunResult, RunSpec
-from apps.common.errors import JobNotFound, QueueUnavailable, ScreenalyticsError
+from apps.common.contracts import Progress, RunResult, RunSpec
+from apps.common.errors import JobNotFound, QueueUnavailable
 
 JobState = Literal["queued", "in_progress", "success", "failed", "cancelled", "retrying"]
 UNFINISHED = ("queued", "in_progress")
@@ -317,7 +317,3 @@ def _unknown(job_id: str) -> JobNotFound:
     return JobNotFound(
         f"There is no job {job_id[:60]!r}.", hint="See GET /celery_jobs for the active ones."
     )
-
-
-def problem_of(error: ScreenalyticsError | ErrorEvent) -> dict[str, Any]:
-    return error.problem if isinstance(error, ErrorEvent) else error.to_dict()

@@ -23,7 +23,7 @@ from apps.common.files import storage_errors, write_json
 from apps.common.layout import JobFiles, Layout
 from apps.common.names import new_run_id
 from apps.common.version import ROOT
-from apps.runs.job_records import JobRecord, JobStatus, ProcessId, job_status, list_jobs
+from apps.runs.job_records import JobRecord, OldPathStatus, ProcessId, job_status, list_jobs
 from apps.runs.limiter import limit_cpu, reap
 from apps.runs.store import close_unfinished
 
@@ -49,7 +49,7 @@ def start_job(spec: RunSpec) -> JobRecord:
             return _start(layout, spec)
 
 
-def cancel_job(layout: Layout, record: JobRecord) -> JobStatus:
+def cancel_job(layout: Layout, record: JobRecord) -> OldPathStatus:
     """Ends the job's process group, politely at first. Leaves an ended job as it is."""
     if record.process.is_alive():
         record = record.model_copy(update={"cancelled": True})

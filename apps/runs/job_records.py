@@ -75,7 +75,7 @@ class JobRecord(BaseModel):
     cancelled: bool = False
 
 
-class JobStatus(BaseModel):
+class OldPathStatus(BaseModel):
     """The answer of `GET /jobs/{job_id}`."""
 
     job_id: str
@@ -113,12 +113,12 @@ def list_jobs(layout: Layout) -> Iterator[JobRecord]:
             yield record
 
 
-def job_status(layout: Layout, record: JobRecord) -> JobStatus:
+def job_status(layout: Layout, record: JobRecord) -> OldPathStatus:
     """The job as it is now. It ends with its process, so an ended job holds nothing any more."""
     alive = record.process.is_alive()  # asked first: without it the manifest changes no more
     manifest = _manifest(layout, record)
     state = "running" if alive else _ended_state(record, manifest)
-    return JobStatus(
+    return OldPathStatus(
         job_id=record.job_id,
         state=state,
         ep_id=record.ep_id,

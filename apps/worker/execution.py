@@ -9,18 +9,20 @@ import time
 from apps.common.contracts import ErrorEvent, Event, ProgressEvent, ResultEvent, RunResult
 from apps.common.cpu_limits import host_thread_limit
 from apps.common.errors import (
+    EpisodeBusy,
     QueueUnavailable,
     RunCancelled,
     RunFailed,
     RunNotFound,
     RunTimedOut,
     ScreenalyticsError,
+    from_dict,
 )
 from apps.common.layout import Layout
 from apps.common.options import cap_threads
 from apps.common.settings import Settings
 from apps.jobs.lease import EpisodeLease
-from apps.jobs.store import Job, JobStore, problem_of
+from apps.jobs.store import Job, JobStore
 from apps.runs.launch import RunProcess
 from apps.runs.live import LiveRun
 from apps.runs.lock import is_held
@@ -86,8 +88,7 @@ class JobExecution:
 
         with JobKeeper(self._store, self._job_id, lease, self._tag, on_cancel) as keeper:
             try:
-                await self._wait_for_episode(job, lease, keeper)
-                result = self._completed(job) or await self._run(job, keeper)
+                result = await self._result(job, lease, keeper)
                 with contextlib.suppress(QueueUnavailable):
                     self._store.beat(self._job_id, keeper.progress)
             except ScreenalyticsError as error:
@@ -97,10 +98,20 @@ class JobExecution:
             finally:
                 lease.give_back()
 
-    async def _wait_for_episode(self, job: Job, lease: EpisodeLease, keeper: JobKeeper) -> None:
+    async def _result(self, job: Job, lease: EpisodeLease, keeper: JobKeeper) -> RunResult:
+        deadline = time.monotonic() + job.request.timeout_s
+        while True:
+            await self._wait_for_episode(job, lease, deadline)
+            keeper.lease_taken = True
+            try:
+                return self._completed(job) or await self._run(job, keeper)
+            except _Reported as error:
+                if not error.is_busy:
+                    raise  # else another run was faster: wait for it like for any other
+
+    async def _wait_for_episode(self, job: Job, lease: EpisodeLease, deadline: float) -> None:
         """Until no run holds the episode: another one, or this job's own from before."""
         spec = job.request.spec
-        deadline = time.monotonic() + job.request.timeout_s
         while is_held(self._layout, spec.ep_id) or not lease.take():
             if self._cancel.is_set():
                 raise _cancelled()
@@ -110,7 +121,6 @@ class JobExecution:
                     hint="See GET /celery_jobs for what runs.",
                 )
             await asyncio.sleep(_POLL_SECONDS)
-        keeper.lease_taken = True
 
     def _completed(self, job: Job) -> RunResult | None:
         """The result of this job's run, where an earlier delivery completed it."""
@@ -194,7 +204,11 @@ class _Reported(ScreenalyticsError):
         if not isinstance(event, ErrorEvent):
             raise RuntimeError("a run ends with a result or an error")
         super().__init__(event.detail, hint=event.hint)
-        self.problem = problem_of(event)
+        self.problem = event.problem
+
+    @property
+    def is_busy(self) -> bool:
+        return isinstance(from_dict(self.problem), EpisodeBusy)
 
 
 def _cancelled() -> RunCancelled:

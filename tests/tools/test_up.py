@@ -92,14 +92,15 @@ def start(tmp_path: Path, data_root: Path) -> Iterator[Start]:
 
 
 @contextmanager
-def own_redis(folder: Path) -> Iterator[str]:
+def own_redis(folder: Path, password: str = "") -> Iterator[str]:
     """A Redis server that was there before; its address."""
     port = free_port()
     command = [redis_server.executable(), "--port", str(port), "--bind", "127.0.0.1"]
     process = subprocess.Popen(
-        [*command, "--save", "", "--dir", str(folder)], stdout=subprocess.DEVNULL
+        [*command, "--save", "", "--dir", str(folder), "--requirepass", password],
+        stdout=subprocess.DEVNULL,
     )
-    address = RedisAddress.parse(f"redis://127.0.0.1:{port}/0")
+    address = RedisAddress.parse(f"redis://:{password}@127.0.0.1:{port}/0")
     try:
         wait_for(lambda: redis_server.answers(address), what="Redis")
         yield address.url
@@ -209,9 +210,11 @@ def test_an_address_that_cannot_be_served(start: Start, url: str, expected: str)
 
 
 def test_a_redis_that_refuses(start: Start, tmp_path: Path) -> None:
-    with own_redis(tmp_path) as url:
-        said = fails_with(start(redis_url=url.replace("redis://", "redis://:wrong@")))
-    assert "answers, but refuses" in said
+    with own_redis(tmp_path, password="right") as url:
+        for wrong in (url.replace("right", "wrong"), url.replace(":right@", "")):
+            said = fails_with(start(redis_url=wrong))
+            assert "answers, but refuses" in said
+            assert "wrong@" not in said
 
 
 def test_a_setting_that_is_no_value(start: Start) -> None:
@@ -246,6 +249,6 @@ def test_a_service_that_never_gets_ready(tmp_path: Path) -> None:
     stack = Stack(tmp_path, lambda _: None)
     plan = Plan("slow", ["sleep", "60"], dict(os.environ), (Step(signal.SIGKILL, 5),))
     stack.start(plan)
-    with pytest.raises(UpFailed, match="not ready within 0.2 s"):
+    with pytest.raises(UpFailed, match=r"not ready within 0\.2 s"):
         stack.wait_until(lambda: False, "It", 0.2)
     stack.stop("slow")

@@ -14,7 +14,7 @@ from apps.api.sse import SseRunResponse
 from apps.common.contracts import RunSpec
 from apps.common.options import RunRequest
 from apps.runs.background import cancel_job, start_job
-from apps.runs.job_records import JobStatus, find_job, job_status
+from apps.runs.job_records import OldPathStatus, find_job, job_status
 from apps.runs.prepare import prepare_run
 
 router = APIRouter(prefix="/jobs", tags=["old path"])
@@ -56,13 +56,13 @@ async def stream(body: OldPathRequest, services: ServicesDep) -> Response:
 
 
 @router.get("/{job_id}", responses=_UNKNOWN)
-def status(job_id: str, services: ServicesDep) -> JobStatus:
+def status(job_id: str, services: ServicesDep) -> OldPathStatus:
     """The job's state, its progress, and its result or problem at the end."""
     return job_status(services.layout, find_job(services.layout, job_id))
 
 
 @router.post("/{job_id}/cancel", responses=_UNKNOWN)
-def cancel(job_id: str, services: ServicesDep) -> JobStatus:
+def cancel(job_id: str, services: ServicesDep) -> OldPathStatus:
     """Ends the job with all its processes. A job that has ended already stays as it is."""
     return cancel_job(services.layout, find_job(services.layout, job_id))
 
