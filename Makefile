@@ -6,7 +6,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 VIDEO ?=
 
-.PHONY: help setup demo test check serve up lock clean
+.PHONY: help setup demo test check serve up faults lock clean
 
 help:  ## Shows this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ serve: setup  ## Starts the API on HOST:PORT
 
 up: setup  ## Starts Redis, API and worker, stops all on Ctrl-C
 	@$(BIN)/python tools/up.py --port $(PORT)
+
+faults: $(VENV)/.dev  ## Injects faults many times; writes docs/reliability.md
+	$(BIN)/python tools/faults.py
 
 lock:  ## Pins what pyproject.toml asks for, in its newest versions
 	$(PYTHON) tools/lock.py

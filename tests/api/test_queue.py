@@ -1,0 +1,258 @@
+"""Queued mode on a real Redis with real workers."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.queue import Redis, Worker, redis_server, worker
+from tests.support.service import Server, add_episode, gone, run_cli, serving, wait_for
+
+ENDS = ("success", "failed", "cancelled")
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Path:
+    root = tmp_path_factory.mktemp("queue") / "data"
+    add_episode(root, "show", test_data / "videos" / "short_hamilton_clip.mp4")
+    add_episode(root, "talk", test_data / "videos" / "carphone_pristine.mp4")
+    return root
+
+
+@pytest.fixture(scope="module")
+def broker(data_root: Path) -> Iterator[Redis]:
+    with redis_server(data_root.parent / "redis") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server(data_root: Path, broker: Redis) -> Iterator[Server]:
+    with serving(data_root, SCREENALYTICS_REDIS_URL=broker.url) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def working(data_root: Path, broker: Redis, server: Server) -> Iterator[Worker]:
+    with worker(data_root, broker.url) as running:
+        yield running
+
+
+def submit(server: Server, ep_id: str, **fields: object) -> httpx.Response:
+    return server.client.post("/celery_jobs/detect_track", json={"ep_id": ep_id, **fields})
+
+
+def job(server: Server, job_id: str) -> dict:
+    return server.client.get(f"/celery_jobs/{job_id}").json()
+
+
+def ended(server: Server, job_id: str) -> dict:
+    wait_for(lambda: job(server, job_id)["state"] in ENDS, 30, "the job's end")
+    return job(server, job_id)
+
+
+@pytest.mark.trap(13, 34, 35)
+def test_no_worker_is_said_at_once(server: Server) -> None:
+    start = time.monotonic()
+    answer = submit(server, "talk")
+    assert answer.status_code == 503
+    assert "celery -A apps.worker.celery_app worker" in answer.json()["hint"]
+    assert time.monotonic() - start < 3
+
+
+@pytest.mark.trap(13, 34)
+@pytest.mark.parametrize("frozen", [False, True], ids=["refused", "frozen"])
+def test_no_broker_is_said_within_three_seconds(
+    data_root: Path, tmp_path: Path, frozen: bool
+) -> None:
+    with redis_server(tmp_path / "other") as other:
+        with serving(data_root, SCREENALYTICS_REDIS_URL=other.url) as server:
+            assert other.process is not None
+            if frozen:
+                other.process.send_signal(signal.SIGSTOP)
+            else:
+                other.stop()
+            start = time.monotonic()
+            answer = submit(server, "talk")
+            took = time.monotonic() - start
+            listing = server.client.get("/celery_jobs")
+            if frozen:
+                other.process.send_signal(signal.SIGCONT)
+        assert answer.status_code == 503
+        assert "Redis" in answer.json()["detail"]
+        assert took < 3
+        assert listing.status_code == 200
+        assert listing.json()["queue_problem"]
+
+
+def test_a_job_from_start_to_end(server: Server, working: Worker) -> None:
+    answer = submit(server, "show", stride=6)
+    assert answer.status_code == 202
+    accepted = answer.json()
+    assert set(accepted) == {
+        "job_id", "state", "ep_id", "run_id", "execution_mode", "profile", "message",
+    }  # fmt: skip
+    assert accepted["state"] == "queued"
+    assert answer.headers["location"] == f"/celery_jobs/{accepted['job_id']}"
+    active = server.client.get("/celery_jobs").json()["items"]
+    assert [item["job_id"] for item in active] == [accepted["job_id"]]
+    found = server.client.get("/celery_jobs", params={"ep_id": "show"}).json()["items"]
+    assert found[0]["job_id"] == accepted["job_id"]
+    end = ended(server, accepted["job_id"])
+    assert end["state"] == "success"
+    assert end["attempts"] == 1
+    result = end["result"]
+    assert result["execution_mode"] == "redis"
+    assert result["frames_done"] == 46
+    assert end["progress"]["frames_done"] == 46
+    assert server.client.get("/celery_jobs").json()["total"] == 0
+    manifest = server.client.get(f"/episodes/show/runs/{accepted['run_id']}").json()
+    assert manifest["result"] == result
+
+
+def test_every_path_gives_the_same_tracks(server: Server, working: Worker, data_root: Path) -> None:
+    runs = [server.detect_track("show", stride=8).json()["run_id"]]
+    accepted = submit(server, "show", stride=8).json()
+    assert ended(server, accepted["job_id"])["state"] == "success"
+    runs.append(accepted["run_id"])
+    assert run_cli(data_root, "--ep-id", "show", "--stride", "8", "--run-id", "cli").returncode == 0
+    runs.append("cli")
+    with server.client.stream(
+        "POST", "/jobs/detect_track/stream", json={"ep_id": "show", "stride": 8, "run_id": "sse"}
+    ) as answer:
+        assert "event: done" in answer.read().decode()
+    runs.append("sse")
+    folder = data_root / "manifests" / "show" / "runs"
+    texts = {(folder / run / "tracks.jsonl").read_text() for run in runs}
+    assert len(texts) == 1
+    assert texts.pop().count("\n") > 5
+
+
+@pytest.mark.trap(4)
+def test_much_output_does_not_stop_a_job(server: Server, working: Worker) -> None:
+    """Every frame of a video, with crops and preview; the older runner's pipe was full by then."""
+    accepted = submit(server, "talk", stride=1, fps=1000, save_crops=True, save_preview=True)
+    end = ended(server, accepted.json()["job_id"])
+    assert end["state"] == "success"
+    assert end["result"]["frames_done"] == 120
+
+
+def test_events_of_a_job(server: Server, working: Worker) -> None:
+    job_id = submit(server, "show", stride=6).json()["job_id"]
+    events: list[tuple[str, dict]] = []
+    with server.client.stream("GET", f"/celery_jobs/{job_id}/events") as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        name = ""
+        for line in answer.iter_lines():
+            if line.startswith("event:"):
+                name = line.removeprefix("event:").strip()
+            elif line.startswith("data:"):
+                events.append((name, json.loads(line.removeprefix("data:"))))
+    names = [name for name, _ in events]
+    assert set(names) == {"progress", "result"}
+    assert names[-1] == "result"
+    assert len(names) > 3
+    assert events[-1][1]["frames_done"] == 46
+
+
+@pytest.mark.trap(6, 33)
+def test_cancel_kills_the_tree_and_says_so(server: Server, working: Worker) -> None:
+    accepted = submit(server, "show", stride=1, max_cpu_percent=30).json()
+    processes = wait_for(working.runs, what="the run")
+    wait_for(lambda: (job(server, accepted["job_id"])["progress"] or {}).get("frames_done"))
+    start = time.monotonic()
+    answer = server.client.post(f"/celery_jobs/{accepted['job_id']}/cancel")
+    assert answer.status_code == 200
+    assert answer.json()["state"] == "cancelled"
+    wait_for(lambda: gone(processes), 3 - (time.monotonic() - start), "the run's end")
+    run = server.client.get(f"/episodes/show/runs/{accepted['run_id']}").json()
+    assert run["status"] == "cancelled"
+    assert run["exit_reason"] == "The job was cancelled."
+    again = server.client.post(f"/celery_jobs/{accepted['job_id']}/cancel")
+    assert again.json()["state"] == "cancelled"
+
+
+def test_a_waiting_job_is_cancelled_at_once(server: Server, working: Worker) -> None:
+    first = submit(server, "show", stride=1, max_cpu_percent=30).json()["job_id"]
+    wait_for(working.runs, what="the first run")
+    second = submit(server, "talk").json()
+    assert job(server, second["job_id"])["state"] == "queued"
+    answer = server.client.post(f"/celery_jobs/{second['job_id']}/cancel")
+    assert answer.json()["state"] == "cancelled"
+    server.client.post(f"/celery_jobs/{first}/cancel")
+    third = submit(server, "talk", stride=6).json()
+    assert ended(server, third["job_id"])["state"] == "success"
+    runs = server.client.get("/episodes/talk/runs").json()["items"]
+    assert second["run_id"] not in [run["run_id"] for run in runs]
+
+
+@pytest.mark.trap(5)
+def test_one_job_for_an_episode(server: Server, working: Worker) -> None:
+    first = submit(server, "show", stride=1, max_cpu_percent=30).json()
+    refused = submit(server, "show")
+    assert refused.status_code == 409
+    assert refused.json()["job_id"] == first["job_id"]
+    wait_for(lambda: (job(server, first["job_id"])["progress"] or {}).get("frames_done"))
+    local = server.detect_track("show")
+    assert local.status_code == 409
+    assert local.json()["execution_mode"] == "redis"
+    assert local.json()["run_id"] == first["run_id"]
+    server.client.post(f"/celery_jobs/{first['job_id']}/cancel")
+
+
+@pytest.mark.trap(13)
+def test_a_job_that_fails_is_failed(server: Server, working: Worker, data_root: Path) -> None:
+    (data_root / "videos" / "text").mkdir(exist_ok=True)
+    (data_root / "videos" / "text" / "episode.mp4").write_text("no video")
+    end = ended(server, submit(server, "text").json()["job_id"])
+    assert end["state"] == "failed"
+    assert end["error"]["status"] == 422
+    assert end["result"] is None
+    assert submit(server, "nobody").status_code == 404
+
+
+@pytest.mark.trap(13, 14)
+@pytest.mark.parametrize("path", ["", "/events", "/cancel"])
+def test_an_unknown_job_is_unknown(server: Server, path: str) -> None:
+    call = server.client.post if path == "/cancel" else server.client.get
+    for name in ("job-0000", "history", "active"):
+        answer = call(f"/celery_jobs/{name}{path}")
+        assert answer.status_code == 404
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.trap(25, 32)
+def test_a_job_delivered_twice_runs_once(
+    server: Server, working: Worker, data_root: Path, broker: Redis
+) -> None:
+    """The same message again, while the first runs and after it, to a second worker as well."""
+    from apps.common.settings import Settings
+    from apps.jobs.queue import Publisher
+    from apps.jobs.store import JobStore
+
+    settings = Settings(redis_url=broker.url, data_root=data_root)
+    accepted = submit(server, "show", stride=4).json()
+    store = JobStore(broker.url, 3)
+    request = store.read(accepted["job_id"]).request
+    with worker(data_root, broker.url) as second:
+        wait_for(working.runs, what="the first run")
+        Publisher(settings).send(request)
+        end = ended(server, accepted["job_id"])
+        Publisher(settings).send(request)
+        wait_for(lambda: second.log.read_text().count("succeeded") >= 1, what="the second delivery")
+    store.close()
+    assert end["state"] == "success"
+    runs = server.client.get("/episodes/show/runs").json()["items"]
+    assert [run["run_id"] for run in runs].count(accepted["run_id"]) == 1
+    log = (data_root / "manifests/show/runs" / accepted["run_id"] / "run.log").read_text()
+    assert log.count("Using CPUExecutionProvider") == 1
+
+
+def test_local_mode_needs_no_queue(data_root: Path) -> None:
+    with serving(data_root, SCREENALYTICS_REDIS_URL="redis://127.0.0.1:9/0") as server:
+        assert server.detect_track("talk", stride=12).status_code == 200

@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+"""Runs every fault many times at random moments and writes docs/reliability.md: `make faults`.
+
+Real processes, a Redis and a worker for each trial; about ten seconds a trial.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import traceback
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from rich.console import Console
+from rich.progress import track
+
+from apps.common.version import product_version
+from tests.faults.scenarios import FAULTS, Trial, stack
+
+VIDEO = ROOT.parent / "shared" / "data" / "videos" / "short_hamilton_clip.mp4"
+HEAD = """# Reliability
+
+Written by `make faults`: each fault is injected into real processes (API, Celery worker, Redis, the
+run's own process) at a random moment, and everything that was accepted is followed to its end.
+
+- **completed**: trials after which the work was done, exactly once.
+- **lost**: accepted work that neither completed nor told its requester how it ended; also an answer
+  other than the promised one.
+- **doubled**: completed runs beyond the one that was asked for.
+- **orphans**: processes of a run that were alive 2.5 s after it should have ended.
+
+| fault | what happens | trials | completed | lost | doubled | orphans |
+|---|---|---:|---:|---:|---:|---:|
+"""
+
+
+@dataclass
+class Tally:
+    trials: int = 0
+    completed: int = 0
+    lost: int = 0
+    doubled: int = 0
+    orphans: int = 0
+
+    def add(self, trial: Trial) -> None:
+        self.trials += 1
+        self.completed += int(trial.completed > 0 and trial.is_clean)
+        self.lost += trial.lost
+        self.doubled += trial.doubled
+        self.orphans += trial.orphans
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Injects faults and counts what became of it.")
+    parser.add_argument(
+        "--trials", type=int, default=20, help="of each fault (default %(default)s)"
+    )
+    parser.add_argument("--only", nargs="*", choices=sorted(FAULTS), help="some faults")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument("--video", type=Path, default=VIDEO)
+    parser.add_argument("--report", type=Path, default=ROOT / "docs" / "reliability.md")
+    arguments = parser.parse_args()
+    names = arguments.only or list(FAULTS)
+    # In turn, so that a change of the machine's load meets all faults alike.
+    plan = [(name, number) for number in range(arguments.trials) for name in names]
+    tallies = {name: Tally() for name in names}
+    for name, number in track(plan, "injecting faults", console=Console(stderr=True)):
+        tallies[name].add(attempt(name, arguments.video, arguments.seed + number))
+    arguments.report.write_text(report(tallies, arguments.seed))
+    print(arguments.report.read_text())
+    return int(any(t.completed < t.trials for t in tallies.values()))
+
+
+def attempt(name: str, video: Path, seed: int) -> Trial:
+    """One trial; what it did not expect counts as lost."""
+    with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as folder:
+        try:
+            with stack(Path(folder), video, seed) as running:
+                trial = FAULTS[name](running)
+        except Exception:
+            traceback.print_exc()
+            trial = Trial(lost=1)
+    if not trial.is_clean:
+        print(f"{name}, seed {seed}: {trial}", file=sys.stderr)
+    return trial
+
+
+def report(tallies: dict[str, Tally], seed: int) -> str:
+    rows = [
+        f"| `{name}` | {sentence(name)} | {t.trials} | {t.completed} | {t.lost} | {t.doubled} | "
+        f"{t.orphans} |"
+        for name, t in tallies.items()
+    ]
+    foot = (
+        f"\nVersion {product_version()}, {datetime.now(UTC):%Y-%m-%d}, seed {seed}, two cores. "
+        "`python tools/faults.py --help` repeats one fault or one seed.\n"
+    )
+    return HEAD + "\n".join(rows) + "\n" + foot
+
+
+def sentence(name: str) -> str:
+    text = " ".join((FAULTS[name].__doc__ or "").split())
+    return text.rstrip(".")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
