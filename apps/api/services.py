@@ -12,6 +12,7 @@ from apps.common.errors import EpisodeBusy
 from apps.common.layout import Layout
 from apps.common.settings import Settings
 from apps.common.version import git_sha, product_version, source_fingerprint
+from apps.jobs.lease import EpisodeLease
 from apps.jobs.queue import Publisher
 from apps.jobs.store import JobStore
 from apps.runs.launch import RunProcess
@@ -80,7 +81,7 @@ class Services:
             )
         self._claims[spec.run_id] = spec
         try:
-            async with self._slots:
+            async with self._slots, self._lease(spec):
                 run = LiveRun(await RunProcess.start(spec), timeout_s)
                 self.active[spec.run_id] = run
                 try:
@@ -90,6 +91,27 @@ class Services:
         finally:
             self.active.pop(spec.run_id, None)
             self._claims.pop(spec.run_id, None)
+
+    @asynccontextmanager
+    async def _lease(self, spec: RunSpec) -> AsyncIterator[None]:
+        """Holds the episode against other hosts, where there is a Redis to hold it in."""
+        lease = EpisodeLease(self.jobs, spec.ep_id, spec.run_id)
+        if not await asyncio.to_thread(lease.take):
+            raise EpisodeBusy(
+                f"Episode {spec.ep_id!r} is running on another host.",
+                hint="Wait until that run ends, or stop it, then try again.",
+            )
+        renewal = asyncio.create_task(self._renew(lease))
+        try:
+            yield
+        finally:
+            renewal.cancel()
+            await asyncio.shield(asyncio.to_thread(lease.give_back))
+
+    async def _renew(self, lease: EpisodeLease) -> None:
+        while True:
+            await asyncio.sleep(self.jobs.lease_seconds / 4)
+            await asyncio.to_thread(lease.renew)
 
     def begin_stop(self) -> None:
         """Kills the local runs, so that the server does not wait for them. Safe to call twice."""

@@ -1,10 +1,12 @@
 """An episode's lock across hosts: a lease in Redis that its holder renews and a dead one loses.
 
-On one host the file lock of `apps.runs.lock` is the stronger one; hosts that share a data root but
-no file locks need this one as well.
+On one host the file lock of `apps.runs.lock` decides, and a lease of the same host never stands in
+its way. Hosts that share a data root without sharing file locks need the lease.
 """
 
 from __future__ import annotations
+
+import socket
 
 from redis.exceptions import LockError, RedisError
 from redis.lock import Lock
@@ -16,23 +18,39 @@ class EpisodeLease:
     """Args:
     store: connection and length of the lease.
     ep_id: the episode.
-    run_id: the holder. The same run may take its own lease again, after its worker died.
+    run_id: the holder.
+    host: of the holder; this one by default.
     """
 
-    def __init__(self, store: JobStore, ep_id: str, run_id: str) -> None:
-        self._token = run_id
+    def __init__(self, store: JobStore, ep_id: str, run_id: str, host: str | None = None) -> None:
+        self._host = socket.gethostname() if host is None else host
+        self._token = f"{self._host}/{run_id}"
+        self._redis = store.redis
+        self._name = f"{PREFIX}:episode:{ep_id}:lease"
+        self._milliseconds = round(store.lease_seconds * 1000)
         self._lock = Lock(
             store.redis,
-            f"{PREFIX}:episode:{ep_id}:lease",
+            self._name,
             timeout=store.lease_seconds,
             blocking=False,
             thread_local=False,
         )
 
     def take(self) -> bool:
-        """True when the episode is held now; also where Redis is away: that stops no run."""
+        """False where another host holds the episode.
+
+        Call it after the file lock was found free. True also where Redis is away: that stops no
+        run.
+        """
         try:
-            return self._lock.acquire(token=self._token) or self._is_ours()
+            if self._lock.acquire(token=self._token):
+                return True
+            holder = str(self._redis.get(self._name) or "")
+            if holder != "" and not holder.startswith(f"{self._host}/"):
+                return False
+            # Of this host, where the file lock says that its run is gone; or just expired.
+            self._redis.set(self._name, self._token, px=self._milliseconds)
+            return True
         except RedisError:
             return True
 
@@ -52,7 +70,3 @@ class EpisodeLease:
             self._lock.release()
         except (LockError, RedisError):
             pass
-
-    def _is_ours(self) -> bool:
-        self._lock.local.token = self._token.encode()
-        return bool(self._lock.owned())

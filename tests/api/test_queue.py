@@ -253,6 +253,18 @@ def test_a_job_delivered_twice_runs_once(
     assert log.count("Using CPUExecutionProvider") == 1
 
 
+def test_readiness_names_redis_and_workers(server: Server, working: Worker) -> None:
+    answer = server.client.get("/health/ready")
+    assert answer.status_code == 200
+    found = answer.json()["dependencies"]
+    assert found["redis"]["ok"]
+    assert found["workers"]["ok"]
+    assert "version" in found["workers"]["detail"]
+
+
 def test_local_mode_needs_no_queue(data_root: Path) -> None:
     with serving(data_root, SCREENALYTICS_REDIS_URL="redis://127.0.0.1:9/0") as server:
         assert server.detect_track("talk", stride=12).status_code == 200
+        ready = server.client.get("/health/ready")
+        assert ready.status_code == 200
+        assert not ready.json()["dependencies"]["redis"]["ok"]

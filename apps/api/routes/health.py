@@ -6,9 +6,10 @@ import os
 import shutil
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from apps.api.deps import ServicesDep
+from apps.common.errors import QueueUnavailable
 from apps.common.version import source_fingerprint
 
 router = APIRouter(tags=["health"])
@@ -20,6 +21,7 @@ class Live(BaseModel):
 
 class Dependency(BaseModel):
     ok: bool
+    required: bool = Field(description="Without it nothing works; else only a part does not.")
     detail: str
 
 
@@ -45,8 +47,8 @@ async def live() -> Live:
 @router.get("/health/ready", responses={503: {"model": Ready}})
 def ready(services: ServicesDep, response: Response) -> Ready:
     """Each dependency with its state."""
-    dependencies = {"data_root": _data_root(services)}
-    ok = all(dependency.ok for dependency in dependencies.values())
+    dependencies = {"data_root": _data_root(services), **_queue(services)}
+    ok = all(dependency.ok for dependency in dependencies.values() if dependency.required)
     response.status_code = 200 if ok else 503
     return Ready(status="ready" if ok else "not_ready", dependencies=dependencies)
 
@@ -68,7 +70,23 @@ def _data_root(services: ServicesDep) -> Dependency:
     root = services.layout.root
     existing = next(path for path in (root, *root.parents) if path.exists())
     if not os.access(existing, os.W_OK):
-        return Dependency(ok=False, detail="The data root is not writable.")
+        return Dependency(ok=False, required=True, detail="The data root is not writable.")
     free_mb = shutil.disk_usage(existing).free / 1e6
     enough = free_mb >= services.settings.min_free_mb
-    return Dependency(ok=enough, detail=f"{free_mb:.0f} MB free")
+    return Dependency(ok=enough, required=True, detail=f"{free_mb:.0f} MB free")
+
+
+def _queue(services: ServicesDep) -> dict[str, Dependency]:
+    """Redis and the workers, which queued mode needs and local mode does not."""
+    try:
+        workers = services.jobs.workers()
+    except QueueUnavailable as error:
+        gone = Dependency(ok=False, required=False, detail=error.detail)
+        return {"redis": gone, "workers": gone}
+    names = ", ".join(f"{worker.name} (version {worker.version})" for worker in workers)
+    return {
+        "redis": Dependency(ok=True, required=False, detail="answers"),
+        "workers": Dependency(
+            ok=bool(workers), required=False, detail=names or "No worker listens to the queue."
+        ),
+    }
