@@ -6,18 +6,18 @@ import os
 import threading
 import time
 from collections import deque
-from types import TracebackType
 
 import psutil
 
 from apps.common.config import MeterConfig
 from apps.common.contracts import CpuFigures
 from apps.common.process_cpu import TreeUsage, own_age_seconds, tree_usage
+from apps.common.repeater import Repeater
 
 _BUSY_SHARE = 0.05  # of the busiest thread's CPU time; helpers like this meter stay below it
 
 
-class CpuMeter:
+class CpuMeter(Repeater):
     """A context manager that samples in a thread of its own (about 1 ms a second).
 
     Figures count from the start of the process, loading of libraries and models included.
@@ -33,21 +33,7 @@ class CpuMeter:
         self._children_seconds = 0.0
         self._thread_seconds: dict[int, float] = {}
         self._lock = threading.Lock()
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._sample_until_done, name="meter", daemon=True)
-
-    def __enter__(self) -> CpuMeter:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._done.set()
-        self._thread.join()
+        super().__init__("meter", config.interval_seconds, self._take_sample)
 
     def elapsed(self) -> float:
         """Seconds since the process started."""
@@ -83,10 +69,6 @@ class CpuMeter:
         with self._lock:
             spent = list(self._thread_seconds.values())
         return max(1, sum(seconds >= _BUSY_SHARE * max(spent) > 0 for seconds in spent))
-
-    def _sample_until_done(self) -> None:
-        while not self._done.wait(self._config.interval_seconds):
-            self._take_sample()
 
     def _take_sample(self) -> None:
         try:

@@ -9,15 +9,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
-from types import TracebackType
 
 from apps.common.contracts import Phase, Progress
+from apps.common.repeater import Repeater
 from apps.pipeline.meter import CpuMeter
 
 BEAT_SECONDS = 0.5
 
 
-class ProgressReporter:
+class ProgressReporter(Repeater):
     """A context manager.
 
     Args:
@@ -37,21 +37,7 @@ class ProgressReporter:
         self._analysis_start: float | None = None
         self._analysis_end: float | None = None
         self._lock = threading.Lock()
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="progress", daemon=True)
-
-    def __enter__(self) -> ProgressReporter:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._ended.set()
-        self._thread.join()
+        super().__init__("progress", BEAT_SECONDS, self._tell)
 
     def phase(self, phase: Phase) -> None:
         if phase == "running":
@@ -101,10 +87,6 @@ class ProgressReporter:
             updated_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
             cpu_percent=round(self._meter.current_percent(), 1),
         )
-
-    def _beat(self) -> None:
-        while not self._ended.wait(BEAT_SECONDS):
-            self._tell()
 
     def _tell(self) -> None:
         with self._lock:

@@ -5,15 +5,14 @@ A thread of its own, so that neither a slow Redis nor a busy event loop lets the
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
 
 from redis.exceptions import RedisError
 
 from apps.common.contracts import Progress
 from apps.common.errors import QueueUnavailable
+from apps.common.repeater import Repeater
 from apps.jobs.lease import EpisodeLease
 from apps.jobs.store import JobStore
 
@@ -21,7 +20,7 @@ BEAT_SECONDS = 0.5
 _UNACKED_INDEX = "unacked_index"  # kombu's sorted set: delivery tag by time of delivery
 
 
-class JobKeeper:
+class JobKeeper(Repeater):
     """A context manager.
 
     Args:
@@ -47,36 +46,21 @@ class JobKeeper:
         self._on_cancel = on_cancel
         self.progress: Progress | None = None
         self.lease_taken = False
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="keeper", daemon=True)
-
-    def __enter__(self) -> JobKeeper:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._done.set()
-        self._thread.join()
+        self._cancelled = False
+        self._renewed_at = 0.0
+        super().__init__("keeper", BEAT_SECONDS, self._keep)
 
     def _keep(self) -> None:
-        cancelled = False
-        renewed_at = 0.0
-        while not self._done.wait(BEAT_SECONDS):
-            try:
-                wanted = self._store.beat(self._job_id, self.progress)
-                if time.monotonic() - renewed_at > self._store.lease_seconds / 4:
-                    self._renew()
-                    renewed_at = time.monotonic()
-            except (QueueUnavailable, RedisError):
-                continue  # Redis is away: the run goes on
-            if wanted and not cancelled:
-                cancelled = True
-                self._on_cancel()
+        try:
+            wanted = self._store.beat(self._job_id, self.progress)
+            if time.monotonic() - self._renewed_at > self._store.lease_seconds / 4:
+                self._renew()
+                self._renewed_at = time.monotonic()
+        except (QueueUnavailable, RedisError):
+            return  # Redis is away: the run goes on
+        if wanted and not self._cancelled:
+            self._cancelled = True
+            self._on_cancel()
 
     def _renew(self) -> None:
         if self._tag is not None:

@@ -1,0 +1,41 @@
+"""Something that is done every so often beside the main work: measuring, reporting, renewing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+
+class Repeater:
+    """Calls an action in a thread of its own until the block ends; a context manager.
+
+    Args:
+        name: of the thread.
+        interval_seconds: between two calls; the first comes after one interval.
+        action: must not raise; an exception ends the repetition.
+    """
+
+    def __init__(self, name: str, interval_seconds: float, action: Callable[[], object]) -> None:
+        self._interval = interval_seconds
+        self._action = action
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._repeat, name=name, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _repeat(self) -> None:
+        while not self._ended.wait(self._interval):
+            self._action()
