@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 from apps.common.contracts import ExecutionMode, RunSpec
@@ -23,10 +24,12 @@ class Host:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._providers: tuple[str, ...] | None = None
+        self._asking = asyncio.Lock()  # many first requests ask once
 
     async def facts(self) -> HostFacts:
-        if self._providers is None:
-            self._providers = await host_providers()
+        async with self._asking:
+            if self._providers is None:
+                self._providers = await host_providers()
         limit, source = host_thread_limit()
         return HostFacts(
             providers=self._providers,

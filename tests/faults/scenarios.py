@@ -128,6 +128,16 @@ def leave(server: Server, after: float) -> None:
         time.sleep(after)
 
 
+def works_again(server: Server) -> bool:
+    """The episode is free within two seconds, and a local run of it completes."""
+    deadline = time.monotonic() + 2.0
+    while True:
+        code = server.detect_track(EPISODE, **RUN).status_code
+        if code != 409 or time.monotonic() > deadline:
+            return code == 200
+        time.sleep(0.1)
+
+
 def judge_job(stack: Stack, server: Server, job_id: str, wanted: str = "success") -> Trial:
     """The job must have ended as wanted, with exactly one completed run where it succeeded."""
     end = wait_for_end(server, job_id)
@@ -197,7 +207,7 @@ def run_killed_local(stack: Stack) -> Trial:
         thread.join(PATIENCE)
         told = bool(answers) and answers[0].status_code in (200, 500)
         first = bool(answers) and answers[0].status_code == 200
-        again = server.detect_track(EPISODE, **RUN).status_code == 200
+        again = works_again(server)
         runs = stack.completed_runs(server)
         return Trial(
             completed=int(again),
@@ -219,7 +229,7 @@ def api_killed_local(stack: Stack) -> Trial:
         thread.join(5)
     with stack.api() as server:
         before = stack.completed_runs(server)
-        again = server.detect_track(EPISODE, **RUN).status_code == 200
+        again = works_again(server)
         after = stack.completed_runs(server)
         return Trial(int(again), int(not again), max(0, after - before - 1), orphans)
 
@@ -278,7 +288,7 @@ def client_gone(stack: Stack) -> Trial:
         leave(server, stack.rng.uniform(0, LONGEST_MOMENT))
         orphans = _left(stack)
         before = stack.completed_runs(server)
-        again = server.detect_track(EPISODE, **RUN).status_code == 200
+        again = works_again(server)
         doubled = max(0, stack.completed_runs(server) - before - 1)
         return Trial(int(again), int(not again), doubled, orphans)
 
