@@ -52,7 +52,9 @@ from tools.comparison.runners import (
 from tools.comparison.sampler import Sampler
 
 DEFAULT_MODES = ("sse", "local", "redis")
-console = Console(highlight=False, markup=False)
+# A file or a pipe has no width; 80 columns would cut the table's words.
+_WIDTH = None if sys.stdout.isatty() else 160
+console = Console(highlight=False, markup=False, width=_WIDTH)
 errors = Console(stderr=True, highlight=False, markup=False)
 
 

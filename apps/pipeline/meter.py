@@ -14,7 +14,7 @@ from apps.common.contracts import CpuFigures
 from apps.common.process_cpu import TreeUsage, own_age_seconds, tree_usage
 from apps.common.repeater import Repeater
 
-_BUSY_SHARE = 0.05  # of the busiest thread's CPU time; helpers like this meter stay below it
+_BUSY_SHARE = 0.10  # of the busiest thread's CPU time; helpers like this meter stay below it
 
 
 class CpuMeter(Repeater):

@@ -23,6 +23,7 @@ class Facts:
     provider: str
     source_fingerprint: str
     started_at: str
+    elapsed_seconds: float
     frames_done: int
     detections: int
     tracks: int
@@ -45,6 +46,7 @@ class Facts:
             provider=result.provider,
             source_fingerprint=manifest.versions.get("source_fingerprint", "unknown"),
             started_at=manifest.started_at,
+            elapsed_seconds=result.elapsed_seconds,
             frames_done=result.frames_done,
             detections=result.detections,
             tracks=result.tracks,
@@ -73,6 +75,7 @@ class Summary:
     mode: str
     runs: int
     wall_seconds: float
+    own_seconds: float
     overhead_seconds: float
     overhead_percent: float
     frames_per_second: float
@@ -115,6 +118,7 @@ def _summary(mode: str, runs: list[Measurement], baseline: float) -> Summary:
         mode=mode,
         runs=len(runs),
         wall_seconds=round(wall, 3),
+        own_seconds=round(statistics.median(run.facts.elapsed_seconds for run in runs), 3),
         overhead_seconds=round(wall - baseline, 3),
         overhead_percent=round(100 * (wall - baseline) / baseline, 1),
         frames_per_second=round(statistics.median(run.facts.analyzed_fps for run in runs), 2),
@@ -165,6 +169,6 @@ def remarks(summaries: Sequence[Summary]) -> list[str]:
         shown = ", ".join(f"{mode} {nice}" for mode, nice in niceness.items())
         said.append(
             f"The runs had different priorities (nice: {shown}); beside other work this costs "
-            "time. Equal them with --nice or SCREENALYTICS_LOCAL_NICE."
+            "time. Make them equal with --nice or SCREENALYTICS_LOCAL_NICE."
         )
     return said

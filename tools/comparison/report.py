@@ -22,7 +22,8 @@ PALE, STRONG, DOT = "#9db7d5", "#2f5d8a", "#222222"
 DPI = 120
 METHOD = (
     "Medians. Wall clock: as the client sees it, from its request to the answer that the run has "
-    "ended. CPU and memory: the run's process tree (not the server's or the worker's), seen from "
+    "ended. Own: the run's clock, from the start of its process to its result. Overhead: wall clock "
+    "over the command line's, which holds the end of its interpreter too. CPU and memory: the run's process tree (not the server's or the worker's), seen from "
     f"outside every {INTERVAL_SECONDS:g} s; 100 % is one core; the peak is the busiest "
     f"{PEAK_WINDOW_SECONDS:g} s. Frames a second: processed frames, loading not counted."
 )
@@ -38,6 +39,7 @@ _COLUMNS = (
     _Column("mode", lambda s: s.mode),
     _Column("runs", lambda s: str(s.runs)),
     _Column("wall s", lambda s: f"{s.wall_seconds:.2f}"),
+    _Column("own s", lambda s: f"{s.own_seconds:.2f}"),
     _Column("overhead", lambda s: f"{s.overhead_seconds:+.2f} s ({s.overhead_percent:+.1f} %)"),
     _Column("mean CPU %", lambda s: _shown(s.mean_percent)),
     _Column("peak CPU %", lambda s: _shown(s.peak_percent)),

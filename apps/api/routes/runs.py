@@ -22,6 +22,7 @@ from apps.common.errors import InvalidInput, RunNotFound
 from apps.common.files import read_json, read_jsonl
 from apps.common.layout import Layout, RunFiles
 from apps.common.names import check_name
+from apps.runs.diagnosis import Diagnosis, diagnose
 from apps.runs.store import list_runs, read_manifest, read_progress
 
 router = APIRouter(prefix="/episodes/{ep_id}/runs", tags=["runs"])
@@ -43,6 +44,12 @@ def runs(ep_id: str, services: ServicesDep) -> RunList:
 def run(ep_id: str, run_id: str, services: ServicesDep) -> RunManifest:
     """The run's manifest; `latest` is the newest completed run."""
     return read_manifest(services.layout, ep_id, run_id)
+
+
+@router.get("/{run_id}/diagnosis")
+def diagnosis(ep_id: str, run_id: str, services: ServicesDep) -> Diagnosis:
+    """Why the run was slow or hot, from its manifest."""
+    return diagnose(read_manifest(services.layout, ep_id, run_id))
 
 
 @router.get("/{run_id}/progress")

@@ -1,0 +1,232 @@
+"""Why was a run slow or hot? Answered from its manifest alone, by rules that name their evidence.
+
+Each rule looks for one cause and gives at most one finding. A run that did what it was told at the
+speed of its machine has findings of severity `info` only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+from pydantic import BaseModel
+
+from apps.common.config import run_defaults
+from apps.common.contracts import RunManifest
+from apps.common.options import PROVIDER_OF_DEVICE, sampled_count
+
+Severity = Literal["problem", "notice", "info"]
+_CAP_TOLERANCE = 1.10  # measured over allowed, before a cap counts as broken
+_PACED_SHARE = 0.10  # of the run's wall clock, before the cap counts as felt
+_DOMINANT = 1.5  # one stage over the other, before it is called the bottleneck
+
+
+class Finding(BaseModel):
+    """One cause.
+
+    Args:
+        code: stable name of the rule, for programs.
+        severity: `problem` should be acted on, `notice` explains, `info` describes.
+        summary: one sentence.
+        evidence: the figures that it rests on.
+        action: what to do, one sentence; empty where nothing is to be done.
+    """
+
+    code: str
+    severity: Severity
+    summary: str
+    evidence: dict[str, object]
+    action: str = ""
+
+
+class Diagnosis(BaseModel):
+    """Findings, the most serious first."""
+
+    ep_id: str
+    run_id: str
+    status: str
+    findings: list[Finding]
+
+
+def diagnose(manifest: RunManifest) -> Diagnosis:
+    """Applies every rule. Pure."""
+    found = [finding for rule in _RULES for finding in rule(manifest)]
+    order: list[Severity] = ["problem", "notice", "info"]
+    return Diagnosis(
+        ep_id=manifest.ep_id,
+        run_id=manifest.run_id,
+        status=manifest.status,
+        findings=sorted(found, key=lambda finding: order.index(finding.severity)),
+    )
+
+
+def _unfinished(run: RunManifest) -> Iterator[Finding]:
+    if run.status not in ("completed", "running"):
+        yield Finding(
+            code="not-completed",
+            severity="problem",
+            summary=f"The run is {run.status}: {run.exit_reason}",
+            evidence={"status": run.status, "exit_reason": run.exit_reason},
+            action="Look at the run's log, then run again.",
+        )
+
+
+def _provider(run: RunManifest) -> Iterator[Finding]:
+    if run.provider is None:
+        return
+    wanted = PROVIDER_OF_DEVICE[run.options.device]
+    fell_back = "fallback:cpu" in run.sources.get("device", "")
+    if fell_back or run.provider != wanted:
+        yield Finding(
+            code="cpu-fallback",
+            severity="problem",
+            summary=f"{run.options.device_asked} was asked for, but {run.provider} ran.",
+            evidence={
+                "device_asked": run.options.device_asked,
+                "provider": run.provider,
+                "session_providers": run.session_providers,
+            },
+            action="Install the ONNX Runtime build for the accelerator and check its driver.",
+        )
+
+
+def _stride(run: RunManifest) -> Iterator[Finding]:
+    source = run.sources.get("stride", "")
+    profile = run_defaults().profiles.get(run.options.profile)
+    if source.startswith("env:") and profile and run.options.stride != profile.stride:
+        yield Finding(
+            code="stride-from-environment",
+            severity="problem" if run.options.stride < profile.stride else "notice",
+            summary=f"{source.removeprefix('env:')} overrides the profile's stride.",
+            evidence={"stride": run.options.stride, "profile_stride": profile.stride},
+            action="Unset the variable where the server or worker starts, and restart it.",
+        )
+
+
+def _frames(run: RunManifest) -> Iterator[Finding]:
+    done = run.counts.get("frames_done")
+    if run.video is None or run.effective_stride is None or done is None:
+        return
+    expected = sampled_count(run.video.frames, run.effective_stride)
+    if done != expected:
+        yield Finding(
+            code="frames-not-as-expected",
+            severity="problem",
+            summary=f"{done} frames were processed where the stride asks for {expected}.",
+            evidence={
+                "frames_done": done,
+                "expected": expected,
+                "stride": run.effective_stride,
+                "damaged_packets": run.counts.get("damaged_packets", 0),
+            },
+            action="Check the video in a player; it may be damaged or cut off.",
+        )
+
+
+def _det_size(run: RunManifest) -> Iterator[Finding]:
+    sizes = run_defaults().det_size
+    usual = sizes.coreml if run.options.device == "coreml" else sizes.default
+    if run.options.det_size > usual:
+        yield Finding(
+            code="detection-size-large",
+            severity="problem",
+            summary=f"The detector's picture is larger than the {usual} that suits the device.",
+            evidence={
+                "det_size": run.options.det_size,
+                "usual": usual,
+                "device": run.options.device,
+                "source": run.sources.get("det_size"),
+            },
+            action=f"Leave det_size out, or set it to {usual}; the cost grows with its square.",
+        )
+
+
+def _threads(run: RunManifest) -> Iterator[Finding]:
+    if not run.threads:
+        return
+    limit = run.options.cpu_threads
+    pools = {name: run.threads.get(name) for name in ("decoder", "detector", "opencv", "blas")}
+    unset = [name for name, size in pools.items() if not isinstance(size, int) or size < 1]
+    too_large = [n for n, size in pools.items() if isinstance(size, int) and size > limit]
+    busy = run.threads.get("busy", 0)
+    if unset or too_large or busy > limit:
+        yield Finding(
+            code="thread-limit-missing",
+            severity="problem",
+            summary=f"More threads worked than the {limit} that were allowed.",
+            evidence={"limit": limit, "busy": busy, **pools},
+            action="Report this with the manifest: a library did not take the limit.",
+        )
+
+
+def _cap(run: RunManifest) -> Iterator[Finding]:
+    cap = run.cpu_limit_percent
+    if run.cpu is None or cap is None or run.result is None:
+        return
+    paced = run.times.get("paced", 0.0)
+    evidence: dict[str, object] = {
+        "max_cpu_percent": cap,
+        "mean_percent": run.cpu.mean_percent,
+        "paced_seconds": paced,
+        "elapsed_seconds": run.result.elapsed_seconds,
+    }
+    if run.cpu.mean_percent > cap * _CAP_TOLERANCE:
+        yield Finding(
+            code="cap-exceeded",
+            severity="problem",
+            summary=f"The run used {run.cpu.mean_percent:g} % where {cap:g} % was allowed.",
+            evidence=evidence,
+            action="Report this with the manifest: the budget was not held.",
+        )
+    elif paced > _PACED_SHARE * run.result.elapsed_seconds:
+        yield Finding(
+            code="cap-reached",
+            severity="notice",
+            summary=f"The run waited {paced:.1f} s so as to stay within {cap:g} % CPU.",
+            evidence=evidence,
+            action="Raise max_cpu_percent to be faster, or take a larger stride to be cooler.",
+        )
+
+
+def _code(run: RunManifest) -> Iterator[Finding]:
+    ours, launcher = run.versions.get("source_fingerprint"), run.launcher_fingerprint
+    if launcher is not None and launcher != ours:
+        yield Finding(
+            code="server-runs-old-code",
+            severity="problem",
+            summary="The run's process had other code than the server or worker that started it.",
+            evidence={"run": ours, "launcher": launcher},
+            action="Restart the server and the workers.",
+        )
+
+
+def _bottleneck(run: RunManifest) -> Iterator[Finding]:
+    decode, detect = run.times.get("decode"), run.times.get("detect")
+    if decode is None or detect is None:
+        return
+    if detect > _DOMINANT * decode:
+        bound, action = "detection", "A smaller det_size or a larger stride helps most."
+    elif decode > _DOMINANT * detect:
+        bound, action = "decoding", "A video of lower resolution or bit rate helps most."
+    else:
+        bound, action = "decoding and detection alike", ""
+    yield Finding(
+        code="bound-by",
+        severity="info",
+        summary=f"The run's time went into {bound}.",
+        evidence={"decode_seconds": decode, "detect_seconds": detect},
+        action=action,
+    )
+
+
+_RULES: tuple[Callable[[RunManifest], Iterator[Finding]], ...] = (
+    _unfinished,
+    _provider,
+    _stride,
+    _frames,
+    _det_size,
+    _threads,
+    _cap,
+    _code,
+    _bottleneck,
+)

@@ -1,0 +1,117 @@
+"""Each cause of a slow or hot run, produced in a real run, is named, and nothing else is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from apps.common.contracts import RunManifest
+from apps.runs.diagnosis import diagnose
+from tests.support.service import add_episode, run_cli
+
+PLAIN = ("--stride", "6", "--cpu-threads", "1")
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Path:
+    root = tmp_path_factory.mktemp("diagnosis") / "data"
+    add_episode(root, "show", test_data / "videos" / "short_hamilton_clip.mp4")
+    return root
+
+
+def run(data_root: Path, *arguments: str, **environment: str) -> RunManifest:
+    done = run_cli(data_root, "--ep-id", "show", *arguments, **environment)
+    assert done.returncode == 0, done.stderr
+    latest = json.loads((data_root / "manifests/show/latest.json").read_text())["run_id"]
+    path = data_root / "manifests/show/runs" / latest / "run.json"
+    return RunManifest.model_validate_json(path.read_text())
+
+
+def causes(manifest: RunManifest) -> list[str]:
+    """Codes of what is more than a description."""
+    return [f.code for f in diagnose(manifest).findings if f.severity != "info"]
+
+
+@pytest.fixture(scope="module")
+def plain(data_root: Path) -> RunManifest:
+    return run(data_root, *PLAIN)
+
+
+def test_a_run_as_it_should_be_has_no_cause(plain: RunManifest) -> None:
+    assert causes(plain) == []
+    bound = diagnose(plain).findings[-1]
+    assert bound.code == "bound-by"
+    assert "detection" in bound.summary
+
+
+@pytest.mark.trap(21)
+def test_cpu_fallback(data_root: Path) -> None:
+    found = run(data_root, *PLAIN, "--device", "cuda", "--allow-cpu-fallback", "--det-size", "640")
+    assert causes(found) == ["cpu-fallback"]
+
+
+def test_stride_from_the_environment(data_root: Path) -> None:
+    found = run(data_root, "--cpu-threads", "1", SCREENALYTICS_STRIDE="7")
+    assert causes(found) == ["stride-from-environment"]
+    finding = diagnose(found).findings[0]
+    assert finding.evidence == {"stride": 7, "profile_stride": 12}
+    assert "SCREENALYTICS_STRIDE" in finding.summary
+
+
+def test_detection_size(data_root: Path) -> None:
+    found = run(data_root, "--stride", "24", "--cpu-threads", "1", "--det-size", "1280")
+    assert causes(found) == ["detection-size-large"]
+
+
+def test_cap_reached(data_root: Path) -> None:
+    found = run(data_root, "--stride", "24", "--cpu-threads", "1", "--max-cpu-percent", "40")
+    assert causes(found) == ["cap-reached"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"launcher_fingerprint": "0123456789abcdef"}, "server-runs-old-code"),
+        ({"provider": "CUDAExecutionProvider"}, "cpu-fallback"),
+        ({"status": "interrupted", "exit_reason": "The run was killed."}, "not-completed"),
+    ],
+)
+def test_what_cannot_be_produced_here(plain: RunManifest, changes: dict, code: str) -> None:
+    assert causes(plain.model_copy(update=changes)) == [code]
+
+
+@pytest.mark.trap(12, 17)
+@pytest.mark.parametrize("threads", [{"detector": 0}, {"detector": 64}, {"busy": 3}, {"blas": 2}])
+def test_thread_limit_missing(plain: RunManifest, threads: dict) -> None:
+    changed = plain.model_copy(update={"threads": {**plain.threads, **threads}})
+    assert causes(changed) == ["thread-limit-missing"]
+
+
+def test_frames_missing(plain: RunManifest) -> None:
+    changed = plain.model_copy(update={"counts": {**plain.counts, "frames_done": 40}})
+    assert causes(changed) == ["frames-not-as-expected"]
+
+
+def test_cap_exceeded(plain: RunManifest) -> None:
+    assert causes(plain.model_copy(update={"cpu_limit_percent": 50})) == ["cap-exceeded"]
+    within = plain.model_copy(update={"cpu_limit_percent": 400})
+    assert causes(within) == []
+
+
+def test_a_manifest_of_a_run_that_has_only_begun(plain: RunManifest) -> None:
+    begun = plain.model_copy(
+        update={
+            "status": "running",
+            "provider": None,
+            "video": None,
+            "effective_stride": None,
+            "counts": {},
+            "times": {},
+            "threads": {},
+            "cpu": None,
+            "result": None,
+        }
+    )
+    assert diagnose(begun).findings == []
