@@ -15,21 +15,24 @@ from apps.common.errors import InvalidInput
 
 
 def _read_spec(source: str) -> bytes:
-    if source != "-":
-        return Path(source).read_bytes()
-    from apps.cli.lifeline import read_line
+    if source == "-":
+        from apps.cli.lifeline import read_line
 
-    return read_line()
+        return read_line()
+    try:
+        return Path(source).read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"--spec: {error.strerror}.", hint="Name a readable file.") from None
 
 
 def main() -> int:
     arguments = parse()
     spec_line: bytes | None = None
     threads: int | None = arguments.cpu_threads
-    if arguments.spec is not None:
-        spec_line = _read_spec(arguments.spec)
-        threads = json.loads(spec_line)["resolution"]["options"]["cpu_threads"]
     try:
+        if arguments.spec is not None:
+            spec_line = _read_spec(arguments.spec)
+            threads = json.loads(spec_line)["resolution"]["options"]["cpu_threads"]
         apply_global_cpu_limits(threads)  # before anything below imports numpy
     except InvalidInput as error:
         sys.stderr.write(f"error: {error.detail} {error.hint}\n")

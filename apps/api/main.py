@@ -11,19 +11,22 @@ from types import FrameType
 
 from fastapi import FastAPI
 
+from apps.api.middleware import Gate, Identity
 from apps.api.problems import install_problem_handlers
 from apps.api.routes import celery_jobs, episodes, health, jobs, runs
 from apps.api.services import Services
 from apps.common.settings import Settings
-from apps.common.version import product_version
+from apps.common.version import product_version, source_fingerprint
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application. Settings come from the environment unless they are given."""
 
+    chosen = Settings() if settings is None else settings
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        services = Services.create(Settings() if settings is None else settings)
+        services = Services.create(chosen)
         app.state.services = services
         _stop_runs_on_signals(services)
         first_look = asyncio.create_task(_look_at_host(services))
@@ -40,6 +43,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     install_problem_handlers(app)
+    key = None if chosen.api_key is None else chosen.api_key.get_secret_value()
+    app.add_middleware(Gate, api_key=key)
+    app.add_middleware(Identity, version=f"{product_version()}+{source_fingerprint()}")
     for module in (celery_jobs, jobs, episodes, runs, health):
         app.include_router(module.router)
     return app

@@ -11,6 +11,8 @@
     ├── EpisodeBusy           exit 6    409   another run holds the episode
     ├── RunExists             exit 2    409   the run id has results already
     ├── EpisodeExists         exit 2    409   an upload for an episode that has a video
+    ├── NotAuthorised         exit 2    401
+    ├── BodyTooLarge          exit 2    413
     ├── UploadTooLarge        exit 2    413
     ├── StorageFailed         exit 1    507   disk full, data root not writable
     ├── QueueUnavailable      exit 1    503   broker or workers away
@@ -100,6 +102,14 @@ class RunExists(ScreenalyticsError):
 
 class EpisodeExists(ScreenalyticsError):
     slug, title, status, exit_code = "episode-exists", "Episode has a video already", 409, 2
+
+
+class NotAuthorised(ScreenalyticsError):
+    slug, title, status, exit_code = "not-authorised", "Not authorised", 401, 2
+
+
+class BodyTooLarge(ScreenalyticsError):
+    slug, title, status, exit_code = "body-too-large", "Body too large", 413, 2
 
 
 class UploadTooLarge(ScreenalyticsError):

@@ -178,6 +178,11 @@ def cap_threads(resolution: Resolution, limit: int, source: str) -> Resolution:
     )
 
 
+def with_warning(resolution: Resolution, warning: str) -> Resolution:
+    """The same resolution, with one more thing that the caller must be told."""
+    return resolution.model_copy(update={"warnings": (*resolution.warnings, warning)})
+
+
 def effective_stride(stride: int, fps: float, source_fps: float) -> int:
     """Frames 0, s, 2s, ... are processed.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -19,6 +19,9 @@ class Settings(BaseSettings):
 
     data_root: Path = Field(Path("data"), description="Folder of videos, runs and caches.")
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="Broker, results and locks.")
+    api_key: SecretStr | None = Field(
+        None, min_length=8, description="Key that every request but /health must bring."
+    )
     api_url: str = Field("http://127.0.0.1:8000", description="Where the page finds the API.")
     retinaface_model: str | None = Field(
         None, description="Pack name of InsightFace, or a detector's .onnx file."

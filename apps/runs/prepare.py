@@ -11,8 +11,9 @@ from apps.common.errors import RunExists
 from apps.common.layout import Layout
 from apps.common.model_files import detectors_on_disk
 from apps.common.names import check_name, check_run_id, new_run_id
-from apps.common.options import HostFacts, RunRequest, resolve
+from apps.common.options import HostFacts, RunRequest, resolve, with_warning
 from apps.common.settings import Settings
+from apps.common.version import source_fingerprint
 from apps.runs.episodes import find_video
 from apps.runs.lock import busy_error, is_held
 from apps.runs.probe import host_providers
@@ -59,6 +60,9 @@ async def prepare_run(
     if run_id is not None:
         check_run_id(run_id)
     resolution = resolve(request, os.environ, await host.facts())
+    if await asyncio.to_thread(source_fingerprint) != fingerprint:
+        stale = "The server runs older code than the one on disk. Restart it."
+        resolution = with_warning(resolution, stale)
     find_video(layout, ep_id)
     if is_held(layout, ep_id):
         raise busy_error(layout, ep_id)

@@ -19,8 +19,9 @@ from apps.common.errors import (
     from_dict,
 )
 from apps.common.layout import Layout
-from apps.common.options import cap_threads
+from apps.common.options import cap_threads, with_warning
 from apps.common.settings import Settings
+from apps.common.version import source_fingerprint
 from apps.jobs.lease import EpisodeLease
 from apps.jobs.store import Job, JobStore
 from apps.runs.launch import RunProcess
@@ -141,11 +142,18 @@ class JobExecution:
 
     async def _run_once(self, job: Job, keeper: JobKeeper) -> RunResult:
         limit, source = host_thread_limit()
+        resolution = cap_threads(job.request.spec.resolution, limit, source)
+        if self._fingerprint != source_fingerprint():
+            stale = "The worker runs older code than the one on disk. Restart it."
+            resolution = with_warning(resolution, stale)
+        if self._fingerprint != job.request.spec.launcher_fingerprint:
+            other = "The worker runs another version of the code than the server."
+            resolution = with_warning(resolution, other)
         spec = job.request.spec.model_copy(
             update={
                 "data_root": str(self._layout.root),
                 "retinaface_model": self._settings.retinaface_model,
-                "resolution": cap_threads(job.request.spec.resolution, limit, source),
+                "resolution": resolution,
                 "launcher_fingerprint": self._fingerprint,
                 "replace_unfinished": True,
             }

@@ -1,0 +1,88 @@
+"""Who may ask, how much, and which code answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.service import ROOT, Server, serving
+
+KEY = "correct-horse-battery"
+
+
+@pytest.fixture(scope="module")
+def locked(data_root: Path) -> Iterator[Server]:
+    with serving(data_root, SCREENALYTICS_API_KEY=KEY) as running:
+        yield running
+
+
+@pytest.mark.parametrize("key", [None, "", "wrong-horse-battery", KEY + "x", KEY[:-1]])
+@pytest.mark.parametrize("path", ["/episodes", "/version", "/docs", "/openapi.json", "/nothing"])
+def test_without_the_key_nobody_comes_in(locked: Server, key: str | None, path: str) -> None:
+    headers = {} if key is None else {"x-api-key": key}
+    answer = locked.client.get(path, headers=headers)
+    assert answer.status_code == 401
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert KEY not in answer.text
+
+
+def test_with_the_key_and_for_health_the_door_is_open(locked: Server) -> None:
+    assert locked.client.get("/health/live").status_code == 200
+    assert locked.client.get("/episodes", headers={"x-api-key": KEY}).status_code == 200
+    body = {"ep_id": "talk", "execution_mode": "local", "stride": 30}
+    headers = {"x-api-key": KEY}
+    run = locked.client.post("/celery_jobs/detect_track", json=body, headers=headers)
+    assert run.status_code == 200
+    assert locked.client.post("/celery_jobs/detect_track", json=body).status_code == 401
+
+
+def test_no_key_is_needed_where_none_is_set(server: Server) -> None:
+    assert server.client.get("/episodes").status_code == 200
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+def test_large_bodies_are_refused(server: Server, chunked: bool) -> None:
+    body = b'{"ep_id": "' + b"x" * 2_000_000 + b'"}'
+    content = (body[i : i + 65536] for i in range(0, len(body), 65536)) if chunked else body
+    answer = server.client.post(
+        "/celery_jobs/detect_track", content=content, headers={"content-type": "application/json"}
+    )
+    assert answer.status_code == 413
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_every_answer_names_version_and_request(server: Server) -> None:
+    version = server.client.get("/version").json()
+    for path in ("/version", "/nothing", "/episodes/nobody", "/health/live"):
+        answer = server.client.get(path, headers={"x-request-id": "my-1"})
+        expected = f"{version['version']}+{version['source_fingerprint']}"
+        assert answer.headers["x-screenalytics-version"] == expected
+        assert answer.headers["x-request-id"] == "my-1"
+    given = server.client.get("/version", headers={"x-request-id": "a b\\n"})
+    assert given.headers["x-request-id"] != "a b\\n"
+
+
+def test_it_listens_on_loopback_only_and_allows_no_other_origin(server: Server) -> None:
+    answer = server.client.get("/episodes", headers={"origin": "http://elsewhere.example"})
+    assert "access-control-allow-origin" not in answer.headers
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.2:{server.port}/health/live")
+
+
+def test_a_touched_source_makes_the_server_stale(data_root: Path) -> None:
+    """Restored afterwards; a new server is not stale."""
+    source = ROOT / "apps" / "api" / "deps.py"
+    before = source.read_bytes()
+    with serving(data_root) as server:
+        assert server.client.get("/version").json()["stale"] is False
+        try:
+            source.write_bytes(before + b"\n# touched\n")
+            assert server.client.get("/version").json()["stale"] is True
+            result = server.detect_track("talk", stride=30).json()
+            assert any("Restart" in warning for warning in result["warnings"])
+        finally:
+            source.write_bytes(before)
+        assert server.client.get("/version").json()["stale"] is False
