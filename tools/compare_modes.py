@@ -134,14 +134,14 @@ def check_server(task: Task) -> None:
     """Raises:
     ComparisonFailed: no server, no such episode, a busy one, or another data root.
     """
-    with httpx.Client(base_url=task.url, timeout=10, trust_env=False) as client:
-        try:
+    try:
+        with httpx.Client(base_url=task.url, timeout=10, trust_env=False) as client:
             client.get("/health/live").raise_for_status()
             answer = client.get(f"/episodes/{task.ep_id}")
-        except (httpx.HTTPError, httpx.InvalidURL):
-            raise ComparisonFailed(
-                f"No server answers at {task.url}. Start it with `make up`, or name it with --url."
-            ) from None
+    except (httpx.HTTPError, httpx.InvalidURL):
+        raise ComparisonFailed(
+            f"No server answers at {task.url}. Start it with `make up`, or name it with --url."
+        ) from None
     body = answer.json()
     if answer.status_code != 200:
         raise ComparisonFailed(problem_text(body))

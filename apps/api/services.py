@@ -7,6 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from prometheus_client import CollectorRegistry
+
+from apps.api.metrics import LocalMetrics, QueueCollector
 from apps.common.contracts import RunSpec
 from apps.common.errors import EpisodeBusy
 from apps.common.layout import Layout
@@ -45,6 +48,8 @@ class Services:
     videos: VideoProbe
     jobs: JobStore
     publisher: Publisher
+    registry: CollectorRegistry
+    metrics: LocalMetrics
     _slots: asyncio.Semaphore
     active: dict[str, LiveRun] = field(default_factory=dict)
     _claims: dict[str, RunSpec] = field(default_factory=dict)
@@ -52,14 +57,19 @@ class Services:
 
     @staticmethod
     def create(settings: Settings) -> Services:
+        jobs = JobStore(settings.redis_url, settings.lease_s)
+        registry = CollectorRegistry()
+        registry.register(QueueCollector(jobs))
         return Services(
             settings=settings,
             code=LoadedCode.current(),
             layout=Layout(settings.data_root.resolve()),
             host=Host(settings),
             videos=VideoProbe(),
-            jobs=JobStore(settings.redis_url, settings.lease_s),
+            jobs=jobs,
             publisher=Publisher(settings),
+            registry=registry,
+            metrics=LocalMetrics(registry),
             _slots=asyncio.Semaphore(settings.max_local_runs),
         )
 
@@ -87,6 +97,7 @@ class Services:
                 try:
                     yield run
                 finally:
+                    self.metrics.ended(spec.execution_mode, run.last)
                     await run.end()
         finally:
             self.active.pop(spec.run_id, None)

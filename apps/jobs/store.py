@@ -53,12 +53,13 @@ redis.call('HSETNX', KEYS[1], 'started', ARGV[2])
 redis.call('HINCRBY', KEYS[1], 'attempts', 1)
 return 'begun'
 """
-# KEYS: job, active jobs. ARGV: state, outcome, time, job id. Returns 1 for the first ending.
+# KEYS: job, active jobs, counts. ARGV: state, outcome, time, job id. 1 for the first ending.
 _FINISH = """
 local state = redis.call('HGET', KEYS[1], 'state')
 if state ~= 'queued' and state ~= 'in_progress' then return 0 end
 redis.call('HSET', KEYS[1], 'state', ARGV[1], 'outcome', ARGV[2], 'finished', ARGV[3])
 redis.call('ZREM', KEYS[2], ARGV[4])
+redis.call('HINCRBY', KEYS[3], ARGV[1], 1)
 return 1
 """
 # KEYS: job. ARGV: time, oldest beat of a living worker. Returns 'ended', 'end' (nobody runs it) or
@@ -134,6 +135,10 @@ class _Keys:
     @property
     def active(self) -> str:
         return f"{self.prefix}:active"
+
+    @property
+    def counts(self) -> str:
+        return f"{self.prefix}:counts"
 
 
 class JobStore:
@@ -249,6 +254,12 @@ class JobStore:
             names = cast("list[str]", self.redis.zrevrange(key, 0, most - 1))
         return self._known(names)
 
+    def counts(self) -> dict[str, int]:
+        """Jobs that ended, by the state in which they did."""
+        with queue_errors():
+            found = cast("dict[str, str]", self.redis.hgetall(self._keys.counts))
+        return {state: int(count) for state, count in found.items()}
+
     def announce(self, worker: WorkerFacts, seconds: float) -> None:
         with queue_errors():
             key = self._keys.worker(worker.name)
@@ -266,7 +277,7 @@ class JobStore:
         return [WorkerFacts.model_validate_json(text) for text in texts if text]
 
     def _finish(self, job_id: str, state: JobState, outcome: dict[str, Any]) -> bool:
-        keys = [self._keys.job(job_id), self._keys.active]
+        keys = [self._keys.job(job_id), self._keys.active, self._keys.counts]
         arguments = [state, json.dumps(outcome), time.time(), job_id]
         return bool(self._run(_FINISH, keys, arguments))
 

@@ -23,8 +23,9 @@ OLD_PATH_PERCENT = 250.0  # 100 is one core; the contract's number
 _HELP_SECONDS = 2.0
 _SETTLE_SECONDS = 0.2  # a cpulimit that refuses its arguments has ended by then
 # cpulimit killed with -9 leaves its process stopped for ever. Its parent is this shell and not
-# us, since it must outlive us; whatever ends cpulimit, the run's group goes on.
-_GUARDED = 'group=$1; shift; "$@"; kill -CONT -- "-$group"'
+# us, since it must outlive us; whatever ends cpulimit, the run's group goes on. (`-s`: the form
+# that every shell takes; dash refuses `-CONT --`.)
+_GUARDED = 'group=$1; shift; "$@"; kill -s CONT -- "-$group"'
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ class LiveRun:
         self._timeout_s = timeout_s
         self._deadline = time.monotonic() + timeout_s
         self._stopping = False
+        self.last: Event | None = None  # how it ended, once it has
 
     @property
     def spec(self) -> RunSpec:
@@ -48,11 +49,14 @@ class LiveRun:
                 if coming.done():
                     event = self._explained(coming.result())
                     coming = None
-                    yield event
                     if event.type in ("result", "error"):
+                        self.last = event
+                        yield event
                         return
+                    yield event
                 elif time.monotonic() >= self._deadline:
-                    yield await self._time_out()
+                    self.last = await self._time_out()
+                    yield self.last
                     return
                 else:
                     yield None

@@ -262,6 +262,30 @@ def test_readiness_names_redis_and_workers(server: Server, working: Worker) -> N
     assert "version" in found["workers"]["detail"]
 
 
+def test_metrics(server: Server, working: Worker) -> None:
+    def figures() -> dict[str, float]:
+        lines = server.client.get("/metrics").text.splitlines()
+        pairs = [line.rsplit(" ", 1) for line in lines if not line.startswith("#")]
+        return {name: float(value) for name, value in pairs}
+
+    before = figures()
+    assert before["screenalytics_redis_up"] == 1
+    assert before["screenalytics_workers"] == 1
+    assert server.detect_track("talk", stride=12).status_code == 200
+    assert server.detect_track("show", timeout_s=0.2).status_code == 504
+    assert ended(server, submit(server, "talk", stride=12).json()["job_id"])["state"] == "success"
+    after = figures()
+
+    def gained(name: str) -> float:
+        return after[name] - before.get(name, 0)
+
+    assert gained('screenalytics_runs_total{mode="local",outcome="completed"}') == 1
+    assert gained('screenalytics_runs_total{mode="local",outcome="timed_out"}') == 1
+    assert gained('screenalytics_processed_frames_total{mode="local"}') == 10
+    assert gained('screenalytics_jobs_total{state="success"}') == 1
+    assert after["screenalytics_queue_depth"] == 0
+
+
 def test_local_mode_needs_no_queue(data_root: Path) -> None:
     with serving(data_root, SCREENALYTICS_REDIS_URL="redis://127.0.0.1:9/0") as server:
         assert server.detect_track("talk", stride=12).status_code == 200

@@ -200,7 +200,7 @@ def test_an_address_that_is_none(server: Server, url: str) -> None:
 
 
 def test_no_such_episode(server: Server) -> None:
-    check_failure(compare(server, "--ep-id", "nobody"), "'nobody'", "Upload")
+    check_failure(compare(server, "--ep-id", "nobody"), "'nobody' does not exist", "GET /episodes")
 
 
 def test_another_data_root(server: Server, tmp_path: Path) -> None:

@@ -21,10 +21,11 @@ NOT_THE_SAME = "not the same work"
 PALE, STRONG, DOT = "#9db7d5", "#2f5d8a", "#222222"
 DPI = 120
 METHOD = (
-    "Medians. Wall clock: as the client sees it, from its request to the answer that the run has "
-    "ended. Own: the run's clock, from the start of its process to its result. Overhead: wall clock "
-    "over the command line's, which holds the end of its interpreter too. CPU and memory: the run's process tree (not the server's or the worker's), seen from "
-    f"outside every {INTERVAL_SECONDS:g} s; 100 % is one core; the peak is the busiest "
+    "Medians. Wall: as the client sees it, from its request to the answer that the run has ended. "
+    "Own: the run's own clock, from the start of its process to its result. Overhead: wall over "
+    "the command line's, which holds the end of its interpreter too; so it can be negative. "
+    "CPU and memory: the run's process tree (not the server's or the worker's), seen from outside "
+    f"every {INTERVAL_SECONDS:g} s; 100 % is one core; the peak is the busiest "
     f"{PEAK_WINDOW_SECONDS:g} s. Frames a second: processed frames, loading not counted."
 )
 

@@ -6,6 +6,8 @@ import os
 import shutil
 
 from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
 from apps.api.deps import ServicesDep
@@ -51,6 +53,12 @@ def ready(services: ServicesDep, response: Response) -> Ready:
     ok = all(dependency.ok for dependency in dependencies.values() if dependency.required)
     response.status_code = 200 if ok else 503
     return Ready(status="ready" if ok else "not_ready", dependencies=dependencies)
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+def metrics(services: ServicesDep) -> Response:
+    """Runs by mode and outcome, frames, durations, CPU and the queue, for Prometheus."""
+    return Response(generate_latest(services.registry), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/version")

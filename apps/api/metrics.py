@@ -1,0 +1,99 @@
+"""Figures for Prometheus. Local runs are counted here, queued ones in Redis by who ends them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from apps.common.contracts import ErrorEvent, Event, ExecutionMode, ResultEvent
+from apps.common.errors import QueueUnavailable, RunCancelled, RunTimedOut, from_dict
+from apps.jobs.store import JobStore
+
+# Seconds: from a short clip to a long episode.
+_DURATIONS = (1, 3, 10, 30, 60, 180, 600, 1800, 3600)
+
+
+class LocalMetrics:
+    """Counts of the runs that this process answered for."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._runs = Counter(
+            "screenalytics_runs",
+            "Runs that this server answered for, by how they ended",
+            ["mode", "outcome"],
+            registry=registry,
+        )
+        self._frames = Counter(
+            "screenalytics_processed_frames",
+            "Frames that detectors saw",
+            ["mode"],
+            registry=registry,
+        )
+        self._cpu = Counter(
+            "screenalytics_run_cpu_seconds", "CPU time of runs", ["mode"], registry=registry
+        )
+        self._seconds = Histogram(
+            "screenalytics_run_seconds",
+            "Wall clock of completed runs",
+            ["mode"],
+            buckets=_DURATIONS,
+            registry=registry,
+        )
+
+    def ended(self, mode: ExecutionMode, last: Event | None) -> None:
+        """Args:
+        last: the run's last event; None where its client went away first.
+        """
+        self._runs.labels(mode, _outcome(last)).inc()
+        if isinstance(last, ResultEvent):
+            self._frames.labels(mode).inc(last.frames_done)
+            self._cpu.labels(mode).inc(last.cpu.seconds)
+            self._seconds.labels(mode).observe(last.elapsed_seconds)
+
+
+class QueueCollector(Collector):
+    """Asks Redis when it is asked; tells what it cannot learn by leaving it out."""
+
+    def __init__(self, jobs: JobStore) -> None:
+        self._jobs = jobs
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        up = GaugeMetricFamily("screenalytics_redis_up", "Whether Redis answers")
+        try:
+            active, ended, workers = self._jobs.active(), self._jobs.counts(), self._jobs.workers()
+        except QueueUnavailable:
+            up.add_metric([], 0)
+            yield up
+            return
+        up.add_metric([], 1)
+        yield up
+        waiting = sum(job.state == "queued" for job in active)
+        yield _gauge("screenalytics_queue_depth", "Jobs that wait for a worker", waiting)
+        running = len(active) - waiting
+        yield _gauge("screenalytics_jobs_running", "Jobs that workers execute", running)
+        yield _gauge("screenalytics_workers", "Workers that listen", len(workers))
+        jobs = CounterMetricFamily("screenalytics_jobs", "Ended jobs", labels=["state"])
+        for state, count in sorted(ended.items()):
+            jobs.add_metric([state], count)
+        yield jobs
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=value)
+
+
+def _outcome(last: Event | None) -> str:
+    if isinstance(last, ResultEvent):
+        return "completed"
+    if isinstance(last, ErrorEvent):
+        error = from_dict(last.problem)
+        if isinstance(error, RunTimedOut):
+            return "timed_out"
+        return "cancelled" if isinstance(error, RunCancelled) else "failed"
+    return "cancelled"
