@@ -156,7 +156,9 @@ def _worker(settings: Settings, data_root: Path, port: int) -> Plan:
             Step(signal.SIGKILL, 1),
         ),
         ready_word=" ready.",  # Celery says `celery@host ready.`
-        without_parent=signal.SIGQUIT,  # a warm stop could wait an hour for its task
+        # A warm stop could wait an hour for its task, and with Redis gone at the same moment
+        # neither kind comes to its end for sure. Pool and run end when their pipes do.
+        without_parent=signal.SIGKILL,
     )
 
 

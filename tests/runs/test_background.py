@@ -239,4 +239,5 @@ def test_the_real_cpulimit_is_there_as_long_as_its_process(start: Start) -> None
     guard = psutil.Process(again.pid)
     processes = [guard, *guard.children()]
     process.kill()
+    process.wait()  # as `reap` does for runs: for cpulimit a zombie is alive
     wait_for(lambda: gone(processes), what="the limiter's end", timeout=5)
