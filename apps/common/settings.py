@@ -22,7 +22,6 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(
         None, min_length=8, description="Key that every request but /health must bring."
     )
-    api_url: str = Field("http://127.0.0.1:8000", description="Where the page finds the API.")
     retinaface_model: str | None = Field(
         None, description="Pack name of InsightFace, or a detector's .onnx file."
     )

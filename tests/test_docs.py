@@ -1,0 +1,41 @@
+"""What the documents name exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from apps.common.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("field", Settings.model_fields)
+def test_every_setting_is_documented(field: str) -> None:
+    assert f"SCREENALYTICS_{field.upper()}" in README
+
+
+@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "docs/traps.md"])
+def test_links_and_paths_lead_somewhere(name: str) -> None:
+    text = (ROOT / name).read_text()
+    links = re.findall(r"\]\(([^)#:]+)\)", text)
+    paths = re.findall(r"`((?:apps|tools|config|tests|docs)/[A-Za-z0-9_./-]+)`", text)
+    for link in links:
+        assert ((ROOT / name).parent / link).exists(), link
+    for path in paths:
+        assert (ROOT / path).exists(), path
+
+
+def test_make_targets_of_the_readme_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z]+)\b", README))
+    assert named <= targets
+
+
+def test_no_address_of_a_package_index_and_no_path_of_a_machine() -> None:
+    for path in ROOT.glob("requirements*.txt"):
+        assert "://" not in path.read_text()
+        assert " @ " not in path.read_text()
