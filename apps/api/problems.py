@@ -10,8 +10,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from apps.api.schemas import DetectTrackRequest
+from apps.api.schemas import DetectTrackRequest, OldPathRequest
 from apps.common.errors import InvalidInput, RunFailed, ScreenalyticsError
+from apps.common.options import RunRequest
 
 MEDIA_TYPE = "application/problem+json"
 _SHOWN_ERRORS = 20
@@ -36,7 +37,7 @@ def _known(_: Request, error: ScreenalyticsError) -> JSONResponse:
     return problem_response(error.to_dict())
 
 
-def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
     # The input is not echoed: it may be huge, or hold what JSON cannot (NaN).
     entries = error.errors()[:_SHOWN_ERRORS]
     errors = [{"field": _field(entry["loc"]), "message": entry["msg"]} for entry in entries]
@@ -45,13 +46,18 @@ def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
     known = InvalidInput(
         f"{first['field']}: {first['message']}.",
         hint=(
-            f"Allowed fields: {', '.join(DetectTrackRequest.model_fields)}."
+            f"Allowed fields: {', '.join(_body_of(request).model_fields)}."
             if unknown_field
             else "See /docs for the fields and their ranges."
         ),
         errors=errors,
     )
     return problem_response(known.to_dict())
+
+
+def _body_of(request: Request) -> type[RunRequest]:
+    old_path = request.url.path.startswith("/jobs/")
+    return OldPathRequest if old_path else DetectTrackRequest
 
 
 def _field(location: tuple[int | str, ...]) -> str:
