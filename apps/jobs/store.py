@@ -21,7 +21,6 @@ from apps.common.contracts import Progress, RunResult, RunSpec
 from apps.common.errors import JobNotFound, QueueUnavailable
 
 JobState = Literal["queued", "in_progress", "success", "failed", "cancelled", "retrying"]
-UNFINISHED = ("queued", "in_progress")
 PREFIX = "screenalytics"
 KEPT_SECONDS = 30 * 24 * 3600
 _CONNECT_SECONDS = 0.5
@@ -94,7 +93,6 @@ class Job(_Frozen):
     state: JobState
     attempts: int
     worker: str | None
-    cancel_requested: bool
     progress: Progress | None
     result: RunResult | None
     problem: dict[str, Any] | None
@@ -300,7 +298,6 @@ class JobStore:
             state=state,
             attempts=int(fields["attempts"]),
             worker=fields.get("worker"),
-            cancel_requested="cancel" in fields,
             progress=None if progress is None else Progress.model_validate_json(progress),
             result=None if result is None else RunResult.model_validate(result),
             problem=outcome.get("problem"),

@@ -54,7 +54,6 @@ class RunTotals:
     detector: str
     tracker: str
     scene_cuts: list[int]
-    last_frame: int
 
 
 class ArtifactWriter:

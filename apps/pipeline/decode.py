@@ -96,11 +96,13 @@ class FullPicture:
 
     frame: VideoFrame
     turns: int
+    sample_aspect_ratio: float
 
     def pixels(self) -> ByteArray:
-        """Shape (height, width, 3), BGR, turned as displayed; pixels may be non-square."""
-        image = self.frame.to_ndarray(format="bgr24", threads=1)
-        return np.rot90(image, self.turns).astype(np.uint8, copy=False)
+        """Shape (height, width, 3), BGR, as displayed: turned, with square pixels."""
+        width = max(1, round(self.frame.width * self.sample_aspect_ratio))
+        shown = self.frame.reformat(width, self.frame.height, "bgr24", threads=1)
+        return np.rot90(shown.to_ndarray(), self.turns).astype(np.uint8, copy=False)
 
     def crops(self, boxes: FloatArray, margin: float) -> list[ByteArray]:
         if len(boxes) == 0:
@@ -144,12 +146,13 @@ class Video:
         for number, frame in self.decoded():
             if number % stride == 0:
                 turns = quarter_turns(frame.rotation)
+                ratio = self.facts.sample_aspect_ratio
                 yield Frame(
                     index=number,
                     ts_s=self.seconds(number, frame),
                     image=self._scaled(frame, turns, letterbox),
                     letterbox=self._actual(frame, turns, letterbox),
-                    picture=FullPicture(frame, turns) if full_pictures else None,
+                    picture=FullPicture(frame, turns, ratio) if full_pictures else None,
                 )
             if number >= last:
                 return

@@ -272,7 +272,6 @@ class PipelineRun:
             detector=self.job.options.detector,
             tracker=TRACKER_NAME,
             scene_cuts=cuts,
-            last_frame=video.facts.frames - 1,
         )
 
     def _render_preview(self) -> None:

@@ -39,7 +39,6 @@ TOTALS = RunTotals(
     detector="centerface",
     tracker="bytetrack",
     scene_cuts=[120],
-    last_frame=234,
 )
 
 

@@ -205,6 +205,18 @@ def test_odd_sizes(tmp_path: Path, size: tuple[int, int]) -> None:
         assert corner_names(inner(frame)) == TURNED[0]
 
 
+@pytest.mark.parametrize("rotation", [0, 90])
+def test_crops_have_square_pixels(tmp_path: Path, rotation: int) -> None:
+    recipe = replace(H264, sample_aspect_ratio=Fraction(4, 3), rotation=rotation)
+    path = write_video(tmp_path / "a.mp4", [corners(144, 108)] * 2, recipe)
+    with open_video(path, threads=1) as video:
+        frame = sampled(video, full_pictures=True)[0]
+    assert frame.picture is not None
+    whole = frame.picture.crops(np.array([[0, 0, 1, 1]], np.float32), 0)[0]
+    assert whole.shape[:2] == ((108, 192) if rotation == 0 else (192, 108))
+    assert corner_names(whole) == TURNED[rotation]
+
+
 def test_the_rest_of_the_canvas_is_black(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", [np.full((90, 160, 3), 235, np.uint8)] * 2)
     for frame in all_frames(path):
