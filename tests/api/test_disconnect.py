@@ -136,6 +136,15 @@ def test_a_stopped_group_is_killed_too(server: Server) -> None:
     assert newest(server)["status"] == "cancelled"
 
 
+def test_local_runs_have_low_priority(server: Server) -> None:
+    connection = send_request(server, stream=False)
+    processes = server.wait_for_run()
+    wait_until_running(server)
+    assert processes[0].nice() == 10
+    assert psutil.Process(server.process.pid).nice() == psutil.Process().nice()
+    connection.close()
+
+
 def test_run_process_killed(server: Server) -> None:
     """As the system does when memory runs out: 500 with the exit code, episode free at once."""
     answers: list[httpx.Response] = []
