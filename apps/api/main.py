@@ -15,6 +15,7 @@ from apps.api.middleware import Gate, Identity
 from apps.api.problems import install_problem_handlers
 from apps.api.routes import celery_jobs, episodes, health, jobs, runs
 from apps.api.services import Services
+from apps.common.logs import configure_logging
 from apps.common.settings import Settings
 from apps.common.version import product_version, source_fingerprint
 
@@ -26,6 +27,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        configure_logging()
         services = Services.create(chosen)
         app.state.services = services
         _stop_runs_on_signals(services)

@@ -47,7 +47,7 @@ class LocalMetrics:
         """Args:
         last: the run's last event; None where its client went away first.
         """
-        self._runs.labels(mode, _outcome(last)).inc()
+        self._runs.labels(mode, outcome(last)).inc()
         if isinstance(last, ResultEvent):
             self._frames.labels(mode).inc(last.frames_done)
             self._cpu.labels(mode).inc(last.cpu.seconds)
@@ -88,7 +88,8 @@ def _gauge(name: str, text: str, value: float) -> Metric:
     return GaugeMetricFamily(name, text, value=value)
 
 
-def _outcome(last: Event | None) -> str:
+def outcome(last: Event | None) -> str:
+    """How a run ended, as a word for figures and logs; None: its client went away first."""
     if isinstance(last, ResultEvent):
         return "completed"
     if isinstance(last, ErrorEvent):

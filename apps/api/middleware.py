@@ -7,8 +7,10 @@ handlers, and a local run must learn of it.
 from __future__ import annotations
 
 import hmac
+import logging
 import re
 import secrets
+import time
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -16,7 +18,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from apps.api.problems import problem_response
 from apps.common.errors import BodyTooLarge, NotAuthorised, ScreenalyticsError
+from apps.common.logs import bound
 
+_log = logging.getLogger("screenalytics.api")
 REQUEST_ID_HEADER = "x-request-id"
 VERSION_HEADER = "x-screenalytics-version"
 API_KEY_HEADER = "x-api-key"
@@ -44,16 +48,30 @@ class Identity:
             return
         given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
         request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
-        scope.setdefault("state", {})["request_id"] = request_id
+        start, status = time.monotonic(), 0
 
         async def named(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
+                status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers[VERSION_HEADER] = self._version
                 headers[REQUEST_ID_HEADER] = request_id
             await send(message)
 
-        await self._app(scope, receive, named)
+        with bound(request_id=request_id):
+            try:
+                await self._app(scope, receive, named)
+            finally:
+                _log.info(
+                    "request",
+                    extra={
+                        "method": scope["method"],
+                        "path": scope["path"],
+                        "status": status,  # 0: the client left before an answer began
+                        "seconds": round(time.monotonic() - start, 3),
+                    },
+                )
 
 
 class Gate:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
 
-from apps.api.metrics import LocalMetrics, QueueCollector
+from apps.api.metrics import LocalMetrics, QueueCollector, outcome
 from apps.common.contracts import RunSpec
 from apps.common.errors import EpisodeBusy
 from apps.common.layout import Layout
+from apps.common.logs import bind
 from apps.common.settings import Settings
 from apps.common.version import git_sha, product_version, source_fingerprint
 from apps.jobs.lease import EpisodeLease
@@ -21,8 +23,10 @@ from apps.jobs.store import JobStore
 from apps.runs.launch import RunProcess
 from apps.runs.live import LiveRun
 from apps.runs.prepare import Host
-from apps.runs.probe import VideoProbe
+from apps.runs.probe import DetectorProbe, VideoProbe
 from apps.runs.record import now
+
+_log = logging.getLogger("screenalytics.api")
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Services:
     layout: Layout
     host: Host
     videos: VideoProbe
+    detector: DetectorProbe
     jobs: JobStore
     publisher: Publisher
     registry: CollectorRegistry
@@ -58,14 +63,16 @@ class Services:
     @staticmethod
     def create(settings: Settings) -> Services:
         jobs = JobStore(settings.redis_url, settings.lease_s)
+        layout = Layout(settings.data_root.resolve())
         registry = CollectorRegistry()
         registry.register(QueueCollector(jobs))
         return Services(
             settings=settings,
             code=LoadedCode.current(),
-            layout=Layout(settings.data_root.resolve()),
+            layout=layout,
             host=Host(settings),
             videos=VideoProbe(),
+            detector=DetectorProbe(layout.cache),
             jobs=jobs,
             publisher=Publisher(settings),
             registry=registry,
@@ -90,15 +97,18 @@ class Services:
                 run_id=rival.run_id,
             )
         self._claims[spec.run_id] = spec
+        bind(run_id=spec.run_id, ep_id=spec.ep_id)
         try:
             async with self._slots, self._lease(spec):
                 run = LiveRun(await RunProcess.start(spec), timeout_s)
                 self.active[spec.run_id] = run
+                _log.info("run started", extra={"pid": run.pid, "mode": spec.execution_mode})
                 try:
                     yield run
                 finally:
                     self.metrics.ended(spec.execution_mode, run.last)
                     await run.end()
+                    _log.info("run ended", extra={"outcome": outcome(run.last)})
         finally:
             self.active.pop(spec.run_id, None)
             self._claims.pop(spec.run_id, None)

@@ -1,7 +1,7 @@
 """Facts that need the heavy libraries, for programs that do not load them.
 
-`python -m apps.cli.probe host` and `python -m apps.cli.probe video FILE` print one JSON object:
-the facts, or `{"problem": ...}`.
+`python -m apps.cli.probe host`, `… video FILE` and `… detector CACHE` print one JSON object: the
+facts, or `{"problem": ...}`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ def main(arguments: list[str]) -> int:
         match arguments:
             case ["host"]:
                 answer = _host()
+            case ["detector", cache]:
+                answer = _detector(Path(cache))
             case ["video", path]:
                 answer = _video(Path(path))
             case _:
-                raise InvalidInput("Usage: probe host | probe video FILE")
+                raise InvalidInput("Usage: probe host | probe video FILE | probe detector CACHE")
     except ScreenalyticsError as error:
         answer = {"problem": error.to_dict()}
     sys.stdout.write(json.dumps(answer) + "\n")
@@ -35,6 +37,22 @@ def _host() -> dict[str, Any]:
     import onnxruntime
 
     return {"providers": list(onnxruntime.get_available_providers())}
+
+
+def _detector(cache: Path) -> dict[str, Any]:
+    """Loads the embedded detector for the smallest picture, as a run would."""
+    from apps.pipeline.detect import DetectorRequest, make_detector
+
+    request = DetectorRequest(
+        width=64,
+        height=64,
+        det_size=64,
+        det_thresh=0.5,
+        provider="CPUExecutionProvider",
+        threads=1,
+    )
+    facts = make_detector("centerface", request, cache=cache, retinaface_model=None).facts
+    return {"id": facts.model.id, "sha256": facts.model.sha256}
 
 
 def _video(path: Path) -> dict[str, Any]:

@@ -38,7 +38,6 @@ def make_celery(settings: Settings) -> Celery:
         broker_connection_max_retries=None,
         # A job outlives a broken connection: its run goes on, and a second delivery finds it.
         worker_cancel_long_running_tasks_on_connection_loss=False,
-        worker_hijack_root_logger=True,
         broker_transport_options={
             "visibility_timeout": settings.lease_s,
             "unacked_restore_interval": max(1, round(settings.lease_s / 3)),

@@ -22,6 +22,24 @@ async def host_providers() -> tuple[str, ...]:
     return tuple(str(name) for name in answer["providers"])
 
 
+class DetectorProbe:
+    """Whether the embedded detector can be loaded; asked until it can."""
+
+    def __init__(self, cache: Path) -> None:
+        self._cache = cache
+        self._loaded: str | None = None
+        self._asking = asyncio.Lock()
+
+    async def model_id(self) -> str:
+        """Raises:
+        ModelUnavailable, StorageFailed: it cannot.
+        """
+        async with self._asking:
+            if self._loaded is None:
+                self._loaded = str((await _probe("detector", str(self._cache)))["id"])
+        return self._loaded
+
+
 class VideoProbe:
     """Facts of videos, remembered until a file changes."""
 

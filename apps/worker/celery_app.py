@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 import threading
 from typing import Any
 
-from celery.signals import worker_ready, worker_shutting_down
+from celery.signals import setup_logging, worker_ready, worker_shutting_down
 
 from apps.common.errors import QueueUnavailable
+from apps.common.logs import configure_logging
 from apps.common.settings import Settings
 from apps.common.version import git_sha, product_version, source_fingerprint
 from apps.jobs.queue import make_celery
@@ -44,6 +46,11 @@ class Announcer:
             with contextlib.suppress(QueueUnavailable):  # said again soon
                 self._store.announce(self._facts, _FORGOTTEN_AFTER_SECONDS)
             self._done.wait(_SAY_EVERY_SECONDS)
+
+
+@setup_logging.connect  # type: ignore[untyped-decorator]
+def _log_as_json(loglevel: int, **_: Any) -> None:
+    configure_logging(logging.getLevelName(loglevel))
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 
 from apps.common.contracts import ErrorEvent, Event, ProgressEvent, ResultEvent, RunResult
@@ -19,6 +20,7 @@ from apps.common.errors import (
     from_dict,
 )
 from apps.common.layout import Layout
+from apps.common.logs import bind
 from apps.common.options import cap_threads, with_warning
 from apps.common.settings import Settings
 from apps.common.version import source_fingerprint
@@ -30,6 +32,7 @@ from apps.runs.lock import is_held
 from apps.runs.store import read_manifest
 from apps.worker.keeper import JobKeeper
 
+_log = logging.getLogger("screenalytics.worker")
 MAX_ATTEMPTS = 5  # a run that takes its worker down with it must not do so for ever
 _POLL_SECONDS = 0.3
 _STORE_PATIENCE_SECONDS = 600.0  # how long a finished job waits for Redis to come back
@@ -82,6 +85,8 @@ class JobExecution:
     async def _execute(self, job: Job) -> None:
         loop = asyncio.get_running_loop()
         spec = job.request.spec
+        bind(run_id=spec.run_id, ep_id=spec.ep_id)
+        _log.info("job begun", extra={"attempt": job.attempts})
         lease = EpisodeLease(self._store, spec.ep_id, spec.run_id)
 
         def on_cancel() -> None:

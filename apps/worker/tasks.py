@@ -9,6 +9,7 @@ from celery import Celery, Task
 from celery.exceptions import Ignore, Reject
 
 from apps.common.errors import JobNotFound, QueueUnavailable
+from apps.common.logs import bind, clear
 from apps.common.settings import Settings
 from apps.common.version import source_fingerprint
 from apps.jobs.queue import TASK
@@ -26,6 +27,8 @@ def add_tasks(app: Celery, settings: Settings) -> None:
     @app.task(bind=True, name=TASK, throws=(JobFailed,))  # type: ignore[untyped-decorator]
     def detect_track(self: Task, job_id: str) -> dict[str, Any]:
         store = JobStore(settings.redis_url, settings.lease_s)
+        clear()
+        bind(job_id=job_id)
         try:
             execution = JobExecution(
                 job_id,

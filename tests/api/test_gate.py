@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.support.service import ROOT, Server, serving
+from tests.support.service import ROOT, Server, serving, wait_for
 
 KEY = "correct-horse-battery"
 
@@ -63,6 +64,26 @@ def test_every_answer_names_version_and_request(server: Server) -> None:
         assert answer.headers["x-request-id"] == "my-1"
     given = server.client.get("/version", headers={"x-request-id": "a b\\n"})
     assert given.headers["x-request-id"] != "a b\\n"
+
+
+def test_log_lines_name_the_request_and_the_run(data_root: Path) -> None:
+    with serving(data_root) as server:
+        body = {"ep_id": "talk", "execution_mode": "local", "stride": 30}
+        headers = {"x-request-id": "traced-1"}
+        result = server.client.post("/celery_jobs/detect_track", json=body, headers=headers).json()
+        server.client.get("/version")
+        # A line is written after its answer has been sent.
+        wait_for(lambda: '"path": "/version"' in server.log.read_text(), what="its line")
+        lines = [
+            json.loads(line) for line in server.log.read_text().splitlines() if line[:1] == "{"
+        ]
+    traced = [line for line in lines if line.get("request_id") == "traced-1"]
+    assert [line["message"] for line in traced] == ["run started", "run ended", "request"]
+    assert {line["run_id"] for line in traced[:2]} == {result["run_id"]}
+    assert traced[1]["outcome"] == "completed"
+    assert (traced[2]["path"], traced[2]["status"]) == ("/celery_jobs/detect_track", 200)
+    others = [line for line in lines if line.get("path") == "/version"]
+    assert "run_id" not in others[0]
 
 
 def test_it_listens_on_loopback_only_and_allows_no_other_origin(server: Server) -> None:

@@ -113,6 +113,10 @@ def test_a_job_from_start_to_end(server: Server, working: Worker) -> None:
     assert server.client.get("/celery_jobs").json()["total"] == 0
     manifest = server.client.get(f"/episodes/show/runs/{accepted['run_id']}").json()
     assert manifest["result"] == result
+    lines = [json.loads(x) for x in working.log.read_text().splitlines() if x[:1] == "{"]
+    begun = [line for line in lines if line["message"] == "job begun"]
+    assert begun[-1]["job_id"] == accepted["job_id"]
+    assert begun[-1]["run_id"] == accepted["run_id"]
 
 
 def test_every_path_gives_the_same_tracks(server: Server, working: Worker, data_root: Path) -> None:
@@ -258,6 +262,7 @@ def test_readiness_names_redis_and_workers(server: Server, working: Worker) -> N
     assert answer.status_code == 200
     found = answer.json()["dependencies"]
     assert found["redis"]["ok"]
+    assert found["detector"] == {"ok": True, "required": True, "detail": "centerface loads"}
     assert found["workers"]["ok"]
     assert "version" in found["workers"]["detail"]
 

@@ -9,9 +9,10 @@ from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
 
 from apps.api.deps import ServicesDep
-from apps.common.errors import QueueUnavailable
+from apps.common.errors import QueueUnavailable, ScreenalyticsError
 from apps.common.version import source_fingerprint
 
 router = APIRouter(tags=["health"])
@@ -47,9 +48,13 @@ async def live() -> Live:
 
 
 @router.get("/health/ready", responses={503: {"model": Ready}})
-def ready(services: ServicesDep, response: Response) -> Ready:
+async def ready(services: ServicesDep, response: Response) -> Ready:
     """Each dependency with its state."""
-    dependencies = {"data_root": _data_root(services), **_queue(services)}
+    dependencies = {
+        "data_root": await run_in_threadpool(_data_root, services),
+        "detector": await _detector(services),
+        **await run_in_threadpool(_queue, services),
+    }
     ok = all(dependency.ok for dependency in dependencies.values() if dependency.required)
     response.status_code = 200 if ok else 503
     return Ready(status="ready" if ok else "not_ready", dependencies=dependencies)
@@ -72,6 +77,14 @@ def version(services: ServicesDep) -> Version:
         source_fingerprint=code.fingerprint,
         stale=source_fingerprint() != code.fingerprint,
     )
+
+
+async def _detector(services: ServicesDep) -> Dependency:
+    try:
+        loaded = await services.detector.model_id()
+    except ScreenalyticsError as error:
+        return Dependency(ok=False, required=True, detail=error.detail)
+    return Dependency(ok=True, required=True, detail=f"{loaded} loads")
 
 
 def _data_root(services: ServicesDep) -> Dependency:
