@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.security.tricks import Findings
@@ -69,4 +70,4 @@ def _healthy(server: Server) -> Iterator[None]:
     """Whatever was done to it, the server goes on."""
     yield
     assert server.process.poll() is None
-    assert server.client.get("/health/live", timeout=5).status_code == 200
+    assert httpx.get(f"{server.url}/health/live", timeout=5).status_code == 200
