@@ -16,7 +16,7 @@ from apps.common.errors import EpisodeBusy
 from apps.common.layout import Layout
 from apps.common.logs import bind
 from apps.common.settings import Settings
-from apps.common.version import git_sha, product_version, source_fingerprint
+from apps.common.version import SourceWatch, git_sha, product_version, source_fingerprint
 from apps.jobs.lease import EpisodeLease
 from apps.jobs.queue import Publisher
 from apps.jobs.store import JobStore
@@ -51,6 +51,7 @@ class Services:
     host: Host
     videos: VideoProbe
     detector: DetectorProbe
+    source: SourceWatch
     jobs: JobStore
     publisher: Publisher
     registry: CollectorRegistry
@@ -73,6 +74,7 @@ class Services:
             host=Host(settings),
             videos=VideoProbe(),
             detector=DetectorProbe(layout.cache),
+            source=SourceWatch(),
             jobs=jobs,
             publisher=Publisher(settings),
             registry=registry,

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import threading
+import time
 from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 _SOURCES = ("apps/**/*.py", "tools/**/*.py", "config/*.toml", "pyproject.toml")
+_REREAD_SECONDS = 1.0
 
 
 @cache
@@ -50,3 +53,18 @@ def source_fingerprint() -> str:
         digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0")
         digest.update(path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
+
+
+class SourceWatch:
+    """The fingerprint of the source on disk, read at most once a second."""
+
+    def __init__(self) -> None:
+        self._value = ""
+        self._read_at = float("-inf")
+        self._lock = threading.Lock()
+
+    def fingerprint(self) -> str:
+        with self._lock:
+            if time.monotonic() - self._read_at > _REREAD_SECONDS:
+                self._value, self._read_at = source_fingerprint(), time.monotonic()
+            return self._value

@@ -13,7 +13,7 @@ from apps.common.model_files import detectors_on_disk
 from apps.common.names import check_name, check_run_id, new_run_id
 from apps.common.options import HostFacts, RunRequest, resolve, with_warning
 from apps.common.settings import Settings
-from apps.common.version import source_fingerprint
+from apps.common.version import SourceWatch
 from apps.runs.episodes import find_video
 from apps.runs.lock import busy_error, is_held
 from apps.runs.probe import host_providers
@@ -49,8 +49,13 @@ async def prepare_run(
     settings: Settings,
     host: Host,
     fingerprint: str,
+    source: SourceWatch,
 ) -> RunSpec:
     """Checks everything that can be checked before a process starts.
+
+    Args:
+        fingerprint: of the code that this program has loaded.
+        source: the code on disk; where it is another, the run carries a warning.
 
     Raises:
         InvalidInput, EpisodeNotFound, EpisodeBusy, RunExists, AcceleratorMissing
@@ -60,7 +65,7 @@ async def prepare_run(
     if run_id is not None:
         check_run_id(run_id)
     resolution = resolve(request, os.environ, await host.facts())
-    if await asyncio.to_thread(source_fingerprint) != fingerprint:
+    if await asyncio.to_thread(source.fingerprint) != fingerprint:
         stale = "The server runs older code than the one on disk. Restart it."
         resolution = with_warning(resolution, stale)
     find_video(layout, ep_id)

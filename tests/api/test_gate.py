@@ -101,9 +101,9 @@ def test_a_touched_source_makes_the_server_stale(data_root: Path) -> None:
         assert server.client.get("/version").json()["stale"] is False
         try:
             source.write_bytes(before + b"\n# touched\n")
-            assert server.client.get("/version").json()["stale"] is True
+            wait_for(lambda: server.client.get("/version").json()["stale"], 2, "stale to be true")
             result = server.detect_track("talk", stride=30).json()
             assert any("Restart" in warning for warning in result["warnings"])
         finally:
             source.write_bytes(before)
-        assert server.client.get("/version").json()["stale"] is False
+        wait_for(lambda: not server.client.get("/version").json()["stale"], 2, "it to be fresh")

@@ -63,6 +63,7 @@ async def detect_track(
         settings=services.settings,
         host=services.host,
         fingerprint=services.code.fingerprint,
+        source=services.source,
     )
     timeout_s = services.settings.local_timeout_s if body.timeout_s is None else body.timeout_s
     if body.execution_mode == "local":

@@ -13,7 +13,6 @@ from starlette.concurrency import run_in_threadpool
 
 from apps.api.deps import ServicesDep
 from apps.common.errors import QueueUnavailable, ScreenalyticsError
-from apps.common.version import source_fingerprint
 
 router = APIRouter(tags=["health"])
 
@@ -75,7 +74,7 @@ def version(services: ServicesDep) -> Version:
         git_sha=code.git_sha,
         started_at=code.started_at,
         source_fingerprint=code.fingerprint,
-        stale=source_fingerprint() != code.fingerprint,
+        stale=services.source.fingerprint() != code.fingerprint,
     )
 
 

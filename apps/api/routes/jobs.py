@@ -76,4 +76,5 @@ async def _spec(body: OldPathRequest, services: Services) -> RunSpec:
         settings=services.settings,
         host=services.host,
         fingerprint=services.code.fingerprint,
+        source=services.source,
     )
