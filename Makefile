@@ -38,7 +38,7 @@ check: $(VENV)/.dev  ## Lint, types, import contracts
 	$(BIN)/lint-imports
 
 serve: setup  ## Starts the API on HOST:PORT
-	$(BIN)/uvicorn apps.api.main:app --host $(HOST) --port $(PORT) --timeout-graceful-shutdown 2
+	$(BIN)/uvicorn apps.api.main:app --host $(HOST) --port $(PORT) --http h11 --timeout-graceful-shutdown 2
 
 up: setup  ## Starts Redis, API and worker, stops all on Ctrl-C
 	@$(BIN)/python tools/up.py --port $(PORT)

@@ -75,7 +75,8 @@ def server(data_root: Path) -> Iterator[httpx.Client]:
     data_root.mkdir(parents=True, exist_ok=True)
     log = data_root / "demo-server.log"
     command = [sys.executable, "-m", "uvicorn", "apps.api.main:app"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--timeout-graceful-shutdown", "2"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--http", "h11"]
+    command += ["--timeout-graceful-shutdown", "2"]
     environment = {**os.environ, "SCREENALYTICS_DATA_ROOT": str(data_root)}
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)

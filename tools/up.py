@@ -130,7 +130,9 @@ def _stopping(stack: Stack, *names: str) -> Iterator[None]:
 
 
 def _api(settings: Settings, data_root: Path, port: int) -> Plan:
-    options = ["--host", "127.0.0.1", "--port", str(port), "--timeout-graceful-shutdown", "2"]
+    # h11 bounds the headers of a request; httptools, where it is installed, does not.
+    options = ["--host", "127.0.0.1", "--port", str(port), "--http", "h11"]
+    options += ["--timeout-graceful-shutdown", "2"]
     return Plan(
         name="api",
         command=[sys.executable, "-m", "uvicorn", "apps.api.main:app", *options],

@@ -12,7 +12,7 @@ from types import FrameType
 from fastapi import FastAPI
 
 from apps.api.middleware import Gate, Identity
-from apps.api.problems import install_problem_handlers
+from apps.api.problems import DOCUMENTED_PROBLEMS, install_problem_handlers
 from apps.api.routes import celery_jobs, episodes, health, jobs, runs
 from apps.api.services import Services
 from apps.common.logs import configure_logging
@@ -43,6 +43,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=product_version(),
         description="Finds and follows every face in television episodes.",
         lifespan=lifespan,
+        responses=DOCUMENTED_PROBLEMS,
     )
     install_problem_handlers(app)
     key = None if chosen.api_key is None else chosen.api_key.get_secret_value()

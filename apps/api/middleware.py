@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from apps.api.problems import problem_response
-from apps.common.errors import BodyTooLarge, NotAuthorised, ScreenalyticsError
+from apps.common.errors import BodyTooLarge, HeadersTooLarge, NotAuthorised, ScreenalyticsError
 from apps.common.logs import bound
 
 _log = logging.getLogger("screenalytics.api")
@@ -25,6 +25,7 @@ REQUEST_ID_HEADER = "x-request-id"
 VERSION_HEADER = "x-screenalytics-version"
 API_KEY_HEADER = "x-api-key"
 BODY_LIMIT_BYTES = 1_000_000  # of everything but an upload; the longest request has a few hundred
+HEADERS_LIMIT = 100
 _OPEN_PREFIX = "/health/"
 _UPLOAD_PATH = "/episodes"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -100,6 +101,10 @@ class Gate:
 
     def _refusal(self, scope: Scope) -> ScreenalyticsError | None:
         headers = Headers(scope=scope)
+        if len(scope["headers"]) > HEADERS_LIMIT:
+            return HeadersTooLarge(
+                f"The request has more than {HEADERS_LIMIT} headers.", hint="Send fewer."
+            )
         if self._api_key is not None and not scope["path"].startswith(_OPEN_PREFIX):
             given = headers.get(API_KEY_HEADER, "")
             if not hmac.compare_digest(given.encode(), self._api_key.encode()):

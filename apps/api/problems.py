@@ -15,6 +15,16 @@ from apps.common.errors import InvalidInput, RunFailed, ScreenalyticsError
 from apps.common.options import RunRequest
 
 MEDIA_TYPE = "application/problem+json"
+# Of every route; a route adds its own.
+DOCUMENTED_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"description": text, "content": {MEDIA_TYPE: {"schema": {"type": "object"}}}}
+    for status, text in (
+        (401, "The API key is missing or wrong."),
+        (404, "There is no such thing."),
+        (413, "The body is too large."),
+        (422, "Bad input; `detail` names the field."),
+    )
+}
 _SHOWN_ERRORS = 20
 
 

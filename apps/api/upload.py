@@ -31,6 +31,7 @@ SUFFIXES = frozenset(
         *(".ts", ".mts", ".m2ts", ".mpg", ".mpeg"),
     }
 )
+_PARTS_LIMIT = 10
 _FIELD_LIMIT = 1000  # bytes of a form field
 _HINT = "Send multipart/form-data with the fields ep_id and file."
 
@@ -111,6 +112,7 @@ class _Form:
         self._stream = stream
         self._limit = int(limit_mb * 1e6)
         self._size = 0
+        self._parts = 0
         self._fields: dict[bytes, bytearray] = {}
         self._filename: bytes | None = None
         self._part = b""
@@ -142,6 +144,9 @@ class _Form:
 
     def _begin(self) -> None:
         self._part, self._is_file = b"", False
+        self._parts += 1
+        if self._parts > _PARTS_LIMIT:
+            raise InvalidInput("The form has too many parts.", hint=_HINT)
 
     def _header_end(self) -> None:
         name, value = bytes(self._header[0]).lower(), bytes(self._header[1])
@@ -169,7 +174,7 @@ class _Form:
             self._stream.write(data[start:end])
             return
         field = self._fields.setdefault(self._part, bytearray())
-        if len(field) + end - start > _FIELD_LIMIT or len(self._fields) > 10:
+        if len(field) + end - start > _FIELD_LIMIT:
             raise InvalidInput("A field of the form is too long.", hint=_HINT)
         field.extend(data[start:end])
 

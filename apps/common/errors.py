@@ -13,6 +13,7 @@
     ├── EpisodeExists         exit 2    409   an upload for an episode that has a video
     ├── NotAuthorised         exit 2    401
     ├── BodyTooLarge          exit 2    413
+    ├── HeadersTooLarge       exit 2    431
     ├── UploadTooLarge        exit 2    413
     ├── StorageFailed         exit 1    507   disk full, data root not writable
     ├── QueueUnavailable      exit 1    503   broker or workers away
@@ -110,6 +111,10 @@ class NotAuthorised(ScreenalyticsError):
 
 class BodyTooLarge(ScreenalyticsError):
     slug, title, status, exit_code = "body-too-large", "Body too large", 413, 2
+
+
+class HeadersTooLarge(ScreenalyticsError):
+    slug, title, status, exit_code = "headers-too-large", "Too many headers", 431, 2
 
 
 class UploadTooLarge(ScreenalyticsError):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from apps.common.errors import StorageFailed
 
@@ -57,10 +58,24 @@ def write_json(path: Path, value: Any, *, durable: bool = False) -> None:
     write_atomic(path, text.encode(), durable=durable)
 
 
+def open_regular(path: Path) -> BinaryIO:
+    """Opens a file for reading, without ever waiting for the other end of a pipe.
+
+    Raises:
+        OSError: there is no such file, or it is no regular one.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file")
+    return os.fdopen(descriptor, "rb")
+
+
 def read_json(path: Path) -> dict[str, Any] | None:
     """The object in `path`, or None where the file is missing, half-written or no object."""
     try:
-        value = json.loads(path.read_bytes())
+        with open_regular(path) as stream:
+            value = json.loads(stream.read())
     except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
@@ -69,7 +84,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
     """The objects in `path`, line by line; lines that hold none are passed over."""
     try:
-        stream = path.open("rb")
+        stream = open_regular(path)
     except OSError:
         return
     with stream:
@@ -85,7 +100,7 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
 def tail(path: Path, lines: int = 20, limit_bytes: int = 64_000) -> list[str]:
     """The last lines of a text file; an empty list where there is none."""
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             stream.seek(0, os.SEEK_END)
             stream.seek(max(0, stream.tell() - limit_bytes))
             return stream.read().decode("utf-8", "replace").splitlines()[-lines:]

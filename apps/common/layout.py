@@ -78,6 +78,13 @@ class Layout:
 
     root: Path
 
+    def contains(self, path: Path) -> bool:
+        """False for a link that leads out of the root, wherever in the path it stands."""
+        try:
+            return path.resolve().is_relative_to(self.root.resolve())
+        except (OSError, RuntimeError):  # links in a circle
+            return False
+
     def episode(self, ep_id: str) -> Path:
         return self.root / "videos" / check_name(ep_id)
 

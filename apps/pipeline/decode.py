@@ -56,6 +56,8 @@ ALLOWED_FORMATS = (
 _ZERO_BASED = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
 # Containers that store no presentation times; those that FFmpeg makes up are in decoding order.
 _TIMELESS = {"avi"}
+MAX_PIXELS = 2**26  # of one frame, 67 megapixels: twice 8K; a decoder takes several times that
+_LOWEST_FPS = 0.01  # a frame in 100 s; below it a file is no video
 _FALLBACK_FPS = 25.0
 _IRREGULAR = 0.02  # spread of frame distances, relative to their median, that is "variable"
 _HINT = "Give a video file of a usual kind (mp4, mkv, webm, mov, avi, ts) that plays in a player."
@@ -273,7 +275,18 @@ def _video_stream(container: InputContainer) -> VideoStream:
     stream = pictures[0]
     if stream.codec_context is None:
         raise VideoUnreadable("There is no decoder for this video.", hint=_HINT)
+    if stream.codec_context.width * stream.codec_context.height > MAX_PIXELS:
+        raise _too_large()
+    # A header may be honest and a later frame not: the decoder holds to the limit as well.
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     return stream
+
+
+def _too_large() -> VideoUnreadable:
+    return VideoUnreadable(
+        f"The video's pictures are larger than {MAX_PIXELS // 10**6} megapixels.",
+        hint="Scale it down first; 8K has 33 megapixels.",
+    )
 
 
 def _is_cover(stream: VideoStream) -> bool:
@@ -354,9 +367,9 @@ def _mean_rate(stream: VideoStream, index: FrameIndex) -> float:
     """Frames a second: of the index where it has times, else as the container says."""
     if len(index.pts) > 1:
         span = (int(index.pts[-1]) - int(index.pts[0])) * _time_base(stream)
-        return round(float((len(index.pts) - 1) / span), 6)
+        return max(_LOWEST_FPS, round(float((len(index.pts) - 1) / span), 6))
     rate = stream.average_rate or stream.guessed_rate
-    return float(rate) if rate else _FALLBACK_FPS
+    return max(_LOWEST_FPS, float(rate)) if rate else _FALLBACK_FPS
 
 
 def _time_base(stream: VideoStream) -> Fraction:

@@ -7,6 +7,7 @@ so a variable frame rate stays right.
 from __future__ import annotations
 
 import colorsys
+import errno
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import av
+import av.error
 import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
@@ -69,6 +71,10 @@ def collect_tracks(rows: Iterable[dict[str, Any]]) -> list[TrackBoxes]:
     ]
 
 
+class PreviewFailed(Exception):
+    """The encoder does not take this video's frames or times."""
+
+
 def render_preview(
     video: Video,
     tracks: list[TrackBoxes],
@@ -85,7 +91,27 @@ def render_preview(
         path: of the mp4 file.
         threads: of the encoder, >= 1.
         after_frame: called with the number of each frame that is done; may raise to stop.
+
+    Raises:
+        PreviewFailed: it cannot be encoded; nothing is left.
     """
+    try:
+        _encode(video, tracks, path, config, threads, after_frame)
+    except av.error.FFmpegError as error:
+        path.unlink(missing_ok=True)
+        if error.errno == errno.ENOSPC:
+            raise
+        raise PreviewFailed from error
+
+
+def _encode(
+    video: Video,
+    tracks: list[TrackBoxes],
+    path: Path,
+    config: PreviewConfig,
+    threads: int,
+    after_frame: Callable[[int], None],
+) -> None:
     width, height = _even_size(video, config.long_side)
     painter = _Painter(tracks)
     reformatter = VideoReformatter()
@@ -130,7 +156,7 @@ def _add_stream(
     threads: int,
 ) -> VideoStream:
     encoder = next(name for name in _ENCODERS if name in av.codecs_available)
-    rate = Fraction(video.facts.fps).limit_denominator(1001)
+    rate = max(Fraction(1), Fraction(video.facts.fps).limit_denominator(1001))
     stream: VideoStream = container.add_stream(encoder, rate=rate)  # type: ignore[assignment]
     stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
     stream.codec_context.time_base = _CLOCK

@@ -28,7 +28,7 @@ from apps.pipeline.geometry import Letterbox
 from apps.pipeline.meter import CpuMeter
 from apps.pipeline.observer import Observer
 from apps.pipeline.prefetch import prefetched
-from apps.pipeline.preview import collect_tracks, render_preview
+from apps.pipeline.preview import PreviewFailed, collect_tracks, render_preview
 from apps.pipeline.progress import ProgressReporter
 from apps.pipeline.shots import ShotSplitter
 from apps.pipeline.stop import StopFlag
@@ -280,15 +280,19 @@ class PipelineRun:
             self._budget.pace(lambda: not self.stop.is_set)
 
         tracks = collect_tracks(read_jsonl(staged_rows(self.job.files.staging)))
+        path = self.job.files.staging / "preview.mp4"
         with open_video(self.job.video, threads=self._plan.decoder) as video:
-            render_preview(
-                video,
-                tracks,
-                self.job.files.staging / "preview.mp4",
-                self.config.preview,
-                threads=self._plan.detector,
-                after_frame=after_frame,
-            )
+            try:
+                render_preview(
+                    video,
+                    tracks,
+                    path,
+                    self.config.preview,
+                    threads=self._plan.detector,
+                    after_frame=after_frame,
+                )
+            except PreviewFailed:
+                self._warn("This video's preview cannot be encoded; the run has none.")
 
     def _threads(self, detector: Detector) -> dict[str, Any]:
         plan: ThreadPlan = self._plan

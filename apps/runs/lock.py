@@ -19,6 +19,7 @@ from apps.common.files import read_json, storage_errors, write_json
 from apps.common.layout import Layout
 
 _READERS_MOMENT = 0.2  # seconds
+_BUSY_HINT = "Wait until that run ends, or stop it, then try again."
 _MODE_WORDS = {
     "local": "locally (direct)",
     "redis": "by a worker (queued)",
@@ -58,7 +59,7 @@ def is_held(layout: Layout, ep_id: str) -> bool:
     """True while a run holds the episode. Never waits."""
     try:
         descriptor = os.open(layout.lock(ep_id), os.O_RDONLY)
-    except FileNotFoundError:
+    except OSError:  # there is none, or nothing that could be locked
         return False
     try:
         # Shared: readers do not mistake each other for a run.
@@ -74,22 +75,27 @@ def current_holder(layout: Layout, ep_id: str) -> Holder | None:
     """Who holds the episode; None where it is free or the holder has not said yet."""
     if not is_held(layout, ep_id):
         return None
-    body = read_json(layout.holder(ep_id))
-    try:
-        return None if body is None else Holder.model_validate(body)
-    except ValueError:
-        return None
+    return _read_holder(layout, ep_id)
 
 
 def busy_error(layout: Layout, ep_id: str) -> EpisodeBusy:
-    body = read_json(layout.holder(ep_id)) or {}
-    mode = str(body.get("execution_mode", ""))
-    words = _MODE_WORDS.get(mode, "already")
-    since = body.get("since")
-    detail = f"Episode {ep_id!r} is running {words}"
-    detail += f" as run {body.get('run_id')} since {since}." if since else "."
+    holder = _read_holder(layout, ep_id)
+    if holder is None:
+        return EpisodeBusy(f"Episode {ep_id!r} is running already.", hint=_BUSY_HINT)
     return EpisodeBusy(
-        detail,
-        hint="Wait until that run ends, or stop it, then try again.",
-        **{key: body[key] for key in ("execution_mode", "run_id", "since") if key in body},
+        f"Episode {ep_id!r} is running {_MODE_WORDS[holder.execution_mode]} as run "
+        f"{holder.run_id} since {holder.since}.",
+        hint=_BUSY_HINT,
+        execution_mode=holder.execution_mode,
+        run_id=holder.run_id,
+        since=holder.since,
     )
+
+
+def _read_holder(layout: Layout, ep_id: str) -> Holder | None:
+    body = read_json(layout.holder(ep_id))
+    try:
+        holder = None if body is None else Holder.model_validate(body)
+        return holder if holder is not None and holder.model_dump_json() else None
+    except ValueError:
+        return None

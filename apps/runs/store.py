@@ -37,7 +37,8 @@ def read_manifest(layout: Layout, ep_id: str, run_id: str) -> RunManifest:
 
 
 def _load(layout: Layout, ep_id: str, run_id: str) -> RunManifest:
-    body = read_json(layout.run(ep_id, run_id).manifest)
+    path = layout.run(ep_id, run_id).manifest
+    body = read_json(path) if layout.contains(path) else None
     try:
         manifest = None if body is None else RunManifest.model_validate(body)
     except ValidationError:

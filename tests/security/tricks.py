@@ -38,13 +38,13 @@ class Findings:
         path.write_text(head + "\n" + "\n".join(lines) + "\n", encoding="utf-8")
 
 
-def send_raw(server: Server, data: bytes, timeout: float = 5.0) -> int | None:
-    """Status of the answer to these bytes; None where the connection closes without one."""
+def send_raw(server: Server, data: bytes, timeout: float = 3.0) -> int | None:
+    """Status of the answer to these bytes; None where the connection closes without one,
+    or waits for more."""
     answer = b""
     with socket.create_connection(("127.0.0.1", server.port), timeout=timeout) as connection:
         with suppress(OSError):  # it may hang up while we still send
             connection.sendall(data)
-            connection.shutdown(socket.SHUT_WR)
         with suppress(OSError):
             while b"\r\n" not in answer and (part := connection.recv(65_536)):
                 answer += part

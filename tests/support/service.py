@@ -130,7 +130,8 @@ def serving(data_root: Path, *options: str, **environment: str) -> Iterator[Serv
     """An API server on a free port of loopback; ends it, and what it left, after the block."""
     port = free_port()
     log = data_root.parent / f"server-{port}.log"
-    command = [sys.executable, "-m", "uvicorn", "apps.api.main:app", "--port", str(port), *options]
+    command = [sys.executable, "-m", "uvicorn", "apps.api.main:app", "--port", str(port)]
+    command += ["--http", "h11", *options]
     env = clean_environment(
         SCREENALYTICS_DATA_ROOT=str(data_root),
         INSIGHTFACE_HOME=str(data_root.parent / "insightface"),  # never the user's own weights

@@ -11,6 +11,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, PlainTextResponse, Response
 from pydantic import ValidationError
+from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.responses import MalformedRangeHeader, RangeNotSatisfiable
 
@@ -70,7 +71,9 @@ def tracks(
     limit: Limit = 1000,
 ) -> Rows | Response:
     """Tracks (`track_v1`), a page at a time; as NDJSON, all of them."""
-    return _rows(_results(services.layout, ep_id, run_id).tracks, request, offset, limit)
+    return _rows(
+        services.layout, _results(services.layout, ep_id, run_id).tracks, request, offset, limit
+    )
 
 
 @router.get("/{run_id}/detections", response_model=Rows)
@@ -83,7 +86,9 @@ def detections(
     limit: Limit = 1000,
 ) -> Rows | Response:
     """Detections (`det_v1`), a page at a time; as NDJSON, all of them."""
-    return _rows(_results(services.layout, ep_id, run_id).detections, request, offset, limit)
+    return _rows(
+        services.layout, _results(services.layout, ep_id, run_id).detections, request, offset, limit
+    )
 
 
 @router.get("/{run_id}/metrics")
@@ -98,14 +103,16 @@ def metrics(ep_id: str, run_id: str, services: ServicesDep) -> TrackMetrics:
 @router.get("/{run_id}/log", response_class=PlainTextResponse)
 def log(ep_id: str, run_id: str, services: ServicesDep) -> Response:
     path = _files(services.layout, ep_id, run_id).log
-    return _file(path, "text/plain; charset=utf-8", "The run has no log yet.")
+    return _file(services.layout, path, "text/plain; charset=utf-8", "The run has no log yet.")
 
 
 @router.get("/{run_id}/preview", response_class=FileResponse)
 def preview(ep_id: str, run_id: str, services: ServicesDep) -> Response:
     """The annotated video; answers Range requests."""
     path = _results(services.layout, ep_id, run_id).preview
-    return _file(path, "video/mp4", "The run has no preview; run with save_preview.")
+    return _file(
+        services.layout, path, "video/mp4", "The run has no preview; run with save_preview."
+    )
 
 
 @router.get("/{run_id}/crops/{crop:path}", response_class=FileResponse)
@@ -116,7 +123,7 @@ def crop(ep_id: str, run_id: str, crop: str, services: ServicesDep) -> Response:
             "This is not the name of a crop.", hint="For example track-00001/frame_000042.jpg."
         )
     path = _results(services.layout, ep_id, run_id).crops / crop
-    return _file(path, "image/jpeg", "There is no such crop; run with save_crops.")
+    return _file(services.layout, path, "image/jpeg", "There is no such crop; run with save_crops.")
 
 
 class RunFile(FileResponse):
@@ -165,17 +172,29 @@ def _results(layout: Layout, ep_id: str, run_id: str) -> RunFiles:
     return layout.run(ep_id, manifest.run_id)
 
 
-def _rows(path: Path, request: Request, offset: int, limit: int) -> Rows | Response:
+def _rows(layout: Layout, path: Path, request: Request, offset: int, limit: int) -> Rows | Response:
+    missing = "The run has no such rows."
     if wants_stream(request):
-        return _file(path, NDJSON, "The run has no such rows.")
-    rows: Iterator[dict[str, object]] = read_jsonl(path)
+        return _file(layout, path, NDJSON, missing)
+    if not layout.contains(path):
+        raise RunNotFound(missing)
+    rows: Iterator[dict[str, object]] = filter(_is_sendable, read_jsonl(path))
     skipped = sum(1 for _ in itertools.islice(rows, offset))
     items = list(itertools.islice(rows, limit))
     total = skipped + len(items) + sum(1 for _ in rows)
     return Rows(items=items, total=total, offset=offset)
 
 
-def _file(path: Path, media_type: str, missing: str) -> Response:
-    if not path.is_file():
+def _file(layout: Layout, path: Path, media_type: str, missing: str) -> Response:
+    if not path.is_file() or not layout.contains(path):
         raise RunNotFound(missing)
     return RunFile(path, media_type=media_type)
+
+
+def _is_sendable(row: dict[str, object]) -> bool:
+    """False for what JSON can hold and this service cannot send: deep nesting, lone surrogates."""
+    try:
+        to_json(row)
+    except (ValueError, RecursionError):
+        return False
+    return True
