@@ -288,7 +288,7 @@ NAME = ("ep_id", (None, "form"))
         ({"files": [("ep_id", (None, "")), FILE]}, "ep_id"),
         ({"files": [("ep_id", (None, "x" * 5000)), FILE]}, "too long"),
         ({"files": [("ep_id", (None, b"\xff\xfe")), FILE]}, "ep_id"),
-        ({"files": [*((f"f{n}", (None, "x")) for n in range(50)), NAME, FILE]}, "too long"),
+        ({"files": [*((f"f{n}", (None, "x")) for n in range(50)), NAME, FILE]}, "too many parts"),
         ({"json": {"ep_id": "form"}}, "multipart"),
         ({"data": {"ep_id": "form"}}, "multipart"),
         ({"content": b""}, "multipart"),
