@@ -22,7 +22,7 @@ from av.video.reformatter import VideoReformatter
 
 from apps.common.config import PreviewConfig
 from apps.pipeline.decode import Video
-from apps.pipeline.geometry import displayed_size, quarter_turns
+from apps.pipeline.geometry import quarter_turns
 from apps.pipeline.types import ByteArray, FloatArray
 
 if TYPE_CHECKING:
@@ -139,10 +139,7 @@ def _displayed(
 
 def _even_size(video: Video, long_side: int) -> tuple[int, int]:
     """The displayed size, at most `long_side`, in even numbers as 4:2:0 needs."""
-    facts = video.facts
-    width, height = displayed_size(
-        facts.coded_width, facts.coded_height, facts.sample_aspect_ratio, facts.rotation
-    )
+    width, height = video.facts.width, video.facts.height
     scale = min(1.0, long_side / max(width, height))
     return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
 from pathlib import Path
 
 import cv2
@@ -18,7 +17,7 @@ import numpy as np
 from apps.common.config import DetectorConfig
 from apps.common.contracts import ModelFacts
 from apps.common.errors import ModelUnavailable
-from apps.common.files import storage_errors
+from apps.common.files import storage_errors, write_atomic
 from apps.pipeline.detect.base import DetectorFacts, DetectorRequest
 from apps.pipeline.detect.session import make_session, session_options
 from apps.pipeline.geometry import Letterbox, fit
@@ -151,9 +150,7 @@ def prepared_model(source: Path, sha256: str, cache: Path) -> Path:
     if not path.is_file():
         with storage_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-            temporary.write_bytes(_prepare(source))
-            temporary.replace(path)
+            write_atomic(path, _prepare(source))
     return path
 
 
