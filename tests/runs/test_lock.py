@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,21 +16,10 @@ from apps.common.contracts import ExecutionMode, Holder
 from apps.common.errors import EpisodeBusy, InvalidInput, StorageFailed
 from apps.common.layout import Layout
 from apps.runs.lock import busy_error, current_holder, episode_lock, is_held
+from tests.support.holding import Hold, holding
 
 ROOT = Path(__file__).resolve().parents[2]
 SINCE = "2026-01-02T03:04:05.000+00:00"
-HOLD = (
-    "import sys\n"
-    "from pathlib import Path\n"
-    "from apps.common.contracts import Holder\n"
-    "from apps.common.layout import Layout\n"
-    "from apps.runs.lock import episode_lock\n"
-    "holder = Holder.model_validate_json(sys.argv[2])\n"
-    "with episode_lock(Layout(Path(sys.argv[1])), holder):\n"
-    "    print('held', flush=True)\n"
-    "    sys.stdin.read()\n"
-)
-Hold = Callable[[Holder], "subprocess.Popen[str]"]
 
 
 def holder_of(ep_id: str = "test-ep", run_id: str = "r1", mode: ExecutionMode = "local") -> Holder:
@@ -49,25 +36,8 @@ def layout(tmp_path: Path) -> Layout:
 @pytest.fixture
 def hold(layout: Layout) -> Iterator[Hold]:
     """Starts a process that holds an episode until its input ends."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start(holder: Holder) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-c", HOLD, str(layout.root), holder.model_dump_json()],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+    with holding(layout) as start:
+        yield start
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,21 +26,11 @@ from apps.runs.store import (
     read_manifest,
     read_progress,
 )
+from tests.support.holding import holding
 
 ROOT = Path(__file__).resolve().parents[2]
 EP = "test-ep"
 HOST = HostFacts(("CPUExecutionProvider",), frozenset({"centerface"}), thread_limit=2)
-HOLD = (
-    "import sys\n"
-    "from pathlib import Path\n"
-    "from apps.common.contracts import Holder\n"
-    "from apps.common.layout import Layout\n"
-    "from apps.runs.lock import episode_lock\n"
-    "holder = Holder.model_validate_json(sys.argv[2])\n"
-    "with episode_lock(Layout(Path(sys.argv[1])), holder):\n"
-    "    print('held', flush=True)\n"
-    "    sys.stdin.read()\n"
-)
 Hold = Callable[[str], "subprocess.Popen[str]"]
 
 
@@ -53,33 +42,20 @@ def layout(tmp_path: Path) -> Layout:
 @pytest.fixture
 def hold(layout: Layout) -> Iterator[Hold]:
     """Starts a process that holds the episode for a run until its input ends."""
-    started: list[subprocess.Popen[str]] = []
+    with holding(layout) as hold_as:
 
-    def start(run_id: str) -> subprocess.Popen[str]:
-        holder = Holder(
-            ep_id=EP,
-            run_id=run_id,
-            execution_mode="local",
-            pid=os.getpid(),
-            host="here",
-            since="2026-01-02T03:04:05.000+00:00",
-        )
-        process = subprocess.Popen(
-            [sys.executable, "-c", HOLD, str(layout.root), holder.model_dump_json()],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        return process
+        def start(run_id: str) -> subprocess.Popen[str]:
+            holder = Holder(
+                ep_id=EP,
+                run_id=run_id,
+                execution_mode="local",
+                pid=os.getpid(),
+                host="here",
+                since="2026-01-02T03:04:05.000+00:00",
+            )
+            return hold_as(holder)
 
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+        yield start
 
 
 def begin(layout: Layout, run_id: str = "r1") -> RunRecord:
