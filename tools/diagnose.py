@@ -12,8 +12,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from apps.common.errors import ScreenalyticsError
 from apps.common.layout import Layout
 from apps.common.names import LATEST
+from apps.common.schemas import Diagnosis
 from apps.common.settings import Settings
-from apps.runs.diagnosis import Diagnosis, diagnose
+from apps.runs.diagnosis import diagnose
 from apps.runs.store import read_manifest
 
 

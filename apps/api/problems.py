@@ -10,9 +10,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from apps.api.schemas import DetectTrackRequest, OldPathRequest
 from apps.common.errors import InvalidInput, RunFailed, ScreenalyticsError
 from apps.common.options import RunRequest
+from apps.common.schemas import DetectTrackRequest, OldPathRequest
 
 MEDIA_TYPE = "application/problem+json"
 # Of every route; a route adds its own.

@@ -7,45 +7,15 @@ speed of its machine has findings of severity `info` only.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Literal
-
-from pydantic import BaseModel
 
 from apps.common.config import run_defaults
 from apps.common.contracts import RunManifest
 from apps.common.options import PROVIDER_OF_DEVICE, sampled_count
+from apps.common.schemas import Diagnosis, Finding, Severity
 
-Severity = Literal["problem", "notice", "info"]
 _CAP_TOLERANCE = 1.10  # measured over allowed, before a cap counts as broken
 _PACED_SHARE = 0.10  # of the run's wall clock, before the cap counts as felt
 _DOMINANT = 1.5  # one stage over the other, before it is called the bottleneck
-
-
-class Finding(BaseModel):
-    """One cause.
-
-    Args:
-        code: stable name of the rule, for programs.
-        severity: `problem` should be acted on, `notice` explains, `info` describes.
-        summary: one sentence.
-        evidence: the figures that it rests on.
-        action: what to do, one sentence; empty where nothing is to be done.
-    """
-
-    code: str
-    severity: Severity
-    summary: str
-    evidence: dict[str, object]
-    action: str = ""
-
-
-class Diagnosis(BaseModel):
-    """Findings, the most serious first."""
-
-    ep_id: str
-    run_id: str
-    status: str
-    findings: list[Finding]
 
 
 def diagnose(manifest: RunManifest) -> Diagnosis:

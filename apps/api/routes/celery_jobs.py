@@ -13,13 +13,13 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from apps.api.deps import ServicesDep
-from apps.api.schemas import ActiveRun, ActiveRuns, DetectTrackRequest, JobAccepted, JobStatus
 from apps.api.services import Services
 from apps.api.streaming import NDJSON, RunResponse, wants_stream
 from apps.common.contracts import RunResult
 from apps.common.errors import QueueUnavailable, RunCancelled
 from apps.common.names import check_name
 from apps.common.options import RunRequest
+from apps.common.schemas import ActiveRun, ActiveRuns, DetectTrackRequest, JobAccepted, JobStatus
 from apps.jobs.store import Job
 from apps.jobs.submit import submit
 from apps.runs.prepare import prepare_run

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from apps.api.deps import ServicesDep
-from apps.api.schemas import EpisodeDetail, EpisodeList, EpisodeSummary
 from apps.api.upload import receive_upload, store_video
 from apps.common.errors import EpisodeExists, EpisodeNotFound, RunNotFound, VideoUnreadable
 from apps.common.layout import Layout
 from apps.common.names import check_name
+from apps.common.schemas import EpisodeDetail, EpisodeList, EpisodeSummary
 from apps.runs.episodes import list_episodes, video_files
 from apps.runs.lock import is_held
 from apps.runs.store import latest_run_id, list_runs

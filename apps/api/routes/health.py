@@ -8,36 +8,13 @@ import shutil
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from apps.api.deps import ServicesDep
 from apps.common.errors import QueueUnavailable, ScreenalyticsError
+from apps.common.schemas import Dependency, Live, Ready, Version
 
 router = APIRouter(tags=["health"])
-
-
-class Live(BaseModel):
-    status: str = "ok"
-
-
-class Dependency(BaseModel):
-    ok: bool
-    required: bool = Field(description="Without it nothing works; else only a part does not.")
-    detail: str
-
-
-class Ready(BaseModel):
-    status: str
-    dependencies: dict[str, Dependency]
-
-
-class Version(BaseModel):
-    version: str
-    git_sha: str
-    started_at: str
-    source_fingerprint: str
-    stale: bool
 
 
 @router.get("/health/live")

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Response
 from starlette.concurrency import run_in_threadpool
 
 from apps.api.deps import ServicesDep
-from apps.api.schemas import OldPathJob, OldPathRequest
 from apps.api.services import Services
 from apps.api.sse import SseRunResponse
 from apps.common.contracts import RunSpec
 from apps.common.options import RunRequest
+from apps.common.schemas import OldPathJob, OldPathRequest
 from apps.runs.background import cancel_job, start_job
 from apps.runs.job_records import OldPathStatus, find_job, job_status
 from apps.runs.prepare import prepare_run

@@ -16,14 +16,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import MalformedRangeHeader, RangeNotSatisfiable
 
 from apps.api.deps import ServicesDep
-from apps.api.schemas import Rows, RunList, RunSummary
 from apps.api.streaming import NDJSON, wants_stream
 from apps.common.contracts import Progress, RunManifest, TrackMetrics
 from apps.common.errors import InvalidInput, RunNotFound
 from apps.common.files import read_json, read_jsonl
 from apps.common.layout import Layout, RunFiles
 from apps.common.names import check_name
-from apps.runs.diagnosis import Diagnosis, diagnose
+from apps.common.schemas import Diagnosis, Rows, RunList, RunSummary
+from apps.runs.diagnosis import diagnose
 from apps.runs.store import list_runs, read_manifest, read_progress
 
 router = APIRouter(prefix="/episodes/{ep_id}/runs", tags=["runs"])

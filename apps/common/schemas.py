@@ -1,4 +1,8 @@
-"""Bodies of requests and answers that exist in the web service only."""
+"""Bodies of the web service's requests and answers: what it sends and what its clients read.
+
+`apps.common.contracts` holds what lies in files or crosses between processes; a few of those models
+are answers as well.
+"""
 
 from __future__ import annotations
 
@@ -144,3 +148,56 @@ class JobStatus(BaseModel):
     progress: Progress | None
     result: RunResult | None = Field(description="The same object that a local run answers with.")
     error: dict[str, Any] | None = Field(description="The problem object of a job that failed.")
+
+
+Severity = Literal["problem", "notice", "info"]
+
+
+class Finding(BaseModel):
+    """One cause.
+
+    Args:
+        code: stable name of the rule, for programs.
+        severity: `problem` should be acted on, `notice` explains, `info` describes.
+        summary: one sentence.
+        evidence: the figures that it rests on.
+        action: what to do, one sentence; empty where nothing is to be done.
+    """
+
+    code: str
+    severity: Severity
+    summary: str
+    evidence: dict[str, object]
+    action: str = ""
+
+
+class Diagnosis(BaseModel):
+    """Findings, the most serious first."""
+
+    ep_id: str
+    run_id: str
+    status: str
+    findings: list[Finding]
+
+
+class Live(BaseModel):
+    status: str = "ok"
+
+
+class Dependency(BaseModel):
+    ok: bool
+    required: bool = Field(description="Without it nothing works; else only a part does not.")
+    detail: str
+
+
+class Ready(BaseModel):
+    status: str
+    dependencies: dict[str, Dependency]
+
+
+class Version(BaseModel):
+    version: str
+    git_sha: str
+    started_at: str
+    source_fingerprint: str
+    stale: bool
