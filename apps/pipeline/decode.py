@@ -7,7 +7,7 @@ a variable frame rate keeps its true times, and the number of frames is known be
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -22,6 +22,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from apps.common.contracts import VideoFacts
 from apps.common.errors import VideoUnreadable
 from apps.pipeline.geometry import Letterbox, displayed_size, fit_into, grow, quarter_turns
+from apps.pipeline.selection import NOT_SHOWN, Need, PacketOrder, has_idr, nal_length_size
 from apps.pipeline.types import ByteArray, FloatArray, Frame
 
 if TYPE_CHECKING:
@@ -72,11 +73,13 @@ class FrameIndex:
             container stores none: frames are then counted as they leave the decoder.
         count: number of frames.
         packets: number of packets in the file, those outside the edit list included.
+        order: the packets in decoding order; None where pictures cannot be told apart beforehand.
     """
 
     pts: np.ndarray[tuple[int], np.dtype[np.int64]]
     count: int
     packets: int
+    order: PacketOrder | None
 
     def position(self, pts: int) -> int | None:
         """Number of the frame with this time, or None where no frame has it."""
@@ -145,7 +148,7 @@ class Video:
             VideoUnreadable: not one frame could be decoded.
         """
         last = (self.index.count - 1) // stride * stride
-        for number, frame in self.decoded():
+        for number, frame in self.decoded(stride):
             if number % stride == 0:
                 turns = quarter_turns(frame.rotation)
                 ratio = self.facts.sample_aspect_ratio
@@ -159,14 +162,18 @@ class Video:
             if number >= last:
                 return
 
-    def decoded(self) -> Iterator[tuple[int, VideoFrame]]:
-        """Every frame with its number, as the decoder gives it.
+    def decoded(self, stride: int = 1) -> Iterator[tuple[int, VideoFrame]]:
+        """Frames with their numbers, as the decoder gives them.
+
+        Args:
+            stride: frames 0, stride, 2*stride, ... are wanted; others come where they had to be
+                decoded anyway.
 
         Raises:
             VideoUnreadable: not one frame could be decoded.
         """
         seen = 0
-        for packet in self._packets():
+        for packet in self._needed(stride):
             for frame in self._decode(packet):
                 number = seen if frame.pts is None else self._number(frame.pts, seen)
                 if number is None:
@@ -184,6 +191,18 @@ class Video:
 
     def _number(self, pts: int, seen: int) -> int | None:
         return seen if len(self.index.pts) == 0 else self.index.position(pts)
+
+    def _needed(self, stride: int) -> Iterator[Packet[VideoStream]]:
+        """The packets to decode, with the decoder told what to make of each."""
+        if stride == 1 or self.index.order is None:
+            yield from self._packets()
+            return
+        needs = iter(self.index.order.needs(stride))
+        for packet in self._packets():
+            need = Need.PICTURE if packet.size == 0 else next(needs, Need.PICTURE)
+            if need is not Need.NOTHING:
+                self._stream.codec_context.skip_frame = need.value
+                yield packet
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
         try:
@@ -294,27 +313,42 @@ def _is_cover(stream: VideoStream) -> bool:
 
 
 def _read_index(path: Path) -> FrameIndex:
-    times: list[int] = []
-    complete = True
-    packets = 0
+    times: list[int | None] = []  # of all packets in decoding order
+    shown: list[bool] = []
+    restarts: list[bool] = []
     with _opened(path) as container:
         timeless = container.format.name in _TIMELESS
         stream = _video_stream(container)
+        can_restart = _restart_test(stream)
         try:
             for packet in container.demux(stream):
-                packets += packet.size > 0
-                if packet.size == 0 or packet.is_discard:
-                    continue
-                complete = complete and packet.pts is not None
-                times.append(packet.pts or 0)
+                if packet.size > 0:
+                    times.append(packet.pts)
+                    shown.append(not packet.is_discard)
+                    restarts.append(packet.is_keyframe and can_restart(packet))
         except av.error.FFmpegError:
             pass  # a cut-off file: what was read counts; `Video.truncated` tells
-    if not times:
+    count = sum(shown)
+    if count == 0:
         raise VideoUnreadable("The video has no frames.", hint=_HINT)
-    pts = np.unique(np.array(times, np.int64))
-    if not complete or len(pts) != len(times) or timeless:
-        return FrameIndex(np.zeros(0, np.int64), len(times), packets)
-    return FrameIndex(pts, len(pts), packets)
+    known = [
+        time for time, is_shown in zip(times, shown, strict=True) if is_shown and time is not None
+    ]
+    pts = np.unique(np.array(known, np.int64))
+    if len(pts) != count or timeless:
+        return FrameIndex(np.zeros(0, np.int64), count, len(times), None)
+    places = np.searchsorted(pts, np.array([time or 0 for time in times], np.int64))
+    display = np.where(shown, places, NOT_SHOWN).astype(np.int64)
+    return FrameIndex(pts, count, len(times), PacketOrder(display, np.array(restarts, np.bool_)))
+
+
+def _restart_test(stream: VideoStream) -> Callable[[Packet[VideoStream]], bool]:
+    """Tells of a packet that is called a key frame whether decoding can really begin there."""
+    context = stream.codec_context
+    if context.name != "h264":
+        return lambda _: True
+    length_size = nal_length_size(context.extradata)
+    return lambda packet: has_idr(bytes(packet), length_size)
 
 
 def _facts(
