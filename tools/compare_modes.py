@@ -4,12 +4,16 @@
 Needs a running server (`make up`) on this machine, over the same data root. The bare command line
 is always among them: what the others take longer is their overhead. Rounds are interleaved and
 start with another mode each, so that a machine that warms up or gets busy hits all alike.
+
+The API's key, where it has one, comes from SCREENALYTICS_API_KEY. The web service starts this
+program as well, with `--events ndjson` and `--lifeline`.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 import typing
@@ -21,10 +25,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import httpx
-from rich.console import Console
 
+from apps.cli import lifeline
 from apps.common.cpu_limits import host_thread_limit
-from apps.common.errors import ScreenalyticsError
+from apps.common.errors import RunFailed, ScreenalyticsError
 from apps.common.layout import Layout
 from apps.common.names import check_name, new_run_id
 from apps.common.options import RunRequest
@@ -50,26 +54,27 @@ from tools.comparison.runners import (
     problem_text,
 )
 from tools.comparison.sampler import Sampler
+from tools.comparison.voice import EventVoice, TerminalVoice, Voice
 
 DEFAULT_MODES = ("sse", "local", "redis")
-# A file or a pipe has no width; 80 columns would cut the table's words.
-_WIDTH = None if sys.stdout.isatty() else 160
-console = Console(highlight=False, markup=False, width=_WIDTH)
-errors = Console(stderr=True, highlight=False, markup=False)
 
 
 def main() -> int:
     arguments = parser().parse_args()
+    voice: Voice = TerminalVoice() if arguments.events is None else EventVoice()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends its run, like Ctrl-C
+    if arguments.lifeline:
+        lifeline.watch(lambda: os.kill(os.getpid(), signal.SIGINT))
     try:
-        compare(arguments)
+        compare(arguments, voice)
     except ComparisonFailed as failure:
-        errors.print(f"error: {failure}", soft_wrap=True)
+        voice.error(RunFailed(str(failure)))
         return 1
     except ScreenalyticsError as error:
-        errors.print(f"error: {error.detail} {error.hint or ''}".rstrip(), soft_wrap=True)
+        voice.error(error)
         return 1
     except KeyboardInterrupt:
-        errors.print("Stopped.")
+        voice.stopped()
         return 130
     return 0
 
@@ -85,23 +90,32 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--url", default="http://127.0.0.1:8000", help="default: %(default)s")
     p.add_argument("--data-root", type=Path, metavar="DIR", help="the server's data root")
     p.add_argument("--out", type=Path, metavar="DIR", help="folder of the report")
+    p.add_argument(
+        "--skip-missing",
+        action="store_true",
+        help="leave out a mode that is not there, as without --modes",
+    )
+    p.add_argument("--events", choices=["ndjson"], help="one JSON event a line")
+    p.add_argument("--lifeline", action="store_true", help="stop when standard input ends")
     p.add_argument("--nice", type=int, default=0, metavar="N", help="of the command line's runs")
     options = p.add_argument_group("options of the run, as of episode_run.py")
     for name, field in RunRequest.model_fields.items():
         flag, kind = "--" + name.replace("_", "-"), typing.get_args(field.annotation)[0]
         if kind is bool:
-            options.add_argument(flag, action="store_true", default=None, help=field.description)
+            switch = argparse.BooleanOptionalAction
+            options.add_argument(flag, action=switch, default=None, help=field.description)
         else:
             options.add_argument(flag, type=kind, metavar="X", help=field.description)
     return p
 
 
-def compare(arguments: argparse.Namespace) -> None:
+def compare(arguments: argparse.Namespace, voice: Voice) -> None:
     """Raises:
     ComparisonFailed, ScreenalyticsError: with a sentence on what to do.
     """
     given = {} if arguments.data_root is None else {"data_root": arguments.data_root}
-    data_root = Settings(**given).data_root.resolve()
+    settings = Settings(**given)
+    data_root = settings.data_root.resolve()
     wishes = {name: getattr(arguments, name) for name in RunRequest.model_fields}
     task = Task(
         ep_id=check_name(arguments.ep_id),
@@ -109,10 +123,12 @@ def compare(arguments: argparse.Namespace) -> None:
         url=arguments.url.rstrip("/"),
         options={name: value for name, value in wishes.items() if value is not None},
         nice=arguments.nice,
+        headers=headers(settings),
     )
     check_server(task)
     modes = (BASELINE, *(arguments.modes or DEFAULT_MODES))
-    measurements, notes = measure_all(task, modes, arguments.repeat, strict=bool(arguments.modes))
+    strict = bool(arguments.modes) and not arguments.skip_missing
+    measurements, notes = measure_all(task, modes, arguments.repeat, voice, strict=strict)
     summaries = summarise(measurements, modes)
     comparison = Comparison(
         ep_id=task.ep_id,
@@ -127,7 +143,12 @@ def compare(arguments: argparse.Namespace) -> None:
     )
     folder = arguments.out or data_root / "comparisons" / f"{task.ep_id}-{new_run_id()}"
     paths = report.save(comparison, folder)
-    show(comparison, paths)
+    voice.result(comparison, paths)
+
+
+def headers(settings: Settings) -> dict[str, str]:
+    key = settings.api_key
+    return {} if key is None else {"X-API-Key": key.get_secret_value()}
 
 
 def check_server(task: Task) -> None:
@@ -135,7 +156,9 @@ def check_server(task: Task) -> None:
     ComparisonFailed: no server, no such episode, a busy one, or another data root.
     """
     try:
-        with httpx.Client(base_url=task.url, timeout=10, trust_env=False) as client:
+        with httpx.Client(
+            base_url=task.url, headers=dict(task.headers), timeout=10, trust_env=False
+        ) as client:
             client.get("/health/live").raise_for_status()
             answer = client.get(f"/episodes/{task.ep_id}")
     except (httpx.HTTPError, httpx.InvalidURL):
@@ -160,7 +183,7 @@ def check_server(task: Task) -> None:
 
 
 def measure_all(
-    task: Task, modes: tuple[str, ...], repeat: int, *, strict: bool
+    task: Task, modes: tuple[str, ...], repeat: int, voice: Voice, *, strict: bool
 ) -> tuple[list[Measurement], list[str]]:
     """All rounds. A mode that is not there is left out with a note, unless `strict`."""
     stamp = new_run_id()
@@ -172,17 +195,18 @@ def measure_all(
             for runner in (*runners[start:], *runners[:start]):
                 if runner.mode in skipped:
                     continue
+                run_id = f"compare-{stamp}-{number + 1}-{runner.mode}"
+                voice.begins(f"round {number + 1}/{repeat}  {runner.mode:<6} begins", run_id)
                 try:
-                    run_id = f"compare-{stamp}-{number + 1}-{runner.mode}"
                     measurement = measure(runner, run_id, number + 1)
                 except ModeUnavailable as reason:
                     if strict:
                         raise ComparisonFailed(f"{runner.mode} cannot be used: {reason}") from None
                     skipped[runner.mode] = f"{runner.mode} was left out: {reason}"
-                    console.print(skipped[runner.mode])
+                    voice.log(skipped[runner.mode])
                     continue
                 measurements.append(measurement)
-                console.print(one_line(measurement, repeat))
+                voice.log(one_line(measurement, repeat))
     return measurements, list(skipped.values())
 
 
@@ -218,15 +242,6 @@ def one_line(measurement: Measurement, repeat: int) -> str:
         f"round {measurement.round}/{repeat}  {measurement.mode:<6}"
         f"{measurement.wall_seconds:8.2f} s  {cpu}"
     )
-
-
-def show(comparison: Comparison, paths: list[Path]) -> None:
-    console.print()
-    console.print(report.table(comparison))
-    for note in comparison.notes:
-        console.print(f"Note: {note}", soft_wrap=True)
-    for path in paths:
-        console.print(f"Saved {os.path.relpath(path)}", soft_wrap=True)
 
 
 def _modes(value: str) -> tuple[str, ...]:

@@ -13,7 +13,17 @@ from fastapi import FastAPI
 
 from apps.api.middleware import Gate, Identity
 from apps.api.problems import DOCUMENTED_PROBLEMS, install_problem_handlers
-from apps.api.routes import celery_jobs, episodes, health, jobs, runs
+from apps.api.routes import (
+    cancel,
+    celery_jobs,
+    comparisons,
+    episodes,
+    figures,
+    health,
+    jobs,
+    options,
+    runs,
+)
 from apps.api.services import Services
 from apps.common.logs import configure_logging
 from apps.common.settings import Settings
@@ -49,7 +59,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     key = None if chosen.api_key is None else chosen.api_key.get_secret_value()
     app.add_middleware(Gate, api_key=key)
     app.add_middleware(Identity, version=f"{product_version()}+{source_fingerprint()}")
-    for module in (celery_jobs, jobs, episodes, runs, health):
+    for module in (
+        celery_jobs,
+        jobs,
+        options,
+        episodes,
+        runs,
+        figures,
+        cancel,
+        comparisons,
+        health,
+    ):
         app.include_router(module.router)
     return app
 

@@ -12,7 +12,12 @@ from starlette.exceptions import HTTPException
 
 from apps.common.errors import InvalidInput, RunFailed, ScreenalyticsError
 from apps.common.options import RunRequest
-from apps.common.schemas import DetectTrackRequest, OldPathRequest
+from apps.common.schemas import (
+    ComparisonRequest,
+    DetectTrackRequest,
+    OldPathRequest,
+    PlanRequest,
+)
 
 MEDIA_TYPE = "application/problem+json"
 # Of every route; a route adds its own.
@@ -65,9 +70,13 @@ def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
     return problem_response(known.to_dict())
 
 
-def _body_of(request: Request) -> type[RunRequest]:
-    old_path = request.url.path.startswith("/jobs/")
-    return OldPathRequest if old_path else DetectTrackRequest
+def _body_of(request: Request) -> type[RunRequest] | type[ComparisonRequest]:
+    path = request.url.path
+    if path.endswith("/comparisons"):
+        return ComparisonRequest
+    if path.startswith("/jobs/"):
+        return OldPathRequest
+    return PlanRequest if path.startswith("/options/") else DetectTrackRequest
 
 
 def _field(location: tuple[int | str, ...]) -> str:

@@ -20,8 +20,9 @@ from apps.common.version import SourceWatch, git_sha, product_version, source_fi
 from apps.jobs.lease import EpisodeLease
 from apps.jobs.queue import Publisher
 from apps.jobs.store import JobStore
+from apps.runs.comparison import ComparisonProcess
 from apps.runs.launch import RunProcess
-from apps.runs.live import LiveRun
+from apps.runs.live import LiveRun, stopped_elsewhere
 from apps.runs.prepare import Host
 from apps.runs.probe import DetectorProbe, VideoProbe
 from apps.runs.record import now
@@ -44,6 +45,16 @@ class LoadedCode:
 
 
 @dataclass
+class Claim:
+    """An episode that a request of this server runs, or will when its turn comes."""
+
+    spec: RunSpec
+    run: LiveRun | None = None
+    stop_asked: asyncio.Event = field(default_factory=asyncio.Event)
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass
 class Services:
     settings: Settings
     code: LoadedCode
@@ -57,8 +68,9 @@ class Services:
     registry: CollectorRegistry
     metrics: LocalMetrics
     _slots: asyncio.Semaphore
-    active: dict[str, LiveRun] = field(default_factory=dict)
-    _claims: dict[str, RunSpec] = field(default_factory=dict)
+    claims: dict[str, Claim] = field(default_factory=dict)  # by episode
+    comparing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    comparison: ComparisonProcess | None = None  # the one that is under way
     _stopping: asyncio.Task[None] | None = None
 
     @staticmethod
@@ -90,30 +102,78 @@ class Services:
             EpisodeBusy: another request to this server runs the episode. (Runs of others are
                 found by the run's process itself, which takes the lock.)
         """
-        rival = next((r for r in self._claims.values() if r.ep_id == spec.ep_id), None)
-        if rival is not None:
-            raise EpisodeBusy(
-                f"Episode {spec.ep_id!r} is running locally (direct) as run {rival.run_id}.",
-                hint="Wait until that run ends, or stop it, then try again.",
-                execution_mode=rival.execution_mode,
-                run_id=rival.run_id,
-            )
-        self._claims[spec.run_id] = spec
+        self.refuse_claimed(spec.ep_id)
+        claim = self.claims[spec.ep_id] = Claim(spec)
         bind(run_id=spec.run_id, ep_id=spec.ep_id)
         try:
-            async with self._slots, self._lease(spec):
-                run = LiveRun(await RunProcess.start(spec), timeout_s)
-                self.active[spec.run_id] = run
+            async with self._turn(claim), self._lease(spec):
+                claim.run = run = LiveRun(await RunProcess.start(spec), timeout_s)
                 _log.info("run started", extra={"pid": run.pid, "mode": spec.execution_mode})
                 try:
+                    if claim.stop_asked.is_set():
+                        raise stopped_elsewhere()
                     yield run
                 finally:
                     self.metrics.ended(spec.execution_mode, run.last)
                     await run.end()
                     _log.info("run ended", extra={"outcome": outcome(run.last)})
         finally:
-            self.active.pop(spec.run_id, None)
-            self._claims.pop(spec.run_id, None)
+            self._release(claim)
+
+    def refuse_claimed(self, ep_id: str) -> None:
+        """Raises:
+        EpisodeBusy: another request to this server runs the episode, or will.
+        """
+        if ep_id in self.claims:
+            rival = self.claims[ep_id].spec
+            raise EpisodeBusy(
+                f"Episode {ep_id!r} is running locally (direct) as run {rival.run_id}.",
+                hint="Wait until that run ends, or stop it, then try again.",
+                execution_mode=rival.execution_mode,
+                run_id=rival.run_id,
+            )
+
+    async def stop_run(self, ep_id: str, run_id: str) -> RunSpec | None:
+        """Ends a run that a request of this server waits for, and lets that one know.
+
+        Returns:
+            What was to be run; None where there is no such run. The episode is free then.
+        """
+        claim = self.claims.get(ep_id)
+        if claim is None or claim.spec.run_id != run_id:
+            return None
+        claim.stop_asked.set()
+        if claim.run is not None:
+            await claim.run.stop_from_elsewhere()
+        else:
+            await claim.released.wait()
+        self._release(claim)  # whether its client reads the last lines or not
+        return claim.spec
+
+    def _release(self, claim: Claim) -> None:
+        if self.claims.get(claim.spec.ep_id) is claim:
+            del self.claims[claim.spec.ep_id]
+        claim.released.set()
+
+    @asynccontextmanager
+    async def _turn(self, claim: Claim) -> AsyncIterator[None]:
+        """Holds one of the slots of local runs.
+
+        Raises:
+            RunCancelled: the run was stopped while it waited.
+        """
+        slot = asyncio.create_task(self._slots.acquire())
+        stop = asyncio.create_task(claim.stop_asked.wait())
+        try:
+            await asyncio.wait({slot, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if stop.done():
+                raise stopped_elsewhere()
+            yield
+        finally:
+            stop.cancel()
+            if slot.done():
+                self._slots.release()
+            slot.cancel()
 
     @asynccontextmanager
     async def _lease(self, spec: RunSpec) -> AsyncIterator[None]:
@@ -147,4 +207,7 @@ class Services:
             await self._stopping
 
     async def _stop_all(self) -> None:
-        await asyncio.gather(*(run.stop_for_shutdown() for run in list(self.active.values())))
+        endings = [claim.run.stop_for_shutdown() for claim in self.claims.values() if claim.run]
+        if self.comparison is not None:
+            endings.append(self.comparison.stop_for_shutdown())
+        await asyncio.gather(*endings)

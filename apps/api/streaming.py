@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -114,14 +114,7 @@ def final_response(event: Event) -> Response:
 
 
 async def _send_stream(run: LiveRun, events: AsyncIterator[Event | None], send: Send) -> None:
-    headers = {
-        "content-type": NDJSON,
-        "cache-control": "no-store",
-        "x-accel-buffering": "no",  # a proxy that buffers would hide the progress
-        "x-run-id": run.spec.run_id,
-    }
-    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": 200, "headers": raw})
+    await start_lines(send, {"x-run-id": run.spec.run_id})
     beat: ProgressEvent | None = None
     last: Event | None = None
     async for event in events:
@@ -132,13 +125,32 @@ async def _send_stream(run: LiveRun, events: AsyncIterator[Event | None], send: 
         if isinstance(event, ResultEvent | ErrorEvent):
             last = event
         elif event is not None and not isinstance(event, StartedEvent):
-            await _send_line(event, send, more=True)
+            await send_line(_line(event), send, more=True)
     await run.end()  # gone before the client reads the last line
     if last is not None:
-        await _send_line(last, send, more=False)
+        await send_line(_line(last), send, more=False)
 
 
-async def _send_line(event: Event, send: Send, *, more: bool) -> None:
-    body = {"type": event.type, **event.model_dump(mode="json")}  # people read its start
+def _line(event: Event) -> dict[str, Any]:
+    return {"type": event.type, **event.model_dump(mode="json")}  # people read its start
+
+
+async def start_lines(send: Send, headers: Mapping[str, str] | None = None) -> None:
+    """Begins an answer of JSON lines.
+
+    Args:
+        headers: further ones.
+    """
+    every = {
+        "content-type": NDJSON,
+        "cache-control": "no-store",
+        "x-accel-buffering": "no",  # a proxy that buffers would hide the progress
+        **({} if headers is None else headers),
+    }
+    raw = [(name.encode(), value.encode()) for name, value in every.items()]
+    await send({"type": "http.response.start", "status": 200, "headers": raw})
+
+
+async def send_line(body: Mapping[str, Any], send: Send, *, more: bool) -> None:
     line = json.dumps(body, ensure_ascii=False) + "\n"
     await send({"type": "http.response.body", "body": line.encode(), "more_body": more})

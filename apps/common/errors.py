@@ -9,6 +9,8 @@
     ├── AcceleratorMissing    exit 4    422   CoreML or CUDA asked for and not there
     ├── ModelUnavailable      exit 5    500   model missing, broken or not downloadable
     ├── EpisodeBusy           exit 6    409   another run holds the episode
+    ├── RunElsewhere          exit 6    409   a run that this server cannot end
+    ├── ComparisonBusy        exit 6    409   one comparison at a time in a server
     ├── RunExists             exit 2    409   the run id has results already
     ├── EpisodeExists         exit 2    409   an upload for an episode that has a video
     ├── NotAuthorised         exit 2    401
@@ -95,6 +97,14 @@ class ModelUnavailable(ScreenalyticsError):
 
 class EpisodeBusy(ScreenalyticsError):
     slug, title, status, exit_code = "episode-busy", "Episode is running already", 409, 6
+
+
+class RunElsewhere(ScreenalyticsError):
+    slug, title, status, exit_code = "run-elsewhere", "Run was started elsewhere", 409, 6
+
+
+class ComparisonBusy(ScreenalyticsError):
+    slug, title, status, exit_code = "comparison-busy", "A comparison is running", 409, 6
 
 
 class RunExists(ScreenalyticsError):

@@ -89,7 +89,7 @@ class Layout:
         return self.root / "videos" / check_name(ep_id)
 
     def manifests(self, ep_id: str) -> Path:
-        return self.root / "manifests" / check_name(ep_id)
+        return self.all_manifests / check_name(ep_id)
 
     def latest(self, ep_id: str) -> Path:
         return self.manifests(ep_id) / "latest.json"
@@ -101,18 +101,30 @@ class Layout:
         return RunFiles(self.runs(ep_id) / check_run_id(run_id))
 
     def lock(self, ep_id: str) -> Path:
-        return self.root / ".locks" / f"{check_name(ep_id)}.lock"
+        return self.locks / f"{check_name(ep_id)}.lock"
 
     def holder(self, ep_id: str) -> Path:
-        return self.root / ".locks" / f"{check_name(ep_id)}.json"
+        return self.locks / f"{check_name(ep_id)}.json"
 
     def job(self, job_id: str) -> JobFiles:
         name = check_name(job_id, "job_id")
         return JobFiles(*(self.jobs / f"{name}.{kind}" for kind in ("json", "spec", "ndjson")))
 
     @property
+    def locks(self) -> Path:
+        return self.root / ".locks"
+
+    @property
+    def comparisons(self) -> Path:
+        return self.root / "comparisons"
+
+    @property
     def jobs(self) -> Path:
         return self.root / ".jobs"
+
+    @property
+    def all_manifests(self) -> Path:
+        return self.root / "manifests"
 
     @property
     def videos(self) -> Path:
@@ -124,7 +136,7 @@ class Layout:
 
     @property
     def upload_lock(self) -> Path:
-        return self.root / ".locks" / ".uploads.lock"  # no episode's name begins with a dot
+        return self.locks / ".uploads.lock"  # no episode's name begins with a dot
 
     @property
     def cache(self) -> Path:

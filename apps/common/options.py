@@ -33,7 +33,7 @@ class RunRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    profile: str | None = Field(None, max_length=64, description="A name from /options/profiles.")
+    profile: str | None = Field(None, max_length=64, description="A name from GET /options.")
     stride: int | None = Field(None, ge=1, le=100_000, description="Process every n-th frame.")
     fps: float | None = Field(
         None, gt=0, le=1000, description="Process at most this many frames a second of video."

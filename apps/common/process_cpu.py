@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,15 +64,47 @@ def _surely_childless(pid: int) -> bool:
         return False
 
 
-def own_age_seconds() -> float:
-    """Wall-clock seconds since this process started.
+class PeakWindow:
+    """The busiest stretch of a process tree's life, from samples of its CPU time.
+
+    Args:
+        seconds: length of a stretch; a life shorter than that has no peak.
+        started: when no CPU time had been used yet, on the clock of the samples, seconds.
+    """
+
+    def __init__(self, seconds: float, started: float) -> None:
+        self._seconds = seconds
+        self._samples: deque[tuple[float, float]] = deque([(started, 0.0)])
+        self.peak_percent = 0.0
+
+    @property
+    def last(self) -> tuple[float, float]:
+        """Time and CPU seconds of the newest sample."""
+        return self._samples[-1]
+
+    def add(self, now: float, cpu_seconds: float) -> None:
+        """A sample. CPU time that seems to shrink, since a process ended unseen, stands still."""
+        self._samples.append((now, max(cpu_seconds, self._samples[-1][1])))
+        while now - self._samples[1][0] >= self._seconds:
+            self._samples.popleft()
+        if now - self._samples[0][0] >= self._seconds:
+            self.peak_percent = max(self.peak_percent, self.current_percent())
+
+    def current_percent(self) -> float:
+        """Over the newest stretch; 100 is one core."""
+        (start, before), (end, after) = self._samples[0], self._samples[-1]
+        return 100 * (after - before) / (end - start) if end > start else 0.0
+
+
+def age_seconds(process: psutil.Process) -> float:
+    """Wall-clock seconds since the process started.
 
     On Linux from the kernel's own clock: psutil's `create_time` is off by up to a second, since
     the boot time that it adds is a whole number. Source: proc_pid_stat(5), field 22.
     """
     try:
-        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
         started = int(fields[19]) / os.sysconf("SC_CLK_TCK")
         return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - started)
     except (OSError, AttributeError, IndexError, ValueError):
-        return max(0.0, time.time() - psutil.Process().create_time())
+        return max(0.0, time.time() - process.create_time())

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from apps.common.contracts import Progress, RunResult, VideoFacts
-from apps.common.options import RunRequest
+from apps.common.options import Options, RunRequest
 
 
 class DetectTrackRequest(RunRequest):
@@ -113,7 +113,7 @@ class ActiveRun(BaseModel):
     ep_id: str
     execution_mode: str
     state: str
-    job_id: str | None = Field(None, description="Null for a local run, which has none.")
+    job_id: str | None = Field(None, description="Of the queue; null for any other run.")
     progress: Progress | None = None
 
 
@@ -190,9 +190,21 @@ class Dependency(BaseModel):
     detail: str
 
 
+class WorkerSummary(BaseModel):
+    """A worker that listens to the queue."""
+
+    name: str
+    host: str
+    version: str
+    source_fingerprint: str
+    concurrency: int
+    running: int = Field(description="Jobs that it executes now.")
+
+
 class Ready(BaseModel):
     status: str
     dependencies: dict[str, Dependency]
+    workers: list[WorkerSummary]
 
 
 class Version(BaseModel):
@@ -201,3 +213,134 @@ class Version(BaseModel):
     started_at: str
     source_fingerprint: str
     stale: bool
+
+
+class ProfileOffer(BaseModel):
+    name: str
+    summary: str
+    stride: int
+    fps: float
+    cpu_threads: int
+    max_cpu_percent: float | None
+
+
+class DeviceOffer(BaseModel):
+    name: str
+    provider: str = Field(description="ONNX Runtime's execution provider.")
+    available: bool
+
+
+class DetectorOffer(BaseModel):
+    name: str
+    summary: str
+    licence: str
+    on_disk: bool = Field(description="False where its weights would be downloaded first.")
+
+
+class RunOptionsOffer(BaseModel):
+    """What this host has to choose from."""
+
+    profiles: list[ProfileOffer]
+    devices: list[DeviceOffer]
+    detectors: list[DetectorOffer]
+    thread_limit: int
+    thread_limit_source: str
+
+
+class PlanRequest(RunRequest):
+    """Options of a run that is only thought of."""
+
+    ep_id: str | None = Field(None, description="Of this episode, whose frames are counted then.")
+
+
+class RunPlan(BaseModel):
+    """What a run would do: the options as they would be applied, and what that means.
+
+    The time is estimated from the episode's and then other episodes' completed runs on this host.
+    """
+
+    options: Options
+    sources: dict[str, str]
+    warnings: list[str]
+    provider: str
+    effective_stride: int | None
+    frames_total: int | None
+    estimate_seconds: float | None
+    estimate_runs: int = Field(description="How many earlier runs the estimate rests on.")
+
+
+class FacesBin(BaseModel):
+    """Faces in one stretch of time."""
+
+    start_s: float
+    faces_per_frame: float = Field(description="Mean over the stretch's processed frames.")
+    tracks: int = Field(description="Tracks that are seen in it.")
+
+
+class HistogramBin(BaseModel):
+    low: float
+    high: float
+    count: int
+
+
+class RunCharts(BaseModel):
+    """Figures of a run's detections, counted on the server, since there may be many."""
+
+    duration_s: float
+    bin_seconds: float
+    faces: list[FacesBin]
+    confidence: list[HistogramBin] = Field(description="Of confidences, 0..1.")
+    face_size: list[HistogramBin] = Field(description="Of face heights, pixels of the video.")
+    cuts_s: list[float] = Field(description="Times of the shot cuts, seconds.")
+    unreadable_rows: int
+
+
+class ComparisonRequest(BaseModel):
+    """`POST /episodes/{ep_id}/comparisons`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    modes: list[Literal["sse", "local", "redis"]] = Field(
+        default=["sse", "local", "redis"], min_length=1
+    )
+    repeat: int = Field(1, ge=1, le=20, description="Rounds.")
+    options: RunRequest = RunRequest()
+
+
+class ModeFigures(BaseModel):
+    """One mode's medians over its rounds. CPU and memory are null where they could not be seen."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    mode: str
+    runs: int
+    wall_seconds: float
+    own_seconds: float
+    overhead_seconds: float
+    overhead_percent: float
+    frames_per_second: float
+    mean_percent: float | None
+    peak_percent: float | None
+    cpu_seconds: float | None
+    peak_rss_mb: float | None
+    nice: int | None
+    frames_done: int
+    tracks: int
+
+
+class ComparisonSummary(BaseModel):
+    """The same run by several paths; the first mode is the bare command line."""
+
+    comparison_id: str
+    ep_id: str
+    created_at: str
+    cores: int
+    repeat: int
+    summaries: list[ModeFigures]
+    warnings: list[str]
+    notes: list[str]
+
+
+class ComparisonList(BaseModel):
+    items: list[ComparisonSummary]
+    total: int

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import deque
 
 import psutil
 
 from apps.common.config import MeterConfig
 from apps.common.contracts import CpuFigures
-from apps.common.process_cpu import TreeUsage, own_age_seconds, tree_usage
+from apps.common.process_cpu import PeakWindow, TreeUsage, age_seconds, tree_usage
 from apps.common.repeater import Repeater
 
 _BUSY_SHARE = 0.10  # of the busiest thread's CPU time; helpers like this meter stay below it
@@ -24,11 +23,9 @@ class CpuMeter(Repeater):
     """
 
     def __init__(self, config: MeterConfig) -> None:
-        self._config = config
         self._root = psutil.Process()
-        self._start = time.monotonic() - own_age_seconds()
-        self._samples: deque[tuple[float, float]] = deque([(self._start, 0.0)])
-        self._peak_percent = 0.0
+        self._start = time.monotonic() - age_seconds(self._root)
+        self._window = PeakWindow(config.peak_window_seconds, self._start)
         self._peak_rss = 0
         self._children_seconds = 0.0
         self._thread_seconds: dict[int, float] = {}
@@ -48,7 +45,7 @@ class CpuMeter(Repeater):
     def current_percent(self) -> float:
         """Over the last peak window."""
         with self._lock:
-            return self._window_percent()
+            return self._window.current_percent()
 
     def figures(self) -> tuple[CpuFigures, float]:
         """CPU so far, and peak resident memory in MB (10**6 bytes)."""
@@ -58,7 +55,7 @@ class CpuMeter(Repeater):
             mean = 100 * seconds / max(self.elapsed(), 1e-6)
             cpu = CpuFigures(
                 # A run shorter than one window has no peak of its own.
-                peak_percent=round(max(self._peak_percent, mean), 1),
+                peak_percent=round(max(self._window.peak_percent, mean), 1),
                 mean_percent=round(mean, 1),
                 seconds=round(seconds, 3),
             )
@@ -82,13 +79,4 @@ class CpuMeter(Repeater):
             self._children_seconds = max(0.0, usage.cpu_seconds - own)
             self._thread_seconds.update(threads)
             self._peak_rss = max(self._peak_rss, usage.rss_bytes)
-            now = time.monotonic()
-            self._samples.append((now, usage.cpu_seconds))
-            while now - self._samples[1][0] >= self._config.peak_window_seconds:
-                self._samples.popleft()
-            if now - self._samples[0][0] >= self._config.peak_window_seconds:
-                self._peak_percent = max(self._peak_percent, self._window_percent())
-
-    def _window_percent(self) -> float:
-        (start, before), (end, after) = self._samples[0], self._samples[-1]
-        return 100 * (after - before) / (end - start) if end > start else 0.0
+            self._window.add(time.monotonic(), usage.cpu_seconds)

@@ -7,9 +7,15 @@ import time
 from collections.abc import AsyncIterator
 
 from apps.common.contracts import ErrorEvent, Event, RunSpec
-from apps.common.errors import RunTimedOut, ServiceStopping
+from apps.common.errors import (
+    RunCancelled,
+    RunTimedOut,
+    ScreenalyticsError,
+    ServiceStopping,
+)
 from apps.runs.launch import RunProcess
 
+STOPPED_ELSEWHERE = "The run was stopped from elsewhere."
 HEARTBEAT_SECONDS = 0.9  # a listener is promised a sign of life every second
 
 
@@ -25,7 +31,7 @@ class LiveRun:
         self._process = process
         self._timeout_s = timeout_s
         self._deadline = time.monotonic() + timeout_s
-        self._stopping = False
+        self._told: ScreenalyticsError | None = None  # instead of the run's own last word
         self.last: Event | None = None  # how it ended, once it has
 
     @property
@@ -68,10 +74,30 @@ class LiveRun:
         """Kills whatever still runs, also when the caller itself is being cancelled."""
         await self._process.kill(reason)
 
+    async def stop(self, reason: str, told: ScreenalyticsError) -> None:
+        """Ends the run while its client waits.
+
+        Args:
+            reason: of the manifest, a sentence.
+            told: what the client gets as the run's end.
+        """
+        if self._told is None:
+            self._told = told
+        await self._process.kill(reason)
+
     async def stop_for_shutdown(self) -> None:
-        """The server goes: the waiting client is told so."""
-        self._stopping = True
-        await self._process.kill("The server was stopped.")
+        """The server goes."""
+        await self.stop(
+            "The server was stopped.",
+            ServiceStopping(
+                "The server was stopped while the run was on; the run was cancelled.",
+                hint="Send the request again when the server is back.",
+            ),
+        )
+
+    async def stop_from_elsewhere(self) -> None:
+        """Somebody else than the waiting client wants it ended."""
+        await self.stop(STOPPED_ELSEWHERE, stopped_elsewhere())
 
     async def _time_out(self) -> ErrorEvent:
         reason = f"The run took longer than {self._timeout_s:g} s."
@@ -81,11 +107,10 @@ class LiveRun:
         )
 
     def _explained(self, event: Event) -> Event:
-        if self._stopping and isinstance(event, ErrorEvent):
-            return ErrorEvent.of(
-                ServiceStopping(
-                    "The server was stopped while the run was on; the run was cancelled.",
-                    hint="Send the request again when the server is back.",
-                )
-            )
+        if self._told is not None and isinstance(event, ErrorEvent):
+            return ErrorEvent.of(self._told)
         return event
+
+
+def stopped_elsewhere() -> RunCancelled:
+    return RunCancelled(STOPPED_ELSEWHERE, hint="Start it again to run it.")

@@ -17,6 +17,7 @@ from apps.common.contracts import Holder
 from apps.common.errors import EpisodeBusy
 from apps.common.files import read_json, storage_errors, write_json
 from apps.common.layout import Layout
+from apps.common.names import is_name, is_run_name
 
 _READERS_MOMENT = 0.2  # seconds
 _BUSY_HINT = "Wait until that run ends, or stop it, then try again."
@@ -76,6 +77,20 @@ def current_holder(layout: Layout, ep_id: str) -> Holder | None:
     if not is_held(layout, ep_id):
         return None
     return _read_holder(layout, ep_id)
+
+
+def current_holders(layout: Layout) -> list[Holder]:
+    """Who holds which episode, by any way, in the order of the episodes' names.
+
+    Cheap: only a run that is under way, or was killed, leaves a file to look at.
+    """
+    names = sorted(path.stem for path in layout.locks.glob("*.json"))
+    holders = {name: current_holder(layout, name) for name in names if is_name(name)}
+    return [
+        holder
+        for name, holder in holders.items()
+        if holder is not None and holder.ep_id == name and is_run_name(holder.run_id)
+    ]
 
 
 def busy_error(layout: Layout, ep_id: str) -> EpisodeBusy:

@@ -11,7 +11,7 @@ from apps.common.errors import RunExists
 from apps.common.layout import Layout
 from apps.common.model_files import detectors_on_disk
 from apps.common.names import check_name, check_run_id, new_run_id
-from apps.common.options import HostFacts, RunRequest, resolve, with_warning
+from apps.common.options import HostFacts, Resolution, RunRequest, resolve, with_warning
 from apps.common.settings import Settings
 from apps.common.version import SourceWatch
 from apps.runs.episodes import find_video
@@ -40,6 +40,25 @@ class Host:
         )
 
 
+async def resolve_here(
+    request: RunRequest, host: Host, fingerprint: str, source: SourceWatch
+) -> Resolution:
+    """The options that a run on this host would have, with what its caller must be told.
+
+    Args:
+        fingerprint: of the code that this program has loaded.
+        source: the code on disk; where it is another, there is a warning.
+
+    Raises:
+        InvalidInput, AcceleratorMissing: as `resolve`.
+    """
+    resolution = resolve(request, os.environ, await host.facts())
+    if await asyncio.to_thread(source.fingerprint) == fingerprint:
+        return resolution
+    stale = "The server runs older code than the one on disk. Restart it."
+    return with_warning(resolution, stale)
+
+
 async def prepare_run(
     *,
     ep_id: str,
@@ -64,10 +83,7 @@ async def prepare_run(
     check_name(ep_id)
     if run_id is not None:
         check_run_id(run_id)
-    resolution = resolve(request, os.environ, await host.facts())
-    if await asyncio.to_thread(source.fingerprint) != fingerprint:
-        stale = "The server runs older code than the one on disk. Restart it."
-        resolution = with_warning(resolution, stale)
+    resolution = await resolve_here(request, host, fingerprint, source)
     find_video(layout, ep_id)
     if is_held(layout, ep_id):
         raise busy_error(layout, ep_id)

@@ -96,6 +96,17 @@ class RunRecord:
         write_json(self.files.manifest, self._manifest.model_dump(mode="json"), durable=True)
 
 
+def record_unbegun(layout: Layout, spec: RunSpec, reason: str) -> None:
+    """Writes the manifest of a run that was cancelled before it could write one itself.
+
+    Args:
+        reason: a sentence.
+    """
+    if not layout.run(spec.ep_id, spec.run_id).manifest.exists():
+        anew = spec.model_copy(update={"replace_unfinished": True})
+        RunRecord(layout, anew, {}).end("cancelled", reason)
+
+
 def code_versions() -> dict[str, str]:
     """Versions of the product itself and of Python."""
     return {

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import ValidationError
 
 from apps.common.contracts import Progress, RunManifest, RunStatus
 from apps.common.errors import RunNotFound
 from apps.common.files import read_json, write_json
 from apps.common.layout import Layout, RunFiles
-from apps.common.names import LATEST, is_run_name
+from apps.common.names import LATEST, is_name, is_run_name
 from apps.runs.lock import current_holder
 from apps.runs.record import now
 
@@ -34,6 +36,23 @@ def read_manifest(layout: Layout, ep_id: str, run_id: str) -> RunManifest:
     return manifest.model_copy(
         update={"status": "interrupted", "exit_reason": "The run was killed."}
     )
+
+
+def read_completed(layout: Layout, ep_id: str, run_id: str) -> RunManifest:
+    """The manifest of a run that has results; as `read_manifest`.
+
+    Raises:
+        RunNotFound: it has not completed; the others have no results, whatever lies in their
+            folder.
+    """
+    manifest = read_manifest(layout, ep_id, run_id)
+    if manifest.status != "completed":
+        raise RunNotFound(
+            f"Run {manifest.run_id!r} is {manifest.status}; it has no results.",
+            hint="Results appear when a run has completed.",
+            run_status=manifest.status,
+        )
+    return manifest
 
 
 def _load(layout: Layout, ep_id: str, run_id: str) -> RunManifest:
@@ -66,17 +85,57 @@ def latest_run_id(layout: Layout, ep_id: str) -> str:
 
 def list_runs(layout: Layout, ep_id: str) -> list[RunManifest]:
     """All readable runs of an episode, newest first."""
+    manifests = _read_each(layout, ep_id, _run_names(layout, ep_id))
+    return sorted(manifests, key=lambda manifest: manifest.started_at, reverse=True)
+
+
+def count_runs(layout: Layout, ep_id: str) -> int:
+    """How many runs an episode has, by their folders; no manifest is read."""
+    return sum(layout.run(ep_id, n).manifest.is_file() for n in _run_names(layout, ep_id))
+
+
+def newest_runs(layout: Layout, ep_id: str, most: int) -> list[RunManifest]:
+    """The episode's runs whose manifests changed last, the newest first; reads at most `most`."""
+    changed = [(_changed(layout.run(ep_id, n).manifest), n) for n in _run_names(layout, ep_id)]
+    names = [name for when, name in sorted(changed, reverse=True) if when > 0]
+    return _read_each(layout, ep_id, names[:most])
+
+
+def newest_of_episodes(layout: Layout, most: int) -> list[RunManifest]:
+    """The newest completed run of each of the episodes that ran last; reads at most `most`."""
+    episodes = [name for name in _entries(layout.all_manifests) if is_name(name)]
+    changed = [(_changed(layout.latest(ep_id)), ep_id) for ep_id in episodes]
+    newest = [ep_id for when, ep_id in sorted(changed, reverse=True) if when > 0]
+    return [run for ep_id in newest[:most] for run in _read_each(layout, ep_id, [LATEST])]
+
+
+def _run_names(layout: Layout, ep_id: str) -> list[str]:
+    return [name for name in _entries(layout.runs(ep_id)) if is_run_name(name)]
+
+
+def _entries(folder: Path) -> list[str]:
     try:
-        names = [entry.name for entry in layout.runs(ep_id).iterdir() if is_run_name(entry.name)]
+        return [entry.name for entry in folder.iterdir()]
     except OSError:
         return []
+
+
+def _changed(path: Path) -> int:
+    """When a file changed last, in nanoseconds; 0 where there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _read_each(layout: Layout, ep_id: str, names: list[str]) -> list[RunManifest]:
     manifests = []
     for name in names:
         try:
             manifests.append(read_manifest(layout, ep_id, name))
         except RunNotFound:
             continue
-    return sorted(manifests, key=lambda manifest: manifest.started_at, reverse=True)
+    return manifests
 
 
 def read_progress(files: RunFiles) -> Progress | None:

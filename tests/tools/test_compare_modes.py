@@ -154,7 +154,10 @@ def test_all_modes(tmp_path: Path, test_data: Path) -> None:
     add_episode(data_root, "talk", test_data / "videos" / "carphone_pristine.mp4")
     with (tmp_path / "up.log").open("wb") as log:
         up = subprocess.Popen(
-            [sys.executable, str(ROOT / "tools" / "up.py"), "--port", str(port)],
+            [
+                *(sys.executable, str(ROOT / "tools" / "up.py")),
+                *("--port", str(port), "--page-port", str(free_port())),
+            ],
             env=clean_environment(
                 SCREENALYTICS_DATA_ROOT=str(data_root),
                 SCREENALYTICS_REDIS_URL=f"redis://127.0.0.1:{redis_port}/0",

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from apps.common.contracts import RunManifest
+from apps.common.schemas import ComparisonSummary
 from tools.comparison.runners import ComparisonFailed
 from tools.comparison.sampler import Usage
 
@@ -102,6 +103,14 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    def in_short(self, comparison_id: str) -> ComparisonSummary:
+        """What the web service tells of it.
+
+        Args:
+            comparison_id: name of its folder.
+        """
+        return ComparisonSummary.model_validate({**asdict(self), "comparison_id": comparison_id})
 
 
 def summarise(measurements: Sequence[Measurement], modes: Sequence[str]) -> list[Summary]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -23,6 +24,9 @@ from pydantic import ValidationError
 from apps.common.contracts import RunManifest
 from apps.common.errors import ScreenalyticsError
 from apps.common.layout import Layout
+from apps.common.options import ENV_PREFIX
+from apps.common.settings import Settings
+from apps.jobs.store import JobStore
 from apps.runs.store import read_manifest
 
 RUN_SCRIPT = Path(__file__).resolve().parents[1] / "episode_run.py"
@@ -49,6 +53,7 @@ class Task:
     Args:
         options: fields of a request; absent ones are decided by profile and environment.
         nice: niceness of the command line; the service has its own setting.
+        headers: of every request, the API key's among them.
     """
 
     ep_id: str
@@ -56,6 +61,7 @@ class Task:
     url: str
     options: Mapping[str, Any] = field(default_factory=dict)
     nice: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Runner(ABC):
@@ -88,6 +94,7 @@ class CliRunner(Runner):
     def run(self, run_id: str) -> None:
         process = subprocess.Popen(
             self._command(run_id),
+            env={**os.environ, **self._environment()},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -123,8 +130,16 @@ class CliRunner(Runner):
         command += ["--data-root", str(task.data_root), "--nice", str(task.nice)]
         for name, value in task.options.items():
             flag = "--" + name.replace("_", "-")
-            command += [flag] if value is True else [flag, str(value)]
+            if isinstance(value, bool):
+                command += [flag] if value else []
+            else:
+                command += [flag, str(value)]
         return command
+
+    def _environment(self) -> dict[str, str]:
+        """Says no to what the command line can only say yes to."""
+        refused = [name for name, value in self.task.options.items() if value is False]
+        return {f"{ENV_PREFIX}{name.upper()}": "false" for name in refused}
 
 
 class HttpRunner(Runner):
@@ -133,8 +148,8 @@ class HttpRunner(Runner):
     def __init__(self, task: Task) -> None:
         super().__init__(task)
         timeout = httpx.Timeout(10, read=RUN_SECONDS)
-        self._client = httpx.Client(base_url=task.url, timeout=timeout, trust_env=False)
-        self._watching = httpx.Client(base_url=task.url, timeout=5, trust_env=False)
+        self._client = _client(task, timeout)
+        self._watching = _client(task, httpx.Timeout(5))
 
     def close(self) -> None:
         self._client.close()
@@ -217,13 +232,21 @@ class RedisRunner(HttpRunner):
         with self._talking():
             answer = self._client.post("/celery_jobs/detect_track", json=body)
             self._refuse(answer)
-            job = f"/celery_jobs/{answer.json()['job_id']}"
+            job_id = str(answer.json()["job_id"])
             try:
-                self._wait(job)
+                self._wait(f"/celery_jobs/{job_id}")
             except BaseException:
-                with contextlib.suppress(httpx.TransportError):
-                    self._client.post(f"{job}/cancel", timeout=5)
+                self._cancel(job_id)
                 raise
+
+    def _cancel(self, job_id: str) -> None:
+        """By the server, or past it where it is gone."""
+        try:
+            self._client.post(f"/celery_jobs/{job_id}/cancel", timeout=5)
+        except httpx.TransportError:
+            settings = Settings()
+            with contextlib.suppress(ScreenalyticsError):
+                JobStore(settings.redis_url, settings.lease_s).ask_cancel(job_id)
 
     def _wait(self, job: str) -> None:
         latest_start = time.monotonic() + QUEUE_SECONDS
@@ -248,6 +271,11 @@ class RedisRunner(HttpRunner):
 RUNNERS: dict[str, type[Runner]] = {
     runner.mode: runner for runner in (CliRunner, SseRunner, LocalRunner, RedisRunner)
 }
+
+
+def _client(task: Task, timeout: httpx.Timeout) -> httpx.Client:
+    headers = dict(task.headers)
+    return httpx.Client(base_url=task.url, headers=headers, timeout=timeout, trust_env=False)
 
 
 def server_sent_events(lines: Iterator[str]) -> Iterator[tuple[str, Any]]:

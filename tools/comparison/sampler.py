@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 
 import psutil
 
 from apps.common.contracts import RunManifest
-from apps.common.process_cpu import tree_usage
+from apps.common.process_cpu import PeakWindow, age_seconds, tree_usage
 
 INTERVAL_SECONDS = 0.1
 PEAK_WINDOW_SECONDS = 1.0  # the peak is the busiest second, as in the run's own report
@@ -96,26 +93,19 @@ class _Samples:
 
     def __init__(self, process: psutil.Process) -> None:
         self._process = process
-        self._started = time.monotonic() - _age_seconds(process)
-        self._window: deque[tuple[float, float]] = deque([(self._started, 0.0)])
-        self._peak_percent = 0.0
+        self._started = time.monotonic() - age_seconds(process)
+        self._window = PeakWindow(PEAK_WINDOW_SECONDS, self._started)
         self._peak_rss = 0
         self._nice = process.nice()
 
     def take(self) -> None:
         usage = tree_usage(self._process)
-        now = time.monotonic()
-        self._window.append((now, max(usage.cpu_seconds, self._window[-1][1])))
+        self._window.add(time.monotonic(), usage.cpu_seconds)
         self._peak_rss = max(self._peak_rss, usage.rss_bytes)
-        while now - self._window[1][0] >= PEAK_WINDOW_SECONDS:
-            self._window.popleft()
-        (start, before), (end, after) = self._window[0], self._window[-1]
-        if end - start >= PEAK_WINDOW_SECONDS:
-            self._peak_percent = max(self._peak_percent, 100 * (after - before) / (end - start))
 
     def usage(self) -> Usage | None:
         """None where the process ended before the first sample."""
-        end, seconds = self._window[-1]
+        end, seconds = self._window.last
         if end <= self._started or self._peak_rss == 0:
             return None
         mean = 100 * seconds / (end - self._started)
@@ -123,7 +113,7 @@ class _Samples:
             process_seconds=round(end - self._started, 3),
             cpu_seconds=round(seconds, 3),
             mean_percent=round(mean, 1),
-            peak_percent=round(max(self._peak_percent, mean), 1),
+            peak_percent=round(max(self._window.peak_percent, mean), 1),
             peak_rss_mb=round(self._peak_rss / 1e6, 1),
             nice=self._nice,
         )
@@ -143,16 +133,3 @@ def _of_this_host(manifest: RunManifest) -> psutil.Process | None:
 
 def _lives(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-
-
-def _age_seconds(process: psutil.Process) -> float:
-    """Seconds since the process started, from the kernel's own clock where there is one.
-
-    psutil's `create_time` is off by up to a second on Linux. Source: proc_pid_stat(5), field 22.
-    """
-    try:
-        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-        started = int(fields[19]) / os.sysconf("SC_CLK_TCK")
-        return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - started)
-    except (OSError, AttributeError, IndexError, ValueError):
-        return max(0.0, time.time() - process.create_time())

@@ -12,23 +12,24 @@ from fastapi.responses import JSONResponse, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
+from apps.api.cancel import cancel_queued
 from apps.api.deps import ServicesDep
 from apps.api.services import Services
 from apps.api.streaming import NDJSON, RunResponse, wants_stream
-from apps.common.contracts import RunResult
-from apps.common.errors import QueueUnavailable, RunCancelled
+from apps.common.contracts import Holder, RunResult, RunSpec
+from apps.common.errors import QueueUnavailable
 from apps.common.names import check_name
 from apps.common.options import RunRequest
 from apps.common.schemas import ActiveRun, ActiveRuns, DetectTrackRequest, JobAccepted, JobStatus
 from apps.jobs.store import Job
 from apps.jobs.submit import submit
+from apps.runs.lock import current_holders
 from apps.runs.prepare import prepare_run
 from apps.runs.store import read_progress
 
 router = APIRouter(prefix="/celery_jobs", tags=["detect/track"])
 
 _POLL_SECONDS = 0.5
-_CANCEL_WAIT_SECONDS = 3.0
 _PROBLEM: dict[str, Any] = {"content": {"application/problem+json": {}}}
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
@@ -82,28 +83,24 @@ async def detect_track(
 
 @router.get("")
 def active_runs(services: ServicesDep, ep_id: str | None = None) -> ActiveRuns:
-    """Runs in progress, local ones included, and jobs that wait.
+    """Runs in progress on this host, whoever started them, and jobs that wait.
 
     With `ep_id`: the episode's newest jobs, ended ones included, so that a page that was loaded
     again finds its own.
     """
-    local = [
-        ActiveRun(
-            run_id=run.spec.run_id,
-            ep_id=run.spec.ep_id,
-            execution_mode=run.spec.execution_mode,
-            state="in_progress",
-            progress=read_progress(services.layout.run(run.spec.ep_id, run.spec.run_id)),
-        )
-        for run in list(services.active.values())
-    ]
     queue_problem = None
     try:
         jobs = services.jobs.active() if ep_id is None else services.jobs.of_episode(ep_id)
     except QueueUnavailable as error:
         jobs, queue_problem = [], error.detail
-    wanted = [run for run in local if ep_id is None or run.ep_id == ep_id]
-    items = [*wanted, *(_line(job) for job in jobs)]
+    queued = [_line(job) for job in jobs]
+    listed = {(run.ep_id, run.run_id) for run in queued}
+    direct = [
+        run
+        for run in _direct_runs(services)
+        if ep_id in (None, run.ep_id) and (run.ep_id, run.run_id) not in listed
+    ]
+    items = [*direct, *queued]
     return ActiveRuns(items=items, total=len(items), queue_problem=queue_problem)
 
 
@@ -124,19 +121,7 @@ async def job_events(job_id: str, services: ServicesDep) -> EventSourceResponse:
 @router.post("/{job_id}/cancel")
 async def cancel_job(job_id: str, services: ServicesDep) -> JobStatus:
     """Ends a job: a waiting one at once, a running one with its whole process tree."""
-    check_name(job_id, "job_id")
-    job = await run_in_threadpool(services.jobs.read, job_id)
-    answer = await run_in_threadpool(services.jobs.ask_cancel, job_id)
-    if answer == "end":
-        ended = RunCancelled("The job was cancelled.", hint="Submit it again to run it.")
-        await run_in_threadpool(services.jobs.cancel_now, job_id, ended.to_dict())
-    waited = 0.0
-    while not job.is_finished and waited < _CANCEL_WAIT_SECONDS:
-        job = await run_in_threadpool(services.jobs.read, job_id)
-        if not job.is_finished:
-            await asyncio.sleep(_POLL_SECONDS / 5)
-            waited += _POLL_SECONDS / 5
-    return _status(job)
+    return _status(await cancel_queued(services, check_name(job_id, "job_id")))
 
 
 async def _events(services: Services, job: Job) -> AsyncIterator[ServerSentEvent]:
@@ -152,6 +137,29 @@ async def _events(services: Services, job: Job) -> AsyncIterator[ServerSentEvent
         yield ServerSentEvent(data=job.result.model_dump_json(), event="result")
     else:
         yield ServerSentEvent(data=json.dumps(job.problem), event="error")
+
+
+def _direct_runs(services: Services) -> list[ActiveRun]:
+    """Local runs of this server, and whatever else holds an episode on this host."""
+    own = list(services.claims.values())
+    waiting = [claim.spec for claim in own if claim.run is None]
+    known: list[RunSpec | Holder] = [claim.spec for claim in own if claim.run is not None]
+    known += current_holders(services.layout)
+    running = {(run.ep_id, run.run_id): run for run in known}
+    return [
+        *(_direct(services, run, "in_progress") for run in running.values()),
+        *(_direct(services, spec, "queued") for spec in waiting),
+    ]
+
+
+def _direct(services: Services, run: RunSpec | Holder, state: str) -> ActiveRun:
+    return ActiveRun(
+        run_id=run.run_id,
+        ep_id=run.ep_id,
+        execution_mode=run.execution_mode,
+        state=state,
+        progress=read_progress(services.layout.run(run.ep_id, run.run_id)),
+    )
 
 
 def _line(job: Job) -> ActiveRun:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from apps.api.deps import ServicesDep
@@ -15,7 +15,7 @@ from apps.common.names import check_name
 from apps.common.schemas import EpisodeDetail, EpisodeList, EpisodeSummary
 from apps.runs.episodes import list_episodes, video_files
 from apps.runs.lock import is_held
-from apps.runs.store import latest_run_id, list_runs
+from apps.runs.store import count_runs, latest_run_id, list_runs
 
 router = APIRouter(prefix="/episodes", tags=["episodes"])
 
@@ -39,10 +39,24 @@ _MULTIPART: dict[str, Any] = {
 
 
 @router.get("")
-def episodes(services: ServicesDep) -> EpisodeList:
-    """All episodes, by name."""
-    items = [_summary(services.layout, ep_id) for ep_id in list_episodes(services.layout)]
-    return EpisodeList(items=items, total=len(items))
+def episodes(
+    services: ServicesDep,
+    q: Annotated[str, Query(max_length=128, description="Part of the name; case is ignored.")] = "",
+    offset: Annotated[int, Query(ge=0, le=10**9)] = 0,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
+) -> EpisodeList:
+    """Episodes by name, a page at a time; `total` counts all that match.
+
+    `runs` counts folders here: a run whose manifest cannot be read is only left out by
+    `GET /episodes/{ep_id}`.
+    """
+    layout, part = services.layout, q.lower()
+    names = [ep_id for ep_id in list_episodes(layout) if part in ep_id.lower()]
+    items = [
+        _summary(layout, ep_id, count_runs(layout, ep_id))
+        for ep_id in names[offset : offset + limit]
+    ]
+    return EpisodeList(items=items, total=len(names))
 
 
 @router.get("/{ep_id}")
@@ -51,7 +65,7 @@ async def episode(ep_id: str, services: ServicesDep) -> EpisodeDetail:
     layout = services.layout
     if not layout.episode(ep_id).is_dir():
         raise EpisodeNotFound(f"Episode {ep_id!r} does not exist.", hint="See GET /episodes.")
-    summary = await run_in_threadpool(_summary, layout, ep_id)
+    summary = await run_in_threadpool(_exact_summary, layout, ep_id)
     videos = video_files(layout.episode(ep_id))
     facts, problem = None, None
     if videos:
@@ -75,11 +89,15 @@ async def upload(request: Request, services: ServicesDep, response: Response) ->
         facts = await services.videos.facts(received.path)
         await run_in_threadpool(store_video, received, layout, ep_id)
     response.headers["location"] = f"/episodes/{ep_id}"
-    summary = await run_in_threadpool(_summary, layout, ep_id)
+    summary = await run_in_threadpool(_exact_summary, layout, ep_id)
     return EpisodeDetail(**summary.model_dump(), facts=facts)
 
 
-def _summary(layout: Layout, ep_id: str) -> EpisodeSummary:
+def _exact_summary(layout: Layout, ep_id: str) -> EpisodeSummary:
+    return _summary(layout, ep_id, len(list_runs(layout, ep_id)))
+
+
+def _summary(layout: Layout, ep_id: str, runs: int) -> EpisodeSummary:
     videos = video_files(layout.episode(ep_id))
     try:
         latest = latest_run_id(layout, ep_id)
@@ -90,6 +108,6 @@ def _summary(layout: Layout, ep_id: str) -> EpisodeSummary:
         video=videos[0].name if videos else None,
         size_bytes=videos[0].stat().st_size if videos else None,
         running=is_held(layout, ep_id),
-        runs=len(list_runs(layout, ep_id)),
+        runs=runs,
         latest_run_id=latest,
     )

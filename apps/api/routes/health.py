@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
@@ -12,7 +13,8 @@ from starlette.concurrency import run_in_threadpool
 
 from apps.api.deps import ServicesDep
 from apps.common.errors import QueueUnavailable, ScreenalyticsError
-from apps.common.schemas import Dependency, Live, Ready, Version
+from apps.common.schemas import Dependency, Live, Ready, Version, WorkerSummary
+from apps.jobs.store import WorkerFacts
 
 router = APIRouter(tags=["health"])
 
@@ -29,11 +31,12 @@ async def ready(services: ServicesDep, response: Response) -> Ready:
     dependencies = {
         "data_root": await run_in_threadpool(_data_root, services),
         "detector": await _detector(services),
-        **await run_in_threadpool(_queue, services),
     }
+    queue, workers = await run_in_threadpool(_queue, services)
+    dependencies |= queue
     ok = all(dependency.ok for dependency in dependencies.values() if dependency.required)
     response.status_code = 200 if ok else 503
-    return Ready(status="ready" if ok else "not_ready", dependencies=dependencies)
+    return Ready(status="ready" if ok else "not_ready", dependencies=dependencies, workers=workers)
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
@@ -73,17 +76,30 @@ def _data_root(services: ServicesDep) -> Dependency:
     return Dependency(ok=enough, required=True, detail=f"{free_mb:.0f} MB free")
 
 
-def _queue(services: ServicesDep) -> dict[str, Dependency]:
+def _queue(services: ServicesDep) -> tuple[dict[str, Dependency], list[WorkerSummary]]:
     """Redis and the workers, which queued mode needs and local mode does not."""
     try:
-        workers = services.jobs.workers()
+        workers, active = services.jobs.workers(), services.jobs.active()
     except QueueUnavailable as error:
         gone = Dependency(ok=False, required=False, detail=error.detail)
-        return {"redis": gone, "workers": gone}
+        return {"redis": gone, "workers": gone}, []
+    running = Counter(job.worker for job in active if job.state == "in_progress")
     names = ", ".join(f"{worker.name} (version {worker.version})" for worker in workers)
-    return {
+    dependencies = {
         "redis": Dependency(ok=True, required=False, detail="answers"),
         "workers": Dependency(
             ok=bool(workers), required=False, detail=names or "No worker listens to the queue."
         ),
     }
+    return dependencies, [_summary(worker, running[worker.name]) for worker in workers]
+
+
+def _summary(worker: WorkerFacts, running: int) -> WorkerSummary:
+    return WorkerSummary(
+        name=worker.name,
+        host=worker.host,
+        version=worker.version,
+        source_fingerprint=worker.fingerprint,
+        concurrency=worker.concurrency,
+        running=running,
+    )

@@ -24,12 +24,14 @@ from apps.common.layout import Layout, RunFiles
 from apps.common.names import check_name
 from apps.common.schemas import Diagnosis, Rows, RunList, RunSummary
 from apps.runs.diagnosis import diagnose
-from apps.runs.store import list_runs, read_manifest, read_progress
+from apps.runs.rows import TrackOrder, sorted_tracks
+from apps.runs.store import list_runs, read_completed, read_manifest, read_progress
 
 router = APIRouter(prefix="/episodes/{ep_id}/runs", tags=["runs"])
 
 _CROP = re.compile(r"track-[0-9]{5,12}/frame_[0-9]{6,12}\.jpg")
 _MAX_ROWS = 10_000
+_NO_ROWS = "The run has no such rows."
 Offset = Annotated[int, Query(ge=0, le=10**9)]
 Limit = Annotated[int, Query(ge=1, le=_MAX_ROWS)]
 
@@ -69,11 +71,17 @@ def tracks(
     request: Request,
     offset: Offset = 0,
     limit: Limit = 1000,
+    sort: Annotated[TrackOrder | None, Query(description="The file's order by default.")] = None,
+    descending: bool = False,
 ) -> Rows | Response:
-    """Tracks (`track_v1`), a page at a time; as NDJSON, all of them."""
-    return _rows(
-        services.layout, _results(services.layout, ep_id, run_id).tracks, request, offset, limit
-    )
+    """Tracks (`track_v1`), a page at a time; as NDJSON, all of them in the file's order."""
+    path = _results(services.layout, ep_id, run_id).tracks
+    if wants_stream(request) or (sort is None and not descending):
+        return _rows(services.layout, path, request, offset, limit)
+    if not services.layout.contains(path):
+        raise RunNotFound(_NO_ROWS)
+    rows = sorted_tracks(filter(_is_sendable, read_jsonl(path)), sort, descending=descending)
+    return Rows(items=rows[offset : offset + limit], total=len(rows), offset=offset)
 
 
 @router.get("/{run_id}/detections", response_model=Rows)
@@ -162,22 +170,14 @@ def _files(layout: Layout, ep_id: str, run_id: str) -> RunFiles:
 
 def _results(layout: Layout, ep_id: str, run_id: str) -> RunFiles:
     """Files of a completed run; the others have no results, whatever lies in their folder."""
-    manifest = read_manifest(layout, ep_id, run_id)
-    if manifest.status != "completed":
-        raise RunNotFound(
-            f"Run {manifest.run_id!r} is {manifest.status}; it has no results.",
-            hint="Results appear when a run has completed.",
-            run_status=manifest.status,
-        )
-    return layout.run(ep_id, manifest.run_id)
+    return layout.run(ep_id, read_completed(layout, ep_id, run_id).run_id)
 
 
 def _rows(layout: Layout, path: Path, request: Request, offset: int, limit: int) -> Rows | Response:
-    missing = "The run has no such rows."
     if wants_stream(request):
-        return _file(layout, path, NDJSON, missing)
+        return _file(layout, path, NDJSON, _NO_ROWS)
     if not layout.contains(path):
-        raise RunNotFound(missing)
+        raise RunNotFound(_NO_ROWS)
     rows: Iterator[dict[str, object]] = filter(_is_sendable, read_jsonl(path))
     skipped = sum(1 for _ in itertools.islice(rows, offset))
     items = list(itertools.islice(rows, limit))

@@ -1,0 +1,29 @@
+"""Stopping a run, by its name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from apps.api.cancel import cancel_run
+from apps.api.deps import ServicesDep
+from apps.common.contracts import RunManifest
+
+router = APIRouter(prefix="/episodes/{ep_id}/runs", tags=["runs"])
+
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    409: {
+        "description": "The run was started from a command line or by another server.",
+        "content": {"application/problem+json": {}},
+    }
+}
+
+
+@router.post("/{run_id}/cancel", responses=_RESPONSES)
+async def cancel(ep_id: str, run_id: str, services: ServicesDep) -> RunManifest:
+    """Ends the run with all its processes, by whatever way it was started through this service.
+
+    Whoever waits for it is told so. A run that has ended already: its manifest as it is.
+    """
+    return await cancel_run(services, ep_id, run_id)

@@ -1,0 +1,164 @@
+"""A completed run's figures to draw, and its detections as files of other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from apps.api.deps import ServicesDep
+from apps.common.contracts import DetectionRow, RunManifest, TrackRow, VideoFacts
+from apps.common.errors import RunNotFound
+from apps.common.files import read_json
+from apps.common.layout import Layout
+from apps.common.names import LATEST
+from apps.common.schemas import RunCharts
+from apps.runs.charts import chart_run
+from apps.runs.export import ExportedRun, ExportFormat, chunks, coco, csv, mot, readable
+from apps.runs.rows import read_rows
+from apps.runs.store import read_completed
+
+router = APIRouter(prefix="/episodes/{ep_id}/runs/{run_id}", tags=["runs"])
+
+_KEEP = "private, max-age=86400, immutable"  # results do not change once they are there
+_LARGEST = 10**9  # frames and pixels; a manifest that says more is damaged
+_ENDINGS: dict[ExportFormat, str] = {"mot": ".mot.txt", "coco": ".coco.json", "csv": ".csv"}
+_MEDIA_TYPES: dict[ExportFormat, str] = {
+    "mot": "text/plain; charset=utf-8",
+    "coco": "application/json",
+    "csv": "text/csv; charset=utf-8",
+}
+
+
+class Download(StreamingResponse):
+    """A generated file. Its source is closed at the end, also where the client leaves before."""
+
+    def __init__(self, pieces: Generator[bytes], name: str, media_type: str) -> None:
+        headers = {"content-disposition": f'attachment; filename="{name}"'}
+        super().__init__(pieces, media_type=media_type, headers=headers)
+        self._pieces = pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            with suppress(ValueError):  # a thread is in it still: the server is being stopped
+                self._pieces.close()
+
+
+@router.get("/charts")
+def charts(
+    ep_id: str,
+    run_id: str,
+    services: ServicesDep,
+    response: Response,
+    bins: Annotated[int, Query(ge=1, le=2000, description="Most stretches of time.")] = 240,
+) -> RunCharts:
+    """Faces over time, confidences, face sizes and cuts: counted here, since there may be many."""
+    layout = services.layout
+    manifest = read_completed(layout, ep_id, run_id)
+    video, stride = _grid(manifest)
+    files = layout.run(ep_id, manifest.run_id)
+    drawn = chart_run(
+        video,
+        stride,
+        _cuts(layout, files.metrics),
+        read_rows(_inside(layout, files.detections), DetectionRow),
+        read_rows(_inside(layout, files.tracks), TrackRow),
+        bins,
+    )
+    # `latest` names another run tomorrow.
+    response.headers["cache-control"] = "no-cache" if run_id == LATEST else _KEEP
+    return drawn
+
+
+@router.get(
+    "/export",
+    response_class=StreamingResponse,
+    response_model=None,
+    responses={
+        200: {
+            "description": "The file.",
+            "content": {
+                "text/plain": {"schema": {"type": "string"}},
+                "application/json": {"schema": {"type": "object"}},
+                "text/csv": {"schema": {"type": "string"}},
+            },
+        }
+    },
+)
+def export(
+    ep_id: str,
+    run_id: str,
+    services: ServicesDep,
+    format: ExportFormat,
+    untracked: Annotated[
+        bool,
+        Query(description="MOT: faces of no track too, as id -1. The others always have them."),
+    ] = False,
+) -> Download:
+    """Detections as MOT Challenge, COCO keypoints or CSV; places in pixels of the video.
+
+    MOT frames and COCO images count from 1; `frame_idx` counts from 0 everywhere.
+    """
+    layout = services.layout
+    manifest = read_completed(layout, ep_id, run_id)
+    video, _ = _grid(manifest)
+    path = _inside(layout, layout.run(ep_id, manifest.run_id).detections)
+
+    def rows() -> Iterator[DetectionRow]:
+        return readable(read_rows(path, DetectionRow), video.frames)
+
+    run = ExportedRun(ep_id, manifest.run_id, video.width, video.height)
+    text: Iterable[str]
+    if format == "mot":
+        text = mot(rows(), run, untracked=untracked)
+    elif format == "coco":
+        text = coco(rows, run)
+    else:
+        text = csv(rows(), run)
+    name = f"{run.ep_id}_{run.run_id}{_ENDINGS[format]}"  # names need no quoting
+    return Download(chunks(text), name, _MEDIA_TYPES[format])
+
+
+def _grid(manifest: RunManifest) -> tuple[VideoFacts, int]:
+    """The video's facts and the stride of its processed frames.
+
+    Raises:
+        RunNotFound: the manifest does not have them, or they make no sense.
+    """
+    video, stride = manifest.video, manifest.effective_stride
+    if video is not None and stride is not None:
+        counts = (video.frames, video.width, video.height, stride)
+        measures = (video.fps, video.duration_s)
+        if all(1 <= count <= _LARGEST for count in counts) and all(
+            0 < measure <= _LARGEST for measure in measures
+        ):
+            return video, stride
+    raise RunNotFound(
+        f"The manifest of run {manifest.run_id!r} lacks facts of its video.",
+        hint="Run the episode again.",
+    )
+
+
+def _cuts(layout: Layout, path: Path) -> list[int]:
+    """Frames that begin a shot; none where the metrics cannot be read."""
+    metrics = read_json(path) if layout.contains(path) else None
+    cuts = None if metrics is None else metrics.get("scene_cuts")
+    if not isinstance(cuts, list):
+        return []
+    return [cut for cut in cuts if isinstance(cut, int)]
+
+
+def _inside(layout: Layout, path: Path) -> Path:
+    """Raises:
+    RunNotFound: there is no such file in the data root.
+    """
+    if not path.is_file() or not layout.contains(path):
+        raise RunNotFound("The run has no such rows.", hint="Run the episode again.")
+    return path

@@ -1,0 +1,171 @@
+"""How long a run will take, judged by earlier runs. Pure.
+
+A run's time has a part that is there anyway (programs and models are loaded), one that grows with
+the video (decoding: every frame, whatever the stride) and one that grows with the processed frames.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from apps.common.contracts import RunManifest, VideoFacts
+from apps.common.options import Options
+
+# What an earlier run must share, the nearest first. `host`, `device` and `detector` always.
+_NEARNESS: tuple[tuple[str, ...], ...] = (
+    ("ep_id", "det_size", "threads", "cap", "save_crops", "save_preview"),
+    ("ep_id", "det_size", "threads", "cap"),
+    ("ep_id", "threads", "cap"),
+    ("threads", "cap"),
+    ("threads",),
+)
+_ALWAYS = ("host", "device", "detector")
+_ASKED = 5  # newest runs of the nearest kind whose median counts
+_LARGEST = 1e12  # of any figure; a file that says more is damaged
+_OTHER_STAGES = ("shots", "crops", "track", "write")
+_STAGES = ("decode", "wait_for_frame", "detect", *_OTHER_STAGES, "paced", "preview")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a run's time depends on.
+
+    Args:
+        det_size: bound of the detector picture's long side, pixels.
+        threads: compute threads.
+        cap: CPU budget in percent, None without one.
+        frames: processed frames, >= 1.
+        video_pixels: frames of the video times the pixels of one.
+        picture_pixels: of the detector's picture, about.
+    """
+
+    ep_id: str
+    host: str
+    device: str
+    detector: str
+    det_size: int
+    threads: int
+    cap: float | None
+    save_crops: bool
+    save_preview: bool
+    frames: int
+    video_pixels: int
+    picture_pixels: float
+
+
+@dataclass(frozen=True)
+class PastRun:
+    """A completed run: its work, and where its seconds went.
+
+    Args:
+        total: of the whole run.
+        decode: of the decoder, which may have had a thread of its own.
+        waited: for the decoder.
+        detect: in the detector.
+        other: in the other stages.
+        paced: in pauses for the CPU budget.
+        preview: rendering the preview.
+    """
+
+    work: Work
+    total: float
+    decode: float
+    waited: float
+    detect: float
+    other: float
+    paced: float
+    preview: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds, None where there is nothing to go by, and how many runs they rest on."""
+
+    seconds: float | None
+    runs: int
+
+
+def planned_work(
+    ep_id: str, host: str, options: Options, video: VideoFacts, frames: int
+) -> Work | None:
+    """The work of a run with these options on this video; None where figures make no sense.
+
+    Args:
+        frames: that will be, or were, processed.
+    """
+    sizes = (video.width, video.height, video.frames, frames, options.det_size)
+    if not all(1 <= size <= _LARGEST for size in sizes):
+        return None
+    scale = min(1.0, options.det_size / max(video.width, video.height))
+    return Work(
+        ep_id=ep_id,
+        host=host,
+        device=options.device,
+        detector=options.detector,
+        det_size=options.det_size,
+        threads=options.cpu_threads,
+        cap=options.max_cpu_percent,
+        save_crops=options.save_crops,
+        save_preview=options.save_preview,
+        frames=frames,
+        video_pixels=video.width * video.height * video.frames,
+        picture_pixels=video.width * video.height * scale**2,
+    )
+
+
+def past_run(manifest: RunManifest) -> PastRun | None:
+    """What can be learnt from a run; None where it did not complete or its figures are damaged."""
+    result, video, stride = manifest.result, manifest.video, manifest.effective_stride
+    if manifest.status != "completed" or result is None or video is None or stride is None:
+        return None
+    work = planned_work(manifest.ep_id, manifest.host, manifest.options, video, result.frames_done)
+    seconds = {name: manifest.times.get(name, 0.0) for name in _STAGES}
+    figures = (result.elapsed_seconds, *seconds.values())
+    if work is None or not all(0 <= figure <= _LARGEST for figure in figures):
+        return None
+    return PastRun(
+        work=work,
+        total=result.elapsed_seconds,
+        decode=seconds["decode"],
+        waited=seconds["wait_for_frame"],
+        detect=seconds["detect"],
+        other=sum(seconds[name] for name in _OTHER_STAGES),
+        paced=seconds["paced"],
+        preview=seconds["preview"],
+    )
+
+
+def estimate(wanted: Work, past: Sequence[PastRun]) -> Estimate:
+    """The median of what the newest of the nearest earlier runs suggest.
+
+    Args:
+        past: newest first.
+    """
+    candidates = [run for run in past if _shares(run.work, wanted, _ALWAYS)]
+    for fields in _NEARNESS:
+        nearest = [run for run in candidates if _shares(run.work, wanted, fields)][:_ASKED]
+        if nearest:
+            seconds = statistics.median(_scaled(run, wanted) for run in nearest)
+            return Estimate(round(seconds, 1), len(nearest))
+    return Estimate(None, 0)
+
+
+def _shares(work: Work, wanted: Work, fields: tuple[str, ...]) -> bool:
+    return all(getattr(work, field) == getattr(wanted, field) for field in fields)
+
+
+def _scaled(run: PastRun, wanted: Work) -> float:
+    """Seconds that the wanted work would have taken this run."""
+    in_stages = run.waited + run.detect + run.other
+    anyway = max(0.0, run.total - in_stages - run.paced - run.preview)
+    by_frames = wanted.frames / run.work.frames
+    by_video = wanted.video_pixels / run.work.video_pixels
+    by_picture = wanted.picture_pixels / run.work.picture_pixels
+    work = (run.detect * by_picture + run.other) * by_frames + run.waited * by_video
+    # With fewer frames to work on, a decoder in a thread of its own becomes what is waited for.
+    staged = max(work, run.decode * by_video)
+    paced = run.paced * staged / in_stages if in_stages > 0 else 0.0
+    preview = run.preview * by_video if wanted.save_preview else 0.0
+    return anyway + staged + paced + preview

@@ -1,0 +1,327 @@
+"""Comparisons from the web service: the tool against the server itself, while somebody waits."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from tests.support.queue import LEASE_SECONDS, redis_server, worker
+from tests.support.service import Server, add_episode, gone, serving, wait_for
+
+KEY = "correct-horse-battery"
+QUICK = {"stride": 48}
+SOME_SECONDS = {"stride": 4, "max_cpu_percent": 40}
+NDJSON = {"accept": "application/x-ndjson"}
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Path:
+    root = tmp_path_factory.mktemp("comparisons") / "data folder"
+    add_episode(root, "show", test_data / "videos" / "short_hamilton_clip.mp4")
+    add_episode(root, "talk", test_data / "videos" / "carphone_pristine.mp4")
+    return root
+
+
+@pytest.fixture(scope="module")
+def server(data_root: Path) -> Iterator[Server]:
+    """Behind a key, and without Redis."""
+    settings = {
+        "SCREENALYTICS_API_KEY": KEY,
+        "SCREENALYTICS_REDIS_URL": "redis://127.0.0.1:1/0",
+        "SCREENALYTICS_SAVE_CROPS": "true",
+    }
+    with serving(data_root, **settings) as running:
+        running.client.headers["x-api-key"] = KEY
+        yield running
+
+
+def compare(server: Server, ep_id: str = "talk", **body: Any) -> httpx.Response:
+    return server.client.post(f"/episodes/{ep_id}/comparisons", json=body)
+
+
+def listed(server: Server, ep_id: str = "talk") -> list[dict[str, Any]]:
+    answer = server.client.get(f"/episodes/{ep_id}/comparisons")
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["total"] == len(answer.json()["items"])
+    items: list[dict[str, Any]] = answer.json()["items"]
+    return items
+
+
+def tools(server: Server) -> list[psutil.Process]:
+    """The comparison's process, with its descendants."""
+    found = []
+    for process in psutil.Process(server.process.pid).children(recursive=True):
+        try:
+            if any("compare_modes.py" in part for part in process.cmdline()):
+                found += [process, *process.children(recursive=True)]
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_blocking(server: Server) -> None:
+    """The key reaches the tool, but not by its command line; a mode that is away is left out."""
+    answers: list[httpx.Response] = []
+    options = {**QUICK, "profile": "balanced", "det_size": 320, "save_crops": False}
+    thread = threading.Thread(
+        daemon=True, target=lambda: answers.append(compare(server, repeat=1, options=options))
+    )
+    thread.start()
+    seen = wait_for(lambda: tools(server), what="the tool")
+    assert not any(KEY in part for part in seen[0].cmdline())
+    assert compare(server).json()["type"].endswith("comparison-busy")
+    thread.join()
+    assert answers[0].status_code == 200, answers[0].text
+    body = answers[0].json()
+    assert [mode["mode"] for mode in body["summaries"]] == ["cli", "sse", "local"]
+    assert body["ep_id"] == "talk"
+    assert any("redis was left out" in note for note in body["notes"])
+    assert body["warnings"] == []
+    assert all(mode["wall_seconds"] > 0 and mode["runs"] == 1 for mode in body["summaries"])
+    assert str(server.data_root) not in answers[0].text
+    assert listed(server)[0] == body
+    for run in server.client.get("/episodes/talk/runs").json()["items"]:
+        manifest = server.client.get(f"/episodes/talk/runs/{run['run_id']}").json()
+        assert manifest["options"]["save_crops"] is False  # though the environment says true
+        assert (manifest["options"]["stride"], manifest["options"]["det_size"]) == (48, 320)
+    assert gone(seen)
+
+
+def test_streamed(server: Server) -> None:
+    before = listed(server)
+    body = {"modes": ["local"], "repeat": 2, "options": QUICK}
+    times, lines = [time.monotonic()], []
+    with server.client.stream(
+        "POST", "/episodes/talk/comparisons", json=body, headers=NDJSON
+    ) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "application/x-ndjson"
+        for text in answer.iter_lines():
+            times.append(time.monotonic())
+            lines.append(json.loads(text))
+    gaps = [after - first for first, after in itertools.pairwise(times)]
+    assert max(gaps) < 1.5
+    assert {line["type"] for line in lines[:-1]} == {"log", "heartbeat"}
+    said = [line["message"] for line in lines if line["type"] == "log"]
+    assert [text.split()[2] for text in said if "begins" in text] == [
+        "cli",
+        "local",
+        "local",
+        "cli",
+    ]
+    assert any("round 2/2  local" in text and "CPU" in text for text in said)
+    result = lines[-1]
+    assert result.pop("type") == "result"
+    assert listed(server) == [result, *before]
+
+
+def test_refusals_before_anything_starts(server: Server) -> None:
+    expected = {
+        404: [compare(server, "nothing")],
+        422: [
+            compare(server, options={"profile": "fast"}),
+            compare(server, options={"profile": "--help"}),
+            compare(server, options={"stride": 0}),
+            compare(server, modes=[]),
+            compare(server, modes=["cli"]),
+            compare(server, repeat=21),
+            compare(server, "a..b"),
+            compare(server, unknown=1),
+        ],
+    }
+    for status, answers in expected.items():
+        for answer in answers:
+            assert answer.status_code == status, answer.text
+            assert answer.headers["content-type"] == "application/problem+json"
+    assert "repeat" in expected[422][-1].json()["hint"]
+    assert not tools(server)
+
+
+def test_a_run_that_fails(server: Server, data_root: Path) -> None:
+    """One error at the end: its problem, as a line or as the answer."""
+    video = data_root / "videos/talk/episode.mp4"
+    whole = video.read_bytes()
+    video.write_bytes(b"no video" * 1000)
+    try:
+        blocked = compare(server, modes=["local"], options=QUICK)
+        body = {"modes": ["local"], "options": QUICK}
+        streamed = server.client.post("/episodes/talk/comparisons", json=body, headers=NDJSON)
+    finally:
+        video.write_bytes(whole)
+    assert blocked.status_code == 500
+    assert blocked.headers["content-type"] == "application/problem+json"
+    last = json.loads(streamed.text.splitlines()[-1])
+    assert last["type"] == "error"
+    assert last["detail"] == last["problem"]["detail"] == blocked.json()["detail"]
+    for text in (blocked.text, streamed.text):
+        assert "Traceback" not in text
+        assert str(data_root) not in text
+
+
+def begin(server: Server, mode: str, *, stream: bool) -> socket.socket:
+    """A client that asks for a comparison and does not read; closing the socket is leaving."""
+    body = json.dumps({"modes": [mode], "repeat": 1, "options": SOME_SECONDS})
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+    head = (
+        "POST /episodes/show/comparisons HTTP/1.1\r\nHost: test\r\n"
+        f"X-API-Key: {KEY}\r\nAccept: {NDJSON['accept'] if stream else '*/*'}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    connection.sendall((head + body).encode())
+    return connection
+
+
+def under_way(server: Server, mode: str) -> dict[str, Any]:
+    """The run of that mode, as soon as it can be stopped in the middle."""
+
+    def look() -> dict[str, Any] | None:
+        for run in active(server):
+            if run["execution_mode"] == mode and (run["progress"] or {}).get("phase") == "running":
+                return run
+        return None
+
+    found: dict[str, Any] = wait_for(look, 60, f"the {mode} run")
+    return found
+
+
+def active(server: Server) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = server.client.get("/celery_jobs").json()["items"]
+    return items
+
+
+def run_process(server: Server, run: dict[str, Any]) -> psutil.Process:
+    manifest = server.client.get(f"/episodes/{run['ep_id']}/runs/{run['run_id']}").json()
+    return psutil.Process(manifest["pid"])
+
+
+def all_ended(server: Server, run: dict[str, Any], family: list[psutil.Process]) -> None:
+    wait_for(lambda: gone(family) and not active(server), 2.0, "the end of tool and run")
+    manifest = server.client.get(f"/episodes/show/runs/{run['run_id']}").json()
+    assert manifest["status"] == "cancelled"
+    assert listed(server, "show") == []
+    assert server.detect_track("show", stride=48).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("mode", "stream"), [("cli", True), ("cli", False), ("local", True), ("sse", False)]
+)
+def test_it_dies_with_its_client(server: Server, mode: str, stream: bool) -> None:
+    connection = begin(server, "local" if mode == "cli" else mode, stream=stream)
+    run = under_way(server, mode)
+    family = [*tools(server), run_process(server, run)]
+    connection.close()
+    all_ended(server, run, family)
+
+
+def test_a_tool_that_is_killed_is_told(server: Server) -> None:
+    """And the run that it had started goes with it."""
+    answers: list[httpx.Response] = []
+    body = {"modes": ["local"], "options": SOME_SECONDS}
+    thread = threading.Thread(
+        daemon=True, target=lambda: answers.append(compare(server, "show", **body))
+    )
+    thread.start()
+    run = under_way(server, "local")
+    family = [*tools(server), run_process(server, run)]
+    family[0].kill()
+    all_ended(server, run, family)
+    thread.join(5)
+    assert answers[0].status_code == 500
+    assert "ended with code -9" in answers[0].json()["detail"]
+
+
+def test_a_queued_run_goes_with_its_client(tmp_path: Path, test_data: Path) -> None:
+    root = tmp_path / "data"
+    add_episode(root, "show", test_data / "videos" / "short_hamilton_clip.mp4")
+    with redis_server(tmp_path / "redis") as broker:
+        settings = {
+            "SCREENALYTICS_API_KEY": KEY,
+            "SCREENALYTICS_REDIS_URL": broker.url,
+            "SCREENALYTICS_LEASE_S": LEASE_SECONDS,
+        }
+        with serving(root, **settings) as server, worker(root, broker.url) as one:
+            server.client.headers["x-api-key"] = KEY
+            connection = begin(server, "redis", stream=True)
+            run = under_way(server, "redis")
+            family = [*tools(server), *one.runs()]
+            tools(server)[0].kill()  # it cannot cancel its job any more
+            connection.close()
+            all_ended(server, run, family)
+            connection = begin(server, "redis", stream=True)
+            run = under_way(server, "redis")
+            family = [*tools(server), *one.runs()]
+            server.process.kill()  # nor can the server
+            server.process.wait()
+            wait_for(lambda: gone(family), 4.0, "the end of tool and run")
+            connection.close()
+
+
+@pytest.mark.parametrize("mode", ["cli", "local"])
+def test_it_dies_with_its_server(data_root: Path, mode: str) -> None:
+    with serving(data_root, SCREENALYTICS_API_KEY=KEY) as server:
+        server.client.headers["x-api-key"] = KEY
+        connection = begin(server, "local", stream=True)
+        run = under_way(server, mode)
+        family = [*tools(server), run_process(server, run)]
+        server.process.kill()
+        server.process.wait()
+        wait_for(lambda: gone(family), 2.5, "the end of tool and run")
+        connection.close()
+
+
+def test_a_server_that_stops_says_so(data_root: Path) -> None:
+    with serving(data_root, "--timeout-graceful-shutdown", "2") as server:
+        answers: list[httpx.Response] = []
+        body = {"modes": ["local"], "options": SOME_SECONDS}
+        thread = threading.Thread(
+            daemon=True, target=lambda: answers.append(compare(server, "show", **body))
+        )
+        thread.start()
+        run = under_way(server, "local")
+        family = [*tools(server), run_process(server, run)]
+        server.process.terminate()
+        server.process.wait(timeout=4)
+        assert gone(family)
+        thread.join(5)
+    assert answers[0].status_code == 503
+    assert "during the comparison" in answers[0].json()["detail"]
+
+
+def test_foreign_files_are_passed_over(server: Server, data_root: Path, tmp_path: Path) -> None:
+    listed_before = listed(server)
+    folder = data_root / "comparisons"
+    good = json.loads(next(folder.glob("talk-*/comparison.json")).read_text())
+    broken = {
+        "text": "{",
+        "list": "[]",
+        "part": json.dumps({"ep_id": "talk"}),
+        "infinite": json.dumps(good | {"summaries": [good["summaries"][0] | {"nice": 1}]}).replace(
+            '"nice": 1', '"nice": 1, "wall_seconds": 1e999'
+        ),
+        "surrogate": json.dumps(good | {"created_at": "\ud800"}),
+        "other": json.dumps(good | {"ep_id": "show"}),
+    }
+    for name, text in broken.items():
+        (folder / name).mkdir()
+        (folder / name / "comparison.json").write_text(text)
+    (folder / "file").write_text("x")
+    (folder / "pipe").mkdir()
+    os.mkfifo(folder / "pipe" / "comparison.json")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "comparison.json").write_text(json.dumps(good))
+    (folder / "linked").symlink_to(outside)
+    assert listed(server) == listed_before
+    assert [found["comparison_id"] for found in listed(server, "show")] == ["other"]
+    assert listed(server, "nobody") == []

@@ -1,0 +1,393 @@
+"""Charts, exports and long lists over HTTP, of a real run and of a large data folder."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from tests.api.test_run_files import FRAMES, SAMPLED, Run, check_problem
+from tests.support.service import Server, serving
+
+WIDTH, HEIGHT = 640, 360
+STRIDE = 6
+FORMATS = ("mot", "coco", "csv")
+
+
+@pytest.fixture(scope="module")
+def run(server: Server) -> Run:
+    answer = server.detect_track("show", stride=STRIDE)
+    assert answer.status_code == 200, answer.text
+    return Run(server, answer.json())
+
+
+@pytest.fixture
+def copied(server: Server, run: Run) -> Iterator[Run]:
+    """The run under another name, to be damaged."""
+    copy = Run(server, {**run.result, "run_id": "copied"})
+    shutil.copytree(run.folder, copy.folder)
+    edit_manifest(copy, run_id="copied")
+    yield copy
+    shutil.rmtree(copy.folder)
+
+
+def edit_manifest(run: Run, **values: Any) -> None:
+    path = run.folder / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+# --- charts -----------------------------------------------------------------------------------
+
+
+def test_charts_count_every_face(run: Run) -> None:
+    body = run.get("/charts").json()
+    rows = run.lines("detections.jsonl")
+    assert body["duration_s"] == run.get().json()["video"]["duration_s"]
+    assert body["unreadable_rows"] == 0
+    assert len(body["faces"]) == SAMPLED  # a processed frame each
+    faces = Counter(row["frame_idx"] for row in rows)
+    for number, stretch in enumerate(body["faces"]):
+        assert stretch["faces_per_frame"] == faces[number * STRIDE]
+    tracks = run.lines("tracks.jsonl")
+    for number, stretch in enumerate(body["faces"]):
+        frame = number * STRIDE
+        seen = sum(t["frame_span"][0] <= frame <= t["frame_span"][1] for t in tracks)
+        assert stretch["tracks"] == seen
+    assert sum(b["count"] for b in body["confidence"]) == len(rows)
+    assert sum(b["count"] for b in body["face_size"]) == len(rows)
+    heights = [(row["bbox"][3] - row["bbox"][1]) * HEIGHT for row in rows]
+    for item in body["face_size"]:
+        assert item["count"] == sum(item["low"] <= height < item["high"] for height in heights)
+
+
+def test_charts_have_the_videos_times(run: Run) -> None:
+    """This clip's first frame is shown at 0.85 s."""
+    body = run.get("/charts").json()
+    times = {row["frame_idx"]: row["ts_s"] for row in run.lines("detections.jsonl")}
+    assert times[0] > 0.5
+    for number, stretch in enumerate(body["faces"]):
+        if number * STRIDE in times:
+            assert stretch["start_s"] == pytest.approx(times[number * STRIDE], abs=0.001)
+    cuts = json.loads((run.folder / "track_metrics.json").read_text())["scene_cuts"]
+    assert cuts
+    assert body["cuts_s"] == pytest.approx([times[0] + cut / 29.97 for cut in cuts], abs=0.01)
+
+
+def test_charts_in_few_bins(run: Run) -> None:
+    body = run.get("/charts?bins=5").json()
+    assert len(body["faces"]) == 5
+    assert body["bin_seconds"] == pytest.approx(10 * STRIDE / 29.97, abs=0.001)
+    shown = sum(b["faces_per_frame"] * 10 for b in body["faces"][:4])
+    assert shown + body["faces"][4]["faces_per_frame"] * 6 == pytest.approx(
+        run.result["detections"], abs=0.01
+    )
+
+
+def test_charts_may_be_kept(server: Server, run: Run) -> None:
+    assert run.get("/charts").headers["cache-control"] == "private, max-age=86400, immutable"
+    latest = server.client.get("/episodes/show/runs/latest/charts")
+    assert latest.json() == run.get("/charts").json()
+    assert latest.headers["cache-control"] == "no-cache"  # it may be another run tomorrow
+
+
+@pytest.mark.parametrize("query", ["bins=0", "bins=2001", "bins=x", "bins="])
+def test_bounds_of_bins(run: Run, query: str) -> None:
+    assert "bins" in check_problem(run.get(f"/charts?{query}"), 422)["detail"]
+
+
+def test_torn_and_foreign_lines(copied: Run, run: Run) -> None:
+    whole = (run.folder / "detections.jsonl").read_bytes()
+    strange = b'{"foreign": 1}\n\xff\xfe\n[]\n\n'
+    (copied.folder / "detections.jsonl").write_bytes(strange + whole + whole[:100])
+    (copied.folder / "tracks.jsonl").write_bytes(b"torn")
+    (copied.folder / "track_metrics.json").write_bytes(b"[")
+    body = copied.get("/charts").json()
+    assert body["unreadable_rows"] == 3 + 1 + 1
+    assert body["cuts_s"] == []
+    assert body["confidence"] == run.get("/charts").json()["confidence"]
+    for name in FORMATS:
+        good = run.get(f"/export?format={name}").text
+        assert copied.get(f"/export?format={name}").text.replace("copied", run.id) == good
+
+
+@pytest.mark.parametrize("part", ["/charts", *(f"/export?format={name}" for name in FORMATS)])
+def test_runs_that_have_no_figures(server: Server, copied: Run, run: Run, part: str) -> None:
+    check_problem(server.client.get(f"/episodes/show/runs/nothing{part}"), 404)
+    check_problem(server.client.get(f"/episodes/nobody/runs/{run.id}{part}"), 404)
+    check_problem(server.client.get(f"/episodes/show/runs/a..b{part}"), 422)
+    video = run.get().json()["video"]
+    for damage in (
+        {"status": "failed"}, {"video": None}, {"effective_stride": None}, {"effective_stride": 0},
+        {"video": {**video, "frames": 0}}, {"video": {**video, "frames": 10**30}},
+        {"video": {**video, "fps": float("nan")}}, {"video": {**video, "width": -1}},
+    ):  # fmt: skip
+        before = (copied.folder / "run.json").read_text()
+        edit_manifest(copied, **damage)
+        check_problem(copied.get(part), 404)
+        (copied.folder / "run.json").write_text(before)
+    assert copied.get(part).status_code == 200
+    (copied.folder / "detections.jsonl").unlink()
+    check_problem(copied.get(part), 404)
+    (copied.folder / "detections.jsonl").symlink_to("/etc/passwd")
+    check_problem(copied.get(part), 404)
+
+
+# --- export -----------------------------------------------------------------------------------
+
+
+def download(run: Run, name: str, media_type: str, ending: str, query: str = "") -> httpx.Response:
+    answer = run.get(f"/export?format={name}{query}")
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == media_type
+    file_name = f"show_{run.id}{ending}"
+    assert answer.headers["content-disposition"] == f'attachment; filename="{file_name}"'
+    return answer
+
+
+def xywh(row: dict[str, Any]) -> list[float]:
+    x1, y1, x2, y2 = row["bbox"]
+    return [x1 * WIDTH, y1 * HEIGHT, (x2 - x1) * WIDTH, (y2 - y1) * HEIGHT]
+
+
+@pytest.mark.parametrize("untracked", [False, True])
+def test_mot(run: Run, untracked: bool) -> None:
+    query = "&untracked=true" if untracked else ""
+    text = download(run, "mot", "text/plain; charset=utf-8", ".mot.txt", query).text
+    rows = [r for r in run.lines("detections.jsonl") if untracked or r["track_id"] is not None]
+    lines = [[float(value) for value in line.split(",")] for line in text.splitlines()]
+    assert len(lines) == len(rows)
+    for line, row in zip(lines, rows, strict=True):
+        track = -1 if row["track_id"] is None else int(row["track_id"][6:])
+        assert line[:2] == [row["frame_idx"] + 1, track]
+        assert line[2:6] == pytest.approx(xywh(row), abs=0.01)
+        assert line[6:] == [row["conf"], -1, -1, -1]
+
+
+def test_coco(run: Run) -> None:
+    body = download(run, "coco", "application/json", ".coco.json").json()
+    rows = run.lines("detections.jsonl")
+    images = {image["id"]: image for image in body["images"]}
+    assert [i["frame_idx"] for i in images.values()] == sorted({r["frame_idx"] for r in rows})
+    assert {(i["width"], i["height"]) for i in images.values()} == {(WIDTH, HEIGHT)}
+    for annotation, row in zip(body["annotations"], rows, strict=True):
+        image = images[annotation["image_id"]]
+        assert (image["frame_idx"], image["ts_s"]) == (row["frame_idx"], row["ts_s"])
+        assert annotation["bbox"] == pytest.approx(xywh(row), abs=0.01)
+        points = [[x * WIDTH, y * HEIGHT, 2] for x, y in row["landmarks"]]
+        flat = [value for point in points for value in point]
+        assert annotation["keypoints"] == pytest.approx(flat, abs=0.01)
+
+
+def test_csv(run: Run) -> None:
+    text = download(run, "csv", "text/csv; charset=utf-8", ".csv").text
+    rows = run.lines("detections.jsonl")
+    for line, row in zip(csv.DictReader(io.StringIO(text)), rows, strict=True):
+        assert (line["ep_id"], line["run_id"]) == ("show", run.id)
+        assert (int(line["frame_idx"]), float(line["ts_s"])) == (row["frame_idx"], row["ts_s"])
+        assert line["track_id"] == (row["track_id"] or "")
+        assert float(line["x2"]) == pytest.approx(row["bbox"][2] * WIDTH, abs=0.01)
+        assert float(line["nose_y"]) == pytest.approx(row["landmarks"][2][1] * HEIGHT, abs=0.01)
+
+
+def test_latest_is_exported_under_its_own_name(server: Server, run: Run) -> None:
+    answer = server.client.get("/episodes/show/runs/latest/export?format=csv")
+    assert run.id in answer.headers["content-disposition"]
+    assert answer.content == run.get("/export?format=csv").content
+
+
+@pytest.mark.parametrize("query", ["", "?format=xml", "?format=", "?format=mot&untracked=maybe"])
+def test_formats_that_there_are(run: Run, query: str) -> None:
+    problem = check_problem(run.get(f"/export{query}"), 422)
+    assert "untracked" in query or "format" in problem["detail"]
+    if "=xml" in query:
+        assert all(name in problem["detail"] for name in FORMATS)
+
+
+# --- tracks in order --------------------------------------------------------------------------
+
+KEYS = {
+    "start": lambda row: row["start_s"],
+    "length": lambda row: row["end_s"] - row["start_s"],
+    "confidence": lambda row: row["stats"]["avg_conf"],
+    "detections": lambda row: row["stats"]["detections"],
+}
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("sort", KEYS)
+def test_tracks_in_order_a_page_at_a_time(run: Run, sort: str, descending: bool) -> None:
+    expected = sorted(run.lines("tracks.jsonl"), key=KEYS[sort], reverse=descending)
+    pages = []
+    for offset in range(0, len(expected), 4):
+        query = {"sort": sort, "descending": descending, "offset": offset, "limit": 4}
+        page = run.get("/tracks", params=query).json()
+        assert (page["total"], page["offset"]) == (len(expected), offset)
+        pages += page["items"]
+    assert pages == expected
+
+
+def test_descending_alone_turns_the_file_round(run: Run) -> None:
+    rows = run.get("/tracks?descending=true").json()["items"]
+    assert rows == run.lines("tracks.jsonl")[::-1]
+
+
+@pytest.mark.parametrize("query", ["sort=size", "sort=", "sort=track_id", "descending=perhaps"])
+def test_unknown_orders(run: Run, query: str) -> None:
+    problem = check_problem(run.get(f"/tracks?{query}"), 422)
+    assert query.partition("=")[0] in problem["detail"]
+
+
+# --- many -------------------------------------------------------------------------------------
+
+EPISODES, RUNS, LONG = 500, 10, 200
+FACES = 100_000
+
+
+@pytest.fixture(scope="module")
+def large(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """500 episodes with 10 runs each, one with 200, and in that a run of 100,000 detections."""
+    root = tmp_path_factory.mktemp("large") / "data"
+    manifest = json.loads((run.folder / "run.json").read_text())
+
+    def add_run(ep_id: str, run_id: str, **values: Any) -> Path:
+        folder = root / "manifests" / ep_id / "runs" / run_id
+        folder.mkdir(parents=True)
+        result = {**manifest["result"], "ep_id": ep_id, "run_id": run_id}
+        body = {**manifest, "ep_id": ep_id, "run_id": run_id, "result": result, **values}
+        (folder / "run.json").write_text(json.dumps(body, indent=2))
+        (root / "manifests" / ep_id / "latest.json").write_text(json.dumps({"run_id": run_id}))
+        return folder
+
+    for number in range(EPISODES):
+        ep_id = f"Show-s{number // 20:02d}e{number % 20:02d}"
+        (root / "videos" / ep_id).mkdir(parents=True)
+        (root / "videos" / ep_id / "episode.mp4").touch()
+        for run_number in range(RUNS if number > 0 else LONG):
+            add_run(ep_id, f"run-{run_number}")
+    add_large_run(run, manifest["video"], add_run)
+    with serving(root) as server:
+        yield server
+
+
+def add_large_run(run: Run, video: dict[str, Any], add_run: Any) -> None:
+    rows = run.lines("detections.jsonl")
+    rounds = -(-FACES // len(rows))
+    step = SAMPLED * STRIDE  # frames
+    folder = add_run("Show-s00e01", "large", video={**video, "frames": rounds * step})
+    with (folder / "detections.jsonl").open("w") as stream:
+        for number in range(FACES):
+            row = rows[number % len(rows)]
+            later = number // len(rows) * step
+            row = {**row, "frame_idx": row["frame_idx"] + later, "ts_s": row["ts_s"] + later / 30}
+            stream.write(json.dumps(row) + "\n")
+    shutil.copy(run.folder / "tracks.jsonl", folder)
+
+
+def timed(server: Server, path: str) -> tuple[httpx.Response, float]:
+    """The answer and the best of three times, since other work may share the cores."""
+    best = float("inf")
+    for _ in range(3):
+        start = time.monotonic()
+        answer = server.client.get(path)
+        best = min(best, time.monotonic() - start)
+        assert answer.status_code == 200, answer.text
+    print(f"{path}: {best:.3f} s")
+    return answer, best
+
+
+def test_many_episodes(large: Server) -> None:
+    answer, seconds = timed(large, "/episodes")
+    body = answer.json()
+    assert body["total"] == len(body["items"]) == EPISODES
+    assert [item["runs"] for item in body["items"][:3]] == [LONG, RUNS + 1, RUNS]
+    assert body["items"][1]["latest_run_id"] == "large"
+    assert seconds < 0.5
+
+
+def test_episodes_a_page_at_a_time(large: Server) -> None:
+    names = [item["ep_id"] for item in large.client.get("/episodes").json()["items"]]
+    page = large.client.get("/episodes?offset=495&limit=10").json()
+    assert [item["ep_id"] for item in page["items"]] == names[495:]
+    assert page["total"] == EPISODES
+    found = large.client.get("/episodes?q=sHow-S03&offset=1&limit=2").json()
+    assert [item["ep_id"] for item in found["items"]] == ["Show-s03e01", "Show-s03e02"]
+    assert found["total"] == 20
+    assert large.client.get("/episodes?q=%2e%2e").json() == {"items": [], "total": 0}
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=10001", "offset=-1", "offset=x", "q=" + "x" * 129]
+)
+def test_bounds_of_the_list(server: Server, query: str) -> None:
+    problem = check_problem(server.client.get(f"/episodes?{query}"), 422)
+    assert query.partition("=")[0] in problem["detail"]
+
+
+def test_many_runs(large: Server) -> None:
+    answer, seconds = timed(large, "/episodes/Show-s00e00/runs")
+    assert answer.json()["total"] == LONG
+    assert seconds < 0.5
+
+
+def test_an_estimate_among_many_runs(large: Server, server: Server) -> None:
+    target = large.data_root / "videos/Show-s09e09/episode.mp4"
+    shutil.copy(server.data_root / "videos/show/episode.mp4", target)
+    wishes = {"ep_id": "Show-s09e09", "stride": STRIDE}
+    large.client.post("/options/resolve", json=wishes)  # the video is looked at once
+    start = time.monotonic()
+    body = large.client.post("/options/resolve", json=wishes).json()
+    assert time.monotonic() - start < 0.5
+    assert body["estimate_runs"] == 5
+    assert body["estimate_seconds"] > 0
+
+
+def test_charts_of_a_large_run(large: Server) -> None:
+    answer, seconds = timed(large, "/episodes/Show-s00e01/runs/large/charts")
+    body = answer.json()
+    assert sum(b["count"] for b in body["confidence"]) == FACES
+    assert len(body["faces"]) <= 240
+    assert seconds < 2
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_exports_of_a_large_run_need_no_memory(large: Server, name: str) -> None:
+    process = psutil.Process(large.process.pid)
+    path = f"/episodes/Show-s00e01/runs/large/export?format={name}"
+    before = process.memory_info().rss
+    most = size = 0
+    with large.client.stream("GET", path) as answer:
+        for block in answer.iter_bytes():
+            size += len(block)
+            most = max(most, process.memory_info().rss)
+    print(name, size, (most - before) / 1e6)
+    assert size > 40 * FACES
+    assert most - before < 20e6
+
+
+def test_a_download_that_is_left(large: Server) -> None:
+    """The file is let go of, and the server goes on."""
+    path = "/episodes/Show-s00e01/runs/large/export?format=coco"
+    with large.client.stream("GET", path) as answer:
+        next(answer.iter_bytes())
+    process = psutil.Process(large.process.pid)
+    deadline = time.monotonic() + 10
+    while any("detections.jsonl" in f.path for f in process.open_files()):
+        assert time.monotonic() < deadline, "the rows are still open"
+        time.sleep(0.1)
+    assert large.client.get("/health/live").status_code == 200
+
+
+def test_the_clips_frames(run: Run) -> None:
+    """What the other tests rest on."""
+    assert run.get().json()["video"]["frames"] == FRAMES
+    assert run.get().json()["effective_stride"] == STRIDE

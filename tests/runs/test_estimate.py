@@ -1,0 +1,193 @@
+"""How long a run will take, from invented earlier runs whose figures are easy to follow."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from apps.common.contracts import CpuFigures, RunManifest, RunResult, VideoFacts
+from apps.common.options import HostFacts, Options, RunRequest, resolve
+from apps.runs.estimate import Estimate, PastRun, Work, estimate, past_run, planned_work
+
+# 1000 processed frames of a video of 6000 frames.
+WORK = Work(
+    ep_id="one",
+    host="here",
+    device="cpu",
+    detector="centerface",
+    det_size=640,
+    threads=2,
+    cap=200.0,
+    save_crops=False,
+    save_preview=False,
+    frames=1000,
+    video_pixels=6000 * 640 * 360,
+    picture_pixels=640.0 * 360,
+)
+# 5 s of start-up, 10 s for the decoder, 80 s in the detector, 5 s in the rest.
+PAST = PastRun(work=WORK, total=100, decode=10, waited=10, detect=80, other=5, paced=0, preview=0)
+
+
+def past(total: float = 100, **work: Any) -> PastRun:
+    return replace(PAST, total=total, work=replace(WORK, **work))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "seconds"),
+    [
+        ({}, 100),
+        ({"frames": 2000}, 5 + 10 + 170),  # half the stride: the same video is decoded
+        ({"frames": 100}, 5 + 10 + 8.5),
+        ({"det_size": 320, "picture_pixels": 320.0 * 180}, 5 + 10 + 20 + 5),
+        ({"ep_id": "two", "video_pixels": 12000 * 640 * 360, "frames": 2000}, 5 + 2 * 95),
+        ({"ep_id": "two", "cap": None}, 100),
+        ({"save_crops": True}, 100),
+    ],
+    ids=str,
+)
+def test_the_parts_grow_with_what_they_depend_on(wanted: dict[str, Any], seconds: float) -> None:
+    assert estimate(replace(WORK, **wanted), [PAST]) == Estimate(seconds, 1)
+
+
+@pytest.mark.parametrize(
+    "other", [{"host": "there"}, {"device": "cuda"}, {"detector": "retinaface"}, {"threads": 4}]
+)
+def test_runs_of_another_kind_tell_nothing(other: dict[str, Any]) -> None:
+    assert estimate(WORK, [past(**other)]) == Estimate(None, 0)
+    assert estimate(WORK, [past(**other), past(120)]) == Estimate(120, 1)
+
+
+def test_without_runs_there_is_nothing_to_go_by() -> None:
+    assert estimate(WORK, []) == Estimate(None, 0)
+
+
+@pytest.mark.parametrize(
+    ("nearer", "further"),
+    [
+        ({}, {"save_preview": True}),
+        ({"save_preview": True}, {"det_size": 320}),
+        ({"det_size": 320}, {"ep_id": "two"}),
+        ({"ep_id": "two"}, {"ep_id": "two", "cap": 100.0}),
+    ],
+    ids=str,
+)
+def test_the_nearest_runs_decide(nearer: dict[str, Any], further: dict[str, Any]) -> None:
+    runs = [past(500, **further), past(110, **nearer), past(500, **further)]
+    assert estimate(WORK, runs) == Estimate(110, 1)
+
+
+def test_the_median_of_the_five_newest() -> None:
+    totals = [110, 120, 300, 100, 130, 9000, 9000]
+    assert estimate(WORK, [past(total) for total in totals]) == Estimate(120, 5)
+
+
+def test_a_decoder_in_its_own_thread_becomes_what_is_waited_for() -> None:
+    overlapped = replace(PAST, total=90, waited=0, decode=60)  # 5 s, then 85 s of work
+    assert estimate(WORK, [overlapped]).seconds == 90
+    assert estimate(replace(WORK, frames=100), [overlapped]).seconds == 5 + 60
+    assert estimate(replace(WORK, frames=2000), [overlapped]).seconds == 5 + 170
+
+
+def test_pauses_grow_with_the_work() -> None:
+    paced = replace(PAST, total=195, paced=95)
+    assert estimate(replace(WORK, frames=2000), [paced]).seconds == 5 + 2 * 180
+
+
+def test_a_preview_counts_where_it_is_wanted() -> None:
+    with_preview = replace(PAST, total=130, preview=30)
+    assert estimate(WORK, [with_preview]).seconds == 100
+    assert estimate(replace(WORK, save_preview=True), [with_preview]).seconds == 130
+
+
+# --- what manifests tell ----------------------------------------------------------------------
+
+OPTIONS: Options = resolve(
+    RunRequest(device="cpu"),
+    {},
+    HostFacts(("CPUExecutionProvider",), frozenset({"centerface"}), thread_limit=2),
+).options
+VIDEO = VideoFacts(
+    width=1920,
+    height=1080,
+    coded_width=1920,
+    coded_height=1080,
+    rotation=0,
+    sample_aspect_ratio=1,
+    fps=25,
+    variable_frame_rate=False,
+    frames=6000,
+    duration_s=240,
+    codec="h264",
+    container="mp4",
+)
+TIMES = {"load_model": 1.0, "decode": 9.0, "wait_for_frame": 2.0, "detect": 30.0, "shots": 1.0,
+         "crops": 0.5, "track": 0.25, "write": 0.25, "paced": 4.0}  # fmt: skip
+
+
+def manifest(**fields: Any) -> RunManifest:
+    result = RunResult(
+        ep_id="one",
+        execution_mode="local",
+        run_id="r1",
+        elapsed_seconds=fields.pop("elapsed", 40.0),
+        device="cpu",
+        provider="CPUExecutionProvider",
+        profile=OPTIONS.profile,
+        options=OPTIONS,
+        cpu_threads=2,
+        frames_total=500,
+        frames_done=fields.pop("frames_done", 500),
+        detections=1,
+        tracks=1,
+        analyzed_fps=1,
+        cpu=CpuFigures(peak_percent=1, mean_percent=1, seconds=1),
+        peak_rss_mb=1,
+        artifacts={},
+    )
+    known: dict[str, Any] = {
+        "ep_id": "one", "run_id": "r1", "execution_mode": "local", "status": "completed",
+        "started_at": "2026-01-01", "host": "here", "pid": 1, "options": OPTIONS, "sources": {},
+        "versions": {}, "video": VIDEO, "effective_stride": 12, "times": TIMES, "result": result,
+    }  # fmt: skip
+    return RunManifest(**{**known, **fields})
+
+
+def test_a_completed_run_is_learnt_from() -> None:
+    found = past_run(manifest())
+    assert found is not None
+    assert found.work == planned_work("one", "here", OPTIONS, VIDEO, 500)
+    assert (found.total, found.decode, found.waited, found.detect) == (40, 9, 2, 30)
+    assert (found.other, found.paced, found.preview) == (2, 4, 0)
+    assert found.work.video_pixels == 6000 * 1920 * 1080
+    assert found.work.picture_pixels == pytest.approx(640 * 360)
+
+
+def test_a_picture_is_never_enlarged_for_the_detector() -> None:
+    small = VIDEO.model_copy(update={"width": 320, "height": 180})
+    work = planned_work("one", "here", OPTIONS, small, 500)
+    assert work is not None
+    assert work.picture_pixels == 320 * 180
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"status": "failed"},
+        {"status": "running", "result": None},
+        {"result": None},
+        {"video": None},
+        {"effective_stride": None},
+        {"frames_done": 0},
+        {"elapsed": float("nan")},
+        {"elapsed": float("inf")},
+        {"elapsed": -1.0},
+        {"times": {**TIMES, "detect": float("nan")}},
+        {"video": VIDEO.model_copy(update={"width": 0})},
+        {"video": VIDEO.model_copy(update={"frames": 10**400})},
+    ],
+    ids=lambda fields: str(fields)[:40],
+)
+def test_damaged_and_unfinished_manifests_tell_nothing(fields: dict[str, Any]) -> None:
+    assert past_run(manifest(**fields)) is None
