@@ -1,12 +1,12 @@
-# One image for API and worker. Not built where this is developed (no engine there); see README.
+# One image for API, worker and page. Not built where this is developed (no engine there); see README.
 FROM python:3.11-slim
 
 RUN useradd --create-home --uid 1000 screenalytics
 WORKDIR /app
 
 # The pins are complete; see the Makefile for --no-deps.
-COPY requirements.txt .
-RUN pip install --no-cache-dir --disable-pip-version-check --no-deps -r requirements.txt
+COPY requirements.txt requirements-flower.txt ./
+RUN pip install --no-cache-dir --disable-pip-version-check --no-deps -r requirements.txt -r requirements-flower.txt
 
 COPY pyproject.toml README.md ./
 COPY config config

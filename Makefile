@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 HOST ?= 127.0.0.1
 PORT ?= 8000
+PAGE_PORT ?= 8501
 VIDEO ?=
 
-.PHONY: help setup demo test check serve up faults lock clean
+.PHONY: help setup demo test check serve page up faults lock clean
 
 help:  ## Shows this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,8 +41,13 @@ check: $(VENV)/.dev  ## Lint, types, import contracts
 serve: setup  ## Starts the API on HOST:PORT
 	$(BIN)/uvicorn apps.api.main:app --host $(HOST) --port $(PORT) --http h11 --timeout-graceful-shutdown 2
 
-up: setup  ## Starts Redis, API and worker, stops all on Ctrl-C
-	@$(BIN)/python tools/up.py --port $(PORT)
+page: setup  ## Starts the page alone on PAGE_PORT, for the API on PORT
+	SCREENALYTICS_API_URL="$${SCREENALYTICS_API_URL:-http://127.0.0.1:$(PORT)}" \
+	$(BIN)/streamlit run apps/ui/app.py --server.address 127.0.0.1 --server.port $(PAGE_PORT) \
+	--server.headless true --browser.gatherUsageStats false --server.fileWatcherType none
+
+up: setup  ## Starts Redis, API, worker and page, stops all on Ctrl-C
+	@$(BIN)/python tools/up.py --port $(PORT) --page-port $(PAGE_PORT)
 
 faults: $(VENV)/.dev  ## Injects faults many times; writes docs/reliability.md
 	$(BIN)/python tools/faults.py

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes requirements.txt and requirements-dev.txt from pyproject.toml: `make lock`.
+"""Writes requirements*.txt from pyproject.toml: `make lock`.
 
 Installs the newest versions into a temporary environment and lists them, without addresses, so
 that the files work with any package index. Standard library only.
@@ -7,10 +7,12 @@ that the files work with any package index. Standard library only.
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,14 +27,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
         python = f"{folder}/bin/python"
-        runtime = install_and_list(python, project["dependencies"])
-        everything = install_and_list(python, project["optional-dependencies"]["dev"])
-    write("requirements.txt", runtime)
-    write("requirements-dev.txt", [pin for pin in everything if pin not in runtime])
+        write("requirements.txt", install_and_list(python, project["dependencies"]))
+        for extra, wishes in project["optional-dependencies"].items():
+            write(f"requirements-{extra}.txt", missing(python, wishes))
     return 0
 
 
 def install_and_list(python: str, wishes: list[str]) -> list[str]:
+    """Pins of the wishes and of all that they need."""
     subprocess.run([python, "-m", "pip", "install", "--quiet", *wishes], check=True)
     listing = subprocess.run(
         [python, "-m", "pip", "list", "--format=freeze"],
@@ -40,11 +42,24 @@ def install_and_list(python: str, wishes: list[str]) -> list[str]:
         capture_output=True,
         text=True,
     )
-    return [
-        pin
-        for pin in listing.stdout.splitlines()
-        if pin.partition("==")[0].lower() not in REPLACED | NOT_PINNED
-    ]
+    return pinned(pin.partition("==")[::2] for pin in listing.stdout.splitlines())
+
+
+def missing(python: str, wishes: list[str]) -> list[str]:
+    """Pins of what the wishes need and the environment lacks; nothing is installed."""
+    report = subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", "--dry-run", "--report", "-", *wishes],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    found = [package["metadata"] for package in json.loads(report.stdout)["install"]]
+    return pinned((package["name"], package["version"]) for package in found)
+
+
+def pinned(packages: Iterable[tuple[str, str]]) -> list[str]:
+    kept = [(n, v) for n, v in packages if n.lower() not in REPLACED | NOT_PINNED]
+    return sorted((f"{name}=={version}" for name, version in kept), key=str.lower)
 
 
 def write(name: str, pins: list[str]) -> None:

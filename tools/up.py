@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Redis, API and worker together, until Ctrl-C: `make up`.
+"""Redis, API, worker and page together, until Ctrl-C: `make up`.
 
 Redis is started only where SCREENALYTICS_REDIS_URL (default redis://127.0.0.1:6379/0) does not
 answer, and then stopped again. When this program itself is killed with SIGKILL, the kernel ends
@@ -29,15 +29,15 @@ from tools.stack import redis_server
 from tools.stack.redis_server import RedisAddress
 from tools.stack.services import Plan, Stack, Step, UpFailed
 
-DEFAULT_PORT = 8000
-REDIS_READY_S, API_READY_S, WORKER_READY_S = 10.0, 30.0, 60.0
+DEFAULT_PORT, DEFAULT_PAGE_PORT = 8000, 8501
+REDIS_READY_S, API_READY_S, WORKER_READY_S, PAGE_READY_S = 10.0, 30.0, 60.0, 60.0
 WORKER_WARM_S = 8.0  # for a task that is about to end; longer ones are cancelled
 CONCURRENCY = 1  # a run uses all the cores that it may; two would fight for them
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        description="Starts Redis (where none answers), API and worker; Ctrl-C stops all."
+        description="Starts Redis (where none answers), API, worker and page; Ctrl-C stops all."
     )
     parser.add_argument(
         "--port",
@@ -45,11 +45,17 @@ def main() -> int:
         default=os.environ.get("PORT", str(DEFAULT_PORT)),
         help="of the API (default: $PORT, else %(default)s)",
     )
+    parser.add_argument(
+        "--page-port",
+        type=_port,
+        default=os.environ.get("PAGE_PORT", str(DEFAULT_PAGE_PORT)),
+        help="of the page (default: $PAGE_PORT, else %(default)s)",
+    )
     arguments = parser.parse_args()
     stack = Stack(ROOT, say)
     stack.listen_to_signals()
     try:
-        up(stack, Settings(), arguments.port)
+        up(stack, Settings(), arguments.port, arguments.page_port)
     except UpFailed as failure:
         complain(str(failure))
         return 1
@@ -62,27 +68,44 @@ def main() -> int:
     return 0
 
 
-def up(stack: Stack, settings: Settings, port: int) -> None:
+def up(stack: Stack, settings: Settings, port: int, page_port: int) -> None:
     """Starts everything, then passes lines on until a stop is asked for.
 
     Raises:
         UpFailed: something is in the way, did not start, or died.
     """
     address = RedisAddress.parse(settings.redis_url)
-    if not redis_server.port_is_free(port):
-        raise UpFailed(f"Port {port} is taken. Stop what uses it, or: make up PORT={port + 1}.")
+    _refuse_taken(port, page_port)
     data_root = settings.data_root.resolve()
-    url = f"http://127.0.0.1:{port}"
-    with _redis(stack, address, data_root) as own_redis, _stopping(stack, "worker", "api"):
+    url, page_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{page_port}"
+    with (
+        _redis(stack, address, data_root) as own_redis,
+        _stopping(stack, "page", "worker", "api"),
+    ):
         if stack.stop_requests:
             return
         stack.start(_api(settings, data_root, port))
         worker = stack.start(_worker(settings, data_root, port))
-        if stack.wait_until(lambda: _is_live(url), "The API", API_READY_S) and stack.wait_until(
-            lambda: worker.said_ready, "The worker", WORKER_READY_S
+        stack.start(_page(settings, data_root, url, page_port))
+        if (
+            stack.wait_until(lambda: _answers(f"{url}/health/live"), "The API", API_READY_S)
+            and stack.wait_until(lambda: worker.said_ready, "The worker", WORKER_READY_S)
+            and stack.wait_until(
+                lambda: _answers(f"{page_url}/_stcore/health"), "The page", PAGE_READY_S
+            )
         ):
-            say(_ready_text(url, address, settings.data_root, own_redis=own_redis))
+            say(_ready_text(page_url, url, address, settings.data_root, own_redis=own_redis))
             stack.watch()
+
+
+def _refuse_taken(port: int, page_port: int) -> None:
+    if port == page_port:
+        raise UpFailed(f"API and page cannot share port {port}. Or: make up PAGE_PORT={port + 1}.")
+    for name, wanted in (("PORT", port), ("PAGE_PORT", page_port)):
+        if not redis_server.port_is_free(wanted):
+            raise UpFailed(
+                f"Port {wanted} is taken. Stop what uses it, or: make up {name}={wanted + 1}."
+            )
 
 
 @contextmanager
@@ -164,6 +187,18 @@ def _worker(settings: Settings, data_root: Path, port: int) -> Plan:
     )
 
 
+def _page(settings: Settings, data_root: Path, url: str, port: int) -> Plan:
+    options = ["--server.address", "127.0.0.1", "--server.port", str(port)]
+    options += ["--server.headless", "true", "--server.fileWatcherType", "none"]
+    options += ["--browser.gatherUsageStats", "false"]
+    return Plan(
+        name="page",
+        command=[sys.executable, "-m", "streamlit", "run", "apps/ui/app.py", *options],
+        environment={**_environment(settings, data_root), "SCREENALYTICS_API_URL": url},
+        steps=(Step(signal.SIGTERM, 4), Step(signal.SIGKILL, 1)),
+    )
+
+
 def _environment(settings: Settings, data_root: Path) -> dict[str, str]:
     return {
         **os.environ,
@@ -173,17 +208,20 @@ def _environment(settings: Settings, data_root: Path) -> dict[str, str]:
     }
 
 
-def _is_live(url: str) -> bool:
+def _answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/health/live", timeout=1, trust_env=False).status_code == 200
+        return httpx.get(url, timeout=1, trust_env=False).status_code == 200
     except httpx.TransportError:
         return False
 
 
-def _ready_text(url: str, address: RedisAddress, data_root: Path, *, own_redis: bool) -> str:
+def _ready_text(
+    page_url: str, url: str, address: RedisAddress, data_root: Path, *, own_redis: bool
+) -> str:
     origin = "started here" if own_redis else "was running already, and will stay"
     return f"""
 Ready. Ctrl-C stops all.
+  Page    {page_url}
   API     {url} (documentation at {url}/docs)
   Redis   {address.shown} ({origin})
   Worker  one run at a time

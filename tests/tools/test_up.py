@@ -24,6 +24,7 @@ from tools.stack.redis_server import RedisAddress
 from tools.stack.services import Plan, Stack, Step, UpFailed
 
 READY_SECONDS = 60
+LOOPBACK = "127.0.0.1"
 needs_worker = pytest.mark.skipif(
     importlib.util.find_spec("apps.worker.celery_app") is None, reason="there is no worker yet"
 )
@@ -34,6 +35,7 @@ class Up:
     process: subprocess.Popen[bytes]
     log: Path
     port: int
+    page_port: int
     redis_url: str
 
     def said(self) -> str:
@@ -70,19 +72,23 @@ def start(tmp_path: Path, data_root: Path) -> Iterator[Start]:
         port, redis_port = free_port(), free_port()
         url = changes.pop("redis_url", f"redis://127.0.0.1:{redis_port}/0")
         port = int(changes.pop("port", port))
+        page_port = int(changes.pop("page_port", free_port()))
         environment = clean_environment(
             SCREENALYTICS_DATA_ROOT=str(data_root), SCREENALYTICS_REDIS_URL=url, **changes
         )
         log = tmp_path / f"up-{port}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, str(ROOT / "tools" / "up.py"), "--port", str(port)],
+                [
+                    *(sys.executable, str(ROOT / "tools" / "up.py")),
+                    *("--port", str(port), "--page-port", str(page_port)),
+                ],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        started.append(Up(process, log, port, url))
+        started.append(Up(process, log, port, page_port, url))
         return started[-1]
 
     yield begin
@@ -111,22 +117,32 @@ def own_redis(folder: Path, password: str = "") -> Iterator[str]:
 
 @needs_worker
 def test_everything_answers_and_everything_goes(start: Start, data_root: Path) -> None:
-    up = start(redis_url=f"redis://:s3cret@127.0.0.1:{free_port()}/0")
+    up = start(
+        redis_url=f"redis://:s3cret@127.0.0.1:{free_port()}/0", SCREENALYTICS_API_KEY="s3cret-key"
+    )
     family = up.wait_until_ready()
     url = f"http://127.0.0.1:{up.port}"
     assert httpx.get(f"{url}/health/live").status_code == 200
+    page_url = f"http://127.0.0.1:{up.page_port}"
+    assert httpx.get(f"{page_url}/_stcore/health").text == "ok"
+    (page,) = [process for process in family if "streamlit" in process.cmdline()]
+    assert page.environ()["SCREENALYTICS_API_URL"] == url
+    assert page.environ()["SCREENALYTICS_API_KEY"] == "s3cret-key"
+    assert {address.laddr.ip for address in page.net_connections() if address.laddr} == {LOOPBACK}
     with redis.Redis.from_url(up.redis_url) as client:
         assert client.ping()
         assert client.config_get("save") == {"save": ""}
         assert client.config_get("appendonly") == {"appendonly": "yes"}
     assert (data_root / ".redis" / "appendonly.aof").is_file()
     said = up.said()
-    for part in ("redis | ", "api | ", "worker | ", url, "(started here)"):
+    for part in ("redis | ", "api | ", "worker | ", "page | ", url, "(started here)"):
         assert part in said
+    ready = said.partition("\nReady.")[2]
+    assert ready.index(page_url) < ready.index(url)  # what people want first
     assert said.count("curl ") == 2
     assert "s3cret" not in said
     assert not any("s3cret" in " ".join(process.cmdline()) for process in family)
-    assert len(family) >= 4  # Redis, API, worker and its pool
+    assert len(family) >= 5  # Redis, API, worker and its pool, page
     assert up.stop(signal.SIGINT) == 0, up.said()
     assert gone(family)
     assert "up | stopped" in up.said()
@@ -174,14 +190,21 @@ def fails_with(up: Up) -> str:
     return up.said()
 
 
-def test_a_taken_port_is_a_clear_error(start: Start) -> None:
+@pytest.mark.parametrize(("which", "name"), [("port", "PORT"), ("page_port", "PAGE_PORT")])
+def test_a_taken_port_is_a_clear_error(start: Start, which: str, name: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        said = fails_with(start(port=str(port)))
+        said = fails_with(start(**{which: str(port)}))
     assert f"Port {port} is taken" in said
+    assert f"make up {name}={port + 1}" in said
     assert "redis | " not in said  # nothing was started
+
+
+def test_one_port_for_two(start: Start) -> None:
+    port = str(free_port())
+    assert "cannot share port" in fails_with(start(port=port, page_port=port))
 
 
 def test_something_else_on_the_port_of_redis(start: Start) -> None:
