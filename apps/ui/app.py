@@ -1,0 +1,24 @@
+"""The page: `streamlit run apps/ui/app.py`.
+
+Streamlit serves `main.py`; the routes beside it pass pictures, videos and uploads between the
+browser and the API: the browser needs to reach one address only, and never sees the API's key.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # streamlit adds this folder only
+
+import streamlit as st
+
+from apps.ui.files import file_routes
+from apps.ui.problems import show_unexpected
+from apps.ui.settings import PageSettings
+
+app = st.App(
+    Path(__file__).with_name("main.py"),
+    routes=file_routes(PageSettings()),
+    on_script_error=show_unexpected,
+)

@@ -1,0 +1,132 @@
+"""Pictures, videos and downloads of the API, by way of the page's own server.
+
+The browser knows one address, the page's, and the API's key stays on this side. Only reading what
+people look at or take away is passed on, and uploads, both piece by piece: a long video is never
+held in memory.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import httpx
+import streamlit as st
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from apps.common.names import NAME_PATTERN
+from apps.ui.settings import PageSettings
+
+PREFIX = "/files"
+UPLOAD_PATH = f"{PREFIX}/episodes"
+_NAME = NAME_PATTERN[1:-1]
+_TRACK = r"track-[0-9]{5,12}"
+_READABLE = re.compile(
+    rf"episodes/{_NAME}/(thumbnail|runs/{_NAME}/(preview|export|tracks|detections|log"
+    rf"|tracks/{_TRACK}/thumbnail|crops/{_TRACK}/frame_[0-9]{{6,12}}\.jpg))"
+)
+_FROM_BROWSER = ("range", "if-range", "if-none-match", "if-modified-since")
+_TO_BROWSER = (
+    *("content-type", "content-length", "content-range", "accept-ranges"),
+    *("etag", "last-modified", "cache-control", "content-disposition"),
+)
+_OF_BODY = ("content-type", "content-length")
+_SAFE_NAME = re.compile(r"[A-Za-z0-9._-]{1,300}")
+_ROWS = {"tracks": "application/x-ndjson", "detections": "application/x-ndjson"}
+_TIMEOUT = httpx.Timeout(600, connect=3)  # a long video is checked before its upload is answered
+
+
+def thumbnail_url(ep_id: str) -> str:
+    return _url(f"episodes/{ep_id}/thumbnail")
+
+
+def track_thumbnail_url(ep_id: str, run_id: str, track_id: str) -> str:
+    return _url(f"episodes/{ep_id}/runs/{run_id}/tracks/{track_id}/thumbnail")
+
+
+def preview_url(ep_id: str, run_id: str) -> str:
+    return _url(f"episodes/{ep_id}/runs/{run_id}/preview")
+
+
+def download_url(ep_id: str, run_id: str, what: str, **query: str) -> str:
+    """Args:
+    what: tracks, detections, log or export (with `format`).
+    """
+    name = f"{ep_id}_{run_id}.{'log' if what == 'log' else what + '.jsonl'}"
+    extra = query if what == "export" else {"save_as": name}
+    return f"{_url(f'episodes/{ep_id}/runs/{run_id}/{what}')}?{urlencode(extra)}"
+
+
+def _url(path: str) -> str:
+    """Absolute, since Streamlit takes a relative one for a file of this machine."""
+    page = urlsplit(st.context.url or "http://localhost:8501/")
+    return f"{page.scheme}://{page.netloc}{PREFIX}/{path}"
+
+
+def file_routes(settings: PageSettings) -> list[Route]:
+    """The routes that pass such requests on to the API."""
+
+    async def read(request: Request) -> Response:
+        path = request.path_params["path"]
+        if _READABLE.fullmatch(path) is None or ".." in path:
+            return PlainTextResponse("There is no such file.", status_code=404)
+        query = dict(request.query_params)
+        save_as = query.pop("save_as", None)
+        headers = {name: request.headers[name] for name in _FROM_BROWSER if name in request.headers}
+        headers["accept"] = _ROWS.get(path.rsplit("/", 1)[-1], "*/*")
+        headers["accept-encoding"] = "identity"
+        response = await _pass_on(settings, "GET", f"/{path}", headers, params=query)
+        if save_as is not None and _SAFE_NAME.fullmatch(save_as):
+            response.headers["content-disposition"] = f'attachment; filename="{save_as}"'
+        return response
+
+    async def upload(request: Request) -> Response:
+        if not _is_from_this_page(request):
+            return PlainTextResponse("Uploads come from the page only.", status_code=403)
+        headers = {name: request.headers[name] for name in _OF_BODY if name in request.headers}
+        return await _pass_on(settings, "POST", "/episodes", headers, content=request.stream())
+
+    return [
+        Route(UPLOAD_PATH, upload, methods=["POST"]),
+        Route(f"{PREFIX}/{{path:path}}", read, methods=["GET"]),
+    ]
+
+
+async def _pass_on(
+    settings: PageSettings, method: str, path: str, headers: dict[str, str], **content: Any
+) -> Response:
+    http = httpx.AsyncClient(
+        base_url=settings.base_url,
+        headers={**headers, **settings.headers},
+        timeout=_TIMEOUT,
+        trust_env=False,
+    )
+    try:
+        answer = await http.send(http.build_request(method, path, **content), stream=True)
+    except httpx.HTTPError:
+        await http.aclose()
+        problem = {"detail": "The server does not answer.", "hint": "Start it, then try again."}
+        return JSONResponse(problem, status_code=502)
+    kept = {name: answer.headers[name] for name in _TO_BROWSER if name in answer.headers}
+    kept["x-content-type-options"] = "nosniff"
+    return StreamingResponse(_body(http, answer), answer.status_code, kept)
+
+
+async def _body(http: httpx.AsyncClient, answer: httpx.Response) -> AsyncIterator[bytes]:
+    """The answer's bytes; closes the connection at its end, or when the browser leaves."""
+    try:
+        async for chunk in answer.aiter_raw():
+            yield chunk
+    finally:
+        await answer.aclose()
+        await http.aclose()
+
+
+def _is_from_this_page(request: Request) -> bool:
+    """False for a form on another site that somebody who has this page open was led to."""
+    origin = urlsplit(request.headers.get("origin", "")).netloc
+    return origin != "" and origin == request.headers.get("host")

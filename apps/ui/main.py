@@ -1,0 +1,36 @@
+"""The script that Streamlit runs for every view: navigation, the banner, then the chosen view."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from apps.ui.parts.banner import show_banner
+from apps.ui.problems import problems_shown
+from apps.ui.session import client
+from apps.ui.views import compare, detect_track, results, system
+
+ASSETS = Path(__file__).with_name("assets")
+
+st.set_page_config(
+    page_title="Screenalytics Detect/Track",
+    page_icon=ASSETS.joinpath("icon.svg").read_text(),  # the icons by name come from the internet
+    layout="wide",
+    menu_items={"about": "Finds and follows every face in television episodes."},
+)
+st.logo(str(ASSETS / "logo.svg"), size="large")
+page = st.navigation(
+    [
+        st.Page(
+            detect_track.view, title="Detect/Track", icon=":material/play_circle:", default=True
+        ),
+        st.Page(results.view, title="Results", icon=":material/movie:", url_path="results"),
+        st.Page(compare.view, title="Compare", icon=":material/balance:", url_path="compare"),
+        st.Page(system.view, title="System", icon=":material/dns:", url_path="system"),
+    ],
+    position="top",
+)
+with problems_shown():
+    show_banner(client())
+    page.run()

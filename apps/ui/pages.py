@@ -1,0 +1,16 @@
+"""Links from one view to another."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from apps.ui.views import results
+
+
+def link_to_results(ep_id: str, run_id: str) -> None:
+    st.page_link(
+        st.Page(results.view, title="Results", url_path="results"),
+        label="Look at the tracks",
+        icon=":material/movie:",
+        query_params={"episode": ep_id, "run": run_id},
+    )

@@ -1,0 +1,44 @@
+"""On every page: is the server there, is it the code that is on disk, is it the page's?"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from apps.common.schemas import Version
+from apps.ui.client import Client
+from apps.ui.problems import problems_shown
+from apps.ui.session import page_fingerprint
+from apps.ui.words import moment
+
+_LOOK_AGAIN_SECONDS = 5
+_RESTART = "Restart: Ctrl-C where `make up` runs, then `make up` again."
+
+
+def show_banner(client: Client) -> None:
+    """Stays up to date while nobody touches the page.
+
+    Raises:
+        ServerUnreachable: then there is nothing else to show.
+    """
+    client.version()
+    _live_banner(client)
+
+
+@st.fragment(run_every=_LOOK_AGAIN_SECONDS)
+def _live_banner(client: Client) -> None:
+    with problems_shown():
+        version = client.version()
+        warning = _warning(version)
+        if warning is not None:
+            st.warning(f"{warning} {_RESTART}", icon=":material/restart_alt:")
+
+
+def _warning(version: Version) -> str | None:
+    if version.stale:
+        since = moment(version.started_at, None)
+        return (
+            f"**The server is stale: it runs older code than the one on disk.** It started {since}."
+        )
+    if version.source_fingerprint != page_fingerprint():
+        return "**This page and the server run different code.** One was not restarted."
+    return None

@@ -1,0 +1,155 @@
+"""Pictures of a run: tracks against time, faces against time, histograms. Pure Altair."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+
+from apps.common.schemas import HistogramBin, RunCharts
+from apps.ui.words import clock
+
+PICKED = "picked"
+_LANE_HEIGHT, _MOST_HEIGHT = 16, 420
+_AXIS_HEIGHT = 40
+_CLOCK = (
+    "(datum.value >= 3600 ? floor(datum.value / 3600) + ':' : '')"
+    " + format(floor(datum.value / 60) % 60, datum.value >= 3600 ? '02d' : 'd')"
+    " + ':' + format(datum.value % 60, '02.0f')"
+)
+
+
+@dataclass(frozen=True)
+class TrackBar:
+    """One track on the timeline.
+
+    Args:
+        lane: row, from 0; tracks in one lane do not overlap in time.
+        picture: URL of its thumbnail.
+    """
+
+    track_id: str
+    start_s: float
+    end_s: float
+    lane: int
+    faces: int
+    confidence: float
+    picture: str
+
+
+def lanes(spans: Iterable[tuple[float, float]]) -> list[int]:
+    """Puts spans into as few rows as can be, so that none overlap in a row.
+
+    Args:
+        spans: (start, end) in seconds, ordered by start.
+
+    Returns:
+        A row for each, from 0.
+    """
+    free: list[int] = []
+    busy: list[tuple[float, int]] = []
+    rows = []
+    for start, end in spans:
+        while busy and busy[0][0] < start:
+            heapq.heappush(free, heapq.heappop(busy)[1])
+        row = heapq.heappop(free) if free else len(busy)
+        heapq.heappush(busy, (end, row))
+        rows.append(row)
+    return rows
+
+
+def timeline(
+    bars: Sequence[TrackBar], cuts_s: Sequence[float], window: tuple[float, float]
+) -> alt.LayerChart:
+    """Tracks against time with the shot cuts; a click picks a track.
+
+    Args:
+        bars: those to be seen.
+        cuts_s: times of the cuts, seconds.
+        window: first and last second to be seen.
+    """
+    rows = [_row(bar) for bar in bars]
+    height = max(bar.lane for bar in bars) + 1 if bars else 1
+    picked = alt.selection_point(name=PICKED, fields=["track"], on="click", empty=False)
+    time = alt.X(
+        "start:Q",
+        title=None,
+        scale=alt.Scale(domain=list(window), nice=False),
+        axis=alt.Axis(labelExpr=_CLOCK, grid=False, orient="top"),
+    )
+    tracks = (
+        alt.Chart(alt.Data(values=rows))
+        .mark_bar(cornerRadius=3, clip=True, minBandSize=4)
+        .encode(
+            time,
+            alt.X2("end:Q"),
+            alt.Y("lane:O", axis=None),
+            color=alt.Color(
+                "confidence:Q",
+                title="confidence",
+                scale=alt.Scale(domain=[0.5, 1], scheme="blues", clamp=True),
+                legend=None,
+            ),
+            stroke=alt.condition(picked, alt.value("#ff4b4b"), alt.value("transparent")),
+            strokeWidth=alt.value(2),
+            tooltip=["image:N", "track:N", "from:N", "to:N", "faces:Q", "confidence:Q"],
+        )
+        .add_params(picked)
+    )
+    marks = (
+        alt.Chart(alt.Data(values=[{"cut": cut} for cut in cuts_s]))
+        .mark_rule(strokeDash=[3, 3], opacity=0.6, color="#d9822b", clip=True)
+        .encode(alt.X("cut:Q", scale=alt.Scale(domain=list(window), nice=False), title=None))
+    )
+    return alt.layer(marks, tracks).properties(
+        height=min(_MOST_HEIGHT, height * _LANE_HEIGHT + _AXIS_HEIGHT)
+    )
+
+
+def _row(bar: TrackBar) -> dict[str, Any]:
+    return {
+        "image": bar.picture,
+        "track": bar.track_id,
+        "start": bar.start_s,
+        "end": max(bar.end_s, bar.start_s + 0.05),
+        "from": clock(bar.start_s),
+        "to": clock(bar.end_s),
+        "lane": bar.lane,
+        "faces": bar.faces,
+        "confidence": round(bar.confidence, 3),
+    }
+
+
+def faces_over_time(charts: RunCharts) -> alt.Chart:
+    rows = [
+        {"second": bin.start_s, "faces": bin.faces_per_frame, "tracks": bin.tracks}
+        for bin in charts.faces
+    ]
+    return (
+        alt.Chart(alt.Data(values=rows))
+        .mark_area(interpolate="step-after", opacity=0.5, line=True)
+        .encode(
+            alt.X("second:Q", title=None, axis=alt.Axis(labelExpr=_CLOCK, grid=False)),
+            alt.Y("faces:Q", title="faces in a frame"),
+            tooltip=["second:Q", "faces:Q", "tracks:Q"],
+        )
+        .properties(height=180)
+    )
+
+
+def histogram(bins: Sequence[HistogramBin], title: str) -> alt.Chart:
+    rows = [{"low": bin.low, "high": bin.high, "faces": bin.count} for bin in bins]
+    return (
+        alt.Chart(alt.Data(values=rows))
+        .mark_bar()
+        .encode(
+            alt.X("low:Q", title=title, bin="binned"),
+            alt.X2("high:Q"),
+            alt.Y("faces:Q", title="faces"),
+            tooltip=["low:Q", "high:Q", "faces:Q"],
+        )
+        .properties(height=180)
+    )

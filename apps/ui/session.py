@@ -1,0 +1,83 @@
+"""What lasts longer than one run of the script: the client, and what this session has started."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import cast
+
+import streamlit as st
+
+from apps.common.contracts import ErrorEvent, ResultEvent
+from apps.common.schemas import DetectTrackRequest, RunOptionsOffer
+from apps.common.version import source_fingerprint
+from apps.ui.client import Bounds, Client
+from apps.ui.settings import PageSettings
+
+
+@st.cache_resource(show_spinner=False, on_release=Client.close)
+def client() -> Client:
+    return Client(PageSettings())
+
+
+@st.cache_resource(show_spinner=False)
+def page_fingerprint() -> str:
+    """Of the source that this page's server loaded: asked first when it starts."""
+    return source_fingerprint()
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def bounds() -> dict[str, Bounds]:
+    return client().bounds()
+
+
+@st.cache_data(ttl=10, show_spinner=False)
+def offer() -> RunOptionsOffer:
+    return client().offer()
+
+
+@dataclass(frozen=True)
+class PendingRun:
+    """A local run that was asked for.
+
+    Args:
+        cap: its CPU budget in percent, None where it has none.
+    """
+
+    request: DetectTrackRequest
+    cap: float | None
+
+
+@dataclass
+class LocalOutcome:
+    """How the session's last local run of an episode ended."""
+
+    event: ResultEvent | ErrorEvent | None
+    stopped: bool = False
+    at: float = field(default_factory=time.time)
+
+
+@dataclass
+class Session:
+    """State of one browser tab.
+
+    Args:
+        pending: a local run that the next run of the script starts. It is taken out before the run
+            begins, so that no rerun begins it again.
+        outcomes: by episode.
+        jobs: the newest queued job that this tab knows, by episode.
+    """
+
+    pending: PendingRun | None = None
+    outcomes: dict[str, LocalOutcome] = field(default_factory=dict)
+    jobs: dict[str, str] = field(default_factory=dict)
+
+    def take_pending(self) -> PendingRun | None:
+        taken, self.pending = self.pending, None
+        return taken
+
+
+def session() -> Session:
+    if "screenalytics" not in st.session_state:
+        st.session_state["screenalytics"] = Session()
+    return cast("Session", st.session_state["screenalytics"])

@@ -1,0 +1,30 @@
+"""Where the page finds the API: the environment, read once."""
+
+from __future__ import annotations
+
+from pydantic import AnyHttpUrl, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class PageSettings(BaseSettings):
+    """Settings of the page. Every field is `SCREENALYTICS_<NAME>` in the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="SCREENALYTICS_", extra="ignore", frozen=True)
+
+    api_url: str = Field("http://127.0.0.1:8000", description="Address of the API, for the page.")
+    api_key: SecretStr | None = Field(None, min_length=8, description="Key of the API.")
+
+    @field_validator("api_url")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        AnyHttpUrl(value)
+        return value
+
+    @property
+    def base_url(self) -> str:
+        return self.api_url.rstrip("/")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What every request to the API brings."""
+        return {} if self.api_key is None else {"X-API-Key": self.api_key.get_secret_value()}

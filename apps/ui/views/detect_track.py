@@ -1,0 +1,126 @@
+"""Choose an episode, see what a run would do, run it, watch it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from apps.common.contracts import ResultEvent, RunManifest
+from apps.common.schemas import RunList, RunPlan
+from apps.ui.client import ApiProblem, Client
+from apps.ui.pages import link_to_results
+from apps.ui.parts.elsewhere import follow_elsewhere, under_way
+from apps.ui.parts.episode_picker import pick_episode, show_episode
+from apps.ui.parts.local_run import run_locally
+from apps.ui.parts.options_form import Choices, choose, show_plan, show_sources
+from apps.ui.parts.result_card import show_diagnosis, show_figures
+from apps.ui.parts.upload import show_upload
+from apps.ui.problems import problems_shown, show_problem
+from apps.ui.session import LocalOutcome, PendingRun, Session, client, session
+from apps.ui.words import moment, plain
+
+
+def view() -> None:
+    api, mine = client(), session()
+    request = mine.take_pending()
+    left, right = st.columns([2, 3], gap="large")
+    with left, problems_shown():
+        ep_id = pick_episode(api, locked=request is not None)
+        if ep_id is not None:
+            show_episode(api, ep_id)
+        last = st.empty()  # emptied at once when a run begins
+        if request is None:
+            show_upload()
+    if ep_id is None:
+        return
+    with right, st.empty().container(), problems_shown():
+        if request is not None:
+            run_locally(api, request, mine)
+        active, runs = api.active(ep_id), api.runs(ep_id)
+        if under_way(active) is not None:
+            follow_elsewhere(api, ep_id)
+            return
+        _prepare(api, ep_id, _usual_mode(runs), active.queue_problem, mine)
+    with last.container(), problems_shown():
+        _show_last(api, ep_id, runs, mine)
+
+
+def _prepare(
+    api: Client, ep_id: str, usual_mode: str, queue_problem: str | None, mine: Session
+) -> None:
+    """The form, what it comes to, and the button that starts it."""
+    choices = choose(ep_id, usual_mode)
+    if queue_problem and choices.mode == "redis":
+        st.warning(plain(queue_problem), icon=":material/cloud_off:")
+    try:
+        plan = api.plan(choices.plan_request(ep_id))
+    except ApiProblem as problem:
+        show_problem(problem)
+        return
+    show_plan(plan)
+    _run_button(api, ep_id, choices, plan, mine)
+    show_sources(plan)
+
+
+def _usual_mode(runs: RunList) -> str:
+    return runs.items[0].execution_mode if runs.items else "local"
+
+
+def _run_button(api: Client, ep_id: str, choices: Choices, plan: RunPlan, mine: Session) -> None:
+    if choices.mode == "local":
+        st.button(
+            "Run detect/track",
+            key="run_local",
+            type="primary",
+            icon=":material/play_arrow:",
+            on_click=_start_local,
+            args=(mine, PendingRun(choices.run_request(ep_id), plan.options.max_cpu_percent)),
+        )
+    elif st.button(
+        "Queue detect/track", key="run_queued", type="primary", icon=":material/playlist_add:"
+    ):
+        with problems_shown():
+            mine.outcomes.pop(ep_id, None)
+            mine.jobs[ep_id] = api.submit(choices.run_request(ep_id)).job_id
+            st.rerun()
+
+
+def _start_local(mine: Session, run: PendingRun) -> None:
+    mine.jobs.pop(run.request.ep_id, None)
+    mine.pending = run
+
+
+def _show_last(api: Client, ep_id: str, runs: RunList, mine: Session) -> None:
+    """How it ended: this tab's local run or job, else the episode's newest run."""
+    outcome = mine.outcomes.get(ep_id)
+    if outcome is not None and not isinstance(outcome.event, ResultEvent):
+        _show_unfinished(outcome)
+        return
+    job_id = mine.jobs.get(ep_id)
+    if outcome is None and job_id is not None:
+        job = api.job(job_id)
+        if job.state == "failed":
+            show_problem(ApiProblem.of(job.error, 0))
+            return
+    if runs.items:
+        _show_run(api, api.run(ep_id, runs.items[0].run_id))
+
+
+def _show_unfinished(outcome: LocalOutcome) -> None:
+    if outcome.stopped or outcome.event is None:
+        st.info("The run was stopped. Earlier results are as they were.", icon=":material/stop:")
+    elif not isinstance(outcome.event, ResultEvent):
+        event = outcome.event
+        show_problem(ApiProblem(event.detail, event.hint or "", event.status))
+
+
+def _show_run(api: Client, run: RunManifest) -> None:
+    with st.container(border=True):
+        st.markdown(f"**Newest run: {run.status}**")
+        st.caption(f"{moment(run.started_at, None)} · {plain(run.run_id)}")
+        if run.status == "cancelled":
+            st.markdown(plain(run.exit_reason or ""))
+            return
+        show_diagnosis(api.diagnosis(run.ep_id, run.run_id))
+        if run.result is not None:
+            show_figures(run.result)
+            link_to_results(run.ep_id, run.run_id)

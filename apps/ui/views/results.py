@@ -1,0 +1,320 @@
+"""Look at a run: its video, its tracks against time, their faces, its figures."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Any, cast
+
+import streamlit as st
+
+from apps.common.contracts import RunManifest
+from apps.common.schemas import Rows, RunCharts, RunSummary
+from apps.ui.client import ApiProblem, Client, TrackOrder
+from apps.ui.files import download_url, preview_url, track_thumbnail_url
+from apps.ui.parts.episode_picker import pick_episode
+from apps.ui.parts.result_card import show_diagnosis, show_figures
+from apps.ui.parts.track_charts import (
+    PICKED,
+    TrackBar,
+    faces_over_time,
+    histogram,
+    lanes,
+    timeline,
+)
+from apps.ui.problems import problems_shown, show_problem
+from apps.ui.session import client
+from apps.ui.words import MODE_LABELS, clock, count, moment, option, plain, source
+
+_GALLERY = 12
+_MOST_TRACKS = 10_000
+_WINDOW_FROM_SECONDS = 600  # longer videos are looked at a part at a time
+_ORDERS: dict[str, tuple[TrackOrder, bool]] = {
+    "Appearance": ("start", False),
+    "Longest first": ("length", True),
+    "Most confident first": ("confidence", True),
+    "Least confident first": ("confidence", False),
+    "Most faces first": ("detections", True),
+}
+
+
+def view() -> None:
+    api = client()
+    where, which = st.columns(2)
+    with where:
+        ep_id = pick_episode(api)
+    if ep_id is None:
+        return
+    with which:
+        run_id = _pick_run(api, ep_id)
+    if run_id is None:
+        st.info(
+            "**No runs of this episode yet.** Start one on the page Detect/Track.",
+            icon=":material/movie:",
+        )
+        return
+    run = api.run(ep_id, run_id)
+    show_diagnosis(api.diagnosis(ep_id, run_id))
+    if run.status != "completed" or run.result is None:
+        st.info(f"This run is {run.status}; it has no results.", icon=":material/hourglass_empty:")
+        _show_details(api, run)
+        return
+    show_figures(run.result)
+    _explore(api, run)
+    _show_charts(charts_of(ep_id, run_id))
+    _show_downloads(run)
+    _show_details(api, run)
+
+
+def _pick_run(api: Client, ep_id: str) -> str | None:
+    runs = {run.run_id: run for run in api.runs(ep_id).items}
+    if not runs:
+        return None
+    return st.selectbox(
+        "Run",
+        list(runs),
+        format_func=lambda run_id: _run_label(runs[run_id]),
+        key="run",
+        bind="query-params",
+    )
+
+
+def _run_label(run: RunSummary) -> str:
+    mode = MODE_LABELS.get(run.execution_mode, run.execution_mode)
+    end = f"{count(run.tracks)} tracks" if run.status == "completed" else run.status
+    return f"{moment(run.started_at, None)} · {mode} · {run.profile} · {end}"
+
+
+@st.cache_data(max_entries=8, show_spinner="Counting faces…")
+def charts_of(ep_id: str, run_id: str) -> RunCharts:
+    """Completed runs never change."""
+    return client().charts(ep_id, run_id)
+
+
+@st.cache_data(max_entries=4, show_spinner="Reading tracks…")
+def tracks_of(ep_id: str, run_id: str) -> Rows:
+    return client().tracks(ep_id, run_id, limit=_MOST_TRACKS)
+
+
+@st.fragment
+def _explore(api: Client, run: RunManifest) -> None:
+    """Video, timeline and gallery: a click on a track moves the video there."""
+    with problems_shown():
+        start = float(st.session_state.get(f"seek-{run.run_id}", 0.0))
+        video, gallery = st.columns([3, 2], gap="medium")
+        with video:
+            _show_video(api, run, start)
+            _show_timeline(run)
+        with gallery:
+            _show_gallery(api, run)
+
+
+def _show_video(api: Client, run: RunManifest, start: float) -> None:
+    if run.result is not None and "preview" in run.result.artifacts:
+        st.video(
+            preview_url(run.ep_id, run.run_id),
+            start_time=start,
+            alt="The video with boxes and track numbers",
+        )
+        return
+    st.info("This run has no preview video.", icon=":material/videocam_off:")
+    if st.button("Make the preview", icon=":material/movie_edit:"):
+        _make_preview(api, run)
+
+
+def _make_preview(api: Client, run: RunManifest) -> None:
+    bar, pulse = st.progress(0.0, "Making the preview video…"), st.empty()
+    with closing(api.make_preview(run.ep_id, run.run_id)) as lines:
+        for line in lines:
+            if line is None or line.get("type") != "progress":
+                pulse.empty()  # a point at which Streamlit can stop this script
+            elif line.get("frames_total"):
+                bar.progress(
+                    min(1.0, line["frames_done"] / line["frames_total"]),
+                    f"Making the preview video · {count(line['frames_done'])} of "
+                    f"{count(line['frames_total'])} frames",
+                )
+            if line is not None and line.get("type") == "error":
+                raise ApiProblem.of(line, 500)
+    st.rerun()
+
+
+def _show_timeline(run: RunManifest) -> None:
+    rows = tracks_of(run.ep_id, run.run_id)
+    charts = charts_of(run.ep_id, run.run_id)
+    bars = track_bars(run, rows)
+    window = (0.0, max(charts.duration_s, 1.0))
+    if charts.duration_s > _WINDOW_FROM_SECONDS:
+        window = st.slider(
+            "Part of the episode, minutes",
+            0.0,
+            charts.duration_s / 60,
+            (0.0, min(10.0, charts.duration_s / 60)),
+            key=f"window-{run.run_id}",
+            format="%.1f",
+        )
+        window = (window[0] * 60, window[1] * 60)
+    seen = [bar for bar in bars if bar.end_s >= window[0] and bar.start_s <= window[1]]
+    if not seen:
+        st.caption("No tracks here.")
+        return
+    state = st.altair_chart(
+        timeline(seen, charts.cuts_s, window),
+        width="stretch",
+        on_select="rerun",
+        selection_mode=PICKED,
+        key=f"timeline-{run.run_id}",
+        alt="Tracks against time; dashed lines are shot cuts",
+    )
+    st.caption(
+        f"{count(len(seen))} tracks, {count(len(charts.cuts_s))} cuts (dashed). "
+        "The darker, the more confident. Point at a track to see its face; click it to go there."
+    )
+    picked = cast("Any", state).selection.get(PICKED) or []
+    if picked and "track" in picked[0]:
+        _go_to(run, next(bar for bar in bars if bar.track_id == picked[0]["track"]).start_s)
+
+
+def _go_to(run: RunManifest, seconds: float) -> None:
+    """Moves the video; once, or every later click elsewhere would move it back."""
+    key, moved = f"seek-{run.run_id}", f"picked-{run.run_id}"
+    if st.session_state.get(moved) != seconds:
+        st.session_state[key] = st.session_state[moved] = seconds
+        st.rerun(scope="fragment")
+
+
+def track_bars(run: RunManifest, rows: Rows) -> list[TrackBar]:
+    tracks = sorted(rows.items, key=lambda track: float(track["start_s"]))
+    rows_of = lanes((float(track["start_s"]), float(track["end_s"])) for track in tracks)
+    return [
+        TrackBar(
+            track_id=track["track_id"],
+            start_s=float(track["start_s"]),
+            end_s=float(track["end_s"]),
+            lane=lane,
+            faces=track["stats"]["detections"],
+            confidence=float(track["stats"]["avg_conf"]),
+            picture=track_thumbnail_url(run.ep_id, run.run_id, track["track_id"]),
+        )
+        for track, lane in zip(tracks, rows_of, strict=True)
+    ]
+
+
+def _show_gallery(api: Client, run: RunManifest) -> None:
+    order, descending = _ORDERS[
+        st.selectbox("Order", list(_ORDERS), key="gallery-order", persist_state="session")
+    ]
+    total = 0 if run.result is None else run.result.tracks
+    pages = max(1, -(-total // _GALLERY))
+    place = st.container()
+    page = st.pagination(pages, key=f"gallery-{run.run_id}") if pages > 1 else 1
+    rows = api.tracks(
+        run.ep_id,
+        run.run_id,
+        order=order,
+        descending=descending,
+        offset=(page - 1) * _GALLERY,
+        limit=_GALLERY,
+    )
+    with place, st.grid(min_column_width=110):
+        for track in rows.items:
+            _show_track(run, track)
+
+
+def _show_track(run: RunManifest, track: dict[str, Any]) -> None:
+    track_id, start = str(track["track_id"]), float(track["start_s"])
+    length = float(track["end_s"]) - start
+    with st.container(border=True, gap="small"):
+        st.image(
+            track_thumbnail_url(run.ep_id, run.run_id, track_id),
+            width="stretch",
+            alt=f"Face of {track_id}",
+        )
+        if st.button(
+            clock(start),
+            key=f"go-{run.run_id}-{track_id}",
+            icon=":material/play_arrow:",
+            help=f"Go to {track_id} in the video",
+            width="stretch",
+        ):
+            st.session_state[f"seek-{run.run_id}"] = start
+            st.rerun(scope="fragment")
+        stats = track["stats"]
+        st.caption(
+            f"{plain(track_id.removeprefix('track-'))} · {length:.1f} s · "
+            f"{stats['detections']}× · {float(stats['avg_conf']):.2f}"
+        )
+
+
+def _show_charts(charts: RunCharts) -> None:
+    over_time, confidence, face_size = st.columns(3)
+    with over_time:
+        st.markdown("**Faces against time**")
+        st.altair_chart(faces_over_time(charts), width="stretch")
+    with confidence:
+        st.markdown("**Confidence**")
+        st.altair_chart(histogram(charts.confidence, "confidence"), width="stretch")
+    with face_size:
+        st.markdown("**Face height**")
+        st.altair_chart(histogram(charts.face_size, "pixels"), width="stretch")
+    if charts.unreadable_rows:
+        st.warning(f"{count(charts.unreadable_rows)} rows could not be read.")
+
+
+def _show_downloads(run: RunManifest) -> None:
+    ep_id, run_id = run.ep_id, run.run_id
+    files = [
+        ("Tracks (JSONL)", download_url(ep_id, run_id, "tracks")),
+        ("Detections (JSONL)", download_url(ep_id, run_id, "detections")),
+        ("CSV", download_url(ep_id, run_id, "export", format="csv")),
+        ("MOT", download_url(ep_id, run_id, "export", format="mot")),
+        ("COCO", download_url(ep_id, run_id, "export", format="coco")),
+        ("Log", download_url(ep_id, run_id, "log")),
+    ]
+    st.markdown("**Take away**")
+    with st.container(horizontal=True):
+        for label, url in files:
+            st.link_button(label, url, icon=":material/download:")
+
+
+def _show_details(api: Client, run: RunManifest) -> None:
+    with st.expander("What really ran", icon=":material/receipt_long:"):
+        facts, options = st.columns(2)
+        facts.dataframe(_facts(run), hide_index=True, height="content")
+        values = run.options.model_dump()
+        options.dataframe(
+            [
+                {
+                    "Option": name,
+                    "Value": option(name, value),
+                    "From": source(run.sources.get(name, "")),
+                }
+                for name, value in values.items()
+            ],
+            hide_index=True,
+            height="content",
+        )
+    with st.expander("Log", icon=":material/article:"):
+        try:
+            st.code(api.log(run.ep_id, run.run_id), language=None, height=300)
+        except ApiProblem as problem:
+            show_problem(problem)
+
+
+def _facts(run: RunManifest) -> list[dict[str, str]]:
+    picture = " × ".join(str(side) for side in run.detection_picture)
+    stride = run.effective_stride
+    facts = {
+        "Provider": run.provider or "–",
+        "Frames processed": "–" if stride is None else option("stride", stride),
+        "Detector's picture": f"{picture} px" if picture else "–",
+        "Model": "–" if run.model is None else run.model.id,
+        "Model's licence": "–" if run.model is None else run.model.licence,
+        "Model's SHA-256": "–" if run.model is None else run.model.sha256[:16],
+        "Threads": ", ".join(f"{name} {size}" for name, size in run.threads.items()),
+        "Seconds": ", ".join(f"{name} {value:g}" for name, value in run.times.items()),
+        "Code": run.versions.get("source_fingerprint", "–"),
+        "Code of its launcher": run.launcher_fingerprint or "–",
+        "Host": run.host,
+        "Ended": run.exit_reason or "–",
+    }
+    return [{"What": name, "Value": value} for name, value in facts.items()]

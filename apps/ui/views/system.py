@@ -1,0 +1,115 @@
+"""Versions, dependencies, workers, and what runs now."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from apps.common.schemas import ActiveRun, Dependency, Ready, Version
+from apps.common.version import git_sha, product_version
+from apps.ui.client import Client
+from apps.ui.problems import problems_shown
+from apps.ui.session import client, page_fingerprint
+from apps.ui.words import MODE_LABELS, count, moment, percent, plain
+
+_LOOK_EVERY_SECONDS = 3.0
+
+
+def view() -> None:
+    _live(client())
+
+
+@st.fragment(run_every=_LOOK_EVERY_SECONDS)
+def _live(api: Client) -> None:
+    with problems_shown():
+        ready, version = api.ready(), api.version()
+        st.subheader("Runs and jobs", anchor=False)
+        _show_active(api)
+        st.subheader("Health", anchor=False)
+        with st.container(horizontal=True):
+            for name, dependency in ready.dependencies.items():
+                _show_dependency(name, dependency)
+        st.subheader("Versions", anchor=False)
+        _show_versions(version, ready)
+
+
+def _show_active(api: Client) -> None:
+    active = api.active()
+    if active.queue_problem:
+        st.warning(plain(active.queue_problem), icon=":material/cloud_off:")
+    if not active.items:
+        st.caption("Nothing runs and nothing waits.")
+    for run in active.items:
+        _show_run(api, run)
+
+
+def _show_run(api: Client, run: ActiveRun) -> None:
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        mode = MODE_LABELS.get(run.execution_mode, run.execution_mode)
+        st.markdown(f"**{plain(run.ep_id)}** · {mode} · {run.state.replace('_', ' ')}", width=420)
+        if run.progress is not None and run.progress.frames_total:
+            share = run.progress.frames_done / run.progress.frames_total
+            text = (
+                f"{count(run.progress.frames_done)} of {count(run.progress.frames_total)} · "
+                f"CPU {percent(run.progress.cpu_percent)}"
+            )
+            st.progress(min(1.0, share), text, width=320)
+        if st.button("Stop", key=f"stop-{run.ep_id}-{run.run_id}", icon=":material/stop:"):
+            if run.job_id is None:
+                api.cancel_run(run.ep_id, run.run_id)
+            else:
+                api.cancel_job(run.job_id)
+            st.rerun()
+
+
+def _show_dependency(name: str, dependency: Dependency) -> None:
+    with st.container(border=True, width=260):
+        if dependency.ok:
+            st.badge(name.replace("_", " "), icon=":material/check:", color="green")
+        elif dependency.required:
+            st.badge(name.replace("_", " "), icon=":material/error:", color="red")
+        else:
+            st.badge(name.replace("_", " "), icon=":material/warning:", color="orange")
+        st.caption(plain(dependency.detail))
+
+
+def _show_versions(version: Version, ready: Ready) -> None:
+    loaded = {"server": version.source_fingerprint, "page": page_fingerprint()}
+    rows = [
+        {
+            "Program": "server",
+            "Version": version.version,
+            "Source": version.source_fingerprint,
+            "Commit": version.git_sha[:10],
+            "State": "stale: restart it" if version.stale else "up to date",
+            "Started": moment(version.started_at, None),
+            "Running": "",
+        },
+        {
+            "Program": "page",
+            "Version": product_version(),
+            "Source": loaded["page"],
+            "Commit": git_sha()[:10],
+            "State": _against(loaded["page"], version),
+        },
+    ]
+    rows += [
+        {
+            "Program": f"worker {worker.name}",
+            "Version": worker.version,
+            "Source": worker.source_fingerprint,
+            "State": _against(worker.source_fingerprint, version),
+            "Running": f"{worker.running} of {worker.concurrency}",
+        }
+        for worker in ready.workers
+    ]
+    columns = list(rows[0])
+    st.dataframe(
+        [{column: row.get(column, "") for column in columns} for row in rows],
+        hide_index=True,
+        height="content",
+        alt="Versions of the programs",
+    )
+
+
+def _against(fingerprint: str, version: Version) -> str:
+    return "as the server" if fingerprint == version.source_fingerprint else "not the server's"

@@ -1,0 +1,144 @@
+"""Figures and names in the form in which people read them. Pure."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, tzinfo
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:])")
+_SOURCES = {
+    "request": "chosen here",
+    "default": "default",
+    "profile": "profile {}",
+    "env": "environment, {}",
+    "device": "usual for {}",
+    "detector": "usual for {}",
+    "fallback": "fallback to {}",
+}
+_ORDINALS = {1: "st", 2: "nd", 3: "rd"}
+_LIMITS = {
+    "limit:cores": "limited by this machine's cores",
+    "limit:worker_cores": "limited by the worker's cores",
+}
+OPTION_LABELS = {
+    "profile": "Profile",
+    "device": "Device",
+    "device_asked": "Device asked for",
+    "detector": "Detector",
+    "stride": "Stride",
+    "fps": "Frames a second of video, at most",
+    "det_size": "Detection size",
+    "det_thresh": "Detection threshold",
+    "cpu_threads": "CPU threads",
+    "max_cpu_percent": "CPU cap",
+    "save_crops": "Save crops",
+    "save_preview": "Save preview video",
+    "allow_cpu_fallback": "Allow fallback to CPU",
+}
+MODE_LABELS = {
+    "local": "Local Worker (direct)",
+    "redis": "Redis/Celery (queued)",
+    "sse": "Old path (SSE)",
+    "cli": "Command line",
+}
+
+
+def plain(text: str) -> str:
+    """Text that Markdown shows as it is: no link, picture, formula or icon comes out of it."""
+    return _MARKDOWN.sub(r"\\\1", text)
+
+
+def duration(seconds: float | None) -> str:
+    """`0.8 s`, `12 s`, `3 min 20 s`, `1 h 02 min`; a dash for None."""
+    if seconds is None:
+        return "–"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def clock(seconds: float) -> str:
+    """A place in a video: `0:07`, `12:30`, `1:02:03`."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def size(number: float | None) -> str:
+    """Bytes: `640 kB`, `1.3 GB`."""
+    if number is None:
+        return "–"
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit in ("B", "kB") else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+def megabytes(number: float | None) -> str:
+    return "–" if number is None else f"{number:.0f} MB"
+
+
+def percent(number: float | None) -> str:
+    """CPU; 100 percent is one core."""
+    return "–" if number is None else f"{number:.0f} %"
+
+
+def rate(number: float | None) -> str:
+    """Frames a second."""
+    return "–" if number is None else f"{number:.1f}/s"
+
+
+def count(number: float | None) -> str:
+    """With thin spaces between thousands."""
+    return "–" if number is None else f"{number:,.0f}".replace(",", "\u202f")
+
+
+def moment(iso: str, zone: tzinfo | None) -> str:
+    """A time stamp in the reader's zone: `24 Nov, 10:21`; as it is where it cannot be read."""
+    try:
+        local = datetime.fromisoformat(iso).astimezone(zone)
+    except ValueError:
+        return iso
+    return f"{local.day} {local:%b, %H:%M}"
+
+
+def source(word: str) -> str:
+    """Where an option came from, e.g. `profile:balanced` as `profile balanced`."""
+    return "; ".join(_source(part) for part in word.split(", "))
+
+
+def _source(part: str) -> str:
+    if part.startswith("limit:"):
+        return _LIMITS.get(part, f"limited by {part.removeprefix('limit:')}")
+    kind, _, rest = part.partition(":")
+    return _SOURCES.get(kind, part).format(rest)
+
+
+def option(name: str, value: object) -> str:
+    """An option's value with its unit."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return "none"
+    if name == "max_cpu_percent" and isinstance(value, int | float):
+        return f"{value:g} % ({value / 100:g} cores)"
+    if name == "stride" and isinstance(value, int):
+        return "every frame" if value == 1 else f"every {ordinal(value)} frame"
+    if name == "det_size":
+        return f"{value} px"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value)
+
+
+def ordinal(number: int) -> str:
+    if number % 100 in (11, 12, 13):
+        return f"{number}th"
+    return f"{number}{_ORDINALS.get(number % 10, 'th')}"

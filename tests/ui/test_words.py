@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from datetime import UTC, timedelta, timezone
+
+import pytest
+
+from apps.ui import words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (None, "–"),
+        (0.04, "0.0 s"),
+        (9.94, "9.9 s"),
+        (9.96, "10 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (200, "3 min 20 s"),
+        (3599.7, "1 h 00 min"),
+        (3720, "1 h 02 min"),
+    ],
+)
+def test_durations(seconds: float | None, shown: str) -> None:
+    assert words.duration(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0, "0:00"), (7.9, "0:07"), (750, "12:30"), (3723, "1:02:03")]
+)
+def test_places_in_a_video(seconds: float, shown: str) -> None:
+    assert words.clock(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [
+        (None, "–"),
+        (0, "0 B"),
+        (999, "999 B"),
+        (640_000, "640 kB"),
+        (1.34e9, "1.3 GB"),
+        (2e13, "20.0 TB"),
+    ],
+)
+def test_sizes(number: float | None, shown: str) -> None:
+    assert words.size(number) == shown
+
+
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [
+        ("request", "chosen here"),
+        ("default", "default"),
+        ("profile:balanced", "profile balanced"),
+        ("env:SCREENALYTICS_STRIDE", "environment, SCREENALYTICS_STRIDE"),
+        ("limit:cores", "limited by this machine's cores"),
+        ("limit:SCREENALYTICS_MAX_CPU_THREADS", "limited by SCREENALYTICS_MAX_CPU_THREADS"),
+        ("request, fallback:cpu", "chosen here; fallback to cpu"),
+        ("device:coreml", "usual for coreml"),
+        ("something new", "something new"),
+    ],
+)
+def test_sources(word: str, shown: str) -> None:
+    assert words.source(word) == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("stride", 1, "every frame"),
+        ("stride", 2, "every 2nd frame"),
+        ("stride", 12, "every 12th frame"),
+        ("stride", 23, "every 23rd frame"),
+        ("max_cpu_percent", None, "none"),
+        ("max_cpu_percent", 250.0, "250 % (2.5 cores)"),
+        ("det_size", 640, "640 px"),
+        ("save_crops", False, "no"),
+        ("det_thresh", 0.5, "0.5"),
+        ("profile", "balanced", "balanced"),
+    ],
+)
+def test_options(name: str, value: object, shown: str) -> None:
+    assert words.option(name, value) == shown
+
+
+def test_moments_are_in_the_readers_zone() -> None:
+    stamp = "2026-11-24T23:30:00+00:00"
+    assert words.moment(stamp, UTC) == "24 Nov, 23:30"
+    assert words.moment(stamp, timezone(timedelta(hours=1))) == "25 Nov, 00:30"
+    assert words.moment("yesterday", UTC) == "yesterday"
+
+
+def test_markdown_is_shown_as_it_is() -> None:
+    assert words.plain("![x](http://h/p.png) <b> :red[x] $y$") == (
+        r"\!\[x\]\(http\://h/p\.png\) \<b\> \:red\[x\] \$y\$"
+    )
