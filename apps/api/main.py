@@ -22,6 +22,7 @@ from apps.api.routes import (
     health,
     jobs,
     options,
+    pictures,
     runs,
 )
 from apps.api.services import Services
@@ -66,6 +67,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         episodes,
         runs,
         figures,
+        pictures,
         cancel,
         comparisons,
         health,

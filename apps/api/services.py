@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry
 
 from apps.api.metrics import LocalMetrics, QueueCollector, outcome
-from apps.common.contracts import RunSpec
-from apps.common.errors import EpisodeBusy
+from apps.common.contracts import Event, PreviewEvent, PreviewSpec, RunSpec
+from apps.common.errors import EpisodeBusy, ServiceStopping
 from apps.common.layout import Layout
 from apps.common.logs import bind
 from apps.common.settings import Settings
@@ -23,7 +23,9 @@ from apps.jobs.store import JobStore
 from apps.runs.comparison import ComparisonProcess
 from apps.runs.launch import RunProcess
 from apps.runs.live import LiveRun, stopped_elsewhere
+from apps.runs.pictures import EpisodePictures
 from apps.runs.prepare import Host
+from apps.runs.preview import PreviewProcess, preview_busy
 from apps.runs.probe import DetectorProbe, VideoProbe
 from apps.runs.record import now
 
@@ -49,7 +51,7 @@ class Claim:
     """An episode that a request of this server runs, or will when its turn comes."""
 
     spec: RunSpec
-    run: LiveRun | None = None
+    run: LiveRun[Event] | None = None
     stop_asked: asyncio.Event = field(default_factory=asyncio.Event)
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -61,6 +63,7 @@ class Services:
     layout: Layout
     host: Host
     videos: VideoProbe
+    pictures: EpisodePictures
     detector: DetectorProbe
     source: SourceWatch
     jobs: JobStore
@@ -69,6 +72,8 @@ class Services:
     metrics: LocalMetrics
     _slots: asyncio.Semaphore
     claims: dict[str, Claim] = field(default_factory=dict)  # by episode
+    # By episode and run; None while it waits for its turn.
+    previews: dict[tuple[str, str], LiveRun[PreviewEvent] | None] = field(default_factory=dict)
     comparing: asyncio.Lock = field(default_factory=asyncio.Lock)
     comparison: ComparisonProcess | None = None  # the one that is under way
     _stopping: asyncio.Task[None] | None = None
@@ -85,6 +90,7 @@ class Services:
             layout=layout,
             host=Host(settings),
             videos=VideoProbe(),
+            pictures=EpisodePictures(layout),
             detector=DetectorProbe(layout.cache),
             source=SourceWatch(),
             jobs=jobs,
@@ -95,7 +101,7 @@ class Services:
         )
 
     @asynccontextmanager
-    async def running(self, spec: RunSpec, timeout_s: float) -> AsyncIterator[LiveRun]:
+    async def running(self, spec: RunSpec, timeout_s: float) -> AsyncIterator[LiveRun[Event]]:
         """Starts a run and holds it for the time of the block; at its end the run is gone.
 
         Raises:
@@ -119,6 +125,40 @@ class Services:
                     _log.info("run ended", extra={"outcome": outcome(run.last)})
         finally:
             self._release(claim)
+
+    @asynccontextmanager
+    async def previewing(self, spec: PreviewSpec) -> AsyncIterator[LiveRun[PreviewEvent]]:
+        """Makes a preview in the same manner; it waits for a slot of local runs.
+
+        Raises:
+            PreviewBusy: another request to this server makes it. (Others are found by its process
+                itself, which takes the lock.)
+            ServiceStopping: while it waited.
+        """
+        key = (spec.ep_id, spec.run_id)
+        if key in self.previews:
+            raise preview_busy(spec.run_id)
+        self.previews[key] = None
+        try:
+            async with self._slots:
+                self._refuse_when_stopping()
+                process = await PreviewProcess.start(spec)
+                run = self.previews[key] = LiveRun(
+                    process, self.settings.local_timeout_s, "preview"
+                )
+                try:
+                    yield run
+                finally:
+                    await run.end()
+        finally:
+            del self.previews[key]
+
+    def _refuse_when_stopping(self) -> None:
+        if self._stopping is not None:
+            raise ServiceStopping(
+                "The server is being stopped.",
+                hint="Send the request again when the server is back.",
+            )
 
     def refuse_claimed(self, ep_id: str) -> None:
         """Raises:
@@ -168,6 +208,7 @@ class Services:
             await asyncio.wait({slot, stop}, return_when=asyncio.FIRST_COMPLETED)
             if stop.done():
                 raise stopped_elsewhere()
+            self._refuse_when_stopping()
             yield
         finally:
             stop.cancel()
@@ -208,6 +249,8 @@ class Services:
 
     async def _stop_all(self) -> None:
         endings = [claim.run.stop_for_shutdown() for claim in self.claims.values() if claim.run]
+        endings += [run.stop_for_shutdown() for run in self.previews.values() if run is not None]
+        self.pictures.stop()
         if self.comparison is not None:
             endings.append(self.comparison.stop_for_shutdown())
         await asyncio.gather(*endings)

@@ -48,7 +48,7 @@ class SseRunResponse(Response):
 
 
 async def _messages(
-    run: LiveRun, events: AsyncIterator[Event | None]
+    run: LiveRun[Event], events: AsyncIterator[Event | None]
 ) -> AsyncIterator[ServerSentEvent]:
     async for event in events:
         if isinstance(event, ResultEvent | ErrorEvent):

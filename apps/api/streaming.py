@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -16,35 +17,34 @@ from fastapi.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from apps.api.problems import problem_response
-from apps.api.services import Services
 from apps.common.contracts import (
     ErrorEvent,
-    Event,
+    PreviewResultEvent,
     ProgressEvent,
     ResultEvent,
-    RunSpec,
     StartedEvent,
 )
-from apps.runs.live import LiveRun
+from apps.runs.live import E, LiveEvent, LiveRun
 from apps.runs.record import now
 
 NDJSON = "application/x-ndjson"
+_LAST = ResultEvent | PreviewResultEvent | ErrorEvent
 T = TypeVar("T")
 
 
 class RunResponse(Response):
-    """Runs a spec and answers with its end, or with its events where the client wants those.
+    """Runs something and answers with its end, or with its events where the client wants those.
 
     The status is decided by the first thing that matters: a run that cannot start is an error
     status; once a stream has begun it is 200 and the last line tells.
+
+    Args:
+        running: starts it, and ends it with its block.
+        stream: the client wants the events.
     """
 
-    def __init__(
-        self, spec: RunSpec, services: Services, timeout_s: float, *, stream: bool
-    ) -> None:
-        self._spec = spec
-        self._services = services
-        self._timeout_s = timeout_s
+    def __init__(self, running: AbstractAsyncContextManager[LiveRun[E]], *, stream: bool) -> None:
+        self._running: AbstractAsyncContextManager[LiveRun[Any]] = running
         self._stream = stream
         self.background = None
 
@@ -53,7 +53,7 @@ class RunResponse(Response):
         await unless_disconnected(receive, answer)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._services.running(self._spec, self._timeout_s) as run:
+        async with self._running as run:
             events = run.events()
             opening = await until_started(events)
             if isinstance(opening, StartedEvent) and self._stream:
@@ -89,15 +89,15 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-async def until_started(events: AsyncIterator[Event | None]) -> Event:
+async def until_started(events: AsyncIterator[LiveEvent | None]) -> LiveEvent:
     async for event in events:
-        if isinstance(event, StartedEvent | ResultEvent | ErrorEvent):
+        if isinstance(event, StartedEvent | _LAST):
             return event
     raise RuntimeError("a run's events always end with a result or an error")
 
 
-async def _last(events: AsyncIterator[Event | None]) -> Event:
-    last: Event | None = None
+async def _last(events: AsyncIterator[LiveEvent | None]) -> LiveEvent:
+    last: LiveEvent | None = None
     async for event in events:
         last = event or last
     if last is None:
@@ -105,33 +105,35 @@ async def _last(events: AsyncIterator[Event | None]) -> Event:
     return last
 
 
-def final_response(event: Event) -> Response:
-    if isinstance(event, ResultEvent):
+def final_response(event: LiveEvent) -> Response:
+    if isinstance(event, ResultEvent | PreviewResultEvent):
         return JSONResponse(event.model_dump(mode="json", exclude={"type"}))
     if isinstance(event, ErrorEvent):
         return problem_response(event.problem)
     raise RuntimeError(f"a run cannot end with {event.type!r}")
 
 
-async def _send_stream(run: LiveRun, events: AsyncIterator[Event | None], send: Send) -> None:
-    await start_lines(send, {"x-run-id": run.spec.run_id})
+async def _send_stream(
+    run: LiveRun[Any], events: AsyncIterator[LiveEvent | None], send: Send
+) -> None:
+    await start_lines(send, {"x-run-id": run.run_id})
     beat: ProgressEvent | None = None
-    last: Event | None = None
+    last: LiveEvent | None = None
     async for event in events:
         if isinstance(event, ProgressEvent):
             beat = event
         elif event is None and beat is not None:
             event = beat = beat.model_copy(update={"updated_at": now()})
-        if isinstance(event, ResultEvent | ErrorEvent):
+        if isinstance(event, _LAST):
             last = event
         elif event is not None and not isinstance(event, StartedEvent):
-            await send_line(_line(event), send, more=True)
+            await send_line(event_line(event), send, more=True)
     await run.end()  # gone before the client reads the last line
     if last is not None:
-        await send_line(_line(last), send, more=False)
+        await send_line(event_line(last), send, more=False)
 
 
-def _line(event: Event) -> dict[str, Any]:
+def event_line(event: LiveEvent) -> dict[str, Any]:
     return {"type": event.type, **event.model_dump(mode="json")}  # people read its start
 
 

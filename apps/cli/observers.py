@@ -12,6 +12,8 @@ from typing import Any
 from apps.common.contracts import (
     ErrorEvent,
     LogEvent,
+    PreviewResult,
+    PreviewResultEvent,
     Progress,
     ProgressEvent,
     ResultEvent,
@@ -46,6 +48,9 @@ class EventWriter:
 
     def result(self, result: RunResult) -> None:
         self._send(ResultEvent(**result.model_dump()).model_dump(mode="json"))
+
+    def preview(self, result: PreviewResult) -> None:
+        self._send(PreviewResultEvent(**result.model_dump()).model_dump())
 
     def error(self, error: ScreenalyticsError) -> None:
         self._send(ErrorEvent.of(error).model_dump())

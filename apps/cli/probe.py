@@ -1,18 +1,20 @@
 """Facts that need the heavy libraries, for programs that do not load them.
 
-`python -m apps.cli.probe host`, `… video FILE` and `… detector CACHE` print one JSON object: the
-facts, or `{"problem": ...}`.
+`python -m apps.cli.probe host`, `… video FILE`, `… picture FILE TARGET` and `… detector CACHE`
+print one JSON object: the facts, or `{"problem": ...}`.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from apps.common.cpu_limits import apply_global_cpu_limits
 from apps.common.errors import InvalidInput, ScreenalyticsError
+from apps.common.files import storage_errors, write_atomic
 
 
 def main(arguments: list[str]) -> int:
@@ -25,8 +27,12 @@ def main(arguments: list[str]) -> int:
                 answer = _detector(Path(cache))
             case ["video", path]:
                 answer = _video(Path(path))
+            case ["picture", path, target]:
+                answer = _picture(Path(path), Path(target))
             case _:
-                raise InvalidInput("Usage: probe host | probe video FILE | probe detector CACHE")
+                raise InvalidInput(
+                    "Usage: probe host | video FILE | picture FILE TARGET | detector CACHE"
+                )
     except ScreenalyticsError as error:
         answer = {"problem": error.to_dict()}
     sys.stdout.write(json.dumps(answer) + "\n")
@@ -60,6 +66,17 @@ def _video(path: Path) -> dict[str, Any]:
 
     with open_video(path, threads=1) as video:
         return video.facts.model_dump()
+
+
+def _picture(path: Path, target: Path) -> dict[str, Any]:
+    """Writes a JPEG of one frame. Nobody waits for it as for a run, so it has low priority."""
+    os.nice(10)
+    from apps.pipeline.poster import poster
+
+    jpeg = poster(path)
+    with storage_errors():
+        write_atomic(target, jpeg)
+    return {"bytes": len(jpeg)}
 
 
 if __name__ == "__main__":

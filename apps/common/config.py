@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -26,6 +27,7 @@ class Profile(_Frozen):
 class Defaults(_Frozen):
     device: str
     detector: str
+    precision: Literal["float32", "int8"]
     save_crops: bool
     save_preview: bool
     allow_cpu_fallback: bool
@@ -83,6 +85,13 @@ class CropsConfig(_Frozen):
     thumbs_per_track: int
 
 
+class ThumbsConfig(_Frozen):
+    long_side: int
+    margin: float
+    jpeg_quality: int
+    clearly_better: float
+
+
 class PreviewConfig(_Frozen):
     long_side: int
     crf: int
@@ -103,6 +112,7 @@ class PipelineConfig(_Frozen):
     track: TrackConfig
     metrics: MetricsConfig
     crops: CropsConfig
+    thumbs: ThumbsConfig
     preview: PreviewConfig
     budget: BudgetConfig
     meter: MeterConfig

@@ -11,6 +11,8 @@
     ├── EpisodeBusy           exit 6    409   another run holds the episode
     ├── RunElsewhere          exit 6    409   a run that this server cannot end
     ├── ComparisonBusy        exit 6    409   one comparison at a time in a server
+    ├── PreviewBusy           exit 6    409   the run's preview is being made already
+    ├── VideoReplaced         exit 3    409   the episode's video is not the one that was run
     ├── RunExists             exit 2    409   the run id has results already
     ├── EpisodeExists         exit 2    409   an upload for an episode that has a video
     ├── NotAuthorised         exit 2    401
@@ -105,6 +107,14 @@ class RunElsewhere(ScreenalyticsError):
 
 class ComparisonBusy(ScreenalyticsError):
     slug, title, status, exit_code = "comparison-busy", "A comparison is running", 409, 6
+
+
+class PreviewBusy(ScreenalyticsError):
+    slug, title, status, exit_code = "preview-busy", "Preview is being made", 409, 6
+
+
+class VideoReplaced(ScreenalyticsError):
+    slug, title, status, exit_code = "video-replaced", "Video was replaced", 409, 3
 
 
 class RunExists(ScreenalyticsError):

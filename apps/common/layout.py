@@ -50,6 +50,10 @@ class RunFiles:
         return self.folder / "crops"
 
     @property
+    def thumbs(self) -> Path:
+        return self.folder / "thumbs"
+
+    @property
     def preview(self) -> Path:
         return self.folder / "preview.mp4"
 
@@ -68,6 +72,7 @@ RESULT_NAMES = (
     "tracks.jsonl",
     "track_metrics.json",
     "crops",
+    "thumbs",
     "preview.mp4",
 )
 
@@ -109,6 +114,9 @@ class Layout:
     def job(self, job_id: str) -> JobFiles:
         name = check_name(job_id, "job_id")
         return JobFiles(*(self.jobs / f"{name}.{kind}" for kind in ("json", "spec", "ndjson")))
+
+    def pictures(self, ep_id: str) -> Path:
+        return self.cache / "pictures" / check_name(ep_id)
 
     @property
     def locks(self) -> Path:

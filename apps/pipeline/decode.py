@@ -22,6 +22,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from apps.common.contracts import VideoFacts
 from apps.common.errors import VideoUnreadable
 from apps.pipeline.geometry import Letterbox, displayed_size, fit_into, grow, quarter_turns
+from apps.pipeline.planes import Snippet, cut_planes
 from apps.pipeline.selection import NOT_SHOWN, Need, PacketOrder, has_idr, nal_length_size
 from apps.pipeline.types import ByteArray, FloatArray, Frame
 
@@ -116,6 +117,16 @@ class FullPicture:
         places = [grow(box, margin, image.shape[1], image.shape[0]) for box in boxes]
         return [np.ascontiguousarray(image[y1:y2, x1:x2]) for x1, y1, x2, y2 in places]
 
+    def snippet(self, box: FloatArray, margin: float, long_side: int) -> Snippet | None:
+        return cut_planes(
+            self.frame,
+            box,
+            margin,
+            turns=self.turns,
+            sample_aspect_ratio=self.sample_aspect_ratio,
+            long_side=long_side,
+        )
+
 
 @dataclass
 class Video:
@@ -142,7 +153,7 @@ class Video:
         Args:
             stride: >= 1.
             letterbox: the detector's picture.
-            full_pictures: keep each frame at full size as well, for crops.
+            full_pictures: keep each frame at full size as well, for pictures of faces.
 
         Raises:
             VideoUnreadable: not one frame could be decoded.
@@ -259,6 +270,19 @@ def open_video(path: Path, *, threads: int) -> Iterator[Video]:
         context.thread_type = "NONE" if threads == 1 else "AUTO"
         facts = _facts(container, stream, index, path)
         yield Video(facts, index, container, stream, truncated=stream.frames > index.packets)
+
+
+@contextmanager
+def opened_stream(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """A video file and its pictures, without an index: for a look at single frames, by one thread.
+
+    Raises:
+        VideoUnreadable: as `open_video`, but for a file whose packets all are damaged.
+    """
+    with _opened(path) as container:
+        stream = _video_stream(container)
+        stream.codec_context.thread_type = "NONE"
+        yield container, stream
 
 
 @contextmanager

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from apps.pipeline.geometry import Letterbox
+
+if TYPE_CHECKING:
+    from apps.pipeline.planes import Snippet
 
 FloatArray = NDArray[np.float32]
 ByteArray = NDArray[np.uint8]
@@ -29,6 +32,16 @@ class Picture(Protocol):
         """
         ...
 
+    def snippet(self, box: FloatArray, margin: float, long_side: int) -> Snippet | None:
+        """The part around one box, without converting the frame; None where that cannot be done.
+
+        Args:
+            box: shape (4,), as above.
+            margin: as above.
+            long_side: of the picture that is wanted, pixels.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -39,7 +52,7 @@ class Frame:
         ts_s: its presentation time in seconds.
         image: shape (canvas_height, canvas_width, 3), uint8, BGR, 0..255.
         letterbox: where the frame lies in `image`.
-        picture: the frame at full size, where crops are wanted.
+        picture: the frame at full size, where it is wanted.
     """
 
     index: int
@@ -79,13 +92,19 @@ class Faces:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """The faces of one processed frame, before tracking. `crops` holds a JPEG for each face."""
+    """The faces of one processed frame, before tracking.
+
+    Args:
+        crops: a JPEG for each face, where crops are wanted.
+        snippets: for each face what its thumb is made of.
+    """
 
     index: int
     ts_s: float
     faces: Faces
     shot: int
     crops: tuple[bytes, ...] = ()
+    snippets: tuple[Snippet, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,9 @@
-"""Starts, watches and kills the one process of a run. Local mode, workers and the old path use it.
-
-The process gets its options as one line on standard input, which stays open: when this program
-dies, even of SIGKILL, the input ends and the process ends its own group.
-"""
+"""Starts, watches and kills the one process of a run. Local mode and workers use it."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import shutil
-import signal
-import sys
-from collections import deque
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -23,62 +14,37 @@ from apps.common.errors import RunFailed
 from apps.common.files import tail
 from apps.common.layout import Layout
 from apps.common.version import ROOT
+from apps.runs.child import Child, how_it_ended
 from apps.runs.store import close_unfinished
 
 _SCRIPT = ROOT / "tools" / "episode_run.py"
-_GRACE_SECONDS = 1.2  # between SIGTERM and SIGKILL; the contract gives two seconds in all
-_LINE_LIMIT = 1_000_000  # bytes of one event
-_STDERR_LINES = 50
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
 class RunProcess:
-    """One `tools/episode_run.py`, leader of its own process group. Use `start`.
+    """One `tools/episode_run.py`. Use `start`.
 
     Whoever starts it must await `kill` in a `finally`: it does nothing to a process that ended.
     """
 
-    def __init__(self, spec: RunSpec, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, spec: RunSpec, child: Child) -> None:
         self.spec = spec
-        self._process = process
+        self._child = child
         self._layout = Layout(Path(spec.data_root))
-        self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
         self._killing: asyncio.Task[None] | None = None
-        self._drain = asyncio.create_task(self._drain_stderr())
 
     @classmethod
     async def start(cls, spec: RunSpec) -> RunProcess:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            str(_SCRIPT),
-            "--spec",
-            "-",
-            "--events",
-            "ndjson",
-            cwd=ROOT,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            limit=_LINE_LIMIT,
-            start_new_session=True,
-        )
-        run = cls(spec, process)
-        if process.stdin is not None:
-            process.stdin.write(spec.model_dump_json().encode() + b"\n")
-            with contextlib.suppress(ConnectionError):
-                await process.stdin.drain()
-        return run
+        arguments = [str(_SCRIPT), "--spec", "-", "--events", "ndjson"]
+        return cls(spec, await Child.start(arguments, spec.model_dump_json()))
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        return self._child.pid
 
     async def events(self) -> AsyncIterator[Event]:
         """Everything the run tells. The last one is a `ResultEvent` or an `ErrorEvent`, always."""
-        stdout = self._process.stdout
-        if stdout is None:
-            raise RuntimeError("the process was started without a pipe")
-        async for line in stdout:
+        async for line in self._child.lines():
             try:
                 event = _EVENT.validate_json(line)
             except ValidationError:
@@ -102,32 +68,15 @@ class RunProcess:
         await asyncio.shield(self._killing)
 
     async def _kill(self, reason: str, status: RunStatus) -> None:
-        killed = self._process.returncode is None
-        if killed:
-            self._signal(signal.SIGTERM)
-            self._signal(signal.SIGCONT)  # a stopped group would never see the first one
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_GRACE_SECONDS):
-                    await self._process.wait()
-            self._signal(signal.SIGKILL)  # also what outlived its leader
-        await self._process.wait()
-        await self._drain
-        if killed:
+        if await self._child.kill():
             files = self._layout.run(self.spec.ep_id, self.spec.run_id)
             shutil.rmtree(files.staging, ignore_errors=True)
             close_unfinished(self._layout, self.spec.ep_id, self.spec.run_id, status, reason)
 
-    def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, number)
-
     async def _died(self) -> ErrorEvent:
         """The process ended without a last word."""
-        code = await self._process.wait()
-        await self._drain
-        how = (
-            f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-        )
+        code = await self._child.ended()
+        how = how_it_ended(code)
         close_unfinished(
             self._layout, self.spec.ep_id, self.spec.run_id, "failed", f"The process {how}."
         )
@@ -136,14 +85,6 @@ class RunProcess:
             f"The run's process {how} before it finished.",
             hint="Look at the log lines; if the system killed it, it may lack memory.",
             run_exit_code=code,
-            logs=[*tail(log), *self._stderr][-20:],
+            logs=[*tail(log), *self._child.stderr][-20:],
         )
         return ErrorEvent.of(error)
-
-    async def _drain_stderr(self) -> None:
-        """Always reads: a pipe that nobody empties stops the process that fills it."""
-        stream = self._process.stderr
-        if stream is None:
-            return
-        while line := await stream.readline():
-            self._stderr.append(line.decode("utf-8", "replace").rstrip())

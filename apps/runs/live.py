@@ -1,51 +1,85 @@
-"""A run that somebody waits for: its events with a heartbeat and a time limit, and its end."""
+"""A run that somebody waits for: its events with a heartbeat and a time limit, and its end.
+
+The making of a preview is watched in the same way.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from typing import Generic, Protocol, TypeVar
 
-from apps.common.contracts import ErrorEvent, Event, RunSpec
+from apps.common.contracts import (
+    ErrorEvent,
+    LogEvent,
+    PreviewResultEvent,
+    PreviewSpec,
+    ProgressEvent,
+    ResultEvent,
+    RunSpec,
+    RunStatus,
+    StartedEvent,
+)
 from apps.common.errors import (
     RunCancelled,
     RunTimedOut,
     ScreenalyticsError,
     ServiceStopping,
 )
-from apps.runs.launch import RunProcess
 
 STOPPED_ELSEWHERE = "The run was stopped from elsewhere."
 HEARTBEAT_SECONDS = 0.9  # a listener is promised a sign of life every second
 
 
-class LiveRun:
+LiveEvent = ProgressEvent | LogEvent | StartedEvent | ResultEvent | PreviewResultEvent | ErrorEvent
+E_co = TypeVar("E_co", bound=LiveEvent, covariant=True)
+E = TypeVar("E", bound=LiveEvent)
+
+
+class Watched(Protocol[E_co]):
+    """`RunProcess` or `PreviewProcess`."""
+
+    @property
+    def spec(self) -> RunSpec | PreviewSpec: ...
+
+    @property
+    def pid(self) -> int: ...
+
+    def events(self) -> AsyncIterator[E_co]: ...
+
+    async def kill(self, reason: str, status: RunStatus = ..., /) -> None: ...
+
+
+class LiveRun(Generic[E]):
     """One run between its start and its end.
 
     Args:
         process: just started.
         timeout_s: longest run, seconds.
+        what: it is, as a word.
     """
 
-    def __init__(self, process: RunProcess, timeout_s: float) -> None:
+    def __init__(self, process: Watched[E], timeout_s: float, what: str = "run") -> None:
         self._process = process
         self._timeout_s = timeout_s
+        self._what = what
         self._deadline = time.monotonic() + timeout_s
         self._told: ScreenalyticsError | None = None  # instead of the run's own last word
-        self.last: Event | None = None  # how it ended, once it has
+        self.last: E | ErrorEvent | None = None  # how it ended, once it has
 
     @property
-    def spec(self) -> RunSpec:
-        return self._process.spec
+    def run_id(self) -> str:
+        return self._process.spec.run_id
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
-    async def events(self) -> AsyncIterator[Event | None]:
+    async def events(self) -> AsyncIterator[E | ErrorEvent | None]:
         """The run's events, and None where there was none for a heartbeat. Ends with the run."""
         source = self._process.events()
-        coming: asyncio.Task[Event] | None = None
+        coming: asyncio.Task[E] | None = None
         try:
             while True:
                 if coming is None:
@@ -90,7 +124,7 @@ class LiveRun:
         await self.stop(
             "The server was stopped.",
             ServiceStopping(
-                "The server was stopped while the run was on; the run was cancelled.",
+                f"The server was stopped while the {self._what} was on; it was cancelled.",
                 hint="Send the request again when the server is back.",
             ),
         )
@@ -100,13 +134,13 @@ class LiveRun:
         await self.stop(STOPPED_ELSEWHERE, stopped_elsewhere())
 
     async def _time_out(self) -> ErrorEvent:
-        reason = f"The run took longer than {self._timeout_s:g} s."
-        await self._process.kill(reason, status="failed")
+        reason = f"The {self._what} took longer than {self._timeout_s:g} s."
+        await self._process.kill(reason, "failed")
         return ErrorEvent.of(
             RunTimedOut(reason, hint="Raise timeout_s, or take a larger stride or another profile.")
         )
 
-    def _explained(self, event: Event) -> Event:
+    def _explained(self, event: E) -> E | ErrorEvent:
         if self._told is not None and isinstance(event, ErrorEvent):
             return ErrorEvent.of(self._told)
         return event

@@ -13,6 +13,7 @@ from apps.common.errors import RunFailed, VideoUnreadable, from_dict
 from apps.common.version import ROOT
 
 _TIMEOUT_SECONDS = 120.0  # the index of a long film on a slow disk
+_PICTURE_SECONDS = 30.0
 _REMEMBERED = 1024
 
 
@@ -64,7 +65,17 @@ class VideoProbe:
         return facts
 
 
-async def _probe(*arguments: str) -> dict[str, Any]:
+async def write_picture(video: Path, target: Path) -> None:
+    """Writes a JPEG of one frame of a video.
+
+    Raises:
+        VideoUnreadable: it is not a video.
+        StorageFailed: the file cannot be written.
+    """
+    await _probe("picture", str(video), str(target), timeout=_PICTURE_SECONDS)
+
+
+async def _probe(*arguments: str, timeout: float = _TIMEOUT_SECONDS) -> dict[str, Any]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -76,7 +87,7 @@ async def _probe(*arguments: str) -> dict[str, Any]:
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
-        async with asyncio.timeout(_TIMEOUT_SECONDS):
+        async with asyncio.timeout(timeout):
             output, _ = await process.communicate()
     except TimeoutError:
         raise VideoUnreadable(

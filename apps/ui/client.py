@@ -18,6 +18,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from apps.common.contracts import ErrorEvent, Event, LogEvent, RunManifest
 from apps.common.schemas import (
+    ActiveRun,
     ActiveRuns,
     ComparisonList,
     ComparisonRequest,
@@ -211,6 +212,13 @@ class Client:
 
     def cancel_run(self, ep_id: str, run_id: str) -> RunManifest:
         return _parsed(self._send("POST", f"/episodes/{ep_id}/runs/{run_id}/cancel"), RunManifest)
+
+    def stop(self, run: ActiveRun) -> None:
+        """Ends a run, whether it is a job or not."""
+        if run.job_id is not None:
+            self.cancel_job(run.job_id)
+        else:
+            self.cancel_run(run.ep_id, run.run_id)
 
     def active(self, ep_id: str | None = None) -> ActiveRuns:
         wanted = {} if ep_id is None else {"ep_id": ep_id}

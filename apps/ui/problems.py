@@ -9,13 +9,13 @@ from contextlib import contextmanager
 import streamlit as st
 
 from apps.ui.client import ApiProblem
-from apps.ui.words import plain
+from apps.ui.words import plain, with_commands
 
 _log = logging.getLogger("screenalytics.page")
 
 
 def show_problem(problem: ApiProblem) -> None:
-    hint = f"\n\n{plain(problem.hint)}" if problem.hint else ""
+    hint = f"\n\n{with_commands(problem.hint)}" if problem.hint else ""
     st.error(f"**{plain(problem.detail)}**{hint}", icon=":material/error:")
 
 

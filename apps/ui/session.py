@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
+from datetime import tzinfo
 from typing import cast
+from zoneinfo import ZoneInfo
 
 import streamlit as st
 
@@ -36,6 +37,14 @@ def offer() -> RunOptionsOffer:
     return client().offer()
 
 
+def reader_zone() -> tzinfo | None:
+    """Time zone of the browser; None, the server's own, where it does not tell."""
+    try:
+        return ZoneInfo(st.context.timezone or "")
+    except (ValueError, KeyError, OSError):  # none, or none that this machine knows
+        return None
+
+
 @dataclass(frozen=True)
 class PendingRun:
     """A local run that was asked for.
@@ -54,7 +63,6 @@ class LocalOutcome:
 
     event: ResultEvent | ErrorEvent | None
     stopped: bool = False
-    at: float = field(default_factory=time.time)
 
 
 @dataclass

@@ -6,6 +6,9 @@ import re
 from datetime import datetime, tzinfo
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:])")
+# What is made into an icon, an emoji or a link even where backslashes stand in it.
+_LIVELY = re.compile(r"(:(?=[A-Za-z+\-][\w+\-/]*:)|:(?=//)|www(?=\.)|@)", re.IGNORECASE)
+_JOINER = "\u2060"  # is not seen, and nothing breaks at it
 _SOURCES = {
     "request": "chosen here",
     "default": "default",
@@ -31,6 +34,7 @@ OPTION_LABELS = {
     "det_thresh": "Detection threshold",
     "cpu_threads": "CPU threads",
     "max_cpu_percent": "CPU cap",
+    "precision": "Precision",
     "save_crops": "Save crops",
     "save_preview": "Save preview video",
     "allow_cpu_fallback": "Allow fallback to CPU",
@@ -45,7 +49,15 @@ MODE_LABELS = {
 
 def plain(text: str) -> str:
     """Text that Markdown shows as it is: no link, picture, formula or icon comes out of it."""
-    return _MARKDOWN.sub(r"\\\1", text)
+    return _MARKDOWN.sub(r"\\\1", _LIVELY.sub(r"\1" + _JOINER, text))
+
+
+def with_commands(text: str) -> str:
+    """The same, but what stands between backticks is shown as code."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return plain(text)
+    return "".join(f"`{part}`" if place % 2 else plain(part) for place, part in enumerate(parts))
 
 
 def duration(seconds: float | None) -> str:

@@ -176,7 +176,7 @@ class JobExecution:
             return RunResult.model_validate(last.model_dump())
         raise _Reported(last)
 
-    async def _follow(self, run: LiveRun, keeper: JobKeeper) -> Event | None:
+    async def _follow(self, run: LiveRun[Event], keeper: JobKeeper) -> Event | None:
         last: Event | None = None
         async for event in run.events():
             if isinstance(event, ProgressEvent):
@@ -184,7 +184,7 @@ class JobExecution:
             last = event or last
         return last
 
-    async def _stop_when_cancelled(self, run: LiveRun) -> None:
+    async def _stop_when_cancelled(self, run: LiveRun[Event]) -> None:
         await self._cancel.wait()
         await run.end("The job was cancelled.")
 

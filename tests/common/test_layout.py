@@ -40,7 +40,7 @@ def test_paths_of_the_contract(path: Path, expected: str) -> None:
 
 
 def test_results_are_the_files_that_appear_as_a_whole() -> None:
-    results = {RUN.detections, RUN.tracks, RUN.metrics, RUN.crops, RUN.preview}
+    results = {RUN.detections, RUN.tracks, RUN.metrics, RUN.crops, RUN.thumbs, RUN.preview}
 
     assert {RUN.folder / name for name in RESULT_NAMES} == results
     assert RUN.staging.parent == RUN.folder  # the same disk, so that a rename is enough

@@ -229,6 +229,7 @@ ROUTES = [
     "/episodes/talk/runs/latest/crops/{}", "/celery_jobs?ep_id={}", "/celery_jobs/{}/events",
     "/episodes/talk/runs/latest/export?format={}", "/episodes/talk/runs/{}/diagnosis",
     "/episodes/talk/runs/{}/preview", "/episodes/talk/runs/latest/tracks?offset={}",
+    "/episodes/{}/thumbnail", "/episodes/talk/runs/latest/tracks/{}/thumbnail",
 ]  # fmt: skip
 
 
@@ -325,7 +326,8 @@ def readers(run: dict) -> list[str]:
     base = f"/episodes/talk/runs/{run['run_id']}"
     parts = ["", "/diagnosis", "/progress", "/tracks", "/detections", "/metrics", "/log",
              "/export?format=csv", "/export?format=mot", "/export?format=coco", "/charts",
-             "/tracks?sort=length&descending=true"]  # fmt: skip
+             "/tracks?sort=length&descending=true", "/tracks/track-00001/thumbnail",
+             "/tracks/track-99999/thumbnail"]  # fmt: skip
     others = ["/episodes", "/episodes/talk", "/episodes/talk/runs", "/episodes/talk/runs/latest"]
     return [*others, *(base + part for part in parts), f"/jobs/{JOB}", "/celery_jobs"]
 

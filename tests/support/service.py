@@ -128,6 +128,15 @@ def free_port() -> int:
 @contextmanager
 def serving(data_root: Path, *options: str, **environment: str) -> Iterator[Server]:
     """An API server on a free port of loopback; ends it, and what it left, after the block."""
+    with serving_checkout(ROOT, data_root, *options, **environment) as server:
+        yield server
+
+
+@contextmanager
+def serving_checkout(
+    root: Path, data_root: Path, *options: str, **environment: str
+) -> Iterator[Server]:
+    """As `serving`, from another checkout than this one."""
     port = free_port()
     log = data_root.parent / f"server-{port}.log"
     command = [sys.executable, "-m", "uvicorn", "apps.api.main:app", "--port", str(port)]
@@ -138,7 +147,7 @@ def serving(data_root: Path, *options: str, **environment: str) -> Iterator[Serv
         **environment,
     )
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=output)
+        process = subprocess.Popen(command, cwd=root, env=env, stdout=output, stderr=output)
     client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=httpx.Timeout(5, read=120))
     server = Server(process, client, data_root, log)
     try:

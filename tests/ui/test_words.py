@@ -92,6 +92,20 @@ def test_moments_are_in_the_readers_zone() -> None:
 
 
 def test_markdown_is_shown_as_it_is() -> None:
-    assert words.plain("![x](http://h/p.png) <b> :red[x] $y$") == (
-        r"\!\[x\]\(http\://h/p\.png\) \<b\> \:red\[x\] \$y\$"
+    assert words.plain("![x](h/p.png) <b> :red[x] $y$") == (
+        r"\!\[x\]\(h/p\.png\) \<b\> \:red\[x\] \$y\$"
     )
+
+
+@pytest.mark.parametrize(
+    "code",
+    [":material/delete:", ":joy:", ":+1:", ":man-running:", "http://h/", "WWW.h.io", "a@h.io"],
+)
+def test_no_icon_and_no_link_comes_out_of_a_text(code: str) -> None:
+    shown = words.plain(f"x{code}").replace("\\", "")
+    assert code not in shown
+    assert shown.replace("\u2060", "") == f"x{code}"
+
+
+def test_other_colons_stay_as_they_are() -> None:
+    assert "\u2060" not in words.plain("10:21:05 CPU: 7 a:b 127.0.0.1:80")

@@ -68,7 +68,7 @@ async def detect_track(
     )
     timeout_s = services.settings.local_timeout_s if body.timeout_s is None else body.timeout_s
     if body.execution_mode == "local":
-        return RunResponse(spec, services, timeout_s, stream=wants_stream(request))
+        return RunResponse(services.running(spec, timeout_s), stream=wants_stream(request))
     job = await run_in_threadpool(submit, spec, timeout_s, services.jobs, services.publisher)
     accepted = JobAccepted(
         job_id=job.job_id,

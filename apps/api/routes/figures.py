@@ -12,11 +12,11 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from apps.api.deps import ServicesDep
+from apps.api.served import cache_of_result
 from apps.common.contracts import DetectionRow, RunManifest, TrackRow, VideoFacts
 from apps.common.errors import RunNotFound
 from apps.common.files import read_json
 from apps.common.layout import Layout
-from apps.common.names import LATEST
 from apps.common.schemas import RunCharts
 from apps.runs.charts import chart_run
 from apps.runs.export import ExportedRun, ExportFormat, chunks, coco, csv, mot, readable
@@ -25,7 +25,6 @@ from apps.runs.store import read_completed
 
 router = APIRouter(prefix="/episodes/{ep_id}/runs/{run_id}", tags=["runs"])
 
-_KEEP = "private, max-age=86400, immutable"  # results do not change once they are there
 _LARGEST = 10**9  # frames and pixels; a manifest that says more is damaged
 _ENDINGS: dict[ExportFormat, str] = {"mot": ".mot.txt", "coco": ".coco.json", "csv": ".csv"}
 _MEDIA_TYPES: dict[ExportFormat, str] = {
@@ -72,8 +71,7 @@ def charts(
         read_rows(_inside(layout, files.tracks), TrackRow),
         bins,
     )
-    # `latest` names another run tomorrow.
-    response.headers["cache-control"] = "no-cache" if run_id == LATEST else _KEEP
+    response.headers["cache-control"] = cache_of_result(run_id)
     return drawn
 
 

@@ -12,10 +12,9 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, PlainTextResponse, Response
 from pydantic import ValidationError
 from pydantic_core import to_json
-from starlette.exceptions import HTTPException
-from starlette.responses import MalformedRangeHeader, RangeNotSatisfiable
 
 from apps.api.deps import ServicesDep
+from apps.api.served import cache_of_result, run_file
 from apps.api.streaming import NDJSON, wants_stream
 from apps.common.contracts import Progress, RunManifest, TrackMetrics
 from apps.common.errors import InvalidInput, RunNotFound
@@ -111,15 +110,20 @@ def metrics(ep_id: str, run_id: str, services: ServicesDep) -> TrackMetrics:
 @router.get("/{run_id}/log", response_class=PlainTextResponse)
 def log(ep_id: str, run_id: str, services: ServicesDep) -> Response:
     path = _files(services.layout, ep_id, run_id).log
-    return _file(services.layout, path, "text/plain; charset=utf-8", "The run has no log yet.")
+    return run_file(services.layout, path, "text/plain; charset=utf-8", "The run has no log yet.")
 
 
 @router.get("/{run_id}/preview", response_class=FileResponse)
 def preview(ep_id: str, run_id: str, services: ServicesDep) -> Response:
     """The annotated video; answers Range requests."""
     path = _results(services.layout, ep_id, run_id).preview
-    return _file(
-        services.layout, path, "video/mp4", "The run has no preview; run with save_preview."
+    return run_file(
+        services.layout,
+        path,
+        "video/mp4",
+        "The run has no preview; it was made without save_preview.",
+        hint="Make it with POST to this address.",
+        cache=cache_of_result(run_id),
     )
 
 
@@ -131,21 +135,13 @@ def crop(ep_id: str, run_id: str, crop: str, services: ServicesDep) -> Response:
             "This is not the name of a crop.", hint="For example track-00001/frame_000042.jpg."
         )
     path = _results(services.layout, ep_id, run_id).crops / crop
-    return _file(services.layout, path, "image/jpeg", "There is no such crop; run with save_crops.")
-
-
-class RunFile(FileResponse):
-    """A file whose refused ranges are problems like every other error."""
-
-    @classmethod
-    def _parse_range_header(cls, http_range: str, file_size: int) -> list[tuple[int, int]]:
-        try:
-            return super()._parse_range_header(http_range, file_size)
-        except MalformedRangeHeader:
-            raise HTTPException(400, "The Range header cannot be read.") from None
-        except RangeNotSatisfiable:
-            headers = {"content-range": f"bytes */{file_size}"}
-            raise HTTPException(416, "The file ends before this range.", headers) from None
+    return run_file(
+        services.layout,
+        path,
+        "image/jpeg",
+        "There is no such crop; run with save_crops.",
+        cache=cache_of_result(run_id),
+    )
 
 
 def summary(manifest: RunManifest) -> RunSummary:
@@ -175,7 +171,7 @@ def _results(layout: Layout, ep_id: str, run_id: str) -> RunFiles:
 
 def _rows(layout: Layout, path: Path, request: Request, offset: int, limit: int) -> Rows | Response:
     if wants_stream(request):
-        return _file(layout, path, NDJSON, _NO_ROWS)
+        return run_file(layout, path, NDJSON, _NO_ROWS)
     if not layout.contains(path):
         raise RunNotFound(_NO_ROWS)
     rows: Iterator[dict[str, object]] = filter(_is_sendable, read_jsonl(path))
@@ -183,12 +179,6 @@ def _rows(layout: Layout, path: Path, request: Request, offset: int, limit: int)
     items = list(itertools.islice(rows, limit))
     total = skipped + len(items) + sum(1 for _ in rows)
     return Rows(items=items, total=total, offset=offset)
-
-
-def _file(layout: Layout, path: Path, media_type: str, missing: str) -> Response:
-    if not path.is_file() or not layout.contains(path):
-        raise RunNotFound(missing)
-    return RunFile(path, media_type=media_type)
 
 
 def _is_sendable(row: dict[str, object]) -> bool:

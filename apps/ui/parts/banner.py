@@ -7,8 +7,8 @@ import streamlit as st
 from apps.common.schemas import Version
 from apps.ui.client import Client
 from apps.ui.problems import problems_shown
-from apps.ui.session import page_fingerprint
-from apps.ui.words import moment
+from apps.ui.session import page_fingerprint, reader_zone
+from apps.ui.words import moment, plain
 
 _LOOK_AGAIN_SECONDS = 5
 _RESTART = "Restart: Ctrl-C where `make up` runs, then `make up` again."
@@ -35,7 +35,7 @@ def _live_banner(client: Client) -> None:
 
 def _warning(version: Version) -> str | None:
     if version.stale:
-        since = moment(version.started_at, None)
+        since = plain(moment(version.started_at, reader_zone()))
         return (
             f"**The server is stale: it runs older code than the one on disk.** It started {since}."
         )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from apps.common.schemas import ActiveRun, ActiveRuns
-from apps.ui.client import Client
+from apps.ui.client import ApiProblem, Client
 from apps.ui.parts.progress_board import History, ProgressBoard
-from apps.ui.problems import problems_shown
+from apps.ui.problems import problems_shown, show_problem
 from apps.ui.words import MODE_LABELS, plain
 
 _LOOK_EVERY_SECONDS = 1.0
@@ -36,16 +36,33 @@ def follow_elsewhere(client: Client, ep_id: str) -> None:
             )
             label = "Cancel" if run.job_id else "Stop"
             if st.button(label, key="cancel_elsewhere", icon=":material/cancel:"):
-                _end(client, run)
-                st.rerun()
+                _try_to_end(client, run)
+            refusals = _refusals()
+            if run.run_id in refusals:
+                show_problem(refusals[run.run_id])
             if run.progress is not None:
                 histories: dict[str, History] = st.session_state.setdefault("histories", {})
-                board = ProgressBoard(histories.setdefault(run.run_id, History()), None)
+                cap = _cap(client, ep_id, run.run_id)
+                board = ProgressBoard(histories.setdefault(run.run_id, History()), cap)
                 board.show(run.progress)
 
 
-def _end(client: Client, run: ActiveRun) -> None:
-    if run.job_id is not None:
-        client.cancel_job(run.job_id)
+@st.cache_data(max_entries=100, show_spinner=False)
+def _cap(_client: Client, ep_id: str, run_id: str) -> float | None:
+    """The run's CPU budget in percent; it is settled before the run reports progress."""
+    return _client.run(ep_id, run_id).options.max_cpu_percent
+
+
+def _refusals() -> dict[str, ApiProblem]:
+    """By run: why it could not be ended. Kept, since the next look comes within a second."""
+    kept: dict[str, ApiProblem] = st.session_state.setdefault("refusals", {})
+    return kept
+
+
+def _try_to_end(client: Client, run: ActiveRun) -> None:
+    try:
+        client.stop(run)
+    except ApiProblem as problem:
+        _refusals()[run.run_id] = problem
     else:
-        client.cancel_run(run.ep_id, run.run_id)
+        st.rerun()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import streamlit as st
 
+from apps.common.options import Precision
 from apps.common.schemas import DetectTrackRequest, PlanRequest, RunOptionsOffer, RunPlan
 from apps.ui.client import Bounds
 from apps.ui.session import bounds, offer
@@ -69,6 +70,7 @@ def choose(ep_id: str, usual_mode: str) -> Choices:
         with st.container(horizontal=True):
             for name in _NUMBERS:
                 options[name] = _number(name, limits[name])
+        options["precision"] = _precision(limits["precision"])
         options["allow_cpu_fallback"] = _switch("allow_cpu_fallback", limits["allow_cpu_fallback"])
     return Choices(mode, {name: value for name, value in options.items() if value is not None})
 
@@ -151,6 +153,18 @@ def _detector(there: RunOptionsOffer) -> str | None:
     missing = "" if found[name].on_disk else " Its weights will be downloaded first."
     st.caption(plain(f"Licence: {found[name].licence}.{missing}"))
     return str(name)
+
+
+def _precision(limits: Bounds) -> str | None:
+    name = st.selectbox(
+        OPTION_LABELS["precision"],
+        [AUTO, *get_args(Precision)],
+        format_func=lambda word: "automatic" if word == AUTO else word,
+        key="option-precision",
+        help=limits.description,
+        persist_state="session",
+    )
+    return None if name == AUTO else name
 
 
 def _switch(name: str, limits: Bounds) -> bool | None:

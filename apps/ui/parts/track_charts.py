@@ -15,6 +15,7 @@ from apps.ui.words import clock
 PICKED = "picked"
 _LANE_HEIGHT, _MOST_HEIGHT = 16, 420
 _AXIS_HEIGHT = 40
+_TRACK_COLOUR = "#3b82c4"  # as the first colour of the theme
 _CLOCK = (
     "(datum.value >= 3600 ? floor(datum.value / 3600) + ':' : '')"
     " + format(floor(datum.value / 60) % 60, datum.value >= 3600 ? '02d' : 'd')"
@@ -87,10 +88,10 @@ def timeline(
             time,
             alt.X2("end:Q"),
             alt.Y("lane:O", axis=None),
-            color=alt.Color(
+            color=alt.value(_TRACK_COLOUR),
+            opacity=alt.Opacity(
                 "confidence:Q",
-                title="confidence",
-                scale=alt.Scale(domain=[0.5, 1], scheme="blues", clamp=True),
+                scale=alt.Scale(domain=[0.5, 1], range=[0.35, 1], clamp=True),
                 legend=None,
             ),
             stroke=alt.condition(picked, alt.value("#ff4b4b"), alt.value("transparent")),
@@ -136,7 +137,7 @@ def faces_over_time(charts: RunCharts) -> alt.Chart:
             alt.Y("faces:Q", title="faces in a frame"),
             tooltip=["second:Q", "faces:Q", "tracks:Q"],
         )
-        .properties(height=180)
+        .properties(height=150)
     )
 
 
@@ -151,5 +152,5 @@ def histogram(bins: Sequence[HistogramBin], title: str) -> alt.Chart:
             alt.Y("faces:Q", title="faces"),
             tooltip=["low:Q", "high:Q", "faces:Q"],
         )
-        .properties(height=180)
+        .properties(height=150)
     )

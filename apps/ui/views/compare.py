@@ -14,12 +14,14 @@ from apps.common.schemas import ComparisonRequest, ComparisonSummary, ModeFigure
 from apps.ui.client import ApiProblem, Client
 from apps.ui.parts.episode_picker import pick_episode
 from apps.ui.problems import problems_shown
-from apps.ui.session import client
+from apps.ui.session import client, reader_zone
 from apps.ui.words import MODE_LABELS, OPTION_LABELS, moment, option, plain
 
 _MOST = 6
 _LETTERS = "ABCDEF"
 _MARK = "≠"
+_AROUND_BARS = 70  # pixels of title and axis
+_COMPARING = "⏳ Running the comparison; leaving this page stops it."
 _FIGURES = {
     "Wall clock, s": "wall",
     "CPU, mean %": "cpu_mean",
@@ -65,7 +67,7 @@ def _runs_side_by_side(api: Client, ep_id: str) -> None:
     if not manifests:
         return
     figures = [_figures(letter, run) for letter, run in zip(_LETTERS, manifests, strict=False)]
-    st.altair_chart(bars(figures), width="content")
+    _show_bars(figures)
     st.dataframe(run_rows(manifests), hide_index=True, height="content", alt="Figures of the runs")
     st.markdown("**Options** — those that differ come first and are marked.")
     st.dataframe(
@@ -79,7 +81,7 @@ def _runs_side_by_side(api: Client, ep_id: str) -> None:
 
 def _run_label(run: RunSummary) -> str:
     mode = MODE_LABELS.get(run.execution_mode, run.execution_mode)
-    return f"{moment(run.started_at, None)} · {mode} · {run.profile} · {run.run_id}"
+    return f"{moment(run.started_at, reader_zone())} · {mode} · {run.profile} · {run.run_id}"
 
 
 def _figures(name: str, run: RunManifest) -> dict[str, Any]:
@@ -98,7 +100,14 @@ def _figures(name: str, run: RunManifest) -> dict[str, Any]:
     }
 
 
-def bars(figures: list[dict[str, Any]]) -> alt.ConcatChart:
+def _show_bars(figures: list[dict[str, Any]]) -> None:
+    """Beside each other, as many as the window has room for."""
+    with st.container(horizontal=True):
+        for chart in bars(figures):
+            st.altair_chart(chart, width="content")
+
+
+def bars(figures: list[dict[str, Any]]) -> list[alt.LayerChart]:
     """One small chart a figure, a bar a run, each with its own scale.
 
     Args:
@@ -111,16 +120,24 @@ def bars(figures: list[dict[str, Any]]) -> alt.ConcatChart:
             for place, row in enumerate(figures)
             if row.get(field) is not None
         ]
+        largest = max((row["value"] for row in rows), default=0.0)
+        top = 1.25 * largest if largest > 0 else 1.0  # with room for the figures
         base = alt.Chart(alt.Data(values=rows)).encode(
             alt.Y("name:N", title=None, sort=None, axis=alt.Axis(labelLimit=110)),
-            alt.X("value:Q", title=None, axis=alt.Axis(tickCount=3, grid=False)),
+            alt.X(
+                "value:Q",
+                title=None,
+                axis=alt.Axis(tickCount=3, grid=False),
+                scale=alt.Scale(domain=[0, top], nice=False),
+            ),
             color=alt.Color("name:N", legend=None, sort=None),
             tooltip=["name:N", "value:Q"],
         )
         text = base.mark_text(align="left", dx=3).encode(alt.Text("value:Q", format=".3~s"))
         layers = alt.layer(base.mark_bar(), text)
-        charts.append(layers.properties(title=title, width=200, height=26 * len(figures)))
-    return alt.concat(*charts, columns=4)
+        height = _AROUND_BARS + 26 * len(figures)
+        charts.append(layers.properties(title=title, width=280, height=height))
+    return charts
 
 
 def run_rows(manifests: list[RunManifest]) -> list[dict[str, str]]:
@@ -129,7 +146,7 @@ def run_rows(manifests: list[RunManifest]) -> list[dict[str, str]]:
     figures = {letter: _figures(letter, run) for letter, run in runs.items()}
     names: dict[str, Callable[[RunManifest], str]] = {
         "Run": lambda run: run.run_id,
-        "Started": lambda run: moment(run.started_at, None),
+        "Started": lambda run: moment(run.started_at, reader_zone()),
         "Mode": lambda run: MODE_LABELS.get(run.execution_mode, run.execution_mode),
         "Provider": lambda run: run.provider or "–",
     }
@@ -186,12 +203,12 @@ def _paths(api: Client, ep_id: str) -> None:
     if not past.items:
         st.info("No comparison of this episode yet.", icon=":material/compare_arrows:")
     for place, comparison in enumerate(past.items[:5]):
-        with st.expander(moment(comparison.created_at, None), expanded=place == 0):
+        with st.expander(plain(moment(comparison.created_at, reader_zone())), expanded=place == 0):
             _show_comparison(comparison)
 
 
 def _run_comparison(api: Client, ep_id: str, request: ComparisonRequest) -> None:
-    with st.status("⏳ Running the comparison; leaving this page stops it.", expanded=True):
+    with st.status(_COMPARING, expanded=True) as status:
         board, pulse, lines = st.empty(), st.empty(), list[str]()
         with closing(api.run_comparison(ep_id, request)) as events:
             for event in events:
@@ -199,13 +216,15 @@ def _run_comparison(api: Client, ep_id: str, request: ComparisonRequest) -> None
                     lines.append(event.message)
                     board.code("\n".join(lines[-20:]), language=None)
                 elif isinstance(event, ErrorEvent):
+                    status.update(label="The comparison has failed.", state="error")
                     raise ApiProblem(event.detail, event.hint or "", event.status)
                 else:
                     pulse.empty()  # a point at which Streamlit can stop this script
+        status.update(label="The comparison is done.", state="complete", expanded=False)
 
 
 def _show_comparison(comparison: ComparisonSummary) -> None:
-    st.altair_chart(bars([_mode_figures(mode) for mode in comparison.summaries]), width="content")
+    _show_bars([_mode_figures(mode) for mode in comparison.summaries])
     st.dataframe(
         [_mode_row(mode) for mode in comparison.summaries],
         hide_index=True,

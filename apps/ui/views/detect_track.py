@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import streamlit as st
 
 from apps.common.contracts import ResultEvent, RunManifest
@@ -15,8 +17,10 @@ from apps.ui.parts.options_form import Choices, choose, show_plan, show_sources
 from apps.ui.parts.result_card import show_diagnosis, show_figures
 from apps.ui.parts.upload import show_upload
 from apps.ui.problems import problems_shown, show_problem
-from apps.ui.session import LocalOutcome, PendingRun, Session, client, session
+from apps.ui.session import LocalOutcome, PendingRun, Session, client, reader_zone, session
 from apps.ui.words import moment, plain
+
+_SENT_SECONDS = 0.05  # Streamlit sends what the script has drawn more often than that
 
 
 def view() -> None:
@@ -32,7 +36,11 @@ def view() -> None:
             show_upload()
     if ep_id is None:
         return
-    with right, st.empty().container(), problems_shown():
+    with right:
+        place = st.empty()
+    if request is not None:
+        time.sleep(_SENT_SECONDS)  # the emptiness is sent by itself, or the form would stay
+    with place.container(), problems_shown():
         if request is not None:
             run_locally(api, request, mine)
         active, runs = api.active(ep_id), api.runs(ep_id)
@@ -116,7 +124,7 @@ def _show_unfinished(outcome: LocalOutcome) -> None:
 def _show_run(api: Client, run: RunManifest) -> None:
     with st.container(border=True):
         st.markdown(f"**Newest run: {run.status}**")
-        st.caption(f"{moment(run.started_at, None)} · {plain(run.run_id)}")
+        st.caption(f"{plain(moment(run.started_at, reader_zone()))} · {plain(run.run_id)}")
         if run.status == "cancelled":
             st.markdown(plain(run.exit_reason or ""))
             return

@@ -22,7 +22,7 @@ from apps.ui.parts.track_charts import (
     timeline,
 )
 from apps.ui.problems import problems_shown, show_problem
-from apps.ui.session import client
+from apps.ui.session import client, reader_zone
 from apps.ui.words import MODE_LABELS, clock, count, moment, option, plain, source
 
 _GALLERY = 12
@@ -60,28 +60,35 @@ def view() -> None:
         return
     show_figures(run.result)
     _explore(api, run)
-    _show_charts(charts_of(ep_id, run_id))
     _show_downloads(run)
     _show_details(api, run)
 
 
 def _pick_run(api: Client, ep_id: str) -> str | None:
+    """The run that the address names, else the newest. The address follows the choice.
+
+    `bind` would put labels into the address, not names.
+    """
     runs = {run.run_id: run for run in api.runs(ep_id).items}
     if not runs:
         return None
-    return st.selectbox(
-        "Run",
-        list(runs),
-        format_func=lambda run_id: _run_label(runs[run_id]),
-        key="run",
-        bind="query-params",
+    key = f"run-{ep_id}"
+    if st.session_state.get(key) not in runs:
+        asked = st.query_params.get("run")
+        st.session_state[key] = asked if asked in runs else next(iter(runs))
+    run_id = st.selectbox(
+        "Run", list(runs), format_func=lambda run_id: _run_label(runs[run_id]), key=key
     )
+    st.query_params["run"] = run_id
+    return str(run_id)
 
 
 def _run_label(run: RunSummary) -> str:
     mode = MODE_LABELS.get(run.execution_mode, run.execution_mode)
     end = f"{count(run.tracks)} tracks" if run.status == "completed" else run.status
-    return f"{moment(run.started_at, None)} · {mode} · {run.profile} · {end}"
+    # The box tells its options apart by these words, so the name is among them.
+    started = moment(run.started_at, reader_zone())
+    return f"{started} · {mode} · {run.profile} · {end} · {run.run_id}"
 
 
 @st.cache_data(max_entries=8, show_spinner="Counting faces…")
@@ -104,6 +111,7 @@ def _explore(api: Client, run: RunManifest) -> None:
         with video:
             _show_video(api, run, start)
             _show_timeline(run)
+            _show_charts(charts_of(run.ep_id, run.run_id))
         with gallery:
             _show_gallery(api, run)
 
@@ -157,8 +165,9 @@ def _show_timeline(run: RunManifest) -> None:
     if not seen:
         st.caption("No tracks here.")
         return
+    cuts = [cut for cut in charts.cuts_s if window[0] <= cut <= window[1]]
     state = st.altair_chart(
-        timeline(seen, charts.cuts_s, window),
+        timeline(seen, cuts, window),
         width="stretch",
         on_select="rerun",
         selection_mode=PICKED,
@@ -166,8 +175,9 @@ def _show_timeline(run: RunManifest) -> None:
         alt="Tracks against time; dashed lines are shot cuts",
     )
     st.caption(
-        f"{count(len(seen))} tracks, {count(len(charts.cuts_s))} cuts (dashed). "
-        "The darker, the more confident. Point at a track to see its face; click it to go there."
+        f"{count(len(seen))} tracks, {count(len(cuts))} cuts (dashed). "
+        "The stronger the colour, the more confident. Point at a track to see its face; "
+        "click it to go there."
     )
     picked = cast("Any", state).selection.get(PICKED) or []
     if picked and "track" in picked[0]:
@@ -246,10 +256,9 @@ def _show_track(run: RunManifest, track: dict[str, Any]) -> None:
 
 
 def _show_charts(charts: RunCharts) -> None:
-    over_time, confidence, face_size = st.columns(3)
-    with over_time:
-        st.markdown("**Faces against time**")
-        st.altair_chart(faces_over_time(charts), width="stretch")
+    st.markdown("**Faces against time**")
+    st.altair_chart(faces_over_time(charts), width="stretch")
+    confidence, face_size = st.columns(2)
     with confidence:
         st.markdown("**Confidence**")
         st.altair_chart(histogram(charts.confidence, "confidence"), width="stretch")

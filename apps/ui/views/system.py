@@ -6,9 +6,9 @@ import streamlit as st
 
 from apps.common.schemas import ActiveRun, Dependency, Ready, Version
 from apps.common.version import git_sha, product_version
-from apps.ui.client import Client
+from apps.ui.client import ApiProblem, Client
 from apps.ui.problems import problems_shown
-from apps.ui.session import client, page_fingerprint
+from apps.ui.session import client, page_fingerprint, reader_zone
 from apps.ui.words import MODE_LABELS, count, moment, percent, plain
 
 _LOOK_EVERY_SECONDS = 3.0
@@ -54,11 +54,16 @@ def _show_run(api: Client, run: ActiveRun) -> None:
             )
             st.progress(min(1.0, share), text, width=320)
         if st.button("Stop", key=f"stop-{run.ep_id}-{run.run_id}", icon=":material/stop:"):
-            if run.job_id is None:
-                api.cancel_run(run.ep_id, run.run_id)
-            else:
-                api.cancel_job(run.job_id)
+            _stop(api, run)
             st.rerun()
+
+
+def _stop(api: Client, run: ActiveRun) -> None:
+    """A refusal is a toast: the list is drawn anew at once, and what stands in it goes."""
+    try:
+        api.stop(run)
+    except ApiProblem as problem:
+        st.toast(f"{plain(problem.detail)} {plain(problem.hint)}", icon=":material/error:")
 
 
 def _show_dependency(name: str, dependency: Dependency) -> None:
@@ -81,7 +86,7 @@ def _show_versions(version: Version, ready: Ready) -> None:
             "Source": version.source_fingerprint,
             "Commit": version.git_sha[:10],
             "State": "stale: restart it" if version.stale else "up to date",
-            "Started": moment(version.started_at, None),
+            "Started": moment(version.started_at, reader_zone()),
             "Running": "",
         },
         {

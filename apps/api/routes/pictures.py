@@ -1,0 +1,119 @@
+"""Pictures of episodes and tracks, and a run's preview made on demand."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from fastapi import Path as PathParameter
+from fastapi.responses import FileResponse, JSONResponse, Response
+from starlette.concurrency import run_in_threadpool
+
+from apps.api.deps import ServicesDep
+from apps.api.served import cache_of_result, run_file
+from apps.api.streaming import NDJSON, RunResponse, event_line, wants_stream
+from apps.common.contracts import PreviewResult, PreviewResultEvent
+from apps.common.files import read_jsonl
+from apps.common.layout import Layout, RunFiles
+from apps.runs.preview import existing_preview, prepare_preview
+from apps.runs.store import read_completed
+
+router = APIRouter(prefix="/episodes/{ep_id}", tags=["pictures"])
+
+_CROP = re.compile(r"crops/track-[0-9]{5,12}/frame_[0-9]{6,12}\.jpg")
+_EPISODE_CACHE = "private, max-age=300"  # a video may be replaced
+_JPEG: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The picture.",
+        "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+_PROBLEM: dict[str, Any] = {"content": {"application/problem+json": {}}}
+_PREVIEW: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": PreviewResult,
+        "description": "The preview is there. With `Accept: application/x-ndjson`: events, a line "
+        "each; the last one is `result` or `error`.",
+        "content": {NDJSON: {}},
+    },
+    404: {**_PROBLEM, "description": "No such completed run, or its video is gone."},
+    409: {**_PROBLEM, "description": "It is being made already, or the video was replaced."},
+    422: {**_PROBLEM, "description": "The video cannot be read, or not be encoded."},
+    500: {**_PROBLEM, "description": "It failed."},
+    503: {**_PROBLEM, "description": "The service is stopping."},
+    504: {**_PROBLEM, "description": "It took too long."},
+    507: {**_PROBLEM, "description": "The disk is full or not writable."},
+}
+TrackId = Annotated[
+    str,
+    PathParameter(pattern=r"^track-[0-9]{5,12}$", examples=["track-00001"]),
+]
+
+
+@router.get("/thumbnail", response_class=FileResponse, responses=_JPEG)
+async def episode_thumbnail(ep_id: str, services: ServicesDep) -> Response:
+    """A frame from about a tenth into the video, at most 320 pixels wide; made once."""
+    path = await services.pictures.find(ep_id)
+    return await run_in_threadpool(
+        run_file,
+        services.layout,
+        path,
+        "image/jpeg",
+        "The episode's picture is gone.",
+        hint="Ask again.",
+        cache=_EPISODE_CACHE,
+    )
+
+
+@router.get(
+    "/runs/{run_id}/tracks/{track_id}/thumbnail", response_class=FileResponse, responses=_JPEG
+)
+def track_thumbnail(ep_id: str, run_id: str, track_id: TrackId, services: ServicesDep) -> Response:
+    """The track's best face, about 96 pixels; of an older run its best crop."""
+    layout = services.layout
+    files = layout.run(ep_id, read_completed(layout, ep_id, run_id).run_id)
+    path = files.thumbs / f"{track_id}.jpg"
+    if not path.is_file():
+        crop = _best_crop(layout, files, track_id)
+        path = path if crop is None else files.folder / crop
+    return run_file(
+        layout,
+        path,
+        "image/jpeg",
+        f"The run has no picture of {track_id}.",
+        hint="See GET /tracks for its tracks; runs of older versions have none without save_crops.",
+        cache=cache_of_result(run_id),
+    )
+
+
+@router.post("/runs/{run_id}/preview", response_model=None, responses=_PREVIEW)
+async def make_preview(
+    ep_id: str, run_id: str, request: Request, services: ServicesDep
+) -> Response:
+    """Draws boxes and track numbers on the video, for a completed run that has no preview.
+
+    The request *is* the work: closing the connection ends it. Where there is a preview already, it
+    answers at once.
+    """
+    layout = services.layout
+    manifest = await run_in_threadpool(read_completed, layout, ep_id, run_id)
+    done = await run_in_threadpool(existing_preview, layout, ep_id, manifest.run_id)
+    if done is None:
+        spec = await run_in_threadpool(prepare_preview, layout, manifest, services.settings)
+        return RunResponse(services.previewing(spec), stream=wants_stream(request))
+    if wants_stream(request):
+        line = json.dumps(event_line(PreviewResultEvent(**done.model_dump())))
+        return Response(line + "\n", media_type=NDJSON, headers={"cache-control": "no-store"})
+    return JSONResponse(done.model_dump())
+
+
+def _best_crop(layout: Layout, files: RunFiles, track_id: str) -> str | None:
+    """The first of a track's sample crops, where its row names one."""
+    if not files.tracks.is_file() or not layout.contains(files.tracks):
+        return None
+    row = next((row for row in read_jsonl(files.tracks) if row.get("track_id") == track_id), {})
+    samples = row.get("sample_thumbs")
+    first = samples[0] if isinstance(samples, list) and samples else None
+    return first if isinstance(first, str) and _CROP.fullmatch(first) else None

@@ -1,0 +1,59 @@
+"""Files of runs as answers: only from the data root, in ranges, and how long they may be kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi.responses import FileResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.responses import MalformedRangeHeader, RangeNotSatisfiable
+
+from apps.common.errors import RunNotFound
+from apps.common.layout import Layout
+from apps.common.names import LATEST
+
+
+class RunFile(FileResponse):
+    """A file whose refused ranges are problems like every other error."""
+
+    @classmethod
+    def _parse_range_header(cls, http_range: str, file_size: int) -> list[tuple[int, int]]:
+        try:
+            return super()._parse_range_header(http_range, file_size)
+        except MalformedRangeHeader:
+            raise HTTPException(400, "The Range header cannot be read.") from None
+        except RangeNotSatisfiable:
+            headers = {"content-range": f"bytes */{file_size}"}
+            raise HTTPException(416, "The file ends before this range.", headers) from None
+
+
+def run_file(
+    layout: Layout,
+    path: Path,
+    media_type: str,
+    missing: str,
+    *,
+    hint: str | None = None,
+    cache: str | None = None,
+) -> Response:
+    """Args:
+    missing: what is said where there is no such file in the data root.
+    hint: what to do about it.
+    cache: of the Cache-Control header.
+
+    Raises:
+        RunNotFound: there is none.
+    """
+    if not path.is_file() or not layout.contains(path):
+        raise RunNotFound(missing, hint=hint)
+    headers = {} if cache is None else {"cache-control": cache}
+    return RunFile(path, media_type=media_type, headers=headers)
+
+
+def cache_of_result(run_id: str) -> str:
+    """Results do not change once they are there, but `latest` names another run tomorrow.
+
+    Args:
+        run_id: as the request names it.
+    """
+    return "no-cache" if run_id == LATEST else "private, max-age=86400, immutable"

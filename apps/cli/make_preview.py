@@ -1,0 +1,26 @@
+"""Makes the preview of a completed run: `python -m apps.cli.make_preview`, told on standard input.
+
+It is started by `apps.runs.preview`: reads a `PreviewSpec` line, and tells what it does as one JSON
+event a line. The video appears in the run's folder as a whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from apps.cli import lifeline
+from apps.common.cpu_limits import apply_global_cpu_limits
+
+
+def main() -> int:
+    line = lifeline.read_line()
+    apply_global_cpu_limits(json.loads(line)["cpu_threads"])  # before anything below imports numpy
+
+    from apps.cli.preview import make
+
+    return make(line)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""One preview in this process: the right to make it, the video, the drawing, its place."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from apps.cli import lifeline
+from apps.cli.episode_run import listen_to_signals
+from apps.cli.observers import EventWriter
+from apps.common.config import pipeline_config
+from apps.common.contracts import DetectionRow, PreviewResult, PreviewSpec, Progress, VideoFacts
+from apps.common.errors import RunFailed, ScreenalyticsError, VideoReplaced, VideoUnreadable
+from apps.common.files import storage_errors
+from apps.common.layout import Layout, RunFiles
+from apps.pipeline.budget import CpuBudget
+from apps.pipeline.decode import Video, open_video
+from apps.pipeline.meter import CpuMeter
+from apps.pipeline.preview import PreviewFailed, TrackBoxes, collect_tracks, render_preview
+from apps.pipeline.progress import ProgressReporter
+from apps.pipeline.stop import StopFlag
+from apps.pipeline.threads import ThreadPlan, limited_pools, usual_plan
+from apps.runs.episodes import find_video
+from apps.runs.export import readable
+from apps.runs.preview import add_preview, existing_preview, making_preview
+from apps.runs.rows import read_rows
+
+
+def make(line: bytes) -> int:
+    """Executes what the line says; returns the exit code."""
+    stop = StopFlag()
+    codes = listen_to_signals(stop)
+    lifeline.watch(lambda: stop.stop("the program that started it is gone"))
+    spec = PreviewSpec.model_validate_json(line)
+    view = EventWriter(spec.run_id, lambda: stop.stop("nobody reads its events"))
+    try:
+        result = _Making(spec, stop, view).run()
+    except ScreenalyticsError as error:
+        view.error(error)
+        return codes.get("signal", error.exit_code)
+    except Exception as error:
+        view.error(
+            RunFailed(
+                f"The preview failed: {type(error).__name__}.",
+                hint="Run the episode again, with save_preview.",
+            )
+        )
+        return RunFailed.exit_code
+    view.preview(result)
+    return 0
+
+
+class _Making:
+    """Args:
+    spec: what to do.
+    stop: asked after every frame.
+    view: whom to tell.
+    """
+
+    def __init__(self, spec: PreviewSpec, stop: StopFlag, view: EventWriter) -> None:
+        self._spec = spec
+        self._stop = stop
+        self._view = view
+        self._layout = Layout(Path(spec.data_root))
+        self._files: RunFiles = self._layout.run(spec.ep_id, spec.run_id)
+        self._plan: ThreadPlan = usual_plan(spec.cpu_threads)
+
+    def run(self) -> PreviewResult:
+        """Raises:
+        ScreenalyticsError: it cannot be made, or was stopped; nothing is left then.
+        """
+        os.nice(self._spec.nice)
+        with making_preview(self._files), storage_errors():
+            done = existing_preview(self._layout, self._spec.ep_id, self._spec.run_id)
+            if done is not None:  # by another program, since the request was looked at
+                return done
+            shutil.rmtree(self._files.staging, ignore_errors=True)  # of one that was killed
+            self._files.staging.mkdir()
+            try:
+                elapsed = self._render()
+                (self._files.staging / self._files.preview.name).replace(self._files.preview)
+            finally:
+                shutil.rmtree(self._files.staging, ignore_errors=True)
+            add_preview(self._layout, self._spec.ep_id, self._spec.run_id)
+        return PreviewResult(
+            ep_id=self._spec.ep_id, run_id=self._spec.run_id, elapsed_seconds=round(elapsed, 3)
+        )
+
+    def _render(self) -> float:
+        """Draws into the staging folder; the seconds since this process began."""
+        path = find_video(self._layout, self._spec.ep_id)
+        with (
+            limited_pools(self._plan.detector),
+            CpuMeter(pipeline_config().meter) as meter,
+            ProgressReporter(self._spec.run_id, meter, self._tell) as progress,
+            open_video(path, threads=self._plan.decoder) as video,
+        ):
+            _refuse_another(video.facts, self._spec.video)
+            progress.expect(video.facts.frames, video.facts.frames)
+            self._view.started(video.facts.frames)
+            tracks = self._tracks(video.facts.frames)
+            progress.phase("running")
+            self._draw(video, tracks, progress, meter)
+            progress.frames_missing()
+            progress.phase("done")
+            return meter.elapsed()
+
+    def _tracks(self, frames: int) -> list[TrackBoxes]:
+        rows = readable(read_rows(self._files.detections, DetectionRow), frames)
+        return collect_tracks(row.model_dump() for row in rows)
+
+    def _draw(
+        self,
+        video: Video,
+        tracks: list[TrackBoxes],
+        progress: ProgressReporter,
+        meter: CpuMeter,
+    ) -> None:
+        budget = CpuBudget(
+            max_cpu_percent=self._spec.max_cpu_percent,
+            cpu_seconds=meter.cpu_seconds,
+            elapsed=meter.elapsed,
+            sleep=self._stop.wait,
+            config=pipeline_config().budget,
+        )
+
+        def after_frame(_: int) -> None:
+            self._stop.check()
+            progress.frame_done()
+            budget.pace(lambda: not self._stop.is_set)
+
+        try:
+            render_preview(
+                video,
+                tracks,
+                self._files.staging / self._files.preview.name,
+                pipeline_config().preview,
+                threads=self._plan.detector,
+                after_frame=after_frame,
+            )
+        except PreviewFailed:
+            raise VideoUnreadable(
+                "This video's preview cannot be encoded.",
+                hint="Look at the video itself; its tracks are in the run's results.",
+            ) from None
+        self._stop.check()
+
+    def _tell(self, progress: Progress) -> None:
+        """The reporter counts its rate in the phase that it calls `running`."""
+        phase = "preview" if progress.phase == "running" else progress.phase
+        self._view.progress(progress.model_copy(update={"phase": phase}))
+
+
+def _refuse_another(found: VideoFacts, expected: VideoFacts) -> None:
+    """Raises:
+    VideoReplaced: the boxes would not lie where the faces are.
+    """
+    if (found.width, found.height, found.frames) != (
+        expected.width,
+        expected.height,
+        expected.frames,
+    ):
+        raise VideoReplaced(
+            f"The run's video had {expected.frames} frames of {expected.width}x{expected.height}; "
+            f"now there is one of {found.frames} frames of {found.width}x{found.height}.",
+            hint="Run the episode again, with save_preview.",
+        )

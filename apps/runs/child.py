@@ -1,0 +1,105 @@
+"""One process that works for this program: leader of its own group, told what to do on its input.
+
+Its standard input stays open: when this program dies, even of SIGKILL, the input ends and the
+process ends its own group (`apps.cli.lifeline`). It tells what it does on its standard output.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import AsyncIterator
+
+from apps.common.version import ROOT
+
+_GRACE_SECONDS = 1.2  # between SIGTERM and SIGKILL; the contract gives two seconds in all
+_LINE_LIMIT = 1_000_000  # bytes of one line
+_STDERR_LINES = 50
+
+
+class Child:
+    """Use `start`, and await `kill` in a `finally`: it does nothing to a process that ended.
+
+    Attributes:
+        stderr: the last lines that it printed there.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.stderr: deque[str] = deque(maxlen=_STDERR_LINES)
+        self._process = process
+        self._drain = asyncio.create_task(self._drain_stderr())
+
+    @classmethod
+    async def start(cls, arguments: list[str], line: str) -> Child:
+        """Args:
+        arguments: of this Python.
+        line: what the process reads first.
+        """
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *arguments,
+            cwd=ROOT,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            limit=_LINE_LIMIT,
+            start_new_session=True,
+        )
+        child = cls(process)
+        if process.stdin is not None:
+            process.stdin.write(line.encode() + b"\n")
+            with contextlib.suppress(ConnectionError):
+                await process.stdin.drain()
+        return child
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        """Its standard output, until it closes that."""
+        stdout = self._process.stdout
+        if stdout is None:
+            raise RuntimeError("the process was started without a pipe")
+        async for line in stdout:
+            yield line
+
+    async def kill(self) -> bool:
+        """Ends the group, first politely. False where the process had ended by itself."""
+        killed = self._process.returncode is None
+        if killed:
+            self._signal(signal.SIGTERM)
+            self._signal(signal.SIGCONT)  # a stopped group would never see the first one
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_GRACE_SECONDS):
+                    await self._process.wait()
+            self._signal(signal.SIGKILL)  # also what outlived its leader
+        await self.ended()
+        return killed
+
+    async def ended(self) -> int:
+        """Waits for its end; its exit code, or the negative number of a signal."""
+        code = await self._process.wait()
+        await self._drain
+        return code
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+    async def _drain_stderr(self) -> None:
+        """Always reads: a pipe that nobody empties stops the process that fills it."""
+        stream = self._process.stderr
+        if stream is None:
+            return
+        while line := await stream.readline():
+            self.stderr.append(line.decode("utf-8", "replace").rstrip())
+
+
+def how_it_ended(code: int) -> str:
+    """The rest of a sentence that begins with the process."""
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"

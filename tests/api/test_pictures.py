@@ -1,0 +1,550 @@
+"""Pictures of tracks and episodes, and previews on demand, of real runs over HTTP."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import httpx
+import numpy as np
+import psutil
+import pytest
+
+from apps.common.layout import RunFiles
+from apps.runs.preview import making_preview
+from tests.pipeline.videos import H264, corners, write_video
+from tests.support.service import Server, add_episode, gone, serving, wait_for
+from tools.make_demo_episode import DEMO_EP_ID, main
+
+KEPT = "private, max-age=86400, immutable"
+NDJSON = {"accept": "application/x-ndjson"}
+MAKER = "apps.cli.make_preview"
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Path:
+    root = tmp_path_factory.mktemp("pictures") / "data"
+    assert main(["--data-root", str(root)]) == 0
+    add_episode(root, "show", test_data / "videos" / "short_hamilton_clip.mp4")
+    add_episode(root, "talk", test_data / "videos" / "carphone_pristine.mp4")
+    return root
+
+
+@pytest.fixture(scope="module")
+def server(data_root: Path) -> Iterator[Server]:
+    with serving(data_root) as running:
+        yield running
+
+
+def completed(server: Server, ep_id: str, **options: Any) -> dict[str, Any]:
+    answer = server.detect_track(ep_id, **options)
+    assert answer.status_code == 200, answer.text
+    result: dict[str, Any] = answer.json()
+    return result
+
+
+@pytest.fixture(scope="module")
+def demo(server: Server) -> dict[str, Any]:
+    return completed(server, DEMO_EP_ID, stride=6, max_cpu_percent=400)
+
+
+@pytest.fixture(scope="module")
+def with_crops(server: Server) -> dict[str, Any]:
+    return completed(server, DEMO_EP_ID, stride=6, save_crops=True, max_cpu_percent=400)
+
+
+def folder_of(server: Server, result: dict[str, Any]) -> Path:
+    return server.data_root / "manifests" / result["ep_id"] / "runs" / result["run_id"]
+
+
+def path_of(result: dict[str, Any]) -> str:
+    return f"/episodes/{result['ep_id']}/runs/{result['run_id']}"
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "tracks.jsonl").read_text().splitlines()]
+
+
+def check_problem(answer: httpx.Response, status: int, slug: str) -> dict[str, Any]:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = answer.json()
+    assert body["type"].endswith(f":{slug}"), body
+    assert "/tmp" not in answer.text
+    return body
+
+
+def picture(answer: httpx.Response) -> np.ndarray[Any, Any]:
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "image/jpeg"
+    image: np.ndarray[Any, Any] = cv2.imdecode(np.frombuffer(answer.content, np.uint8), 1)
+    return image
+
+
+# --- tracks ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["demo", "with_crops"])
+def test_every_track_has_a_picture_of_its_face(
+    server: Server, kind: str, request: pytest.FixtureRequest
+) -> None:
+    result = request.getfixturevalue(kind)
+    folder = folder_of(server, result)
+    names = [row["track_id"] for row in rows_of(folder)]
+    assert len(names) == result["tracks"] >= 15
+    assert {path.name for path in (folder / "thumbs").iterdir()} == {f"{n}.jpg" for n in names}
+    assert result["artifacts"]["thumbs"].endswith("/thumbs")
+    assert (folder / "crops").exists() == (kind == "with_crops")
+    for name in names:
+        answer = server.client.get(f"{path_of(result)}/tracks/{name}/thumbnail")
+        image = picture(answer)
+        assert answer.headers["cache-control"] == KEPT
+        assert max(image.shape[:2]) == 96
+        assert 30 < image.mean() < 230
+        assert image.std() > 20
+        assert len(answer.content) < 12_000
+
+
+def test_the_picture_shows_the_tracks_best_face(server: Server, with_crops: dict[str, Any]) -> None:
+    """It looks like one of the best crops, which are cut with the same margin."""
+    folder = folder_of(server, with_crops)
+    for row in rows_of(folder):
+        thumb = cv2.imread(str(folder / "thumbs" / f"{row['track_id']}.jpg"))
+        crops = folder / "crops" / row["track_id"]
+        distances = []
+        for crop in crops.iterdir():
+            same = cv2.resize(cv2.imread(str(crop)), thumb.shape[1::-1], None, 0, 0, cv2.INTER_AREA)
+            distances.append(float(np.abs(same.astype(int) - thumb).mean()))
+        assert min(distances) < 12, row["track_id"]
+
+
+def test_both_runs_have_the_same_tracks(demo: dict[str, Any], with_crops: dict[str, Any]) -> None:
+    assert demo["tracks"] == with_crops["tracks"]
+
+
+def test_latest_is_not_kept(server: Server, with_crops: dict[str, Any]) -> None:
+    address = f"/episodes/{DEMO_EP_ID}/runs/latest/tracks/track-00001/thumbnail"
+    assert server.client.get(address).headers["cache-control"] == "no-cache"
+
+
+def test_crops_may_be_kept(server: Server, with_crops: dict[str, Any]) -> None:
+    crop = rows_of(folder_of(server, with_crops))[0]["sample_thumbs"][0]
+    answer = server.client.get(f"{path_of(with_crops)}/{crop}")
+    picture(answer)
+    assert answer.headers["cache-control"] == KEPT
+
+
+def test_a_run_of_an_older_version(
+    server: Server, with_crops: dict[str, Any], demo: dict[str, Any]
+) -> None:
+    """It has crops and no thumbs, or neither."""
+    folder = folder_of(server, with_crops)
+    address = f"{path_of(with_crops)}/tracks/track-00002/thumbnail"
+    (folder / "thumbs").rename(folder / "away")
+    try:
+        answer = server.client.get(address)
+        best = rows_of(folder)[1]["sample_thumbs"][0]
+        assert answer.content == (folder / best).read_bytes()
+        assert answer.headers["cache-control"] == KEPT
+        before = (folder / "tracks.jsonl").read_bytes()
+        for sample in ('["../../../../../etc/passwd"]', "[1]", "{}", "[]", '["crops/x.jpg"]'):
+            row = f'{{"track_id": "track-00002", "sample_thumbs": {sample}}}\n'
+            (folder / "tracks.jsonl").write_text(row)
+            check_problem(server.client.get(address), 404, "run-not-found")
+        (folder / "tracks.jsonl").write_bytes(before)
+    finally:
+        (folder / "away").rename(folder / "thumbs")
+    folder = folder_of(server, demo)
+    (folder / "thumbs").rename(folder / "away")
+    try:
+        address = f"{path_of(demo)}/tracks/track-00002/thumbnail"
+        check_problem(server.client.get(address), 404, "run-not-found")
+    finally:
+        (folder / "away").rename(folder / "thumbs")
+
+
+@pytest.mark.parametrize(
+    ("track", "status"),
+    [
+        ("track-99999", 404), ("track-1", 422), ("track-0000a", 422), ("track-00001%0a", 422),
+        ("..", 404), ("%2e%2e", 422), ("..%2f..%2frun.json", 404), ("track-00001.jpg", 422),
+        ("track-%D9%A0%D9%A0%D9%A0%D9%A0%D9%A1", 422), ("%ff", 422), (f"track-{'1' * 300}", 422),
+    ],
+)  # fmt: skip
+def test_names_of_no_track(server: Server, demo: dict[str, Any], track: str, status: int) -> None:
+    answer = server.client.get(f"{path_of(demo)}/tracks/{track}/thumbnail")
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_link_out_of_the_data_root_is_not_followed(server: Server, demo: dict[str, Any]) -> None:
+    thumb = folder_of(server, demo) / "thumbs" / "track-00003.jpg"
+    outside = server.data_root.parent / "outside.jpg"
+    thumb.rename(outside)
+    thumb.symlink_to(outside)
+    try:
+        address = f"{path_of(demo)}/tracks/track-00003/thumbnail"
+        check_problem(server.client.get(address), 404, "run-not-found")
+    finally:
+        outside.replace(thumb)
+
+
+def test_a_killed_run_leaves_none(server: Server) -> None:
+    answers: list[httpx.Response] = []
+    slow = {"stride": 1, "max_cpu_percent": 30, "run_id": "killed"}
+    thread = threading.Thread(target=lambda: answers.append(server.detect_track("show", **slow)))
+    thread.start()
+    folder = server.data_root / "manifests/show/runs/killed"
+    wait_for(lambda: list(folder.glob(".partial/thumbs/*.jpg")), what="a first picture")
+    assert not (folder / "thumbs").exists()
+    server.run_processes()[0].send_signal(signal.SIGTERM)
+    thread.join()
+    assert answers[0].status_code == 500
+    assert {path.name for path in folder.iterdir()} <= {"run.json", "progress.json", "run.log"}
+    address = "/episodes/show/runs/killed/tracks/track-00001/thumbnail"
+    check_problem(server.client.get(address), 404, "run-not-found")
+
+
+def test_a_video_without_faces_has_no_pictures(server: Server) -> None:
+    episode = server.data_root / "videos" / "empty"
+    episode.mkdir()
+    write_video(episode / "episode.mp4", [corners(160, 120)] * 12)
+    result = completed(server, "empty")
+    assert result["tracks"] == 0
+    assert "thumbs" not in result["artifacts"]
+    assert not (folder_of(server, result) / "thumbs").exists()
+
+
+# --- episodes ----------------------------------------------------------------------------------
+
+
+def decoders(server: Server) -> list[psutil.Process]:
+    found = []
+    for process in psutil.Process(server.process.pid).children():
+        try:
+            if "picture" in process.cmdline():
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_an_episodes_picture(server: Server) -> None:
+    answer = server.client.get(f"/episodes/{DEMO_EP_ID}/thumbnail")
+    image = picture(answer)
+    assert image.shape == (180, 320, 3)
+    assert image.std() > 20
+    assert answer.headers["cache-control"].startswith("private, max-age=")
+    began = time.monotonic()
+    again = server.client.get(f"/episodes/{DEMO_EP_ID}/thumbnail")
+    assert time.monotonic() - began < 0.3  # no process could start and decode in that
+    assert again.content == answer.content
+
+
+def test_many_at_once_decode_once(server: Server) -> None:
+    seen: set[int] = set()
+    answers: list[httpx.Response] = []
+
+    def ask() -> None:
+        answers.append(httpx.get(f"{server.url}/episodes/show/thumbnail", timeout=60))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        seen.update(process.pid for process in decoders(server))
+        time.sleep(0.005)
+    assert len(seen) == 1
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.content for answer in answers}) == 1
+    folder = server.data_root / ".cache/pictures/show"
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_few_decode_at_a_time(server: Server) -> None:
+    source = write_video(server.data_root.parent / "many.mp4", [corners(160, 120)] * 30)
+    names = [f"many-{n}" for n in range(8)]
+    for name in names:
+        add_episode(server.data_root, name, source)
+    most = 0
+    statuses: list[int] = []
+
+    def ask(name: str) -> None:
+        answer = httpx.get(f"{server.url}/episodes/{name}/thumbnail", timeout=60)
+        statuses.append(answer.status_code)
+
+    threads = [threading.Thread(target=ask, args=(name,)) for name in names]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        most = max(most, len(decoders(server)))
+        time.sleep(0.005)
+    assert statuses == [200] * 8
+    assert 1 <= most <= 2
+
+
+def test_a_replaced_video_has_another_picture(server: Server) -> None:
+    episode = server.data_root / "videos" / "changing"
+    episode.mkdir()
+    write_video(episode / "episode.mp4", [corners(160, 120)] * 12)
+    first = picture(server.client.get("/episodes/changing/thumbnail"))
+    write_video(episode / "episode.mp4", [corners(160, 120)[:, ::-1].copy()] * 14)
+    second = picture(server.client.get("/episodes/changing/thumbnail"))
+    assert np.abs(first.astype(int) - second).mean() > 40
+    assert len(list((server.data_root / ".cache/pictures/changing").iterdir())) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"no video at all\n" * 100, b"#EXTM3U\n/etc/passwd\n"])
+def test_an_unreadable_video_is_tried_once(server: Server, content: bytes) -> None:
+    name = f"broken-{len(content)}"
+    episode = server.data_root / "videos" / name
+    episode.mkdir()
+    (episode / "episode.mp4").write_bytes(content)
+    check_problem(server.client.get(f"/episodes/{name}/thumbnail"), 422, "video-unreadable")
+    began = time.monotonic()
+    for _ in range(20):
+        check_problem(server.client.get(f"/episodes/{name}/thumbnail"), 422, "video-unreadable")
+    assert time.monotonic() - began < 1.0
+    write_video(episode / "episode.mp4", [corners(160, 120)] * 12)
+    picture(server.client.get(f"/episodes/{name}/thumbnail"))
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [("nobody", 404), ("..", 404), ("%2e%2e", 422), ("..%2f..", 404), (".cache", 422)],
+)
+def test_pictures_of_no_episode(server: Server, name: str, status: int) -> None:
+    answer = server.client.get(f"/episodes/{name}/thumbnail")
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+# --- previews on demand ------------------------------------------------------------------------
+
+
+def makers(server: Server) -> list[psutil.Process]:
+    found = []
+    for process in psutil.Process(server.process.pid).children(recursive=True):
+        try:
+            if MAKER in process.cmdline():
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def frames_of(path: Path) -> tuple[int, tuple[int, int]]:
+    with av.open(str(path)) as container:
+        (stream,) = container.streams.video
+        return sum(1 for _ in container.decode(stream)), (stream.width, stream.height)
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_preview_is_the_one_that_a_run_makes(server: Server) -> None:
+    made_by_run = completed(server, "show", stride=12, save_preview=True, max_cpu_percent=400)
+    result = completed(server, "show", stride=12, max_cpu_percent=400)
+    folder, before = folder_of(server, result), names_in(folder_of(server, result))
+    answer = server.client.post(f"{path_of(result)}/preview")
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    assert body.pop("elapsed_seconds") > 0
+    assert body == {
+        "status": "completed", "ep_id": "show", "run_id": result["run_id"],
+        "artifact": "preview.mp4",
+    }  # fmt: skip
+    assert names_in(folder) == before | {"preview.mp4"}
+    expected = folder_of(server, made_by_run) / "preview.mp4"
+    assert frames_of(folder / "preview.mp4") == frames_of(expected)
+    assert (folder / "preview.mp4").read_bytes() == expected.read_bytes()
+    manifest = server.client.get(path_of(result)).json()
+    assert manifest["result"]["artifacts"]["preview"].endswith("/preview.mp4")
+    served = server.client.get(f"{path_of(result)}/preview")
+    assert served.headers["cache-control"] == KEPT
+    assert served.content == expected.read_bytes()
+
+    began = time.monotonic()
+    again = server.client.post(f"{path_of(result)}/preview")
+    assert time.monotonic() - began < 0.3
+    assert again.json() == {**body, "elapsed_seconds": 0.0}
+    streamed = server.client.post(f"{path_of(result)}/preview", headers=NDJSON)
+    assert streamed.headers["content-type"] == "application/x-ndjson"
+    assert [json.loads(line)["type"] for line in streamed.text.splitlines()] == ["result"]
+
+
+def test_a_preview_tells_its_progress(server: Server) -> None:
+    result = completed(server, "show", stride=24, max_cpu_percent=120)
+    lines: list[dict[str, Any]] = []
+    with server.client.stream("POST", f"{path_of(result)}/preview", headers=NDJSON) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "application/x-ndjson"
+        for line in answer.iter_lines():
+            lines.append(json.loads(line))
+            if len(lines) == 2:
+                (maker,) = makers(server)
+                assert maker.nice() == 10
+    assert lines[-1]["type"] == "result"
+    assert lines[-1]["run_id"] == result["run_id"]
+    beats = [line for line in lines if line["type"] == "progress"]
+    assert {beat["phase"] for beat in beats} >= {"preview"}
+    assert [beat["frames_done"] for beat in beats] == sorted(b["frames_done"] for b in beats)
+    assert beats[-1]["frames_total"] == 275
+    assert beats[-1]["frames_done"] == 275
+
+
+@pytest.fixture
+def slow_run(server: Server) -> dict[str, Any]:
+    """A run whose preview takes many seconds: its budget is small."""
+    return completed(server, "talk", stride=24, max_cpu_percent=400)
+
+
+def slow_down(server: Server, result: dict[str, Any]) -> None:
+    path = folder_of(server, result) / "run.json"
+    body = json.loads(path.read_text())
+    body["options"]["max_cpu_percent"] = 5
+    path.write_text(json.dumps(body))
+
+
+def begin_preview(server: Server, result: dict[str, Any], *, stream: bool) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+    accept = NDJSON["accept"] if stream else "*/*"
+    head = (
+        f"POST {path_of(result)}/preview HTTP/1.1\r\nHost: test\r\nAccept: {accept}\r\n"
+        "Content-Length: 0\r\n\r\n"
+    )
+    connection.sendall(head.encode())
+    return connection
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "ndjson"])
+@pytest.mark.parametrize("when", ["at once", "drawing"])
+def test_a_preview_dies_with_its_client(
+    server: Server, slow_run: dict[str, Any], stream: bool, when: str
+) -> None:
+    folder, before = folder_of(server, slow_run), names_in(folder_of(server, slow_run))
+    slow_down(server, slow_run)
+    connection = begin_preview(server, slow_run, stream=stream)
+    processes = wait_for(lambda: makers(server), what="the preview to start")
+    if when == "drawing":
+        wait_for(lambda: (folder / ".partial").is_dir(), what="the drawing to begin")
+        check_problem(server.client.post(f"{path_of(slow_run)}/preview"), 409, "preview-busy")
+    connection.close()
+    wait_for(lambda: gone(processes) and not makers(server), timeout=2.0, what="its end")
+    wait_for(lambda: names_in(folder) == before, timeout=0.5, what="the folder as it was")
+    assert server.client.get(path_of(slow_run)).json()["status"] == "completed"
+
+
+def test_a_stopped_preview_dies_too(server: Server, slow_run: dict[str, Any]) -> None:
+    folder, before = folder_of(server, slow_run), names_in(folder_of(server, slow_run))
+    slow_down(server, slow_run)
+    connection = begin_preview(server, slow_run, stream=True)
+    processes = wait_for(lambda: makers(server), what="the preview to start")
+    wait_for(lambda: (folder / ".partial").is_dir(), what="the drawing to begin")
+    for process in processes:
+        process.suspend()
+    connection.close()
+    wait_for(lambda: gone(processes), timeout=2.0, what="its end")
+    wait_for(lambda: names_in(folder) == before, timeout=0.5, what="the folder as it was")
+
+
+def test_a_preview_whose_process_is_killed(server: Server, slow_run: dict[str, Any]) -> None:
+    folder, before = folder_of(server, slow_run), names_in(folder_of(server, slow_run))
+    slow_down(server, slow_run)
+    answers: list[httpx.Response] = []
+    address = f"{path_of(slow_run)}/preview"
+    thread = threading.Thread(target=lambda: answers.append(server.client.post(address)))
+    thread.start()
+    (maker,) = wait_for(lambda: makers(server), what="the preview to start")
+    wait_for(lambda: (folder / ".partial").is_dir(), what="the drawing to begin")
+    maker.kill()
+    thread.join()
+    assert check_problem(answers[0], 500, "run-failed")["run_exit_code"] == -9
+    assert names_in(folder) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_preview_dies_with_the_server(
+    tmp_path: Path, test_data: Path, number: signal.Signals
+) -> None:
+    root = tmp_path / "data"
+    add_episode(root, "talk", test_data / "videos" / "carphone_pristine.mp4")
+    with serving(root) as server:
+        result = completed(server, "talk", stride=24, max_cpu_percent=400)
+        folder = folder_of(server, result)
+        slow_down(server, result)
+        connection = begin_preview(server, result, stream=True)
+        processes = wait_for(lambda: makers(server), what="the preview to start")
+        wait_for(lambda: (folder / ".partial").is_dir(), what="the drawing to begin")
+        server.process.send_signal(number)
+        server.process.wait(timeout=3)
+        wait_for(lambda: gone(processes), timeout=2.0, what="the orphan's end")
+        connection.close()
+    assert not (folder / "preview.mp4").exists()
+    assert not list(folder.glob(".partial/*"))
+
+
+def test_a_preview_that_another_program_makes(server: Server, slow_run: dict[str, Any]) -> None:
+    with making_preview(RunFiles(folder_of(server, slow_run))):
+        answer = server.client.post(f"{path_of(slow_run)}/preview")
+        check_problem(answer, 409, "preview-busy")
+    assert server.client.post(f"{path_of(slow_run)}/preview").status_code == 200
+
+
+def test_what_a_killed_one_left_is_cleared_away(server: Server, slow_run: dict[str, Any]) -> None:
+    folder = folder_of(server, slow_run)
+    (folder / ".partial").mkdir()
+    (folder / ".partial" / "preview.mp4").write_bytes(b"half")
+    assert server.client.post(f"{path_of(slow_run)}/preview").status_code == 200
+    assert not (folder / ".partial").exists()
+    assert frames_of(folder / "preview.mp4")[0] == 120
+
+
+def test_the_video_is_gone_or_another(server: Server, test_data: Path) -> None:
+    add_episode(server.data_root, "swap", test_data / "videos" / "carphone_pristine.mp4")
+    result = completed(server, "swap", stride=24)
+    video = server.data_root / "videos/swap/episode.mp4"
+    address = f"{path_of(result)}/preview"
+    shutil.copyfile(test_data / "videos" / "short_hamilton_clip.mp4", video)
+    for headers in ({}, NDJSON):
+        refused = server.client.post(address, headers=headers)
+        body = check_problem(refused, 409, "video-replaced")
+        assert "275 frames" in body["detail"]
+        assert body["hint"]
+    write_video(video, [corners(176, 144)] * 60, H264)
+    check_problem(server.client.post(address), 409, "video-replaced")
+    video.write_bytes(b"no video any more")
+    check_problem(server.client.post(address), 422, "video-unreadable")
+    video.unlink()
+    assert check_problem(server.client.post(address), 404, "episode-not-found")["hint"]
+    assert not (folder_of(server, result) / ".partial").exists()
+
+
+@pytest.mark.parametrize(
+    ("run", "status"),
+    [("nobody", 404), ("..", 404), ("%2e%2e", 422), ("..%2f..", 404), (".partial", 422)],
+)
+def test_previews_of_no_run(server: Server, run: str, status: int) -> None:
+    answer = server.client.post(f"/episodes/talk/runs/{run}/preview")
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_run_that_did_not_complete_gets_none(server: Server) -> None:
+    folder = server.data_root / "manifests/talk/runs/halted"
+    shutil.copytree(folder_of(server, completed(server, "talk", stride=24)), folder)
+    body = json.loads((folder / "run.json").read_text())
+    body.update(run_id="halted", status="cancelled")
+    (folder / "run.json").write_text(json.dumps(body))
+    answer = server.client.post("/episodes/talk/runs/halted/preview")
+    assert check_problem(answer, 404, "run-not-found")["run_status"] == "cancelled"

@@ -1,0 +1,87 @@
+"""The whole product, running: Redis, API, worker, page, and a browser in front of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.support.page import Tab, chromium, page_server, tab
+from tests.support.queue import Worker, redis_server, worker
+from tests.support.service import Server, add_episode, serving
+from tools.make_demo_episode import main as make_demo_episode
+
+DEMO = "demo-s01e01"
+
+
+@dataclass
+class Product:
+    """Everything, and where it answers."""
+
+    server: Server
+    worker: Worker
+    page_url: str
+    data_root: Path
+
+    def runs_of(self, ep_id: str) -> list[dict[str, Any]]:
+        """Newest first, as the API tells it."""
+        items: list[dict[str, Any]] = self.server.client.get(f"/episodes/{ep_id}/runs").json()[
+            "items"
+        ]
+        return items
+
+    def add_copy(self, ep_id: str) -> None:
+        """Adds an episode with the video of another one."""
+        [video] = (self.data_root / "videos" / "talk").glob("episode.*")
+        add_episode(self.data_root, ep_id, video)
+
+    def run(self, ep_id: str, **fields: Any) -> str:
+        """Makes a completed run; its id."""
+        answer = self.server.detect_track(ep_id, **fields)
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["run_id"])
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="package")
+def product(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Iterator[Product]:
+    folder = tmp_path_factory.mktemp("product")
+    root = folder / "data"
+    assert make_demo_episode(["--data-root", str(root), "--ep-id", DEMO]) == 0
+    add_episode(root, "show", test_data / "videos" / "short_hamilton_clip.mp4")
+    add_episode(root, "talk", test_data / "videos" / "carphone_pristine.mp4")
+    with (
+        redis_server(folder / "redis") as redis,
+        serving(root, SCREENALYTICS_REDIS_URL=redis.url) as server,
+        worker(root, redis.url) as one_worker,
+        page_server(server.url, folder) as page,
+    ):
+        yield Product(server, one_worker, page.url, root)
+
+
+@pytest.fixture(scope="package")
+def shown_run(product: Product) -> str:
+    """A completed run of the demo episode that has everything there is to look at."""
+    return product.run(DEMO, stride=6, save_preview=True, save_crops=True)
+
+
+@pytest.fixture(scope="package")
+def other_run(product: Product, shown_run: str) -> str:
+    """A later run of the demo episode with other options."""
+    return product.run(DEMO, profile="performance", stride=24)
+
+
+@pytest.fixture
+def one_tab(browser: Browser, product: Product) -> Iterator[Tab]:
+    """A tab on the product."""
+    with tab(browser, product.page_url) as opened:
+        yield opened

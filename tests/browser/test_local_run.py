@@ -1,0 +1,132 @@
+"""A local run in a browser: it lives exactly as long as somebody looks at it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from tests.browser.conftest import DEMO, Product
+from tests.support.page import Tab, note_figure
+from tests.support.service import gone, wait_for
+
+LOCAL = "Local Worker (direct)"
+RUNNING = "⏳ Running detect_track synchronously..."
+OF_A_QUEUE = ("Job submitted", "Polling")
+LONG = 480  # frames of the demo episode, when every one is processed
+PATIENCE = 4.0  # half a second until the page looks, two until the server has killed the tree
+
+
+def start_long_run(tab: Tab, product: Product) -> list[psutil.Process]:
+    """Starts a run of half a minute and waits until its first frames are done."""
+    tab.open(f"/?episode={DEMO}")
+    tab.mode(LOCAL)
+    tab.options(stride=1)
+    tab.see(f"{LONG} frames will be processed")
+    tab.watch(RUNNING, *OF_A_QUEUE)
+    tab.button("Run detect/track")
+    tab.see(f" of {LONG} frames")
+    assert tab.watched() == [RUNNING]
+    return product.server.wait_for_run()
+
+
+@pytest.mark.trap(1, 8)
+def test_from_click_to_result(one_tab: Tab, product: Product) -> None:
+    one_tab.open(f"/?episode={DEMO}")
+    one_tab.mode(LOCAL)
+    one_tab.options(stride=4)
+    one_tab.see("120 frames will be processed")
+    one_tab.watch(RUNNING, *OF_A_QUEUE)
+    clicked = time.monotonic()
+    one_tab.button("Run detect/track")
+    one_tab.see(RUNNING)
+    note_figure("local run: click to message, s", time.monotonic() - clicked)
+    one_tab.see(" of 120 frames")
+    note_figure("local run: click to first progress, s", time.monotonic() - clicked)
+    for part in ("Frames", "Time left", "CPU (cap 200 %)", "Using CPUExecutionProvider"):
+        one_tab.see(part)
+    one_tab.picture("local-run")
+    one_tab.see("Newest run: completed")
+    assert one_tab.watched() == [RUNNING]
+    newest = product.runs_of(DEMO)[0]
+    assert (newest["status"], newest["execution_mode"]) == ("completed", "local")
+    assert newest["frames_done"] == 120
+    one_tab.settle()
+    one_tab.see(newest["run_id"])
+    one_tab.picture("local-run-finished")
+    one_tab.page.get_by_role("link", name="Look at the tracks").click()
+    one_tab.see("Take away")
+
+
+def reload(tab: Tab) -> None:
+    tab.reload()
+    tab.see("40 frames will be processed")
+
+
+def close(tab: Tab) -> None:
+    tab.page.close()
+
+
+def leave(tab: Tab) -> None:
+    tab.go("System")
+
+
+def stop(tab: Tab) -> None:
+    tab.page.get_by_test_id("stMain").get_by_role("button", name="Stop").click()
+    tab.see("The run was stopped.")
+
+
+@pytest.mark.trap(31)
+@pytest.mark.parametrize("end", [reload, close, leave, stop])
+def test_a_run_ends_when_nobody_looks_at_it(
+    one_tab: Tab, product: Product, end: Callable[[Tab], None]
+) -> None:
+    processes = start_long_run(one_tab, product)
+    left_at = time.monotonic()
+    end(one_tab)
+    wait_for(lambda: gone(processes), timeout=PATIENCE, what="the run's processes to be gone")
+    note_figure(f"local run: {end.__name__} to no process, s", time.monotonic() - left_at)
+    wait_for(lambda: product.runs_of(DEMO)[0]["status"] == "cancelled", what="its manifest")
+    assert product.server.run_processes() == []
+
+
+@pytest.mark.trap(3)
+def test_the_next_run_begins_at_once(one_tab: Tab, product: Product) -> None:
+    processes = start_long_run(one_tab, product)
+    stop(one_tab)
+    one_tab.button("Run detect/track")
+    one_tab.see(f" of {LONG} frames")
+    wait_for(lambda: gone(processes), timeout=PATIENCE, what="the first run to be gone")
+    assert len(product.server.run_processes()) >= 1
+    assert product.runs_of(DEMO)[0]["status"] == "running"
+
+
+def test_options_apply(one_tab: Tab, product: Product) -> None:
+    """The values that the page shows are those that the run has."""
+    one_tab.open("/?episode=talk")
+    one_tab.mode(LOCAL)
+    one_tab.choose("Profile", "performance")
+    one_tab.unfold("More options")
+    one_tab.number("Stride", 40)
+    one_tab.number("Detection size", 320)
+    one_tab.see("3 frames will be processed")
+    one_tab.button("Run detect/track")
+    one_tab.see(RUNNING)
+    one_tab.see("Newest run: completed")
+    options = product.server.client.get("/episodes/talk/runs/latest").json()["options"]
+    assert (options["profile"], options["stride"], options["det_size"]) == ("performance", 40, 320)
+
+
+def test_the_run_button_is_reached_by_keyboard(one_tab: Tab) -> None:
+    one_tab.open("/?episode=talk")
+    one_tab.mode(LOCAL)
+    reached = one_tab.page.locator("button:focus", has_text="Run detect/track")
+    for _ in range(60):
+        one_tab.page.keyboard.press("Tab")
+        if reached.count() == 1:
+            break
+    one_tab.page.keyboard.press("Enter")
+    one_tab.see(RUNNING)
+    one_tab.see("Newest run: completed")

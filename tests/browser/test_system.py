@@ -1,0 +1,46 @@
+"""Versions, health, and what runs now, in a browser."""
+
+from __future__ import annotations
+
+from tests.browser.conftest import DEMO, Product
+from tests.support.page import Tab
+from tests.support.service import gone, wait_for
+
+
+def test_health_and_versions(one_tab: Tab, product: Product) -> None:
+    one_tab.open("/system")
+    one_tab.see("Nothing runs and nothing waits.")
+    for name in ("data root", "detector", "redis", "workers"):
+        one_tab.see(name)
+    grid = one_tab.page.locator("[data-testid=stDataFrame] canvas table").first
+    grid.wait_for(state="attached")
+    text = str(grid.text_content())
+    fingerprint = product.server.client.get("/version").json()["source_fingerprint"]
+    assert text.count(fingerprint) >= 1
+    for program in ("server", "page", "worker "):
+        assert program in text
+    one_tab.picture("system")
+
+
+def test_what_runs_is_seen_and_stopped(one_tab: Tab, product: Product) -> None:
+    one_tab.open("/system")
+    one_tab.see("Nothing runs and nothing waits.")
+    client = product.server.client
+    slow = {"stride": 1, "fps": 1000, "max_cpu_percent": 40}
+    job = client.post("/celery_jobs/detect_track", json={"ep_id": DEMO, **slow})
+    assert job.status_code == 202
+    old = client.post("/jobs/detect_track", json={"ep_id": "show", **slow})
+    assert old.status_code == 202
+    one_tab.see(f"{DEMO} · Redis/Celery (queued) · in progress")  # without a click
+    one_tab.see("show · Old path (SSE) · in progress")
+    one_tab.see(" of 480 · CPU")
+    processes = [
+        *wait_for(product.worker.runs, what="the worker's run"),
+        *wait_for(product.server.run_processes, what="the old path's run"),
+    ]
+    one_tab.picture("system-busy")
+    for _ in range(2):
+        one_tab.page.get_by_test_id("stMain").get_by_role("button", name="Stop").first.click()
+        one_tab.settle()
+    one_tab.see("Nothing runs and nothing waits.")
+    wait_for(lambda: gone(processes), timeout=4, what="both runs to be gone")

@@ -1,0 +1,88 @@
+"""Uploading an episode by the page's form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from tests.browser.conftest import Product
+from tests.support.page import Tab
+
+
+@pytest.fixture
+def form(one_tab: Tab) -> Locator:
+    one_tab.open("/")
+    one_tab.see("Upload an episode")
+    one_tab.settle()
+    one_tab.unfold("Upload an episode")
+    found = one_tab.page.locator("form")
+    found.wait_for()
+    return found
+
+
+def message(form: Locator) -> Locator:
+    return form.locator(".message")
+
+
+def test_a_video_becomes_an_episode_and_is_chosen(
+    one_tab: Tab, form: Locator, product: Product, tmp_path: Path, test_data: Path
+) -> None:
+    video = tmp_path / "Season 5, Episode 2!.mp4"
+    video.write_bytes((test_data / "videos" / "facenet_video.mp4").read_bytes())
+    form.locator("input[type=file]").set_input_files(video)
+    name = form.get_by_label("Name of the episode")
+    expect(name).to_have_value("Season-5-Episode-2")
+    name.fill("rhobh-s05e02")
+    one_tab.picture("upload")
+    form.get_by_role("button", name="Upload").click()
+    expect(form.locator("progress")).to_be_visible()
+    expect(message(form)).to_contain_text("Checking the video…")
+    one_tab.see("rhobh-s05e02 is there.")
+    one_tab.settle()
+    expect(one_tab.page.get_by_role("combobox", name="Episode")).to_have_value("rhobh-s05e02")
+    one_tab.see("1920 × 1080")
+    facts = product.server.client.get("/episodes/rhobh-s05e02").json()["facts"]
+    assert facts["frames"] == 105
+    assert "episode=rhobh-s05e02" in one_tab.page.url
+
+
+def test_a_text_that_is_called_a_video_is_a_sentence(
+    one_tab: Tab, form: Locator, product: Product, tmp_path: Path
+) -> None:
+    text = tmp_path / "notes.mp4"
+    text.write_text("This is no video.\n" * 100)
+    form.locator("input[type=file]").set_input_files(text)
+    form.get_by_role("button", name="Upload").click()
+    expect(message(form)).to_have_class("message bad")
+    assert len(message(form).inner_text()) > 20
+    one_tab.picture("upload-refused")
+    assert product.server.client.get("/episodes/notes").status_code == 404
+    expect(form.get_by_role("button", name="Upload")).to_be_enabled()
+    forgive(one_tab, 422)
+
+
+def test_a_name_that_is_taken_is_a_sentence(one_tab: Tab, form: Locator, test_data: Path) -> None:
+    form.locator("input[type=file]").set_input_files(test_data / "videos" / "carphone_pristine.mp4")
+    form.get_by_label("Name of the episode").fill("talk")
+    form.get_by_role("button", name="Upload").click()
+    expect(message(form)).to_contain_text("Episode 'talk' has a video already.")
+    expect(message(form)).to_contain_text("Choose another")
+    forgive(one_tab, 409)
+
+
+def test_a_name_that_is_none_is_not_sent(one_tab: Tab, form: Locator, test_data: Path) -> None:
+    form.locator("input[type=file]").set_input_files(test_data / "videos" / "carphone_pristine.mp4")
+    name = form.get_by_label("Name of the episode")
+    name.fill("../../etc")
+    form.get_by_role("button", name="Upload").click()
+    assert name.evaluate("field => field.validity.patternMismatch")
+    expect(form.locator("progress")).to_be_hidden()
+
+
+def forgive(tab: Tab, status: int) -> None:
+    """The browser itself notes a refused request in its console."""
+    expected = [one for one in tab.complaints if f"status of {status}" in one]
+    assert len(expected) == 1
+    tab.complaints.remove(expected[0])

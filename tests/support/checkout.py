@@ -1,0 +1,19 @@
+"""A copy of the product's source that a test may change while it is served."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from tests.support.service import ROOT
+
+_PARTS = ("apps", "config", "tools")
+
+
+def copy_checkout(target: Path) -> Path:
+    """Copies what the programs need, as it lies on disk now."""
+    for part in _PARTS:
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / part, target / part, ignore=ignored)
+    shutil.copyfile(ROOT / "pyproject.toml", target / "pyproject.toml")
+    return target

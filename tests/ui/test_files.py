@@ -1,0 +1,199 @@
+"""Files by way of the page's server: what passes, what does not, and who sees the key."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.page import PageServer, page_server
+from tests.support.service import Server, add_episode, serving
+
+KEY = "correct-horse-battery"
+
+
+@dataclass
+class Served:
+    server: Server
+    page: PageServer
+    client: httpx.Client
+    run_id: str
+
+    def run_file(self, what: str) -> str:
+        return f"/files/episodes/talk/runs/{self.run_id}/{what}"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Iterator[Served]:
+    """A page in front of an API that wants a key, and a finished run."""
+    folder = tmp_path_factory.mktemp("files")
+    add_episode(folder / "data", "talk", test_data / "videos" / "carphone_pristine.mp4")
+    keys = {"SCREENALYTICS_API_KEY": KEY}
+    with (
+        serving(folder / "data", SCREENALYTICS_REDIS_URL="redis://127.0.0.1:1/0", **keys) as server,
+        page_server(server.url, folder, **keys) as page,
+        httpx.Client(base_url=page.url, trust_env=False, timeout=30) as client,
+    ):
+        server.client.headers["x-api-key"] = KEY
+        run = server.detect_track("talk", stride=12, save_preview=True, save_crops=True)
+        assert run.status_code == 200, run.text
+        yield Served(server, page, client, run.json()["run_id"])
+
+
+def raw_get(page: PageServer, path: str) -> tuple[int, bytes]:
+    """A path that no client library has tidied up."""
+    address = httpx.URL(page.url)
+    connection = http.client.HTTPConnection(address.host, address.port, timeout=10)
+    connection.putrequest("GET", path)
+    connection.endheaders()
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    return answer.status, body
+
+
+def test_the_api_wants_its_key(served: Served) -> None:
+    answer = httpx.get(f"{served.server.url}/episodes", trust_env=False)
+    assert answer.status_code == 401
+
+
+def test_a_video_passes_as_a_whole_and_in_parts(served: Served) -> None:
+    whole = served.client.get(served.run_file("preview"))
+    assert whole.status_code == 200
+    assert whole.headers["content-type"] == "video/mp4"
+    assert whole.headers["x-content-type-options"] == "nosniff"
+    assert whole.headers["accept-ranges"] == "bytes"
+    path = served.server.data_root / "manifests" / "talk" / "runs" / served.run_id / "preview.mp4"
+    assert whole.content == path.read_bytes()
+
+    part = served.client.get(served.run_file("preview"), headers={"Range": "bytes=100-199"})
+    assert part.status_code == 206
+    assert part.content == whole.content[100:200]
+    assert part.headers["content-range"] == f"bytes 100-199/{len(whole.content)}"
+    behind = served.client.get(served.run_file("preview"), headers={"Range": "bytes=99999999-"})
+    assert behind.status_code == 416
+
+
+def test_a_face_passes_and_may_be_kept(served: Served) -> None:
+    answer = served.client.get(served.run_file("tracks/track-00001/thumbnail"))
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert "immutable" in answer.headers["cache-control"]
+
+
+def test_a_frame_of_the_episode_passes(served: Served) -> None:
+    answer = served.client.get("/files/episodes/talk/thumbnail")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "image/jpeg"
+
+
+@pytest.mark.parametrize(
+    ("what", "save_as", "begin"),
+    [
+        ("tracks", "talk_r.tracks.jsonl", b'{"track_id"'),
+        ("detections", "talk_r.detections.jsonl", b'{"ep_id"'),
+        ("log", "talk_r.log", b""),
+    ],
+)
+def test_rows_come_line_by_line_under_a_name(
+    served: Served, what: str, save_as: str, begin: bytes
+) -> None:
+    answer = served.client.get(served.run_file(what), params={"save_as": save_as})
+    assert answer.status_code == 200
+    assert answer.headers["content-disposition"] == f'attachment; filename="{save_as}"'
+    assert len(answer.content) > 20
+    if what != "log":
+        lines = answer.text.splitlines()
+        assert all("track_id" in json.loads(line) for line in lines)
+
+
+@pytest.mark.parametrize("kind", ["mot", "coco", "csv"])
+def test_exports_bring_the_names_of_the_api(served: Served, kind: str) -> None:
+    answer = served.client.get(served.run_file("export"), params={"format": kind})
+    assert answer.status_code == 200
+    assert f"talk_{served.run_id}." in answer.headers["content-disposition"]
+
+
+@pytest.mark.parametrize("name", ['a"b', "a\r\nX-Evil: 1", "../x", "ä"])
+def test_a_name_to_save_as_that_is_none_is_left_out(served: Served, name: str) -> None:
+    answer = served.client.get(served.run_file("log"), params={"save_as": name})
+    assert answer.status_code == 200
+    assert "content-disposition" not in answer.headers
+    assert "x-evil" not in answer.headers
+
+
+FOREIGN = [
+    "/files/episodes",
+    "/files/episodes/talk",
+    "/files/version",
+    "/files/metrics",
+    "/files/openapi.json",
+    "/files/celery_jobs",
+    "/files/episodes/talk/runs",
+    "/files/episodes/talk/runs/latest/progress",
+    "/files/episodes/talk/runs/latest/log/",
+    "/files/episodes/talk/runs/latest/crops/track-00001/../../../run.json",
+    "/files/episodes/talk/runs/../../../version",
+    "/files/episodes/../../etc/passwd",
+    "/files/episodes/%2e%2e/%2e%2e/etc/passwd/thumbnail",
+    "/files/episodes/..%2f..%2fversion",
+    "/files/episodes/talk%2fruns/thumbnail",
+    "/files/episodes/talk/runs/a%3fb/log",
+    "/files//episodes/talk/thumbnail",
+    "/files/http:%2f%2f127.0.0.1/thumbnail",
+]
+
+
+@pytest.mark.parametrize("path", FOREIGN)
+def test_other_paths_do_not_pass(served: Served, path: str) -> None:
+    status, body = raw_get(served.page, path)
+    assert status in (400, 404, 405)
+    assert b"run_id" not in body
+    assert b"root:" not in body
+
+
+def test_only_reading_and_uploading_pass(served: Served) -> None:
+    for method in ("POST", "PUT", "DELETE", "PATCH"):
+        answer = served.client.request(method, served.run_file("log"))
+        assert answer.status_code in (404, 405)
+    assert served.client.delete("/files/episodes").status_code in (404, 405)
+
+
+def test_the_key_stays_on_this_side(served: Served) -> None:
+    for path in ("/", served.run_file("log"), served.run_file("preview"), "/files/nothing"):
+        answer = served.client.get(path)
+        assert KEY not in str(answer.headers)
+        assert KEY.encode() not in answer.content
+    assert KEY not in served.page.log.read_text()
+
+
+def form(ep_id: str, content: bytes) -> dict[str, object]:
+    return {"data": {"ep_id": ep_id}, "files": {"file": ("clip.mp4", content, "video/mp4")}}
+
+
+def test_an_upload_passes_from_the_page_only(served: Served, test_data: Path) -> None:
+    content = (test_data / "videos" / "carphone_pristine.mp4").read_bytes()
+    for origin in (None, "http://elsewhere.invalid", "null", f"{served.page.url}.invalid"):
+        headers = {} if origin is None else {"Origin": origin}
+        answer = served.client.post("/files/episodes", headers=headers, **form("other", content))  # type: ignore[arg-type]
+        assert answer.status_code == 403
+    assert served.server.client.get("/episodes/other").status_code == 404
+    own = {"Origin": served.page.url}
+    answer = served.client.post("/files/episodes", headers=own, **form("other", content))  # type: ignore[arg-type]
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["facts"]["frames"] == 120
+    again = served.client.post("/files/episodes", headers=own, **form("other", content))  # type: ignore[arg-type]
+    assert again.status_code == 409
+    assert "has a video already" in again.json()["detail"]
+
+
+def test_a_server_that_is_away_is_a_sentence(tmp_path: Path) -> None:
+    with page_server("http://127.0.0.1:1", tmp_path) as page:
+        answer = httpx.get(f"{page.url}/files/episodes/talk/thumbnail", trust_env=False)
+        assert answer.status_code == 502
+        assert answer.json()["detail"] == "The server does not answer."

@@ -1,0 +1,182 @@
+"""The views' logic by Streamlit's own AppTest, on a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from tests.support.checkout import copy_checkout
+from tests.support.service import ROOT, Server, add_episode, serving, serving_checkout
+
+Open = Callable[..., AppTest]
+NO_QUEUE = {"SCREENALYTICS_REDIS_URL": "redis://127.0.0.1:1/0"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Iterator[Server]:
+    root = tmp_path_factory.mktemp("views") / "data"
+    videos = test_data / "videos"
+    add_episode(root, "show", videos / "short_hamilton_clip.mp4")
+    add_episode(root, "talk", videos / "carphone_pristine.mp4")
+    (root / "videos" / "torn").mkdir()
+    (root / "videos" / "torn" / "episode.mp4").write_bytes(b"no video" * 100)
+    (root / "videos" / "void").mkdir()
+    with serving(root, **NO_QUEUE) as running:
+        assert running.detect_track("talk", stride=12).status_code == 200
+        yield running
+
+
+@pytest.fixture
+def open_page(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+    """Opens the page; `url` is that of another API, further names are the address's query."""
+    started: list[AppTest] = []
+
+    def open_it(url: str = server.url, **query: str) -> AppTest:
+        monkeypatch.setenv("SCREENALYTICS_API_URL", url)
+        forget()
+        page = AppTest.from_file(str(ROOT / "apps" / "ui" / "main.py"), default_timeout=30)
+        for name, value in query.items():
+            page.query_params[name] = value
+        started.append(page)
+        return page.run()
+
+    yield open_it
+    forget()
+
+
+def forget() -> None:
+    """What a page's server keeps between sessions."""
+    st.cache_resource.clear()
+    st.cache_data.clear()
+
+
+def errors(page: AppTest) -> str:
+    return "\n".join(str(element.value) for element in page.error)
+
+
+def texts(page: AppTest) -> str:
+    elements = [*page.markdown, *page.caption, *page.error, *page.warning, *page.info]
+    return "\n".join(str(element.value) for element in elements)
+
+
+def test_the_form_offers_what_the_server_has(open_page: Open, server: Server) -> None:
+    page = open_page(episode="talk")
+    assert not page.exception
+    assert page.selectbox(key="episode").options == ["show", "talk", "torn", "void"]
+    assert page.radio(key="mode-talk").options == [
+        "Local Worker (direct)",
+        "Redis/Celery (queued)",
+    ]
+    assert page.selectbox(key="option-profile").options == [
+        "automatic", "low_power", "balanced", "performance",
+    ]  # fmt: skip
+    devices = server.client.get("/options").json()["devices"]
+    assert page.selectbox(key="option-device").options == [
+        "auto",
+        *(d["name"] + ("" if d["available"] else " (not on this machine)") for d in devices),
+    ]
+    assert "**10 frames** will be processed" in texts(page)
+
+
+def test_bounds_come_from_the_server(open_page: Open) -> None:
+    page = open_page(episode="talk")
+    assert page.number_input(key="option-stride").min == 1
+    assert page.number_input(key="option-stride").max == 100_000
+    assert page.number_input(key="option-det_size").min == 64
+    assert page.number_input(key="option-stride").value is None
+
+
+@pytest.mark.trap(8)
+def test_the_values_shown_follow_the_choices(open_page: Open) -> None:
+    page = open_page(episode="talk")
+
+    def shown() -> dict[str, tuple[str, str]]:
+        frame = page.dataframe[0].value
+        return {row.Option: (row.Value, row.From) for row in frame.itertuples()}
+
+    assert shown()["Stride"] == ("every 12th frame", "profile low_power")
+    page.selectbox(key="option-profile").set_value("performance").run()
+    assert shown()["Stride"] == ("every 4th frame", "profile performance")
+    assert shown()["CPU cap"] == ("none", "profile performance")
+    assert "**30 frames** will be processed" in texts(page)
+    page.number_input(key="option-stride").set_value(40).run()
+    assert shown()["Stride"] == ("every 40th frame", "chosen here")
+    page.toggle(key="option-save_preview").set_value(True).run()
+    assert shown()["Save preview video"] == ("yes", "chosen here")
+
+
+def test_an_accelerator_that_is_missing_is_a_sentence(open_page: Open) -> None:
+    page = open_page(episode="talk")
+    page.selectbox(key="option-device").set_value("cuda").run()
+    assert not page.exception
+    assert "CUDAExecutionProvider" in errors(page)
+    assert not [button for button in page.button if button.label == "Run detect/track"]
+    page.toggle(key="option-allow_cpu_fallback").set_value(True).run()
+    assert "CUDAExecutionProvider" not in errors(page)
+    assert page.warning
+    assert [button for button in page.button if button.label == "Run detect/track"]
+
+
+def test_an_episode_that_cannot_be_read_is_a_sentence(open_page: Open) -> None:
+    for ep_id in ("torn", "void"):
+        page = open_page(episode=ep_id)
+        assert not page.exception
+        assert page.error or page.warning
+        assert not [button for button in page.button if button.label == "Run detect/track"]
+
+
+def test_a_queue_that_is_away_is_a_sentence(open_page: Open) -> None:
+    page = open_page(episode="talk")
+    page.radio(key="mode-talk").set_value("redis").run()
+    assert page.warning
+    page.button(key="run_queued").click().run()
+    assert not page.exception
+    assert "Redis" in errors(page)
+    assert page.button(key="run_queued")
+
+
+def test_a_local_run_by_the_page(open_page: Open, server: Server) -> None:
+    page = open_page(episode="talk")
+    page.number_input(key="option-stride").set_value(60).run()
+    page.button(key="run_local").click().run(timeout=60)
+    assert not page.exception
+    assert "Newest run: completed" in texts(page)
+    newest = server.client.get("/episodes/talk/runs").json()["items"][0]
+    assert (newest["execution_mode"], newest["frames_done"]) == ("local", 2)
+    page.run()  # a later rerun begins no other run
+    assert server.client.get("/episodes/talk/runs").json()["items"][0] == newest
+
+
+def test_nobody_there_is_a_sentence(open_page: Open) -> None:
+    page = open_page(url="http://127.0.0.1:1")
+    assert not page.exception
+    [error] = page.error
+    assert "does not answer" in error.value
+    assert "make up" in error.value
+    assert not page.selectbox
+
+
+def test_no_episodes(open_page: Open, tmp_path: Path) -> None:
+    with serving(tmp_path / "data", **NO_QUEUE) as empty:
+        page = open_page(url=empty.url)
+        assert not page.exception
+        assert "No episodes yet." in page.info[0].value
+
+
+def test_an_episode_of_the_address_that_does_not_exist(open_page: Open) -> None:
+    page = open_page(episode="<b>nobody</b>")
+    assert not page.exception
+    assert page.selectbox(key="episode").value == "show"
+
+
+def test_page_and_server_of_different_code(open_page: Open, tmp_path: Path, server: Server) -> None:
+    checkout = copy_checkout(tmp_path / "checkout")
+    config = checkout / "config" / "pipeline.toml"
+    config.write_text(config.read_text() + "# another version\n")
+    with serving_checkout(checkout, tmp_path / "data", **NO_QUEUE) as other:
+        page = open_page(url=other.url)
+        assert "This page and the server run different code" in page.warning[0].value
