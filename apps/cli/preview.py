@@ -94,7 +94,7 @@ class _Making:
             limited_pools(self._plan.detector),
             CpuMeter(pipeline_config().meter) as meter,
             ProgressReporter(self._spec.run_id, meter, self._tell) as progress,
-            open_video(path, threads=self._plan.decoder) as video,
+            open_video(path, threads=self._plan.codec_threads) as video,
         ):
             _refuse_another(video.facts, self._spec.video)
             progress.expect(video.facts.frames, video.facts.frames)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from apps.common.errors import ScreenalyticsError
-from apps.common.options import Options, Resolution
+from apps.common.options import Options, Precision, Resolution
 
 SCHEMA_VERSION = 1
 ExecutionMode = Literal["local", "redis", "sse", "cli"]
@@ -93,6 +93,33 @@ class RunResult(_Readable):
     warnings: list[str] = []
 
 
+class Agreement(_Readable):
+    """How far an eight-bit model finds the faces that its float original finds.
+
+    Args:
+        faces: that the original finds in the pictures of the check.
+        recall: share of these that the other finds as well, overlapping by a half or more.
+        precision: share of what the other finds that is one of these.
+        mean_iou, least_iou: intersection over union of the matched boxes.
+    """
+
+    pictures: int
+    faces: int
+    recall: float
+    precision: float
+    mean_iou: float
+    least_iou: float
+
+
+class QuantisedFacts(_Readable):
+    """The eight-bit form of a model: its own checksum, how it was made, what its check found."""
+
+    sha256: str
+    recipe: str
+    onnxruntime: str
+    agreement: Agreement | None
+
+
 class ModelFacts(_Readable):
     """Which weights ran."""
 
@@ -100,6 +127,25 @@ class ModelFacts(_Readable):
     sha256: str
     licence: str
     file: str
+    precision: Precision = "float32"
+    quantised: QuantisedFacts | None = None
+
+
+class ProviderProbe(_Readable):
+    """A race between ONNX Runtime's providers for one model and picture.
+
+    Args:
+        chosen: the fastest.
+        milliseconds: median of one inference, by provider.
+        picture: width and height, pixels.
+        remembered: true where the race was run by an earlier run on this host.
+    """
+
+    chosen: str
+    milliseconds: dict[str, float]
+    picture: list[int]
+    threads: int
+    remembered: bool = False
 
 
 class VideoFacts(_Readable):
@@ -117,6 +163,24 @@ class VideoFacts(_Readable):
     duration_s: float
     codec: str
     container: str
+
+
+class PreviewSpec(_Model):
+    """What the process that makes a run's preview is told: one JSON line on its stdin.
+
+    Args:
+        video: as the run found it.
+        cpu_threads: of the run, and no more than this host allows.
+        max_cpu_percent: of the run.
+    """
+
+    ep_id: str
+    run_id: str
+    data_root: str
+    video: VideoFacts
+    cpu_threads: int = Field(ge=1)
+    max_cpu_percent: float | None = Field(ge=5, le=102_400, allow_inf_nan=False)
+    nice: int = 0
 
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -192,6 +256,7 @@ class RunManifest(_Readable):
     provider: str | None = None
     session_providers: list[str] = []
     model: ModelFacts | None = None
+    provider_probe: ProviderProbe | None = None
     video: VideoFacts | None = None
     effective_stride: int | None = None
     detection_picture: list[int] = []
@@ -261,7 +326,25 @@ class ErrorEvent(_Readable):
         )
 
 
+class PreviewResult(_Readable):
+    """The answer of a preview that was asked for after its run."""
+
+    status: Literal["completed"] = "completed"
+    ep_id: str
+    run_id: str
+    artifact: Literal["preview.mp4"] = "preview.mp4"
+    elapsed_seconds: float
+
+
+class PreviewResultEvent(PreviewResult):
+    type: Literal["result"] = "result"
+
+
 Event = Annotated[
     ProgressEvent | LogEvent | StartedEvent | ResultEvent | ErrorEvent,
+    Field(discriminator="type"),
+]
+PreviewEvent = Annotated[
+    ProgressEvent | LogEvent | StartedEvent | PreviewResultEvent | ErrorEvent,
     Field(discriminator="type"),
 ]

@@ -16,16 +16,20 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from apps.common.config import RunDefaults, model_registry, run_defaults
 from apps.common.errors import AcceleratorMissing, InvalidInput
 
-Device = Literal["cpu", "cuda", "coreml"]
+Device = Literal["cpu", "cuda", "coreml", "openvino"]
+Precision = Literal["float32", "int8"]
 ENV_PREFIX = "SCREENALYTICS_"
 T = TypeVar("T")
 
 PROVIDER_OF_DEVICE: dict[Device, str] = {
     "coreml": "CoreMLExecutionProvider",
     "cuda": "CUDAExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
     "cpu": "CPUExecutionProvider",
 }
-AUTO_DEVICE_ORDER: tuple[Device, ...] = ("coreml", "cuda", "cpu")
+# OpenVINO runs on the CPU as well; where `auto` leads to it, it must be the faster of the two.
+AUTO_DEVICE_ORDER: tuple[Device, ...] = ("coreml", "cuda", "openvino", "cpu")
+_EIGHT_BIT_DEVICES: tuple[Device, ...] = ("openvino", "cpu")
 
 
 class RunRequest(BaseModel):
@@ -38,7 +42,9 @@ class RunRequest(BaseModel):
     fps: float | None = Field(
         None, gt=0, le=1000, description="Process at most this many frames a second of video."
     )
-    device: str | None = Field(None, max_length=32, description="auto, cpu, cuda, coreml or alias.")
+    device: str | None = Field(
+        None, max_length=32, description="auto, cpu, openvino, cuda, coreml or alias."
+    )
     detector: str | None = Field(None, max_length=64, description="auto, centerface, retinaface.")
     det_size: int | None = Field(
         None, ge=64, le=4096, description="Bound of the detector picture's long side, pixels."
@@ -49,6 +55,9 @@ class RunRequest(BaseModel):
     cpu_threads: int | None = Field(None, ge=1, le=1024, description="Compute threads of the run.")
     max_cpu_percent: float | None = Field(
         None, ge=5, le=102_400, description="CPU budget of the run; 100 is one core."
+    )
+    precision: Precision | None = Field(
+        None, description="Arithmetic of the detector: float32, or int8 (faster on a CPU)."
     )
     save_crops: bool | None = Field(None, description="Write a picture of every tracked face.")
     save_preview: bool | None = Field(None, description="Write a video with boxes and track ids.")
@@ -72,6 +81,7 @@ class Options(BaseModel):
     det_thresh: float
     cpu_threads: int = Field(ge=1)
     max_cpu_percent: float | None
+    precision: Precision = "float32"  # of manifests that know none
     save_crops: bool
     save_preview: bool
     allow_cpu_fallback: bool
@@ -153,11 +163,24 @@ def resolve(
         ),
         cpu_threads=_capped_threads(layers, profile.cpu_threads, from_profile, host),
         max_cpu_percent=layers.pick("max_cpu_percent", profile.max_cpu_percent, from_profile),
+        precision=_resolve_precision(layers, tables.defaults.precision, device),
         save_crops=layers.pick("save_crops", tables.defaults.save_crops),
         save_preview=layers.pick("save_preview", tables.defaults.save_preview),
         allow_cpu_fallback=allow_fallback,
     )
     return Resolution(options=options, sources=layers.sources, warnings=tuple(warnings))
+
+
+def provider_rivals(options: Options) -> tuple[str, ...]:
+    """Providers that the device's own must beat in a race before it is taken."""
+    if options.device == "openvino" and options.device_asked.lower() == "auto":
+        return (PROVIDER_OF_DEVICE["cpu"],)
+    return ()
+
+
+def device_of(provider: str) -> Device:
+    """The device that a provider runs."""
+    return next(device for device, name in PROVIDER_OF_DEVICE.items() if name == provider)
 
 
 def cap_threads(resolution: Resolution, limit: int, source: str) -> Resolution:
@@ -288,6 +311,17 @@ def _resolve_detector(asked: str, source: str, host: HostFacts) -> str:
     if name == "auto":
         return "retinaface" if "retinaface" in host.detectors_on_disk else "centerface"
     return name
+
+
+def _resolve_precision(layers: _Layers, fallback: Precision, device: Device) -> Precision:
+    precision: Precision = layers.pick("precision", fallback)
+    if precision == "int8" and device not in _EIGHT_BIT_DEVICES:
+        raise InvalidInput(
+            f"Precision 'int8' is not for device {device!r}.",
+            hint="Use device 'cpu' or 'openvino', or precision 'float32'.",
+            field="precision",
+        )
+    return precision
 
 
 def _capped_threads(layers: _Layers, fallback: int, source: str, host: HostFacts) -> int:

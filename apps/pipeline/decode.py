@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -139,6 +139,7 @@ class Video:
 
     facts: VideoFacts
     index: FrameIndex
+    _path: Path
     _container: InputContainer
     _stream: VideoStream
     damaged_packets: int = 0
@@ -193,6 +194,19 @@ class Video:
                 yield number, frame
         if seen == 0:
             raise VideoUnreadable("Not one frame of the video could be decoded.", hint=_HINT)
+
+    def use_threads(self, count: int) -> None:
+        """How many threads the decoder has, >= 1; to be told before anything is decoded."""
+        self._stream.codec_context.thread_count = count
+        self._stream.codec_context.thread_type = "NONE" if count == 1 else "AUTO"
+
+    @contextmanager
+    def again(self) -> Iterator[Video]:
+        """The same video from its start, with a decoder of its own; the index is not read anew."""
+        with _opened(self._path) as container:
+            video = replace(self, _container=container, _stream=_video_stream(container))
+            video.use_threads(1)
+            yield video
 
     def seconds(self, number: int, frame: VideoFrame) -> float:
         """Presentation time of a decoded frame, in seconds on the player's clock."""
@@ -265,11 +279,12 @@ def open_video(path: Path, *, threads: int) -> Iterator[Video]:
     index = _read_index(path)
     with _opened(path) as container:
         stream = _video_stream(container)
-        context = stream.codec_context
-        context.thread_count = threads
-        context.thread_type = "NONE" if threads == 1 else "AUTO"
         facts = _facts(container, stream, index, path)
-        yield Video(facts, index, container, stream, truncated=stream.frames > index.packets)
+        video = Video(
+            facts, index, path, container, stream, truncated=stream.frames > index.packets
+        )
+        video.use_threads(threads)
+        yield video
 
 
 @contextmanager

@@ -6,6 +6,7 @@ around it (`apps.cli.episode_run`).
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -19,11 +20,18 @@ from apps.common.config import PipelineConfig, pipeline_config
 from apps.common.contracts import TrackMetrics, VideoFacts
 from apps.common.files import read_jsonl, storage_errors
 from apps.common.layout import RunFiles
-from apps.common.options import PROVIDER_OF_DEVICE, Options, effective_stride, sampled_count
+from apps.common.options import (
+    PROVIDER_OF_DEVICE,
+    Options,
+    device_of,
+    effective_stride,
+    provider_rivals,
+    sampled_count,
+)
 from apps.pipeline.artifacts import ArtifactWriter, RunTotals, staged_rows
 from apps.pipeline.budget import CpuBudget
 from apps.pipeline.decode import Video, open_video
-from apps.pipeline.detect import Detector, DetectorFacts, DetectorRequest, make_detector
+from apps.pipeline.detect import Attendance, Detector, DetectorFacts, DetectorRequest, make_detector
 from apps.pipeline.geometry import Letterbox
 from apps.pipeline.meter import CpuMeter
 from apps.pipeline.observer import Observer
@@ -32,11 +40,22 @@ from apps.pipeline.preview import PreviewFailed, collect_tracks, render_preview
 from apps.pipeline.progress import ProgressReporter
 from apps.pipeline.shots import ShotSplitter
 from apps.pipeline.stop import StopFlag
-from apps.pipeline.threads import ThreadPlan, limited_pools, observed, plan_threads
+from apps.pipeline.threads import (
+    Costs,
+    ThreadPlan,
+    best_plan,
+    limited_pools,
+    observed,
+    single_thread_seconds,
+    usual_plan,
+)
+from apps.pipeline.thumbs import ThumbWriter, snippets
 from apps.pipeline.track import TRACKER_NAME, FaceTracker, thresholds
 from apps.pipeline.types import Faces, Frame, Sighting
 
 _FRAMES_AHEAD = 3
+_MEASURED_FRAMES = 4
+_WORTH_MEASURING = 150  # processed frames; a shorter run is over before it pays
 
 
 @dataclass(frozen=True)
@@ -122,7 +141,8 @@ class PipelineRun:
             sleep=self.stop.wait,
             config=self.config.budget,
         )
-        self._plan = plan_threads(self.job.options.cpu_threads)
+        self._plan = usual_plan(self.job.options.cpu_threads)
+        self._costs: Costs | None = None
 
     def execute(self) -> Outcome:
         """Runs all stages.
@@ -135,7 +155,7 @@ class PipelineRun:
         with (
             limited_pools(self._plan.detector),
             storage_errors(),
-            open_video(self.job.video, threads=self._plan.decoder) as video,
+            open_video(self.job.video, threads=self._plan.codec_threads) as video,
         ):
             return self._with_video(video)
 
@@ -147,6 +167,7 @@ class PipelineRun:
         self.progress.phase("loading")
         with self.clock.measure("load_model"):
             detector = self._load_detector(video.facts)
+            detector = self._settle_threads(video, stride, detector)
         self.observer.log("info", f"Using {detector.facts.provider}")
         self.observer.log(
             "info",
@@ -158,7 +179,7 @@ class PipelineRun:
             cuts = self._analyse(video, stride, detector, writer)
             threads = self._threads(detector)
             self.progress.frames_missing()
-            metrics = writer.finish(self._totals(video, cuts))
+            metrics = writer.finish(self._totals(video, cuts, detector.facts))
         if options.save_preview:
             self.progress.phase("preview")
             with self.clock.measure("preview"):
@@ -192,13 +213,41 @@ class PipelineRun:
             det_thresh=options.det_thresh,
             provider=PROVIDER_OF_DEVICE[options.device],
             threads=self._plan.detector,
+            precision=options.precision,
+            rivals=provider_rivals(options),
         )
         return make_detector(
             options.detector,
             request,
             cache=self.job.cache,
             retinaface_model=self.job.retinaface_model,
+            attendance=Attendance(lambda line: self.observer.log("info", line), self.stop.check),
         )
+
+    def _settle_threads(self, video: Video, stride: int, detector: Detector) -> Detector:
+        """Divides the threads by what the first frames cost, where the run is long enough.
+
+        Returns:
+            The detector, made anew where it gets another number of threads.
+        """
+        threads = self.job.options.cpu_threads
+        if threads == 1 or sampled_count(video.facts.frames, stride) < _WORTH_MEASURING:
+            return detector
+        self._costs = _first_costs(video, stride, detector, self._plan.detector)
+        if self._costs is None:
+            return detector
+        before, self._plan = self._plan, best_plan(threads, self._costs)
+        video.use_threads(self._plan.codec_threads)
+        self.observer.log(
+            "info",
+            f"Decoding costs {1000 * self._costs.decode:.1f} ms a frame, detection "
+            f"{1000 * self._costs.detect:.1f} ms: they "
+            + ("work beside each other" if self._plan.overlap else "take turns"),
+        )
+        if self._plan.detector == before.detector:
+            return detector
+        cv2.setNumThreads(self._plan.detector)
+        return self._load_detector(video.facts)
 
     def _writer(self, detector: Detector) -> ArtifactWriter:
         return ArtifactWriter(
@@ -220,13 +269,15 @@ class PipelineRun:
             self._warn(limits.warning)
         splitter = ShotSplitter(self.config.shots, video.facts.fps)
         tracker = FaceTracker(self.config.track, limits, video.facts.fps / stride)
-        frames = video.frames(stride, detector.letterbox, full_pictures=options.save_crops)
+        frames = video.frames(stride, detector.letterbox, full_pictures=True)
+        thumbs = ThumbWriter(self.job.files.staging, self.config.thumbs)
         self.progress.phase("running")
         with self._scheduled(self.clock.over("decode", frames)) as ready:
             sightings = self._sightings(ready, splitter, detector)
             for item in self.clock.over("track_and_upstream", tracker.track(sightings)):
                 with self.clock.measure("write"):
                     writer.add(item)
+                    thumbs.add(item)
         self.stop.check()
         return splitter.cuts
 
@@ -247,12 +298,13 @@ class PipelineRun:
                 faces = _in_frame(detector.detect(frame.image), frame.letterbox)
             with self.clock.measure("crops"):
                 crops = self._crops(frame, faces)
-            yield Sighting(frame.index, frame.ts_s, faces, shot, crops)
+                cut_out = snippets(frame, faces, self.config.thumbs)
+            yield Sighting(frame.index, frame.ts_s, faces, shot, crops, cut_out)
             self.progress.frame_done()
             self._budget.pace(lambda: not self.stop.is_set)
 
     def _crops(self, frame: Frame, faces: Faces) -> tuple[bytes, ...]:
-        if frame.picture is None:
+        if frame.picture is None or not self.job.options.save_crops:
             return ()
         quality = [cv2.IMWRITE_JPEG_QUALITY, self.config.crops.jpeg_quality]
         margin = self.config.crops.margin
@@ -261,14 +313,14 @@ class PipelineRun:
             for crop in frame.picture.crops(faces.boxes, margin)
         )
 
-    def _totals(self, video: Video, cuts: list[int]) -> RunTotals:
+    def _totals(self, video: Video, cuts: list[int], facts: DetectorFacts) -> RunTotals:
         return RunTotals(
             total_frames=video.facts.frames,
             frames_done=self.progress.frames_done,
             fps=video.facts.fps,
             elapsed_sec=round(self.meter.elapsed(), 3),
             analyzed_fps=self.progress.analyzed_fps(),
-            device=self.job.options.device,
+            device=device_of(facts.provider),
             detector=self.job.options.detector,
             tracker=TRACKER_NAME,
             scene_cuts=cuts,
@@ -281,7 +333,7 @@ class PipelineRun:
 
         tracks = collect_tracks(read_jsonl(staged_rows(self.job.files.staging)))
         path = self.job.files.staging / "preview.mp4"
-        with open_video(self.job.video, threads=self._plan.decoder) as video:
+        with open_video(self.job.video, threads=self._plan.codec_threads) as video:
             try:
                 render_preview(
                     video,
@@ -301,6 +353,7 @@ class PipelineRun:
             "decoder": plan.decoder,
             "detector": detector.facts.intra_op_threads,
             "overlap": plan.overlap,
+            **({} if self._costs is None else self._costs.milliseconds()),
             "busy": self.meter.busy_threads(),
             **observed(),
         }
@@ -342,6 +395,29 @@ class PipelineRun:
     def _warn(self, message: str) -> None:
         self.warnings.append(message)
         self.observer.log("warning", message)
+
+
+def _first_costs(
+    video: Video, stride: int, detector: Detector, detector_threads: int
+) -> Costs | None:
+    """What the first frames cost; None where there are too few. Their results are thrown away."""
+    decode, detect = [], []
+    with video.again() as trial:
+        frames = trial.frames(stride, detector.letterbox)
+        for _ in range(_MEASURED_FRAMES + 1):
+            start = time.thread_time()
+            frame = next(frames, None)
+            decode.append(time.thread_time() - start)
+            if frame is None:
+                return None
+            start = time.perf_counter()
+            detector.detect(frame.image)
+            detect.append(time.perf_counter() - start)
+    # The first one also pays for tables and caches; a busy machine makes some slow, none fast.
+    return Costs(
+        decode=statistics.median(decode[1:]),
+        detect=single_thread_seconds(min(detect[1:]), detector_threads),
+    )
 
 
 def _in_frame(faces: Faces, letterbox: Letterbox) -> Faces:

@@ -46,7 +46,8 @@ def _provider(run: RunManifest) -> Iterator[Finding]:
         return
     wanted = PROVIDER_OF_DEVICE[run.options.device]
     fell_back = "fallback:cpu" in run.sources.get("device", "")
-    if fell_back or run.provider != wanted:
+    lost_race = run.provider_probe is not None and run.provider == run.provider_probe.chosen
+    if fell_back or (run.provider != wanted and not lost_race):
         yield Finding(
             code="cpu-fallback",
             severity="problem",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from apps.common.contracts import RunManifest, VideoFacts
 from apps.common.options import Options
 
-# What an earlier run must share, the nearest first. `host`, `device` and `detector` always.
+# What an earlier run must share, the nearest first. `_ALWAYS` besides.
 _NEARNESS: tuple[tuple[str, ...], ...] = (
     ("ep_id", "det_size", "threads", "cap", "save_crops", "save_preview"),
     ("ep_id", "det_size", "threads", "cap"),
@@ -21,7 +21,7 @@ _NEARNESS: tuple[tuple[str, ...], ...] = (
     ("threads", "cap"),
     ("threads",),
 )
-_ALWAYS = ("host", "device", "detector")
+_ALWAYS = ("host", "device", "detector", "precision")
 _ASKED = 5  # newest runs of the nearest kind whose median counts
 _LARGEST = 1e12  # of any figure; a file that says more is damaged
 _OTHER_STAGES = ("shots", "crops", "track", "write")
@@ -45,6 +45,7 @@ class Work:
     host: str
     device: str
     detector: str
+    precision: str
     det_size: int
     threads: int
     cap: float | None
@@ -104,6 +105,7 @@ def planned_work(
         host=host,
         device=options.device,
         detector=options.detector,
+        precision=options.precision,
         det_size=options.det_size,
         threads=options.cpu_threads,
         cap=options.max_cpu_percent,

@@ -29,7 +29,7 @@ def test_offer(server: Server) -> None:
     assert profiles == {name: p.model_dump() for name, p in run_defaults().profiles.items()}
     assert profiles["performance"]["max_cpu_percent"] is None
     devices = {d["name"]: (d["provider"], d["available"]) for d in body["devices"]}
-    assert set(devices) == {"cpu", "cuda", "coreml"}
+    assert set(devices) == {"cpu", "cuda", "coreml", "openvino"}
     assert devices["cpu"] == ("CPUExecutionProvider", True)
     assert devices["cuda"][0] == "CUDAExecutionProvider"
     detectors = {d["name"]: d for d in body["detectors"]}
@@ -95,7 +95,7 @@ def test_a_fallback_is_told_beforehand(server: Server) -> None:
     ("wishes", "allowed"),
     [
         ({"profile": "fast"}, {"low_power", "balanced", "performance"}),
-        ({"device": "tpu"}, {"auto", "cpu", "cuda", "coreml", "mps", "metal", "apple"}),
+        ({"device": "tpu"}, {"auto", "cpu", "cuda", "coreml", "openvino", "mps", "metal", "apple"}),
         ({"detector": "yolo"}, {"auto", "centerface", "retinaface"}),
     ],
 )

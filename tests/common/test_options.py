@@ -14,21 +14,25 @@ from pydantic import ValidationError
 from apps.common.config import run_defaults
 from apps.common.errors import AcceleratorMissing, InvalidInput
 from apps.common.options import (
+    PROVIDER_OF_DEVICE,
     HostFacts,
     Options,
     RunRequest,
+    device_of,
     effective_stride,
+    provider_rivals,
     resolve,
     sampled_count,
 )
 
-COREML, CUDA, CPU = (
+COREML, CUDA, OPENVINO, CPU = (
     "CoreMLExecutionProvider",
     "CUDAExecutionProvider",
+    "OpenVINOExecutionProvider",
     "CPUExecutionProvider",
 )
 # A host with everything and many threads, so that nothing but the tested rule decides.
-HOST = HostFacts((COREML, CUDA, CPU), frozenset({"centerface"}), thread_limit=64)
+HOST = HostFacts((COREML, CUDA, OPENVINO, CPU), frozenset({"centerface"}), thread_limit=64)
 CPU_HOST = replace(HOST, providers=(CPU,))
 
 # Contract, section 2; written out again on purpose, against the file in config/.
@@ -77,6 +81,7 @@ def test_there_are_no_other_profiles() -> None:
         ("cpu", "cpu", "low_power", 640),
         ("coreml", "coreml", "low_power", 480),
         *[(alias, "coreml", "low_power", 480) for alias in ALIASES],
+        ("openvino", "openvino", "low_power", 640),
         ("CUDA", "cuda", "balanced", 640),
         ("cuda", "cuda", "balanced", 640),
     ],
@@ -100,6 +105,8 @@ def test_profile_and_size_by_device(
     [
         ((CPU,), "cpu", "low_power"),
         ((CPU, CUDA), "cuda", "balanced"),
+        ((CPU, OPENVINO), "openvino", "low_power"),
+        ((CPU, OPENVINO, CUDA), "cuda", "balanced"),
         ((CUDA, COREML, CPU), "coreml", "low_power"),
         (("AzureExecutionProvider", CPU), "cpu", "low_power"),
         ((), "cpu", "low_power"),
@@ -128,6 +135,7 @@ PRECEDENCE: list[tuple[str, Any, Any, Any, str]] = [
     ("det_thresh", 0.25, 0.75, 0.5, "detector:centerface"),
     ("cpu_threads", 3, 5, 4, "profile:balanced"),
     ("max_cpu_percent", 120.0, 150.0, 250.0, "profile:balanced"),
+    ("precision", "float32", "float32", "float32", "default"),
     ("save_crops", True, True, False, "default"),
     ("save_preview", False, True, False, "default"),
     ("allow_cpu_fallback", False, True, False, "default"),
@@ -210,7 +218,7 @@ requests = st.builds(
     profile=maybe() | st.sampled_from(PROFILE_NAMES),
     stride=maybe() | st.integers(1, 100_000),
     fps=maybe() | st.floats(0.001, 1000),
-    device=maybe() | st.sampled_from(["auto", "cpu", "cuda", "coreml", *ALIASES]),
+    device=maybe() | st.sampled_from(["auto", "cpu", "cuda", "coreml", "openvino", *ALIASES]),
     detector=maybe() | st.sampled_from(["auto", "centerface", "retinaface"]),
     cpu_threads=maybe() | st.integers(1, 1024),
     max_cpu_percent=maybe() | st.floats(5, 102_400),
@@ -227,7 +235,7 @@ environs = st.fixed_dictionaries(
 )
 hosts = st.builds(
     HostFacts,
-    providers=st.lists(st.sampled_from([COREML, CUDA, CPU]), unique=True).map(tuple),
+    providers=st.lists(st.sampled_from([COREML, CUDA, OPENVINO, CPU]), unique=True).map(tuple),
     detectors_on_disk=st.sampled_from([frozenset(), frozenset({"centerface", "retinaface"})]),
     thread_limit=st.integers(1, 256),
 )
@@ -287,6 +295,7 @@ def test_the_process_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) ->
         ("max_cpu_percent", float("inf")),
         ("profile", "x" * 10_000),
         ("device", "x" * 10_000),
+        ("precision", "int4"),
         ("save_crops", "perhaps"),
         ("strides", 6),  # unknown fields
         ("data_root", "/"),
@@ -303,7 +312,7 @@ def test_bad_requests_are_refused_by_field(field: str, value: object) -> None:
     ("field", "allowed"),
     [
         ("profile", PROFILE_NAMES),
-        ("device", ["auto", "cpu", "cuda", "coreml", *ALIASES]),
+        ("device", ["auto", "cpu", "cuda", "coreml", "openvino", *ALIASES]),
         ("detector", ["auto", "centerface", "retinaface"]),
     ],
 )
@@ -331,6 +340,7 @@ def test_unknown_names_list_what_is_allowed(field: str, allowed: list[str], name
         ("SCREENALYTICS_CPU_THREADS", "0"),
         ("SCREENALYTICS_CPU_THREADS", "2.5"),
         ("SCREENALYTICS_MAX_CPU_PERCENT", "lots"),
+        ("SCREENALYTICS_PRECISION", "INT16"),
         ("SCREENALYTICS_SAVE_CROPS", "perhaps"),
         ("SCREENALYTICS_PROFILE", "turbo"),
         ("SCREENALYTICS_DEVICE", "tpu"),
@@ -349,7 +359,8 @@ def test_bad_environment_names_the_variable(name: str, value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("device", "provider"), [("cuda", CUDA), ("coreml", COREML), *[(a, COREML) for a in ALIASES]]
+    ("device", "provider"),
+    [("cuda", CUDA), ("openvino", OPENVINO), ("coreml", COREML), *[(a, COREML) for a in ALIASES]],
 )
 def test_a_missing_accelerator_fails_fast(device: str, provider: str) -> None:
     host = replace(HOST, providers=("AzureExecutionProvider", CPU))
@@ -362,7 +373,7 @@ def test_a_missing_accelerator_fails_fast(device: str, provider: str) -> None:
     assert caught.value.extra["providers"] == list(host.providers)
 
 
-@pytest.mark.parametrize("device", ["cuda", "coreml", "mps"])
+@pytest.mark.parametrize("device", ["cuda", "coreml", "mps", "openvino"])
 @pytest.mark.parametrize(
     ("request_", "environ"),
     [({"allow_cpu_fallback": True}, {}), ({}, {"SCREENALYTICS_ALLOW_CPU_FALLBACK": "true"})],
@@ -380,6 +391,66 @@ def test_fallback_runs_on_cpu_and_says_so(
     (warning,) = result.warnings
     assert device in warning
     assert CPU in warning
+
+
+# --- precision --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("device", ["cpu", "openvino"])
+@pytest.mark.parametrize(
+    ("wish", "environ", "source"),
+    [
+        ("int8", {"SCREENALYTICS_PRECISION": "float32"}, "request"),
+        (None, {"SCREENALYTICS_PRECISION": "int8"}, "env:SCREENALYTICS_PRECISION"),
+    ],
+)
+def test_eight_bits_on_the_cpu(
+    device: str, wish: str | None, environ: dict[str, str], source: str
+) -> None:
+    result = resolve(ask(device=device, precision=wish), environ, HOST)
+
+    assert (result.options.precision, result.sources["precision"]) == ("int8", source)
+
+
+@pytest.mark.parametrize("device", ["cuda", "coreml"])
+def test_eight_bits_elsewhere_are_refused(device: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        resolve(ask(device=device, precision="int8"), {}, HOST)
+
+    assert device in caught.value.detail
+    assert caught.value.extra["field"] == "precision"
+
+
+def test_options_of_older_manifests_have_a_precision() -> None:
+    body = resolve(ask(), {}, HOST).options.model_dump()
+    del body["precision"]
+
+    assert Options.model_validate(body).precision == "float32"
+
+
+@pytest.mark.parametrize(
+    ("device", "providers", "rivals"),
+    [
+        ("auto", (OPENVINO, CPU), (CPU,)),
+        ("AUTO", (OPENVINO, CPU), (CPU,)),
+        ("openvino", (OPENVINO, CPU), ()),  # asked for, so it is taken
+        ("auto", (CPU,), ()),
+        ("auto", (CUDA, OPENVINO, CPU), ()),
+    ],
+)
+def test_only_auto_races(device: str, providers: tuple[str, ...], rivals: tuple[str, ...]) -> None:
+    result = resolve(ask(device=device), {}, replace(HOST, providers=providers))
+
+    assert provider_rivals(result.options) == rivals
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda", "coreml", "openvino"])
+def test_a_provider_runs_one_device(device: str) -> None:
+    assert device_of(resolve_provider(device)) == device
+
+
+def resolve_provider(device: str) -> str:
+    return PROVIDER_OF_DEVICE[resolve(ask(device=device), {}, HOST).options.device]
 
 
 # --- detectors and sizes ----------------------------------------------------------------------

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import os
 import warnings
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,11 +21,13 @@ from onnx import TensorProto, helper
 from apps.common.config import model_registry
 from apps.common.errors import AcceleratorMissing, InvalidInput, ModelUnavailable
 from apps.pipeline.detect import Detector, DetectorRequest, make_detector
+from apps.pipeline.detect.agreement import overlaps
 from apps.pipeline.detect.centerface import CenterFace, packaged_model
+from apps.pipeline.detect.pictures import laid_in
 from apps.pipeline.detect.retinaface import RetinaFace
-from apps.pipeline.detect.session import check_provider, make_session, session_options
+from apps.pipeline.detect.session import SessionPlan, check_provider, make_session
 from apps.pipeline.geometry import Letterbox
-from apps.pipeline.types import ByteArray, Faces, FloatArray
+from apps.pipeline.types import ByteArray, Faces
 
 CPU = "CPUExecutionProvider"
 CENTERFACE = model_registry().detectors["centerface"]
@@ -64,24 +68,8 @@ def scrfd_path(test_data: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def scrfd(scrfd_path: Path) -> RetinaFace:
-    return RetinaFace(REQUEST, RETINAFACE, str(scrfd_path))
-
-
-def laid_in(image: ByteArray, box: Letterbox) -> ByteArray:
-    canvas = np.zeros((box.canvas_height, box.canvas_width, 3), np.uint8)
-    size = (box.inner_width, box.inner_height)
-    canvas[: size[1], : size[0]] = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return canvas
-
-
-def overlaps(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Intersection over union of each box of `a` with each of `b`, shape (len(a), len(b))."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inside = np.prod(np.clip(high - low, 0, None), axis=2)
-    areas = [np.prod(x[:, 2:] - x[:, :2], axis=1) for x in (a, b)]
-    return inside / (areas[0][:, None] + areas[1][None] - inside)
+def scrfd(scrfd_path: Path, cache: Path) -> RetinaFace:
+    return RetinaFace(REQUEST, RETINAFACE, str(scrfd_path), cache)
 
 
 def check_faces(faces: Faces, box: Letterbox) -> None:
@@ -167,7 +155,7 @@ def test_a_picture_without_faces(name: str, request: pytest.FixtureRequest) -> N
 def test_the_threshold_has_an_effect(cache: Path, scrfd_path: Path, group: ByteArray) -> None:
     for make in (
         lambda request: CenterFace(request, CENTERFACE, cache),
-        lambda request: RetinaFace(request, RETINAFACE, str(scrfd_path)),
+        lambda request: RetinaFace(request, RETINAFACE, str(scrfd_path), cache),
     ):
         counts = []
         for threshold in (0.05, 0.5, 0.7, 0.99):
@@ -190,29 +178,30 @@ def test_the_session_has_the_threads_that_were_asked_for(
     request = replace(REQUEST, threads=threads)
     detectors = [
         CenterFace(request, CENTERFACE, cache),
-        RetinaFace(request, RETINAFACE, str(scrfd_path)),
+        RetinaFace(request, RETINAFACE, str(scrfd_path), cache),
     ]
-    sessions = [detectors[0]._session, detectors[1]._model.session]  # type: ignore[attr-defined]
-    for detector, session in zip(detectors, sessions, strict=True):
-        options = session.get_session_options()
+    for detector in detectors:
+        options = detector._session.get_session_options()
         assert options.intra_op_num_threads == threads
         assert options.inter_op_num_threads == 1
         assert detector.facts.intra_op_threads == threads
 
 
 @pytest.mark.trap(17)
-def test_no_more_threads_than_that_come_to_life(scrfd_path: Path, group: ByteArray) -> None:
+def test_no_more_threads_than_that_come_to_life(
+    cache: Path, scrfd_path: Path, group: ByteArray
+) -> None:
     if not Path("/proc/self/task").is_dir():
         pytest.skip("counts threads in /proc")
     before = len(list(Path("/proc/self/task").iterdir()))
-    detector = RetinaFace(replace(REQUEST, threads=3), RETINAFACE, str(scrfd_path))
+    detector = RetinaFace(replace(REQUEST, threads=3), RETINAFACE, str(scrfd_path), cache)
     detector.detect(laid_in(group, detector.letterbox))
     assert len(list(Path("/proc/self/task").iterdir())) - before <= 3
 
 
 @pytest.mark.trap(18, 38)
 def test_idle_threads_do_not_spin(centerface: CenterFace, scrfd: RetinaFace) -> None:
-    for session in (centerface._session, scrfd._model.session):
+    for session in (centerface._session, scrfd._session):
         options = session.get_session_options()
         for pool in ("intra_op", "inter_op"):
             assert options.get_session_config_entry(f"session.{pool}.allow_spinning") == "0"
@@ -229,7 +218,9 @@ def test_facts_are_read_back(centerface: CenterFace, scrfd: RetinaFace) -> None:
     assert scrfd.facts.model.id == "scrfd_500m_kps"
 
 
-@pytest.mark.parametrize("provider", ["CUDAExecutionProvider", "CoreMLExecutionProvider"])
+@pytest.mark.parametrize(
+    "provider", [f"{name}ExecutionProvider" for name in ("CUDA", "CoreML", "OpenVINO")]
+)
 @pytest.mark.trap(21)
 def test_an_accelerator_that_is_missing_is_an_error(
     cache: Path, scrfd_path: Path, centerface: CenterFace, provider: str
@@ -241,9 +232,9 @@ def test_an_accelerator_that_is_missing_is_an_error(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # ONNX Runtime warns of it as well
         for attempt in (
-            lambda: make_session(model, session_options(1), provider),
+            lambda: make_session(SessionPlan(model, "", {}, 1, provider)),
             lambda: CenterFace(request, CENTERFACE, cache),
-            lambda: RetinaFace(request, RETINAFACE, str(scrfd_path)),
+            lambda: RetinaFace(request, RETINAFACE, str(scrfd_path), cache),
         ):
             with pytest.raises(AcceleratorMissing) as caught:
                 attempt()
@@ -252,28 +243,133 @@ def test_an_accelerator_that_is_missing_is_an_error(
     check_provider(centerface._session, CPU)
 
 
+# --- the graph, optimised once ------------------------------------------------------------------
+
+
+def graphs(cache: Path) -> list[Path]:
+    return sorted((cache / "graphs").iterdir())
+
+
+def test_an_optimised_graph_gives_the_same_faces(tmp_path: Path, group: ByteArray) -> None:
+    first = CenterFace(REQUEST, CENTERFACE, tmp_path)
+    image = laid_in(group, first.letterbox)
+    (graph,) = graphs(tmp_path)
+    second = CenterFace(REQUEST, CENTERFACE, tmp_path)
+    assert graphs(tmp_path) == [graph]
+    level = second._session.get_session_options().graph_optimization_level
+    assert level == ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # there is nothing left to do
+    for one, other in zip(faces_of(first, image), faces_of(second, image), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def faces_of(detector: Detector, image: ByteArray) -> tuple[object, ...]:
+    faces = detector.detect(image)
+    return faces.boxes, faces.landmarks, faces.conf
+
+
+def test_each_shape_has_a_graph_and_threads_share_it(tmp_path: Path) -> None:
+    for size, threads in (((1280, 886), 1), ((1280, 886), 2), ((640, 360), 1)):
+        CenterFace(
+            replace(REQUEST, width=size[0], height=size[1], threads=threads), CENTERFACE, tmp_path
+        )
+    assert len(graphs(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("damage", ["cut off", "empty", "one byte", "no model", "folder"])
+def test_a_damaged_graph_is_made_anew(tmp_path: Path, group: ByteArray, damage: str) -> None:
+    first = CenterFace(REQUEST, CENTERFACE, tmp_path)
+    image = laid_in(group, first.letterbox)
+    (graph,) = graphs(tmp_path)
+    good = graph.read_bytes()
+    if damage == "folder":
+        graph.unlink()
+        graph.mkdir()
+    elif damage == "no model":  # with a true checksum
+        graph.unlink()
+        content = b"no model"
+        key = graph.name.partition("-")[0]
+        graph.with_name(f"{key}-{zlib.crc32(content):08x}.onnx").write_bytes(content)
+    else:
+        middle = len(good) // 2
+        flipped = good[:middle] + bytes([good[middle] ^ 255]) + good[middle + 1 :]
+        graph.write_bytes({"cut off": good[:5000], "empty": b"", "one byte": flipped}[damage])
+    again = CenterFace(REQUEST, CENTERFACE, tmp_path)
+    np.testing.assert_array_equal(again.detect(image).boxes, first.detect(image).boxes)
+    whole = [path for path in graphs(tmp_path) if path.is_file()]
+    assert len(whole) == 1
+    assert whole[0].name.endswith(f"-{zlib.crc32(whole[0].read_bytes()):08x}.onnx")
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, group: ByteArray) -> None:
+    """A file stands where the folder of graphs would be: that stops root as well."""
+    (tmp_path / "graphs").write_bytes(b"")
+    detector = CenterFace(REQUEST, CENTERFACE, tmp_path)
+    assert len(detector.detect(laid_in(group, detector.letterbox))) == 6
+
+
+def test_old_graphs_go(tmp_path: Path) -> None:
+    folder = tmp_path / "graphs"
+    folder.mkdir()
+    for number in range(30):
+        path = folder / f"{number:024}-00000000.onnx"
+        path.write_bytes(b"old")
+        os.utime(path, (number, number))
+    CenterFace(REQUEST, CENTERFACE, tmp_path)
+    left = graphs(tmp_path)
+    assert len(left) == 16
+    assert left[0].name.startswith(f"{15:024}")
+
+
+def test_memory_settings_are_those_that_were_measured(centerface: CenterFace) -> None:
+    options = centerface._session.get_session_options()
+    assert options.enable_cpu_mem_arena
+    assert not options.enable_mem_pattern
+
+
+@pytest.mark.parametrize("names", [("?", "?"), ("height", "width"), ("", "")])
+def test_a_pack_with_a_free_input_gets_the_videos_own_aspect(
+    tmp_path: Path, scrfd_path: Path, group: ByteArray, names: tuple[str, str]
+) -> None:
+    model = onnx.load(str(scrfd_path))
+    sizes = model.graph.input[0].type.tensor_type.shape.dim
+    for size, name in zip(sizes[2:], names, strict=True):
+        size.Clear()
+        if name:
+            size.dim_param = name
+    for output in model.graph.output:
+        output.type.tensor_type.shape.dim[1].dim_param = "anchors"
+    path = tmp_path / "det_free.onnx"
+    onnx.save(model, str(path))
+    for _ in range(2):  # the second time from the caches
+        detector = RetinaFace(REQUEST, RETINAFACE, str(path), tmp_path / "cache")
+        assert detector.letterbox == Letterbox(640, 448, 640, 443)
+        assert detector._session.get_inputs()[0].shape == [1, 3, 448, 640]
+        faces = detector.detect(laid_in(group, detector.letterbox))
+        assert len(faces) == 6
+        check_faces(faces, detector.letterbox)
+
+
 # --- weights -----------------------------------------------------------------------------------
 
 
 def test_the_prepared_model_is_made_once(tmp_path: Path) -> None:
     def state() -> list[tuple[str, int, int]]:
         return [
-            (path.name, path.stat().st_mtime_ns, path.stat().st_ino)
+            (path.name, path.stat().st_size, path.stat().st_ino)
             for path in sorted(tmp_path.rglob("*"))
         ]
 
     first = CenterFace(REQUEST, CENTERFACE, tmp_path)
     before = state()
-    files = [path.name for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(files) == 1
-    assert first.facts.model.sha256[:16] in files[0]
-    CenterFace(replace(REQUEST, width=100, height=100, threads=2), CENTERFACE, tmp_path)
+    (prepared,) = (tmp_path / "models").iterdir()
+    assert first.facts.model.sha256[:16] in prepared.name
+    CenterFace(replace(REQUEST, det_thresh=0.3, threads=2), CENTERFACE, tmp_path)
     assert state() == before
 
 
 def test_a_broken_cached_model_is_named_as_such(tmp_path: Path) -> None:
     CenterFace(REQUEST, CENTERFACE, tmp_path)
-    cached = next(tmp_path.rglob("*.onnx"))
+    cached = next((tmp_path / "models").glob("*.onnx"))
     cached.write_bytes(cached.read_bytes()[:5000])
     with pytest.raises(ModelUnavailable) as caught:
         CenterFace(REQUEST, CENTERFACE, tmp_path)
@@ -325,7 +421,7 @@ def test_retinaface_with_a_file_that_is_no_detector(
     elif kind == "identity":
         identity(path)
     with pytest.raises(ModelUnavailable) as caught:
-        RetinaFace(REQUEST, RETINAFACE, str(path))
+        RetinaFace(REQUEST, RETINAFACE, str(path), tmp_path)
     assert path.name in caught.value.detail
     assert caught.value.hint
     assert str(tmp_path) not in str(caught.value.to_dict())
@@ -339,7 +435,7 @@ def test_a_pack_that_is_not_there_and_cannot_be_downloaded(
     for name in ("HTTPS_PROXY", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     with pytest.raises(ModelUnavailable, match="no_such_pack") as caught:
-        RetinaFace(REQUEST, RETINAFACE, "no_such_pack")
+        RetinaFace(REQUEST, RETINAFACE, "no_such_pack", tmp_path)
     assert "INSIGHTFACE_HOME" in (caught.value.hint or "")
     assert type(caught.value.__cause__).__module__.startswith("requests")
     assert not list(tmp_path.rglob("*.onnx"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.common.contracts import RunManifest
+from apps.common.contracts import ProviderProbe, RunManifest
 from apps.runs.diagnosis import diagnose
 from tests.support.service import add_episode, run_cli
 
@@ -83,6 +83,16 @@ def test_what_cannot_be_produced_here(plain: RunManifest, changes: dict, code: s
 
 
 @pytest.mark.trap(12, 17)
+@pytest.mark.trap(21)
+def test_a_provider_that_won_a_race_is_no_fallback(plain: RunManifest) -> None:
+    """`auto` led to OpenVINO, and the CPU's own provider was faster."""
+    device = plain.options.model_copy(update={"device": "openvino"})
+    changes = {"options": device, "sources": {**plain.sources, "device": "default"}}
+    assert causes(plain.model_copy(update=changes)) == ["cpu-fallback"]
+    race = ProviderProbe(chosen=str(plain.provider), milliseconds={}, picture=[1, 1], threads=1)
+    assert causes(plain.model_copy(update={**changes, "provider_probe": race})) == []
+
+
 @pytest.mark.parametrize("threads", [{"detector": 0}, {"detector": 64}, {"busy": 3}, {"blas": 2}])
 def test_thread_limit_missing(plain: RunManifest, threads: dict) -> None:
     changed = plain.model_copy(update={"threads": {**plain.threads, **threads}})

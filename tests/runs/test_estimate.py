@@ -17,6 +17,7 @@ WORK = Work(
     host="here",
     device="cpu",
     detector="centerface",
+    precision="float32",
     det_size=640,
     threads=2,
     cap=200.0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pty
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -27,6 +29,7 @@ from tests.support.service import (
 )
 
 INSIGHTFACE = ("--detector", "retinaface", "--retinaface-model")
+EPISODES = ("talk", "show")
 SLOW = ("--stride", "1", "--max-cpu-percent", "30")
 
 
@@ -75,7 +78,7 @@ def test_writes_the_contracts_files(data_root: Path) -> None:
     folder = data_root / "manifests" / "talk" / "runs" / "one"
     assert {path.name for path in folder.iterdir()} == {
         "run.json", "progress.json", "detections.jsonl", "tracks.jsonl", "track_metrics.json",
-        "run.log",
+        "run.log", "thumbs",
     }  # fmt: skip
     latest = json.loads((data_root / "manifests/talk/latest.json").read_text())
     assert latest["run_id"] == "one"
@@ -88,6 +91,38 @@ def test_writes_the_contracts_files(data_root: Path) -> None:
     assert manifest["versions"]["onnxruntime"]
     assert manifest["times"]["detect"] > 0
     assert "Done in" in done.stderr
+
+
+def test_eight_bits(data_root: Path, test_data: Path) -> None:
+    """The model is made by the first run, by one of two that start together, and kept."""
+    stride = ("--stride", "24", "--precision", "int8")
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda ep: run_cli(data_root, "--ep-id", ep, *stride), EPISODES))
+    assert [done.returncode for done in both] == [0, 0], both
+    assert sum("Making the eight-bit form" in done.stderr for done in both) == 1
+    assert sum("int8 against float32" in done.stderr for done in both) == 1
+    again = run_cli(data_root, "--ep-id", "show", *stride)
+    assert again.returncode == 0
+    assert "Making the eight-bit form" not in again.stderr
+    manifest = manifest_of(data_root, "show")
+    assert manifest["options"]["precision"] == "int8"
+    assert manifest["sources"]["precision"] == "request"
+    assert manifest["model"]["precision"] == "int8"
+    quantised = manifest["model"]["quantised"]
+    kept = next((data_root / ".cache" / "quantised").glob("*.onnx"))
+    assert quantised["sha256"] == hashlib.sha256(kept.read_bytes()).hexdigest()
+    assert quantised["sha256"] != manifest["model"]["sha256"]
+    assert quantised["agreement"]["recall"] >= 0.98
+    assert quantised["agreement"]["mean_iou"] >= 0.9
+    eight = manifest["counts"]["detections"]
+    done = run_cli(
+        data_root, "--ep-id", "show", "--stride", "24", SCREENALYTICS_PRECISION="float32"
+    )
+    assert done.returncode == 0
+    plain = manifest_of(data_root, "show")
+    assert plain["sources"]["precision"] == "env:SCREENALYTICS_PRECISION"
+    assert plain["model"]["quantised"] is None
+    assert eight == pytest.approx(plain["counts"]["detections"], rel=0.2)
 
 
 def test_ndjson_events(data_root: Path, tmp_path: Path) -> None:
@@ -142,6 +177,8 @@ def test_progress_bar_on_a_terminal(data_root: Path) -> None:
         (["--ep-id", "nobody"], 3, "does not exist"),
         (["--ep-id", "talk", "--video", "missing.mp4"], 3, "missing"),
         (["--ep-id", "talk", "--device", "cuda"], 4, "CPUExecutionProvider"),
+        (["--ep-id", "talk", "--device", "openvino"], 4, "OpenVINOExecutionProvider"),
+        (["--ep-id", "talk", "--precision", "int4"], 2, "precision"),
         (["--ep-id", "talk", *INSIGHTFACE, "no.onnx"], 5, "no.onnx"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

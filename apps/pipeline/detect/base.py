@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from apps.common.contracts import ModelFacts
+import onnxruntime as ort
+
+from apps.common.contracts import ModelFacts, ProviderProbe
+from apps.common.options import Precision
 from apps.pipeline.geometry import Letterbox
-from apps.pipeline.types import ByteArray, Faces
+from apps.pipeline.types import ByteArray, Faces, FloatArray
+
+Finder = Callable[[ByteArray], Faces]
 
 
 @dataclass(frozen=True)
@@ -18,12 +24,14 @@ class DetectorFacts:
         provider: ONNX Runtime's execution provider that the session uses first.
         session_providers: all of the session's, in order.
         intra_op_threads: as the session's options say.
+        probe: the race that the provider won, where there was one.
     """
 
     model: ModelFacts
     provider: str
     session_providers: tuple[str, ...]
     intra_op_threads: int
+    probe: ProviderProbe | None = None
 
 
 class Detector(Protocol):
@@ -46,6 +54,27 @@ class Detector(Protocol):
         ...
 
 
+class Network(Protocol):
+    """What quantising must know of a detector: how pictures go in and faces come out."""
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """Width and height of the pictures that it is calibrated and checked on, pixels."""
+        ...
+
+    def dimensions(self, width: int, height: int) -> dict[str, int]:
+        """Sizes of the model's symbolic dimensions for such a picture."""
+        ...
+
+    def blob(self, image: ByteArray) -> FloatArray:
+        """The model's input, shape (1, 3, height, width)."""
+        ...
+
+    def finder(self, session: ort.InferenceSession) -> Finder:
+        """Finds faces with a session of this network, at the detector's usual threshold."""
+        ...
+
+
 @dataclass(frozen=True)
 class DetectorRequest:
     """What a detector is made from.
@@ -56,6 +85,8 @@ class DetectorRequest:
         det_thresh: least confidence, 0..1.
         provider: ONNX Runtime's execution provider.
         threads: intra-op threads of the session, >= 1.
+        precision: of the network's arithmetic.
+        rivals: providers that `provider` must beat in a race; none where it was asked for.
     """
 
     width: int
@@ -64,3 +95,29 @@ class DetectorRequest:
     det_thresh: float
     provider: str
     threads: int
+    precision: Precision = "float32"
+    rivals: tuple[str, ...] = ()
+
+
+def _silent(_: str) -> None:
+    """Nobody listens."""
+
+
+def _go_on() -> None:
+    """Nobody stops it."""
+
+
+@dataclass(frozen=True)
+class Attendance:
+    """Who is told of what takes long, and may end it.
+
+    Args:
+        say: takes a line for the run's log.
+        check: raises where the run is to stop.
+    """
+
+    say: Callable[[str], None] = _silent
+    check: Callable[[], None] = _go_on
+
+
+NOBODY = Attendance()

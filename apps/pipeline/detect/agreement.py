@@ -1,0 +1,72 @@
+"""Do two finders find the same faces? Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from apps.common.contracts import Agreement
+from apps.pipeline.detect.base import Finder
+from apps.pipeline.types import ByteArray, FloatArray
+
+SAME_FACE = 0.5  # least intersection over union
+LEAST_RECALL = 0.98
+LEAST_PRECISION = 0.98
+LEAST_MEAN_IOU = 0.9
+
+
+def compare(reference: Finder, other: Finder, pictures: Iterable[ByteArray]) -> Agreement:
+    """Matches the faces of both, picture by picture, the most alike first."""
+    seen = wanted = found = 0
+    alike: list[float] = []
+    for picture in pictures:
+        seen += 1
+        ours, theirs = reference(picture).boxes, other(picture).boxes
+        wanted += len(ours)
+        found += len(theirs)
+        alike.extend(matches(overlaps(ours, theirs)))
+    return Agreement(
+        pictures=seen,
+        faces=wanted,
+        recall=round(len(alike) / wanted, 4) if wanted > 0 else 1.0,
+        precision=round(len(alike) / found, 4) if found > 0 else 1.0,
+        mean_iou=round(float(np.mean(alike)), 4) if alike else 0.0,
+        least_iou=round(min(alike), 4) if alike else 0.0,
+    )
+
+
+def is_enough(agreement: Agreement) -> bool:
+    return (
+        agreement.recall >= LEAST_RECALL
+        and agreement.precision >= LEAST_PRECISION
+        and agreement.mean_iou >= LEAST_MEAN_IOU
+    )
+
+
+def overlaps(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Intersection over union of each box of `a` with each of `b`.
+
+    Args:
+        a, b: shape (n, 4) and (m, 4), [x1, y1, x2, y2].
+
+    Returns:
+        Shape (n, m).
+    """
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    inside = np.prod(np.clip(high - low, 0, None), axis=2)
+    areas = [np.prod(x[:, 2:] - x[:, :2], axis=1) for x in (a, b)]
+    union = areas[0][:, None] + areas[1][None] - inside
+    return np.asarray(inside / np.maximum(union, 1e-9), np.float32)
+
+
+def matches(alike: FloatArray) -> list[float]:
+    """Overlaps of pairs, each box in one pair at most, the most alike pairs first."""
+    left = alike.copy()
+    pairs = []
+    while left.size > 0 and left.max() >= SAME_FACE:
+        row, column = np.unravel_index(left.argmax(), left.shape)
+        pairs.append(float(left[row, column]))
+        left[row, :] = left[:, column] = 0
+    return pairs

@@ -1,0 +1,231 @@
+"""Eight-bit models: made once from the float one, and used only where they find the same faces.
+
+Static quantisation in QDQ form, weights by channel. The first layers and the heads stay in float:
+it is there that rounding loses faces. Activations are asymmetric
+on x86 (ONNX Runtime's kernels for symmetric ones gain nothing there) and symmetric on ARM.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import onnxruntime as ort
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from apps.common.contracts import Agreement, QuantisedFacts
+from apps.common.errors import ModelUnavailable, ScreenalyticsError
+from apps.common.files import read_json, storage_errors, write_atomic, write_json
+from apps.pipeline.detect.agreement import LEAST_MEAN_IOU, LEAST_RECALL, compare, is_enough
+from apps.pipeline.detect.base import Attendance, Network
+from apps.pipeline.detect.cpu_kind import CpuKind, cpu_kind
+from apps.pipeline.detect.pictures import check_pictures
+from apps.pipeline.detect.session import CPU, SessionPlan, make_session
+from apps.pipeline.types import ByteArray
+
+_RECIPE = 1  # raise when what is made or how it is checked changes
+_PATIENCE_SECONDS = 0.5  # between two looks at whether the run is to stop, while another makes it
+_HINT = "Use precision 'float32'."
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Args:
+    activations: type of what flows between layers.
+    weight_bits: 7 where products of 8 bits overflow the CPU's 16-bit sums.
+    """
+
+    activations: Literal["uint8", "int8"]
+    weight_bits: Literal[7, 8]
+
+    @property
+    def name(self) -> str:
+        return f"v{_RECIPE}-{self.activations}-w{self.weight_bits}"
+
+
+def recipe_for(kind: CpuKind) -> Recipe:
+    """What ONNX Runtime runs fast and exactly on such a CPU. Pure."""
+    if kind.machine.lower() in ("arm64", "aarch64"):
+        return Recipe("int8", 8)
+    exact = {"avx512_vnni", "avx_vnni"} & kind.flags
+    return Recipe("uint8", 8 if exact else 7)
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """An eight-bit model that was found good on this host."""
+
+    path: Path
+    facts: QuantisedFacts
+
+
+class _Record(BaseModel):
+    """What is kept beside a model: its checksum, and what the check found by provider and CPU."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    sha256: str
+    agreements: dict[str, Agreement] = {}
+
+
+@dataclass(frozen=True)
+class Quantiser:
+    """Makes, keeps and checks the eight-bit form of one model.
+
+    Args:
+        source: the float model.
+        sha256: of its file.
+        network: how it is used.
+        threads: for making it, >= 1.
+        cache: folder of caches.
+        attendance: told of what takes long.
+    """
+
+    source: Path
+    sha256: str
+    network: Network
+    threads: int
+    cache: Path
+    attendance: Attendance
+
+    def model(self) -> Quantised:
+        """The model, unchecked as yet: made now where it is not there.
+
+        Raises:
+            ModelUnavailable: it cannot be made.
+            StorageFailed: the cache cannot be written.
+            RunCancelled: by the attendance.
+        """
+        with storage_errors():
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._alone():
+            if self._record() is None:
+                self._make()
+        return self._quantised(None)
+
+    def checked(self, provider: str) -> Quantised:
+        """The model, found good with this provider on this kind of CPU.
+
+        Raises:
+            ModelUnavailable: it does not find the same faces, or is damaged.
+        """
+        where = f"{provider}, {cpu_kind().digest}"
+        with self._alone():
+            record = self._record()
+            if record is None:
+                raise ModelUnavailable("The eight-bit model is damaged.", hint="Run again.")
+            agreement = record.agreements.get(where)
+            if agreement is None:
+                agreement = self._compare(provider)
+                kept = {**record.agreements, where: agreement}
+                body = record.model_copy(update={"agreements": kept}).model_dump()
+                with storage_errors():
+                    write_json(self._notes, body)
+        if not is_enough(agreement):
+            raise ModelUnavailable(
+                f"Precision 'int8' does not find the same faces as 'float32' with "
+                f"{self.source.name} on this machine: {_sentence(agreement)}; needed are "
+                f"{LEAST_RECALL:.0%} and {LEAST_MEAN_IOU:g}.",
+                hint=_HINT,
+            )
+        return self._quantised(agreement)
+
+    @property
+    def _path(self) -> Path:
+        stem = f"{self.source.stem[:40]}-{self.sha256[:16]}"
+        return self.cache / "quantised" / f"{stem}-{self._recipe.name}-ort{ort.__version__}.onnx"
+
+    @property
+    def _notes(self) -> Path:
+        return self._path.with_suffix(".json")
+
+    @property
+    def _recipe(self) -> Recipe:
+        return recipe_for(cpu_kind())
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Two runs do not both do it. The wait for the other one can be ended."""
+        lock = FileLock(self._path.with_suffix(".lock"))
+        while not lock.is_locked:
+            self.attendance.check()
+            with storage_errors(), suppress(Timeout):  # the latter is an OSError too
+                lock.acquire(timeout=_PATIENCE_SECONDS)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _record(self) -> _Record | None:
+        """None where the model is missing or is not the one that was written."""
+        try:
+            record = _Record.model_validate(read_json(self._notes))
+            whole = hashlib.sha256(self._path.read_bytes()).hexdigest() == record.sha256
+        except (ValidationError, OSError):
+            return None
+        return record if whole else None
+
+    def _quantised(self, agreement: Agreement | None) -> Quantised:
+        record = self._record()
+        if record is None:
+            raise ModelUnavailable("The eight-bit model is damaged.", hint="Run again.")
+        facts = QuantisedFacts(
+            sha256=record.sha256,
+            recipe=self._recipe.name,
+            onnxruntime=ort.__version__,
+            agreement=agreement,
+        )
+        return Quantised(self._path, facts)
+
+    def _make(self) -> None:
+        self.attendance.say(f"Making the eight-bit form of {self.source.name}, once for this host")
+        try:
+            from apps.pipeline.detect.quantise_graph import quantised_graph
+
+            model = quantised_graph(
+                self.source,
+                self.network,
+                activations=self._recipe.activations,
+                weight_bits=self._recipe.weight_bits,
+                threads=self.threads,
+                check=self.attendance.check,
+            )
+        except ScreenalyticsError:
+            raise
+        except Exception as error:  # of the quantiser: whatever a graph that it cannot do raises
+            raise ModelUnavailable(
+                f"Precision 'int8' cannot be had for {self.source.name}.", hint=_HINT
+            ) from error
+        with storage_errors():
+            write_atomic(self._path, model)
+            record = _Record(sha256=hashlib.sha256(model).hexdigest())
+            write_json(self._notes, record.model_dump())
+
+    def _compare(self, provider: str) -> Agreement:
+        width, height = self.network.canvas
+        plan = SessionPlan(
+            self.source, self.sha256, self.network.dimensions(width, height), self.threads, CPU
+        )
+        exact = make_session(plan)
+        eight = make_session(SessionPlan(self._path, "", plan.dimensions, self.threads, provider))
+
+        def pictures() -> Iterator[ByteArray]:
+            for picture in check_pictures(width, height):
+                self.attendance.check()
+                yield picture
+
+        agreement = compare(self.network.finder(exact), self.network.finder(eight), pictures())
+        self.attendance.say(f"int8 against float32 with {provider}: {_sentence(agreement)}")
+        return agreement
+
+
+def _sentence(agreement: Agreement) -> str:
+    return (
+        f"{agreement.recall:.1%} of {agreement.faces} faces found, {agreement.precision:.1%} of "
+        f"the found ones right, mean box overlap {agreement.mean_iou:.3f}"
+    )
