@@ -7,7 +7,7 @@ PORT ?= 8000
 PAGE_PORT ?= 8501
 VIDEO ?=
 
-.PHONY: help setup demo test check serve page up faults lock clean
+.PHONY: help setup demo test check serve page up faults bench lock clean
 
 help:  ## Shows this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,6 +51,9 @@ up: setup  ## Starts Redis, API, worker and page, stops all on Ctrl-C
 
 faults: $(VENV)/.dev  ## Injects faults many times; writes docs/reliability.md
 	$(BIN)/python tools/faults.py
+
+bench: setup  ## Measures a run beside a plain loop and the limit; or on VIDEO=file
+	$(BIN)/python tools/bench.py --quick $(if $(VIDEO),--video "$(VIDEO)")
 
 lock:  ## Pins what pyproject.toml asks for, in its newest versions
 	$(PYTHON) tools/lock.py
