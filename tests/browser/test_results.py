@@ -87,7 +87,7 @@ def test_pointing_at_a_track_shows_its_face(results: Tab) -> None:
     assert "track-000" in tooltip.inner_text()
     face = tooltip.locator("img")
     wait_for(lambda: face.evaluate("image => image.naturalWidth") > 0, what="the face")
-    results.picture("results-track-pointed-at")
+    results.picture("results-track-pointed-at", docs="page-results")
 
 
 def test_clicking_a_track_moves_the_video_there(

@@ -16,13 +16,25 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    FloatRect,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
 
 from tests.support.service import ROOT, clean_environment, free_port, wait_for
 
 SCREENSHOTS = Path(os.environ.get("SCREENALYTICS_SCREENSHOTS", ROOT / "screenshots"))
 PATIENCE_MS = 20_000
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+_BLUR = (
+    "[data-testid=stImage] img, video, #vg-tooltip-element img { filter: blur(26px) !important; }"
+)
+_CLIP: FloatRect = {"x": 0, "y": 0, "width": 1360, "height": 1080}
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required"]
 _IDLE = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 # Streamlit looks there for its own base when a view is opened by its address.
@@ -218,14 +230,24 @@ class Tab:
         """True where there are pictures and every one has come, also those further down."""
         return bool(self.page.evaluate(_PICTURES_LOADED))
 
-    def picture(self, name: str) -> None:
-        """Saves the whole page as a picture, for people to look at."""
+    def picture(self, name: str, docs: str | None = None) -> None:
+        """Saves the whole page as a picture, for people to look at.
+
+        Args:
+            name: of its file in the folder of screenshots.
+            docs: of its file in docs/, written anew where SCREENALYTICS_WRITE_DOCS is 1. Photos
+                and videos are blurred in that one: they are others'.
+        """
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         size = self.page.viewport_size or {"width": 1360, "height": 900}
         height = self.page.get_by_test_id("stMain").evaluate("main => main.scrollHeight")
         self.page.set_viewport_size({"width": size["width"], "height": min(5000, height + 80)})
         self.page.wait_for_timeout(500)
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
+        if docs is not None and os.environ.get("SCREENALYTICS_WRITE_DOCS") == "1":
+            self.page.add_style_tag(content=_BLUR)
+            self.page.wait_for_timeout(500)
+            self.page.screenshot(path=ROOT / "docs" / f"{docs}.png", clip=_CLIP)
         self.page.set_viewport_size(size)
 
 
