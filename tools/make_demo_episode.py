@@ -18,13 +18,13 @@ from rich.console import Console
 from rich.progress import track
 
 from tools.synth.encode import episode_folder, write_episode
+from tools.synth.look import Image
 from tools.synth.scene import (
     ASTRONAUT,
     GROUP,
     ROCKET,
     Camera,
     Episode,
-    Image,
     Placement,
     Shot,
     Sprite,

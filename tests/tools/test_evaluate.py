@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Iterable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -20,6 +23,7 @@ from tools.synth.encode import write_episode
 from tools.synth.people import GARAGE, PEOPLE
 from tools.synth.scene import ROCKET, Camera, Episode, Shot, Transition
 
+REPO_ROOT = Path(__file__).resolve().parents[2]
 LEFT, RIGHT = (0.0, 0.0, 40.0, 50.0), (200.0, 0.0, 240.0, 50.0)
 Line = tuple[int, int, tuple[float, float, float, float]]
 
@@ -296,3 +300,20 @@ def test_the_true_boxes_are_found_by_the_product(short: Path, tmp_path: Path) ->
     assert scores.hota > 0.8
     moved = replace(known, rows={frame + 12: rows for frame, rows in known.rows.items()})
     assert score(moved, Found(known.rows, tuple(range(48))), iou=0.5).idf1 < 0.9
+
+
+def test_a_run_that_is_there_already_is_scored(
+    short: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = short.parents[1]
+    command = [sys.executable, str(REPO_ROOT / "tools" / "episode_run.py"), "--ep-id", "short"]
+    options = ["--data-root", str(root), "--run-id", "every-2nd", "--stride", "2", "--fps", "1000"]
+    device = ["--device", "cpu", "--detector", "centerface", "--cpu-threads", "1"]
+    subprocess.run([*command, *options, *device], check=True, capture_output=True, timeout=80)
+    folder = root / "manifests" / "short" / "runs" / "every-2nd"
+    assert main(["--run", str(folder), "--gt", str(short / "ground_truth.txt")]) == 0
+    figures = dict(re.findall(r"(\w+)\s+│\s+([0-9.]+)", capsys.readouterr().out))
+    assert set(figures) == {field.name for field in fields(Scores)}
+    assert float(figures["idf1"]) > 0.95
+    assert figures["identities"] == "2"
+    assert main(["--run", str(short), "--gt", str(short / "ground_truth.txt")]) == 2

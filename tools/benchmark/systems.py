@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from apps.common.config import DetectorConfig
+from apps.common.config import DetectorConfig, run_defaults
 from apps.common.errors import InvalidInput, RunFailed
 from tools.benchmark.figures import LIMIT, Case, Least, Measurement
 
@@ -188,12 +188,18 @@ def product(data_root: Path, *options: str) -> Callable[[Case, Path], list[str]]
         return [
             *_script("episode_run.py", video, case.stride),
             *("--ep-id", EP_ID, "--data-root", str(data_root), "--events", "ndjson"),
-            *("--profile", "performance", "--cpu-threads", str(case.threads)),
+            *("--profile", _uncapped_profile(), "--cpu-threads", str(case.threads)),
             *(word for pair in given.items() if pair[0] not in options for word in pair),
             *options,
         ]
 
     return command
+
+
+def _uncapped_profile() -> str:
+    """One that sets no CPU budget."""
+    profiles = run_defaults().profiles.items()
+    return next(name for name, profile in profiles if profile.max_cpu_percent is None)
 
 
 def limit(bench: Bench) -> Callable[[Case, Path], list[str]]:

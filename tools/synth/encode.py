@@ -14,7 +14,8 @@ from av.codec.context import Flags
 from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 
-from tools.synth.scene import Episode, GroundTruth, Image, TruthRow, ground_truth, render_frames
+from tools.synth.look import Image
+from tools.synth.scene import Episode, GroundTruth, TruthRow, ground_truth, render_frames
 
 VIDEO_NAME = "episode.mp4"
 MOT_NAME = "ground_truth.txt"
@@ -36,7 +37,7 @@ def _add_h264(container: av.container.OutputContainer, episode: Episode) -> Vide
     stream.width, stream.height = episode.width, episode.height
     stream.pix_fmt = "yuv420p"
     codec = stream.codec_context
-    codec.gop_size = 2 * episode.fps  # seeking never has to decode more than two seconds
+    codec.gop_size = 2 * round(episode.fps)  # seeking never has to decode more than two seconds
     codec.thread_count = 1  # x264's result depends on the number of threads
     codec.flags |= Flags.bitexact
     codec.colorspace = codec.color_primaries = codec.color_trc = _BT709
@@ -64,17 +65,20 @@ def write_video(path: Path, episode: Episode, frames: Iterable[Image]) -> None:
             frame = av.VideoFrame.from_ndarray(pixels, format="bgr24").reformat(
                 format="yuv420p", dst_colorspace=Colorspace.ITU709, threads=1
             )
-            frame.pts = number
+            frame.pts = episode.tick(number)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
 
 
-def mot_line(row: TruthRow) -> str:
-    """Return ``frame,id,x,y,w,h,1,1,visibility``: frame 1-based, box in pixels of the frame."""
+def mot_line(row: TruthRow, flag: int = 1) -> str:
+    """Return ``frame,id,x,y,w,h,flag,1,visibility``: frame 1-based, box in pixels of the frame.
+
+    ``flag`` 0 is MOT Challenge's word for a box that an evaluation does not count.
+    """
     # Round the edges, not the size: a box at the border must not stick out by a hundredth.
     x1, y1, x2, y2 = (round(edge, 2) for edge in (row.box.x1, row.box.y1, row.box.x2, row.box.y2))
     box = f"{x1:.2f},{y1:.2f},{x2 - x1:.2f},{y2 - y1:.2f}"
-    return f"{row.frame + 1},{row.id},{box},1,1,{row.visibility:.3f}"
+    return f"{row.frame + 1},{row.id},{box},{flag},1,{row.visibility:.3f}"
 
 
 def truth_json(episode: Episode, truth: GroundTruth) -> str:
@@ -90,7 +94,7 @@ def truth_json(episode: Episode, truth: GroundTruth) -> str:
     ]
     document = {
         "ep_id": episode.ep_id,
-        "fps": episode.fps,
+        "fps": episode.fps if isinstance(episode.fps, int) else float(episode.fps),
         "width": episode.width,
         "height": episode.height,
         "frames": episode.frames,

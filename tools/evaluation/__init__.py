@@ -1,0 +1,1 @@
+"""Track quality as a measured thing: the parts of `tools/evaluate.py`."""

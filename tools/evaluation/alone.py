@@ -1,0 +1,123 @@
+"""The trackers alone, on detections that are given: no video, no detector, no shots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.table import Table
+
+from apps.common.errors import InvalidInput
+from tools.evaluation.rows import Frames, Truth, read_mot
+from tools.evaluation.scores import Scores, score
+from tools.evaluation.systems import DEFAULTS, library_variants, run_library, run_product_tracker
+
+_SHOWN = (
+    ("HOTA", "hota"),
+    ("DetA", "det_a"),
+    ("AssA", "ass_a"),
+    ("MOTA", "mota"),
+    ("IDF1", "idf1"),
+    ("recall", "recall"),
+    ("precision", "precision"),
+    ("IDsw", "id_switches"),
+    ("frag", "fragmentations"),
+    ("tracks", "tracks"),
+)
+
+
+@dataclass(frozen=True)
+class Given:
+    """Detections and ground truth, both in MOT format.
+
+    Args:
+        fps: of the video they come from.
+        size: width and height of its picture; None takes the farthest edges of boxes.
+    """
+
+    detections: Path
+    truth: Path
+    fps: float
+    size: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One tracker; `settings` are the library's where they are not its defaults."""
+
+    name: str
+    scores: Scores
+    settings: str = ""
+
+
+@dataclass(frozen=True)
+class Contest:
+    """One stride: the product, and the library at its defaults and at its best settings.
+
+    Args:
+        rows: the product first.
+    """
+
+    stride: int
+    rows: tuple[Row, ...]
+
+
+def contests(given: Given, strides: Sequence[int], iou: float) -> Iterator[Contest]:
+    """Raises:
+    InvalidInput: a file is missing or no MOT file, or the ground truth is empty.
+    """
+    detections, _ = read_mot(given.detections)
+    faces, ignored = read_mot(given.truth)
+    if not faces:
+        raise InvalidInput("The ground truth is empty.", hint="Give a file with at least one row.")
+    truth = Truth(faces, ignored, (), (), max(faces) + 1)
+    size = given.size if given.size is not None else _extent(detections)
+    for stride in strides:
+        sampled = tuple(range(0, truth.frames, stride))
+        product = score(truth, run_product_tracker(detections, sampled, given.fps, size), iou=iou)
+        variants = {
+            name: score(truth, run_library(detections, sampled, make), iou=iou)
+            for name, make in library_variants(given.fps, stride).items()
+        }
+        yield Contest(stride, (Row("product", product), *_shown_variants(variants)))
+
+
+def _shown_variants(variants: dict[str, Scores]) -> Iterator[Row]:
+    """The defaults, and the best by HOTA and by IDF1."""
+    yield Row("library, defaults", variants[DEFAULTS])
+    for title, key in (("HOTA", _hota), ("IDF1", _idf1)):
+        best = max(variants, key=lambda name, key=key: key(variants[name]))  # type: ignore[misc]
+        yield Row(f"library, best {title}", variants[best], best)
+
+
+def _hota(scores: Scores) -> float:
+    return scores.hota
+
+
+def _idf1(scores: Scores) -> float:
+    return scores.idf1
+
+
+def _extent(detections: Frames) -> tuple[int, int]:
+    boxes = [rows.boxes for rows in detections.values() if len(rows) > 0]
+    if not boxes:
+        raise InvalidInput("There are no detections.", hint="Give a file with at least one row.")
+    right = max(float(frame[:, 2].max()) for frame in boxes)
+    bottom = max(float(frame[:, 3].max()) for frame in boxes)
+    return round(right), round(bottom)
+
+
+def table(contest: Contest, iou: float) -> Table:
+    settings = [f"{row.name}: {row.settings}" for row in contest.rows if row.settings]
+    result = Table(
+        title=f"Trackers alone, stride {contest.stride}, boxes matched at IoU {iou:g}",
+        caption="\n".join(settings),
+    )
+    result.add_column("tracker", no_wrap=True)
+    for title, _ in _SHOWN:
+        result.add_column(title, justify="right")
+    for row in contest.rows:
+        values = [getattr(row.scores, field) for _, field in _SHOWN]
+        result.add_row(row.name, *(f"{v:.3f}" if isinstance(v, float) else str(v) for v in values))
+    return result

@@ -1,0 +1,137 @@
+"""Evaluates episodes, several at a time, each in a process of its own with one thread."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tools.evaluation.rows import Found, Truth, read_truth
+from tools.evaluation.scores import CutScores, Scores, add_cuts, score, score_cuts
+from tools.evaluation.systems import run_library, run_product
+from tools.synth.encode import VIDEO_NAME
+
+PRODUCT, LIBRARY = "product", "library"
+
+
+@dataclass(frozen=True)
+class Episode:
+    """What to evaluate.
+
+    Args:
+        set_name: it is shown and averaged with the others of this name.
+        folder: holds the video and its ground truth.
+    """
+
+    set_name: str
+    name: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How to evaluate; see `tools.evaluation.scores.score`."""
+
+    strides: tuple[int, ...]
+    iou: float
+    is_strict: bool
+    cache: Path
+
+
+@dataclass(frozen=True)
+class Result:
+    """One episode at one stride.
+
+    Args:
+        scores: of each system, by its name.
+        cuts: of the product; the library looks for none.
+        detector_seconds: CPU seconds of the detector, which both systems share.
+        video_seconds: length of the video.
+        tracker_ms: wall-clock milliseconds for a processed frame, by system.
+    """
+
+    set_name: str
+    name: str
+    stride: int
+    scores: Mapping[str, Scores]
+    cuts: CutScores
+    detector_seconds: float
+    video_seconds: float
+    tracker_ms: Mapping[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        cuts = {**asdict(self.cuts), "precision": self.cuts.precision}
+        return asdict(self) | {"cuts": {**cuts, "recall": self.cuts.recall, "f1": self.cuts.f1}}
+
+
+def evaluate(episode: Episode, measure: Measure) -> list[Result]:
+    """Evaluates one episode at all strides, the densest first: it fills the detector's memory.
+
+    Raises:
+        ScreenalyticsError: a run failed, or there is no ground truth.
+    """
+    truth = read_truth(episode.folder)
+    return [_at_stride(episode, truth, stride, measure) for stride in sorted(measure.strides)]
+
+
+def _at_stride(episode: Episode, truth: Truth, stride: int, measure: Measure) -> Result:
+    video = episode.folder / VIDEO_NAME
+    product = run_product(video, episode.folder.name, stride, measure.cache)
+    found = {PRODUCT: product, LIBRARY: run_library(product.rows, product.sampled)}
+    return Result(
+        set_name=episode.set_name,
+        name=episode.name,
+        stride=stride,
+        scores={
+            system: score(truth, result, iou=measure.iou, strict=measure.is_strict)
+            for system, result in found.items()
+        },
+        cuts=score_cuts(truth, product),
+        detector_seconds=product.detector_seconds,
+        video_seconds=product.video_seconds,
+        tracker_ms={system: _milliseconds(result) for system, result in found.items()},
+    )
+
+
+def _milliseconds(found: Found) -> float:
+    return 1000.0 * found.tracker_seconds / max(1, len(found.sampled))
+
+
+def evaluate_all(
+    episodes: Sequence[Episode], measure: Measure, processes: int
+) -> Iterator[list[Result]]:
+    """Yields each episode's results when they are there.
+
+    Raises:
+        ScreenalyticsError: one of them failed.
+    """
+    if processes == 1 or len(episodes) == 1:
+        for episode in episodes:
+            yield evaluate(episode, measure)
+        return
+    # Spawned: a fork would copy the progress bar's thread in the middle of something.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        futures = [pool.submit(evaluate, episode, measure) for episode in episodes]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def mean_score(results: Sequence[Result], system: str, name: str) -> float:
+    """The mean of one figure over episodes."""
+    values = [float(getattr(result.scores[system], name)) for result in results]
+    return sum(values) / len(values)
+
+
+def total_score(results: Sequence[Result], system: str, name: str) -> int:
+    return sum(int(getattr(result.scores[system], name)) for result in results)
+
+
+def total_cuts(results: Sequence[Result]) -> CutScores:
+    return add_cuts(result.cuts for result in results)
