@@ -15,6 +15,8 @@ import pytest
 
 from tests.support.service import Server, add_episode, gone, serving, wait_for
 
+pytestmark = pytest.mark.alone
+
 SLOW = {"stride": 1, "max_cpu_percent": 30}  # a run that lasts long enough to be stopped
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.service import ROOT, Server, serving, wait_for
+from tests.support.checkout import copy_checkout
+from tests.support.service import Server, serving, serving_checkout, wait_for
 
 KEY = "correct-horse-battery"
 
@@ -93,11 +94,12 @@ def test_it_listens_on_loopback_only_and_allows_no_other_origin(server: Server) 
         httpx.get(f"http://127.0.0.2:{server.port}/health/live")
 
 
-def test_a_touched_source_makes_the_server_stale(data_root: Path) -> None:
-    """Restored afterwards; a new server is not stale."""
-    source = ROOT / "apps" / "api" / "deps.py"
+def test_a_touched_source_makes_the_server_stale(data_root: Path, tmp_path: Path) -> None:
+    """In a copy of the source, and only until it is as before."""
+    root = copy_checkout(tmp_path / "checkout")
+    source = root / "apps" / "api" / "deps.py"
     before = source.read_bytes()
-    with serving(data_root) as server:
+    with serving_checkout(root, data_root) as server:
         assert server.client.get("/version").json()["stale"] is False
         try:
             source.write_bytes(before + b"\n# touched\n")

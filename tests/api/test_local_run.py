@@ -161,6 +161,7 @@ def test_event_loop_stays_free(server: Server) -> None:
     assert max(times) < 1.0
 
 
+@pytest.mark.alone
 def test_timeout_is_504_and_leaves_nothing(server: Server) -> None:
     answer = server.detect_track("show", stride=1, max_cpu_percent=20, timeout_s=2)
     assert answer.status_code == 504
@@ -171,6 +172,7 @@ def test_timeout_is_504_and_leaves_nothing(server: Server) -> None:
     assert newest["status"] == "failed"
 
 
+@pytest.mark.alone
 @pytest.mark.trap(40)
 def test_timeout_in_a_stream_is_its_last_line(server: Server) -> None:
     body = {"ep_id": "show", "execution_mode": "local", "stride": 1, "max_cpu_percent": 20}

@@ -65,6 +65,7 @@ def test_detection_size(data_root: Path) -> None:
     assert causes(found) == ["detection-size-large"]
 
 
+@pytest.mark.alone
 def test_cap_reached(data_root: Path) -> None:
     found = run(data_root, "--stride", "24", "--cpu-threads", "1", "--max-cpu-percent", "40")
     assert causes(found) == ["cap-reached"]
@@ -104,6 +105,7 @@ def test_frames_missing(plain: RunManifest) -> None:
     assert causes(changed) == ["frames-not-as-expected"]
 
 
+@pytest.mark.alone
 def test_cap_exceeded(plain: RunManifest) -> None:
     assert causes(plain.model_copy(update={"cpu_limit_percent": 50})) == ["cap-exceeded"]
     within = plain.model_copy(update={"cpu_limit_percent": 400})

@@ -188,6 +188,8 @@ class Tab:
         """Picks an option of a select box."""
         self.settle()  # a box that is drawn anew closes
         box = self.page.get_by_test_id("stSelectbox").filter(has_text=label).first
+        box.scroll_into_view_if_needed()  # scrolling would close it again
+        self.page.wait_for_timeout(300)
         box.locator("input").click()
         exact = isinstance(option, str)
         self.page.get_by_role("option", name=option, exact=exact).first.click()

@@ -108,7 +108,9 @@ class Worker:
 
 
 @contextmanager
-def worker(data_root: Path, redis_url: str, *, concurrency: int = 1) -> Iterator[Worker]:
+def worker(
+    data_root: Path, redis_url: str, *, concurrency: int = 1, root: Path = ROOT
+) -> Iterator[Worker]:
     """`celery worker`, ready to take jobs; its whole tree ends with the block."""
     log = data_root.parent / f"worker-{time.monotonic_ns()}.log"
     command = [sys.executable, "-m", "celery", "-A", "apps.worker.celery_app", "worker"]
@@ -122,7 +124,7 @@ def worker(data_root: Path, redis_url: str, *, concurrency: int = 1) -> Iterator
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
-            cwd=ROOT,
+            cwd=root,
             env=environment,
             stdout=output,
             stderr=output,

@@ -329,6 +329,7 @@ def test_the_environment_overrides_the_profile_and_the_request_overrides_both(
     assert a["options"]["profile"] == "balanced"
 
 
+@pytest.mark.alone
 @pytest.mark.trap(36, 37)
 def test_cpu_budget_holds(data_root: Path, start: Start) -> None:
     """Measured from outside by the kernel: CPU time of the process over its wall clock."""
