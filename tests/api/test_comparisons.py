@@ -98,6 +98,7 @@ def test_blocking(server: Server) -> None:
     assert gone(seen)
 
 
+@pytest.mark.alone
 def test_streamed(server: Server) -> None:
     before = listed(server)
     body = {"modes": ["local"], "repeat": 2, "options": QUICK}
@@ -208,7 +209,10 @@ def run_process(server: Server, run: dict[str, Any]) -> psutil.Process:
 def all_ended(server: Server, run: dict[str, Any], family: list[psutil.Process]) -> None:
     wait_for(lambda: gone(family) and not active(server), 2.0, "the end of tool and run")
     manifest = server.client.get(f"/episodes/show/runs/{run['run_id']}").json()
-    assert manifest["status"] == "cancelled"
+    # Its tool has less than two seconds to let the bare command line end in order.
+    assert manifest["status"] in (
+        {"cancelled", "interrupted"} if run["execution_mode"] == "cli" else {"cancelled"}
+    )
     assert listed(server, "show") == []
     assert server.detect_track("show", stride=48).status_code == 200
 
@@ -217,7 +221,7 @@ def all_ended(server: Server, run: dict[str, Any], family: list[psutil.Process])
     ("mode", "stream"), [("cli", True), ("cli", False), ("local", True), ("sse", False)]
 )
 def test_it_dies_with_its_client(server: Server, mode: str, stream: bool) -> None:
-    connection = begin(server, "local" if mode == "cli" else mode, stream=stream)
+    connection = begin(server, "local" if run["execution_mode"] == "cli" else mode, stream=stream)
     run = under_way(server, mode)
     family = [*tools(server), run_process(server, run)]
     connection.close()

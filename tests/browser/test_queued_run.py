@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser.conftest import DEMO, Product
 from tests.support.page import Tab, tab
-from tests.support.service import gone, wait_for
+from tests.support.service import add_episode, gone, wait_for
 
 QUEUED = "Redis/Celery (queued)"
 LOCAL = "Local Worker (direct)"
@@ -45,15 +47,16 @@ def test_a_reload_finds_the_run_again_and_so_does_another_tab(
 
 @pytest.mark.trap(8)
 def test_a_completed_run_shows_its_result_and_the_mode_is_kept(
-    one_tab: Tab, product: Product
+    one_tab: Tab, product: Product, test_data: Path
 ) -> None:
+    add_episode(product.data_root, "new", test_data / "videos" / "carphone_pristine.mp4")
     one_tab.open("/?episode=show")
     one_tab.mode(QUEUED)
     one_tab.button("Queue detect/track")
     one_tab.see("Newest run: completed")
     assert product.runs_of("show")[0]["execution_mode"] == "redis"
     one_tab.settle()
-    one_tab.episode("talk")
+    one_tab.episode("new")
     mode = one_tab.page.get_by_role("radio", name=LOCAL)
     expect(mode).to_be_checked()
     one_tab.episode("show")

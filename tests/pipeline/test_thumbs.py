@@ -19,7 +19,7 @@ from apps.pipeline.planes import Snippet, cut
 from apps.pipeline.poster import poster
 from apps.pipeline.thumbs import ThumbWriter, snippets
 from apps.pipeline.types import Faces, Frame, Sighting, TrackedSighting
-from tests.pipeline.videos import H264, HEVC, Image, Recipe, corner_names, corners, write_video
+from tests.pipeline.videos import H264, Image, Recipe, corner_names, corners, write_video
 
 CONFIG = ThumbsConfig(long_side=96, margin=0.25, jpeg_quality=85, clearly_better=1.25)
 CENTRE = [0.25, 0.25, 0.75, 0.75]
@@ -48,7 +48,7 @@ KINDS = {
     "yuv422p": replace(LOSSLESS, pix_fmt="yuv422p"),
     "yuv444p": replace(LOSSLESS, pix_fmt="yuv444p"),
     "full range": Recipe("mjpeg", pix_fmt="yuvj420p", options={"q:v": "2"}),
-    "10 bits": replace(HEVC, pix_fmt="yuv420p10le"),
+    "10 bits": replace(H264, pix_fmt="yuv420p10le"),
     "turned left": replace(LOSSLESS, rotation=90),
     "turned right": replace(LOSSLESS, rotation=-90),
     "upside down": replace(LOSSLESS, rotation=180),

@@ -283,6 +283,18 @@ def test_the_tool_evaluates_an_episode_at_several_strides(
     assert 0 < sparse < dense / 3
 
 
+def test_the_overlap_of_the_command_line_reaches_the_scores(short: Path, tmp_path: Path) -> None:
+    recall = []
+    for overlap in ("0.5", "0.99"):
+        arguments = ["--episode", str(short), "--strides", "6", "--data", str(tmp_path)]
+        out = tmp_path / overlap
+        assert main([*arguments, "--iou", overlap, "--out", str(out)]) == 0
+        (row,) = json.loads((out / "evaluation.json").read_text())["episodes"]
+        recall.append(row["scores"]["product"]["detector_recall"])
+    assert recall[0] == 1.0
+    assert recall[1] < 0.5
+
+
 def test_a_picture_is_looked_at_once_whatever_the_stride(short: Path, tmp_path: Path) -> None:
     dense = run_product(short / "episode.mp4", "short", 1, tmp_path)
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "detections").iterdir()}
