@@ -221,7 +221,7 @@ def all_ended(server: Server, run: dict[str, Any], family: list[psutil.Process])
     ("mode", "stream"), [("cli", True), ("cli", False), ("local", True), ("sse", False)]
 )
 def test_it_dies_with_its_client(server: Server, mode: str, stream: bool) -> None:
-    connection = begin(server, "local" if run["execution_mode"] == "cli" else mode, stream=stream)
+    connection = begin(server, "local" if mode == "cli" else mode, stream=stream)
     run = under_way(server, mode)
     family = [*tools(server), run_process(server, run)]
     connection.close()
