@@ -46,7 +46,7 @@ class Product:
         return str(answer.json()["run_id"])
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture
 def browser() -> Iterator[Browser]:
     with chromium() as running:
         yield running
@@ -85,3 +85,10 @@ def one_tab(browser: Browser, product: Product) -> Iterator[Tab]:
     """A tab on the product."""
     with tab(browser, product.page_url) as opened:
         yield opened
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A browser and a run beside another pair of them would be slower than people ever see."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.alone)
