@@ -100,6 +100,9 @@ class RunList(BaseModel):
     total: int
 
 
+TrackOrder = Literal["start", "length", "confidence", "detections"]
+
+
 class Rows(BaseModel):
     """A page of rows of a run's file."""
 

@@ -422,18 +422,22 @@ def _first_rotation(path: Path) -> int:
     with _opened(path) as container:
         stream = _video_stream(container)
         stream.codec_context.thread_type = "NONE"
-        try:
-            for packet in container.demux(stream):
-                try:
-                    frames = packet.decode()
-                except av.error.FFmpegError:
-                    continue
-                for frame in frames:
-                    if isinstance(frame, av.VideoFrame):
-                        return quarter_turns(frame.rotation) * 90
-        except av.error.FFmpegError:
-            pass
+        for frame in plainly_decoded(container, stream):
+            return quarter_turns(frame.rotation) * 90
     raise VideoUnreadable("Not one frame of the video could be decoded.", hint=_HINT)
+
+
+def plainly_decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    """Frames as they come; damaged packets are passed over, and a broken file ends them."""
+    try:
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError:
+                continue
+            yield from (frame for frame in frames if isinstance(frame, av.VideoFrame))
+    except av.error.FFmpegError:
+        return
 
 
 def _mean_rate(stream: VideoStream, index: FrameIndex) -> float:

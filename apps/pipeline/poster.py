@@ -15,7 +15,7 @@ import av.error
 import cv2
 
 from apps.common.errors import VideoUnreadable
-from apps.pipeline.decode import FullPicture, opened_stream
+from apps.pipeline.decode import FullPicture, opened_stream, plainly_decoded
 from apps.pipeline.geometry import quarter_turns
 from apps.pipeline.types import ByteArray
 
@@ -82,7 +82,7 @@ def _at_places(path: Path) -> Iterator[ByteArray]:
 def _from_start(path: Path) -> Iterator[ByteArray]:
     """Small pictures of a frame each second or so."""
     with opened_stream(path) as (container, stream):
-        frames = itertools.islice(_decoded(container, stream), _MOST_DECODED)
+        frames = itertools.islice(plainly_decoded(container, stream), _MOST_DECODED)
         for frame in itertools.islice(frames, 0, None, _WITHOUT_LENGTH):
             yield _small(frame, stream)
 
@@ -104,20 +104,7 @@ def _after_key_frame(
         container.seek(round(seconds * av.time_base))
     except (av.error.FFmpegError, OverflowError):
         return
-    yield from _decoded(container, stream)
-
-
-def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    """Frames as they come, with one thread; damaged packets are passed over."""
-    try:
-        for packet in container.demux(stream):
-            try:
-                frames = packet.decode()
-            except av.error.FFmpegError:
-                continue
-            yield from (frame for frame in frames if isinstance(frame, av.VideoFrame))
-    except av.error.FFmpegError:
-        return
+    yield from plainly_decoded(container, stream)
 
 
 def _small(frame: VideoFrame, stream: VideoStream) -> ByteArray:

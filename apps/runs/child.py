@@ -12,20 +12,24 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from apps.common.version import ROOT
 
 _GRACE_SECONDS = 1.2  # between SIGTERM and SIGKILL; the contract gives two seconds in all
 _LINE_LIMIT = 1_000_000  # bytes of one line
 _STDERR_LINES = 50
+E = TypeVar("E")
 
 
 class Child:
     """Use `start`, and await `kill` in a `finally`: it does nothing to a process that ended.
 
     Attributes:
-        stderr: the last lines that it printed there.
+        stderr: the last lines that it printed there; none where it shares this program's.
     """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
@@ -34,23 +38,33 @@ class Child:
         self._drain = asyncio.create_task(self._drain_stderr())
 
     @classmethod
-    async def start(cls, arguments: list[str], line: str) -> Child:
+    async def start(
+        cls,
+        arguments: list[str],
+        line: str | None = None,
+        *,
+        environment: Mapping[str, str] | None = None,
+        shares_stderr: bool = False,
+    ) -> Child:
         """Args:
         arguments: of this Python.
         line: what the process reads first.
+        environment: its own; this program's by default.
+        shares_stderr: it writes its errors where this program does.
         """
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *arguments,
             cwd=ROOT,
+            env=environment,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            stderr=None if shares_stderr else asyncio.subprocess.PIPE,
             limit=_LINE_LIMIT,
             start_new_session=True,
         )
         child = cls(process)
-        if process.stdin is not None:
+        if process.stdin is not None and line is not None:
             process.stdin.write(line.encode() + b"\n")
             with contextlib.suppress(ConnectionError):
                 await process.stdin.drain()
@@ -68,6 +82,15 @@ class Child:
         async for line in stdout:
             yield line
 
+    async def events(self, kind: TypeAdapter[E]) -> AsyncIterator[E]:
+        """Its lines that are events of a kind; what a library printed is passed over."""
+        async for line in self.lines():
+            try:
+                event = kind.validate_json(line)
+            except ValidationError:
+                continue
+            yield event
+
     async def kill(self) -> bool:
         """Ends the group, first politely. False where the process had ended by itself."""
         killed = self._process.returncode is None
@@ -77,9 +100,13 @@ class Child:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_GRACE_SECONDS):
                     await self._process.wait()
-            self._signal(signal.SIGKILL)  # also what outlived its leader
+            self.kill_group()
         await self.ended()
         return killed
+
+    def kill_group(self) -> None:
+        """At once, and also what outlived its leader."""
+        self._signal(signal.SIGKILL)
 
     async def ended(self) -> int:
         """Waits for its end; its exit code, or the negative number of a signal."""

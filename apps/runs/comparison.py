@@ -7,11 +7,8 @@ pipe as its standard input whose end of file it takes for the end of this progra
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
-import signal
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -25,11 +22,10 @@ from apps.common.layout import Layout
 from apps.common.schemas import ComparisonRequest, ComparisonSummary
 from apps.common.settings import Settings
 from apps.common.version import ROOT
+from apps.runs.child import Child
 
 ComparisonEvent = LogEvent | ErrorEvent | ComparisonSummary
 _SCRIPT = ROOT / "tools" / "compare_modes.py"
-_GRACE_SECONDS = 1.2  # between SIGTERM and SIGKILL
-_LINE_LIMIT = 1_000_000  # bytes of one event
 _MODELS: dict[str, type[LogEvent | ErrorEvent | ComparisonSummary]] = {
     "log": LogEvent,
     "error": ErrorEvent,
@@ -45,10 +41,10 @@ class ComparisonProcess:
         run_id: of the run that it started last; None where none of its runs can be on.
     """
 
-    def __init__(self, ep_id: str, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, ep_id: str, child: Child) -> None:
         self.ep_id = ep_id
         self.run_id: str | None = None
-        self._process = process
+        self._child = child
         self._told: ServiceStopping | None = None
         self._killing: asyncio.Task[None] | None = None
 
@@ -60,25 +56,16 @@ class ComparisonProcess:
         url: of the server whose modes are compared.
         settings: of that server.
         """
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            str(_SCRIPT),
-            *_arguments(ep_id, request, url),
-            cwd=ROOT,
-            env=_environment(settings),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            limit=_LINE_LIMIT,
-            start_new_session=True,
+        child = await Child.start(
+            [str(_SCRIPT), *_arguments(ep_id, request, url)],
+            environment=_environment(settings),
+            shares_stderr=True,
         )
-        return cls(ep_id, process)
+        return cls(ep_id, child)
 
     async def events(self) -> AsyncIterator[ComparisonEvent]:
         """What it tells. The last one is a `ComparisonSummary` or an `ErrorEvent`, always."""
-        stdout = self._process.stdout
-        if stdout is None:
-            raise RuntimeError("the process was started without a pipe")
-        async for line in stdout:
+        async for line in self._child.lines():
             event = self._read(line)
             if event is not None:
                 yield event
@@ -101,17 +88,8 @@ class ComparisonProcess:
         await asyncio.shield(self._killing)
 
     async def _kill(self) -> None:
-        self._signal(signal.SIGTERM)
-        self._signal(signal.SIGCONT)  # a stopped group would never see the first one
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_GRACE_SECONDS):
-                await self._process.wait()
-        self._signal(signal.SIGKILL)  # also what outlived its leader
-        await self._process.wait()
-
-    def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, number)
+        await self._child.kill()
+        self._child.kill_group()  # a tool that was killed leaves the command line's run
 
     def _read(self, line: bytes) -> ComparisonEvent | None:
         """The event; None for what its client need not know."""
@@ -127,7 +105,7 @@ class ComparisonProcess:
             return None
 
     async def _died(self) -> RunFailed:
-        code = await self._process.wait()
+        code = await self._child.ended()
         return RunFailed(
             f"The comparison's process ended with code {code} before its result.",
             hint="Look at the server's log, then compare again.",

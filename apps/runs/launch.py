@@ -7,7 +7,7 @@ import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from apps.common.contracts import ErrorEvent, Event, ResultEvent, RunSpec, RunStatus
 from apps.common.errors import RunFailed
@@ -44,11 +44,7 @@ class RunProcess:
 
     async def events(self) -> AsyncIterator[Event]:
         """Everything the run tells. The last one is a `ResultEvent` or an `ErrorEvent`, always."""
-        async for line in self._child.lines():
-            try:
-                event = _EVENT.validate_json(line)
-            except ValidationError:
-                continue  # a library printed something
+        async for event in self._child.events(_EVENT):
             yield event
             if isinstance(event, ResultEvent | ErrorEvent):
                 return

@@ -51,11 +51,7 @@ class PreviewProcess:
 
     async def events(self) -> AsyncIterator[PreviewEvent]:
         """All that it tells. The last one is a `PreviewResultEvent` or an `ErrorEvent`, always."""
-        async for line in self._child.lines():
-            try:
-                event = _EVENT.validate_json(line)
-            except ValidationError:
-                continue  # a library printed something
+        async for event in self._child.events(_EVENT):
             yield event
             if isinstance(event, PreviewResultEvent | ErrorEvent):
                 return

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from apps.common.files import open_regular
+from apps.common.schemas import TrackOrder
 
 M = TypeVar("M", bound=BaseModel)
-TrackOrder = Literal["start", "length", "confidence", "detections"]
 
 
 def read_rows(path: Path, model: type[M]) -> Iterator[M | None]:

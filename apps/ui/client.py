@@ -11,7 +11,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -36,6 +36,7 @@ from apps.common.schemas import (
     RunList,
     RunOptionsOffer,
     RunPlan,
+    TrackOrder,
     Version,
 )
 from apps.ui.settings import PageSettings
@@ -46,7 +47,6 @@ _TIMEOUT = httpx.Timeout(30, connect=3)
 _STREAM_TIMEOUT = httpx.Timeout(None, connect=3)  # a run may wait for its turn
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 M = TypeVar("M", bound=BaseModel)
-TrackOrder = Literal["start", "length", "confidence", "detections"]
 
 
 class ApiProblem(Exception):

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from apps.common.contracts import RunManifest
-from apps.common.schemas import ComparisonSummary
+from apps.common.schemas import ComparisonSummary, ModeFigures
 from tools.comparison.runners import ComparisonFailed
 from tools.comparison.sampler import Usage
 
@@ -70,39 +70,19 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class Summary:
-    """Medians of the runs of one mode. CPU and memory are None where they could not be seen."""
-
-    mode: str
-    runs: int
-    wall_seconds: float
-    own_seconds: float
-    overhead_seconds: float
-    overhead_percent: float
-    frames_per_second: float
-    mean_percent: float | None
-    peak_percent: float | None
-    cpu_seconds: float | None
-    peak_rss_mb: float | None
-    nice: int | None
-    frames_done: int
-    tracks: int
-
-
-@dataclass(frozen=True)
 class Comparison:
     ep_id: str
     url: str
     created_at: str
     cores: int
     repeat: int
-    summaries: list[Summary]
+    summaries: list[ModeFigures]
     warnings: list[str]
     notes: list[str]
     measurements: list[Measurement]
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return asdict(self) | {"summaries": [mode.model_dump() for mode in self.summaries]}
 
     def in_short(self, comparison_id: str) -> ComparisonSummary:
         """What the web service tells of it.
@@ -110,20 +90,20 @@ class Comparison:
         Args:
             comparison_id: name of its folder.
         """
-        return ComparisonSummary.model_validate({**asdict(self), "comparison_id": comparison_id})
+        return ComparisonSummary.model_validate(self.to_dict() | {"comparison_id": comparison_id})
 
 
-def summarise(measurements: Sequence[Measurement], modes: Sequence[str]) -> list[Summary]:
+def summarise(measurements: Sequence[Measurement], modes: Sequence[str]) -> list[ModeFigures]:
     """One summary a mode, in the order of `modes`; the first one is the baseline."""
     of_mode = {mode: [m for m in measurements if m.mode == mode] for mode in modes}
     baseline = statistics.median(m.wall_seconds for m in of_mode[modes[0]])
     return [_summary(mode, runs, baseline) for mode, runs in of_mode.items() if runs]
 
 
-def _summary(mode: str, runs: list[Measurement], baseline: float) -> Summary:
+def _summary(mode: str, runs: list[Measurement], baseline: float) -> ModeFigures:
     wall = statistics.median(run.wall_seconds for run in runs)
     usages = [run.usage for run in runs if run.usage is not None]
-    return Summary(
+    return ModeFigures(
         mode=mode,
         runs=len(runs),
         wall_seconds=round(wall, 3),
@@ -168,7 +148,7 @@ def _work(facts: Facts) -> dict[str, Any]:
     }
 
 
-def remarks(summaries: Sequence[Summary]) -> list[str]:
+def remarks(summaries: Sequence[ModeFigures]) -> list[str]:
     """Sentences on what explains differences that are there."""
     said = []
     if any(summary.mean_percent is None for summary in summaries):

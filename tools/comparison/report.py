@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from apps.common.files import storage_errors, write_atomic, write_json
-from tools.comparison.figures import Comparison, Measurement, Summary
+from apps.common.schemas import ModeFigures
+from tools.comparison.figures import Comparison, Measurement
 from tools.comparison.sampler import INTERVAL_SECONDS, PEAK_WINDOW_SECONDS
 
 NOT_THE_SAME = "not the same work"
@@ -33,7 +34,7 @@ METHOD = (
 @dataclass(frozen=True)
 class _Column:
     title: str
-    value: Callable[[Summary], str]
+    value: Callable[[ModeFigures], str]
 
 
 _COLUMNS = (
@@ -135,7 +136,7 @@ def _dots(
     axes.scatter(places, [value(run) for run in runs], s=12, color=DOT, zorder=3)
 
 
-def _cpu_bars(axes: Axes, modes: Sequence[str], summaries: Sequence[Summary]) -> None:
+def _cpu_bars(axes: Axes, modes: Sequence[str], summaries: Sequence[ModeFigures]) -> None:
     kinds = (
         ("mean", PALE, -0.2, [s.mean_percent or 0.0 for s in summaries]),
         ("peak", STRONG, 0.2, [s.peak_percent or 0.0 for s in summaries]),
@@ -150,7 +151,7 @@ def _cpu_bars(axes: Axes, modes: Sequence[str], summaries: Sequence[Summary]) ->
     axes.set_title("CPU of the run, % (100 is one core)")
 
 
-def _cells(summary: Summary) -> list[str]:
+def _cells(summary: ModeFigures) -> list[str]:
     return [column.value(summary) for column in _COLUMNS]
 
 

@@ -21,9 +21,9 @@ from apps.common.errors import InvalidInput, RunNotFound
 from apps.common.files import read_json, read_jsonl
 from apps.common.layout import Layout, RunFiles
 from apps.common.names import check_name
-from apps.common.schemas import Diagnosis, Rows, RunList, RunSummary
+from apps.common.schemas import Diagnosis, Rows, RunList, RunSummary, TrackOrder
 from apps.runs.diagnosis import diagnose
-from apps.runs.rows import TrackOrder, sorted_tracks
+from apps.runs.rows import sorted_tracks
 from apps.runs.store import list_runs, read_completed, read_manifest, read_progress
 
 router = APIRouter(prefix="/episodes/{ep_id}/runs", tags=["runs"])

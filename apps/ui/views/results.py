@@ -8,8 +8,8 @@ from typing import Any, cast
 import streamlit as st
 
 from apps.common.contracts import RunManifest
-from apps.common.schemas import Rows, RunCharts, RunSummary
-from apps.ui.client import ApiProblem, Client, TrackOrder
+from apps.common.schemas import Rows, RunCharts, RunSummary, TrackOrder
+from apps.ui.client import ApiProblem, Client
 from apps.ui.files import download_url, preview_url, track_thumbnail_url
 from apps.ui.parts.episode_picker import pick_episode
 from apps.ui.parts.result_card import show_diagnosis, show_figures
