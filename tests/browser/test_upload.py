@@ -17,7 +17,7 @@ def form(one_tab: Tab) -> Locator:
     one_tab.see("Upload an episode")
     one_tab.settle()
     one_tab.unfold("Upload an episode")
-    found = one_tab.page.locator("form")
+    found = one_tab.page.locator("form").filter(has_text="Name of the episode")
     found.wait_for()
     return found
 

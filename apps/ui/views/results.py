@@ -228,6 +228,8 @@ def _show_gallery(api: Client, run: RunManifest) -> None:
     with place, st.grid(min_column_width=110):
         for track in rows.items:
             _show_track(run, track)
+        for _ in range(_GALLERY - len(rows.items)):
+            st.empty()  # where the page before had faces Streamlit would leave them standing
 
 
 def _show_track(run: RunManifest, track: dict[str, Any]) -> None:
