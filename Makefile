@@ -53,7 +53,7 @@ up: setup  ## Starts Redis, API, worker and page, stops all on Ctrl-C
 faults: $(VENV)/.dev  ## Injects faults many times; writes docs/reliability.md
 	$(BIN)/python tools/faults.py
 
-bench: setup  ## Measures a run beside a plain loop and the limit; or on VIDEO=file
+bench: $(VENV)/.dev  ## Measures a run beside a plain loop and the limit; or on VIDEO=file
 	$(BIN)/python tools/bench.py --quick $(if $(VIDEO),--video "$(VIDEO)")
 
 lock:  ## Pins what pyproject.toml asks for, in its newest versions

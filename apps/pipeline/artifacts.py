@@ -109,7 +109,7 @@ class ArtifactWriter:
     def add(self, item: TrackedSighting) -> None:
         """Writes the detections and crops of one frame."""
         sighting, faces = item.sighting, item.sighting.faces
-        self._shot_ends[sighting.shot] = sighting.ts_s
+        self._shot_ends[sighting.scene.shot] = sighting.ts_s
         for face, number in enumerate(item.tracks):
             self._write_detection(item, face, number)
             if number > 0:
@@ -151,7 +151,7 @@ class ArtifactWriter:
         track = self._tracks.get(number)
         if track is None:
             track = TrackSummary(
-                sighting.ts_s, sighting.ts_s, sighting.index, sighting.index, sighting.shot
+                sighting.ts_s, sighting.ts_s, sighting.index, sighting.index, sighting.scene.shot
             )
             self._tracks[number] = track
         track.end_s, track.last = sighting.ts_s, sighting.index

@@ -1,4 +1,4 @@
-"""Wires the stages of one run: decode -> shots -> detect -> track -> artifacts.
+"""Wires the stages of one run: decode -> detect -> shots -> track -> artifacts.
 
 The only module that knows all stages. It knows no lock, no manifest and no process: those are
 around it (`apps.cli.episode_run`).
@@ -35,6 +35,7 @@ from apps.pipeline.detect import Attendance, Detector, DetectorFacts, DetectorRe
 from apps.pipeline.geometry import Letterbox
 from apps.pipeline.meter import CpuMeter
 from apps.pipeline.observer import Observer
+from apps.pipeline.overview import Overview
 from apps.pipeline.prefetch import prefetched
 from apps.pipeline.preview import PreviewFailed, collect_tracks, render_preview
 from apps.pipeline.progress import ProgressReporter
@@ -267,8 +268,8 @@ class PipelineRun:
         limits = thresholds(self.config.track, options.det_thresh)
         if limits.warning is not None:
             self._warn(limits.warning)
-        splitter = ShotSplitter(self.config.shots, video.facts.fps)
-        tracker = FaceTracker(self.config.track, limits, video.facts.fps / stride)
+        splitter = ShotSplitter(self.config.shots)
+        tracker = FaceTracker(self.config.track, limits)
         frames = video.frames(stride, detector.letterbox, full_pictures=True)
         thumbs = ThumbWriter(self.job.files.staging, self.config.thumbs)
         self.progress.phase("running")
@@ -292,14 +293,16 @@ class PipelineRun:
     ) -> Iterator[Sighting]:
         for frame in self.clock.over("wait_for_frame", frames):
             self.stop.check()
-            with self.clock.measure("shots"):
-                shot = splitter.shot_of(frame)
             with self.clock.measure("detect"):
                 faces = _in_frame(detector.detect(frame.image), frame.letterbox)
+            with self.clock.measure("shots"):
+                view = Overview.of(frame)
+                looks = view.looks(faces.boxes)
+                scene = splitter.scene_of(frame.index, view, looks)
             with self.clock.measure("crops"):
                 crops = self._crops(frame, faces)
                 cut_out = snippets(frame, faces, self.config.thumbs)
-            yield Sighting(frame.index, frame.ts_s, faces, shot, crops, cut_out)
+            yield Sighting(frame.index, frame.ts_s, faces, scene, looks, crops, cut_out)
             self.progress.frame_done()
             self._budget.pace(lambda: not self.stop.is_set)
 
@@ -378,9 +381,10 @@ class PipelineRun:
         if writer.detections > 0 and writer.tracks == 0:
             self._warn(
                 f"{writer.detections} detections but no track: detections start a track from "
-                f"confidence {self.config.track.activation_threshold:g}, and need a second "
-                f"sighting within {self.config.track.lost_seconds:g} s; the detection threshold "
-                f"is {self.job.options.det_thresh:g} and the stride {stride}."
+                f"confidence {self.config.track.activation_threshold:g}, and one alone is a track "
+                f"from {self.config.track.single_confidence:g}, else it needs a second sighting "
+                f"within {self.config.track.lost_seconds:g} s; the detection threshold is "
+                f"{self.job.options.det_thresh:g} and the stride {stride}."
             )
 
     def _note_budget(self) -> None:

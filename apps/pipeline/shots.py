@@ -1,86 +1,71 @@
 """Shots: cuts between sampled frames, on the frames that are decoded anyway.
 
-PySceneDetect's content score compares neighbouring frames pixel by pixel. Between samples that
-lie 0.2 to 0.5 s apart, a face that moves scores as high as a cut, so a second, position-free
-measure must agree: the distance of the colour histograms.
+Detectors that compare neighbouring frames pixel by pixel need all of them: between samples that lie
+a quarter or half a second apart, a pan or a face that moves differs as much as a cut does, and a
+flash always does. So the first question is whether the picture is the same one, moved: hardly any
+point of it is found again across a cut, most are under another light. Where the place is not found
+again, its colours decide, or, since two walls of a room have the same ones, its faces.
 """
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
-from scenedetect import FrameTimecode
-from scenedetect.detectors import ContentDetector
 
 from apps.common.config import ShotsConfig
-from apps.pipeline.types import ByteArray, Frame
-
-_BINS = (32, 32)  # hue, saturation
-
-
-class SampledCutDetector(ContentDetector):  # type: ignore[misc]
-    """A PySceneDetect detector whose cuts need a change of colours as well as of content.
-
-    Args:
-        config: thresholds; see `config/pipeline.toml`.
-    """
-
-    def __init__(self, config: ShotsConfig) -> None:
-        super().__init__(threshold=config.content_threshold, min_scene_len=0)
-        self._config = config
-        self._histogram: NDArray[np.float32] | None = None
-
-    def process_frame(self, timecode: FrameTimecode, frame_img: ByteArray) -> list[FrameTimecode]:
-        """The timecode itself where a cut lies between the last frame and this one, else []."""
-        above_content = bool(super().process_frame(timecode, frame_img))
-        before, self._histogram = self._histogram, _histogram(frame_img)
-        if before is None or not above_content:
-            return []
-        distance = cv2.compareHist(before, self._histogram, cv2.HISTCMP_BHATTACHARYYA)
-        score = self._frame_score or 0.0
-        is_cut = (
-            distance >= self._config.colour_threshold or score >= self._config.certain_threshold
-        )
-        return [timecode] if is_cut else []
+from apps.pipeline.motion import motion_between
+from apps.pipeline.overview import Overview
+from apps.pipeline.types import FloatArray, Scene
 
 
 class ShotSplitter:
     """Numbers the shots of a sampled video from 0.
 
+    Args:
+        config: thresholds; see `config/pipeline.toml`.
+
     Attributes:
         cuts: index of the first sampled frame of every shot but the first.
     """
 
-    def __init__(self, config: ShotsConfig, fps: float) -> None:
-        """Args:
-        config: thresholds.
-        fps: frame rate of the video; PySceneDetect's timecodes want one.
-        """
-        self._detector = SampledCutDetector(config)
-        self._width = config.frame_width
-        self._fps = fps
+    def __init__(self, config: ShotsConfig) -> None:
+        self._config = config
+        self._before: tuple[Overview, FloatArray] | None = None
         self.cuts: list[int] = []
 
-    def shot_of(self, frame: Frame) -> int:
-        """Number of the shot that the next frame in order belongs to."""
-        if self._detector.process_frame(FrameTimecode(frame.index, self._fps), self._small(frame)):
-            self.cuts.append(frame.index)
-        return len(self.cuts)
+    def scene_of(self, index: int, view: Overview, looks: FloatArray) -> Scene:
+        """Where the next frame in order belongs.
 
-    def _small(self, frame: Frame) -> ByteArray:
-        box = frame.letterbox
-        image = frame.image[: box.inner_height, : box.inner_width]
-        scale = self._width / image.shape[1]
-        if scale >= 1:
-            return image
-        size = (self._width, max(1, round(image.shape[0] * scale)))
-        small: ByteArray = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        return small
+        Args:
+            index: of the frame.
+            view: of the frame.
+            looks: of its faces, as `view` tells them; shape (n, 60).
+        """
+        before, self._before = self._before, (view, looks)
+        if before is None:
+            return Scene(0)
+        config = self._config
+        seen, looks_before = before
+        motion = motion_between(seen, view, config.same_agreement)
+        colours = cv2.compareHist(seen.colours, view.colours, cv2.HISTCMP_BHATTACHARYYA)
+        is_correlated = motion.response >= config.same_response
+        is_same = motion.agreement >= config.same_agreement or is_correlated
+        if not is_same and (
+            colours >= config.other_colours
+            or (colours >= config.other_shades and self._are_others(looks_before, looks))
+        ):
+            self.cuts.append(index)
+            return Scene(len(self.cuts))
+        return Scene(
+            len(self.cuts),
+            motion.matrix,
+            is_calm=motion.agreement >= config.calm_agreement or is_correlated,
+            is_lit_otherwise=is_correlated and colours >= config.other_light,
+        )
 
-
-def _histogram(image: ByteArray) -> NDArray[np.float32]:
-    hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV)
-    counts = cv2.calcHist([hsv], [0, 1], None, list(_BINS), [0, 180, 0, 256])
-    normalised: NDArray[np.float32] = (counts / max(1.0, float(counts.sum()))).astype(np.float32)
-    return normalised
+    def _are_others(self, before: FloatArray, now: FloatArray) -> bool:
+        """Whether there were faces and there are, and no two of them look alike."""
+        if len(before) == 0 or len(now) == 0:
+            return False
+        unlike = np.abs(before[:, None] - now[None]).mean(axis=2)
+        return float(unlike.min()) >= self._config.other_faces

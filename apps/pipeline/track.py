@@ -1,12 +1,10 @@
-"""Track: ByteTrack over the detections of each shot.
+"""Track: follows faces through the sampled frames of each shot.
 
-Source: Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection Box", 2022,
-in the implementation of roboflow/trackers. That one works online: a track's first detection
-leaves it without a number, since the track is not confirmed yet. Here numbers are written back,
-so sightings leave this stage a little later than they enter it.
-
-Boxes are compared by generalised IoU (Rezatofighi et al., 2019), -1..1, which still tells near from
-far where two boxes do not overlap: between samples a face moves by more than its own width.
+Made for samples that lie far apart. Tracks are predicted by true times, after the camera's own
+movement is taken out, and associated by distance in face sizes and by looks (`associate`).
+Confident detections choose first and doubtful ones continue what is left, as in ByteTrack (Zhang et
+al., 2022). A track's first sightings get their number once it is confirmed, so sightings leave this
+stage a little later than they enter it.
 """
 
 from __future__ import annotations
@@ -16,16 +14,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-import supervision as sv
-from trackers import ByteTrackTracker
-from trackers.utils.iou import GIoU
 
 from apps.common.config import TrackConfig
-from apps.pipeline.types import Sighting, TrackedSighting
+from apps.pipeline.associate import Places, pairs
+from apps.pipeline.types import FloatArray, Scene, Sighting, TrackedSighting
 
-TRACKER_NAME = "bytetrack"
-_FRAMES_PER_BUFFER_SECOND = 30  # the library counts its buffer in frames of a 30 fps video
-_SCALE = 1000.0  # boxes of 0..1 to about pixels: the Kalman filter's noise is tuned for those
+TRACKER_NAME = "sparse_byte"
+_SHORTEST_STEP = 1e-3  # seconds, where a file repeats a time
+_SMALLEST_SIDE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -58,7 +54,7 @@ def thresholds(config: TrackConfig, det_thresh: float) -> TrackThresholds:
     )
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Pending:
     """A sighting whose numbers are not final."""
 
@@ -66,48 +62,88 @@ class _Pending:
     numbers: list[int]
 
 
-@dataclass
-class _Tracklet:
-    """Where a tracklet of the library was born, and its number once it is confirmed."""
+@dataclass(eq=False)
+class _Track:
+    """What is known of one face.
 
-    tracklet: object  # held, so that its identity cannot pass to another one
-    pending: _Pending
-    face: int
+    Args:
+        centre: shape (2,), where it was seen last, moved with the camera since.
+        size: shape (2,), likewise.
+        look: shape (k,), its running mean.
+        seen_s: when it was seen last.
+        best_conf: highest confidence so far.
+        velocity: shape (2,), of the face in the moving picture, per second.
+        number: 0 until it is confirmed.
+        unnumbered: sightings, and which face of each, until it is confirmed.
+    """
+
+    centre: FloatArray
+    size: FloatArray
+    look: FloatArray
+    seen_s: float
+    best_conf: float
+    unnumbered: list[tuple[_Pending, int]]
+    velocity: FloatArray = field(default_factory=lambda: np.zeros(2, np.float32))
     number: int = 0
+
+    def reach(self, now_s: float, config: TrackConfig) -> float:
+        """How far from its place the face may be, in its sizes: less once its speed is known."""
+        speed = config.reach_per_second if self.number > 0 else config.first_reach_per_second
+        return min(config.reach + speed * (now_s - self.seen_s), config.most_reach)
+
+    def predicted(self, now_s: float, horizon_s: float) -> FloatArray:
+        return self.centre + self.velocity * np.float32(min(now_s - self.seen_s, horizon_s))
+
+    def follow_camera(self, motion: FloatArray) -> None:
+        turn, shift = motion[:, :2], motion[:, 2]
+        zoom = np.sqrt(abs(np.linalg.det(turn)))
+        self.centre = turn @ self.centre + shift
+        self.size = self.size * zoom
+        self.velocity = turn @ self.velocity
+
+    def see(self, face: Places, now_s: float, config: TrackConfig, *, is_same_light: bool) -> None:
+        """Takes up a new sighting: `face` is one place."""
+        step = max(now_s - self.seen_s, _SHORTEST_STEP)
+        seen = (face.centres[0] - self.centre) / np.float32(step)
+        self.velocity = self.velocity + _gain(step, config.velocity_seconds) * (
+            seen - self.velocity
+        )
+        if is_same_light:
+            self.look = self.look + _gain(step, config.look_seconds) * (face.looks[0] - self.look)
+        self.centre, self.size, self.seen_s = face.centres[0], face.sizes[0], now_s
+
+
+def _gain(step_s: float, constant_s: float) -> np.float32:
+    """Share of a change that is believed after a time: of a first-order filter."""
+    return np.float32(1.0 - np.exp(-step_s / constant_s))
 
 
 @dataclass
 class FaceTracker:
     """Gives every face of every sighting the number of its track, 0 where it belongs to none.
 
-    Numbers count from 1 in the order in which tracks are confirmed. Tracks end at a cut.
+    Numbers count from 1 in the order in which tracks are confirmed. Tracks end at a cut. A track is
+    confirmed by a second sighting, or at its end by one that is confident enough.
 
     Args:
         config: see `config/pipeline.toml`.
         limits: thresholds.
-        sample_rate: processed frames a second of video, > 0.
     """
 
     config: TrackConfig
     limits: TrackThresholds
-    sample_rate: float
-    _tracker: ByteTrackTracker = field(init=False)
-    _born: dict[int, _Tracklet] = field(init=False, default_factory=dict)
+    _tracks: list[_Track] = field(init=False, default_factory=list)
     _waiting: deque[_Pending] = field(init=False, default_factory=deque)
     _shot: int = field(init=False, default=-1)
     _count: int = field(init=False, default=0)
 
-    def __post_init__(self) -> None:
-        self._tracker = self._new_tracker()
-
     def track(self, sightings: Iterable[Sighting]) -> Iterator[TrackedSighting]:
         """Takes sightings in order; gives them back in the same order, numbered."""
         for sighting in sightings:
-            if sighting.shot != self._shot:
+            if sighting.scene.shot != self._shot:
                 yield from self._flush()
-                self._tracker = self._new_tracker()
-                self._shot = sighting.shot
-            self._update(sighting)
+                self._shot = sighting.scene.shot
+            self._step(sighting)
             yield from self._settled()
         yield from self._flush()
 
@@ -116,79 +152,111 @@ class FaceTracker:
         """Tracks so far."""
         return self._count
 
-    def _new_tracker(self) -> ByteTrackTracker:
-        return ByteTrackTracker(
-            lost_track_buffer=max(1, round(self.config.lost_seconds * _FRAMES_PER_BUFFER_SECOND)),
-            frame_rate=self.sample_rate,
-            track_activation_threshold=self.limits.activation,
-            minimum_consecutive_frames=self.config.minimum_consecutive_frames,
-            minimum_iou_threshold=self.config.minimum_giou,
-            iou=GIoU(),
-            high_conf_det_threshold=self.limits.high_confidence,
-        )
-
-    def _update(self, sighting: Sighting) -> None:
-        faces = sighting.faces
-        pending = _Pending(sighting, [0] * len(faces))
+    def _step(self, sighting: Sighting) -> None:
+        pending = _Pending(sighting, [0] * len(sighting.faces))
         self._waiting.append(pending)
-        detections = sv.Detections(
-            xyxy=faces.boxes.astype(np.float32) * _SCALE,
-            confidence=faces.conf,
-            data={"face": np.arange(len(faces))},
+        self._end_lost(sighting.ts_s)
+        if sighting.scene.motion is not None:
+            for track in self._tracks:
+                track.follow_camera(sighting.scene.motion)
+        faces = _places(sighting)
+        conf = sighting.faces.conf
+        free, unused = list(self._tracks), []
+        is_high = conf >= self.limits.high_confidence
+        for group in (np.flatnonzero(is_high).tolist(), np.flatnonzero(~is_high).tolist()):
+            chosen = self._pairs(free, faces[group], sighting)
+            for known, place in chosen:
+                self._extend(free[known], pending, group[place], faces)
+            used = {place for _, place in chosen}
+            unused += [face for place, face in enumerate(group) if place not in used]
+            matched = {known for known, _ in chosen}
+            free = [track for known, track in enumerate(free) if known not in matched]
+        for face in sorted(unused):
+            if conf[face] >= self.limits.activation:
+                self._begin(pending, face, faces)
+
+    def _pairs(
+        self, tracks: list[_Track], faces: Places, sighting: Sighting
+    ) -> list[tuple[int, int]]:
+        if not tracks or len(faces) == 0:
+            return []
+        now, config = sighting.ts_s, self.config
+        known = Places(
+            np.stack([track.predicted(now, config.horizon_seconds) for track in tracks]),
+            np.stack([track.size for track in tracks]),
+            np.stack([track.look for track in tracks]),
         )
-        result = self._tracker.update(detections, timestamp=sighting.ts_s)
-        labels = _labels(result, len(faces))
-        self._note_births(pending, labels, detections.xyxy)
-        self._note_numbers(pending, labels)
+        reach = np.array([track.reach(now, config) for track in tracks], np.float32)
+        return pairs(known, reach, faces, self._most_unlike(sighting.scene), config)
 
-    def _note_births(self, pending: _Pending, labels: list[int], boxes: np.ndarray) -> None:
-        """Remembers which detection a new tracklet started from: it still has that very box."""
-        free = [face for face, label in enumerate(labels) if label < 0]
-        alive = {id(tracklet): tracklet for tracklet in self._tracker.tracks}
-        self._born = {key: born for key, born in self._born.items() if key in alive}
-        for key, tracklet in alive.items():
-            if key in self._born or not free:
-                continue
-            distances = np.abs(boxes[free] - tracklet.get_state_bbox()).max(axis=1)
-            birth = free.pop(int(np.argmin(distances)))
-            self._born[key] = _Tracklet(tracklet, pending, birth)
+    def _most_unlike(self, scene: Scene) -> float | None:
+        if scene.is_lit_otherwise:
+            return None
+        return self.config.most_unlike if scene.is_calm else self.config.most_unlike_moving
 
-    def _note_numbers(self, pending: _Pending, labels: list[int]) -> None:
-        by_label = {
-            tracklet.tracker_id: self._born[id(tracklet)]
-            for tracklet in self._tracker.tracks
-            if tracklet.tracker_id >= 0 and id(tracklet) in self._born
-        }
-        for face, label in enumerate(labels):
-            if label < 0 or label not in by_label:
-                continue
-            born = by_label[label]
-            if born.number == 0:
-                self._count += 1
-                born.number = self._count
-                born.pending.numbers[born.face] = born.number
-            pending.numbers[face] = born.number
+    def _begin(self, pending: _Pending, face: int, faces: Places) -> None:
+        sighting = pending.sighting
+        self._tracks.append(
+            _Track(
+                faces.centres[face],
+                faces.sizes[face],
+                faces.looks[face],
+                sighting.ts_s,
+                float(sighting.faces.conf[face]),
+                [(pending, face)],
+            )
+        )
+
+    def _extend(self, track: _Track, pending: _Pending, face: int, faces: Places) -> None:
+        sighting = pending.sighting
+        is_same_light = not sighting.scene.is_lit_otherwise
+        track.see(faces[[face]], sighting.ts_s, self.config, is_same_light=is_same_light)
+        track.best_conf = max(track.best_conf, float(sighting.faces.conf[face]))
+        track.unnumbered.append((pending, face))
+        self._confirm(track)
+
+    def _confirm(self, track: _Track) -> None:
+        if track.number == 0:
+            self._count += 1
+            track.number = self._count
+        for pending, face in track.unnumbered:
+            pending.numbers[face] = track.number
+        track.unnumbered.clear()
+
+    def _end_lost(self, now_s: float) -> None:
+        kept = []
+        for track in self._tracks:
+            if now_s - track.seen_s > self.config.lost_seconds:
+                self._end(track)
+            else:
+                kept.append(track)
+        self._tracks = kept
+
+    def _end(self, track: _Track) -> None:
+        if track.number == 0 and track.best_conf >= self.config.single_confidence:
+            self._confirm(track)
+        track.unnumbered.clear()
 
     def _settled(self) -> Iterator[TrackedSighting]:
-        """Sightings that no unconfirmed tracklet started from, oldest first."""
-        open_births = {id(b.pending) for b in self._born.values() if b.number == 0}
-        while self._waiting and id(self._waiting[0]) not in open_births:
+        """Sightings that no unconfirmed track started from, oldest first."""
+        open_ones = {id(pending) for track in self._tracks for pending, _ in track.unnumbered}
+        while self._waiting and id(self._waiting[0]) not in open_ones:
             yield self._release()
 
     def _flush(self) -> Iterator[TrackedSighting]:
+        for track in self._tracks:
+            self._end(track)
+        self._tracks.clear()
         while self._waiting:
             yield self._release()
-        self._born.clear()
 
     def _release(self) -> TrackedSighting:
         pending = self._waiting.popleft()
         return TrackedSighting(pending.sighting, tuple(pending.numbers))
 
 
-def _labels(result: sv.Detections, count: int) -> list[int]:
-    """The library's track number for each face in the order they went in; -1 for none."""
-    labels = [-1] * count
-    if len(result) > 0 and result.tracker_id is not None:
-        for face, label in zip(result.data["face"], result.tracker_id, strict=True):
-            labels[int(face)] = int(label)
-    return labels
+def _places(sighting: Sighting) -> Places:
+    boxes = sighting.faces.boxes
+    sizes = np.maximum(boxes[:, 2:] - boxes[:, :2], np.float32(_SMALLEST_SIDE))
+    looks = np.zeros((len(boxes), 1), np.float32) if sighting.looks is None else sighting.looks
+    return Places((boxes[:, :2] + boxes[:, 2:]) * np.float32(0.5), sizes, looks)

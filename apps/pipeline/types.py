@@ -91,10 +91,30 @@ class Faces:
 
 
 @dataclass(frozen=True, slots=True)
+class Scene:
+    """How a processed frame follows on the one before.
+
+    Args:
+        shot: number of its shot, from 0.
+        motion: shape (2, 3), takes points (x, y, 1), 0..1 of the frame before, to this frame;
+            None where the camera stands still, or nothing is known.
+        is_calm: most of the picture was found again.
+        is_lit_otherwise: the place was found again, in other light.
+    """
+
+    shot: int
+    motion: FloatArray | None = None
+    is_calm: bool = True
+    is_lit_otherwise: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Sighting:
     """The faces of one processed frame, before tracking.
 
     Args:
+        looks: shape (n, 60), what each face looks like (`Overview.looks`); None where that is
+            not known.
         crops: a JPEG for each face, where crops are wanted.
         snippets: for each face what its thumb is made of.
     """
@@ -102,7 +122,8 @@ class Sighting:
     index: int
     ts_s: float
     faces: Faces
-    shot: int
+    scene: Scene
+    looks: FloatArray | None = None
     crops: tuple[bytes, ...] = ()
     snippets: tuple[Snippet, ...] = ()
 

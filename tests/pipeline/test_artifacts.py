@@ -13,7 +13,7 @@ import pytest
 from apps.common.config import CropsConfig, MetricsConfig
 from apps.common.layout import RunFiles
 from apps.pipeline.artifacts import ArtifactWriter, RunTotals, discard, publish, track_name
-from apps.pipeline.types import Faces, Sighting, TrackedSighting
+from apps.pipeline.types import Faces, Scene, Sighting, TrackedSighting
 
 DETECTION_KEYS = [
     *("ep_id", "frame_idx", "ts_s", "bbox", "landmarks"),
@@ -37,7 +37,7 @@ TOTALS = RunTotals(
     analyzed_fps=20.0,
     device="cpu",
     detector="centerface",
-    tracker="bytetrack",
+    tracker="sparse_byte",
     scene_cuts=[120],
 )
 
@@ -53,7 +53,7 @@ def sighting(
         np.full(count, conf, np.float32),
     )
     crops = tuple(jpeg + bytes([n]) for n in range(count)) if jpeg else ()
-    return TrackedSighting(Sighting(index, index / 24, faces, shot, crops), tracks)
+    return TrackedSighting(Sighting(index, index / 24, faces, Scene(shot), None, crops), tracks)
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def test_track_metrics(files: RunFiles) -> None:
         "elapsed_sec": 2.0,
         "device": "cpu",
         "detector": "centerface",
-        "tracker": "bytetrack",
+        "tracker": "sparse_byte",
         "scene_cuts": [120],
         "detections_total": 23,
         "track_to_detection_ratio": pytest.approx(2 / 23, abs=1e-4),

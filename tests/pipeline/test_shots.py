@@ -7,23 +7,31 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import skimage
 from numpy.typing import NDArray
 
 from apps.common.config import pipeline_config
 from apps.pipeline.decode import open_video
 from apps.pipeline.geometry import fit
+from apps.pipeline.overview import Overview
 from apps.pipeline.shots import ShotSplitter
+from apps.pipeline.types import FloatArray, Scene
 from tests.pipeline.videos import Image, write_video
 
 STRIDE = 6
+NO_FACES = np.zeros((0, 60), np.float32)
 
 
 def shots_of(path: Path, stride: int = STRIDE) -> tuple[list[int], list[int]]:
     """Shot of every sampled frame, and the cuts."""
     with open_video(path, threads=2) as video:
-        splitter = ShotSplitter(pipeline_config().shots, video.facts.fps)
+        splitter = ShotSplitter(pipeline_config().shots)
         box = fit(video.facts.width, video.facts.height, 640)
-        return [splitter.shot_of(frame) for frame in video.frames(stride, box)], splitter.cuts
+        shots = [
+            splitter.scene_of(frame.index, Overview.of(frame), NO_FACES).shot
+            for frame in video.frames(stride, box)
+        ]
+        return shots, splitter.cuts
 
 
 @pytest.mark.trap(7)
@@ -88,6 +96,57 @@ def test_a_flash_on_a_sample_leaves_the_rest_in_one_piece(tmp_path: Path) -> Non
     # Whether a white picture is a shot of its own is a matter of taste; elsewhere there is no cut.
     assert set(cuts) <= {24, 30}
     assert len(set(shots[:4])) == len(set(shots[5:])) == 1
+
+
+# --- on pictures, without a video ---------------------------------------------------------------
+
+
+def scenes(pictures: list[Image], looks: list[FloatArray] | None = None) -> list[Scene]:
+    splitter = ShotSplitter(pipeline_config().shots)
+    faces = [NO_FACES] * len(pictures) if looks is None else looks
+    return [
+        splitter.scene_of(n, Overview(np.ascontiguousarray(picture)), found)
+        for n, (picture, found) in enumerate(zip(pictures, faces, strict=True))
+    ]
+
+
+def room() -> Image:
+    """A photo with much to follow, 256 pixels wide."""
+    photo: Image = skimage.data.astronaut()
+    return cv2.resize(photo, (256, 256), interpolation=cv2.INTER_AREA)[56:200]
+
+
+@pytest.mark.parametrize("gain", [1.8, 2.6])
+def test_a_flash_is_no_cut_but_another_light(gain: float) -> None:
+    calm = room()
+    lit = np.clip(calm * gain + 25, 0, 255).astype(np.uint8)
+    found = scenes([calm, calm, lit, calm])
+    assert [scene.shot for scene in found] == [0, 0, 0, 0]
+    assert not found[1].is_lit_otherwise
+    assert found[2].is_lit_otherwise or gain < 2
+    assert found[1].is_calm
+
+
+def looks_of(*levels: float) -> FloatArray:
+    return np.array([[level] * 60 for level in levels], np.float32)
+
+
+def test_the_other_wall_of_the_room_is_a_cut_where_the_faces_are_others() -> None:
+    """Same colours, mirrored and upside down; only who is there tells a cut from a fast pan."""
+    here, there = room(), np.ascontiguousarray(room()[::-1, ::-1])
+    someone, another = looks_of(0.0, 3.0), looks_of(20.0)
+    assert [s.shot for s in scenes([here, there], [someone, another])] == [0, 0]
+    slightly = there.copy()
+    slightly[..., 1] = np.clip(slightly[..., 1] * 1.02, 0, 255).astype(np.uint8)  # another light
+    assert [s.shot for s in scenes([here, slightly], [someone, another])] == [0, 1]
+    assert [s.shot for s in scenes([here, slightly], [someone, someone])] == [0, 0]
+    assert [s.shot for s in scenes([here, slightly], [someone, NO_FACES])] == [0, 0]
+
+
+def test_what_a_fade_to_black_leaves_is_no_error() -> None:
+    black = np.zeros_like(room())
+    assert [s.shot for s in scenes([black, black])] == [0, 0]
+    assert len(scenes([room(), black, black, room()])) == 4
 
 
 def test_two_splitters_do_not_share_state(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from apps.pipeline.geometry import fit
 from apps.pipeline.planes import Snippet, cut
 from apps.pipeline.poster import poster
 from apps.pipeline.thumbs import ThumbWriter, snippets
-from apps.pipeline.types import Faces, Frame, Sighting, TrackedSighting
+from apps.pipeline.types import Faces, Frame, Scene, Sighting, TrackedSighting
 from tests.pipeline.videos import H264, Image, Recipe, corner_names, corners, write_video
 
 CONFIG = ThumbsConfig(long_side=96, margin=0.25, jpeg_quality=85, clearly_better=1.25)
@@ -150,7 +150,7 @@ def plain(level: int) -> Snippet:
 def item(level: int, side: float, *tracks: int, conf: float = 0.9) -> TrackedSighting:
     found = faces(*[[0, 0, side, side]] * len(tracks), conf=conf)
     cut_out = tuple(plain(level) for _ in tracks)
-    return TrackedSighting(Sighting(level, level / 25, found, 0, (), cut_out), tracks)
+    return TrackedSighting(Sighting(level, level / 25, found, Scene(0), None, (), cut_out), tracks)
 
 
 def levels(staging: Path) -> dict[str, int]:

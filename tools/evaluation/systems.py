@@ -26,7 +26,7 @@ from apps.pipeline.progress import ProgressReporter
 from apps.pipeline.run import Job, PipelineRun
 from apps.pipeline.stop import StopFlag
 from apps.pipeline.track import FaceTracker, thresholds
-from apps.pipeline.types import Faces, Sighting
+from apps.pipeline.types import Faces, Scene, Sighting
 from tools.evaluation.memory import RememberingDetector, memory_name
 from tools.evaluation.rows import NO_ROWS, Found, Frames, Rows, read_run
 
@@ -118,7 +118,7 @@ def run_product_tracker(
     """
     config = pipeline_config().track
     limits = thresholds(config, options_for(1).det_thresh)
-    tracker = FaceTracker(config, limits, fps / _stride(sampled))
+    tracker = FaceTracker(config, limits)
     sides = np.array([*size, *size])
     sightings = []
     for frame in sampled:
@@ -126,7 +126,7 @@ def run_product_tracker(
         no_landmarks = np.zeros((len(rows), 5, 2), np.float32)
         boxes = (rows.boxes / sides).astype(np.float32)
         faces = Faces(boxes, no_landmarks, rows.conf.astype(np.float32))
-        sightings.append(Sighting(frame, frame / fps, faces, shot=0))
+        sightings.append(Sighting(frame, frame / fps, faces, Scene(0)))
     start = time.perf_counter()
     tracked = list(tracker.track(sightings))
     spent = time.perf_counter() - start
@@ -183,7 +183,3 @@ def library_variants(fps: float, stride: int) -> dict[str, Callable[[], ByteTrac
             iou=GIoU() if is_general else IoU(),
         )
     return variants
-
-
-def _stride(sampled: Sequence[int]) -> int:
-    return sampled[1] - sampled[0] if len(sampled) > 1 else 1

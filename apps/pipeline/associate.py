@@ -1,0 +1,89 @@
+"""Which detection continues which track, in one frame.
+
+Between samples a quarter or half a second apart a face moves by more than its own width, so
+overlap tells little. A pair is judged by the distance between the predicted centre and the face, in
+sizes of the face, by the change of its size, and by how unlike they look; pairs are chosen together
+so that the sum is least (Jonker and Volgenant, 1987).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import lap
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.common.config import TrackConfig
+from apps.pipeline.types import FloatArray
+
+_IMPOSSIBLE = 1e6
+
+
+@dataclass(frozen=True)
+class Places:
+    """Tracks as predicted, or faces as detected.
+
+    Args:
+        centres: shape (n, 2), x and y in 0..1.
+        sizes: shape (n, 2), width and height in 0..1, > 0.
+        looks: shape (n, k).
+    """
+
+    centres: FloatArray
+    sizes: FloatArray
+    looks: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.centres)
+
+    def __getitem__(self, which: list[int]) -> Places:
+        return Places(self.centres[which], self.sizes[which], self.looks[which])
+
+
+def pairs(
+    tracks: Places,
+    reach: FloatArray,
+    faces: Places,
+    most_unlike: float | None,
+    config: TrackConfig,
+) -> list[tuple[int, int]]:
+    """The best pairs of tracks and faces, none of them used twice.
+
+    Args:
+        tracks: m of them.
+        reach: shape (m,), how far from its place a face may be, in sizes of the face.
+        faces: n of them.
+        most_unlike: mean difference of looks beyond which two faces are two people; None where
+            looks say nothing.
+
+    Returns:
+        Indices (track, face), by face.
+    """
+    if len(tracks) == 0 or len(faces) == 0:
+        return []
+    scales = np.sqrt(tracks.sizes[:, None] * faces.sizes[None])  # shape (m, n, 2)
+    distances = np.linalg.norm((tracks.centres[:, None] - faces.centres[None]) / scales, axis=2)
+    growth = np.abs(_log_size(faces)[None] - _log_size(tracks)[:, None])
+    possible = (distances <= reach[:, None]) & (growth <= np.log(config.most_growth))
+    costs = distances + config.growth_weight * growth
+    if most_unlike is not None:
+        unlike = np.abs(tracks.looks[:, None] - faces.looks[None]).mean(axis=2)
+        possible &= unlike <= most_unlike
+        costs += config.look_weight * unlike
+    return _assignment(costs, possible, config.most_cost)
+
+
+def _log_size(places: Places) -> FloatArray:
+    logarithms: FloatArray = np.log(places.sizes.prod(axis=1)) / 2
+    return logarithms
+
+
+def _assignment(
+    costs: FloatArray, possible: NDArray[np.bool_], most_cost: float
+) -> list[tuple[int, int]]:
+    """The pairs with the least sum, where a face or track without a pair costs half of the most."""
+    costs = np.where(possible, costs, _IMPOSSIBLE).astype(np.float64)
+    _, faces, _ = lap.lapjv(costs, extend_cost=True, cost_limit=most_cost)
+    found = [(track, int(face)) for track, face in enumerate(faces) if face >= 0]
+    return sorted((pair for pair in found if possible[pair]), key=lambda pair: pair[1])

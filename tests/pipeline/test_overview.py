@@ -1,0 +1,64 @@
+"""The small view of a frame, and what it tells of faces."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import skimage
+
+from apps.pipeline.geometry import fit
+from apps.pipeline.overview import WIDTH, Overview
+from apps.pipeline.types import ByteArray, FloatArray, Frame
+
+FACE = (0.33, 0.1, 0.56, 0.4)  # in the photo of the astronaut
+
+
+def astronaut() -> ByteArray:
+    image: ByteArray = skimage.data.astronaut()
+    return np.ascontiguousarray(image[::2, ::2, ::-1])
+
+
+def boxes(*rows: tuple[float, float, float, float]) -> FloatArray:
+    return np.array(rows, np.float32).reshape(-1, 4)
+
+
+@pytest.mark.parametrize(("width", "height"), [(640, 360), (360, 640), (160, 120), (1920, 32)])
+def test_the_margin_of_the_detectors_picture_is_not_in_it(width: int, height: int) -> None:
+    box = fit(width, height, 640)
+    image = np.zeros((box.canvas_height, box.canvas_width, 3), np.uint8)
+    image[: box.inner_height, : box.inner_width] = 200
+    view = Overview.of(Frame(0, 0.0, image, box))
+    assert view.image.shape[1] == WIDTH
+    assert (view.image == 200).all()
+    assert len(view.points) == 0
+    assert view.coarse.shape == (72, 128)
+    assert view.colours.sum() == pytest.approx(1)
+
+
+def test_points_lie_in_the_picture_one_in_a_cell() -> None:
+    view = Overview(astronaut())
+    assert 40 < len(view.points) <= 60
+    assert (view.points >= 0).all()
+    assert (view.points < WIDTH).all()
+    assert len({(int(x) // 25, int(y) // 42) for x, y in view.points}) == len(view.points)
+
+
+def test_looks_tell_faces_apart_whatever_the_light() -> None:
+    view = Overview(astronaut())
+    brighter = Overview(np.clip(view.image * 1.15 + 8, 0, 255).astype(np.uint8))
+    [face, flag] = view.looks(boxes(FACE, (0.05, 0.1, 0.28, 0.4)))
+    [lit] = brighter.looks(boxes(FACE))
+    [moved] = view.looks(boxes((0.34, 0.11, 0.57, 0.41)))
+    assert face.shape == (60,)
+    assert np.abs(face - lit).mean() < 4
+    assert np.abs(face - moved).mean() < 4
+    assert np.abs(face - flag).mean() > 10
+
+
+def test_boxes_at_the_edge_and_beyond_have_looks_too() -> None:
+    view = Overview(astronaut())
+    odd = boxes((-0.1, -0.2, 0.1, 0.1), (0.95, 0.9, 1.3, 1.2), (0.5, 0.5, 0.5, 0.5), (1, 1, 1, 1))
+    looks = view.looks(odd)
+    assert looks.shape == (4, 60)
+    assert np.isfinite(looks).all()
+    assert view.looks(boxes()).shape == (0, 60)
