@@ -6,8 +6,10 @@ Three ways to ask:
 - The evaluation episodes (or any generated ones, with `--episode FOLDER`): this product beside the
   library's ByteTrack with its defaults. Missing episodes are rendered first; what the detector
   found in a picture is remembered, so a second evaluation takes a few minutes.
-- `--run RUN_FOLDER --gt FILE`: a run that is there already, against a MOT file.
+- `--run RUN_FOLDER --gt FILE`: a run that is there already, against faces marked by hand.
 - `--detections FILE --gt FILE`: the trackers alone, on detections in MOT format.
+
+Ground truth (`--gt`) is a MOT file or the XML of "CVAT for video 1.1", with tracks labelled `face`.
 """
 
 from __future__ import annotations
@@ -138,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--jobs", type=int, default=2, help="episodes at a time, one core each (default 2)")
     add("--run", type=Path, metavar="RUN_FOLDER", help="a completed run, instead of episodes")
     add("--detections", type=Path, metavar="FILE", help="MOT detections, instead of episodes")
-    add("--gt", type=Path, metavar="FILE", help="MOT ground truth for --run and --detections")
+    add("--gt", type=Path, metavar="FILE", help="ground truth for those two: MOT or CVAT")
     add("--fps", type=float, default=25.0, help="of the video of --detections (default 25)")
     add("--size", type=_size, metavar="WxH", help="of its picture (default: edges of boxes)")
     return parser

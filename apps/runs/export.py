@@ -1,28 +1,32 @@
-"""Detections as files of other programs: MOT Challenge, COCO keypoints, CSV.
+"""Detections as files of other programs: MOT Challenge, COCO keypoints, CVAT for video, CSV.
 
 Pure: rows in, text out, line by line, so that a run of any size needs little memory. Places are
 pixels of the picture as shown, from its upper left corner.
 
 Formats: MOTChallenge (Milan et al., "MOT16", arXiv:1603.00831, table 5: results and detections);
-COCO (https://cocodataset.org/#format-data, keypoint detection).
+COCO (https://cocodataset.org/#format-data, keypoint detection); CVAT for video 1.1
+(https://docs.cvat.ai/docs/other/xml_format, "interpolation").
 """
 
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
+from xml.sax.saxutils import escape
 
 from apps.common.contracts import DetectionRow
 
-ExportFormat = Literal["mot", "coco", "csv"]
+ExportFormat = Literal["mot", "coco", "csv", "cvat"]
 LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 _SKELETON = [[1, 3], [2, 3], [3, 4], [3, 5]]  # numbers of keypoints from 1, as COCO wants them
 _VISIBLE = 2
 _UNTRACKED = -1
 _TRACK_PREFIX = "track-"
 _CHUNK_CHARACTERS = 65_536
+_SIGHTING = 5  # numbers: the frame, and the box as in its row
 
 
 @dataclass(frozen=True)
@@ -32,12 +36,16 @@ class ExportedRun:
     Args:
         ep_id, run_id: names.
         width, height: of the picture as shown, pixels.
+        frames: of the video.
+        stride: from one processed frame to the next, frames; the first one is frame 0.
     """
 
     ep_id: str
     run_id: str
     width: int
     height: int
+    frames: int
+    stride: int
 
 
 def readable(rows: Iterable[DetectionRow | None], frames: int) -> Iterator[DetectionRow]:
@@ -104,6 +112,29 @@ def coco(rows: Callable[[], Iterable[DetectionRow]], run: ExportedRun) -> Iterat
     yield '], "annotations": ['
     yield from _joined(_annotation(number, row, run) for number, row in enumerate(rows(), start=1))
     yield "]}\n"
+
+
+def cvat(rows: Iterable[DetectionRow], run: ExportedRun) -> Iterator[str]:
+    """A `track` for each track, a `box` for each of its faces; frames and ids count from 0.
+
+    CVAT draws a face until its next box, so one with `outside="1"` stands at the first processed
+    frame that lacks the face. Faces of no track are left out.
+
+    Tracks come one after the other, so 40 bytes a row are held.
+    """
+    yield _CVAT_HEAD.format(
+        name=escape(f"{run.ep_id} {run.run_id}"),
+        size=run.frames,
+        last=run.frames - 1,
+        width=run.width,
+        height=run.height,
+    )
+    paths = _paths(rows)
+    for number in sorted(paths):
+        yield f'  <track id="{number - 1}" label="face" source="auto">\n'
+        yield from _boxes(paths[number], f"{_TRACK_PREFIX}{number:05d}", run)
+        yield "  </track>\n"
+    yield "</annotations>\n"
 
 
 def chunks(pieces: Iterable[str]) -> Generator[bytes]:
@@ -173,6 +204,76 @@ def _annotation(number: int, row: DetectionRow, run: ExportedRun) -> dict[str, A
         "score": row.conf,
         "track_id": _track_number(row),
     }
+
+
+_CVAT_HEAD = """<?xml version="1.0" encoding="utf-8"?>
+<annotations>
+  <version>1.1</version>
+  <meta>
+    <task>
+      <name>{name}</name>
+      <size>{size}</size>
+      <mode>interpolation</mode>
+      <overlap>0</overlap>
+      <start_frame>0</start_frame>
+      <stop_frame>{last}</stop_frame>
+      <frame_filter></frame_filter>
+      <labels>
+        <label>
+          <name>face</name>
+          <type>rectangle</type>
+          <attributes>
+            <attribute>
+              <name>track_id</name>
+              <mutable>False</mutable>
+              <input_type>text</input_type>
+              <default_value></default_value>
+              <values></values>
+            </attribute>
+          </attributes>
+        </label>
+      </labels>
+      <original_size>
+        <width>{width}</width>
+        <height>{height}</height>
+      </original_size>
+    </task>
+  </meta>
+"""
+
+
+def _paths(rows: Iterable[DetectionRow]) -> dict[int, array[float]]:
+    """Where each track was seen, by its number: `_SIGHTING` numbers for each time, one by one."""
+    paths: dict[int, array[float]] = {}
+    for row in rows:
+        number = _track_number(row)
+        if number is None:
+            continue
+        path = paths.setdefault(number, array("d"))
+        if not path or path[-_SIGHTING] != row.frame_idx:  # a second box would make CVAT refuse it
+            path.extend((row.frame_idx, *row.bbox))
+    return paths
+
+
+def _boxes(path: array[float], track_id: str, run: ExportedRun) -> Iterator[str]:
+    for start in range(0, len(path), _SIGHTING):
+        following = start + _SIGHTING
+        frame, left, top, right, bottom = path[start:following]
+        corners = (
+            f'xtl="{left * run.width:.3f}" ytl="{top * run.height:.3f}" '
+            f'xbr="{right * run.width:.3f}" ybr="{bottom * run.height:.3f}"'
+        )
+        yield _box(int(frame), corners, track_id, outside=0)
+        unseen = (int(frame) // run.stride + 1) * run.stride
+        if unseen < (path[following] if following < len(path) else run.frames):
+            yield _box(unseen, corners, track_id, outside=1)
+
+
+def _box(frame: int, corners: str, track_id: str, *, outside: int) -> str:
+    return (
+        f'    <box frame="{frame}" {corners} outside="{outside}" occluded="0" keyframe="1" '
+        f'z_order="0">\n      <attribute name="track_id">{track_id}</attribute>\n    </box>\n'
+    )
 
 
 def _joined(items: Iterable[dict[str, Any]]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 import time
 from collections import Counter
@@ -18,10 +19,11 @@ import pytest
 
 from tests.api.test_run_files import FRAMES, SAMPLED, Run, check_problem
 from tests.support.service import Server, serving
+from tools.evaluation.ground_truth import read_ground_truth
 
 WIDTH, HEIGHT = 640, 360
 STRIDE = 6
-FORMATS = ("mot", "coco", "csv")
+FORMATS = ("mot", "coco", "csv", "cvat")
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +188,25 @@ def test_coco(run: Run) -> None:
         points = [[x * WIDTH, y * HEIGHT, 2] for x, y in row["landmarks"]]
         flat = [value for point in points for value in point]
         assert annotation["keypoints"] == pytest.approx(flat, abs=0.01)
+
+
+def test_cvat(run: Run, tmp_path: Path) -> None:
+    """A real run's rows, by way of HTTP, read as ground truth."""
+    path = tmp_path / "cvat.xml"
+    path.write_bytes(download(run, "cvat", "application/xml", ".cvat.xml").content)
+    found, _ = read_ground_truth(path)
+    rows = [row for row in run.lines("detections.jsonl") if row["track_id"] is not None]
+    assert sum(len(faces) for faces in found.values()) == len(rows)
+    for row in rows:
+        faces = found[row["frame_idx"]]
+        (corners,) = faces.boxes[faces.ids == int(row["track_id"][6:])]
+        x1, y1, x2, y2 = row["bbox"]
+        assert corners == pytest.approx(
+            [x1 * WIDTH, y1 * HEIGHT, x2 * WIDTH, y2 * HEIGHT], abs=0.01
+        )
+    drawn = [int(frame) for frame in re.findall(r'<box frame="(\d+)"', path.read_text())]
+    assert max(drawn) < FRAMES
+    assert all(frame % STRIDE == 0 for frame in drawn)
 
 
 def test_csv(run: Run) -> None:

@@ -147,6 +147,7 @@ FILES = {
     "CSV": ".csv",
     "MOT": ".mot.txt",
     "COCO": ".coco.json",
+    "CVAT (XML)": ".cvat.xml",
     "Log": ".log",
 }
 
@@ -166,6 +167,7 @@ def test_downloads(results: Tab, product: Product, shown_run: str, tmp_path: Pat
     assert len(found["CSV"].splitlines()) == faces["detections"] + 1
     assert len(json.loads(found["COCO"])["annotations"]) == faces["detections"]
     assert all(len(line.split(",")) == 10 for line in found["MOT"].splitlines())
+    assert found["CVAT (XML)"].count('outside="0"') == len(found["MOT"].splitlines())
     assert "Using CPUExecutionProvider" in found["Log"]
 
 

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import csv as csv_module
 import io
+import itertools
 import json
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import supervision
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from trackers.io.mot import load_mot_file
 
 from apps.common.contracts import DetectionRow
-from apps.runs.export import LANDMARKS, ExportedRun, chunks, coco, csv, mot, readable
+from apps.runs.export import LANDMARKS, ExportedRun, chunks, coco, csv, cvat, mot, readable
+from tools.evaluation.ground_truth import read_ground_truth
 
-RUN = ExportedRun("show-s01e01", "r1", width=1920, height=1080)
+RUN = ExportedRun("show-s01e01", "r1", width=1920, height=1080, frames=20, stride=6)
 CLOSE = 0.01  # pixels
 
 
@@ -60,6 +67,19 @@ def test_mot_by_a_plain_reader(untracked: bool) -> None:
     assert table[:, 6] == pytest.approx([item.conf for item in expected], abs=1e-4)
     assert (table[:, 7:] == -1).all()
     assert text.splitlines()[0].endswith(",0.9000,-1,-1,-1")
+
+
+def test_mot_by_the_trackers_library(tmp_path: Path) -> None:
+    path = tmp_path / "mot.txt"
+    path.write_text("".join(mot(ROWS, RUN, untracked=False)))
+    found = load_mot_file(path)
+    tracked = [item for item in ROWS if item.track_id is not None]
+    assert sorted(found) == [1, 7, 13]
+    for frame, rows in found.items():
+        expected = [item for item in tracked if item.frame_idx + 1 == frame]
+        assert rows.ids.tolist() == [int(str(item.track_id)[6:]) for item in expected]
+        assert np.abs(rows.boxes - [pixels(item) for item in expected]).max() < CLOSE
+        assert rows.confidences == pytest.approx([item.conf for item in expected], abs=1e-4)
 
 
 def test_coco_has_what_the_format_asks_for() -> None:
@@ -110,6 +130,134 @@ def test_coco_by_supervision(tmp_path: Path) -> None:
         assert np.abs(boxes - corners).max() < CLOSE
 
 
+# --- CVAT -------------------------------------------------------------------------------------
+
+
+def cvat_document(rows: list[DetectionRow], run: ExportedRun = RUN) -> ElementTree.Element:
+    return ElementTree.fromstring("".join(cvat(rows, run)).encode())
+
+
+def places(track: ElementTree.Element) -> list[tuple[int, str]]:
+    return [(int(box.attrib["frame"]), box.attrib["outside"]) for box in track]
+
+
+def test_cvat_has_what_the_format_asks_for() -> None:
+    root = cvat_document(ROWS)
+    assert (root.tag, root.findtext("version")) == ("annotations", "1.1")
+    task = root.find("meta/task")
+    assert task is not None
+    wanted = {
+        "name": "show-s01e01 r1", "size": "20", "mode": "interpolation", "start_frame": "0",
+        "stop_frame": "19", "labels/label/name": "face",
+        "labels/label/attributes/attribute/name": "track_id",
+        "original_size/width": "1920", "original_size/height": "1080",
+    }  # fmt: skip
+    assert {name: task.findtext(name) for name in wanted} == wanted
+    tracks = root.findall("track")
+    assert [(t.get("id"), t.get("label")) for t in tracks] == [
+        ("0", "face"), ("1", "face"), ("123455", "face"),
+    ]  # fmt: skip
+    box = tracks[0][0]
+    assert box.attrib == {
+        "frame": "0", "xtl": "480.000", "ytl": "217.328", "xbr": "672.000", "ybr": "493.322",
+        "outside": "0", "occluded": "0", "keyframe": "1", "z_order": "0",
+    }  # fmt: skip
+    named = [box.findtext("attribute[@name='track_id']") for track in tracks for box in track]
+    assert list(dict.fromkeys(named)) == ["track-00001", "track-00002", "track-123456"]
+
+
+@pytest.mark.parametrize(
+    ("seen", "drawn"),
+    [
+        ([0, 6], [(0, "0"), (6, "0"), (12, "1")]),
+        ([0, 12], [(0, "0"), (6, "1"), (12, "0"), (18, "1")]),
+        ([0, 18], [(0, "0"), (6, "1"), (18, "0")]),  # no processed frame comes after 18
+        ([6], [(6, "0"), (12, "1")]),
+        ([0, 4, 14], [(0, "0"), (4, "0"), (6, "1"), (14, "0"), (18, "1")]),  # off the grid
+        ([6, 6, 6], [(6, "0"), (12, "1")]),  # a damaged file's: CVAT has one box a frame
+    ],
+)
+def test_cvat_shows_no_face_where_none_was_seen(
+    seen: list[int], drawn: list[tuple[int, str]]
+) -> None:
+    (track,) = cvat_document([row(frame, 1) for frame in seen]).iter("track")
+    assert places(track) == drawn
+    hidden = {
+        box.get("xtl"): before.get("xtl")
+        for before, box in itertools.pairwise(track)
+        if box.get("outside") == "1"
+    }
+    assert all(before == own for own, before in hidden.items())
+
+
+def test_cvat_escapes_names() -> None:
+    name = "<a> & 'b' \"c\" ]]> é"
+    run = replace(RUN, ep_id=name)
+    assert cvat_document([], run).findtext("meta/task/name") == f"{name} r1"
+
+
+SIDE = st.floats(0, 1)
+SPANS = st.tuples(SIDE, SIDE).map(sorted)
+
+
+@st.composite
+def synthetic(draw: st.DrawFn) -> tuple[list[DetectionRow], ExportedRun]:
+    """Rows in the order of frames, each track once in a frame at most."""
+    stride, sampled = draw(st.integers(1, 30)), draw(st.integers(1, 12))
+    size = st.integers(1, 8192)
+    run = ExportedRun("e", "r", draw(size), draw(size), sampled * stride, stride)
+    numbers = st.sets(st.integers(1, 10**12 - 1) | st.integers(1, 4), max_size=4)
+    rows = []
+    for frame in range(0, run.frames, stride):
+        for number in [*sorted(draw(numbers)), *[None] * draw(st.integers(0, 1))]:
+            (left, right), (top, bottom) = draw(SPANS), draw(SPANS)
+            item = row(frame, number)
+            rows.append(item.model_copy(update={"bbox": (left, top, right, bottom)}))
+    return rows, run
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(synthetic())
+def test_cvat_and_mot_read_back_are_the_rows(
+    tmp_path_factory: pytest.TempPathFactory, drawn: tuple[list[DetectionRow], ExportedRun]
+) -> None:
+    rows, run = drawn
+    size = np.array([run.width, run.height] * 2)
+    tracked = [item for item in rows if item.track_id is not None]
+    path = tmp_path_factory.getbasetemp() / "exported"
+    for text in ("".join(cvat(rows, run)), "".join(mot(rows, run, untracked=False))):
+        path.write_text(text)
+        found, ignored = read_ground_truth(path)
+        assert not any(len(items) for items in ignored.values())
+        boxes = {
+            (frame, number): corners
+            for frame, items in found.items()
+            for number, corners in zip(items.ids.tolist(), items.boxes, strict=True)
+        }
+        expected = {(i.frame_idx, int(str(i.track_id)[6:])): np.array(i.bbox) for i in tracked}
+        assert boxes.keys() == expected.keys()
+        for key, corners in expected.items():
+            assert np.abs(boxes[key] - corners * size).max() < CLOSE
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(synthetic())
+def test_cvat_draws_faces_on_their_frames_only(
+    drawn: tuple[list[DetectionRow], ExportedRun],
+) -> None:
+    """CVAT shows a box until the next one: of the processed frames these are the rows'."""
+    rows, run = drawn
+    shown = set()
+    for track in cvat_document(rows, run).iter("track"):
+        boxes = [*places(track), (run.frames, "1")]
+        assert [frame for frame, _ in boxes] == sorted({frame for frame, _ in boxes})
+        for (frame, outside), (following, _) in itertools.pairwise(boxes):
+            if outside == "0":
+                number = int(track.attrib["id"]) + 1
+                shown |= {(f, number) for f in range(frame, following, run.stride)}
+    assert shown == {(i.frame_idx, int(i.track_id[6:])) for i in rows if i.track_id is not None}
+
+
 def test_csv_by_the_csv_module() -> None:
     text = "".join(csv(ROWS, RUN))
     table = list(csv_module.DictReader(io.StringIO(text, newline="")))
@@ -134,6 +282,7 @@ def test_a_run_without_faces() -> None:
     body = json.loads(coco_text([]))
     assert (body["images"], body["annotations"]) == ([], [])
     assert len("".join(csv([], RUN)).splitlines()) == 1
+    assert cvat_document([]).findall("track") == []
 
 
 def test_torn_rows_and_frames_out_of_order_are_left_out() -> None:
@@ -153,13 +302,25 @@ def test_chunks_are_the_text() -> None:
     assert list(chunks([])) == []
 
 
-@pytest.mark.parametrize("format", ["mot", "coco", "csv"])
-def test_many_rows_need_no_memory(format: str) -> None:
+@pytest.mark.parametrize(
+    ("format", "most"),
+    [
+        ("mot", 1_000_000),
+        ("coco", 1_000_000),
+        ("csv", 1_000_000),
+        ("cvat", 1_000_000 + 30_000 * 45),
+    ],
+)
+def test_many_rows_need_no_memory(format: str, most: int) -> None:
+    """CVAT's tracks come one after the other: it holds five numbers a row."""
+
     def rows() -> Iterator[DetectionRow]:
         for number in range(30_000):
             yield row(number, number % 50 + 1)
 
+    run = replace(RUN, frames=30_000)
     texts = {
+        "cvat": lambda: cvat(rows(), run),
         "mot": lambda: mot(rows(), RUN, untracked=False),
         "coco": lambda: coco(rows, RUN),
         "csv": lambda: csv(rows(), RUN),
@@ -169,4 +330,4 @@ def test_many_rows_need_no_memory(format: str) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert size > 1_000_000
-    assert peak < 1_000_000
+    assert peak < most

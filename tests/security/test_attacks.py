@@ -326,6 +326,7 @@ def readers(run: dict) -> list[str]:
     base = f"/episodes/talk/runs/{run['run_id']}"
     parts = ["", "/diagnosis", "/progress", "/tracks", "/detections", "/metrics", "/log",
              "/export?format=csv", "/export?format=mot", "/export?format=coco", "/charts",
+             "/export?format=cvat",
              "/tracks?sort=length&descending=true", "/tracks/track-00001/thumbnail",
              "/tracks/track-99999/thumbnail"]  # fmt: skip
     others = ["/episodes", "/episodes/talk", "/episodes/talk/runs", "/episodes/talk/runs/latest"]

@@ -13,9 +13,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from apps.common.contracts import DetectionRow
 from apps.common.options import effective_stride
+from apps.runs.export import ExportedRun, cvat, readable
+from apps.runs.rows import read_rows
 from tools.evaluate import main
-from tools.evaluation.rows import UNTRACKED, Found, Frames, FrameTable, Truth, read_mot, read_truth
+from tools.evaluation.ground_truth import read_ground_truth
+from tools.evaluation.rows import (
+    UNTRACKED,
+    Found,
+    Frames,
+    FrameTable,
+    Truth,
+    read_mot,
+    read_run,
+    read_truth,
+)
 from tools.evaluation.scores import CutScores, Scores, add_cuts, score, score_cuts, tracks_across
 from tools.evaluation.systems import options_for, run_library, run_product
 from tools.synth.director import Stage, along, keyed
@@ -329,3 +342,25 @@ def test_a_run_that_is_there_already_is_scored(
     assert float(figures["idf1"]) > 0.95
     assert figures["identities"] == "2"
     assert main(["--run", str(short), "--gt", str(short / "ground_truth.txt")]) == 2
+    check_that_its_own_export_is_its_truth(folder, capsys)
+
+
+def check_that_its_own_export_is_its_truth(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What goes to CVAT and comes back are the same boxes with the same numbers."""
+    exported = ExportedRun("short", folder.name, 320, 180, 48, 2)
+    path = folder / "cvat.xml"
+    rows = readable(read_rows(folder / "detections.jsonl", DetectionRow), 48)
+    path.write_text("".join(cvat(rows, exported)))
+    found, run = read_ground_truth(path)[0], read_run(folder / "detections.jsonl", 320, 180)
+    tracked = {frame: faces.tracked for frame, faces in run.items() if len(faces.tracked) > 0}
+    assert found.keys() == tracked.keys()
+    for frame, here in tracked.items():
+        there = found[frame]
+        assert sorted(there.ids) == sorted(here.ids)
+        same = there.boxes[np.argsort(there.ids)] - here.boxes[np.argsort(here.ids)]
+        assert np.abs(same).max() < 0.01
+    assert main(["--run", str(folder), "--gt", str(path)]) == 0
+    figures = dict(re.findall(r"(\w+)\s+│\s+([0-9.]+)", capsys.readouterr().out))
+    assert (figures["idf1"], figures["hota"]) == ("1.000", "1.000")

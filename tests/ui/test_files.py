@@ -112,7 +112,7 @@ def test_rows_come_line_by_line_under_a_name(
         assert all("track_id" in json.loads(line) for line in lines)
 
 
-@pytest.mark.parametrize("kind", ["mot", "coco", "csv"])
+@pytest.mark.parametrize("kind", ["mot", "coco", "csv", "cvat"])
 def test_exports_bring_the_names_of_the_api(served: Served, kind: str) -> None:
     answer = served.client.get(served.run_file("export"), params={"format": kind})
     assert answer.status_code == 200

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.table import Table
 
 from apps.common.errors import InvalidInput
+from tools.evaluation.ground_truth import read_ground_truth
 from tools.evaluation.rows import Frames, Truth, read_mot
 from tools.evaluation.scores import Scores, score
 from tools.evaluation.systems import DEFAULTS, library_variants, run_library, run_product_tracker
@@ -29,7 +30,7 @@ _SHOWN = (
 
 @dataclass(frozen=True)
 class Given:
-    """Detections and ground truth, both in MOT format.
+    """Detections in MOT format and ground truth in MOT format or CVAT's.
 
     Args:
         fps: of the video they come from.
@@ -65,10 +66,10 @@ class Contest:
 
 def contests(given: Given, strides: Sequence[int], iou: float) -> Iterator[Contest]:
     """Raises:
-    InvalidInput: a file is missing or no MOT file, or the ground truth is empty.
+    InvalidInput: a file is missing or of another format, or the ground truth is empty.
     """
     detections, _ = read_mot(given.detections)
-    faces, ignored = read_mot(given.truth)
+    faces, ignored = read_ground_truth(given.truth)
     if not faces:
         raise InvalidInput("The ground truth is empty.", hint="Give a file with at least one row.")
     truth = Truth(faces, ignored, (), (), max(faces) + 1)

@@ -1,4 +1,4 @@
-"""A run that is there already, against ground truth in MOT format."""
+"""A run that is there already, against ground truth in MOT format or CVAT's."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from apps.common.contracts import RunManifest
 from apps.common.errors import InvalidInput
 from apps.common.files import read_json
 from apps.common.layout import RunFiles
-from tools.evaluation.rows import Found, Truth, read_mot, read_run
+from tools.evaluation.ground_truth import read_ground_truth
+from tools.evaluation.rows import Found, Truth, read_run
 from tools.evaluation.scores import Scores, score
 
 
 def score_run(folder: Path, truth: Path, iou: float) -> Scores:
     """Scores the run in `folder` (a run's folder under `manifests/`).
 
-    Tracks across cuts stay 0: a MOT file says nothing of cuts.
+    Tracks across cuts stay 0: such a file says nothing of cuts.
 
     Raises:
-        InvalidInput: the folder holds no completed run, or the file is no MOT file.
+        InvalidInput: the folder holds no completed run, or the file is no ground truth.
     """
     files = RunFiles(folder)
     document = read_json(files.manifest)
@@ -29,7 +30,7 @@ def score_run(folder: Path, truth: Path, iou: float) -> Scores:
     if manifest is None or manifest.video is None or manifest.effective_stride is None:
         raise InvalidInput("There is no completed run.", hint="Give a folder with a run.json.")
     video = manifest.video
-    rows, ignored = read_mot(truth)
+    rows, ignored = read_ground_truth(truth)
     found = Found(
         read_run(files.detections, video.width, video.height),
         tuple(range(0, video.frames, manifest.effective_stride)),

@@ -5,6 +5,7 @@ Frames count from 0, boxes are [x1, y1, x2, y2] in pixels of the picture as show
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,7 +125,9 @@ def read_mot(path: Path) -> tuple[Frames, Frames]:
         return {}, {}
     try:
         data = load_mot_file(path)
-    except (OSError, ValueError) as error:
+        if not all(np.isfinite(rows.boxes).all() for rows in data.values()):
+            raise ValueError("a place is no number")
+    except (OSError, ValueError, OverflowError, csv.Error) as error:
         raise InvalidInput(
             f"{path.name} is not a MOT file: {type(error).__name__}.",
             hint="Give lines of frame,id,left,top,width,height,confidence.",

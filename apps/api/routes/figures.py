@@ -19,18 +19,24 @@ from apps.common.files import read_json
 from apps.common.layout import Layout
 from apps.common.schemas import RunCharts
 from apps.runs.charts import chart_run
-from apps.runs.export import ExportedRun, ExportFormat, chunks, coco, csv, mot, readable
+from apps.runs.export import ExportedRun, ExportFormat, chunks, coco, csv, cvat, mot, readable
 from apps.runs.rows import read_rows
 from apps.runs.store import read_completed
 
 router = APIRouter(prefix="/episodes/{ep_id}/runs/{run_id}", tags=["runs"])
 
 _LARGEST = 10**9  # frames and pixels; a manifest that says more is damaged
-_ENDINGS: dict[ExportFormat, str] = {"mot": ".mot.txt", "coco": ".coco.json", "csv": ".csv"}
+_ENDINGS: dict[ExportFormat, str] = {
+    "mot": ".mot.txt",
+    "coco": ".coco.json",
+    "csv": ".csv",
+    "cvat": ".cvat.xml",
+}
 _MEDIA_TYPES: dict[ExportFormat, str] = {
     "mot": "text/plain; charset=utf-8",
     "coco": "application/json",
     "csv": "text/csv; charset=utf-8",
+    "cvat": "application/xml",
 }
 
 
@@ -86,6 +92,7 @@ def charts(
                 "text/plain": {"schema": {"type": "string"}},
                 "application/json": {"schema": {"type": "object"}},
                 "text/csv": {"schema": {"type": "string"}},
+                "application/xml": {"schema": {"type": "string"}},
             },
         }
     },
@@ -97,27 +104,32 @@ def export(
     format: ExportFormat,
     untracked: Annotated[
         bool,
-        Query(description="MOT: faces of no track too, as id -1. The others always have them."),
+        Query(
+            description="MOT: faces of no track too, as id -1. "
+            "COCO and CSV always have them, CVAT never."
+        ),
     ] = False,
 ) -> Download:
-    """Detections as MOT Challenge, COCO keypoints or CSV; places in pixels of the video.
+    """Detections as MOT Challenge, COCO keypoints, CSV or CVAT for video; places in pixels.
 
     MOT frames and COCO images count from 1; `frame_idx` counts from 0 everywhere.
     """
     layout = services.layout
     manifest = read_completed(layout, ep_id, run_id)
-    video, _ = _grid(manifest)
+    video, stride = _grid(manifest)
     path = _inside(layout, layout.run(ep_id, manifest.run_id).detections)
 
     def rows() -> Iterator[DetectionRow]:
         return readable(read_rows(path, DetectionRow), video.frames)
 
-    run = ExportedRun(ep_id, manifest.run_id, video.width, video.height)
+    run = ExportedRun(ep_id, manifest.run_id, video.width, video.height, video.frames, stride)
     text: Iterable[str]
     if format == "mot":
         text = mot(rows(), run, untracked=untracked)
     elif format == "coco":
         text = coco(rows, run)
+    elif format == "cvat":
+        text = cvat(rows(), run)
     else:
         text = csv(rows(), run)
     name = f"{run.ep_id}_{run.run_id}{_ENDINGS[format]}"  # names need no quoting

@@ -279,6 +279,7 @@ def _show_downloads(run: RunManifest) -> None:
         ("CSV", download_url(ep_id, run_id, "export", format="csv")),
         ("MOT", download_url(ep_id, run_id, "export", format="mot")),
         ("COCO", download_url(ep_id, run_id, "export", format="coco")),
+        ("CVAT (XML)", download_url(ep_id, run_id, "export", format="cvat")),
         ("Log", download_url(ep_id, run_id, "log")),
     ]
     st.markdown("**Take away**")
