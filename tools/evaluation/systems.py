@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ import supervision as sv
 from trackers import ByteTrackTracker
 from trackers.utils.iou import GIoU, IoU
 
-from apps.common.config import pipeline_config
+from apps.common.config import TrackConfig, pipeline_config
 from apps.common.contracts import Progress, VideoFacts
 from apps.common.layout import Layout
 from apps.common.options import HostFacts, Options, RunRequest, resolve
@@ -24,9 +24,10 @@ from apps.pipeline.detect import Detector
 from apps.pipeline.meter import CpuMeter
 from apps.pipeline.progress import ProgressReporter
 from apps.pipeline.run import Job, PipelineRun
+from apps.pipeline.shots import ShotSplitter
 from apps.pipeline.stop import StopFlag
 from apps.pipeline.track import FaceTracker, thresholds
-from apps.pipeline.types import Faces, Scene, Sighting
+from apps.pipeline.types import Faces, Frame, Scene, Sighting
 from tools.evaluation.memory import RememberingDetector, memory_name
 from tools.evaluation.rows import NO_ROWS, Found, Frames, Rows, read_run
 
@@ -47,11 +48,27 @@ class _Quiet:
     def log(self, level: str, message: str) -> None: ...
 
 
+@dataclass(frozen=True)
+class ProductRun:
+    """A run of the product, and what its tracker was given.
+
+    Args:
+        found: as it was written.
+        sightings: of the sampled frames, in order, without pictures.
+        size: width and height of the video's picture, pixels.
+    """
+
+    found: Found
+    sightings: list[Sighting]
+    size: tuple[int, int]
+
+
 @dataclass
 class _RememberingRun(PipelineRun):
     """The product's run, with a detector that remembers; everything else is as it is."""
 
     memories: Path = field(kw_only=True)
+    sightings: list[Sighting] = field(init=False, default_factory=list)
     _detector: RememberingDetector | None = field(init=False, default=None)
 
     def _load_detector(self, facts: VideoFacts) -> Detector:
@@ -59,6 +76,13 @@ class _RememberingRun(PipelineRun):
         name = f"{self.job.ep_id}-{memory_name(inner, self.job.options)}.npz"
         self._detector = RememberingDetector(inner, self.memories / name)
         return self._detector
+
+    def _sightings(
+        self, frames: Iterator[Frame], splitter: ShotSplitter, detector: Detector
+    ) -> Iterator[Sighting]:
+        for sighting in super()._sightings(frames, splitter, detector):
+            self.sightings.append(replace(sighting, crops=(), snippets=()))
+            yield sighting
 
     def settle(self) -> float:
         """Keeps what the detector found; returns the CPU seconds that it takes without memory."""
@@ -75,7 +99,7 @@ def options_for(stride: int) -> Options:
     return resolve(request, {}, _HOST).options
 
 
-def run_product(video: Path, ep_id: str, stride: int, cache: Path) -> Found:
+def run_product(video: Path, ep_id: str, stride: int, cache: Path) -> ProductRun:
     """Runs the product's pipeline in this process.
 
     Args:
@@ -97,7 +121,7 @@ def run_product(video: Path, ep_id: str, stride: int, cache: Path) -> Found:
         )
         outcome = run.execute()
         facts = outcome.video
-        return Found(
+        found = Found(
             rows=read_run(staged_rows(files.staging), facts.width, facts.height),
             sampled=tuple(range(0, facts.frames, stride)),
             cuts=tuple(outcome.metrics.scene_cuts),
@@ -105,6 +129,26 @@ def run_product(video: Path, ep_id: str, stride: int, cache: Path) -> Found:
             tracker_seconds=outcome.times["track"],
             video_seconds=facts.duration_s,
         )
+        return ProductRun(found, run.sightings, (facts.width, facts.height))
+
+
+def track_again(run: ProductRun, config: TrackConfig, sightings: Iterable[Sighting]) -> Found:
+    """What the product's tracker makes of the same frames with another configuration.
+
+    Args:
+        run: of the frames.
+        config: of the tracker.
+        sightings: those of `run`, or what is left of them.
+    """
+    sides = np.array([*run.size, *run.size], np.float64)
+    tracker = FaceTracker(config, thresholds(config, options_for(1).det_thresh))
+    rows: Frames = {}
+    for item in tracker.track(sightings):
+        faces = item.sighting.faces
+        if len(faces) > 0:
+            ids = np.array(item.tracks, np.int64)
+            rows[item.sighting.index] = Rows(ids, faces.boxes * sides, faces.conf.astype(float))
+    return Found(rows, run.found.sampled)
 
 
 def run_product_tracker(

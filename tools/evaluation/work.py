@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tools.evaluation.ablation import ABLATIONS
+from tools.evaluation.errors import IdentityError, identity_errors
 from tools.evaluation.rows import Found, Truth, read_truth
 from tools.evaluation.scores import CutScores, Scores, add_cuts, score, score_cuts
 from tools.evaluation.systems import run_library, run_product
@@ -39,6 +41,7 @@ class Measure:
     iou: float
     is_strict: bool
     cache: Path
+    with_ablations: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class Result:
         detector_seconds: CPU seconds of the detector, which both systems share.
         video_seconds: length of the video.
         tracker_ms: wall-clock milliseconds for a processed frame, by system.
+        ablations: scores of the product without one of its parts, where they were wanted.
+        errors: where the product's tracks and the identities part.
     """
 
     set_name: str
@@ -61,6 +66,8 @@ class Result:
     detector_seconds: float
     video_seconds: float
     tracker_ms: Mapping[str, float]
+    ablations: Mapping[str, Scores]
+    errors: tuple[IdentityError, ...]
 
     def to_dict(self) -> dict[str, Any]:
         cuts = {**asdict(self.cuts), "precision": self.cuts.precision}
@@ -79,7 +86,8 @@ def evaluate(episode: Episode, measure: Measure) -> list[Result]:
 
 def _at_stride(episode: Episode, truth: Truth, stride: int, measure: Measure) -> Result:
     video = episode.folder / VIDEO_NAME
-    product = run_product(video, episode.folder.name, stride, measure.cache)
+    run = run_product(video, episode.folder.name, stride, measure.cache)
+    product = run.found
     found = {PRODUCT: product, LIBRARY: run_library(product.rows, product.sampled)}
     return Result(
         set_name=episode.set_name,
@@ -93,6 +101,11 @@ def _at_stride(episode: Episode, truth: Truth, stride: int, measure: Measure) ->
         detector_seconds=product.detector_seconds,
         video_seconds=product.video_seconds,
         tracker_ms={system: _milliseconds(result) for system, result in found.items()},
+        ablations={
+            ablation.name: score(truth, ablation.apply(run), iou=measure.iou)
+            for ablation in (ABLATIONS if measure.with_ablations else ())
+        },
+        errors=identity_errors(truth, product, iou=measure.iou),
     )
 
 

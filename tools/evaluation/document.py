@@ -1,0 +1,270 @@
+"""docs/quality.md: the figures of an evaluation for people, as Markdown and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from apps.common.files import storage_errors, write_atomic
+from tools.evaluation.ablation import ABLATIONS
+from tools.evaluation.alone import Contest
+from tools.evaluation.detection import THRESHOLDS, Looked, bands, together
+from tools.evaluation.report import DPI, METHOD, detector_cost, picture
+from tools.evaluation.rows import Frames, Truth
+from tools.evaluation.work import (
+    LIBRARY,
+    PRODUCT,
+    Result,
+    mean_score,
+    total_cuts,
+    total_score,
+)
+from tools.synth.evaluation_set import RECIPES, SEEDS
+
+WORST = 4  # episodes of which a picture is drawn
+_TITLE = """# How good the tracks are
+
+Written by `make quality`; do not edit. Numbers were chosen on the *tuning* set only (seed
+{tuning}); the *heldout* set (seed {heldout}) has other people, places, speeds and timings. Every
+recipe of `tools/synth/evaluation_set.py` is rendered for both. {method}
+"""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All that the document tells.
+
+    Args:
+        results: of all sets and strides.
+        looked: of the detector, by name of the recipe, tuning set.
+        sizes: of the detector on the wide shot, by the long side of its picture.
+        contests: of the trackers alone, on given detections.
+        worst: tracks and identities of the worst episodes, by title.
+    """
+
+    results: Sequence[Result]
+    looked: Mapping[str, Looked]
+    sizes: Mapping[int, Looked]
+    contests: Sequence[Contest]
+    worst: Mapping[str, tuple[Truth, Frames, float]]
+
+
+def write(evaluation: Evaluation, folder: Path) -> list[Path]:
+    """Writes `quality.md`, `quality.png` and `quality-worst.png`.
+
+    Raises:
+        StorageFailed: the folder is not writable.
+    """
+    paths = [folder / name for name in ("quality.md", "quality.png", "quality-worst.png")]
+    text = "\n".join(_document(evaluation))
+    with storage_errors():
+        write_atomic(paths[0], (text + "\n").encode())
+        picture(evaluation.results).savefig(paths[1], dpi=DPI)
+        _worst_picture(evaluation.worst).savefig(paths[2], dpi=DPI)
+    return paths
+
+
+def _document(evaluation: Evaluation) -> Iterator[str]:
+    yield _TITLE.format(**SEEDS, method=METHOD)
+    yield "![Quality against stride](quality.png)\n"
+    yield from _means(evaluation.results)
+    yield from _episodes(evaluation.results)
+    yield from _worst(evaluation)
+    yield from _ablations(evaluation.results)
+    yield from _detector(evaluation)
+    yield from _alone(evaluation.contests)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield f"|{'---|' * len(head)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
+    yield ""
+
+
+def _means(results: Sequence[Result]) -> Iterator[str]:
+    yield "## Means\n"
+    head = ["set", "stride", "IDF1", "library", "HOTA", "library", "recall", "of the detector"]
+    head += ["switches", "library", "tracks across cuts", "library", "cut F1", "tracker ms"]
+    rows = []
+    for set_name, stride, chosen in _groups(results):
+        cells = [set_name, str(stride)]
+        for field in ("idf1", "hota"):
+            cells += [f"{mean_score(chosen, s, field):.3f}" for s in (PRODUCT, LIBRARY)]
+        cells += [f"{mean_score(chosen, PRODUCT, f):.3f}" for f in ("recall", "detector_recall")]
+        for field in ("id_switches", "across_cuts"):
+            cells += [str(total_score(chosen, s, field)) for s in (PRODUCT, LIBRARY)]
+        milliseconds = sum(result.tracker_ms[PRODUCT] for result in chosen) / len(chosen)
+        rows.append([*cells, f"{total_cuts(chosen).f1:.3f}", f"{milliseconds:.2f}"])
+    yield from _table(head, rows)
+    costs = ", ".join(
+        f"stride {stride} {detector_cost(chosen):.1f} s"
+        for set_name, stride, chosen in _groups(results)
+        if set_name == results[0].set_name
+    )
+    yield f"CPU of the detector for a minute of video: {costs}.\n"
+
+
+def _groups(results: Sequence[Result]) -> Iterator[tuple[str, int, list[Result]]]:
+    for set_name in dict.fromkeys(result.set_name for result in results):
+        for stride in sorted({result.stride for result in results}):
+            chosen = [r for r in results if (r.set_name, r.stride) == (set_name, stride)]
+            yield set_name, stride, chosen
+
+
+def _episodes(results: Sequence[Result]) -> Iterator[str]:
+    strides = sorted({result.stride for result in results})
+    sets = list(dict.fromkeys(result.set_name for result in results))
+    yield "## Every episode\n"
+    yield f"IDF1 of the product / of the library, at strides {', '.join(map(str, strides))}.\n"
+    found = {(r.set_name, r.name, r.stride): r for r in results}
+    rows = []
+    for recipe in RECIPES:
+        cells = [recipe.name, recipe.tests]
+        for set_name in sets:
+            pairs = [found[set_name, recipe.name, stride].scores for stride in strides]
+            cells.append(
+                "<br>".join(f"{p[PRODUCT].idf1:.2f} / {p[LIBRARY].idf1:.2f}" for p in pairs)
+            )
+        rows.append(cells)
+    yield from _table(["episode", "what it tests", *sets], rows)
+
+
+def _worst(evaluation: Evaluation) -> Iterator[str]:
+    yield "## The worst failures\n"
+    yield (
+        "Each line is a face's place from left to right against time; grey is what is true, "
+        "colours are tracks. A colour that changes along a grey line is a track that broke.\n"
+    )
+    yield "![The worst episodes](quality-worst.png)\n"
+    for title in evaluation.worst:
+        set_name, name, stride = title.split()
+        [result] = [
+            r
+            for r in evaluation.results
+            if (r.set_name, r.name, str(r.stride)) == (set_name, name, stride)
+        ]
+        yield f"- **{title}**: {_sentence(result)}"
+    yield ""
+
+
+def _sentence(result: Result) -> str:
+    scores, errors = result.scores[PRODUCT], result.errors
+    if not errors:
+        return (
+            f"no face changes its track, but {scores.tracks} tracks stand for {scores.identities} "
+            "visits: some go on over the end of a visit."
+        )
+    worst = max(errors, key=lambda error: error.jump)
+    swaps = sum(error.kind == "swap" for error in errors)
+    return (
+        f"{len(errors)} times a face changes its track, {swaps} times to one that another face had "
+        f"before. The farthest jump between two sightings is {worst.jump:.1f} face sizes, at frame "
+        f"{worst.frame} after {worst.gap} frames."
+    )
+
+
+def _ablations(results: Sequence[Result]) -> Iterator[str]:
+    strides = sorted({result.stride for result in results})
+    tuning = [result for result in results if result.set_name == "tuning"]
+    yield "## What each part and number buys\n"
+    yield "Mean IDF1 on the tuning set, and switches in all episodes, when one thing is changed.\n"
+    rows = []
+    for ablation in ABLATIONS:
+        cells = [ablation.name]
+        for stride in strides:
+            scores = [r.ablations[ablation.name] for r in tuning if r.stride == stride]
+            switches = sum(score.id_switches for score in scores)
+            cells.append(f"{np.mean([score.idf1 for score in scores]):.3f} ({switches})")
+        rows.append(cells)
+    yield from _table(["change", *(f"stride {stride}" for stride in strides)], rows)
+
+
+def _detector(evaluation: Evaluation) -> Iterator[str]:
+    pooled = together(evaluation.looked.values())
+    yield "## The detector alone\n"
+    yield "Recall against the height of the face in the detector's picture, tuning set.\n"
+    head = ["height, px", "faces", *(f"threshold {t:g}" for t in THRESHOLDS)]
+    rows = []
+    for low, high in bands():
+        if pooled.faces(low, high) > 0:
+            name = f"{low} to {high}" if high < 1000 else f"from {low}"
+            recall = [f"{pooled.recall(t, low, high):.3f}" for t in THRESHOLDS]
+            rows.append([name, str(pooled.faces(low, high)), *recall])
+    rows.append(["all", str(pooled.faces()), *(f"{pooled.recall(t):.3f}" for t in THRESHOLDS)])
+    rows.append(["*precision*", "", *(f"{pooled.precision(t):.3f}" for t in THRESHOLDS)])
+    yield from _table(head, rows)
+    yield "By what makes it hard:\n"
+    rows = [
+        [name, str(one.faces()), *(f"{one.recall(t):.3f}" for t in THRESHOLDS)]
+        for name, one in evaluation.looked.items()
+    ]
+    yield from _table(["episode", "faces", *head[2:]], rows)
+    yield "A wide shot in 1280 x 720, by the size of the detector's picture (`det_size`):\n"
+    rows = [
+        [str(size), *_wide(one), f"{one.milliseconds:.0f}"]
+        for size, one in evaluation.sizes.items()
+    ]
+    yield from _table(["det_size", "height, px", "recall at 0.5", "CPU ms a frame"], rows)
+
+
+def _wide(one: Looked) -> list[str]:
+    return [f"{one.heights.min():.0f} to {one.heights.max():.0f}", f"{one.recall(0.5):.3f}"]
+
+
+def _alone(contests: Sequence[Contest]) -> Iterator[str]:
+    if not contests:
+        return
+    yield "## People in a street\n"
+    yield (
+        "MOT Challenge's TUD-Campus with its public detections, whole people instead of faces; "
+        "trackers alone. The library's best is the best of 64 settings, by the figure named.\n"
+    )
+    rows = [
+        [
+            str(contest.stride),
+            row.name,
+            *(f"{value:.3f}" for value in (row.scores.hota, row.scores.idf1, row.scores.mota)),
+            *(str(value) for value in (row.scores.id_switches, row.scores.tracks)),
+        ]
+        for contest in contests
+        for row in contest.rows
+    ]
+    yield from _table(["stride", "tracker", "HOTA", "IDF1", "MOTA", "switches", "tracks"], rows)
+
+
+def _worst_picture(worst: Mapping[str, tuple[Truth, Frames, float]]) -> Figure:
+    figure = Figure(figsize=(13, 3.0 * max(1, len(worst))), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(max(1, len(worst)), 1, squeeze=False)[:, 0]
+    for axes, (title, (truth, found, fps)) in zip(panels, worst.items(), strict=False):
+        for frames, style in ((truth.rows, "truth"), (found, "tracks")):
+            for number, (times, places) in _lines(frames, fps).items():
+                if style == "truth":
+                    axes.plot(times, places, color="#cccccc", lw=7, solid_capstyle="round")
+                else:
+                    axes.plot(times, places, color=f"C{number % 10}", marker="o", ms=3, lw=1.2)
+        for cut in truth.cuts:
+            axes.axvline(cut / fps, color="#888888", ls=":", lw=1)
+        axes.set_title(title, loc="left", fontsize=10)
+        axes.set_ylabel("x, pixels")
+        axes.margins(x=0.01)
+    panels[-1].set_xlabel("seconds")
+    return figure
+
+
+def _lines(frames: Frames, fps: float) -> dict[int, tuple[list[float], list[float]]]:
+    lines: dict[int, tuple[list[float], list[float]]] = {}
+    for frame in sorted(frames):
+        for number, box in zip(frames[frame].ids, frames[frame].boxes, strict=True):
+            if number > 0:
+                times, places = lines.setdefault(int(number), ([], []))
+                times.append(frame / fps)
+                places.append(float(box[0] + box[2]) / 2)
+    return lines

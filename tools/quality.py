@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+"""Measure tracks, cuts and the detector, and write docs/quality.md: `make quality`.
+
+Missing episodes are rendered first. What the detector found in a picture is remembered, so only the
+first time takes long.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from rich.console import Console
+
+from apps.common.errors import ScreenalyticsError
+from tools.evaluation import document
+from tools.evaluation.alone import Contest, Given, contests
+from tools.evaluation.detection import Looked, look_at
+from tools.evaluation.rows import Frames, Truth, read_truth
+from tools.evaluation.systems import run_product
+from tools.evaluation.work import PRODUCT, Episode, Measure, Result, evaluate_all
+from tools.make_evaluation_set import DEFAULT_FOLDER, render_missing
+from tools.synth.encode import VIDEO_NAME
+from tools.synth.evaluation_set import RECIPES, SEEDS, make_episode
+from tools.synth.library import Entry, entries
+
+ROOT = Path(__file__).resolve().parents[1]
+STREET = ROOT.parent / "shared" / "data" / "mot" / "TUD-Campus"
+STREET_SIZE = (640, 480)
+DETECTOR_SIZES = (640, 960, 1280)
+IOU = 0.5
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    arguments = _parser().parse_args(argv)
+    console = Console(stderr=True)
+    try:
+        evaluation = _evaluate(arguments, console)
+        for path in document.write(evaluation, arguments.out):
+            print(path)
+    except ScreenalyticsError as error:
+        print(f"error: {error.detail} {'' if error.hint is None else error.hint}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _evaluate(arguments: argparse.Namespace, console: Console) -> document.Evaluation:
+    data, cache = arguments.data, arguments.data / "cache"
+    wanted = list(entries(tuple(SEEDS), tuple(arguments.only)))
+    wide = _wide_shot()
+    render_missing([*wanted, wide], data)
+    measure = Measure(arguments.strides, IOU, False, cache, with_ablations=True)
+    episodes = [Episode(e.set_name, e.recipe.name, e.folder(data)) for e in wanted]
+    results: list[Result] = []
+    for number, part in enumerate(evaluate_all(episodes, measure, arguments.jobs), 1):
+        console.print(f"{number} of {len(episodes)}: {part[0].set_name} {part[0].name}")
+        results += part
+    order = {(e.set_name, e.name): place for place, e in enumerate(episodes)}
+    results.sort(key=lambda result: (order[result.set_name, result.name], result.stride))
+    looked = {
+        episode.name: _look(episode.folder, 640, cache)
+        for episode in episodes
+        if episode.set_name == "tuning"
+    }
+    sizes = {size: _look(wide.folder(data), size, cache) for size in DETECTOR_SIZES}
+    worst = dict(_worst(results, data, cache))
+    return document.Evaluation(results, looked, sizes, list(_street(arguments.strides)), worst)
+
+
+def _wide_shot() -> Entry:
+    """The small faces once more, in a picture that a larger detector can make use of."""
+    [small] = [recipe for recipe in RECIPES if recipe.name == "small"]
+    recipe = replace(small, name="wide", width=1280, height=720)
+    return Entry("tuning", recipe, make_episode("tuning", recipe))
+
+
+def _look(folder: Path, det_size: int, cache: Path) -> Looked:
+    return look_at(folder / VIDEO_NAME, folder.name, read_truth(folder), det_size, cache)
+
+
+def _worst(
+    results: list[Result], data: Path, cache: Path
+) -> Iterator[tuple[str, tuple[Truth, Frames, float]]]:
+    """The tracks of the worst episodes that are sampled sparsely, no recipe twice."""
+    sparse = [result for result in results if result.stride > 1] or results
+    taken: set[str] = set()
+    for result in sorted(sparse, key=lambda result: result.scores[PRODUCT].idf1):
+        if result.name in taken or len(taken) == document.WORST:
+            continue
+        taken.add(result.name)
+        folder = data / "videos" / f"{result.set_name}-{result.name}"
+        run = run_product(folder / VIDEO_NAME, folder.name, result.stride, cache)
+        fps = read_truth(folder).frames / result.video_seconds
+        title = f"{result.set_name} {result.name} {result.stride}"
+        yield title, (read_truth(folder), run.found.rows, fps)
+
+
+def _street(strides: tuple[int, ...]) -> Iterator[Contest]:
+    if STREET.is_dir():
+        given = Given(STREET / "det.txt", STREET / "gt.txt", 25.0, STREET_SIZE)
+        yield from contests(given, sorted({1, 4, *(s for s in strides if s < 6)}), IOU)
+
+
+def _strides(text: str) -> tuple[int, ...]:
+    return tuple(sorted({int(part) for part in text.split(",")}))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--strides", type=_strides, default=(1, 6, 12), help="default: 1,6,12")
+    add("--only", action="append", default=[], metavar="NAME", help="this recipe; repeatable")
+    add("--data", type=Path, default=DEFAULT_FOLDER, help="evaluation episodes and caches")
+    add("--out", type=Path, default=ROOT / "docs", help="folder of the document")
+    add("--jobs", type=int, default=2, help="episodes at a time, one core each (default 2)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
