@@ -66,8 +66,13 @@ class ShotsConfig(_Frozen):
     other_colours: float
     other_shades: float
     other_faces: float
+    still_agreement: float
+    sudden_seconds: float
+    sudden_agreement: float
+    sudden_shades: float
     calm_agreement: float
     other_light: float
+    gradual_seconds: float
 
 
 class TrackConfig(_Frozen):

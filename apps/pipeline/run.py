@@ -298,7 +298,7 @@ class PipelineRun:
             with self.clock.measure("shots"):
                 view = Overview.of(frame)
                 looks = view.looks(faces.boxes)
-                scene = splitter.scene_of(frame.index, view, looks)
+                scene = splitter.scene_of(frame.index, frame.ts_s, view, looks)
             with self.clock.measure("crops"):
                 crops = self._crops(frame, faces)
                 cut_out = snippets(frame, faces, self.config.thumbs)

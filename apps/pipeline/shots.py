@@ -4,18 +4,38 @@ Detectors that compare neighbouring frames pixel by pixel need all of them: betw
 a quarter or half a second apart, a pan or a face that moves differs as much as a cut does, and a
 flash always does. So the first question is whether the picture is the same one, moved: hardly any
 point of it is found again across a cut, most are under another light. Where the place is not found
-again, its colours decide, or, since two walls of a room have the same ones, its faces.
+again, its colours decide, or, since two walls of a room have the same ones, its faces, or that the
+camera stood still a moment ago.
+
+A dissolve has no such moment when samples are dense: there, the picture of half a second ago is
+asked as well.
 """
 
 from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from apps.common.config import ShotsConfig
-from apps.pipeline.motion import motion_between
+from apps.pipeline.motion import Motion, motion_between
 from apps.pipeline.overview import Overview
 from apps.pipeline.types import FloatArray, Scene
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A frame of the shot.
+
+    Args:
+        looks: of its faces, shape (n, 60).
+    """
+
+    ts_s: float
+    view: Overview
+    looks: FloatArray
 
 
 class ShotSplitter:
@@ -30,38 +50,74 @@ class ShotSplitter:
 
     def __init__(self, config: ShotsConfig) -> None:
         self._config = config
-        self._before: tuple[Overview, FloatArray] | None = None
+        self._before: _Seen | None = None
+        self._was_still = False
+        self._shot: deque[_Seen] = deque()  # its last half second, without flashes and mixtures
         self.cuts: list[int] = []
 
-    def scene_of(self, index: int, view: Overview, looks: FloatArray) -> Scene:
+    def scene_of(self, index: int, ts_s: float, view: Overview, looks: FloatArray) -> Scene:
         """Where the next frame in order belongs.
 
         Args:
             index: of the frame.
+            ts_s: its presentation time.
             view: of the frame.
             looks: of its faces, as `view` tells them; shape (n, 60).
         """
-        before, self._before = self._before, (view, looks)
+        now = _Seen(ts_s, view, looks)
+        before, self._before = self._before, now
         if before is None:
             return Scene(0)
-        config = self._config
-        seen, looks_before = before
-        motion = motion_between(seen, view, config.same_agreement)
-        colours = cv2.compareHist(seen.colours, view.colours, cv2.HISTCMP_BHATTACHARYYA)
-        is_correlated = motion.response >= config.same_response
-        is_same = motion.agreement >= config.same_agreement or is_correlated
-        if not is_same and (
-            colours >= config.other_colours
-            or (colours >= config.other_shades and self._are_others(looks_before, looks))
-        ):
+        motion = motion_between(before.view, view, self._config.same_agreement)
+        colours = _distance(before.view, view)
+        is_correlated = motion.response >= self._config.same_response
+        is_lit_otherwise = is_correlated and colours >= self._config.other_light
+        is_cut = self._is_cut(before, now, motion, colours)
+        self._was_still = motion.agreement >= self._config.still_agreement
+        if is_cut or (not is_lit_otherwise and self._has_dissolved(now)):
             self.cuts.append(index)
+            self._shot.clear()
             return Scene(len(self.cuts))
-        return Scene(
-            len(self.cuts),
-            motion.matrix,
-            is_calm=motion.agreement >= config.calm_agreement or is_correlated,
-            is_lit_otherwise=is_correlated and colours >= config.other_light,
+        if colours < self._config.other_shades:
+            self._shot.append(now)
+        is_calm = motion.agreement >= self._config.calm_agreement or is_correlated
+        return Scene(len(self.cuts), motion.matrix, is_calm, is_lit_otherwise)
+
+    def _is_cut(self, before: _Seen, now: _Seen, motion: Motion, colours: float) -> bool:
+        config = self._config
+        if motion.agreement >= config.same_agreement or motion.response >= config.same_response:
+            return False
+        if colours >= config.other_colours:
+            return True
+        if colours >= config.other_shades and self._are_others(before.looks, now.looks):
+            return True
+        is_sudden = self._was_still and now.ts_s - before.ts_s <= config.sudden_seconds
+        return (
+            is_sudden
+            and colours >= config.sudden_shades
+            and motion.agreement <= config.sudden_agreement
         )
+
+    def _has_dissolved(self, now: _Seen) -> bool:
+        """Whether the picture of a while ago is another one, of other colours."""
+        then = self._a_while_before(now)
+        if then is None or _distance(then.view, now.view) < self._config.other_colours:
+            return False
+        motion = motion_between(then.view, now.view, self._config.same_agreement)
+        return (
+            motion.agreement < self._config.same_agreement
+            and motion.response < self._config.same_response
+        )
+
+    def _a_while_before(self, now: _Seen) -> _Seen | None:
+        """The last frame that is at least `gradual_seconds` older, but not twice as old."""
+        least = self._config.gradual_seconds
+        while self._shot and now.ts_s - self._shot[0].ts_s >= 2 * least:
+            self._shot.popleft()
+        while len(self._shot) > 1 and now.ts_s - self._shot[1].ts_s >= least:
+            self._shot.popleft()
+        is_old = bool(self._shot) and now.ts_s - self._shot[0].ts_s >= least
+        return self._shot[0] if is_old else None
 
     def _are_others(self, before: FloatArray, now: FloatArray) -> bool:
         """Whether there were faces and there are, and no two of them look alike."""
@@ -69,3 +125,8 @@ class ShotSplitter:
             return False
         unlike = np.abs(before[:, None] - now[None]).mean(axis=2)
         return float(unlike.min()) >= self._config.other_faces
+
+
+def _distance(one: Overview, other: Overview) -> float:
+    """Bhattacharyya distance of their colours, 0..1."""
+    return float(cv2.compareHist(one.colours, other.colours, cv2.HISTCMP_BHATTACHARYYA))

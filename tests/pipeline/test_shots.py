@@ -28,7 +28,7 @@ def shots_of(path: Path, stride: int = STRIDE) -> tuple[list[int], list[int]]:
         splitter = ShotSplitter(pipeline_config().shots)
         box = fit(video.facts.width, video.facts.height, 640)
         shots = [
-            splitter.scene_of(frame.index, Overview.of(frame), NO_FACES).shot
+            splitter.scene_of(frame.index, frame.ts_s, Overview.of(frame), NO_FACES).shot
             for frame in video.frames(stride, box)
         ]
         return shots, splitter.cuts
@@ -101,11 +101,13 @@ def test_a_flash_on_a_sample_leaves_the_rest_in_one_piece(tmp_path: Path) -> Non
 # --- on pictures, without a video ---------------------------------------------------------------
 
 
-def scenes(pictures: list[Image], looks: list[FloatArray] | None = None) -> list[Scene]:
+def scenes(
+    pictures: list[Image], looks: list[FloatArray] | None = None, step_s: float = 0.5
+) -> list[Scene]:
     splitter = ShotSplitter(pipeline_config().shots)
     faces = [NO_FACES] * len(pictures) if looks is None else looks
     return [
-        splitter.scene_of(n, Overview(np.ascontiguousarray(picture)), found)
+        splitter.scene_of(n, n * step_s, Overview(np.ascontiguousarray(picture)), found)
         for n, (picture, found) in enumerate(zip(pictures, faces, strict=True))
     ]
 
@@ -141,6 +143,33 @@ def test_the_other_wall_of_the_room_is_a_cut_where_the_faces_are_others() -> Non
     assert [s.shot for s in scenes([here, slightly], [someone, another])] == [0, 1]
     assert [s.shot for s in scenes([here, slightly], [someone, someone])] == [0, 0]
     assert [s.shot for s in scenes([here, slightly], [someone, NO_FACES])] == [0, 0]
+
+
+def test_where_the_camera_stood_still_it_cannot_be_elsewhere_at_once() -> None:
+    """As above, with nobody there: at a quarter of a second it is a cut, after half a one not."""
+    here, there = room(), np.ascontiguousarray(room()[::-1, ::-1])
+    there[..., 1] = np.clip(there[..., 1] * 1.02, 0, 255).astype(np.uint8)
+    assert [s.shot for s in scenes([here, here, there], step_s=0.24)] == [0, 0, 1]
+    assert [s.shot for s in scenes([here, here, there], step_s=0.5)] == [0, 0, 0]
+    assert [s.shot for s in scenes([here, there], step_s=0.24)] == [0, 0]  # it may have moved
+
+
+@pytest.mark.parametrize("stride", [1, 3])
+def test_a_dissolve_is_one_cut(stride: int) -> None:
+    """Between dense samples no two pictures differ much; half a second lies between two places."""
+    one, other = room(), skimage.transform.resize(skimage.data.coffee(), (144, 256), order=1)
+    other = (255 * other).astype(np.uint8)
+    steps = [0.0] * 25 + [n / 20 for n in range(1, 20)] + [1.0] * 30  # at 25 a second
+    mixed = [(one * (1 - s) + other * s).astype(np.uint8) for s in steps]
+    shots = [scene.shot for scene in scenes(mixed[::stride], step_s=stride / 25)]
+    assert shots[0] == 0
+    assert shots[-1] == 1
+    assert shots.index(1) in range(25 // stride, 48 // stride)
+
+
+def test_a_slow_change_of_light_is_no_dissolve() -> None:
+    dimmed = [(room() * (1 - 0.02 * n)).astype(np.uint8) for n in range(30)]
+    assert {scene.shot for scene in scenes(dimmed, step_s=0.04)} == {0}
 
 
 def test_what_a_fade_to_black_leaves_is_no_error() -> None:
