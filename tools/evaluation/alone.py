@@ -28,6 +28,10 @@ _SHOWN = (
 )
 
 
+# The library's settings vary in the least confidence too: see `library_variants`.
+_PRODUCTS = {"product": None, "product, start 0.7": 0.7}
+
+
 @dataclass(frozen=True)
 class Given:
     """Detections in MOT format and ground truth in MOT format or CVAT's.
@@ -76,12 +80,16 @@ def contests(given: Given, strides: Sequence[int], iou: float) -> Iterator[Conte
     size = given.size if given.size is not None else _extent(detections)
     for stride in strides:
         sampled = tuple(range(0, truth.frames, stride))
-        product = score(truth, run_product_tracker(detections, sampled, given.fps, size), iou=iou)
+        products = [
+            Row(name, score(truth, found, iou=iou))
+            for name, least in _PRODUCTS.items()
+            for found in [run_product_tracker(detections, sampled, given.fps, size, least)]
+        ]
         variants = {
             name: score(truth, run_library(detections, sampled, make), iou=iou)
             for name, make in library_variants(given.fps, stride).items()
         }
-        yield Contest(stride, (Row("product", product), *_shown_variants(variants)))
+        yield Contest(stride, (*products, *_shown_variants(variants)))
 
 
 def _shown_variants(variants: dict[str, Scores]) -> Iterator[Row]:

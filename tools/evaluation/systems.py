@@ -152,15 +152,23 @@ def track_again(run: ProductRun, config: TrackConfig, sightings: Iterable[Sighti
 
 
 def run_product_tracker(
-    detections: Frames, sampled: Sequence[int], fps: float, size: tuple[int, int]
+    detections: Frames,
+    sampled: Sequence[int],
+    fps: float,
+    size: tuple[int, int],
+    least_confidence: float | None = None,
 ) -> Found:
     """Runs the product's tracker alone, in one shot, on given detections.
 
     Args:
         fps: of the video.
         size: width and height of its picture.
+        least_confidence: that starts a track, where it is not the configured one: other detectors
+            have other scales.
     """
     config = pipeline_config().track
+    if least_confidence is not None:
+        config = config.model_copy(update={"activation_threshold": least_confidence})
     limits = thresholds(config, options_for(1).det_thresh)
     tracker = FaceTracker(config, limits)
     sides = np.array([*size, *size])
