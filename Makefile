@@ -7,7 +7,7 @@ PORT ?= 8000
 PAGE_PORT ?= 8501
 VIDEO ?=
 
-.PHONY: help setup demo test check serve page up faults bench lock clean
+.PHONY: help setup demo test check serve page up faults bench quality lock clean
 
 help:  ## Shows this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -55,6 +55,9 @@ faults: $(VENV)/.dev  ## Injects faults many times; writes docs/reliability.md
 
 bench: $(VENV)/.dev  ## Measures a run beside a plain loop and the limit; or on VIDEO=file
 	$(BIN)/python tools/bench.py --quick $(if $(VIDEO),--video "$(VIDEO)")
+
+quality: $(VENV)/.dev  ## Measures tracks, cuts and detector; writes docs/quality.md
+	$(BIN)/python tools/quality.py
 
 lock:  ## Pins what pyproject.toml asks for, in its newest versions
 	$(PYTHON) tools/lock.py
