@@ -30,7 +30,7 @@ demo: setup  ## Finds the faces of a demo episode, or of VIDEO=file
 	$(BIN)/python tools/demo.py $(if $(VIDEO),--video "$(VIDEO)")
 
 test: $(VENV)/.dev  ## Runs all tests
-	$(BIN)/python -m pytest -m "not alone" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not alone" -n 3 --dist loadfile
 	$(BIN)/python -m pytest -m alone
 
 check: $(VENV)/.dev  ## Lint, types, import contracts
