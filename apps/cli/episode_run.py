@@ -230,6 +230,7 @@ class _Execution:
             times=outcome.times,
             threads=outcome.threads,
             cpu=cpu,
+            thermal=outcome.thermal,
             peak_rss_mb=peak_rss_mb,
             warnings=[*record.manifest.warnings, *outcome.warnings],
         )

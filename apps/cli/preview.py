@@ -14,9 +14,9 @@ from apps.common.contracts import DetectionRow, PreviewResult, PreviewSpec, Prog
 from apps.common.errors import RunFailed, ScreenalyticsError, VideoReplaced, VideoUnreadable
 from apps.common.files import storage_errors
 from apps.common.layout import Layout, RunFiles
-from apps.pipeline.budget import CpuBudget
 from apps.pipeline.decode import Video, open_video
 from apps.pipeline.meter import CpuMeter
+from apps.pipeline.pacing import Pacer
 from apps.pipeline.preview import PreviewFailed, TrackBoxes, collect_tracks, render_preview
 from apps.pipeline.progress import ProgressReporter
 from apps.pipeline.stop import StopFlag
@@ -117,18 +117,12 @@ class _Making:
         progress: ProgressReporter,
         meter: CpuMeter,
     ) -> None:
-        budget = CpuBudget(
-            max_cpu_percent=self._spec.max_cpu_percent,
-            cpu_seconds=meter.cpu_seconds,
-            elapsed=meter.elapsed,
-            sleep=self._stop.wait,
-            config=pipeline_config().budget,
-        )
+        pacer = Pacer(self._spec.max_cpu_percent, meter, self._stop, pipeline_config())
+        pacer.between()
 
         def after_frame(_: int) -> None:
-            self._stop.check()
             progress.frame_done()
-            budget.pace(lambda: not self._stop.is_set)
+            pacer.after_frame()
 
         try:
             render_preview(

@@ -22,6 +22,7 @@ class Profile(_Frozen):
     fps: float = Field(gt=0)
     cpu_threads: int = Field(ge=1)
     max_cpu_percent: float | None = None
+    thermal_backoff: bool
 
 
 class Defaults(_Frozen):
@@ -119,7 +120,17 @@ class PreviewConfig(_Frozen):
 
 class BudgetConfig(_Frozen):
     burst_seconds: float
+    window_seconds: float
+    window_excess: float
     max_sleep_seconds: float
+
+
+class ThermalConfig(_Frozen):
+    period_seconds: float = Field(gt=0)
+    hot_celsius: float
+    cool_celsius: float
+    step_percent: float = Field(gt=0)
+    least_percent: float = Field(gt=0)
 
 
 class MeterConfig(_Frozen):
@@ -135,6 +146,7 @@ class PipelineConfig(_Frozen):
     thumbs: ThumbsConfig
     preview: PreviewConfig
     budget: BudgetConfig
+    thermal: ThermalConfig
     meter: MeterConfig
 
 

@@ -67,6 +67,21 @@ class CpuFigures(_Readable):
     seconds: float
 
 
+class ThermalFacts(_Readable):
+    """What heat did to a run's CPU budget; percents are of one core.
+
+    Args:
+        sensor: the driver that was read.
+        usual_percent: the budget of a cool machine.
+        lowest_percent: the lowest budget that was used.
+    """
+
+    sensor: str
+    hottest_celsius: float
+    usual_percent: float
+    lowest_percent: float
+
+
 class RunResult(_Readable):
     """The answer of a finished run, the same by every path."""
 
@@ -265,6 +280,7 @@ class RunManifest(_Readable):
     threads: dict[str, Any] = {}
     cpu: CpuFigures | None = None
     cpu_limit_percent: float | None = None
+    thermal: ThermalFacts | None = None
     peak_rss_mb: float | None = None
     warnings: list[str] = []
     exit_reason: str | None = None

@@ -66,6 +66,12 @@ class RunRequest(BaseModel):
     )
 
 
+class EnvironmentRequest(RunRequest):
+    """What the environment may say: a request's fields, and what is a machine's affair."""
+
+    thermal_backoff: bool | None = Field(None, description="Lower the CPU budget while it is hot.")
+
+
 class Options(BaseModel):
     """What one run does, fully resolved. Only `max_cpu_percent` may be None: no cap."""
 
@@ -81,6 +87,7 @@ class Options(BaseModel):
     det_thresh: float
     cpu_threads: int = Field(ge=1)
     max_cpu_percent: float | None
+    thermal_backoff: bool = False  # of manifests that know none
     precision: Precision = "float32"  # of manifests that know none
     save_crops: bool
     save_preview: bool
@@ -163,6 +170,7 @@ def resolve(
         ),
         cpu_threads=_capped_threads(layers, profile.cpu_threads, from_profile, host),
         max_cpu_percent=layers.pick("max_cpu_percent", profile.max_cpu_percent, from_profile),
+        thermal_backoff=layers.pick("thermal_backoff", profile.thermal_backoff, from_profile),
         precision=_resolve_precision(layers, tables.defaults.precision, device),
         save_crops=layers.pick("save_crops", tables.defaults.save_crops),
         save_preview=layers.pick("save_preview", tables.defaults.save_preview),
@@ -228,14 +236,14 @@ def sampled_count(frames: int, stride: int) -> int:
 class _Layers:
     """The visible precedence: request, environment, fallback; remembers who answered."""
 
-    def __init__(self, request: RunRequest, environment: RunRequest) -> None:
+    def __init__(self, request: RunRequest, environment: EnvironmentRequest) -> None:
         self._request = request
         self._environment = environment
         self.sources: dict[str, str] = {}
 
     def pick(self, field: str, fallback: Any, fallback_source: str = "default") -> Any:
         candidates = (
-            (getattr(self._request, field), "request"),
+            (getattr(self._request, field, None), "request"),
             (getattr(self._environment, field), f"env:{ENV_PREFIX}{field.upper()}"),
             (fallback, fallback_source),
         )
@@ -247,14 +255,14 @@ class _Layers:
         return None
 
 
-def _request_from_environ(environ: Mapping[str, str]) -> RunRequest:
+def _request_from_environ(environ: Mapping[str, str]) -> EnvironmentRequest:
     values = {
         field: environ[name].strip()
-        for field in RunRequest.model_fields
+        for field in EnvironmentRequest.model_fields
         if environ.get(name := f"{ENV_PREFIX}{field.upper()}", "").strip() != ""
     }
     try:
-        return RunRequest.model_validate(values)
+        return EnvironmentRequest.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = str(first["loc"][0])

@@ -225,6 +225,7 @@ class ProfileOffer(BaseModel):
     fps: float
     cpu_threads: int
     max_cpu_percent: float | None
+    thermal_backoff: bool
 
 
 class DeviceOffer(BaseModel):

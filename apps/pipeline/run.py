@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 import cv2
 
 from apps.common.config import PipelineConfig, pipeline_config
-from apps.common.contracts import TrackMetrics, VideoFacts
+from apps.common.contracts import ThermalFacts, TrackMetrics, VideoFacts
 from apps.common.files import read_jsonl, storage_errors
 from apps.common.layout import RunFiles
 from apps.common.options import (
@@ -29,18 +29,19 @@ from apps.common.options import (
     sampled_count,
 )
 from apps.pipeline.artifacts import ArtifactWriter, RunTotals, staged_rows
-from apps.pipeline.budget import CpuBudget
 from apps.pipeline.decode import Video, open_video
 from apps.pipeline.detect import Attendance, Detector, DetectorFacts, DetectorRequest, make_detector
 from apps.pipeline.geometry import Letterbox
 from apps.pipeline.meter import CpuMeter
 from apps.pipeline.observer import Observer
 from apps.pipeline.overview import Overview
+from apps.pipeline.pacing import Pacer, thermal_backoff
 from apps.pipeline.prefetch import prefetched
 from apps.pipeline.preview import PreviewFailed, collect_tracks, render_preview
 from apps.pipeline.progress import ProgressReporter
 from apps.pipeline.shots import ShotSplitter
 from apps.pipeline.stop import StopFlag
+from apps.pipeline.thermal import SensorReader, system_sensors
 from apps.pipeline.threads import (
     Costs,
     ThreadPlan,
@@ -85,6 +86,7 @@ class Outcome:
     times: dict[str, float]
     threads: dict[str, Any]
     warnings: list[str]
+    thermal: ThermalFacts | None = None
 
 
 @dataclass
@@ -123,6 +125,7 @@ class PipelineRun:
         progress: running.
         stop: checked before every frame.
         observer: told of the start, warnings and the provider.
+        read_sensors: see `apps.pipeline.thermal`.
     """
 
     job: Job
@@ -133,16 +136,18 @@ class PipelineRun:
     config: PipelineConfig = field(default_factory=pipeline_config)
     clock: StageClock = field(default_factory=StageClock)
     warnings: list[str] = field(default_factory=list)
+    read_sensors: SensorReader = system_sensors
 
     def __post_init__(self) -> None:
-        self._budget = CpuBudget(
-            max_cpu_percent=self.job.options.max_cpu_percent,
-            cpu_seconds=self.meter.cpu_seconds,
-            elapsed=self.meter.elapsed,
-            sleep=self.stop.wait,
-            config=self.config.budget,
+        options = self.job.options
+        self._pacer = Pacer(
+            options.max_cpu_percent,
+            self.meter,
+            self.stop,
+            self.config,
+            thermal_backoff(options, self.meter, self.config, self._tell, self.read_sensors),
         )
-        self._plan = usual_plan(self.job.options.cpu_threads)
+        self._plan = usual_plan(options.cpu_threads)
         self._costs: Costs | None = None
 
     def execute(self) -> Outcome:
@@ -168,7 +173,9 @@ class PipelineRun:
         self.progress.phase("loading")
         with self.clock.measure("load_model"):
             detector = self._load_detector(video.facts)
+            self._pacer.between()
             detector = self._settle_threads(video, stride, detector)
+        self._pacer.between()
         self.observer.log("info", f"Using {detector.facts.provider}")
         self.observer.log(
             "info",
@@ -185,6 +192,7 @@ class PipelineRun:
             self.progress.phase("preview")
             with self.clock.measure("preview"):
                 self._render_preview()
+        self._pacer.at_end()
         self._warn_of(video, stride, writer)
         return Outcome(
             video=video.facts,
@@ -203,6 +211,7 @@ class PipelineRun:
             times=self._times(),
             threads=threads,
             warnings=self.warnings,
+            thermal=self._pacer.heat,
         )
 
     def _load_detector(self, facts: VideoFacts) -> Detector:
@@ -222,7 +231,7 @@ class PipelineRun:
             request,
             cache=self.job.cache,
             retinaface_model=self.job.retinaface_model,
-            attendance=Attendance(lambda line: self.observer.log("info", line), self.stop.check),
+            attendance=Attendance(self._tell, self._pacer.between),
         )
 
     def _settle_threads(self, video: Video, stride: int, detector: Detector) -> Detector:
@@ -234,7 +243,9 @@ class PipelineRun:
         threads = self.job.options.cpu_threads
         if threads == 1 or sampled_count(video.facts.frames, stride) < _WORTH_MEASURING:
             return detector
-        self._costs = _first_costs(video, stride, detector, self._plan.detector)
+        self._costs = _first_costs(
+            video, stride, detector, self._plan.detector, self._pacer.between
+        )
         if self._costs is None:
             return detector
         before, self._plan = self._plan, best_plan(threads, self._costs)
@@ -304,7 +315,8 @@ class PipelineRun:
                 cut_out = snippets(frame, faces, self.config.thumbs)
             yield Sighting(frame.index, frame.ts_s, faces, scene, looks, crops, cut_out)
             self.progress.frame_done()
-            self._budget.pace(lambda: not self.stop.is_set)
+            with self.clock.measure("pace"):
+                self._pacer.after_frame()
 
     def _crops(self, frame: Frame, faces: Faces) -> tuple[bytes, ...]:
         if frame.picture is None or not self.job.options.save_crops:
@@ -330,10 +342,6 @@ class PipelineRun:
         )
 
     def _render_preview(self) -> None:
-        def after_frame(_: int) -> None:
-            self.stop.check()
-            self._budget.pace(lambda: not self.stop.is_set)
-
         tracks = collect_tracks(read_jsonl(staged_rows(self.job.files.staging)))
         path = self.job.files.staging / "preview.mp4"
         with open_video(self.job.video, threads=self._plan.codec_threads) as video:
@@ -344,7 +352,7 @@ class PipelineRun:
                     path,
                     self.config.preview,
                     threads=self._plan.detector,
-                    after_frame=after_frame,
+                    after_frame=lambda _: self._pacer.after_frame(),
                 )
             except PreviewFailed:
                 self._warn("This video's preview cannot be encoded; the run has none.")
@@ -364,14 +372,16 @@ class PipelineRun:
     def _times(self) -> dict[str, float]:
         seconds = self.clock.seconds
         times = {stage: round(spent, 3) for stage, spent in seconds.items()}
-        upstream = times.pop("track_and_upstream", 0.0)
+        upstream = times.pop("track_and_upstream", 0.0) - times.pop("pace", 0.0)
         inner = sum(seconds.get(s, 0.0) for s in ("wait_for_frame", "shots", "detect", "crops"))
-        times["track"] = round(max(0.0, upstream - inner - self._budget.slept_seconds), 3)
-        times["paced"] = round(self._budget.slept_seconds, 3)
+        times["track"] = round(max(0.0, upstream - inner), 3)
+        times["paced"] = round(self._pacer.rested_seconds, 3)
         return times
 
     def _warn_of(self, video: Video, stride: int, writer: ArtifactWriter) -> None:
         missing = sampled_count(video.facts.frames, stride) - self.progress.frames_done
+        if self._pacer.warning is not None:
+            self._warn(self._pacer.warning)
         if video.damaged_packets > 0:
             self._warn(f"{video.damaged_packets} damaged packets were skipped.")
         if missing > 0:
@@ -396,13 +406,20 @@ class PipelineRun:
             f"device {options.device}, detector {options.detector}",
         )
 
+    def _tell(self, line: str) -> None:
+        self.observer.log("info", line)
+
     def _warn(self, message: str) -> None:
         self.warnings.append(message)
         self.observer.log("warning", message)
 
 
 def _first_costs(
-    video: Video, stride: int, detector: Detector, detector_threads: int
+    video: Video,
+    stride: int,
+    detector: Detector,
+    detector_threads: int,
+    after_frame: Callable[[], None],
 ) -> Costs | None:
     """What the first frames cost; None where there are too few. Their results are thrown away."""
     decode, detect = [], []
@@ -417,6 +434,7 @@ def _first_costs(
             start = time.perf_counter()
             detector.detect(frame.image)
             detect.append(time.perf_counter() - start)
+            after_frame()
     # The first one also pays for tables and caches; a busy machine makes some slow, none fast.
     return Costs(
         decode=statistics.median(decode[1:]),

@@ -149,7 +149,7 @@ def _cap(run: RunManifest) -> Iterator[Finding]:
             evidence=evidence,
             action="Report this with the manifest: the budget was not held.",
         )
-    elif paced > _PACED_SHARE * run.result.elapsed_seconds:
+    elif paced > _PACED_SHARE * run.result.elapsed_seconds and not _slowed_by_heat(run):
         yield Finding(
             code="cap-reached",
             severity="notice",
@@ -157,6 +157,21 @@ def _cap(run: RunManifest) -> Iterator[Finding]:
             evidence=evidence,
             action="Raise max_cpu_percent to be faster, or take a larger stride to be cooler.",
         )
+
+
+def _heat(run: RunManifest) -> Iterator[Finding]:
+    if run.thermal is not None and _slowed_by_heat(run):
+        yield Finding(
+            code="thermal-backoff",
+            severity="notice",
+            summary=f"The CPU reached {run.thermal.hottest_celsius:g} °C, so the run was slowed.",
+            evidence={**run.thermal.model_dump(), "paced_seconds": run.times.get("paced", 0.0)},
+            action="Let the machine cool, or set SCREENALYTICS_THERMAL_BACKOFF=0 to run hot.",
+        )
+
+
+def _slowed_by_heat(run: RunManifest) -> bool:
+    return run.thermal is not None and run.thermal.lowest_percent < run.thermal.usual_percent
 
 
 def _code(run: RunManifest) -> Iterator[Finding]:
@@ -198,6 +213,7 @@ _RULES: tuple[Callable[[RunManifest], Iterator[Finding]], ...] = (
     _det_size,
     _threads,
     _cap,
+    _heat,
     _code,
     _bottleneck,
 )

@@ -34,6 +34,7 @@ OPTION_LABELS = {
     "det_thresh": "Detection threshold",
     "cpu_threads": "CPU threads",
     "max_cpu_percent": "CPU cap",
+    "thermal_backoff": "Slower while the CPU is hot",
     "precision": "Precision",
     "save_crops": "Save crops",
     "save_preview": "Save preview video",

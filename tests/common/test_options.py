@@ -140,6 +140,7 @@ PRECEDENCE: list[tuple[str, Any, Any, Any, str]] = [
     ("save_preview", False, True, False, "default"),
     ("allow_cpu_fallback", False, True, False, "default"),
 ]
+THERMAL = "env:SCREENALYTICS_THERMAL_BACKOFF"
 CUDA_HOST = replace(HOST, providers=(CUDA, CPU))
 
 
@@ -168,6 +169,30 @@ def test_request_over_environment_over_profile(
 
         assert getattr(result.options, asked_for(field)) == value
         assert result.sources[field] == expected_source
+
+
+@pytest.mark.parametrize(
+    ("profile", "environ", "value", "source"),
+    [
+        ("low_power", {}, True, "profile:low_power"),
+        ("balanced", {}, False, "profile:balanced"),
+        ("low_power", {"SCREENALYTICS_THERMAL_BACKOFF": "0"}, False, THERMAL),
+        ("performance", {"SCREENALYTICS_THERMAL_BACKOFF": "true"}, True, THERMAL),
+    ],
+)
+def test_thermal_backoff_is_the_profiles_and_the_environments_affair(
+    profile: str, environ: dict[str, str], value: bool, source: str
+) -> None:
+    result = resolve(ask(profile=profile), environ, CPU_HOST)
+
+    assert result.options.thermal_backoff is value
+    assert result.sources["thermal_backoff"] == source
+    assert "thermal_backoff" not in RunRequest.model_fields
+
+
+def test_a_thermal_backoff_that_is_neither_yes_nor_no_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="SCREENALYTICS_THERMAL_BACKOFF='warm'"):
+        resolve(ask(), {"SCREENALYTICS_THERMAL_BACKOFF": "warm"}, CPU_HOST)
 
 
 def test_a_profile_of_the_environment_gives_its_values() -> None:

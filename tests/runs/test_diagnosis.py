@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.common.contracts import ProviderProbe, RunManifest
+from apps.common.contracts import ProviderProbe, RunManifest, ThermalFacts
 from apps.runs.diagnosis import diagnose
 from tests.support.service import add_episode, run_cli
 
@@ -69,6 +69,20 @@ def test_detection_size(data_root: Path) -> None:
 def test_cap_reached(data_root: Path) -> None:
     found = run(data_root, "--stride", "24", "--cpu-threads", "1", "--max-cpu-percent", "40")
     assert causes(found) == ["cap-reached"]
+
+
+def test_heat(plain: RunManifest) -> None:
+    """In place of the cap, which was waited for only since heat had lowered it."""
+    heat = ThermalFacts(
+        sensor="coretemp", hottest_celsius=88.5, usual_percent=200, lowest_percent=75
+    )
+    hot = plain.model_copy(update={"thermal": heat, "times": {**plain.times, "paced": 60.0}})
+    assert causes(hot) == ["thermal-backoff"]
+    finding = diagnose(hot).findings[0]
+    assert "88.5 °C" in finding.summary
+    assert finding.evidence["lowest_percent"] == 75
+    cool = heat.model_copy(update={"lowest_percent": 200})
+    assert causes(plain.model_copy(update={"thermal": cool})) == []
 
 
 @pytest.mark.parametrize(

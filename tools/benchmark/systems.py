@@ -133,11 +133,16 @@ def measure(system: System, case: Case, video: Path, number: int) -> Measurement
     )
 
 
+def clean_environment() -> dict[str, str]:
+    """The environment without this product's variables: options come from the command alone."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(_OWN_VARIABLES)}
+
+
 def run_measured(command: Sequence[str], name: str) -> Usage:
     """Runs a command in a process group of its own, which is killed when this is interrupted."""
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "tools" / "benchmark" / "measured.py"), *command],
-        env={k: v for k, v in os.environ.items() if not k.startswith(_OWN_VARIABLES)},
+        env=clean_environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
