@@ -309,9 +309,9 @@ def test_the_overlap_of_the_command_line_reaches_the_scores(short: Path, tmp_pat
 
 
 def test_a_picture_is_looked_at_once_whatever_the_stride(short: Path, tmp_path: Path) -> None:
-    dense = run_product(short / "episode.mp4", "short", 1, tmp_path)
+    dense = run_product(short / "episode.mp4", "short", 1, tmp_path).found
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "detections").iterdir()}
-    sparse = run_product(short / "episode.mp4", "short", 4, tmp_path)
+    sparse = run_product(short / "episode.mp4", "short", 4, tmp_path).found
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "detections").iterdir()} == kept
     assert sparse.sampled == tuple(range(0, 48, 4))
     for frame in sparse.sampled:
@@ -321,7 +321,8 @@ def test_a_picture_is_looked_at_once_whatever_the_stride(short: Path, tmp_path: 
 def test_the_true_boxes_are_found_by_the_product(short: Path, tmp_path: Path) -> None:
     known = read_truth(short)
     assert (known.frames, known.cuts) == (48, (24,))
-    scores = score(known, run_product(short / "episode.mp4", "short", 1, tmp_path), iou=0.5)
+    run = run_product(short / "episode.mp4", "short", 1, tmp_path)
+    scores = score(known, run.found, iou=0.5)
     assert scores.hota > 0.8
     moved = replace(known, rows={frame + 12: rows for frame, rows in known.rows.items()})
     assert score(moved, Found(known.rows, tuple(range(48))), iou=0.5).idf1 < 0.9

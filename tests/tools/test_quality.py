@@ -1,0 +1,135 @@
+"""What docs/quality.md is made of: ablations, errors, the detector alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tools.evaluation import document
+from tools.evaluation.ablation import ABLATIONS
+from tools.evaluation.detection import Looked, look_at, together
+from tools.evaluation.errors import identity_errors
+from tools.evaluation.rows import Found, Frames, Rows, Truth, read_truth
+from tools.evaluation.systems import ProductRun, run_product
+from tools.evaluation.work import Episode, Measure, evaluate
+from tools.synth.director import Stage, along, keyed
+from tools.synth.encode import write_episode
+from tools.synth.evaluation_set import RECIPES
+from tools.synth.people import GARAGE, PEOPLE, ROCKET
+from tools.synth.scene import Camera, Shot
+from tools.synth.scene import Episode as Scenes
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An episode of two seconds: somebody walks, then somebody else stands at the same place."""
+    root = tmp_path_factory.mktemp("quality")
+    one, other = Stage(GARAGE), Stage(ROCKET)
+    walker = one.moving(PEOPLE[1], along(keyed((0.0, 0.35), (1.0, 0.5)), 0.42, 0.16), 1.0)
+    shots = (
+        Shot(24, GARAGE, Camera((one.view,)), (walker,)),
+        Shot(24, ROCKET, Camera((other.view,)), (other.standing(PEOPLE[3], 0.5, 0.42, 0.16),)),
+    )
+    write_episode(Scenes("short", shots, 320, 180, 24), root)
+    return root / "videos" / "short"
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> ProductRun:
+    return run_product(folder / "episode.mp4", "short", 4, tmp_path_factory.mktemp("cache"))
+
+
+def ablation(name: str, run: ProductRun) -> Found:
+    [found] = [one.apply(run) for one in ABLATIONS if one.name == name]
+    return found
+
+
+def test_the_tracker_alone_gives_what_the_run_gave(run: ProductRun) -> None:
+    again = ablation("as configured", run)
+    assert again.sampled == run.found.sampled
+    for frame in run.found.sampled:
+        assert (again.rows[frame].ids == run.found.rows[frame].ids).all()
+        assert again.rows[frame].boxes == pytest.approx(run.found.rows[frame].boxes, abs=0.1)
+
+
+def test_what_is_taken_away_is_missed(run: ProductRun) -> None:
+    def tracks(found: Found) -> set[int]:
+        return {int(number) for rows in found.rows.values() for number in rows.ids}
+
+    assert tracks(run.found) == {1, 2}
+    assert tracks(ablation("no cuts", run)) == {1}
+    assert tracks(ablation("no looks", run)) == {1, 2}
+    assert len({one.name for one in ABLATIONS}) == len(ABLATIONS)
+
+
+def rows(*boxes: tuple[int, float]) -> Rows:
+    """Faces of 10 pixels: number and left edge."""
+    places = np.array([[x, 0.0, x + 10, 10] for _, x in boxes], np.float64).reshape(-1, 4)
+    return Rows(np.array([n for n, _ in boxes], np.int64), places, np.ones(len(boxes)))
+
+
+def test_errors_are_told_with_their_frame_and_jump() -> None:
+    true: Frames = {
+        0: rows((1, 0), (2, 50)),
+        6: rows((1, 30), (2, 50)),
+        12: rows((1, 30), (2, 50)),
+    }
+    found: Frames = {
+        0: rows((7, 0), (8, 50)),
+        6: rows((9, 30), (8, 50)),
+        12: rows((8, 30), (9, 50)),
+    }
+    truth = Truth(true, {}, (), (), 13)
+    errors = identity_errors(truth, Found(found, (0, 6, 12)), iou=0.5)
+    told = [(e.kind, e.frame, e.gap, e.identity, e.track_before, e.track) for e in errors]
+    assert told == [
+        ("split", 6, 6, 1, 7, 9),
+        ("swap", 12, 6, 1, 9, 8),
+        ("swap", 12, 6, 2, 8, 9),
+    ]
+    assert errors[0].jump == pytest.approx(3.0)
+    assert identity_errors(truth, Found(true, (0, 6, 12)), iou=0.5) == ()
+
+
+def test_the_detector_is_asked_alone(folder: Path, tmp_path: Path) -> None:
+    truth = read_truth(folder)
+    looked = look_at(folder / "episode.mp4", "short", truth, 640, tmp_path)
+    assert looked.frames == 10
+    assert looked.faces() == 10
+    assert looked.recall(0.5) == 1.0
+    assert looked.precision(0.7) == 1.0
+    assert looked.milliseconds > 0
+    assert looked.faces(0, 10) == 0
+    assert np.isnan(looked.recall(0.5, 0, 10))
+    nobody = look_at(folder / "episode.mp4", "short", replace(truth, rows={}), 640, tmp_path)
+    assert nobody.precision(0.5) == 0.0
+    assert together([looked, nobody]).frames == 20
+
+
+def test_recall_falls_with_the_threshold() -> None:
+    looked = Looked(np.array([10.0, 30]), np.array([0.3, 0.9]), np.array([0.4]), 1.0, 2)
+    assert [looked.recall(t) for t in (0.2, 0.5, 0.95)] == [1.0, 0.5, 0.0]
+    assert [looked.precision(t) for t in (0.2, 0.5)] == [pytest.approx(2 / 3), 1.0]
+
+
+def test_the_document_has_every_table(folder: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    name = RECIPES[0].name
+    measure = Measure((4, 12), 0.5, False, cache, with_ablations=True)
+    results = evaluate(Episode("tuning", name, folder), measure)
+    looked = look_at(folder / "episode.mp4", "short", read_truth(folder), 640, cache)
+    known = read_truth(folder)
+    worst = {f"tuning {name} 12": (known, known.rows, 24.0)}
+    evaluation = document.Evaluation(results, {name: looked}, {640: looked}, [], worst)
+    paths = document.write(evaluation, tmp_path)
+    text = paths[0].read_text()
+    for title in ("## Means", "## Every episode", "## What each part", "## The detector alone"):
+        assert title in text
+    assert RECIPES[0].tests in text
+    assert RECIPES[1].tests not in text
+    widths = {line.count("|") for line in text.splitlines() if line.startswith("| tuning")}
+    assert len(widths) == 1
+    assert all(path.stat().st_size > 1000 for path in paths)
