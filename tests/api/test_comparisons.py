@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from tests.support.queue import LEASE_SECONDS, redis_server, worker
-from tests.support.service import Server, add_episode, gone, serving, wait_for
+from tests.support.service import PATIENCE, Server, add_episode, gone, serving, wait_for
 
 KEY = "correct-horse-battery"
 QUICK = {"stride": 48}
@@ -295,7 +295,7 @@ def test_a_server_that_stops_says_so(data_root: Path) -> None:
         run = under_way(server, "local")
         family = [*tools(server), run_process(server, run)]
         server.process.terminate()
-        server.process.wait(timeout=4)
+        server.process.wait(timeout=4 * PATIENCE)
         assert gone(family)
         thread.join(5)
     assert answers[0].status_code == 503

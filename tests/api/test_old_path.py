@@ -18,7 +18,16 @@ import httpx
 import psutil
 import pytest
 
-from tests.support.service import ROOT, Server, add_episode, gone, run_cli, serving, wait_for
+from tests.support.service import (
+    PATIENCE,
+    ROOT,
+    Server,
+    add_episode,
+    gone,
+    run_cli,
+    serving,
+    wait_for,
+)
 
 SLOW = {"stride": 1, "max_cpu_percent": 30}  # a run that lasts long enough to be stopped
 SOME_SECONDS = {"stride": 4, "max_cpu_percent": 40}
@@ -389,7 +398,7 @@ def test_a_server_that_stops_says_so_in_the_stream(server: Server) -> None:
         next(events)
         server.process.terminate()
         last = list(events)[-1]
-    server.process.wait(timeout=3)
+    server.process.wait(timeout=3 * PATIENCE)
     assert last[0] == "error"
     assert last[1] is not None
     assert last[1]["status"] == 503

@@ -22,7 +22,7 @@ import pytest
 from apps.common.layout import RunFiles
 from apps.runs.preview import making_preview
 from tests.pipeline.videos import H264, corners, write_video
-from tests.support.service import Server, add_episode, gone, serving, wait_for
+from tests.support.service import PATIENCE, Server, add_episode, gone, serving, wait_for
 from tools.make_demo_episode import DEMO_EP_ID, main
 
 KEPT = "private, max-age=86400, immutable"
@@ -487,7 +487,7 @@ def test_a_preview_dies_with_the_server(
         processes = wait_for(lambda: makers(server), what="the preview to start")
         wait_for(lambda: (folder / ".partial").is_dir(), what="the drawing to begin")
         server.process.send_signal(number)
-        server.process.wait(timeout=3)
+        server.process.wait(timeout=3 * PATIENCE)
         wait_for(lambda: gone(processes), timeout=2.0, what="the orphan's end")
         connection.close()
     assert not (folder / "preview.mp4").exists()

@@ -55,8 +55,13 @@ def cli_command(data_root: Path, *arguments: str) -> list[str]:
     return [sys.executable, str(RUN_SCRIPT), "--data-root", str(data_root), *arguments]
 
 
+# Beside other tests everything takes longer; those of time itself run alone (mark `alone`).
+PATIENCE = 3.0 if "PYTEST_XDIST_WORKER" in os.environ else 1.0
+
+
 def wait_for(condition: Callable[[], Any], timeout: float = 20.0, what: str = "it") -> Any:
     """The first true answer of `condition`; fails the test after `timeout` seconds."""
+    timeout *= PATIENCE
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         answer = condition()

@@ -42,8 +42,9 @@ def data_root(tmp_path: Path, test_data: Path) -> Path:
 
 
 def manifest_of(data_root: Path, ep_id: str) -> dict:
-    path = max((data_root / "manifests" / ep_id / "runs").glob("*/run.json"))
-    return json.loads(path.read_text())
+    """Of the newest run. Ids tell seconds only, so their order says nothing of a fast machine's."""
+    paths = (data_root / "manifests" / ep_id / "runs").glob("*/run.json")
+    return json.loads(max(paths, key=lambda path: path.stat().st_mtime_ns).read_text())
 
 
 Start = Callable[..., subprocess.Popen[str]]
