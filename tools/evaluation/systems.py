@@ -92,11 +92,15 @@ class _RememberingRun(PipelineRun):
 
 
 def options_for(stride: int) -> Options:
-    """The product's defaults, on one thread, at exactly this stride."""
+    """The product's defaults, on one thread, at exactly this stride, without a CPU budget.
+
+    A budget would count what this process and its other children do.
+    """
     request = RunRequest(
         device="cpu", detector="centerface", stride=stride, fps=_EVERY_FRAME, cpu_threads=1
     )
-    return resolve(request, {}, _HOST).options
+    options = resolve(request, {}, _HOST).options
+    return options.model_copy(update={"max_cpu_percent": None, "thermal_backoff": False})
 
 
 def run_product(video: Path, ep_id: str, stride: int, cache: Path) -> ProductRun:
