@@ -119,7 +119,7 @@ def waiting(ask: Ask, server: Server, run_id: str) -> Iterator[list[dict[str, An
     thread = threading.Thread(daemon=True, target=lambda: answers.append(ask(server, run_id)))
     thread.start()
     yield answers
-    thread.join(10)
+    thread.join(20)
 
 
 @pytest.mark.parametrize("ask", [blocking, streamed, events])
@@ -174,13 +174,13 @@ def test_runs_of_two_episodes_with_one_name(server: Server) -> None:
     def talk(server: Server, run_id: str) -> Any:
         return server.detect_track("talk", run_id=run_id, **SLOW).json()
 
-    with waiting(talk, server, "same") as of_talk:
-        server.wait_for_run()
-        with waiting(blocking, server, "same") as of_show:
+    with waiting(blocking, server, "same") as of_show:
+        with waiting(talk, server, "same") as of_talk:
             under_way(server)
-            assert run_ids(server) == ["same", "same"]
+            wait_for(lambda: run_ids(server) == ["same", "same"], what="both runs")
             assert cancel(server, "same", "talk").json()["status"] == "cancelled"
         assert of_talk[0]["detail"] == STOPPED
+        assert of_show == []
         assert cancel(server, "same").json()["status"] == "cancelled"
     assert of_show[0]["detail"] == STOPPED
 
