@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from apps.pipeline.overview import Overview
+from apps.pipeline.overview import COARSE, Overview
 from apps.pipeline.types import FloatArray
 
 _FOLLOW: dict[str, Any] = {
@@ -24,6 +24,7 @@ _FOLLOW: dict[str, Any] = {
     "criteria": (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 12, 0.03),
     "flags": cv2.OPTFLOW_USE_INITIAL_FLOW,
 }
+_WINDOW = cv2.createHanningWindow(COARSE, cv2.CV_32F)
 _FEWEST_POINTS = 8
 _WORTH_A_GUESS = 0.1  # response of the phase correlation, below it the shift is noise
 _TRUSTED_SHIFT = 0.3  # response from which the shift is better than none
@@ -78,9 +79,8 @@ def motion_between(before: Overview, now: Overview, least_agreement: float) -> M
 
 def _shift(before: Overview, now: Overview) -> tuple[FloatArray, float]:
     """By phase correlation, in parts of the picture's sides; and its response."""
-    height, width = now.coarse.shape
-    window = cv2.createHanningWindow((width, height), cv2.CV_32F)
-    (dx, dy), response = cv2.phaseCorrelate(before.coarse, now.coarse, window)
+    width, height = COARSE
+    (dx, dy), response = cv2.phaseCorrelate(before.coarse, now.coarse, _WINDOW)
     return np.array([dx / width, dy / height], np.float32), float(response)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from apps.pipeline.types import ByteArray, FloatArray, Frame
 
 WIDTH = 256  # pixels; more costs time and finds no further cut
-_COARSE = (128, 72)
+COARSE = (128, 72)
 _BINS = (32, 32)  # hue, saturation
 _LOOK = (4, 5)  # columns, rows
 _XYZ_OF_RGB = np.array(  # of sRGB, over the white point
@@ -55,7 +55,7 @@ class Overview:
     @cached_property
     def coarse(self) -> FloatArray:
         """`grey` at 128 x 72, for phase correlation."""
-        small: ByteArray = cv2.resize(self.grey, _COARSE, interpolation=cv2.INTER_AREA)
+        small: ByteArray = cv2.resize(self.grey, COARSE, interpolation=cv2.INTER_AREA)
         return small.astype(np.float32)
 
     @cached_property

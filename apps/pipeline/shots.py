@@ -85,7 +85,7 @@ class ShotSplitter:
 
     def _is_cut(self, before: _Seen, now: _Seen, motion: Motion, colours: float) -> bool:
         config = self._config
-        if motion.agreement >= config.same_agreement or motion.response >= config.same_response:
+        if self._is_same_place(motion):
             return False
         if colours >= config.other_colours:
             return True
@@ -104,10 +104,11 @@ class ShotSplitter:
         if then is None or _distance(then.view, now.view) < self._config.other_colours:
             return False
         motion = motion_between(then.view, now.view, self._config.same_agreement)
-        return (
-            motion.agreement < self._config.same_agreement
-            and motion.response < self._config.same_response
-        )
+        return not self._is_same_place(motion)
+
+    def _is_same_place(self, motion: Motion) -> bool:
+        config = self._config
+        return motion.agreement >= config.same_agreement or motion.response >= config.same_response
 
     def _a_while_before(self, now: _Seen) -> _Seen | None:
         """The last frame that is at least `gradual_seconds` older, but not twice as old."""

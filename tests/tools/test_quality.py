@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.tools.test_evaluate import short_episode
 from tools.evaluation import document
 from tools.evaluation.ablation import ABLATIONS
 from tools.evaluation.detection import Looked, look_at, together
@@ -15,25 +16,15 @@ from tools.evaluation.errors import identity_errors
 from tools.evaluation.rows import Found, Frames, Rows, Truth, read_truth
 from tools.evaluation.systems import ProductRun, run_product
 from tools.evaluation.work import Episode, Measure, evaluate
-from tools.synth.director import Stage, along, keyed
 from tools.synth.encode import write_episode
 from tools.synth.evaluation_set import RECIPES
-from tools.synth.people import GARAGE, PEOPLE, ROCKET
-from tools.synth.scene import Camera, Shot
-from tools.synth.scene import Episode as Scenes
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An episode of two seconds: somebody walks, then somebody else stands at the same place."""
     root = tmp_path_factory.mktemp("quality")
-    one, other = Stage(GARAGE), Stage(ROCKET)
-    walker = one.moving(PEOPLE[1], along(keyed((0.0, 0.35), (1.0, 0.5)), 0.42, 0.16), 1.0)
-    shots = (
-        Shot(24, GARAGE, Camera((one.view,)), (walker,)),
-        Shot(24, ROCKET, Camera((other.view,)), (other.standing(PEOPLE[3], 0.5, 0.42, 0.16),)),
-    )
-    write_episode(Scenes("short", shots, 320, 180, 24), root)
+    write_episode(short_episode(), root)
     return root / "videos" / "short"
 
 
