@@ -66,11 +66,16 @@ _LIBRARIES = ("av", "numpy", "onnxruntime", "opencv-python-headless", "trackers"
 
 def main() -> int:
     arguments = parser().parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends its process, like Ctrl-C
     # A file or a pipe has no width; 80 columns would cut the table's words.
     console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 190)
+    return exit_code_of(lambda: bench(arguments, console))
+
+
+def exit_code_of(work: Callable[[], int | None]) -> int:
+    """Does the work; None is 0, and what stops it is a sentence and its exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends its process, like Ctrl-C
     try:
-        bench(arguments, console)
+        return work() or 0
     except ScreenalyticsError as error:
         hint = "" if error.hint is None else f" {error.hint}"
         sys.stderr.write(f"error: {error.detail}{hint}\n")
@@ -78,7 +83,6 @@ def main() -> int:
     except KeyboardInterrupt:
         sys.stderr.write("Stopped.\n")
         return 130
-    return 0
 
 
 def parser() -> argparse.ArgumentParser:

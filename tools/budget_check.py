@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -22,10 +21,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from apps.common.errors import ScreenalyticsError
 from apps.common.layout import Layout
 from apps.common.settings import Settings
-from tools.bench import find_video, machine
+from tools.bench import exit_code_of, find_video, machine
 from tools.benchmark.figures import Case
 from tools.benchmark.inputs import long_video, read_source
 from tools.benchmark.systems import product
@@ -74,16 +72,7 @@ class Row:
 
 def main() -> int:
     arguments = parser().parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends its process, like Ctrl-C
-    try:
-        return check(arguments)
-    except ScreenalyticsError as error:
-        hint = "" if error.hint is None else f" {error.hint}"
-        sys.stderr.write(f"error: {error.detail}{hint}\n")
-        return error.exit_code
-    except KeyboardInterrupt:
-        sys.stderr.write("Stopped.\n")
-        return 130
+    return exit_code_of(lambda: check(arguments))
 
 
 def parser() -> argparse.ArgumentParser:
