@@ -108,6 +108,9 @@ class Layout:
     def lock(self, ep_id: str) -> Path:
         return self.locks / f"{check_name(ep_id)}.lock"
 
+    def shown_lock(self, ep_id: str) -> Path:
+        return self.locks / f"{check_name(ep_id)}.held"
+
     def holder(self, ep_id: str) -> Path:
         return self.locks / f"{check_name(ep_id)}.json"
 

@@ -2,6 +2,9 @@
 
 The process that runs holds it (not its launcher), so it lives exactly as long as the work. It
 holds between API processes, workers and command lines on one host.
+
+There are two files. Runs alone lock the first, so it decides at once who may run. The second shows
+that to readers, who take it for a moment to ask: however many ask, none keeps a run out.
 """
 
 from __future__ import annotations
@@ -9,7 +12,8 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
@@ -19,7 +23,7 @@ from apps.common.files import read_json, storage_errors, write_json
 from apps.common.layout import Layout
 from apps.common.names import is_name, is_run_name
 
-_READERS_MOMENT = 0.2  # seconds
+_READERS_PATIENCE = 10.0  # seconds; each reader holds the shown lock for microseconds
 _BUSY_HINT = "Wait until that run ends, or stop it, then try again."
 _MODE_WORDS = {
     "local": "locally (direct)",
@@ -40,26 +44,24 @@ def episode_lock(layout: Layout, holder: Holder) -> Iterator[None]:
     path = layout.lock(holder.ep_id)
     with storage_errors():
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
-        try:
-            # A reader that asks `is_held` takes the lock for a moment; do not mistake it for a run.
-            lock.acquire(timeout=_READERS_MOMENT, poll_interval=0.02)
-        except Timeout:
-            raise busy_error(layout, holder.ep_id) from None
-    try:
+    with ExitStack() as locks:
+        with storage_errors():
+            try:
+                locks.enter_context(FileLock(path, timeout=0))
+                shown = FileLock(layout.shown_lock(holder.ep_id), timeout=_READERS_PATIENCE)
+                locks.enter_context(shown.acquire(poll_interval=0.005))
+            except Timeout:
+                raise busy_error(layout, holder.ep_id) from None
+        locks.callback(_forget_holder, layout.holder(holder.ep_id))
         with storage_errors():
             write_json(layout.holder(holder.ep_id), holder.model_dump())
         yield
-    finally:
-        with suppress(OSError):
-            layout.holder(holder.ep_id).unlink(missing_ok=True)
-        lock.release()
 
 
 def is_held(layout: Layout, ep_id: str) -> bool:
     """True while a run holds the episode. Never waits."""
     try:
-        descriptor = os.open(layout.lock(ep_id), os.O_RDONLY)
+        descriptor = os.open(layout.shown_lock(ep_id), os.O_RDONLY)
     except OSError:  # there is none, or nothing that could be locked
         return False
     try:
@@ -105,6 +107,11 @@ def busy_error(layout: Layout, ep_id: str) -> EpisodeBusy:
         run_id=holder.run_id,
         since=holder.since,
     )
+
+
+def _forget_holder(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 def _read_holder(layout: Layout, ep_id: str) -> Holder | None:

@@ -287,7 +287,7 @@ def test_five_hundred_episodes_are_listed_at_once(server: Server) -> None:
     layout = Layout(server.data_root)
     layout.locks.mkdir(exist_ok=True)
     for number in range(500):
-        layout.lock(f"ep-{number}").touch()
+        layout.shown_lock(f"ep-{number}").touch()
         layout.holder(f"ep-{number}").write_text(holder(f"ep-{number}").model_dump_json())
     with holding(layout) as hold:
         hold(holder("ep-7"))

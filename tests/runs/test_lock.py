@@ -100,6 +100,7 @@ def test_a_stopped_process_still_holds_it(layout: Layout, hold: Hold) -> None:
     process = hold(holder_of())
     process.send_signal(signal.SIGSTOP)
     os.utime(layout.lock("test-ep"), (0, 0))
+    os.utime(layout.shown_lock("test-ep"), (0, 0))
     os.utime(layout.holder("test-ep"), (0, 0))
 
     assert is_held(layout, "test-ep")

@@ -25,6 +25,7 @@ from schemathesis.checks import CHECKS
 from schemathesis.core.failures import FailureGroup
 from schemathesis.core.result import Ok
 
+from apps.common.layout import Layout
 from tests.pipeline.videos import MPEG4, write_numbered
 from tests.security.tricks import (
     Findings,
@@ -380,10 +381,11 @@ def test_hostile_run_files(
 @contextmanager
 def held(server: Server) -> Iterator[None]:
     """The episode is held, as by a run."""
-    path = server.data_root / ".locks/talk.lock"
-    path.parent.mkdir(exist_ok=True)
-    with path.open("w") as lock:
+    layout = Layout(server.data_root)
+    layout.locks.mkdir(exist_ok=True)
+    with layout.lock("talk").open("w") as lock, layout.shown_lock("talk").open("w") as shown:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(shown, fcntl.LOCK_EX)
         yield
 
 
@@ -401,13 +403,13 @@ def test_hostile_holder_of_a_busy_episode(
 
 
 @pytest.mark.parametrize("what", ["folder", "loop"])
-@pytest.mark.parametrize("name", [*FILES, "lock"])
+@pytest.mark.parametrize("name", [*FILES, "lock", "held"])
 def test_something_else_than_a_file(
     server: Server, run: dict, findings: Findings, name: str, what: str
 ) -> None:
     path = (
-        server.data_root / ".locks/talk.lock"
-        if name == "lock"
+        server.data_root / f".locks/talk.{name}"
+        if name in {"lock", "held"}
         else forged_file(server, run, name)[0]
     )
     with restored(path):
