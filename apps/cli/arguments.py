@@ -11,7 +11,7 @@ EPILOG = """exit codes:
   3 video missing or unreadable  130 interrupted (SIGINT)
   4 accelerator missing          143 terminated (SIGTERM)
 
-Detector `retinaface` uses InsightFace's weights, which are for non-commercial research only.
+InsightFace's weights (`retinaface`, recognition) are for non-commercial research only.
 Every option that is left out comes from SCREENALYTICS_<OPTION>, then from the profile.
 """
 
@@ -48,6 +48,11 @@ def parser() -> argparse.ArgumentParser:
     )
     run.add_argument(
         "--retinaface-model", metavar="M", help="InsightFace pack, or a detector's .onnx file"
+    )
+    run.add_argument(
+        "--recognition-model",
+        metavar="M",
+        help="InsightFace pack, or a recognition model's .onnx file: compare tracks by faces",
     )
     limits = p.add_argument_group("how much of the machine")
     limits.add_argument("--cpu-threads", type=int, metavar="N", help="compute threads")

@@ -116,6 +116,7 @@ def _spec_from_arguments(arguments: argparse.Namespace) -> RunSpec:
         resolution=resolve(request, os.environ, _host_facts(settings)),
         data_root=str(settings.data_root),
         retinaface_model=settings.retinaface_model,
+        recognition_model=settings.recognition_model,
         nice=arguments.nice or 0,
         min_free_mb=settings.min_free_mb,
     )
@@ -125,6 +126,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     given = {
         "data_root": arguments.data_root,
         "retinaface_model": arguments.retinaface_model,
+        "recognition_model": arguments.recognition_model,
     }
     return Settings(**{name: value for name, value in given.items() if value is not None})
 
@@ -193,6 +195,7 @@ class _Execution:
             files=record.files,
             cache=self._layout.cache,
             retinaface_model=spec.retinaface_model,
+            recognition_model=spec.recognition_model,
         )
         for warning in spec.resolution.warnings:
             log.log("warning", warning)
@@ -231,6 +234,7 @@ class _Execution:
             threads=outcome.threads,
             cpu=cpu,
             thermal=outcome.thermal,
+            recognition=outcome.recognition,
             peak_rss_mb=peak_rss_mb,
             warnings=[*record.manifest.warnings, *outcome.warnings],
         )

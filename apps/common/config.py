@@ -57,7 +57,12 @@ class DetectorConfig(_Frozen):
     pack: str | None = None
 
 
+class RecognitionModelConfig(_Frozen):
+    licence: str
+
+
 class ModelRegistry(_Frozen):
+    recognition: RecognitionModelConfig
     detectors: dict[str, DetectorConfig]
 
 
@@ -94,6 +99,15 @@ class TrackConfig(_Frozen):
     velocity_seconds: float
     horizon_seconds: float
     look_seconds: float
+
+
+class RecognitionConfig(_Frozen):
+    every_frames: int = Field(ge=1)
+    least_confidence: float
+    least_pixels: int
+    other_person: float
+    same_person: float
+    newer_share: float = Field(gt=0, le=1)
 
 
 class MetricsConfig(_Frozen):
@@ -141,6 +155,7 @@ class MeterConfig(_Frozen):
 class PipelineConfig(_Frozen):
     shots: ShotsConfig
     track: TrackConfig
+    recognition: RecognitionConfig
     metrics: MetricsConfig
     crops: CropsConfig
     thumbs: ThumbsConfig

@@ -38,6 +38,7 @@ class RunSpec(_Model):
     resolution: Resolution
     data_root: str
     retinaface_model: str | None = None
+    recognition_model: str | None = None
     nice: int = 0
     min_free_mb: float = 0
     launcher_fingerprint: str | None = None
@@ -144,6 +145,21 @@ class ModelFacts(_Readable):
     file: str
     precision: Precision = "float32"
     quantised: QuantisedFacts | None = None
+
+
+class RecognitionFacts(_Readable):
+    """What a recognition model did to the tracks.
+
+    Args:
+        compared: faces that it looked at.
+        splits: tracks that ended because their face was another person's.
+        joins: tracks that went on with the number of one before them in the shot.
+    """
+
+    model: ModelFacts
+    compared: int
+    splits: int
+    joins: int
 
 
 class ProviderProbe(_Readable):
@@ -272,6 +288,7 @@ class RunManifest(_Readable):
     session_providers: list[str] = []
     model: ModelFacts | None = None
     provider_probe: ProviderProbe | None = None
+    recognition: RecognitionFacts | None = None
     video: VideoFacts | None = None
     effective_stride: int | None = None
     detection_picture: list[int] = []

@@ -1,4 +1,4 @@
-"""Where detectors' weights lie on disk, found without loading InsightFace."""
+"""Where models' weights lie on disk, found without loading InsightFace."""
 
 from __future__ import annotations
 
@@ -19,11 +19,23 @@ def insightface_detector(model: str) -> Path | None:
     Packs hold several models; detectors are named `det_*.onnx` (buffalo) or `scrfd_*.onnx`
     (antelopev2).
     """
+    return _in_pack(model, "det_*.onnx", "scrfd_*.onnx")
+
+
+def insightface_recogniser(model: str) -> Path | None:
+    """The recognition model's file of a pack, or the given `.onnx` file; None where there is none.
+
+    Packs name them `w600k_*.onnx` (buffalo) or `glintr100.onnx` (antelopev2).
+    """
+    return _in_pack(model, "w600k_*.onnx", "glintr*.onnx")
+
+
+def _in_pack(model: str, *patterns: str) -> Path | None:
     if model.endswith(".onnx"):
         path = Path(model).expanduser()
         return path if path.is_file() else None
     folder = insightface_root() / "models" / model
-    found = sorted(p for pattern in ("det_*.onnx", "scrfd_*.onnx") for p in folder.glob(pattern))
+    found = sorted(path for pattern in patterns for path in folder.glob(pattern))
     return found[0] if found else None
 
 

@@ -25,6 +25,11 @@ class Settings(BaseSettings):
     retinaface_model: str | None = Field(
         None, description="Pack name of InsightFace, or a detector's .onnx file."
     )
+    recognition_model: str | None = Field(
+        None,
+        description="Pack name of InsightFace, or a recognition model's .onnx file, for tracks "
+        "that are split and joined by faces.",
+    )
     lease_s: float = Field(
         30, ge=1, description="A worker that says nothing for so long is taken to be dead, seconds."
     )

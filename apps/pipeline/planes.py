@@ -40,12 +40,14 @@ class Snippet:
         matrix: shape (3, 4), from Y, U, V and 1 to BGR; None where it is BGR.
         turns: quarter turns counterclockwise that are still to be done.
         shape: width and height as displayed, in pixels of any size.
+        place: [x1, y1, x2, y2] in 0..1 of the displayed frame.
     """
 
     planes: tuple[ByteArray, ...]
     matrix: FloatArray | None
     turns: int
     shape: tuple[float, float]
+    place: tuple[float, float, float, float]
 
     def picture(self, long_side: int) -> ByteArray:
         """As displayed; shape (height, width, 3), BGR, the larger of the two is `long_side`."""
@@ -59,18 +61,23 @@ class Snippet:
         return np.ascontiguousarray(np.rot90(image, self.turns))
 
 
-def cut(image: ByteArray, place: tuple[int, int, int, int], long_side: int) -> Snippet:
+def cut(
+    image: ByteArray, place: tuple[int, int, int, int], size: tuple[int, int], long_side: int
+) -> Snippet:
     """A part of a BGR picture.
 
     Args:
         image: shape (h, w, 3).
         place: left, top, right, bottom, pixels.
+        size: width and height of the frame in the picture, which may have a margin, pixels.
         long_side: what the part is wanted for; more than twice as much is not kept.
     """
     left, top, right, bottom = place
     step = max(1, max(right - left, bottom - top) // long_side)
     part = image[top:bottom:step, left:right:step].copy()
-    return Snippet((part,), None, 0, (right - left, bottom - top))
+    width, height = size
+    within = (left / width, top / height, right / width, bottom / height)
+    return Snippet((part,), None, 0, (right - left, bottom - top), within)
 
 
 def cut_planes(
@@ -97,14 +104,11 @@ def cut_planes(
     wide, high = max(1, round(frame.width * sample_aspect_ratio)), frame.height
     width, height = (high, wide) if turns % 2 == 1 else (wide, high)
     x1, y1, x2, y2 = grow(box, margin, width, height)
-    left, top, right, bottom = _turned_back(
-        (x1 / width, y1 / height, x2 / width, y2 / height), turns
-    )
+    place = (x1 / width, y1 / height, x2 / width, y2 / height)
+    stored = _turned_back(place, turns)
     step = max(1, int(max(x2 - x1, y2 - y1) / long_side))
-    parts = tuple(
-        _part(frame.format, plane, (left, top, right, bottom), step) for plane in frame.planes[:3]
-    )
-    return Snippet(parts, _matrix(frame), turns, (x2 - x1, y2 - y1))
+    parts = tuple(_part(frame.format, plane, stored, step) for plane in frame.planes[:3])
+    return Snippet(parts, _matrix(frame), turns, (x2 - x1, y2 - y1), place)
 
 
 def _has_planes(frame: VideoFrame) -> bool:

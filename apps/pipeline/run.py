@@ -17,7 +17,7 @@ from typing import Any
 import cv2
 
 from apps.common.config import PipelineConfig, pipeline_config
-from apps.common.contracts import ThermalFacts, TrackMetrics, VideoFacts
+from apps.common.contracts import RecognitionFacts, ThermalFacts, TrackMetrics, VideoFacts
 from apps.common.files import read_jsonl, storage_errors
 from apps.common.layout import RunFiles
 from apps.common.options import (
@@ -32,6 +32,7 @@ from apps.pipeline.artifacts import ArtifactWriter, RunTotals, staged_rows
 from apps.pipeline.decode import Video, open_video
 from apps.pipeline.detect import Attendance, Detector, DetectorFacts, DetectorRequest, make_detector
 from apps.pipeline.geometry import Letterbox
+from apps.pipeline.identity import IdentityGate
 from apps.pipeline.meter import CpuMeter
 from apps.pipeline.observer import Observer
 from apps.pipeline.overview import Overview
@@ -71,6 +72,7 @@ class Job:
     files: RunFiles
     cache: Path
     retinaface_model: str | None = None
+    recognition_model: str | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class Outcome:
     threads: dict[str, Any]
     warnings: list[str]
     thermal: ThermalFacts | None = None
+    recognition: RecognitionFacts | None = None
 
 
 @dataclass
@@ -175,6 +178,7 @@ class PipelineRun:
             detector = self._load_detector(video.facts)
             self._pacer.between()
             detector = self._settle_threads(video, stride, detector)
+            gate = self._load_gate()
         self._pacer.between()
         self.observer.log("info", f"Using {detector.facts.provider}")
         self.observer.log(
@@ -184,7 +188,7 @@ class PipelineRun:
             f"at {detector.letterbox.canvas_width}x{detector.letterbox.canvas_height}",
         )
         with self._writer(detector) as writer:
-            cuts = self._analyse(video, stride, detector, writer)
+            cuts = self._analyse(video, stride, detector, gate, writer)
             threads = self._threads(detector)
             self.progress.frames_missing()
             metrics = writer.finish(self._totals(video, cuts, detector.facts))
@@ -212,6 +216,7 @@ class PipelineRun:
             threads=threads,
             warnings=self.warnings,
             thermal=self._pacer.heat,
+            recognition=None if gate is None else gate.facts,
         )
 
     def _load_detector(self, facts: VideoFacts) -> Detector:
@@ -233,6 +238,16 @@ class PipelineRun:
             retinaface_model=self.job.retinaface_model,
             attendance=Attendance(self._tell, self._pacer.between),
         )
+
+    def _load_gate(self) -> IdentityGate | None:
+        """For tracks that are split and joined by faces, where a model for that is given."""
+        if self.job.recognition_model is None:
+            return None
+        from apps.pipeline.recognise import ArcFace  # loads InsightFace
+
+        recogniser = ArcFace(self.job.recognition_model, self._plan.detector)
+        self._tell(f"Tracks are compared by faces, with {recogniser.facts.id}")
+        return IdentityGate(recogniser, self.config.recognition)
 
     def _settle_threads(self, video: Video, stride: int, detector: Detector) -> Detector:
         """Divides the threads by what the first frames cost, where the run is long enough.
@@ -272,7 +287,12 @@ class PipelineRun:
         )
 
     def _analyse(
-        self, video: Video, stride: int, detector: Detector, writer: ArtifactWriter
+        self,
+        video: Video,
+        stride: int,
+        detector: Detector,
+        gate: IdentityGate | None,
+        writer: ArtifactWriter,
     ) -> list[int]:
         """Decode to tracks, frame by frame. Returns the cuts."""
         options = self.job.options
@@ -280,7 +300,7 @@ class PipelineRun:
         if limits.warning is not None:
             self._warn(limits.warning)
         splitter = ShotSplitter(self.config.shots)
-        tracker = FaceTracker(self.config.track, limits)
+        tracker = FaceTracker(self.config.track, limits, gate)
         frames = video.frames(stride, detector.letterbox, full_pictures=True)
         thumbs = ThumbWriter(self.job.files.staging, self.config.thumbs)
         self.progress.phase("running")

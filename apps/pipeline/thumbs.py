@@ -29,12 +29,13 @@ def snippets(frame: Frame, faces: Faces, config: ThumbsConfig) -> tuple[Snippet,
 
 
 def _snippet(frame: Frame, box: FloatArray, config: ThumbsConfig) -> Snippet:
-    place = grow(box, config.margin, frame.letterbox.inner_width, frame.letterbox.inner_height)
+    size = (frame.letterbox.inner_width, frame.letterbox.inner_height)
+    place = grow(box, config.margin, *size)
     large = max(place[2] - place[0], place[3] - place[1]) >= config.long_side
     stored = None
     if not large and frame.picture is not None:
         stored = frame.picture.snippet(box, config.margin, config.long_side)
-    return cut(frame.image, place, config.long_side) if stored is None else stored
+    return cut(frame.image, place, size, config.long_side) if stored is None else stored
 
 
 class ThumbWriter:

@@ -17,6 +17,7 @@ import numpy as np
 
 from apps.common.config import TrackConfig
 from apps.pipeline.associate import Places, pairs
+from apps.pipeline.identity import Identity, IdentityGate
 from apps.pipeline.types import FloatArray, Scene, Sighting, TrackedSighting
 
 TRACKER_NAME = "sparse_byte"
@@ -75,6 +76,7 @@ class _Track:
         velocity: shape (2,), of the face in the moving picture, per second.
         number: 0 until it is confirmed.
         unnumbered: sightings, and which face of each, until it is confirmed.
+        identity: whose face it is, where that is compared.
     """
 
     centre: FloatArray
@@ -85,6 +87,7 @@ class _Track:
     unnumbered: list[tuple[_Pending, int]]
     velocity: FloatArray = field(default_factory=lambda: np.zeros(2, np.float32))
     number: int = 0
+    identity: Identity | None = None
 
     def reach(self, now_s: float, config: TrackConfig) -> float:
         """How far from its place the face may be, in its sizes: less once its speed is known."""
@@ -128,11 +131,14 @@ class FaceTracker:
     Args:
         config: see `config/pipeline.toml`.
         limits: thresholds.
+        gate: splits and joins tracks by faces, where there is a recognition model.
     """
 
     config: TrackConfig
     limits: TrackThresholds
+    gate: IdentityGate | None = None
     _tracks: list[_Track] = field(init=False, default_factory=list)
+    _ended: list[_Track] = field(init=False, default_factory=list)  # of this shot, with identity
     _waiting: deque[_Pending] = field(init=False, default_factory=deque)
     _shot: int = field(init=False, default=-1)
     _count: int = field(init=False, default=0)
@@ -161,19 +167,28 @@ class FaceTracker:
                 track.follow_camera(sighting.scene.motion)
         faces = _places(sighting)
         conf = sighting.faces.conf
-        free, unused = list(self._tracks), []
+        free, unused, extended = list(self._tracks), [], list[_Track]()
         is_high = conf >= self.limits.high_confidence
         for group in (np.flatnonzero(is_high).tolist(), np.flatnonzero(~is_high).tolist()):
             chosen = self._pairs(free, faces[group], sighting)
+            used = set[int]()
             for known, place in chosen:
-                self._extend(free[known], pending, group[place], faces)
-            used = {place for _, place in chosen}
+                track, face = free[known], group[place]
+                if self._is_another(track, sighting, face):
+                    self._tracks.remove(track)
+                    self._end(track)
+                    continue
+                self._extend(track, pending, face, faces)
+                extended.append(track)
+                used.add(place)
             unused += [face for place, face in enumerate(group) if place not in used]
-            matched = {known for known, _ in chosen}
-            free = [track for known, track in enumerate(free) if known not in matched]
+            met = {known for known, _ in chosen}
+            free = [track for known, track in enumerate(free) if known not in met]
         for face in sorted(unused):
             if conf[face] >= self.limits.activation:
                 self._begin(pending, face, faces)
+        for track in extended:
+            self._confirm(track)
 
     def _pairs(
         self, tracks: list[_Track], faces: Places, sighting: Sighting
@@ -213,9 +228,23 @@ class FaceTracker:
         track.see(faces[[face]], sighting.ts_s, self.config, is_same_light=is_same_light)
         track.best_conf = max(track.best_conf, float(sighting.faces.conf[face]))
         track.unnumbered.append((pending, face))
-        self._confirm(track)
+
+    def _is_another(self, track: _Track, sighting: Sighting, face: int) -> bool:
+        """Whether the face that continues a track is another person's, where that is compared."""
+        gate = self.gate
+        if gate is None or track.number == 0 or not gate.is_due(track.identity, sighting.index):
+            return False
+        seen = gate.identity(sighting, face)
+        if seen is None:
+            return False
+        if track.identity is not None and gate.is_other(track.identity, seen):
+            return True
+        track.identity = gate.updated(track.identity, seen)
+        return False
 
     def _confirm(self, track: _Track) -> None:
+        if track.number == 0:
+            track.number = self._number_of_former(track)
         if track.number == 0:
             self._count += 1
             track.number = self._count
@@ -223,19 +252,43 @@ class FaceTracker:
             pending.numbers[face] = track.number
         track.unnumbered.clear()
 
+    def _number_of_former(self, track: _Track) -> int:
+        """Of the track that ended before this one began and is the same person's; 0 if none is."""
+        if self.gate is None:
+            return 0
+        looked = (self.gate.identity(p.sighting, face) for p, face in track.unnumbered)
+        seen = next((identity for identity in looked if identity is not None), None)
+        if seen is None:
+            return 0
+        track.identity = seen
+        began_s = track.unnumbered[0][0].sighting.ts_s
+        known = [
+            (other, other.identity)
+            for other in (*self._ended, *self._tracks)
+            if other.number > 0 and other.identity is not None and other.seen_s < began_s
+        ]
+        best = self.gate.former(seen, [identity for _, identity in known])
+        if best is None:
+            return 0
+        former, identity = known[best]
+        (self._ended if former in self._ended else self._tracks).remove(former)
+        track.identity = self.gate.updated(identity, seen)
+        return former.number
+
     def _end_lost(self, now_s: float) -> None:
-        kept = []
-        for track in self._tracks:
-            if now_s - track.seen_s > self.config.lost_seconds:
-                self._end(track)
-            else:
-                kept.append(track)
-        self._tracks = kept
+        oldest_s = now_s - self.config.lost_seconds
+        lost = [track for track in self._tracks if track.seen_s < oldest_s]
+        self._tracks = [track for track in self._tracks if track.seen_s >= oldest_s]
+        for track in lost:
+            self._end(track)
 
     def _end(self, track: _Track) -> None:
+        """Of a track that is not among the open ones any more."""
         if track.number == 0 and track.best_conf >= self.config.single_confidence:
             self._confirm(track)
         track.unnumbered.clear()
+        if track.identity is not None:
+            self._ended.append(track)
 
     def _settled(self) -> Iterator[TrackedSighting]:
         """Sightings that no unconfirmed track started from, oldest first."""
@@ -244,9 +297,9 @@ class FaceTracker:
             yield self._release()
 
     def _flush(self) -> Iterator[TrackedSighting]:
-        for track in self._tracks:
-            self._end(track)
-        self._tracks.clear()
+        while self._tracks:
+            self._end(self._tracks.pop(0))
+        self._ended.clear()
         while self._waiting:
             yield self._release()
 

@@ -99,6 +99,7 @@ async def prepare_run(
         resolution=resolution,
         data_root=str(layout.root),
         retinaface_model=settings.retinaface_model,
+        recognition_model=settings.recognition_model,
         nice=settings.local_nice if mode == "local" else 0,
         min_free_mb=settings.min_free_mb,
         launcher_fingerprint=fingerprint,

@@ -158,6 +158,7 @@ class JobExecution:
             update={
                 "data_root": str(self._layout.root),
                 "retinaface_model": self._settings.retinaface_model,
+                "recognition_model": self._settings.recognition_model,
                 "resolution": resolution,
                 "launcher_fingerprint": self._fingerprint,
                 "replace_unfinished": True,

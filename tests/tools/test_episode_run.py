@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.recognition import write_model
 from tests.support.service import (
     add_episode,
     clean_environment,
@@ -92,6 +93,24 @@ def test_writes_the_contracts_files(data_root: Path) -> None:
     assert manifest["versions"]["onnxruntime"]
     assert manifest["times"]["detect"] > 0
     assert "Done in" in done.stderr
+
+
+def test_tracks_are_compared_by_faces(data_root: Path, tmp_path: Path) -> None:
+    """A run with a recognition model says which one it was and what it did."""
+    model = write_model(tmp_path / "colours.onnx")
+    options = ("--ep-id", "show", "--stride", "12")
+    done = run_cli(data_root, *options, "--recognition-model", str(model))
+    assert done.returncode == 0, done.stderr
+    found = manifest_of(data_root, "show")["recognition"]
+    assert found["model"]["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
+    assert found["compared"] > 5
+    assert "Tracks are compared by faces, with colours" in done.stderr
+    assert run_cli(data_root, *options).returncode == 0
+    assert manifest_of(data_root, "show")["recognition"] is None
+    missing = run_cli(data_root, *options, SCREENALYTICS_RECOGNITION_MODEL="nothing_there")
+    assert missing.returncode == 5
+    assert "nothing_there" in missing.stderr
+    assert manifest_of(data_root, "show")["status"] == "failed"
 
 
 def test_eight_bits(data_root: Path, test_data: Path) -> None:
