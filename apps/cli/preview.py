@@ -20,11 +20,13 @@ from apps.pipeline.pacing import Pacer
 from apps.pipeline.preview import PreviewFailed, TrackBoxes, collect_tracks, render_preview
 from apps.pipeline.progress import ProgressReporter
 from apps.pipeline.stop import StopFlag
-from apps.pipeline.threads import ThreadPlan, limited_pools, usual_plan
+from apps.pipeline.threads import limited_pools
 from apps.runs.episodes import find_video
 from apps.runs.export import readable
 from apps.runs.preview import add_preview, existing_preview, making_preview
 from apps.runs.rows import read_rows
+
+_DECODER_THREADS = 1
 
 
 def make(line: bytes) -> int:
@@ -64,7 +66,7 @@ class _Making:
         self._view = view
         self._layout = Layout(Path(spec.data_root))
         self._files: RunFiles = self._layout.run(spec.ep_id, spec.run_id)
-        self._plan: ThreadPlan = usual_plan(spec.cpu_threads)
+        self._encoder_threads = max(1, spec.cpu_threads - _DECODER_THREADS)
 
     def run(self) -> PreviewResult:
         """Raises:
@@ -91,10 +93,10 @@ class _Making:
         """Draws into the staging folder; the seconds since this process began."""
         path = find_video(self._layout, self._spec.ep_id)
         with (
-            limited_pools(self._plan.detector),
+            limited_pools(self._encoder_threads),
             CpuMeter(pipeline_config().meter) as meter,
             ProgressReporter(self._spec.run_id, meter, self._tell) as progress,
-            open_video(path, threads=self._plan.codec_threads) as video,
+            open_video(path, threads=_DECODER_THREADS) as video,
         ):
             _refuse_another(video.facts, self._spec.video)
             progress.expect(video.facts.frames, video.facts.frames)
@@ -130,7 +132,7 @@ class _Making:
                 tracks,
                 self._files.staging / self._files.preview.name,
                 pipeline_config().preview,
-                threads=self._plan.detector,
+                threads=self._encoder_threads,
                 after_frame=after_frame,
             )
         except PreviewFailed:

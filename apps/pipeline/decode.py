@@ -7,6 +7,7 @@ a variable frame rate keeps its true times, and the number of frames is known be
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -128,6 +129,22 @@ class FullPicture:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A sampled frame as the decoder gives it; see `Frame` for the arguments."""
+
+    index: int
+    ts_s: float
+    frame: VideoFrame
+
+
+class _Scalers(threading.local):
+    """One for each thread; none of them may be used by two."""
+
+    def __init__(self) -> None:
+        self.own = VideoReformatter()
+
+
 @dataclass
 class Video:
     """An open video. Use `open_video`.
@@ -144,17 +161,25 @@ class Video:
     _stream: VideoStream
     damaged_packets: int = 0
     truncated: bool = False
-    _reformatter: VideoReformatter = field(default_factory=VideoReformatter)
+    _scalers: _Scalers = field(default_factory=_Scalers)
 
-    def frames(
-        self, stride: int, letterbox: Letterbox, *, full_pictures: bool = False
-    ) -> Iterator[Frame]:
+    def frames(self, stride: int, letterbox: Letterbox) -> Iterator[Frame]:
         """Frames 0, stride, 2*stride, ... in display order, scaled into the letterbox.
 
         Args:
             stride: >= 1.
             letterbox: the detector's picture.
-            full_pictures: keep each frame at full size as well, for pictures of faces.
+
+        Raises:
+            VideoUnreadable: not one frame could be decoded.
+        """
+        return (self.scaled(decoded, letterbox) for decoded in self.sampled(stride))
+
+    def sampled(self, stride: int) -> Iterator[Decoded]:
+        """The same as they are decoded.
+
+        Args:
+            stride: >= 1.
 
         Raises:
             VideoUnreadable: not one frame could be decoded.
@@ -162,17 +187,25 @@ class Video:
         last = (self.index.count - 1) // stride * stride
         for number, frame in self.decoded(stride):
             if number % stride == 0:
-                turns = quarter_turns(frame.rotation)
-                ratio = self.facts.sample_aspect_ratio
-                yield Frame(
-                    index=number,
-                    ts_s=self.seconds(number, frame),
-                    image=self._scaled(frame, turns, letterbox),
-                    letterbox=self._actual(frame, turns, letterbox),
-                    picture=FullPicture(frame, turns, ratio) if full_pictures else None,
-                )
+                yield Decoded(number, self.seconds(number, frame), frame)
             if number >= last:
                 return
+
+    def scaled(self, decoded: Decoded, letterbox: Letterbox) -> Frame:
+        """A frame as a detector wants it. May be called by several threads at once.
+
+        Args:
+            letterbox: the detector's picture.
+        """
+        frame = decoded.frame
+        turns = quarter_turns(frame.rotation)
+        return Frame(
+            index=decoded.index,
+            ts_s=decoded.ts_s,
+            image=self._scaled(frame, turns, letterbox),
+            letterbox=self._actual(frame, turns, letterbox),
+            picture=FullPicture(frame, turns, self.facts.sample_aspect_ratio),
+        )
 
     def decoded(self, stride: int = 1) -> Iterator[tuple[int, VideoFrame]]:
         """Frames with their numbers, as the decoder gives them.
@@ -256,7 +289,7 @@ class Video:
         width, height = place.inner_width, place.inner_height
         if turns % 2 == 1:
             width, height = height, width
-        small = self._reformatter.reformat(
+        small = self._scalers.own.reformat(
             frame, width, height, "bgr24", interpolation=Interpolation.BILINEAR, threads=1
         )
         image = np.rot90(small.to_ndarray(), turns)

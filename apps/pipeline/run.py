@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,15 +28,17 @@ from apps.common.options import (
     sampled_count,
 )
 from apps.pipeline.artifacts import ArtifactWriter, RunTotals, staged_rows
-from apps.pipeline.decode import Video, open_video
+from apps.pipeline.clock import StageClock
+from apps.pipeline.crew import crew
+from apps.pipeline.decode import Decoded, Video, open_video
 from apps.pipeline.detect import Attendance, Detector, DetectorFacts, DetectorRequest, make_detector
+from apps.pipeline.detect.session import CPU
+from apps.pipeline.examine import Examined, Examiner
 from apps.pipeline.geometry import Letterbox
 from apps.pipeline.identity import IdentityGate
 from apps.pipeline.meter import CpuMeter
 from apps.pipeline.observer import Observer
-from apps.pipeline.overview import Overview
 from apps.pipeline.pacing import Pacer, thermal_backoff
-from apps.pipeline.prefetch import prefetched
 from apps.pipeline.preview import PreviewFailed, collect_tracks, render_preview
 from apps.pipeline.progress import ProgressReporter
 from apps.pipeline.shots import ShotSplitter
@@ -52,13 +53,14 @@ from apps.pipeline.threads import (
     single_thread_seconds,
     usual_plan,
 )
-from apps.pipeline.thumbs import ThumbWriter, snippets
+from apps.pipeline.thumbs import ThumbWriter
 from apps.pipeline.track import TRACKER_NAME, FaceTracker, thresholds
-from apps.pipeline.types import Faces, Frame, Sighting
+from apps.pipeline.types import Sighting
 
-_FRAMES_AHEAD = 3
+_FRAMES_AHEAD = 2  # more than there are workers: one may be slow
 _MEASURED_FRAMES = 4
 _WORTH_MEASURING = 150  # processed frames; a shorter run is over before it pays
+_OBVIOUS = 2  # threads: an inference in each is faster than one with both, whatever decoding costs
 
 
 @dataclass(frozen=True)
@@ -93,32 +95,6 @@ class Outcome:
 
 
 @dataclass
-class StageClock:
-    """Wall-clock seconds by stage. Each stage is timed by one thread only."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def measure(self, stage: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            spent = time.perf_counter() - start
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
-
-    def over(self, stage: str, items: Iterable[Any]) -> Iterator[Any]:
-        """Times how long each item takes to come."""
-        iterator = iter(items)
-        while True:
-            with self.measure(stage):
-                item = next(iterator, None)
-            if item is None:
-                return
-            yield item
-
-
-@dataclass
 class PipelineRun:
     """One execution of a job. `execute` is called once.
 
@@ -150,7 +126,7 @@ class PipelineRun:
             self.config,
             thermal_backoff(options, self.meter, self.config, self._tell, self.read_sensors),
         )
-        self._plan = usual_plan(options.cpu_threads)
+        self._plan = usual_plan(options.cpu_threads, one_inference=options.device != "cpu")
         self._costs: Costs | None = None
 
     def execute(self) -> Outcome:
@@ -164,7 +140,7 @@ class PipelineRun:
         with (
             limited_pools(self._plan.detector),
             storage_errors(),
-            open_video(self.job.video, threads=self._plan.codec_threads) as video,
+            open_video(self.job.video, threads=self._plan.decoder) as video,
         ):
             return self._with_video(video)
 
@@ -250,30 +226,32 @@ class PipelineRun:
         return IdentityGate(recogniser, self.config.recognition)
 
     def _settle_threads(self, video: Video, stride: int, detector: Detector) -> Detector:
-        """Divides the threads by what the first frames cost, where the run is long enough.
+        """Divides the threads by what the first frames cost, where that decides anything.
 
         Returns:
             The detector, made anew where it gets another number of threads.
         """
         threads = self.job.options.cpu_threads
-        if threads == 1 or sampled_count(video.facts.frames, stride) < _WORTH_MEASURING:
+        one_inference = detector.facts.provider != CPU
+        plan = usual_plan(threads, one_inference=one_inference)
+        is_long = sampled_count(video.facts.frames, stride) >= _WORTH_MEASURING
+        if is_long and threads > (1 if one_inference else _OBVIOUS):
+            self._costs = _first_costs(
+                video, stride, detector, self._plan.detector, self._pacer.between
+            )
+        if self._costs is not None:
+            plan = best_plan(threads, self._costs, one_inference=one_inference)
+            self.observer.log(
+                "info",
+                f"Decoding costs {1000 * self._costs.decode:.1f} ms a frame, detection "
+                f"{1000 * self._costs.detect:.1f} ms: threads that share the frames: "
+                f"{plan.workers}, of each inference {plan.detector}, of the decoder {plan.decoder}",
+            )
+        before, self._plan = self._plan, plan
+        video.use_threads(plan.decoder)
+        if plan.detector == before.detector:
             return detector
-        self._costs = _first_costs(
-            video, stride, detector, self._plan.detector, self._pacer.between
-        )
-        if self._costs is None:
-            return detector
-        before, self._plan = self._plan, best_plan(threads, self._costs)
-        video.use_threads(self._plan.codec_threads)
-        self.observer.log(
-            "info",
-            f"Decoding costs {1000 * self._costs.decode:.1f} ms a frame, detection "
-            f"{1000 * self._costs.detect:.1f} ms: they "
-            + ("work beside each other" if self._plan.overlap else "take turns"),
-        )
-        if self._plan.detector == before.detector:
-            return detector
-        cv2.setNumThreads(self._plan.detector)
+        cv2.setNumThreads(plan.detector)
         return self._load_detector(video.facts)
 
     def _writer(self, detector: Detector) -> ArtifactWriter:
@@ -299,54 +277,54 @@ class PipelineRun:
         limits = thresholds(self.config.track, options.det_thresh)
         if limits.warning is not None:
             self._warn(limits.warning)
-        splitter = ShotSplitter(self.config.shots)
         tracker = FaceTracker(self.config.track, limits, gate)
-        frames = video.frames(stride, detector.letterbox, full_pictures=True)
+        splitter = ShotSplitter(self.config.shots)
         thumbs = ThumbWriter(self.job.files.staging, self.config.thumbs)
+        examiner = Examiner(
+            video,
+            detector,
+            self.clock,
+            self.config.thumbs,
+            self.config.crops if options.save_crops else None,
+            one_inference=detector.facts.provider != CPU,
+        )
         self.progress.phase("running")
-        with self._scheduled(self.clock.over("decode", frames)) as ready:
-            sightings = self._sightings(ready, splitter, detector)
-            for item in self.clock.over("track_and_upstream", tracker.track(sightings)):
+        frames = self._paced(self.clock.over("decode", video.sampled(stride)))
+        workers = self._plan.workers
+        with (
+            self.clock.measure("stages"),
+            crew(
+                frames,
+                examiner.examine,
+                threads=workers,
+                depth=workers + _FRAMES_AHEAD,
+                name="worker",
+            ) as examined,
+        ):
+            sightings = self.clock.over("upstream", self._sightings(examined, splitter))
+            for item in self.clock.over("upstream_and_track", tracker.track(sightings)):
                 with self.clock.measure("write"):
                     writer.add(item)
                     thumbs.add(item)
         self.stop.check()
         return splitter.cuts
 
-    def _scheduled(self, frames: Iterator[Frame]) -> AbstractContextManager[Iterator[Frame]]:
-        """Decoding in its own thread where the plan has one for it."""
-        if self._plan.overlap:
-            return prefetched(frames, _FRAMES_AHEAD, "decode")
-        return nullcontext(frames)
-
-    def _sightings(
-        self, frames: Iterator[Frame], splitter: ShotSplitter, detector: Detector
-    ) -> Iterator[Sighting]:
-        for frame in self.clock.over("wait_for_frame", frames):
-            self.stop.check()
-            with self.clock.measure("detect"):
-                faces = _in_frame(detector.detect(frame.image), frame.letterbox)
-            with self.clock.measure("shots"):
-                view = Overview.of(frame)
-                looks = view.looks(faces.boxes)
-                scene = splitter.scene_of(frame.index, frame.ts_s, view, looks)
-            with self.clock.measure("crops"):
-                crops = self._crops(frame, faces)
-                cut_out = snippets(frame, faces, self.config.thumbs)
-            yield Sighting(frame.index, frame.ts_s, faces, scene, looks, crops, cut_out)
-            self.progress.frame_done()
+    def _paced(self, frames: Iterator[Decoded]) -> Iterator[Decoded]:
+        """A rest before each frame but the first, as the budget wants it; nobody else goes on."""
+        for frame in frames:
+            yield frame
             with self.clock.measure("pace"):
                 self._pacer.after_frame()
 
-    def _crops(self, frame: Frame, faces: Faces) -> tuple[bytes, ...]:
-        if frame.picture is None or not self.job.options.save_crops:
-            return ()
-        quality = [cv2.IMWRITE_JPEG_QUALITY, self.config.crops.jpeg_quality]
-        margin = self.config.crops.margin
-        return tuple(
-            cv2.imencode(".jpg", crop, quality)[1].tobytes()
-            for crop in frame.picture.crops(faces.boxes, margin)
-        )
+    def _sightings(
+        self, examined: Iterator[Examined], splitter: ShotSplitter
+    ) -> Iterator[Sighting]:
+        for frame in examined:
+            self.stop.check()
+            with self.clock.measure("shots"):
+                scene = splitter.scene_of(frame.index, frame.ts_s, frame.view, frame.looks)
+            yield frame.in_scene(scene)
+            self.progress.frame_done()
 
     def _totals(self, video: Video, cuts: list[int], facts: DetectorFacts) -> RunTotals:
         return RunTotals(
@@ -364,14 +342,14 @@ class PipelineRun:
     def _render_preview(self) -> None:
         tracks = collect_tracks(read_jsonl(staged_rows(self.job.files.staging)))
         path = self.job.files.staging / "preview.mp4"
-        with open_video(self.job.video, threads=self._plan.codec_threads) as video:
+        with open_video(self.job.video, threads=self._plan.decoder) as video:
             try:
                 render_preview(
                     video,
                     tracks,
                     path,
                     self.config.preview,
-                    threads=self._plan.detector,
+                    threads=max(1, self.job.options.cpu_threads - self._plan.decoder),
                     after_frame=lambda _: self._pacer.after_frame(),
                 )
             except PreviewFailed:
@@ -381,21 +359,20 @@ class PipelineRun:
         plan: ThreadPlan = self._plan
         return {
             "limit": self.job.options.cpu_threads,
+            "workers": plan.workers,
             "decoder": plan.decoder,
             "detector": detector.facts.intra_op_threads,
-            "overlap": plan.overlap,
             **({} if self._costs is None else self._costs.milliseconds()),
             "busy": self.meter.busy_threads(),
             **observed(),
         }
 
     def _times(self) -> dict[str, float]:
-        seconds = self.clock.seconds
-        times = {stage: round(spent, 3) for stage, spent in seconds.items()}
-        upstream = times.pop("track_and_upstream", 0.0) - times.pop("pace", 0.0)
-        inner = sum(seconds.get(s, 0.0) for s in ("wait_for_frame", "shots", "detect", "crops"))
-        times["track"] = round(max(0.0, upstream - inner), 3)
+        times = {stage: round(spent, 3) for stage, spent in self.clock.seconds.items()}
+        upstream, both = times.pop("upstream", 0.0), times.pop("upstream_and_track", 0.0)
+        times["track"] = round(max(0.0, both - upstream), 3)
         times["paced"] = round(self._pacer.rested_seconds, 3)
+        times.pop("pace", None)
         return times
 
     def _warn_of(self, video: Video, stride: int, writer: ArtifactWriter) -> None:
@@ -459,15 +436,4 @@ def _first_costs(
     return Costs(
         decode=statistics.median(decode[1:]),
         detect=single_thread_seconds(min(detect[1:]), detector_threads),
-    )
-
-
-def _in_frame(faces: Faces, letterbox: Letterbox) -> Faces:
-    """From pixels of the picture to 0..1 of the frame; boxes that lie in the margin go."""
-    boxes = letterbox.normalise(faces.boxes.reshape(-1, 2, 2)).reshape(-1, 4)
-    inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    return Faces(
-        boxes[inside],
-        letterbox.normalise(faces.landmarks[inside]),
-        faces.conf[inside],
     )

@@ -12,29 +12,25 @@ import psutil
 from threadpoolctl import threadpool_info, threadpool_limits
 
 # Shares of the work, measured on 1080p H.264 and CenterFace.
-_SCALING = 0.25  # of decoding: done by one thread, beside those of the codec where it has its own
+_SCALING = 0.06  # of decoding: done beside the decoder of the next frame
 _DETECTION_IN_STEP = 0.08  # of detection: what more threads do not speed up
+_USUAL_WORKERS = 4  # each keeps a network's intermediate results
 
 
 @dataclass(frozen=True)
 class ThreadPlan:
-    """Compute threads of each pool; together they are `cpu_threads`.
+    """Compute threads of each pool; together they never are more than `cpu_threads`.
 
     Args:
-        decoder: threads of decoding: one that decodes and scales, or one that scales and the rest
-            for the codec. With `overlap` they work beside the detector.
-        detector: ONNX Runtime's intra-op threads; OpenCV and BLAS get the same number, since they
-            work between two inferences.
-        overlap: decode in a thread of its own. Without it decoder and detector take turns.
+        workers: threads that take the next frame from the decoder, one at a time, and work on it
+            beside each other.
+        decoder: threads of the codec; 1 is the worker that asks for the frame, more are its own.
+        detector: intra-op threads of each inference; OpenCV and BLAS get the same number.
     """
 
+    workers: int
     decoder: int
     detector: int
-    overlap: bool
-
-    @property
-    def codec_threads(self) -> int:
-        return max(1, self.decoder - 1)
 
 
 @dataclass(frozen=True)
@@ -52,36 +48,59 @@ class Costs:
         }
 
 
-def usual_plan(cpu_threads: int) -> ThreadPlan:
-    """For a run that is too short to be measured: a decoder beside the detector."""
-    if cpu_threads == 1:
-        return ThreadPlan(decoder=1, detector=1, overlap=False)
-    return ThreadPlan(decoder=1, detector=cpu_threads - 1, overlap=True)
-
-
-def best_plan(cpu_threads: int, costs: Costs) -> ThreadPlan:
-    """Divides the threads so that a processed frame takes least time.
-
-    Either decoder and detector work beside each other, and the slower one sets the pace; or, where
-    decoding costs next to nothing, they take turns and the detector has all threads.
+def plans(cpu_threads: int, *, one_inference: bool) -> list[ThreadPlan]:
+    """All that are within a number of threads.
 
     Args:
         cpu_threads: >= 1.
+        one_inference: inferences take turns, as on an accelerator; else workers do them beside
+            each other.
     """
-    plans = [ThreadPlan(1, cpu_threads, overlap=False)]
-    # Two threads for decoding would be one that scales and one for the codec: no faster than one.
-    beside = [n for n in range(1, cpu_threads) if n != 2]
-    plans += [ThreadPlan(n, cpu_threads - n, overlap=True) for n in beside]
-    return min(plans, key=lambda plan: frame_seconds(plan, costs))
+    found = [ThreadPlan(1, 1, cpu_threads)]
+    for decoder in range(1, cpu_threads):
+        left = cpu_threads if decoder == 1 else cpu_threads - decoder
+        if one_inference:
+            found += [ThreadPlan(2, decoder, left - 1)] if left > 1 else []
+        else:
+            found += [ThreadPlan(n, decoder, left // n) for n in range(2, left + 1)]
+    return found
 
 
-def frame_seconds(plan: ThreadPlan, costs: Costs) -> float:
-    """What a processed frame is expected to take, seconds."""
-    decode = costs.decode
-    if plan.decoder > 1:
-        decode *= max(_SCALING, (1 - _SCALING) / plan.codec_threads)
+def usual_plan(cpu_threads: int, *, one_inference: bool = False) -> ThreadPlan:
+    """For a run that is too short to be measured.
+
+    Args:
+        cpu_threads, one_inference: as in `plans`.
+    """
+    if cpu_threads == 1 or one_inference:
+        return ThreadPlan(min(2, cpu_threads), 1, max(1, cpu_threads - 1))
+    workers = min(cpu_threads, _USUAL_WORKERS)
+    return ThreadPlan(workers, 1, cpu_threads // workers)
+
+
+def best_plan(cpu_threads: int, costs: Costs, *, one_inference: bool = False) -> ThreadPlan:
+    """Divides the threads so that a processed frame takes least time, with few of them.
+
+    Args:
+        cpu_threads, one_inference: as in `plans`.
+    """
+    return min(
+        plans(cpu_threads, one_inference=one_inference),
+        key=lambda plan: (
+            frame_seconds(plan, costs, one_inference=one_inference),
+            plan.detector,
+            plan.workers,
+            plan.decoder,
+        ),
+    )
+
+
+def frame_seconds(plan: ThreadPlan, costs: Costs, *, one_inference: bool = False) -> float:
+    """What a processed frame is expected to take, seconds: the narrowest of what it passes."""
+    decode = (1 - _SCALING) * costs.decode / plan.decoder
     detect = costs.detect / _detection_speed(plan.detector)
-    return max(decode, detect) if plan.overlap else decode + detect
+    together = (decode + _SCALING * costs.decode + detect) / plan.workers
+    return max(decode, together, detect if one_inference else 0.0)
 
 
 def single_thread_seconds(seconds: float, threads: int) -> float:

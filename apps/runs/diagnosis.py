@@ -190,6 +190,7 @@ def _bottleneck(run: RunManifest) -> Iterator[Finding]:
     decode, detect = run.times.get("decode"), run.times.get("detect")
     if decode is None or detect is None:
         return
+    decode += run.times.get("scale", 0.0)
     if detect > _DOMINANT * decode:
         bound, action = "detection", "A smaller det_size or a larger stride helps most."
     elif decode > _DOMINANT * detect:

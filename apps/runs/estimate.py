@@ -24,8 +24,8 @@ _NEARNESS: tuple[tuple[str, ...], ...] = (
 _ALWAYS = ("host", "device", "detector", "precision")
 _ASKED = 5  # newest runs of the nearest kind whose median counts
 _LARGEST = 1e12  # of any figure; a file that says more is damaged
-_OTHER_STAGES = ("shots", "crops", "track", "write")
-_STAGES = ("decode", "wait_for_frame", "detect", *_OTHER_STAGES, "paced", "preview")
+_OTHER_STAGES = ("look", "shots", "crops", "track", "write")
+_STAGES = ("stages", "decode", "scale", "detect", *_OTHER_STAGES, "paced", "preview")
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class PastRun:
 
     Args:
         total: of the whole run.
-        decode: of the decoder, which may have had a thread of its own.
-        waited: for the decoder.
+        staged: from the first frame to the last.
+        decode: of the decoder, summed over threads as the next two.
         detect: in the detector.
         other: in the other stages.
         paced: in pauses for the CPU budget.
@@ -72,8 +72,8 @@ class PastRun:
 
     work: Work
     total: float
+    staged: float
     decode: float
-    waited: float
     detect: float
     other: float
     paced: float
@@ -130,8 +130,8 @@ def past_run(manifest: RunManifest) -> PastRun | None:
     return PastRun(
         work=work,
         total=result.elapsed_seconds,
-        decode=seconds["decode"],
-        waited=seconds["wait_for_frame"],
+        staged=seconds["stages"],
+        decode=seconds["decode"] + seconds["scale"],
         detect=seconds["detect"],
         other=sum(seconds[name] for name in _OTHER_STAGES),
         paced=seconds["paced"],
@@ -160,14 +160,15 @@ def _shares(work: Work, wanted: Work, fields: tuple[str, ...]) -> bool:
 
 def _scaled(run: PastRun, wanted: Work) -> float:
     """Seconds that the wanted work would have taken this run."""
-    in_stages = run.waited + run.detect + run.other
-    anyway = max(0.0, run.total - in_stages - run.paced - run.preview)
+    anyway = max(0.0, run.total - run.staged - run.preview)
     by_frames = wanted.frames / run.work.frames
     by_video = wanted.video_pixels / run.work.video_pixels
     by_picture = wanted.picture_pixels / run.work.picture_pixels
-    work = (run.detect * by_picture + run.other) * by_frames + run.waited * by_video
-    # With fewer frames to work on, a decoder in a thread of its own becomes what is waited for.
-    staged = max(work, run.decode * by_video)
-    paced = run.paced * staged / in_stages if in_stages > 0 else 0.0
+    spent = run.decode + run.detect + run.other
+    needed = run.decode * by_video + (run.detect * by_picture + run.other) * by_frames
+    at_work = max(0.0, run.staged - run.paced)
+    # Frames are decoded one after the other, whatever the threads beside that.
+    staged = max(at_work * needed / spent if spent > 0 else 0.0, run.decode * by_video)
+    paced = run.paced * staged / at_work if at_work > 0 else 0.0
     preview = run.preview * by_video if wanted.save_preview else 0.0
     return anyway + staged + paced + preview

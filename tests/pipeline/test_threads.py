@@ -9,6 +9,7 @@ from apps.pipeline.threads import (
     ThreadPlan,
     best_plan,
     frame_seconds,
+    plans,
     single_thread_seconds,
     usual_plan,
 )
@@ -19,39 +20,62 @@ seconds = st.floats(1e-4, 1.0)
 @pytest.mark.parametrize(
     ("threads", "decode", "detect", "plan"),
     [
-        (1, 0.02, 0.02, ThreadPlan(1, 1, overlap=False)),
-        (2, 0.02, 0.02, ThreadPlan(1, 1, overlap=True)),
-        (2, 0.04, 0.02, ThreadPlan(1, 1, overlap=True)),
-        (2, 0.001, 0.027, ThreadPlan(1, 2, overlap=False)),  # decoding costs next to nothing
-        (4, 0.02, 0.06, ThreadPlan(1, 3, overlap=True)),
-        (4, 0.06, 0.02, ThreadPlan(3, 1, overlap=True)),
-        (8, 0.02, 0.02, ThreadPlan(4, 4, overlap=True)),
-        (8, 0.001, 0.04, ThreadPlan(1, 7, overlap=True)),
+        (1, 0.02, 0.02, ThreadPlan(1, 1, 1)),
+        (2, 0.02, 0.02, ThreadPlan(2, 1, 1)),
+        (2, 0.001, 0.027, ThreadPlan(2, 1, 1)),
+        (2, 0.08, 0.02, ThreadPlan(2, 1, 1)),
+        (4, 0.02, 0.06, ThreadPlan(4, 1, 1)),
+        (4, 0.06, 0.02, ThreadPlan(2, 2, 1)),  # decoding sets the pace, so the codec gets threads
+        (8, 0.02, 0.03, ThreadPlan(6, 2, 1)),
     ],
 )
 def test_plans(threads: int, decode: float, detect: float, plan: ThreadPlan) -> None:
     assert best_plan(threads, Costs(decode, detect)) == plan
 
 
-@given(st.integers(1, 64), seconds, seconds)
-def test_a_plan_never_uses_more_threads_than_it_has(
-    threads: int, decode: float, detect: float
+@pytest.mark.parametrize(
+    ("threads", "decode", "detect", "plan"),
+    [
+        (1, 0.02, 0.02, ThreadPlan(1, 1, 1)),
+        (2, 0.02, 0.02, ThreadPlan(2, 1, 1)),  # one decodes while the other detects
+        (2, 0.001, 0.027, ThreadPlan(1, 1, 2)),  # decoding costs next to nothing: take turns
+        (4, 0.02, 0.06, ThreadPlan(2, 1, 3)),
+        (4, 0.08, 0.01, ThreadPlan(2, 2, 1)),
+    ],
+)
+def test_plans_where_inferences_take_turns(
+    threads: int, decode: float, detect: float, plan: ThreadPlan
 ) -> None:
-    for plan in (usual_plan(threads), best_plan(threads, Costs(decode, detect))):
-        together = plan.decoder + plan.detector if plan.overlap else plan.detector
-        assert 1 <= plan.codec_threads <= plan.decoder
-        assert plan.detector >= 1
-        assert together == threads
-        assert plan.overlap == (plan.detector < threads)
+    assert best_plan(threads, Costs(decode, detect), one_inference=True) == plan
 
 
-@given(st.integers(1, 64), seconds, seconds)
-def test_the_best_plan_is_never_worse_than_the_usual_one(
-    threads: int, decode: float, detect: float
+@given(st.integers(1, 32), seconds, seconds, st.booleans())
+def test_a_plan_never_uses_more_threads_than_it_has(
+    threads: int, decode: float, detect: float, one_inference: bool
+) -> None:
+    usual = usual_plan(threads, one_inference=one_inference)
+    best = best_plan(threads, Costs(decode, detect), one_inference=one_inference)
+    for plan in (usual, best):
+        of_the_codec = 0 if plan.decoder == 1 else plan.decoder
+        if one_inference and plan.workers > 1:  # one detects, the others decode and scale
+            working = plan.detector + plan.workers - 1
+        else:
+            working = plan.workers * plan.detector
+        assert 1 <= working + of_the_codec <= threads
+
+
+@given(st.integers(1, 32), seconds, seconds, st.booleans())
+def test_the_best_plan_is_never_worse_than_another(
+    threads: int, decode: float, detect: float, one_inference: bool
 ) -> None:
     costs = Costs(decode, detect)
-    best, usual = best_plan(threads, costs), usual_plan(threads)
-    assert frame_seconds(best, costs) <= frame_seconds(usual, costs)
+    best = best_plan(threads, costs, one_inference=one_inference)
+    usual = usual_plan(threads, one_inference=one_inference)
+    all_of_them = plans(threads, one_inference=one_inference)
+    assert best in all_of_them
+    for plan in (usual, *all_of_them):
+        took = frame_seconds(plan, costs, one_inference=one_inference)
+        assert frame_seconds(best, costs, one_inference=one_inference) <= took
 
 
 def test_seconds_of_one_thread() -> None:

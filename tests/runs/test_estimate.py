@@ -28,11 +28,11 @@ WORK = Work(
     picture_pixels=640.0 * 360,
 )
 # 5 s of start-up, 10 s for the decoder, 80 s in the detector, 5 s in the rest.
-PAST = PastRun(work=WORK, total=100, decode=10, waited=10, detect=80, other=5, paced=0, preview=0)
+PAST = PastRun(work=WORK, total=100, staged=95, decode=10, detect=80, other=5, paced=0, preview=0)
 
 
 def past(total: float = 100, **work: Any) -> PastRun:
-    return replace(PAST, total=total, work=replace(WORK, **work))
+    return replace(PAST, total=total, staged=total - 5, work=replace(WORK, **work))
 
 
 @pytest.mark.parametrize(
@@ -84,15 +84,15 @@ def test_the_median_of_the_five_newest() -> None:
     assert estimate(WORK, [past(total) for total in totals]) == Estimate(120, 5)
 
 
-def test_a_decoder_in_its_own_thread_becomes_what_is_waited_for() -> None:
-    overlapped = replace(PAST, total=90, waited=0, decode=60)  # 5 s, then 85 s of work
-    assert estimate(WORK, [overlapped]).seconds == 90
-    assert estimate(replace(WORK, frames=100), [overlapped]).seconds == 5 + 60
-    assert estimate(replace(WORK, frames=2000), [overlapped]).seconds == 5 + 170
+def test_threads_share_the_work_but_only_one_decodes() -> None:
+    shared = replace(PAST, total=80, staged=75, decode=60, other=10)  # 150 s of work of two threads
+    assert estimate(WORK, [shared]).seconds == 80
+    assert estimate(replace(WORK, frames=2000), [shared]).seconds == 5 + (60 + 2 * 90) / 2
+    assert estimate(replace(WORK, frames=100), [shared]).seconds == 5 + 60
 
 
 def test_pauses_grow_with_the_work() -> None:
-    paced = replace(PAST, total=195, paced=95)
+    paced = replace(PAST, total=195, staged=190, paced=95)
     assert estimate(replace(WORK, frames=2000), [paced]).seconds == 5 + 2 * 180
 
 
@@ -123,8 +123,9 @@ VIDEO = VideoFacts(
     codec="h264",
     container="mp4",
 )
-TIMES = {"load_model": 1.0, "decode": 9.0, "wait_for_frame": 2.0, "detect": 30.0, "shots": 1.0,
-         "crops": 0.5, "track": 0.25, "write": 0.25, "paced": 4.0}  # fmt: skip
+TIMES = {"load_model": 1.0, "stages": 25.0, "decode": 6.0, "scale": 3.0, "detect": 30.0,
+         "look": 0.5, "shots": 0.5, "crops": 0.5, "track": 0.25, "write": 0.25,
+         "paced": 4.0}  # fmt: skip
 
 
 def manifest(**fields: Any) -> RunManifest:
@@ -159,7 +160,7 @@ def test_a_completed_run_is_learnt_from() -> None:
     found = past_run(manifest())
     assert found is not None
     assert found.work == planned_work("one", "here", OPTIONS, VIDEO, 500)
-    assert (found.total, found.decode, found.waited, found.detect) == (40, 9, 2, 30)
+    assert (found.total, found.staged, found.decode, found.detect) == (40, 25, 9, 30)
     assert (found.other, found.paced, found.preview) == (2, 4, 0)
     assert found.work.video_pixels == 6000 * 1920 * 1080
     assert found.work.picture_pixels == pytest.approx(640 * 360)

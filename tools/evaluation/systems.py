@@ -21,13 +21,14 @@ from apps.common.layout import Layout
 from apps.common.options import HostFacts, Options, RunRequest, resolve
 from apps.pipeline.artifacts import staged_rows
 from apps.pipeline.detect import Detector
+from apps.pipeline.examine import Examined
 from apps.pipeline.meter import CpuMeter
 from apps.pipeline.progress import ProgressReporter
 from apps.pipeline.run import Job, PipelineRun
 from apps.pipeline.shots import ShotSplitter
 from apps.pipeline.stop import StopFlag
 from apps.pipeline.track import FaceTracker, thresholds
-from apps.pipeline.types import Faces, Frame, Scene, Sighting
+from apps.pipeline.types import Faces, Scene, Sighting
 from tools.evaluation.memory import RememberingDetector, memory_name
 from tools.evaluation.rows import NO_ROWS, Found, Frames, Rows, read_run
 
@@ -78,9 +79,9 @@ class _RememberingRun(PipelineRun):
         return self._detector
 
     def _sightings(
-        self, frames: Iterator[Frame], splitter: ShotSplitter, detector: Detector
+        self, examined: Iterator[Examined], splitter: ShotSplitter
     ) -> Iterator[Sighting]:
-        for sighting in super()._sightings(frames, splitter, detector):
+        for sighting in super()._sightings(examined, splitter):
             self.sightings.append(replace(sighting, crops=(), snippets=()))
             yield sighting
 

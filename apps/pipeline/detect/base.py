@@ -48,6 +48,8 @@ class Detector(Protocol):
     def detect(self, image: ByteArray) -> Faces:
         """Faces in an image of the letterbox's size, in its pixels, best first.
 
+        On the CPU it may be called by several threads at once.
+
         Args:
             image: shape (canvas_height, canvas_width, 3), uint8, BGR.
         """

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -57,15 +58,22 @@ class CenterFaceNetwork:
 
     def finder(self, session: ort.InferenceSession) -> Finder:
         given = session.get_inputs()[0]
-        planes = np.empty(given.shape, np.float32)  # one for all pictures: fresh memory costs more
+        kept = _Planes(tuple(given.shape))
 
         def find(image: ByteArray) -> Faces:
-            blob = _into_planes(image, planes)
+            blob = _into_planes(image, kept.planes)
             heat, scale, offset, landmarks = session.run(None, {given.name: blob})
             faces = decode_maps(heat[0, 0], scale[0], offset[0], landmarks[0], self.threshold)
             return suppress(faces, self.threshold, self.nms_iou)
 
         return find
+
+
+class _Planes(threading.local):
+    """A thread's input, one for all of its pictures: fresh memory costs more."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.planes: FloatArray = np.empty(shape, np.float32)
 
 
 class CenterFace:

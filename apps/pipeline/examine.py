@@ -1,0 +1,104 @@
+"""Examine: what is done with one frame whatever the others show, by any worker."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import cv2
+
+from apps.common.config import CropsConfig, ThumbsConfig
+from apps.pipeline.clock import StageClock
+from apps.pipeline.decode import Decoded, Video
+from apps.pipeline.detect import Detector
+from apps.pipeline.geometry import Letterbox
+from apps.pipeline.overview import Overview
+from apps.pipeline.planes import Snippet
+from apps.pipeline.thumbs import snippets
+from apps.pipeline.types import Faces, FloatArray, Frame, Scene, Sighting
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A frame's faces, and what tells how it follows on the frame before.
+
+    Args:
+        view: of the frame.
+        looks: shape (n, 60), see `Overview.looks`.
+        crops, snippets: see `Sighting`.
+    """
+
+    index: int
+    ts_s: float
+    faces: Faces
+    view: Overview
+    looks: FloatArray
+    crops: tuple[bytes, ...]
+    snippets: tuple[Snippet, ...]
+
+    def in_scene(self, scene: Scene) -> Sighting:
+        return Sighting(
+            self.index, self.ts_s, self.faces, scene, self.looks, self.crops, self.snippets
+        )
+
+
+class Examiner:
+    """Args:
+    video: that the frames are of.
+    detector: made for it.
+    clock: told of the stages' times.
+    thumbs: of which size faces are cut out.
+    crops: writes pictures of faces, where they are wanted.
+    one_inference: inferences take turns.
+    """
+
+    def __init__(
+        self,
+        video: Video,
+        detector: Detector,
+        clock: StageClock,
+        thumbs: ThumbsConfig,
+        crops: CropsConfig | None,
+        *,
+        one_inference: bool,
+    ) -> None:
+        self._video = video
+        self._detector = detector
+        self._clock = clock
+        self._thumbs = thumbs
+        self._crops = crops
+        self._turn = threading.Lock() if one_inference else nullcontext()
+
+    def examine(self, decoded: Decoded) -> Examined:
+        """May be called by several threads at once."""
+        measure = self._clock.measure
+        with measure("scale"):
+            frame = self._video.scaled(decoded, self._detector.letterbox)
+        with self._turn, measure("detect"):
+            faces = _in_frame(self._detector.detect(frame.image), frame.letterbox)
+        with measure("look"):
+            view = Overview.of(frame)
+            looks = view.looks(faces.boxes)
+        with measure("crops"):
+            crops = self._cropped(frame, faces)
+            cut_out = snippets(frame, faces, self._thumbs)
+        return Examined(frame.index, frame.ts_s, faces, view, looks, crops, cut_out)
+
+    def _cropped(self, frame: Frame, faces: Faces) -> tuple[bytes, ...]:
+        if frame.picture is None or self._crops is None:
+            return ()
+        quality = [cv2.IMWRITE_JPEG_QUALITY, self._crops.jpeg_quality]
+        crops = frame.picture.crops(faces.boxes, self._crops.margin)
+        return tuple(cv2.imencode(".jpg", crop, quality)[1].tobytes() for crop in crops)
+
+
+def _in_frame(faces: Faces, letterbox: Letterbox) -> Faces:
+    """From pixels of the picture to 0..1 of the frame; boxes that lie in the margin go."""
+    boxes = letterbox.normalise(faces.boxes.reshape(-1, 2, 2)).reshape(-1, 4)
+    inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    return Faces(
+        boxes[inside],
+        letterbox.normalise(faces.landmarks[inside]),
+        faces.conf[inside],
+    )

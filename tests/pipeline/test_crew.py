@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import gc
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apps.pipeline.crew import crew
+
+NAME = "test-crew"
+
+
+def alive() -> int:
+    return sum(thread.name.startswith(NAME) for thread in threading.enumerate())
+
+
+def doubled(number: int) -> int:
+    return 2 * number
+
+
+@settings(deadline=None)
+@given(st.integers(0, 30), st.integers(1, 5), st.integers(1, 6))
+def test_all_results_in_order(count: int, threads: int, depth: int) -> None:
+    with crew(iter(range(count)), doubled, threads=threads, depth=depth, name=NAME) as results:
+        assert list(results) == [2 * number for number in range(count)]
+    assert alive() == 0
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.sampled_from([0.0, 0.001, 0.005]), max_size=12), st.integers(2, 4))
+def test_in_order_however_long_each_takes(pauses: list[float], threads: int) -> None:
+    def work(numbered: tuple[int, float]) -> int:
+        time.sleep(numbered[1])
+        return numbered[0]
+
+    source = enumerate(pauses)
+    with crew(source, work, threads=threads, depth=threads + 2, name=NAME) as results:
+        assert list(results) == list(range(len(pauses)))
+
+
+def test_results_may_be_false_or_none() -> None:
+    items = [None, False, 0, []]
+    with crew(iter(items), lambda item: item, threads=2, depth=2, name=NAME) as results:
+        assert list(results) == items
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_the_source_is_asked_by_one_at_a_time_and_never_too_far_ahead(threads: int) -> None:
+    depth, consumed, asking = threads + 1, 0, threading.Lock()
+    ahead = []
+
+    def produce() -> Iterator[int]:
+        for number in range(40):
+            assert asking.acquire(blocking=False)  # a generator would say so too, but later
+            time.sleep(0.001)
+            ahead.append(number - consumed)
+            asking.release()
+            yield number
+
+    def work(number: int) -> int:
+        time.sleep(0.002)
+        return number
+
+    with crew(produce(), work, threads=threads, depth=depth, name=NAME) as results:
+        for number in results:
+            assert number == consumed
+            consumed += 1
+    assert consumed == 40
+    assert max(ahead) <= depth
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_so_many_work_at_once_and_never_more(threads: int) -> None:
+    """The consumer is one of them: what it does between two results counts as well."""
+    lock, at_work, most = threading.Lock(), 0, 0
+
+    def spend() -> None:
+        nonlocal at_work, most
+        with lock:
+            at_work += 1
+            most = max(most, at_work)
+        time.sleep(0.005)
+        with lock:
+            at_work -= 1
+
+    def produce() -> Iterator[int]:
+        for number in range(30):
+            spend()
+            yield number
+
+    with crew(produce(), lambda _: spend(), threads=threads, depth=9, name=NAME) as results:
+        for _ in results:
+            spend()
+    assert most == threads
+
+
+def test_the_source_and_the_work_go_on_beside_each_other() -> None:
+    def produce() -> Iterator[int]:
+        for number in range(10):
+            time.sleep(0.03)
+            yield number
+
+    def work(_: int) -> None:
+        time.sleep(0.03)
+
+    start = time.monotonic()
+    with crew(produce(), work, threads=2, depth=4, name=NAME) as results:
+        assert len(list(results)) == 10
+    assert time.monotonic() - start < 0.5  # one after the other would need 0.6 s
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_error_of_the_source_comes_after_the_results_before_it(threads: int) -> None:
+    def produce() -> Iterator[int]:
+        yield from range(3)
+        raise LookupError("broken")
+
+    seen: list[int] = []
+    with (
+        crew(produce(), doubled, threads=threads, depth=5, name=NAME) as results,
+        pytest.raises(LookupError, match="broken"),
+    ):
+        seen.extend(results)
+    assert seen == [0, 2, 4]
+    assert alive() == 0
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_error_of_the_work_is_raised_where_its_result_would_be(threads: int) -> None:
+    def work(number: int) -> int:
+        if number == 3:
+            raise ArithmeticError("three")
+        return number
+
+    seen: list[int] = []
+    with (
+        crew(iter(range(50)), work, threads=threads, depth=5, name=NAME) as results,
+        pytest.raises(ArithmeticError, match="three"),
+    ):
+        seen.extend(results)
+    assert seen == [0, 1, 2]
+    assert alive() == 0
+
+
+def test_what_is_no_exception_comes_through_as_well() -> None:
+    class Stop(BaseException):
+        pass
+
+    def work(_: int) -> None:
+        raise Stop
+
+    with crew(iter(range(3)), work, threads=2, depth=3, name=NAME) as results, pytest.raises(Stop):
+        list(results)
+    assert alive() == 0
+
+
+def test_an_endless_source_is_left_at_once() -> None:
+    def produce() -> Iterator[int]:
+        number = 0
+        while True:
+            yield number
+            number += 1
+
+    start = time.monotonic()
+    with crew(produce(), doubled, threads=3, depth=4, name=NAME) as results:
+        assert next(results) == 0
+    assert time.monotonic() - start < 1
+    assert alive() == 0
+
+
+def test_an_error_of_the_consumer_ends_the_threads_too() -> None:
+    def consume() -> None:
+        with crew(iter(range(1000)), doubled, threads=3, depth=4, name=NAME) as results:
+            for result in results:
+                if result == 6:
+                    raise RuntimeError("consumer")
+
+    with pytest.raises(RuntimeError, match="consumer"):
+        consume()
+    assert alive() == 0
+
+
+def test_items_are_let_go_once_they_are_worked_on() -> None:
+    """Decoded frames are large: only those at work are kept, not those whose results wait."""
+
+    class Large:
+        pass
+
+    kept = weakref.WeakSet[Large]()
+    most = 0
+
+    def produce() -> Iterator[Large]:
+        nonlocal most
+        for _ in range(60):
+            large = Large()
+            kept.add(large)
+            gc.collect()
+            most = max(most, len(kept))
+            yield large
+            del large
+
+    with crew(produce(), lambda _: None, threads=2, depth=20, name=NAME) as results:
+        for _ in results:
+            time.sleep(0.001)
+    assert most <= 4
