@@ -258,7 +258,7 @@ def notes(
     share = min(limit.core_share for limit in limits)
     if share < FREE:
         said.append(
-            f"Other programs were running: the limit's one thread got {100 * share:.0f} % of a "
+            f"Other programs were running: each thread of the limit got {100 * share:.0f} % of a "
             f"core. Wall clock, also over the limit, may be {1 / share:.1f} times too long; CPU "
             "and ratios to the plain loop hold better."
         )

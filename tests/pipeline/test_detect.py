@@ -8,6 +8,7 @@ import io
 import os
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -260,6 +261,25 @@ def test_an_optimised_graph_gives_the_same_faces(tmp_path: Path, group: ByteArra
     assert level == ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # there is nothing left to do
     for one, other in zip(faces_of(first, image), faces_of(second, image), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("name", ["centerface", "scrfd"])
+def test_several_threads_may_ask_one_detector(
+    request: pytest.FixtureRequest, name: str, group: ByteArray
+) -> None:
+    """Each gets the faces of its own picture, as if it were alone."""
+    detector: Detector = request.getfixturevalue(name)
+    shifts = range(0, 600, 50)
+    pictures = [laid_in(np.roll(group, n, axis=1), detector.letterbox) for n in shifts]
+
+    def found(picture: ByteArray) -> list[object]:
+        return [np.asarray(values).tolist() for values in faces_of(detector, picture)]
+
+    alone = [found(picture) for picture in pictures]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(found, pictures * 3))
+    assert together == alone * 3
+    assert len({str(faces) for faces in alone}) > 6
 
 
 def faces_of(detector: Detector, image: ByteArray) -> tuple[object, ...]:

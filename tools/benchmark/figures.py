@@ -80,7 +80,7 @@ class Limit:
 
     @property
     def core_share(self) -> float:
-        """How much of a core its one thread got, 0..1: the rest went to other programs."""
+        """How much of a core each of its threads got, 0..1: the rest went to other programs."""
         return min(1.0, self.cpu_ms / (self.decode_wall_ms + self.inference_wall_ms))
 
     def wall_ms(self, threads: int) -> float:

@@ -210,7 +210,8 @@ def _uncapped_profile() -> str:
 def limit(bench: Bench) -> Callable[[Case, Path], list[str]]:
     def command(case: Case, video: Path) -> list[str]:
         script = _script("benchmark/limit.py", video, case.stride)
-        return [*script, "--model", str(bench.model), "--det-size", str(DET_SIZE)]
+        sizes = ["--det-size", str(DET_SIZE), "--threads", str(case.threads)]
+        return [*script, "--model", str(bench.model), *sizes]
 
     return command
 
