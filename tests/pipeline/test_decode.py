@@ -42,9 +42,9 @@ def inner(frame: Frame) -> ByteArray:
     return frame.image[: box.inner_height, : box.inner_width]
 
 
-def sampled(video: Video, stride: int = 1, *, full_pictures: bool = False) -> list[Frame]:
+def sampled(video: Video, stride: int = 1) -> list[Frame]:
     box = fit(video.facts.width, video.facts.height, 640)
-    return list(video.frames(stride, box, full_pictures=full_pictures))
+    return list(video.frames(stride, box))
 
 
 def all_frames(path: Path, stride: int = 1, threads: int = 1) -> list[Frame]:
@@ -159,7 +159,7 @@ def test_rotation_is_applied_as_players_do(tmp_path: Path, rotation: int) -> Non
     picture = corners(192, 96)
     path = write_video(tmp_path / "a.mp4", [picture] * 3, replace(H264, rotation=rotation))
     with open_video(path, threads=1) as video:
-        frames = sampled(video, full_pictures=True)
+        frames = sampled(video)
         shown = (96, 192) if rotation % 180 == 90 else (192, 96)
         facts = video.facts
         assert (facts.width, facts.height) == shown
@@ -210,7 +210,7 @@ def test_crops_have_square_pixels(tmp_path: Path, rotation: int) -> None:
     recipe = replace(H264, sample_aspect_ratio=Fraction(4, 3), rotation=rotation)
     path = write_video(tmp_path / "a.mp4", [corners(144, 108)] * 2, recipe)
     with open_video(path, threads=1) as video:
-        frame = sampled(video, full_pictures=True)[0]
+        frame = sampled(video)[0]
     assert frame.picture is not None
     whole = frame.picture.crops(np.array([[0, 0, 1, 1]], np.float32), 0)[0]
     assert whole.shape[:2] == ((108, 192) if rotation == 0 else (192, 108))
@@ -233,11 +233,9 @@ def test_a_large_frame_is_shrunk_whole(tmp_path: Path) -> None:
         assert corner_names(inner(frame)) == TURNED[0]
 
 
-def test_full_pictures_only_where_asked_for(h264: Path) -> None:
+def test_the_picture_is_at_hand_at_full_size(h264: Path) -> None:
     with open_video(h264, threads=1) as video:
-        assert all(frame.picture is None for frame in sampled(video, 12))
-    with open_video(h264, threads=1) as video:
-        for frame in sampled(video, 12, full_pictures=True):
+        for frame in sampled(video, 12):
             assert frame.picture is not None
             whole = frame.picture.crops(np.array([[0, 0, 1, 1]], np.float32), 0.25)[0]
             assert read_number(whole) == frame.index

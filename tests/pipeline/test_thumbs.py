@@ -28,7 +28,7 @@ CENTRE = [0.25, 0.25, 0.75, 0.75]
 def first_frame(path: Path, long_side: int = 640) -> Frame:
     with open_video(path, threads=1) as video:
         box = fit(video.facts.width, video.facts.height, long_side)
-        return next(iter(video.frames(1, box, full_pictures=True)))
+        return next(iter(video.frames(1, box)))
 
 
 def faces(*boxes: Sequence[float], conf: float = 0.9) -> Faces:
