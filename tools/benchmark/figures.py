@@ -84,7 +84,7 @@ class Limit:
         return min(1.0, self.cpu_ms / (self.decode_wall_ms + self.inference_wall_ms))
 
     def wall_ms(self, threads: int) -> float:
-        """No schedule of that many threads is faster, where one thread does the inference."""
+        """No schedule of that many threads is faster, where inferences follow each other."""
         if threads == 1:
             return self.cpu_ms
         return max(self.decode_cpu_ms, self.inference_cpu_ms, self.cpu_ms / threads)
