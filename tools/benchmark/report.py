@@ -23,8 +23,8 @@ METHOD = (
     "Medians, milliseconds a processed frame; each run is a process of its own, start-up included, "
     "measured from outside (wait4). /plain: over the plain loop (retinaface: over InsightFace's). "
     "Limit: D is decoding what must be decoded and scaling it, I is bare inference, both by as "
-    "many threads at once as the product has, start-up not included; CPU cannot be less than D + I, "
-    "the wall clock with one thread not either, with more not less than the largest of D, I and "
+    "many threads at once as the product has, start-up not included; CPU cannot be less than "
+    "D + I, the wall clock with one thread not either, with more not less than the largest of D, I and "
     "(D + I) / threads, unless inferences run beside each other, as the product's do. First frame: "
     "from the start of the process."
 )
