@@ -20,13 +20,13 @@ COLORS = ("#c9c9c9", "#8ab2dc", "#e0b96f", "#9cc07a", "#c793b4", "#a9a9d6", "#e0
 LIMIT_COLOR, DOT = "#b03030", "#222222"
 DPI = 120
 METHOD = (
-    "Medians, milliseconds a processed frame; each run is a process of its own, start-up included, "
-    "measured from outside (wait4). /plain: over the plain loop (retinaface: over InsightFace's). "
-    "Limit: D is decoding what must be decoded and scaling it, I is bare inference, both by as "
-    "many threads at once as the product has, start-up not included; CPU cannot be less than "
-    "D + I, the wall clock with one thread not either, with more not less than the largest of D, I and "
-    "(D + I) / threads, unless inferences run beside each other, as the product's do. First frame: "
-    "from the start of the process."
+    "Medians, milliseconds a processed frame; each run is a process of its own, start-up "
+    "included, measured from outside (wait4). /plain: over the plain loop (retinaface: over "
+    "InsightFace's). Limit: D is decoding what must be decoded and scaling it, I is bare "
+    "inference, both by as many threads at once as the product has, start-up not included; CPU "
+    "cannot be less than D + I, the wall clock with one thread not either, with more not less "
+    "than the largest of D, I and (D + I) / threads, unless inferences run beside each other, "
+    "as the product's do. First frame: from the start of the process."
 )
 FIGURES = {
     "cpu_ratio": "CPU / plain",
