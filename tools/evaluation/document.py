@@ -225,7 +225,9 @@ def _alone(contests: Sequence[Contest]) -> Iterator[str]:
     yield "## People in a street\n"
     yield (
         "MOT Challenge's TUD-Campus with its public detections, whole people instead of faces; "
-        "trackers alone. The library's best is the best of 64 settings, by the figure named.\n"
+        "trackers alone. The library's best is the best of 64 settings at that stride, by the "
+        "figure named; the product's settings for people are one set for both strides, of 2,000 "
+        "that were tried.\n"
     )
     rows = [
         [

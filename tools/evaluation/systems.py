@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -164,19 +164,16 @@ def run_product_tracker(
     sampled: Sequence[int],
     fps: float,
     size: tuple[int, int],
-    least_confidence: float | None = None,
+    settings: Mapping[str, float] | None = None,
 ) -> Found:
     """Runs the product's tracker alone, in one shot, on given detections.
 
     Args:
         fps: of the video.
         size: width and height of its picture.
-        least_confidence: that starts a track, where it is not the configured one: other detectors
-            have other scales.
+        settings: in place of the configured ones.
     """
-    config = pipeline_config().track
-    if least_confidence is not None:
-        config = config.model_copy(update={"activation_threshold": least_confidence})
+    config = pipeline_config().track.model_copy(update=dict(settings or {}))
     limits = thresholds(config, options_for(1).det_thresh)
     tracker = FaceTracker(config, limits)
     sides = np.array([*size, *size])
