@@ -20,7 +20,7 @@ from rich.console import Console
 from apps.common.errors import ScreenalyticsError
 from tools.evaluation import document
 from tools.evaluation.alone import Contest, Given, contests
-from tools.evaluation.detection import Looked, look_at
+from tools.evaluation.detection import NMS_OVERLAPS, Looked, look_at, look_with_each_nms, together
 from tools.evaluation.rows import Frames, Truth, read_truth
 from tools.evaluation.systems import run_product
 from tools.evaluation.work import PRODUCT, Episode, Measure, Result, evaluate_all
@@ -71,9 +71,12 @@ def _evaluate(arguments: argparse.Namespace, console: Console) -> document.Evalu
         for episode in episodes
         if episode.set_name == "tuning"
     }
+    suppressed = _suppressed([e.folder for e in episodes if e.set_name == "tuning"], cache)
     sizes = {size: _look(wide.folder(data), size, cache) for size in DETECTOR_SIZES}
     worst = dict(_worst(results, data, cache))
-    return document.Evaluation(results, looked, sizes, list(_street(arguments.strides)), worst)
+    return document.Evaluation(
+        results, looked, suppressed, sizes, list(_street(arguments.strides)), worst
+    )
 
 
 def _wide_shot() -> Entry:
@@ -85,6 +88,14 @@ def _wide_shot() -> Entry:
 
 def _look(folder: Path, det_size: int, cache: Path) -> Looked:
     return look_at(folder / VIDEO_NAME, folder.name, read_truth(folder), det_size, cache)
+
+
+def _suppressed(folders: list[Path], cache: Path) -> dict[float, Looked]:
+    each = [
+        look_with_each_nms(folder / VIDEO_NAME, folder.name, read_truth(folder), cache)
+        for folder in folders
+    ]
+    return {iou: together(one[iou] for one in each) for iou in NMS_OVERLAPS}
 
 
 def _worst(

@@ -11,7 +11,7 @@ import pytest
 from tests.tools.test_evaluate import short_episode
 from tools.evaluation import document
 from tools.evaluation.ablation import ABLATIONS
-from tools.evaluation.detection import Looked, look_at, together
+from tools.evaluation.detection import Looked, look_at, look_with_each_nms, together
 from tools.evaluation.errors import identity_errors
 from tools.evaluation.rows import Found, Frames, Rows, Truth, read_truth
 from tools.evaluation.systems import ProductRun, run_product
@@ -100,6 +100,18 @@ def test_the_detector_is_asked_alone(folder: Path, tmp_path: Path) -> None:
     assert together([looked, nobody]).frames == 20
 
 
+def test_boxes_that_overlap_are_one_face_from_the_overlap_that_is_asked_for(
+    folder: Path, tmp_path: Path
+) -> None:
+    truth = read_truth(folder)
+    found = look_with_each_nms(folder / "episode.mp4", "short", truth, tmp_path)
+    usual = look_at(folder / "episode.mp4", "short", truth, 640, tmp_path)
+    assert sorted(found) == [0.2, 0.3, 0.4, 0.5, 0.6]
+    assert found[0.3].conf.tolist() == pytest.approx(usual.conf.tolist())
+    assert found[0.2].recall(0.5) <= found[0.6].recall(0.5)
+    assert len(found[0.2].false_conf) <= len(found[0.6].false_conf)
+
+
 def test_recall_falls_with_the_threshold() -> None:
     looked = Looked(np.array([10.0, 30]), np.array([0.3, 0.9]), np.array([0.4]), 1.0, 2)
     assert [looked.recall(t) for t in (0.2, 0.5, 0.95)] == [1.0, 0.5, 0.0]
@@ -114,7 +126,9 @@ def test_the_document_has_every_table(folder: Path, tmp_path: Path) -> None:
     looked = look_at(folder / "episode.mp4", "short", read_truth(folder), 640, cache)
     known = read_truth(folder)
     worst = {f"tuning {name} 12": (known, known.rows, 24.0)}
-    evaluation = document.Evaluation(results, {name: looked}, {640: looked}, [], worst)
+    evaluation = document.Evaluation(
+        results, {name: looked}, {0.3: looked}, {640: looked}, [], worst
+    )
     paths = document.write(evaluation, tmp_path)
     text = paths[0].read_text()
     for title in ("## Means", "## Every episode", "## What each part", "## The detector alone"):

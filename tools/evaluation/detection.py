@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,15 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from apps.common.config import model_registry
 from apps.common.options import PROVIDER_OF_DEVICE
 from apps.pipeline.decode import open_video
-from apps.pipeline.detect import DetectorRequest, make_detector
+from apps.pipeline.detect import DetectorRequest
+from apps.pipeline.detect.centerface import CenterFace, suppress
+from apps.pipeline.types import Faces
 from tools.evaluation.memory import RememberingDetector, memory_name
 from tools.evaluation.rows import NO_ROWS, Rows, Truth, covered, overlaps
 from tools.evaluation.systems import options_for
 
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 HEIGHTS = (0, 16, 20, 24, 32, 48, 10_000)  # pixels of the detector's picture
+NMS_OVERLAPS = (0.2, 0.3, 0.4, 0.5, 0.6)
+_HARDLY_ANY = 0.9  # overlap at which next to nothing is suppressed
 _LOWEST = 0.2
 _EVERY = 5  # frames
 _INSIDE = 0.5  # share of a box that must lie in a face of which too little shows
@@ -61,6 +66,21 @@ class Looked:
         return 1000 * self.seconds / max(1, self.frames)
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """Every fifth frame's faces.
+
+    Args:
+        faces: by the frame's number, in pixels of the detector's picture.
+        scale: of that picture over the video's.
+        seconds: CPU seconds of the detector.
+    """
+
+    faces: list[tuple[int, Faces]]
+    scale: float
+    seconds: float
+
+
 def look_at(video: Path, ep_id: str, truth: Truth, det_size: int, cache: Path) -> Looked:
     """Lets the detector see every fifth frame, down to a confidence of 0.2.
 
@@ -71,7 +91,29 @@ def look_at(video: Path, ep_id: str, truth: Truth, det_size: int, cache: Path) -
     Raises:
         ScreenalyticsError: the video cannot be read.
     """
+    nms_iou = model_registry().detectors["centerface"].nms_iou
+    return _judged(truth, _seen(video, ep_id, det_size, nms_iou, cache))
+
+
+def look_with_each_nms(video: Path, ep_id: str, truth: Truth, cache: Path) -> dict[float, Looked]:
+    """The same with other overlaps from which two boxes are one face, from one inference a frame.
+
+    Raises:
+        ScreenalyticsError: the video cannot be read.
+    """
+    seen = _seen(video, ep_id, 640, _HARDLY_ANY, cache)
+    found = {}
+    for iou in NMS_OVERLAPS:
+        faces = [
+            (number, suppress(all_of_them, _LOWEST, iou)) for number, all_of_them in seen.faces
+        ]
+        found[iou] = _judged(truth, replace(seen, faces=faces))
+    return found
+
+
+def _seen(video: Path, ep_id: str, det_size: int, nms_iou: float, cache: Path) -> _Seen:
     options = options_for(1).model_copy(update={"det_size": det_size, "det_thresh": _LOWEST})
+    config = model_registry().detectors["centerface"].model_copy(update={"nms_iou": nms_iou})
     with open_video(video, threads=1) as source:
         request = DetectorRequest(
             width=source.facts.width,
@@ -82,19 +124,24 @@ def look_at(video: Path, ep_id: str, truth: Truth, det_size: int, cache: Path) -
             threads=1,
             precision=options.precision,
         )
-        inner = make_detector("centerface", request, cache=cache, retinaface_model=None)
-        name = f"{ep_id}-{memory_name(inner, options)}.npz"
+        inner = CenterFace(request, config, cache)
+        name = f"{ep_id}-{memory_name(inner, options)}-{nms_iou:g}.npz"
         detector = RememberingDetector(inner, cache / "detections" / name)
-        scale = inner.letterbox.inner_height / source.facts.height
-        found = []
-        for frame in source.frames(_EVERY, inner.letterbox):
-            faces = detector.detect(frame.image)
-            boxes = faces.boxes.astype(np.float64) / scale
-            rows = Rows(np.arange(len(faces)), boxes, faces.conf.astype(np.float64))
-            found.append(_matched(truth, frame.index, rows))
+        frames = source.frames(_EVERY, inner.letterbox)
+        faces = [(frame.index, detector.detect(frame.image)) for frame in frames]
         detector.save()
+        scale = inner.letterbox.inner_height / source.facts.height
+    return _Seen(faces, scale, detector.seconds())
+
+
+def _judged(truth: Truth, seen: _Seen) -> Looked:
+    found = []
+    for frame, faces in seen.faces:
+        boxes = faces.boxes.astype(np.float64) / seen.scale
+        rows = Rows(np.arange(len(faces)), boxes, faces.conf.astype(np.float64))
+        found.append(_matched(truth, frame, rows))
     heights, conf, false_conf = (np.concatenate(part) for part in zip(*found, strict=True))
-    return Looked(heights * scale, conf, false_conf, detector.seconds(), len(found))
+    return Looked(heights * seen.scale, conf, false_conf, seen.seconds, len(found))
 
 
 def _matched(truth: Truth, frame: int, found: Rows) -> tuple[NDArray[np.float64], ...]:

@@ -42,6 +42,7 @@ class Evaluation:
     Args:
         results: of all sets and strides.
         looked: of the detector, by name of the recipe, tuning set.
+        suppressed: of the detector with other overlaps that are one face, tuning set pooled.
         sizes: of the detector on the wide shot, by the long side of its picture.
         contests: of the trackers alone, on given detections.
         worst: tracks and identities of the worst episodes, by title.
@@ -49,6 +50,7 @@ class Evaluation:
 
     results: Sequence[Result]
     looked: Mapping[str, Looked]
+    suppressed: Mapping[float, Looked]
     sizes: Mapping[int, Looked]
     contests: Sequence[Contest]
     worst: Mapping[str, tuple[Truth, Frames, float]]
@@ -207,6 +209,12 @@ def _detector(evaluation: Evaluation) -> Iterator[str]:
         for name, one in evaluation.looked.items()
     ]
     yield from _table(["episode", "faces", *head[2:]], rows)
+    yield "By the overlap (IoU) from which two boxes are one face (`nms_iou`), at threshold 0.5:\n"
+    rows = [
+        [f"{iou:g}", f"{one.recall(0.5):.4f}", f"{one.precision(0.5):.4f}"]
+        for iou, one in evaluation.suppressed.items()
+    ]
+    yield from _table(["nms_iou", "recall", "precision"], rows)
     yield "A wide shot in 1280 x 720, by the size of the detector's picture (`det_size`):\n"
     rows = [
         [str(size), *_wide(one), f"{one.milliseconds:.0f}"]
