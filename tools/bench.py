@@ -19,7 +19,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,7 +61,14 @@ from tools.benchmark.systems import (
 QUICK_FRAMES, FULL_FRAMES = 1000, 4200
 QUICK_STRIDE = 6
 FREE = 0.95  # of a core; a single thread that gets less has other programs beside it
-_LIBRARIES = ("av", "numpy", "onnxruntime", "opencv-python-headless", "trackers")
+_LIBRARIES = (
+    "av",
+    "numpy",
+    "onnxruntime",
+    "onnxruntime-openvino",
+    "opencv-python-headless",
+    "trackers",
+)
 
 
 def main() -> int:
@@ -245,8 +252,16 @@ def machine() -> dict[str, str]:
         "system": f"{platform.system()} {platform.machine()}",
         "cores": str(host_thread_limit()[0]),
         "python": platform.python_version(),
-        **{name: version(name) for name in _LIBRARIES},
+        **{name: found for name in _LIBRARIES if (found := _version(name)) is not None},
     }
+
+
+def _version(distribution: str) -> str | None:
+    """None where it is not installed: one of two builds of ONNX Runtime is."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
 
 
 def notes(
