@@ -147,7 +147,7 @@ def test_much_output_does_not_stop_a_job(server: Server, working: Worker) -> Non
 
 
 def test_events_of_a_job(server: Server, working: Worker) -> None:
-    job_id = submit(server, "show", stride=6).json()["job_id"]
+    job_id = submit(server, "show", stride=6, max_cpu_percent=30).json()["job_id"]
     events: list[tuple[str, dict]] = []
     with server.client.stream("GET", f"/celery_jobs/{job_id}/events") as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
@@ -240,7 +240,8 @@ def test_a_job_delivered_twice_runs_once(
     from apps.jobs.store import JobStore
 
     settings = Settings(redis_url=broker.url, data_root=data_root)
-    accepted = submit(server, "show", stride=4).json()
+    # Slow enough to be on still when the second worker has started, also beside other tests.
+    accepted = submit(server, "show", stride=3, max_cpu_percent=30).json()
     store = JobStore(broker.url, 3)
     request = store.read(accepted["job_id"]).request
     with worker(data_root, broker.url) as second:

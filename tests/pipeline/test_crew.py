@@ -100,18 +100,19 @@ def test_so_many_work_at_once_and_never_more(threads: int) -> None:
 
 
 def test_the_source_and_the_work_go_on_beside_each_other() -> None:
+    """The work on each item ends only once the next one is being made."""
+    asked = [threading.Event() for _ in range(10)]
+
     def produce() -> Iterator[int]:
-        for number in range(10):
-            time.sleep(0.03)
+        for number, event in enumerate(asked):
+            event.set()
             yield number
 
-    def work(_: int) -> None:
-        time.sleep(0.03)
+    def work(number: int) -> bool:
+        return number == 9 or asked[number + 1].wait(10)
 
-    start = time.monotonic()
     with crew(produce(), work, threads=2, depth=4, name=NAME) as results:
-        assert len(list(results)) == 10
-    assert time.monotonic() - start < 0.5  # one after the other would need 0.6 s
+        assert list(results) == [True] * 10
 
 
 @pytest.mark.parametrize("threads", [1, 3])

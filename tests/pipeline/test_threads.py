@@ -26,7 +26,7 @@ seconds = st.floats(1e-4, 1.0)
         (2, 0.08, 0.02, ThreadPlan(2, 1, 1)),
         (4, 0.02, 0.06, ThreadPlan(4, 1, 1)),
         (4, 0.06, 0.02, ThreadPlan(2, 2, 1)),  # decoding sets the pace, so the codec gets threads
-        (8, 0.02, 0.03, ThreadPlan(6, 2, 1)),
+        (8, 0.02, 0.03, ThreadPlan(5, 3, 1)),
     ],
 )
 def test_plans(threads: int, decode: float, detect: float, plan: ThreadPlan) -> None:
