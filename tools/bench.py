@@ -19,7 +19,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,6 +31,7 @@ from apps.common.cpu_limits import host_thread_limit
 from apps.common.errors import InvalidInput, ScreenalyticsError
 from apps.common.layout import Layout
 from apps.common.settings import Settings
+from apps.common.version import library_versions
 from apps.pipeline.detect.centerface import packaged_model, prepared_model
 from tools.benchmark import report
 from tools.benchmark.figures import (
@@ -252,16 +252,8 @@ def machine() -> dict[str, str]:
         "system": f"{platform.system()} {platform.machine()}",
         "cores": str(host_thread_limit()[0]),
         "python": platform.python_version(),
-        **{name: found for name in _LIBRARIES if (found := _version(name)) is not None},
+        **library_versions(_LIBRARIES),
     }
-
-
-def _version(distribution: str) -> str | None:
-    """None where it is not installed: one of two builds of ONNX Runtime is."""
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None
 
 
 def notes(

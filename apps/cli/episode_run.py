@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.metadata
 import os
 import shutil
 import signal
@@ -31,6 +30,7 @@ from apps.common.model_files import detectors_on_disk
 from apps.common.names import check_name, check_run_id, new_run_id
 from apps.common.options import HostFacts, RunRequest, device_of, resolve
 from apps.common.settings import Settings
+from apps.common.version import library_versions
 from apps.pipeline.artifacts import discard, publish
 from apps.pipeline.meter import CpuMeter
 from apps.pipeline.progress import ProgressReporter
@@ -170,7 +170,7 @@ class _Execution:
         os.nice(spec.nice)
         with episode_lock(self._layout, holder):
             self._check_space()
-            record = RunRecord(self._layout, spec, _library_versions())
+            record = RunRecord(self._layout, spec, library_versions((*_LIBRARIES, *_ALTERNATIVES)))
             log = RunLog(self._view, record.files.log)
             try:
                 return self._execute(record, log, video)
@@ -316,11 +316,3 @@ class _Execution:
         with contextlib.suppress(StorageFailed):
             record.end(status, known.detail)  # type: ignore[arg-type]
         return known
-
-
-def _library_versions() -> dict[str, str]:
-    versions = {}
-    for name in (*_LIBRARIES, *_ALTERNATIVES):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
-    return versions

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import os
 import re
 import threading
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +22,15 @@ _REREAD_SECONDS = 1.0
 def product_version() -> str:
     match = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     return match.group(1) if match else "0"
+
+
+def library_versions(names: Iterable[str]) -> dict[str, str]:
+    """Versions of those of these distributions that are installed."""
+    versions = {}
+    for name in names:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
 
 
 @cache
