@@ -11,7 +11,6 @@ all alike.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import platform
 import signal
@@ -29,6 +28,7 @@ from rich.console import Console
 from apps.common.config import model_registry
 from apps.common.cpu_limits import host_thread_limit
 from apps.common.errors import InvalidInput, ScreenalyticsError
+from apps.common.files import sha256_of
 from apps.common.layout import Layout
 from apps.common.settings import Settings
 from apps.common.version import library_versions
@@ -209,7 +209,7 @@ def cases_of(arguments: argparse.Namespace, source: Source) -> list[Case]:
 def prepare(cache: Path, scratch: Path) -> Bench:
     config = model_registry().detectors["centerface"]
     shipped = packaged_model(config)
-    sha256 = hashlib.sha256(shipped.read_bytes()).hexdigest()
+    sha256 = sha256_of(shipped)
     return Bench(prepared_model(shipped, sha256, cache), config, scratch)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import stat
@@ -56,6 +57,15 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = False) -> None:
 def write_json(path: Path, value: Any, *, durable: bool = False) -> None:
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     write_atomic(path, text.encode(), durable=durable)
+
+
+def sha256_of(path: Path) -> str:
+    """Checksum of a file that fits into memory, as hexadecimal digits.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def open_regular(path: Path) -> BinaryIO:

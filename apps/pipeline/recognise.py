@@ -5,7 +5,6 @@ Source: Deng et al., "ArcFace: Additive Angular Margin Loss for Deep Face Recogn
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 from apps.common.config import model_registry
 from apps.common.contracts import ModelFacts
 from apps.common.errors import ModelUnavailable
+from apps.common.files import sha256_of
 from apps.common.model_files import insightface_recogniser
 from apps.pipeline.detect.session import CPU, SessionPlan, make_session
 from apps.pipeline.planes import Snippet
@@ -49,7 +49,7 @@ class ArcFace:
             ModelUnavailable: it is not on disk, or is no recognition model.
         """
         path = _found(model)
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        sha256 = sha256_of(path)
         session = make_session(SessionPlan(path, sha256, {}, threads, CPU))
         inputs, outputs = session.get_inputs(), session.get_outputs()
         if len(inputs) != 1 or len(outputs) != 1 or list(inputs[0].shape[1:]) != [3, _SIDE, _SIDE]:

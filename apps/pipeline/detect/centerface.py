@@ -7,7 +7,6 @@ box's size, the centre's offset inside the cell, and five landmarks relative to 
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import threading
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ import onnxruntime as ort
 from apps.common.config import DetectorConfig
 from apps.common.contracts import ModelFacts
 from apps.common.errors import ModelUnavailable
-from apps.common.files import storage_errors, write_atomic
+from apps.common.files import sha256_of, storage_errors, write_atomic
 from apps.pipeline.detect.base import (
     NOBODY,
     Attendance,
@@ -96,7 +95,7 @@ class CenterFace:
             ModelUnavailable: the package or its model is missing or broken.
         """
         source = packaged_model(config)
-        sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
+        sha256 = sha256_of(source)
         self._letterbox = fit(request.width, request.height, request.det_size)
         usual = CenterFaceNetwork(config.det_thresh, config.nms_iou)
         ready = ready_session(

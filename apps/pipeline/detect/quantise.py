@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from apps.common.contracts import Agreement, QuantisedFacts
 from apps.common.errors import ModelUnavailable, ScreenalyticsError
-from apps.common.files import read_json, storage_errors, write_atomic, write_json
+from apps.common.files import read_json, sha256_of, storage_errors, write_atomic, write_json
 from apps.pipeline.detect.agreement import LEAST_MEAN_IOU, LEAST_RECALL, compare, is_enough
 from apps.pipeline.detect.base import Attendance, Network
 from apps.pipeline.detect.cpu_kind import CpuKind, cpu_kind
@@ -165,7 +165,7 @@ class Quantiser:
         """None where the model is missing or is not the one that was written."""
         try:
             record = _Record.model_validate(read_json(self._notes))
-            whole = hashlib.sha256(self._path.read_bytes()).hexdigest() == record.sha256
+            whole = sha256_of(self._path) == record.sha256
         except (ValidationError, OSError):
             return None
         return record if whole else None

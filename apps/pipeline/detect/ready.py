@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnxruntime as ort
 
 from apps.common.contracts import ModelFacts, ProviderProbe, QuantisedFacts
+from apps.common.files import sha256_of
 from apps.pipeline.detect.base import Attendance, DetectorFacts, DetectorRequest, Network
 from apps.pipeline.detect.quantise import Quantiser
 from apps.pipeline.detect.race import fastest_session
@@ -48,7 +48,7 @@ def ready_session(
     AcceleratorMissing: the session does not use the provider that was asked for.
     """
     width, height = letterbox.canvas_width, letterbox.canvas_height
-    sha256 = hashlib.sha256(weights.path.read_bytes()).hexdigest()
+    sha256 = sha256_of(weights.path)
     plan = SessionPlan(
         weights.path,
         sha256,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import warnings
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ import onnxruntime as ort
 from apps.common.config import DetectorConfig
 from apps.common.contracts import ModelFacts
 from apps.common.errors import ModelUnavailable
-from apps.common.files import storage_errors, write_atomic
+from apps.common.files import sha256_of, storage_errors, write_atomic
 from apps.common.model_files import insightface_detector, insightface_root
 from apps.pipeline.detect.base import (
     NOBODY,
@@ -112,7 +111,7 @@ class RetinaFace:
         self._find = replace(usual, threshold=request.det_thresh).finder(ready.session)
         facts = ModelFacts(
             id=path.stem,
-            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+            sha256=sha256_of(path),
             licence=config.licence,
             file=path.name,
             precision=request.precision,
@@ -189,7 +188,7 @@ def _with_named_sizes(model: Any, path: Path, cache: Path) -> Path:
 
     InsightFace's packs call both "?", so that neither could be set without the other.
     """
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    sha256 = sha256_of(path)
     target = cache / "models" / f"{path.stem[:40]}-{sha256[:16]}-v{_NAMED}.onnx"
     if not target.is_file():
         sizes = model.graph.input[0].type.tensor_type.shape.dim
