@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from apps.common.errors import ScreenalyticsError
-from apps.common.options import Options, Precision, Resolution
+from apps.common.options import FloatType, Options, Precision, Resolution
 
 SCHEMA_VERSION = 1
 ExecutionMode = Literal["local", "redis", "sse", "cli"]
@@ -128,12 +128,16 @@ class Agreement(_Readable):
 
 
 class QuantisedFacts(_Readable):
-    """The eight-bit form of a model: its own checksum, how it was made, what its check found."""
+    """The eight-bit form of a model: its own checksum, how it was made, what its check found.
+
+    ``float_layers`` is what the layers that are not quantised were computed in.
+    """
 
     sha256: str
     recipe: str
     onnxruntime: str
     agreement: Agreement | None
+    float_layers: FloatType = "float32"
 
 
 class ModelFacts(_Readable):

@@ -18,6 +18,7 @@ from apps.common.errors import AcceleratorMissing, InvalidInput
 
 Device = Literal["cpu", "cuda", "coreml", "openvino"]
 Precision = Literal["float32", "int8"]
+FloatType = Literal["float32", "bfloat16"]
 ENV_PREFIX = "SCREENALYTICS_"
 T = TypeVar("T")
 

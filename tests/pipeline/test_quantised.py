@@ -19,6 +19,7 @@ from onnx import numpy_helper
 from apps.common.config import model_registry
 from apps.common.contracts import Agreement
 from apps.common.errors import ModelUnavailable, RunCancelled, StorageFailed
+from apps.common.options import Precision
 from apps.pipeline.decode import open_video
 from apps.pipeline.detect import Attendance, DetectorRequest
 from apps.pipeline.detect.agreement import compare, is_enough, matches, overlaps
@@ -28,7 +29,7 @@ from apps.pipeline.detect.pictures import calibration_pictures, check_pictures
 from apps.pipeline.detect.quantise import Recipe, recipe_for
 from apps.pipeline.detect.race import race
 from apps.pipeline.detect.retinaface import RetinaFace
-from apps.pipeline.detect.session import CPU, OPENVINO
+from apps.pipeline.detect.session import CPU, OPENVINO, float_type
 from apps.pipeline.types import ByteArray, Faces, FloatArray
 
 DETECTORS = model_registry().detectors
@@ -166,6 +167,22 @@ def test_check_and_calibration_share_no_picture() -> None:
 )
 def test_the_recipe_suits_the_cpu(machine: str, flags: set[str], recipe: Recipe) -> None:
     assert recipe_for(CpuKind(machine, "", frozenset(flags))) == recipe
+
+
+@pytest.mark.parametrize(
+    ("provider", "precision", "flags", "expected"),
+    [
+        (OPENVINO, "int8", {"avx512_bf16"}, "bfloat16"),
+        (OPENVINO, "int8", {"amx_bf16"}, "bfloat16"),
+        (OPENVINO, "int8", {"avx512_vnni"}, "float32"),
+        (OPENVINO, "float32", {"avx512_bf16"}, "float32"),
+        (CPU, "int8", {"avx512_bf16"}, "float32"),
+    ],
+)
+def test_only_quantised_models_are_rounded_further(
+    provider: str, precision: Precision, flags: set[str], expected: str
+) -> None:
+    assert float_type(provider, precision, CpuKind("x86_64", "", frozenset(flags))) == expected
 
 
 # --- kept once, and whole ----------------------------------------------------------------------
@@ -324,6 +341,13 @@ def test_openvino_finds_the_same_faces(tmp_path: Path) -> None:
     found = compare(ours.detect, theirs.detect, pictures)
     assert (found.recall, found.precision) == (1.0, 1.0)
     assert found.mean_iou > 0.99
+
+
+@needs_openvino
+def test_openvino_tells_what_its_float_layers_are_computed_in(tmp_path: Path) -> None:
+    facts = centerface(tmp_path, provider=OPENVINO).facts.model.quantised
+    assert facts is not None
+    assert facts.float_layers == float_type(OPENVINO, "int8", cpu_kind())
 
 
 @needs_openvino

@@ -1,8 +1,9 @@
 """Eight-bit models: made once from the float one, and used only where they find the same faces.
 
-Static quantisation in QDQ form, weights by channel. The first layers and the heads stay in float:
-it is there that rounding loses faces. Activations are asymmetric
-on x86 (ONNX Runtime's kernels for symmetric ones gain nothing there) and symmetric on ARM.
+Static quantisation in QDQ form, weights by channel, after the channels in front of depthwise
+convolutions were given equal ranges. The first layers and the heads stay in float: it is there that
+rounding loses faces. Activations are asymmetric on x86 (ONNX Runtime's kernels for symmetric ones
+gain nothing there) and symmetric on ARM.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,14 +22,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from apps.common.contracts import Agreement, QuantisedFacts
 from apps.common.errors import ModelUnavailable, ScreenalyticsError
 from apps.common.files import read_json, sha256_of, storage_errors, write_atomic, write_json
+from apps.common.options import FloatType
 from apps.pipeline.detect.agreement import LEAST_MEAN_IOU, LEAST_RECALL, compare, is_enough
 from apps.pipeline.detect.base import Attendance, Network
 from apps.pipeline.detect.cpu_kind import CpuKind, cpu_kind
 from apps.pipeline.detect.pictures import check_pictures
-from apps.pipeline.detect.session import CPU, SessionPlan, make_session
+from apps.pipeline.detect.session import CPU, SessionPlan, float_type, make_session
 from apps.pipeline.types import ByteArray
 
-_RECIPE = 1  # raise when what is made or how it is checked changes
+_RECIPE = 2  # raise when what is made or how it is checked changes
 _PATIENCE_SECONDS = 0.5  # between two looks at whether the run is to stop, while another makes it
 _HINT = "Use precision 'float32'."
 
@@ -106,7 +108,7 @@ class Quantiser:
         with self._alone():
             if self._record() is None:
                 self._make()
-        return self._quantised(None)
+        return self._quantised()
 
     def checked(self, provider: str) -> Quantised:
         """The model, found good with this provider on this kind of CPU.
@@ -114,7 +116,8 @@ class Quantiser:
         Raises:
             ModelUnavailable: it does not find the same faces, or is damaged.
         """
-        where = f"{provider}, {cpu_kind().digest}"
+        floats = float_type(provider, "int8", cpu_kind())
+        where = f"{provider}, {floats}, {cpu_kind().digest}"
         with self._alone():
             record = self._record()
             if record is None:
@@ -133,7 +136,7 @@ class Quantiser:
                 f"{LEAST_RECALL:.0%} and {LEAST_MEAN_IOU:g}.",
                 hint=_HINT,
             )
-        return self._quantised(agreement)
+        return self._quantised(agreement, floats)
 
     @property
     def _path(self) -> Path:
@@ -170,7 +173,9 @@ class Quantiser:
             return None
         return record if whole else None
 
-    def _quantised(self, agreement: Agreement | None) -> Quantised:
+    def _quantised(
+        self, agreement: Agreement | None = None, floats: FloatType = "float32"
+    ) -> Quantised:
         record = self._record()
         if record is None:
             raise ModelUnavailable("The eight-bit model is damaged.", hint="Run again.")
@@ -179,6 +184,7 @@ class Quantiser:
             recipe=self._recipe.name,
             onnxruntime=ort.__version__,
             agreement=agreement,
+            float_layers=floats,
         )
         return Quantised(self._path, facts)
 
@@ -212,7 +218,9 @@ class Quantiser:
             self.source, self.sha256, self.network.dimensions(width, height), self.threads, CPU
         )
         exact = make_session(plan)
-        eight = make_session(SessionPlan(self._path, "", plan.dimensions, self.threads, provider))
+        eight = make_session(
+            replace(plan, model=self._path, sha256="", provider=provider, precision="int8")
+        )
 
         def pictures() -> Iterator[ByteArray]:
             for picture in check_pictures(width, height):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnxruntime as ort
@@ -61,9 +61,7 @@ def ready_session(
         return ReadySession(session, None, probe)
     quantiser = Quantiser(weights.path, sha256, weights.network, request.threads, cache, attendance)
     eight = quantiser.model()
-    plan = SessionPlan(
-        eight.path, eight.facts.sha256, plan.dimensions, request.threads, request.provider
-    )
+    plan = replace(plan, model=eight.path, sha256=eight.facts.sha256, precision="int8")
     session, probe = fastest_session(plan, request.rivals, letterbox, cache, attendance)
     facts = quantiser.checked(session.get_providers()[0]).facts
     return ReadySession(session, facts, probe)

@@ -11,6 +11,8 @@ from typing import Any
 import onnxruntime as ort
 
 from apps.common.errors import AcceleratorMissing, ModelUnavailable
+from apps.common.options import FloatType, Precision
+from apps.pipeline.detect.cpu_kind import CpuKind, cpu_kind
 
 CPU = "CPUExecutionProvider"
 OPENVINO = "OpenVINOExecutionProvider"
@@ -28,6 +30,7 @@ class SessionPlan:
         dimensions: sizes for the model's symbolic dimensions, so that shapes are static.
         threads: intra-op threads, >= 1.
         provider: ONNX Runtime's execution provider.
+        precision: "int8" where the model is quantised.
     """
 
     model: Path
@@ -35,6 +38,7 @@ class SessionPlan:
     dimensions: Mapping[str, int]
     threads: int
     provider: str
+    precision: Precision = "float32"
 
     def by(self, provider: str) -> SessionPlan:
         """The same with another provider."""
@@ -70,23 +74,38 @@ def session_options(
     return options
 
 
-def provider_list(provider: str, threads: int) -> list[Any]:
+def float_type(provider: str, precision: Precision, kind: CpuKind) -> FloatType:
+    """What the layers that are not quantised are computed in on such a CPU. Pure.
+
+    Beside eight bits the rounding of bfloat16 loses nothing (the check would tell), and where the
+    CPU has instructions for it, OpenVINO takes a sixth less time. A float32 model stays exact.
+    """
+    has_instructions = not kind.flags.isdisjoint({"avx512_bf16", "amx_bf16"})
+    is_worth_it = provider == OPENVINO and precision == "int8" and has_instructions
+    return "bfloat16" if is_worth_it else "float32"
+
+
+def _provider_list(plan: SessionPlan) -> list[Any]:
     """The provider with its options, then the CPU for what it does not know."""
-    if provider == CPU:
+    if plan.provider == CPU:
         return [CPU]
-    return [(provider, _provider_options(provider, threads)), CPU]
+    return [(plan.provider, _provider_options(plan)), CPU]
 
 
-def _provider_options(provider: str, threads: int) -> dict[str, str]:
-    if provider == OPENVINO:
+def _provider_options(plan: SessionPlan) -> dict[str, str]:
+    if plan.provider == OPENVINO:
         # Its pool is its own. Pinned threads of two runs would share a core while others idle.
+        hints = {"float32": "f32", "bfloat16": "bf16"}
         config = {
-            "INFERENCE_NUM_THREADS": str(threads),
+            "INFERENCE_NUM_THREADS": str(plan.threads),
             "NUM_STREAMS": "1",
             "ENABLE_CPU_PINNING": "NO",
+            "INFERENCE_PRECISION_HINT": hints[
+                float_type(plan.provider, plan.precision, cpu_kind())
+            ],
         }
         return {"device_type": "CPU", "load_config": json.dumps({"CPU": config})}
-    if provider == _COREML:
+    if plan.provider == _COREML:
         return {"RequireStaticInputShapes": "1"}  # every shape is; moving ones may crash it
     return {}
 
@@ -115,9 +134,7 @@ def load(
         ModelUnavailable, AcceleratorMissing: as `make_session`.
     """
     try:
-        session = ort.InferenceSession(
-            model, options, providers=provider_list(plan.provider, plan.threads)
-        )
+        session = ort.InferenceSession(model, options, providers=_provider_list(plan))
     except Exception as error:  # ONNX Runtime raises bare exception classes of its own
         raise ModelUnavailable(
             f"{name} cannot be loaded by ONNX Runtime.",
