@@ -69,16 +69,17 @@ class ModelRegistry(_Frozen):
 class ShotsConfig(_Frozen):
     same_agreement: float
     same_response: float
+    same_features: int
     other_colours: float
     other_shades: float
     other_faces: float
-    still_agreement: float
     sudden_seconds: float
-    sudden_agreement: float
     sudden_shades: float
     calm_agreement: float
     other_light: float
     gradual_seconds: float
+    transition_seconds: float
+    flash_features: int
 
 
 class TrackConfig(_Frozen):

@@ -5,6 +5,10 @@ from where phase correlation (Kuglin and Hines, 1975) puts them, and one zoom, t
 fitted to those that came back (RANSAC), as the camera compensation of BoT-SORT does (Aharon et al.,
 2022). Between two pictures of the same place, however the light changed, most points agree; across
 a cut hardly any does.
+
+Points cannot be followed through a fast pan or zoom between samples half a second apart. Where few
+agree, features that know their own size and turn (ORB; Rublee et al., 2011) are looked for all over
+the picture. That takes ten times as long and is rarely needed.
 """
 
 from __future__ import annotations
@@ -31,6 +35,13 @@ _TRUSTED_SHIFT = 0.3  # response from which the shift is better than none
 _CLEAR = 0.5  # agreement that makes a second try needless
 _BACK_WITHIN = 1.0  # pixels
 _FITS_WITHIN = 2.0  # pixels
+_FEATURES_FIT_WITHIN = 3.0  # pixels
+_STAYED = 0.5  # of the points that agree on a motion, as many that stayed
+_NO_WORSE = 1.0  # difference that a motion leaves, over that of the pictures as they are
+_MUCH_BETTER = 0.6  # true ones leave 0.4 at most, coincidences 0.85 at least
+_LEAST_OVERLAP = 0.1  # share of the picture
+_MOST_ZOOM = 4.0  # and one over it: what is beyond fits by chance
+_MOST_TURN = 0.35  # radians
 
 
 def _still() -> FloatArray:
@@ -45,19 +56,32 @@ class Motion:
         matrix: shape (2, 3), takes points (x, y, 1), 0..1 of the frame before, to this frame.
         agreement: 0..1, the share of followed points that moved as `matrix` says.
         response: of the phase correlation, about 0..1; near 1 for a shifted picture in any light.
+        features: number of features found again; 0 where they were not needed.
     """
 
     matrix: FloatArray = field(default_factory=_still)
     agreement: float = 1.0
     response: float = 1.0
+    features: int = 0
 
 
-def motion_between(before: Overview, now: Overview, least_agreement: float) -> Motion:
-    """Measures the motion. Where few points agree, the matrix is the shift alone, or none.
+@dataclass(frozen=True, slots=True)
+class MotionLimits:
+    """When a measurement is believed.
 
     Args:
-        least_agreement: share of points below which a fit is not believed.
+        agreement: least share of points.
+        response: least response of the phase correlation.
+        features: least number of features.
     """
+
+    agreement: float
+    response: float
+    features: int
+
+
+def motion_between(before: Overview, now: Overview, limits: MotionLimits) -> Motion:
+    """Measures the motion. What is not believed leaves the shift alone, or no motion at all."""
     height, width = now.grey.shape
     shift, response = _shift(before, now)
     fits = []
@@ -66,21 +90,56 @@ def motion_between(before: Overview, now: Overview, least_agreement: float) -> M
         if fits[-1][0] >= _CLEAR or not guess.any():
             break
     agreement, fitted = max(fits, key=lambda fit: fit[0])
-    if fitted is not None and agreement >= least_agreement:
-        scale = np.array([width, height], np.float32)
-        matrix = fitted / scale[:, None]
-        matrix[:, :2] *= scale
-        return Motion(matrix.astype(np.float32), agreement, response)
+    if fitted is not None and agreement >= limits.agreement:
+        matrix = _of_unit_square(fitted, now)
+        explains = _explains(matrix, before, now, _NO_WORSE)
+        return Motion(matrix if explains else _still(), agreement, response)
+    features = 0
+    if response < limits.response:
+        features, found = _find(before, now)
+        if found is not None and features >= limits.features:
+            matrix = _of_unit_square(found, now)
+            if _explains(matrix, before, now, _MUCH_BETTER):
+                return Motion(matrix, agreement, response, features)
     matrix = _still()
     if response > _TRUSTED_SHIFT:
         matrix[:, 2] = shift
-    return Motion(matrix, agreement, response)
+        if not _explains(matrix, before, now, _NO_WORSE):
+            matrix = _still()
+    return Motion(matrix, agreement, response, features)
+
+
+def _of_unit_square(matrix: FloatArray, view: Overview) -> FloatArray:
+    """The same motion for points in 0..1 instead of pixels."""
+    height, width = view.grey.shape
+    scale = np.array([width, height], np.float32)
+    of_unit = matrix / scale[:, None]
+    of_unit[:, :2] *= scale
+    return of_unit.astype(np.float32)
+
+
+def _explains(matrix: FloatArray, before: Overview, now: Overview, share: float) -> bool:
+    """Whether the moved picture differs from the new one by a share of what it does unmoved.
+
+    Points of people who walk past a plain wall agree with each other, the wall has none.
+    """
+    size = np.array(COARSE, np.float32)
+    pixels = matrix * size[:, None]
+    pixels[:, :2] /= size
+    moved = cv2.warpAffine(before.small, pixels, COARSE)
+    covered = cv2.warpAffine(np.full_like(before.small, 255), pixels, COARSE) == 255
+    if covered.mean() < _LEAST_OVERLAP:
+        return False
+    still = cv2.absdiff(before.small, now.small).mean()
+    return bool(cv2.absdiff(moved, now.small)[covered].mean() <= share * still)
 
 
 def _shift(before: Overview, now: Overview) -> tuple[FloatArray, float]:
     """By phase correlation, in parts of the picture's sides; and its response."""
     width, height = COARSE
-    (dx, dy), response = cv2.phaseCorrelate(before.coarse, now.coarse, _WINDOW)
+    # Copies: OpenCV multiplies what it is given by the window, in place.
+    pictures = before.small.astype(np.float32), now.small.astype(np.float32)
+    (dx, dy), response = cv2.phaseCorrelate(*pictures, _WINDOW)
     return np.array([dx / width, dy / height], np.float32), float(response)
 
 
@@ -107,4 +166,27 @@ def _fit(before: Overview, now: Overview, guess: FloatArray) -> tuple[float, Flo
     )
     if matrix is None:
         return 0.0, None
-    return float(fits.sum()) / len(points), matrix
+    stayed = np.linalg.norm(there[good] - points[good], axis=1) < _FITS_WITHIN
+    agree = fits.ravel() == 1
+    is_passer = (stayed & ~agree).sum() >= _STAYED * agree.sum()  # what stayed is the background
+    return float(agree.sum()) / len(points), _still() if is_passer else matrix
+
+
+def _find(before: Overview, now: Overview) -> tuple[int, FloatArray | None]:
+    """Number of features that are found again, and how they moved: shape (2, 3), in pixels."""
+    (points, known), (others, seen) = before.features, now.features
+    if min(len(points), len(others)) < _FEWEST_POINTS:
+        return 0, None
+    pairs = cv2.BFMatcher(cv2.NORM_HAMMING, crossCheck=True).match(known, seen)
+    if len(pairs) < _FEWEST_POINTS:
+        return 0, None
+    here, there = points[[p.queryIdx for p in pairs]], others[[p.trainIdx for p in pairs]]
+    matrix, fits = cv2.estimateAffinePartial2D(
+        here, there, method=cv2.RANSAC, ransacReprojThreshold=_FEATURES_FIT_WITHIN
+    )
+    if matrix is None:
+        return 0, None
+    zoom, turn = np.hypot(matrix[0, 0], matrix[1, 0]), np.arctan2(matrix[1, 0], matrix[0, 0])
+    if abs(turn) > _MOST_TURN or not 1 / _MOST_ZOOM <= zoom <= _MOST_ZOOM:
+        return 0, None
+    return int(fits.sum()), matrix

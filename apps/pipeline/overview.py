@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,7 +25,16 @@ _XYZ_OF_RGB = np.array(  # of sRGB, over the white point
 )
 _LIGHT = 0.5  # weight of lightness in a look beside the two axes of colour
 _CELLS = (10, 6)  # columns, rows: one point to follow in each
+_CORNER = 3  # pixels of `small`, the side of what is taken for a corner
 _LEAST_CORNER = 1e-4  # smallest eigenvalue of a point that can be followed; plain walls have none
+_FEATURES: dict[str, Any] = {  # small ones, for a small picture; zooms up to 1.2 ** 5 = 2.5
+    "nfeatures": 400,
+    "scaleFactor": 1.2,
+    "nlevels": 6,
+    "edgeThreshold": 12,
+    "patchSize": 21,
+    "fastThreshold": 8,
+}
 
 
 @dataclass(frozen=True)
@@ -56,10 +66,10 @@ class Overview:
         return even
 
     @cached_property
-    def coarse(self) -> FloatArray:
-        """`grey` at 128 x 72, for phase correlation."""
+    def small(self) -> ByteArray:
+        """`grey` at 128 x 72."""
         small: ByteArray = cv2.resize(self.grey, COARSE, interpolation=cv2.INTER_AREA)
-        return small.astype(np.float32)
+        return small
 
     @cached_property
     def colours(self) -> FloatArray:
@@ -75,7 +85,7 @@ class Overview:
 
         Source: Shi and Tomasi, "Good features to track", 1994.
         """
-        strength = cv2.cornerMinEigenVal(self.grey, 5)
+        strength = cv2.cornerMinEigenVal(self.small, _CORNER)  # a twelfth of the time of `grey`'s
         columns, rows = _CELLS
         height, width = strength.shape[0] // rows, strength.shape[1] // columns
         cells = strength[: height * rows, : width * columns].reshape(rows, height, columns, width)
@@ -85,8 +95,21 @@ class Overview:
         usable = cells[cell, best] > _LEAST_CORNER
         x = (cell % columns) * width + best % width
         y = (cell // columns) * height + best // width
-        points: FloatArray = np.stack([x, y], axis=1)[usable].astype(np.float32)
+        at = np.stack([x, y], axis=1)[usable]
+        scale = np.array(self.grey.shape[::-1], np.float32) / COARSE
+        points: FloatArray = ((at + 0.5) * scale - 0.5).astype(np.float32)
         return points
+
+    @cached_property
+    def features(self) -> tuple[FloatArray, ByteArray]:
+        """Points that can be told from others: shape (n, 2), pixels; and how, shape (n, 32).
+
+        Source: Rublee et al., "ORB: an efficient alternative to SIFT or SURF", 2011.
+        """
+        found, described = cv2.ORB.create(**_FEATURES).detectAndCompute(self.grey, None)
+        if described is None:
+            return np.zeros((0, 2), np.float32), np.zeros((0, 32), np.uint8)
+        return np.array([point.pt for point in found], np.float32), described
 
     def looks(self, boxes: FloatArray) -> FloatArray:
         """What each face looks like, coarsely: colours without its overall lightness.

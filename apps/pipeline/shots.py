@@ -4,8 +4,8 @@ Detectors that compare neighbouring frames pixel by pixel need all of them: betw
 a quarter or half a second apart, a pan or a face that moves differs as much as a cut does, and a
 flash always does. So the first question is whether the picture is the same one, moved: hardly any
 point of it is found again across a cut, most are under another light. Where the place is not found
-again, its colours decide, or, since two walls of a room have the same ones, its faces, or that the
-camera stood still a moment ago.
+again, its colours decide, or, since two walls of a room have the same ones, its faces, or that a
+moment ago everything was still there.
 
 A dissolve has no such moment when samples are dense: there, the picture of half a second ago is
 asked as well.
@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from apps.common.config import ShotsConfig
-from apps.pipeline.motion import Motion, motion_between
+from apps.pipeline.motion import Motion, MotionLimits, motion_between
 from apps.pipeline.overview import Overview
 from apps.pipeline.types import FloatArray, Scene
 
@@ -50,8 +50,10 @@ class ShotSplitter:
 
     def __init__(self, config: ShotsConfig) -> None:
         self._config = config
+        self._limits = MotionLimits(
+            config.same_agreement, config.same_response, config.same_features
+        )
         self._before: _Seen | None = None
-        self._was_still = False
         self._shot: deque[_Seen] = deque()  # its last half second, without flashes and mixtures
         self.cuts: list[int] = []
 
@@ -68,13 +70,12 @@ class ShotSplitter:
         before, self._before = self._before, now
         if before is None:
             return Scene(0)
-        motion = motion_between(before.view, view, self._config.same_agreement)
+        motion = motion_between(before.view, view, self._limits)
         colours = _distance(before.view, view)
         is_correlated = motion.response >= self._config.same_response
         is_lit_otherwise = is_correlated and colours >= self._config.other_light
         is_cut = self._is_cut(before, now, motion, colours)
-        self._was_still = motion.agreement >= self._config.still_agreement
-        if is_cut or (not is_lit_otherwise and self._has_dissolved(now)):
+        if is_cut or self._has_dissolved(now):
             self.cuts.append(index)
             self._shot.clear()
             return Scene(len(self.cuts))
@@ -89,35 +90,38 @@ class ShotSplitter:
             return False
         if colours >= config.other_colours:
             return True
-        if colours >= config.other_shades and self._are_others(before.looks, now.looks):
+        if motion.features >= config.same_features:  # in other colours, those of a person in both
+            return False
+        if colours >= config.sudden_shades and now.ts_s - before.ts_s <= config.sudden_seconds:
             return True
-        is_sudden = self._was_still and now.ts_s - before.ts_s <= config.sudden_seconds
-        return (
-            is_sudden
-            and colours >= config.sudden_shades
-            and motion.agreement <= config.sudden_agreement
-        )
+        return colours >= config.other_shades and self._are_others(before.looks, now.looks)
 
     def _has_dissolved(self, now: _Seen) -> bool:
         """Whether the picture of a while ago is another one, of other colours."""
         then = self._a_while_before(now)
         if then is None or _distance(then.view, now.view) < self._config.other_colours:
             return False
-        motion = motion_between(then.view, now.view, self._config.same_agreement)
-        return not self._is_same_place(motion)
+        motion = motion_between(then.view, now.view, self._limits)
+        is_flash = motion.features >= self._config.flash_features
+        return not is_flash and not self._is_same_place(motion)
 
     def _is_same_place(self, motion: Motion) -> bool:
         config = self._config
         return motion.agreement >= config.same_agreement or motion.response >= config.same_response
 
     def _a_while_before(self, now: _Seen) -> _Seen | None:
-        """The last frame that is at least `gradual_seconds` older, but not twice as old."""
-        least = self._config.gradual_seconds
-        while self._shot and now.ts_s - self._shot[0].ts_s >= 2 * least:
+        """The last frame that is at least `gradual_seconds` older.
+
+        It is not twice as old, unless the shot's frames since then were disturbed; and then not
+        older than a transition may last.
+        """
+        config = self._config
+        while len(self._shot) > 1 and now.ts_s - self._shot[1].ts_s >= config.gradual_seconds:
             self._shot.popleft()
-        while len(self._shot) > 1 and now.ts_s - self._shot[1].ts_s >= least:
-            self._shot.popleft()
-        is_old = bool(self._shot) and now.ts_s - self._shot[0].ts_s >= least
+        if not self._shot:
+            return None
+        age_s = now.ts_s - self._shot[0].ts_s
+        is_old = config.gradual_seconds <= age_s <= config.transition_seconds
         return self._shot[0] if is_old else None
 
     def _are_others(self, before: FloatArray, now: FloatArray) -> bool:

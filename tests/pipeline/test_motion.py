@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.common.config import pipeline_config
-from apps.pipeline.motion import Motion, motion_between
+from apps.pipeline.motion import Motion, MotionLimits, motion_between
 from apps.pipeline.overview import Overview
 from apps.pipeline.types import ByteArray, FloatArray
 
-LEAST = pipeline_config().shots.same_agreement
+SHOTS = pipeline_config().shots
+LIMITS = MotionLimits(SHOTS.same_agreement, SHOTS.same_response, SHOTS.same_features)
 CENTRE = np.array([128.0, 72.0])
 
 
@@ -43,47 +44,86 @@ def where(motion: Motion, point: tuple[float, float]) -> FloatArray:
 @given(st.integers(-60, 60), st.integers(-30, 30))
 @settings(max_examples=40, deadline=None)
 def test_a_pan_is_found(x: int, y: int) -> None:
-    motion = motion_between(taken(photo()), taken(photo(), x, y), LEAST)
-    assert motion.agreement >= LEAST
+    motion = motion_between(taken(photo()), taken(photo(), x, y), LIMITS)
+    assert motion.agreement >= LIMITS.agreement
     assert where(motion, (100, 70)) == pytest.approx((100 - x, 70 - y), abs=1.5)
 
 
 @pytest.mark.parametrize("zoom", [0.85, 1.0, 1.2])
 @pytest.mark.parametrize("turn", [-5.0, 0.0, 4.0])
 def test_a_zoom_and_a_turn_are_found(zoom: float, turn: float) -> None:
-    motion = motion_between(taken(photo()), taken(photo(), zoom=zoom, turn=turn), LEAST)
-    assert motion.agreement >= LEAST
+    motion = motion_between(taken(photo()), taken(photo(), zoom=zoom, turn=turn), LIMITS)
+    assert motion.agreement >= LIMITS.agreement
     assert where(motion, (128, 72)) == pytest.approx((128, 72), abs=1.5)
     across = where(motion, (178, 72)) - where(motion, (128, 72))
     assert np.hypot(*across) == pytest.approx(50 * zoom, abs=2)
     assert np.degrees(np.arctan2(-across[1], across[0])) == pytest.approx(turn, abs=1.5)
 
 
+@pytest.mark.parametrize(
+    ("x", "zoom"), [(0, 2.0), (0, 0.6), (-130, 1.0), (130, 1.0), (60, 1.7)], ids=str
+)
+def test_fast_pans_and_zooms_are_found(x: int, zoom: float) -> None:
+    image = photo("astronaut")
+    before, after = taken(image, zoom=0.8), taken(image, x, zoom=0.8 * zoom)
+    motion = motion_between(before, after, LIMITS)
+    if zoom != 1:  # too much to be followed
+        assert motion.agreement < LIMITS.agreement
+        assert motion.features >= LIMITS.features
+    assert where(motion, (128, 72)) == pytest.approx((128 - x, 72), abs=4)
+    across = where(motion, (178, 72)) - where(motion, (128, 72))
+    assert np.hypot(*across) == pytest.approx(50 * zoom, rel=0.05)
+
+
+@pytest.mark.parametrize("step", [-11, -6, 6, 11])
+def test_who_walks_past_a_plain_wall_is_not_the_camera(step: int) -> None:
+    """A person with many corners before a wall with few, which stays."""
+    wall = np.full((144, 256, 3), 120, np.uint8)
+    for x in range(8, 256, 40):
+        cv2.circle(wall, (x, 10), 4, (90, 90, 90), -1)
+        cv2.circle(wall, (x, 134), 4, (90, 90, 90), -1)
+    person = taken(photo()).image[30:120, :50]
+    before, after = wall.copy(), wall.copy()
+    before[30:120, 100:150] = person
+    after[30:120, 100 + step : 150 + step] = person
+    motion = motion_between(Overview(before), Overview(after), LIMITS)
+    assert where(motion, (128, 72)) == pytest.approx((128, 72), abs=1)
+
+
+def test_what_can_be_followed_is_not_looked_for() -> None:
+    before, after = taken(photo()), taken(photo(), 20, 5)
+    motion = motion_between(before, after, LIMITS)
+    assert motion.features == 0
+    assert "features" not in vars(before)
+    assert "features" not in vars(after)
+
+
 def test_another_light_is_the_same_place() -> None:
     before, image = taken(photo()), taken(photo(), 4, 2).image
     lit = Overview(np.clip(image * 1.8 + 20, 0, 255).astype(np.uint8))
-    motion = motion_between(before, lit, LEAST)
-    assert motion.response >= pipeline_config().shots.same_response
+    motion = motion_between(before, lit, LIMITS)
+    assert motion.response >= LIMITS.response
     assert where(motion, (100, 70)) == pytest.approx((96, 68), abs=1.5)
 
 
 @pytest.mark.parametrize("other", ["astronaut", "chelsea", "rocket"])
 def test_another_place_does_not_agree(other: str) -> None:
-    motion = motion_between(taken(photo()), taken(photo(other)), LEAST)
-    assert motion.agreement < LEAST
-    assert motion.response < pipeline_config().shots.same_response
+    motion = motion_between(taken(photo()), taken(photo(other)), LIMITS)
+    assert motion.agreement < LIMITS.agreement
+    assert motion.features < LIMITS.features
+    assert motion.response < LIMITS.response
 
 
 @pytest.mark.parametrize("shape", [(8, 256), (455, 256), (144, 256)])
 @pytest.mark.parametrize("level", [0, 255])
 def test_an_empty_picture_moves_nowhere(shape: tuple[int, int], level: int) -> None:
     plain = Overview(np.full((*shape, 3), level, np.uint8))
-    motion = motion_between(plain, plain, LEAST)
+    motion = motion_between(plain, plain, LIMITS)
     assert np.isfinite(motion.matrix).all()
     assert motion.matrix == pytest.approx(np.eye(2, 3), abs=1e-6)
 
 
 def test_the_same_twice_is_the_same() -> None:
-    one, two = (motion_between(taken(photo()), taken(photo(), 9, 5), LEAST) for _ in range(2))
+    one, two = (motion_between(taken(photo()), taken(photo(), 9, 5), LIMITS) for _ in range(2))
     assert (one.matrix == two.matrix).all()
     assert (one.agreement, one.response) == (two.agreement, two.response)

@@ -31,7 +31,7 @@ def test_the_margin_of_the_detectors_picture_is_not_in_it(width: int, height: in
     assert view.image.shape[1] == WIDTH
     assert (view.image == 200).all()
     assert len(view.points) == 0
-    assert view.coarse.shape == (72, 128)
+    assert view.small.shape == (72, 128)
     assert view.colours.sum() == pytest.approx(1)
 
 
@@ -40,7 +40,8 @@ def test_points_lie_in_the_picture_one_in_a_cell() -> None:
     assert 40 < len(view.points) <= 60
     assert (view.points >= 0).all()
     assert (view.points < WIDTH).all()
-    assert len({(int(x) // 25, int(y) // 42) for x, y in view.points}) == len(view.points)
+    cells = {(int(x / 24), int(y / (256 / 6))) for x, y in view.points}
+    assert len(cells) == len(view.points)
 
 
 def test_looks_tell_faces_apart_whatever_the_light() -> None:

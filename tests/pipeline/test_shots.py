@@ -145,13 +145,12 @@ def test_the_other_wall_of_the_room_is_a_cut_where_the_faces_are_others() -> Non
     assert [s.shot for s in scenes([here, slightly], [someone, NO_FACES])] == [0, 0]
 
 
-def test_where_the_camera_stood_still_it_cannot_be_elsewhere_at_once() -> None:
+def test_a_place_does_not_vanish_within_a_moment() -> None:
     """As above, with nobody there: at a quarter of a second it is a cut, after half a one not."""
     here, there = room(), np.ascontiguousarray(room()[::-1, ::-1])
     there[..., 1] = np.clip(there[..., 1] * 1.02, 0, 255).astype(np.uint8)
     assert [s.shot for s in scenes([here, here, there], step_s=0.24)] == [0, 0, 1]
     assert [s.shot for s in scenes([here, here, there], step_s=0.5)] == [0, 0, 0]
-    assert [s.shot for s in scenes([here, there], step_s=0.24)] == [0, 0]  # it may have moved
 
 
 @pytest.mark.parametrize("stride", [1, 3])
