@@ -74,10 +74,10 @@ class ShotsConfig(_Frozen):
     other_shades: float
     other_faces: float
     sudden_seconds: float
-    sudden_shades: float
     calm_agreement: float
     other_light: float
     gradual_seconds: float
+    disturbed_shades: float
     transition_seconds: float
     flash_features: int
 

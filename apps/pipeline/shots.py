@@ -24,6 +24,9 @@ from apps.pipeline.motion import Motion, MotionLimits, motion_between
 from apps.pipeline.overview import Overview
 from apps.pipeline.types import FloatArray, Scene
 
+_MUCH_ZOOM = 1.5  # and one over it
+_MUCH_SHIFT = 0.35  # of a side of the picture
+
 
 @dataclass(frozen=True)
 class _Seen:
@@ -31,11 +34,13 @@ class _Seen:
 
     Args:
         looks: of its faces, shape (n, 60).
+        moved: shape (3, 3), how the camera moved since the shot began.
     """
 
     ts_s: float
     view: Overview
     looks: FloatArray
+    moved: FloatArray
 
 
 class ShotSplitter:
@@ -66,11 +71,12 @@ class ShotSplitter:
             view: of the frame.
             looks: of its faces, as `view` tells them; shape (n, 60).
         """
-        now = _Seen(ts_s, view, looks)
-        before, self._before = self._before, now
+        before = self._before
         if before is None:
+            self._before = _Seen(ts_s, view, looks, np.eye(3, dtype=np.float32))
             return Scene(0)
         motion = motion_between(before.view, view, self._limits)
+        now = self._before = _Seen(ts_s, view, looks, _square(motion) @ before.moved)
         colours = _distance(before.view, view)
         is_correlated = motion.response >= self._config.same_response
         is_lit_otherwise = is_correlated and colours >= self._config.other_light
@@ -79,7 +85,7 @@ class ShotSplitter:
             self.cuts.append(index)
             self._shot.clear()
             return Scene(len(self.cuts))
-        if colours < self._config.other_shades:
+        if colours < self._config.disturbed_shades:
             self._shot.append(now)
         is_calm = motion.agreement >= self._config.calm_agreement or is_correlated
         return Scene(len(self.cuts), motion.matrix, is_calm, is_lit_otherwise)
@@ -92,14 +98,17 @@ class ShotSplitter:
             return True
         if motion.features >= config.same_features:  # in other colours, those of a person in both
             return False
-        if colours >= config.sudden_shades and now.ts_s - before.ts_s <= config.sudden_seconds:
-            return True
-        return colours >= config.other_shades and self._are_others(before.looks, now.looks)
+        if colours < config.other_shades:
+            return False
+        is_sudden = now.ts_s - before.ts_s <= config.sudden_seconds
+        return is_sudden or self._are_others(before.looks, now.looks)
 
     def _has_dissolved(self, now: _Seen) -> bool:
         """Whether the picture of a while ago is another one, of other colours."""
         then = self._a_while_before(now)
         if then is None or _distance(then.view, now.view) < self._config.other_colours:
+            return False
+        if not _shares_much(now.moved @ np.linalg.inv(then.moved)):
             return False
         motion = motion_between(then.view, now.view, self._limits)
         is_flash = motion.features >= self._config.flash_features
@@ -130,6 +139,21 @@ class ShotSplitter:
             return False
         unlike = np.abs(before[:, None] - now[None]).mean(axis=2)
         return float(unlike.min()) >= self._config.other_faces
+
+
+def _square(motion: Motion) -> FloatArray:
+    return np.vstack([motion.matrix, np.array([0, 0, 1], np.float32)])
+
+
+def _shares_much(moved: FloatArray) -> bool:
+    """Whether pictures can be alike that lie such a motion of the camera apart.
+
+    Args:
+        moved: shape (3, 3).
+    """
+    zoom = np.sqrt(abs(np.linalg.det(moved[:2, :2])))
+    shift = moved @ np.array([0.5, 0.5, 1], np.float32) - 0.5
+    return bool(1 / _MUCH_ZOOM <= zoom <= _MUCH_ZOOM and np.abs(shift[:2]).max() <= _MUCH_SHIFT)
 
 
 def _distance(one: Overview, other: Overview) -> float:
