@@ -75,7 +75,8 @@ def _generated(arguments: argparse.Namespace) -> list[Episode]:
     wanted = list(entries(tuple(arguments.sets or SEEDS), tuple(arguments.only)))
     render_missing(wanted, arguments.data)
     return [
-        Episode(entry.set_name, entry.recipe.name, entry.folder(arguments.data)) for entry in wanted
+        Episode(entry.set_name, entry.recipe.name, entry.folder(arguments.data), entry.take)
+        for entry in wanted
     ]
 
 
@@ -90,8 +91,8 @@ def _with_progress(episodes: list[Episode], measure: Measure, jobs: int) -> Iter
 
 def _in_order(episodes: list[Episode], results: Iterator[Result]) -> list[Result]:
     """As the episodes were asked for, not as they came."""
-    places = {(e.set_name, e.name): place for place, e in enumerate(episodes)}
-    return sorted(results, key=lambda result: places[result.set_name, result.name])
+    places = {(e.set_name, e.name, e.take): place for place, e in enumerate(episodes)}
+    return sorted(results, key=lambda result: places[result.set_name, result.name, result.take])
 
 
 def _evaluate_alone(arguments: argparse.Namespace, console: Console) -> None:

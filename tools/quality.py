@@ -26,7 +26,7 @@ from tools.evaluation.systems import run_product
 from tools.evaluation.work import PRODUCT, Episode, Measure, Result, evaluate_all
 from tools.make_evaluation_set import DEFAULT_FOLDER, render_missing
 from tools.synth.encode import VIDEO_NAME
-from tools.synth.evaluation_set import RECIPES, SEEDS, make_episode
+from tools.synth.evaluation_set import RECIPES, SEEDS, episode_id, make_episode
 from tools.synth.library import Entry, entries
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,19 +59,18 @@ def _evaluate(arguments: argparse.Namespace, console: Console) -> document.Evalu
     wide = _wide_shot()
     render_missing([*wanted, wide], data)
     measure = Measure(arguments.strides, IOU, False, cache, with_ablations=True)
-    episodes = [Episode(e.set_name, e.recipe.name, e.folder(data)) for e in wanted]
+    episodes = [Episode(e.set_name, e.recipe.name, e.folder(data), e.take) for e in wanted]
     results: list[Result] = []
     for number, part in enumerate(evaluate_all(episodes, measure, arguments.jobs), 1):
-        console.print(f"{number} of {len(episodes)}: {part[0].set_name} {part[0].name}")
+        console.print(f"{number} of {len(episodes)}: {part[0].set_name} {part[0].label}")
         results += part
-    order = {(e.set_name, e.name): place for place, e in enumerate(episodes)}
-    results.sort(key=lambda result: (order[result.set_name, result.name], result.stride))
-    looked = {
-        episode.name: _look(episode.folder, 640, cache)
-        for episode in episodes
-        if episode.set_name == "tuning"
-    }
-    suppressed = _suppressed([e.folder for e in episodes if e.set_name == "tuning"], cache)
+    order = {(e.set_name, e.name, e.take): place for place, e in enumerate(episodes)}
+    results.sort(
+        key=lambda result: (order[result.set_name, result.name, result.take], result.stride)
+    )
+    first = [e for e in episodes if (e.set_name, e.take) == ("tuning", 1)]
+    looked = {episode.name: _look(episode.folder, 640, cache) for episode in first}
+    suppressed = _suppressed([episode.folder for episode in first], cache)
     sizes = {size: _look(wide.folder(data), size, cache) for size in DETECTOR_SIZES}
     worst = dict(_worst(results, data, cache))
     return document.Evaluation(
@@ -108,11 +107,11 @@ def _worst(
         if result.name in taken or len(taken) == document.WORST:
             continue
         taken.add(result.name)
-        folder = data / "videos" / f"{result.set_name}-{result.name}"
+        [recipe] = [recipe for recipe in RECIPES if recipe.name == result.name]
+        folder = data / "videos" / episode_id(result.set_name, recipe, result.take)
         run = run_product(folder / VIDEO_NAME, folder.name, result.stride, cache)
         fps = read_truth(folder).frames / result.video_seconds
-        title = f"{result.set_name} {result.name} {result.stride}"
-        yield title, (read_truth(folder), run.found.rows, fps)
+        yield document.title(result), (read_truth(folder), run.found.rows, fps)
 
 
 def _street(strides: tuple[int, ...]) -> Iterator[Contest]:

@@ -95,7 +95,13 @@ class _Track:
         return min(config.reach + speed * (now_s - self.seen_s), config.most_reach)
 
     def predicted(self, now_s: float, horizon_s: float) -> FloatArray:
-        return self.centre + self.velocity * np.float32(min(now_s - self.seen_s, horizon_s))
+        """A face that walks out of the picture comes back at its edge.
+
+        The camera may have left it behind farther outside.
+        """
+        ahead = self.centre + self.velocity * np.float32(min(now_s - self.seen_s, horizon_s))
+        edges = np.minimum(self.centre, 0.0), np.maximum(self.centre, 1.0)
+        return np.clip(ahead, *edges).astype(np.float32)
 
     def follow_camera(self, motion: FloatArray) -> None:
         turn, shift = motion[:, :2], motion[:, 2]

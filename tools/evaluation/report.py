@@ -96,7 +96,7 @@ def _table(title: str, results: Sequence[Result]) -> Table:
     for result in results:
         cells = [_cell(column, result.scores[column.system]) for column in _COLUMNS]
         table.add_row(
-            result.name, *cells, _cut_cell(result.cuts), f"{result.tracker_ms[PRODUCT]:.2f}"
+            result.label, *cells, _cut_cell(result.cuts), f"{result.tracker_ms[PRODUCT]:.2f}"
         )
     return table
 
@@ -218,7 +218,7 @@ def _panel(axes: Axes, set_name: str, results: Sequence[Result]) -> None:
     axes.set_xlabel("stride (every n-th frame)")
     axes.set_ylabel("mean over episodes")
     axes.set_ylim(top=1.01)
-    axes.set_title(f"{set_name} set, {len({r.name for r in results})} episodes")
+    axes.set_title(f"{set_name} set, {len({r.label for r in results})} episodes")
     cost = axes.twinx()
     cost.bar(places, line(detector_cost), width=0.3, color=COST, alpha=0.35, zorder=0)
     cost.set_ylabel("detector, CPU s for a minute of video")

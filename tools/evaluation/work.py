@@ -26,11 +26,13 @@ class Episode:
     Args:
         set_name: it is shown and averaged with the others of this name.
         folder: holds the video and its ground truth.
+        take: which one of its recipe in the set.
     """
 
     set_name: str
     name: str
     folder: Path
+    take: int = 1
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,12 @@ class Result:
     tracker_ms: Mapping[str, float]
     ablations: Mapping[str, Scores]
     errors: tuple[IdentityError, ...]
+    take: int = 1
+
+    @property
+    def label(self) -> str:
+        """For tables of one set."""
+        return self.name if self.take == 1 else f"{self.name} {self.take}"
 
     def to_dict(self) -> dict[str, Any]:
         cuts = {**asdict(self.cuts), "precision": self.cuts.precision}
@@ -106,6 +114,7 @@ def _at_stride(episode: Episode, truth: Truth, stride: int, measure: Measure) ->
             for ablation in (ABLATIONS if measure.with_ablations else ())
         },
         errors=identity_errors(truth, product, iou=measure.iou),
+        take=episode.take,
     )
 
 

@@ -32,13 +32,14 @@ class Entry:
     set_name: str
     recipe: Recipe
     episode: Episode
+    take: int = 1
 
     def folder(self, root: Path) -> Path:
         return encode.episode_folder(root, self.episode.ep_id)
 
 
 def entries(sets: tuple[str, ...], names: tuple[str, ...]) -> Iterator[Entry]:
-    """Yield the wanted episodes, set by set.
+    """Yield the wanted episodes, set by set and take by take.
 
     Args:
         sets: keys of `SEEDS`.
@@ -53,9 +54,11 @@ def entries(sets: tuple[str, ...], names: tuple[str, ...]) -> Iterator[Entry]:
     if unknown := sorted({*names} - known):
         raise ValueError(f"no episode {unknown[0]!r}; there are: {', '.join(sorted(known))}")
     for set_name in sets:
-        for recipe in RECIPES:
-            if not names or recipe.name in names:
-                yield Entry(set_name, recipe, make_episode(set_name, recipe))
+        for take in range(1, len(SEEDS[set_name]) + 1):
+            for recipe in RECIPES:
+                if not names or recipe.name in names:
+                    episode = make_episode(set_name, recipe, take)
+                    yield Entry(set_name, recipe, episode, take)
 
 
 def is_current(entry: Entry, root: Path) -> bool:
@@ -78,7 +81,7 @@ def render(entry: Entry, root: Path, wrap: encode.Wrap | None = None) -> None:
     (folder / PARTIAL_NAME).write_text(lines, encoding="ascii", newline="\n")
     about = {
         "set": entry.set_name,
-        "seed": SEEDS[entry.set_name],
+        "seed": SEEDS[entry.set_name][entry.take - 1],
         "recipe": entry.recipe.name,
         "tests": entry.recipe.tests,
         "transitions": [asdict(transition) for transition in entry.episode.transitions],
