@@ -200,7 +200,7 @@ def _ablations(results: Sequence[Result]) -> Iterator[str]:
 def _detector(evaluation: Evaluation) -> Iterator[str]:
     pooled = together(evaluation.looked.values())
     yield "## The detector alone\n"
-    yield "Recall against the height of the face in the detector's picture, tuning set, first take.\n"
+    yield "Recall by the face's height in the detector's picture; first take of the tuning set.\n"
     head = ["height, px", "faces", *(f"threshold {t:g}" for t in THRESHOLDS)]
     rows = []
     for low, high in bands():
