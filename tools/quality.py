@@ -58,7 +58,7 @@ def _evaluate(arguments: argparse.Namespace, console: Console) -> document.Evalu
     wanted = list(entries(tuple(SEEDS), tuple(arguments.only)))
     wide = _wide_shot()
     render_missing([*wanted, wide], data)
-    measure = Measure(arguments.strides, IOU, False, cache, with_ablations=True)
+    measure = Measure(arguments.strides, IOU, False, cache, ablated_sets=("tuning",))
     episodes = [Episode(e.set_name, e.recipe.name, e.folder(data), e.take) for e in wanted]
     results: list[Result] = []
     for number, part in enumerate(evaluate_all(episodes, measure, arguments.jobs), 1):

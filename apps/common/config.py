@@ -71,6 +71,7 @@ class ShotsConfig(_Frozen):
     same_response: float
     same_features: int
     other_colours: float
+    gone_agreement: float
     other_shades: float
     other_faces: float
     sudden_seconds: float

@@ -96,9 +96,9 @@ class ShotSplitter:
             return False
         if colours >= config.other_colours:
             return True
-        if motion.features >= config.same_features:  # in other colours, those of a person in both
-            return False
-        if colours < config.other_shades:
+        # In like colours everything must be gone; in others, a person in both has features too.
+        is_gone = motion.agreement <= config.gone_agreement
+        if not is_gone or motion.features >= config.same_features or colours < config.other_shades:
             return False
         is_sudden = now.ts_s - before.ts_s <= config.sudden_seconds
         return is_sudden or self._are_others(before.looks, now.looks)

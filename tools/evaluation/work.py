@@ -37,13 +37,17 @@ class Episode:
 
 @dataclass(frozen=True)
 class Measure:
-    """How to evaluate; see `tools.evaluation.scores.score`."""
+    """How to evaluate; see `tools.evaluation.scores.score`.
+
+    Args:
+        ablated_sets: those that are also evaluated without each part of the tracker.
+    """
 
     strides: tuple[int, ...]
     iou: float
     is_strict: bool
     cache: Path
-    with_ablations: bool = False
+    ablated_sets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ def _at_stride(episode: Episode, truth: Truth, stride: int, measure: Measure) ->
         tracker_ms={system: _milliseconds(result) for system, result in found.items()},
         ablations={
             ablation.name: score(truth, ablation.apply(run), iou=measure.iou)
-            for ablation in (ABLATIONS if measure.with_ablations else ())
+            for ablation in (ABLATIONS if episode.set_name in measure.ablated_sets else ())
         },
         errors=identity_errors(truth, product, iou=measure.iou),
         take=episode.take,
