@@ -90,6 +90,18 @@ def test_who_walks_past_a_plain_wall_is_not_the_camera(step: int) -> None:
     assert where(motion, (128, 72)) == pytest.approx((128, 72), abs=1)
 
 
+def test_measuring_leaves_the_pictures_as_they_are() -> None:
+    """OpenCV's phase correlation multiplies its input by the window, in place."""
+    before, after = taken(photo()), taken(photo(), 9, 5)
+    first = motion_between(before, after, LIMITS)
+    small = before.small.copy(), after.small.copy()
+    again = motion_between(before, after, LIMITS)
+    assert again.response == first.response
+    np.testing.assert_array_equal(again.matrix, first.matrix)
+    for view, kept in zip((before, after), small, strict=True):
+        np.testing.assert_array_equal(view.small, kept)
+
+
 def test_what_can_be_followed_is_not_looked_for() -> None:
     before, after = taken(photo()), taken(photo(), 20, 5)
     motion = motion_between(before, after, LIMITS)

@@ -34,6 +34,13 @@ def shots_of(path: Path, stride: int = STRIDE) -> tuple[list[int], list[int]]:
         return shots, splitter.cuts
 
 
+@pytest.mark.parametrize("stride", [1, 3, 12, 24])
+def test_a_player_on_a_dark_stage_makes_no_cut(test_data: Path, stride: int) -> None:
+    """Half of the picture is he; the true cuts lie at frames 20, 82 and 211."""
+    _, cuts = shots_of(test_data / "videos" / "short_hamilton_clip.mp4", stride)
+    assert cuts == [-(-cut // stride) * stride for cut in (20, 82, 211)]
+
+
 @pytest.mark.trap(7)
 def test_the_cuts_of_a_real_episode(test_data: Path) -> None:
     # The true cuts lie at frames 20, 82 and 211; the next sampled frames are these.
@@ -118,6 +125,10 @@ def room() -> Image:
     return cv2.resize(photo, (256, 256), interpolation=cv2.INTER_AREA)[56:200]
 
 
+def other_room() -> Image:
+    return cv2.resize(skimage.data.coffee(), (256, 144), interpolation=cv2.INTER_AREA)
+
+
 @pytest.mark.parametrize("gain", [1.8, 2.6])
 def test_a_flash_is_no_cut_but_another_light(gain: float) -> None:
     calm = room()
@@ -156,14 +167,31 @@ def test_a_place_does_not_vanish_within_a_moment() -> None:
 @pytest.mark.parametrize("stride", [1, 3])
 def test_a_dissolve_is_one_cut(stride: int) -> None:
     """Between dense samples no two pictures differ much; half a second lies between two places."""
-    one, other = room(), skimage.transform.resize(skimage.data.coffee(), (144, 256), order=1)
-    other = (255 * other).astype(np.uint8)
+    one, other = room(), other_room()
     steps = [0.0] * 25 + [n / 20 for n in range(1, 20)] + [1.0] * 30  # at 25 a second
     mixed = [(one * (1 - s) + other * s).astype(np.uint8) for s in steps]
     shots = [scene.shot for scene in scenes(mixed[::stride], step_s=stride / 25)]
     assert shots[0] == 0
     assert shots[-1] == 1
     assert shots.index(1) in range(25 // stride, 48 // stride)
+
+
+@pytest.mark.parametrize("step_s", [0.2, 0.24, 0.4])
+def test_a_dissolve_that_a_few_samples_see_is_one_cut(step_s: float) -> None:
+    """Each mixture is like the next one, so that only what was before tells them apart."""
+    here, there = room(), other_room()
+    mixtures = [cv2.addWeighted(here, 1 - part, there, part, 0) for part in (0.25, 0.5, 0.75)]
+    found = scenes([here, here, here, here, *mixtures, there, there, there, there], step_s=step_s)
+    assert found[3].shot == 0
+    assert [scene.shot for scene in found[7:]] == [1] * 4
+
+
+def test_a_burst_of_flashes_is_no_dissolve() -> None:
+    calm = room()
+    lit = np.clip(calm * 2.2 + 25, 0, 255).astype(np.uint8)
+    half = np.clip(calm * 1.6 + 12, 0, 255).astype(np.uint8)
+    pictures = [calm, calm, calm, lit, half, lit, half, lit, calm, calm]
+    assert {scene.shot for scene in scenes(pictures, step_s=0.2)} == {0}
 
 
 def test_a_slow_change_of_light_is_no_dissolve() -> None:

@@ -155,6 +155,13 @@ def test_a_repeated_time_does_no_harm() -> None:
     assert set(numbers(rows)) == {(1, 2)}
 
 
+def test_a_face_that_walks_out_comes_back_at_the_edge() -> None:
+    """In the meantime it is not looked for farther and farther outside."""
+    out = [(0.05 * n + 0.5, 0.2, 0.05 * n + 0.6, 0.4) for n in range(9)]
+    rows: list[list[Box]] = [[box] for box in out] + [[]] * 20 + [[box] for box in out[::-1]]
+    assert numbers(seen(rows, stride=1)) == [(1,)] * 9 + [()] * 20 + [(1,)] * 9
+
+
 def test_the_camera_is_followed() -> None:
     """The camera jumps by half of the picture: each face is where another one was."""
     row: list[Box] = [(0.1, 0.2, 0.2, 0.4), (0.35, 0.2, 0.45, 0.4), (0.6, 0.2, 0.7, 0.4)]

@@ -121,11 +121,14 @@ def test_recall_falls_with_the_threshold() -> None:
 def test_the_document_has_every_table(folder: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     name = RECIPES[0].name
-    measure = Measure((4, 12), 0.5, False, cache, with_ablations=True)
-    results = evaluate(Episode("tuning", name, folder), measure)
+    measure = Measure((4, 12), 0.5, False, cache, ablated_sets=("tuning",))
+    results = evaluate(Episode("tuning", name, folder, take=2), measure)
+    assert all(result.ablations for result in results)
+    [plain] = evaluate(Episode("heldout", name, folder), replace(measure, strides=(12,)))
+    assert not plain.ablations
     looked = look_at(folder / "episode.mp4", "short", read_truth(folder), 640, cache)
     known = read_truth(folder)
-    worst = {f"tuning {name} 12": (known, known.rows, 24.0)}
+    worst = {f"tuning {name} 2, stride 12": (known, known.rows, 24.0)}
     evaluation = document.Evaluation(
         results, {name: looked}, {0.3: looked}, {640: looked}, [], worst
     )
@@ -135,6 +138,7 @@ def test_the_document_has_every_table(folder: Path, tmp_path: Path) -> None:
         assert title in text
     assert RECIPES[0].tests in text
     assert RECIPES[1].tests not in text
+    assert f"- **tuning {name} 2, stride 12**" in text
     widths = {line.count("|") for line in text.splitlines() if line.startswith("| tuning")}
     assert len(widths) == 1
     assert all(path.stat().st_size > 1000 for path in paths)
