@@ -17,6 +17,7 @@ from collections import deque
 from dataclasses import dataclass
 
 import cv2
+import lap
 import numpy as np
 
 from apps.common.config import ShotsConfig
@@ -25,6 +26,7 @@ from apps.pipeline.overview import Overview
 from apps.pipeline.types import FloatArray, Scene
 
 _MUCH_ZOOM = 1.5  # and one over it
+_CROWD = 3  # pairs of faces
 _MUCH_SHIFT = 0.35  # of a side of the picture
 
 
@@ -134,11 +136,18 @@ class ShotSplitter:
         return self._shot[0] if is_old else None
 
     def _are_others(self, before: FloatArray, now: FloatArray) -> bool:
-        """Whether there were faces and there are, and no two of them look alike."""
+        """Whether there were faces and there are, and they do not look alike.
+
+        Of one or two pairs the best one decides: somebody may have stayed. Of many faces some pair
+        is always alike, so there it is the mean.
+        """
         if len(before) == 0 or len(now) == 0:
             return False
         unlike = np.abs(before[:, None] - now[None]).mean(axis=2)
-        return float(unlike.min()) >= self._config.other_faces
+        _, partners, _ = lap.lapjv(unlike.astype(np.float64), extend_cost=True)
+        paired = np.array([unlike[one, other] for one, other in enumerate(partners) if other >= 0])
+        is_crowd = len(paired) >= _CROWD
+        return float(paired.mean() if is_crowd else unlike.min()) >= self._config.other_faces
 
 
 def _square(motion: Motion) -> FloatArray:

@@ -154,6 +154,9 @@ def test_the_other_wall_of_the_room_is_a_cut_where_the_faces_are_others() -> Non
     assert [s.shot for s in scenes([here, slightly], [someone, another])] == [0, 1]
     assert [s.shot for s in scenes([here, slightly], [someone, someone])] == [0, 0]
     assert [s.shot for s in scenes([here, slightly], [someone, NO_FACES])] == [0, 0]
+    many, others = looks_of(0.0, 10.0, 20.0), looks_of(3.0, 30.0, 40.0)  # one of them like one
+    assert [s.shot for s in scenes([here, slightly], [many, others])] == [0, 1]
+    assert [s.shot for s in scenes([here, slightly], [many, looks_of(21.0, 1.0, 9.0)])] == [0, 0]
 
 
 def test_a_place_does_not_vanish_within_a_moment() -> None:
