@@ -7,14 +7,15 @@ point of it is found again across a cut, most are under another light. Where the
 again, its colours decide, or, since two walls of a room have the same ones, its faces, or that a
 moment ago everything was still there.
 
-A dissolve has no such moment when samples are dense: there, the picture of half a second ago is
-asked as well.
+A transition has no such moment: each of its mixtures is like the next one. There, the picture of
+half a second ago is asked as well, or the last one before the mixtures, and features tell it from
+flashes.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import lap
@@ -26,23 +27,27 @@ from apps.pipeline.overview import Overview
 from apps.pipeline.types import FloatArray, Scene
 
 _MUCH_ZOOM = 1.5  # and one over it
-_CROWD = 3  # pairs of faces
 _MUCH_SHIFT = 0.35  # of a side of the picture
+_CROWD = 3  # pairs of faces
 
 
-@dataclass(frozen=True)
+def _unmoved() -> FloatArray:
+    return np.eye(3, dtype=np.float32)
+
+
+@dataclass(eq=False)
 class _Seen:
     """A frame of the shot.
 
     Args:
         looks: of its faces, shape (n, 60).
-        moved: shape (3, 3), how the camera moved since the shot began.
+        moved: shape (3, 3), how the camera moved since then.
     """
 
     ts_s: float
     view: Overview
     looks: FloatArray
-    moved: FloatArray
+    moved: FloatArray = field(default_factory=_unmoved)
 
 
 class ShotSplitter:
@@ -73,12 +78,13 @@ class ShotSplitter:
             view: of the frame.
             looks: of its faces, as `view` tells them; shape (n, 60).
         """
-        before = self._before
+        now = _Seen(ts_s, view, looks)
+        before, self._before = self._before, now
         if before is None:
-            self._before = _Seen(ts_s, view, looks, np.eye(3, dtype=np.float32))
             return Scene(0)
         motion = motion_between(before.view, view, self._limits)
-        now = self._before = _Seen(ts_s, view, looks, _square(motion) @ before.moved)
+        for seen in self._shot:
+            seen.moved = _square(motion) @ seen.moved
         colours = _distance(before.view, view)
         is_correlated = motion.response >= self._config.same_response
         is_lit_otherwise = is_correlated and colours >= self._config.other_light
@@ -110,7 +116,7 @@ class ShotSplitter:
         then = self._a_while_before(now)
         if then is None or _distance(then.view, now.view) < self._config.other_colours:
             return False
-        if not _shares_much(now.moved @ np.linalg.inv(then.moved)):
+        if not _shares_much(then.moved):
             return False
         motion = motion_between(then.view, now.view, self._limits)
         is_flash = motion.features >= self._config.flash_features
@@ -123,16 +129,15 @@ class ShotSplitter:
     def _a_while_before(self, now: _Seen) -> _Seen | None:
         """The last frame that is at least `gradual_seconds` older.
 
-        It is not twice as old, unless the shot's frames since then were disturbed; and then not
-        older than a transition may last.
+        It is hardly older, unless the frames since then were disturbed; and then not older than a
+        transition may last.
         """
         config = self._config
         while len(self._shot) > 1 and now.ts_s - self._shot[1].ts_s >= config.gradual_seconds:
             self._shot.popleft()
-        if not self._shot:
-            return None
-        age_s = now.ts_s - self._shot[0].ts_s
-        is_old = config.gradual_seconds <= age_s <= config.transition_seconds
+        while self._shot and now.ts_s - self._shot[0].ts_s > config.transition_seconds:
+            self._shot.popleft()
+        is_old = bool(self._shot) and now.ts_s - self._shot[0].ts_s >= config.gradual_seconds
         return self._shot[0] if is_old else None
 
     def _are_others(self, before: FloatArray, now: FloatArray) -> bool:

@@ -202,6 +202,20 @@ def test_a_slow_change_of_light_is_no_dissolve() -> None:
     assert {scene.shot for scene in scenes(dimmed, step_s=0.04)} == {0}
 
 
+def test_a_camera_that_zooms_for_ever_does_no_harm() -> None:
+    """What was followed for a minute is not multiplied up without end."""
+    splitter = ShotSplitter(pipeline_config().shots)
+    photo = skimage.data.astronaut()
+    for number in range(200):
+        zoom = (1.0, 1.3, 1.69)[number % 3]
+        side = int(500 / zoom)
+        view = Overview(cv2.resize(photo[:side, :side], (256, 144)))
+        splitter.scene_of(number, 0.3 * number, view, NO_FACES)
+        assert all(np.isfinite(seen.moved).all() for seen in splitter._shot)
+        assert len(splitter._shot) < 12
+    assert splitter.cuts == []
+
+
 def test_what_a_fade_to_black_leaves_is_no_error() -> None:
     black = np.zeros_like(room())
     assert [s.shot for s in scenes([black, black])] == [0, 0]
