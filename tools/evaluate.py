@@ -26,7 +26,7 @@ from rich.progress import Progress
 
 from apps.common.errors import InvalidInput, ScreenalyticsError
 from tools.evaluation import alone, finished, report
-from tools.evaluation.work import Episode, Measure, Result, evaluate_all
+from tools.evaluation.work import Episode, Measure, Result, evaluate_all, in_order
 from tools.make_evaluation_set import DEFAULT_FOLDER, render_missing
 from tools.synth.evaluation_set import SEEDS
 from tools.synth.library import entries
@@ -63,7 +63,7 @@ def _evaluate_episodes(arguments: argparse.Namespace, console: Console) -> None:
     episodes = [Episode(OTHERS, folder.name, folder) for folder in arguments.episode] or _generated(
         arguments
     )
-    results = _in_order(episodes, _with_progress(episodes, measure, arguments.jobs))
+    results = in_order(episodes, _with_progress(episodes, measure, arguments.jobs))
     for table in report.tables(results, measure):
         console.print(table)
     console.print(report.METHOD)
@@ -74,10 +74,7 @@ def _evaluate_episodes(arguments: argparse.Namespace, console: Console) -> None:
 def _generated(arguments: argparse.Namespace) -> list[Episode]:
     wanted = list(entries(tuple(arguments.sets or SEEDS), tuple(arguments.only)))
     render_missing(wanted, arguments.data)
-    return [
-        Episode(entry.set_name, entry.recipe.name, entry.folder(arguments.data), entry.take)
-        for entry in wanted
-    ]
+    return [Episode.of(entry, arguments.data) for entry in wanted]
 
 
 def _with_progress(episodes: list[Episode], measure: Measure, jobs: int) -> Iterator[Result]:
@@ -87,12 +84,6 @@ def _with_progress(episodes: list[Episode], measure: Measure, jobs: int) -> Iter
         for results in evaluate_all(episodes, measure, jobs):
             bar.update(task, advance=1, description=f"evaluated {results[0].name}")
             yield from results
-
-
-def _in_order(episodes: list[Episode], results: Iterator[Result]) -> list[Result]:
-    """As the episodes were asked for, not as they came."""
-    places = {(e.set_name, e.name, e.take): place for place, e in enumerate(episodes)}
-    return sorted(results, key=lambda result: places[result.set_name, result.name, result.take])
 
 
 def _evaluate_alone(arguments: argparse.Namespace, console: Console) -> None:

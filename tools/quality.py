@@ -23,7 +23,7 @@ from tools.evaluation.alone import Contest, Given, contests
 from tools.evaluation.detection import NMS_OVERLAPS, Looked, look_at, look_with_each_nms, together
 from tools.evaluation.rows import Frames, Truth, read_truth
 from tools.evaluation.systems import run_product
-from tools.evaluation.work import PRODUCT, Episode, Measure, Result, evaluate_all
+from tools.evaluation.work import PRODUCT, Episode, Measure, Result, evaluate_all, in_order
 from tools.make_evaluation_set import DEFAULT_FOLDER, render_missing
 from tools.synth.encode import VIDEO_NAME
 from tools.synth.evaluation_set import RECIPES, SEEDS, episode_id, make_episode
@@ -59,15 +59,12 @@ def _evaluate(arguments: argparse.Namespace, console: Console) -> document.Evalu
     wide = _wide_shot()
     render_missing([*wanted, wide], data)
     measure = Measure(arguments.strides, IOU, False, cache, ablated_sets=("tuning",))
-    episodes = [Episode(e.set_name, e.recipe.name, e.folder(data), e.take) for e in wanted]
+    episodes = [Episode.of(entry, data) for entry in wanted]
     results: list[Result] = []
     for number, part in enumerate(evaluate_all(episodes, measure, arguments.jobs), 1):
         console.print(f"{number} of {len(episodes)}: {part[0].set_name} {part[0].label}")
         results += part
-    order = {(e.set_name, e.name, e.take): place for place, e in enumerate(episodes)}
-    results.sort(
-        key=lambda result: (order[result.set_name, result.name, result.take], result.stride)
-    )
+    results = in_order(episodes, results)
     first = [e for e in episodes if (e.set_name, e.take) == ("tuning", 1)]
     looked = {episode.name: _look(episode.folder, 640, cache) for episode in first}
     suppressed = _suppressed([episode.folder for episode in first], cache)
@@ -107,8 +104,7 @@ def _worst(
         if result.name in taken or len(taken) == document.WORST:
             continue
         taken.add(result.name)
-        [recipe] = [recipe for recipe in RECIPES if recipe.name == result.name]
-        folder = data / "videos" / episode_id(result.set_name, recipe, result.take)
+        folder = data / "videos" / episode_id(result.set_name, result.name, result.take)
         run = run_product(folder / VIDEO_NAME, folder.name, result.stride, cache)
         fps = read_truth(folder).frames / result.video_seconds
         yield document.title(result), (read_truth(folder), run.found.rows, fps)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import lap
 import numpy as np
-from numpy.typing import NDArray
 
 from apps.common.config import TrackConfig
 from apps.pipeline.types import FloatArray
@@ -68,10 +67,23 @@ def pairs(
     possible = (distances <= reach[:, None]) & (growth <= np.log(config.most_growth))
     costs = distances + config.growth_weight * growth
     if most_unlike is not None:
-        unlike = np.abs(tracks.looks[:, None] - faces.looks[None]).mean(axis=2)
+        unlike = unlikeness(tracks.looks, faces.looks)
         possible &= unlike <= most_unlike
         costs += config.look_weight * unlike
-    return _assignment(costs, possible, config.most_cost)
+    return assignment(np.where(possible, costs, np.inf), config.most_cost)
+
+
+def unlikeness(some: FloatArray, others: FloatArray) -> FloatArray:
+    """Mean difference of each look and each other one.
+
+    Args:
+        some, others: shape (m, k) and (n, k), of `Overview.looks`.
+
+    Returns:
+        Shape (m, n).
+    """
+    unlike: FloatArray = np.abs(some[:, None] - others[None]).mean(axis=2)
+    return unlike
 
 
 def _log_size(places: Places) -> FloatArray:
@@ -79,11 +91,15 @@ def _log_size(places: Places) -> FloatArray:
     return logarithms
 
 
-def _assignment(
-    costs: FloatArray, possible: NDArray[np.bool_], most_cost: float
-) -> list[tuple[int, int]]:
-    """The pairs with the least sum, where a face or track without a pair costs half of the most."""
-    costs = np.where(possible, costs, _IMPOSSIBLE).astype(np.float64)
-    _, faces, _ = lap.lapjv(costs, extend_cost=True, cost_limit=most_cost)
-    found = [(track, int(face)) for track, face in enumerate(faces) if face >= 0]
+def assignment(costs: FloatArray, most_cost: float = np.inf) -> list[tuple[int, int]]:
+    """The pairs (row, column) with the least sum, by column.
+
+    Args:
+        costs: shape (m, n); infinite where a pair cannot be.
+        most_cost: what is left without a pair costs half of it.
+    """
+    possible = np.isfinite(costs)
+    limited = np.where(possible, costs, _IMPOSSIBLE).astype(np.float64)
+    _, columns, _ = lap.lapjv(limited, extend_cost=True, cost_limit=most_cost)
+    found = [(row, int(column)) for row, column in enumerate(columns) if column >= 0]
     return sorted((pair for pair in found if possible[pair]), key=lambda pair: pair[1])

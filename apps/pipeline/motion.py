@@ -101,12 +101,10 @@ def motion_between(before: Overview, now: Overview, limits: MotionLimits) -> Mot
             matrix = _of_unit_square(found, now)
             if _explains(matrix, before, now, _MUCH_BETTER):
                 return Motion(matrix, agreement, response, features)
-    matrix = _still()
-    if response > _TRUSTED_SHIFT:
-        matrix[:, 2] = shift
-        if not _explains(matrix, before, now, _NO_WORSE):
-            matrix = _still()
-    return Motion(matrix, agreement, response, features)
+    shifted = _still()
+    shifted[:, 2] = shift
+    is_trusted = response > _TRUSTED_SHIFT and _explains(shifted, before, now, _NO_WORSE)
+    return Motion(shifted if is_trusted else _still(), agreement, response, features)
 
 
 def _of_unit_square(matrix: FloatArray, view: Overview) -> FloatArray:

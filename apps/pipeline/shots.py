@@ -18,10 +18,10 @@ from collections import deque
 from dataclasses import dataclass, field
 
 import cv2
-import lap
 import numpy as np
 
 from apps.common.config import ShotsConfig
+from apps.pipeline.associate import assignment, unlikeness
 from apps.pipeline.motion import Motion, MotionLimits, motion_between
 from apps.pipeline.overview import Overview
 from apps.pipeline.types import FloatArray, Scene
@@ -83,8 +83,9 @@ class ShotSplitter:
         if before is None:
             return Scene(0)
         motion = motion_between(before.view, view, self._limits)
+        step = _square(motion)
         for seen in self._shot:
-            seen.moved = _square(motion) @ seen.moved
+            seen.moved = step @ seen.moved
         colours = _distance(before.view, view)
         is_correlated = motion.response >= self._config.same_response
         is_lit_otherwise = is_correlated and colours >= self._config.other_light
@@ -148,11 +149,11 @@ class ShotSplitter:
         """
         if len(before) == 0 or len(now) == 0:
             return False
-        unlike = np.abs(before[:, None] - now[None]).mean(axis=2)
-        _, partners, _ = lap.lapjv(unlike.astype(np.float64), extend_cost=True)
-        paired = np.array([unlike[one, other] for one, other in enumerate(partners) if other >= 0])
-        is_crowd = len(paired) >= _CROWD
-        return float(paired.mean() if is_crowd else unlike.min()) >= self._config.other_faces
+        unlike = unlikeness(before, now)
+        if min(unlike.shape) < _CROWD:
+            return float(unlike.min()) >= self._config.other_faces
+        paired = [unlike[pair] for pair in assignment(unlike)]
+        return float(np.mean(paired)) >= self._config.other_faces
 
 
 def _square(motion: Motion) -> FloatArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from tools.evaluation.rows import Found, Truth, read_truth
 from tools.evaluation.scores import CutScores, Scores, add_cuts, score, score_cuts
 from tools.evaluation.systems import run_library, run_product
 from tools.synth.encode import VIDEO_NAME
+from tools.synth.library import Entry
 
 PRODUCT, LIBRARY = "product", "library"
 
@@ -33,6 +34,13 @@ class Episode:
     name: str
     folder: Path
     take: int = 1
+
+    @staticmethod
+    def of(entry: Entry, root: Path) -> Episode:
+        """Args:
+        root: folder of the evaluation episodes.
+        """
+        return Episode(entry.set_name, entry.recipe.name, entry.folder(root), entry.take)
 
 
 @dataclass(frozen=True)
@@ -147,6 +155,12 @@ def evaluate_all(
                 yield future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def in_order(episodes: Sequence[Episode], results: Iterable[Result]) -> list[Result]:
+    """As the episodes were asked for, not as they came."""
+    places = {(e.set_name, e.name, e.take): place for place, e in enumerate(episodes)}
+    return sorted(results, key=lambda result: places[result.set_name, result.name, result.take])
 
 
 def mean_score(results: Sequence[Result], system: str, name: str) -> float:

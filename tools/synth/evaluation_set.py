@@ -358,8 +358,8 @@ def names() -> tuple[str, ...]:
     return tuple(recipe.name for recipe in RECIPES)
 
 
-def episode_id(set_name: str, recipe: Recipe, take: int = 1) -> str:
-    return f"{set_name}{take if take > 1 else ''}-{recipe.name}"
+def episode_id(set_name: str, name: str, take: int = 1) -> str:
+    return f"{set_name}{take if take > 1 else ''}-{name}"
 
 
 def make_episode(set_name: str, recipe: Recipe, take: int = 1) -> Episode:
@@ -368,7 +368,7 @@ def make_episode(set_name: str, recipe: Recipe, take: int = 1) -> Episode:
     durations = _phone_durations(Random(seed)) if recipe.is_phone else (1,)
     director = Director(seed, mean_rate(recipe.fps, durations))
     return Episode(
-        episode_id(set_name, recipe, take),
+        episode_id(set_name, recipe.name, take),
         tuple(recipe.make(director)),
         recipe.width,
         recipe.height,

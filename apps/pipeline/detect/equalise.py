@@ -72,7 +72,7 @@ def equalise(graph: Any, peaks: Mapping[str, FloatArray]) -> None:
 
 def _pairs(graph: Any) -> Iterator[_Pair]:
     """Pairs whose weights nobody else uses."""
-    weights = {tensor.name for tensor in graph.initializer}
+    weights = {tensor.name: tensor for tensor in graph.initializer}
     readers = defaultdict(list)
     for node in graph.node:
         for name in node.input:
@@ -93,12 +93,11 @@ def _pairs(graph: Any) -> Iterator[_Pair]:
             tensor, after = after.output[0], only_reader(after.output[0])
         if after is None or after.op_type != "Conv" or not is_its_own(after):
             continue
-        if _is_depthwise(after, graph):
+        if _is_depthwise(after, weights[after.input[1]]):
             yield _Pair(node, tensor, after)
 
 
-def _is_depthwise(node: Any, graph: Any) -> bool:
+def _is_depthwise(node: Any, weights: Any) -> bool:
     """One input channel for each group."""
-    (weights,) = (tensor for tensor in graph.initializer if tensor.name == node.input[1])
     groups = next((item.i for item in node.attribute if item.name == "group"), 1)
     return bool(groups > 1 and weights.dims[1] == 1 and weights.dims[0] == groups)

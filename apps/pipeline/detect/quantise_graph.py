@@ -131,11 +131,9 @@ class _Calibration:
         """Least and greatest value of every tensor, as the quantiser wants them."""
         return self._run(MinMaxCalibrater(self.model, augmented_model_path=self._augmented))
 
-    def peaks(self, operators: set[str]) -> dict[str, FloatArray]:
-        """Greatest absolute value of each channel, of what such operators read and give."""
-        calibrator = MinMaxCalibrater(
-            self.model, sorted(operators), self._augmented, per_channel=True
-        )
+    def peaks(self) -> dict[str, FloatArray]:
+        """Greatest absolute value of each channel, of what convolutions read and give."""
+        calibrator = MinMaxCalibrater(self.model, ["Conv"], self._augmented, per_channel=True)
         found = self._run(calibrator)
         return {
             name: np.maximum(*(np.abs(limit).ravel() for limit in found[name].range_value))
@@ -164,7 +162,7 @@ class _Calibration:
 def _equalise(plain: Path, calibration: _Calibration) -> None:
     model = onnx.load(str(plain))
     if equalisable_tensors(model.graph):
-        equalise(model.graph, calibration.peaks({"Conv"}))
+        equalise(model.graph, calibration.peaks())
         onnx.save(model, str(plain))
 
 
