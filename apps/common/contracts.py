@@ -184,7 +184,17 @@ class ProviderProbe(_Readable):
 
 
 class VideoFacts(_Readable):
-    """What the decoder found. Sizes in pixels as shown: rotated, with square pixels."""
+    """What the decoder found. Sizes in pixels as shown: rotated, with square pixels.
+
+    Args:
+        width, height, coded_width, coded_height, rotation, mirrored: of the first frame; later ones
+            may have others.
+        rotation: degrees counterclockwise; a mirrored picture is mirrored left to right before.
+        fps: frames a second, gaps not counted.
+        stream: number of the stream in the file.
+        streams: all video streams of the file, for people.
+        transfer: of ordinary pictures, or of high dynamic range (Rec. ITU-R BT.2100).
+    """
 
     width: int
     height: int
@@ -198,6 +208,10 @@ class VideoFacts(_Readable):
     duration_s: float
     codec: str
     container: str
+    mirrored: bool = False
+    stream: int | None = None  # of manifests that do not tell it
+    streams: list[str] = []
+    transfer: Literal["sdr", "pq", "hlg"] = "sdr"
 
 
 class PreviewSpec(_Model):

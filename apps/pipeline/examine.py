@@ -10,7 +10,8 @@ import cv2
 
 from apps.common.config import CropsConfig, ThumbsConfig
 from apps.pipeline.clock import StageClock
-from apps.pipeline.decode import Decoded, Video
+from apps.pipeline.decode import Video
+from apps.pipeline.decoder import Decoded
 from apps.pipeline.detect import Detector
 from apps.pipeline.geometry import Letterbox
 from apps.pipeline.overview import Overview

@@ -8,7 +8,9 @@ network's stride, not to a square: a 16:9 frame at 640 needs 640x384, 40 % less 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,17 +58,67 @@ def fit_into(width: int, height: int, canvas_width: int, canvas_height: int) -> 
 
 
 def displayed_size(
-    coded_width: int, coded_height: int, sample_aspect_ratio: float, rotation: int
+    coded_width: int, coded_height: int, sample_aspect_ratio: float, orientation: Orientation
 ) -> tuple[int, int]:
     """Size in square pixels, as a player shows it.
 
     Args:
         coded_width, coded_height: stored size, pixels.
         sample_aspect_ratio: width of a pixel over its height, > 0.
-        rotation: degrees counterclockwise, a multiple of 90.
     """
     width, height = max(1, round(coded_width * sample_aspect_ratio)), coded_height
-    return (height, width) if rotation % 180 == 90 else (width, height)
+    return (height, width) if orientation.is_sideways else (width, height)
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """How a stored picture is turned for display: one of the eight of a rectangle.
+
+    Args:
+        turns: quarter turns counterclockwise, 0 to 3.
+        mirrored: left and right are exchanged before that.
+    """
+
+    turns: int = 0
+    mirrored: bool = False
+
+    @staticmethod
+    def of_matrix(matrix: Sequence[int]) -> Orientation:
+        """The nearest one to a display matrix (ISO/IEC 14496-12, 6.2.2).
+
+        Args:
+            matrix: nine numbers, row by row; a stored pixel (x, y) is shown at
+                (m0 x + m3 y, m1 x + m4 y), to the right and down.
+        """
+        a, b, c, d = (int(matrix[place]) for place in (0, 1, 3, 4))
+        if mirrored := a * d - b * c < 0:
+            a, b = -a, -b
+        return Orientation(quarter_turns(-math.degrees(math.atan2(b, a))), mirrored)
+
+    @property
+    def degrees(self) -> int:
+        """Counterclockwise, 0 to 270."""
+        return 90 * self.turns
+
+    @property
+    def is_sideways(self) -> bool:
+        """What is stored as the width is shown as the height."""
+        return self.turns % 2 == 1
+
+    def shown(self, image: NDArray[Any]) -> NDArray[Any]:
+        """A view of a stored picture as it is displayed; shape (h, w, ...)."""
+        return np.rot90(image[:, ::-1] if self.mirrored else image, self.turns)
+
+    def stored_size(self, width: int, height: int) -> tuple[int, int]:
+        """Of a displayed width and height."""
+        return (height, width) if self.is_sideways else (width, height)
+
+    def stored(self, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+        """A box [x1, y1, x2, y2] of the displayed picture in the stored one, both in 0..1."""
+        for _ in range(self.turns):
+            x1, y1, x2, y2 = box
+            box = (1 - y2, x1, 1 - y1, x2)
+        return (1 - box[2], box[1], 1 - box[0], box[3]) if self.mirrored else box
 
 
 def quarter_turns(rotation_degrees: float) -> int:

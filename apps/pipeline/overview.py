@@ -58,6 +58,16 @@ class Overview:
             image = cv2.resize(image, half, interpolation=cv2.INTER_AREA)
         return Overview(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR))
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width, pixels."""
+        return self.image.shape[0], self.image.shape[1]
+
+    def like(self, other: Overview) -> Overview:
+        """The same view in the shape of another one."""
+        height, width = other.shape
+        return Overview(cv2.resize(self.image, (width, height), interpolation=cv2.INTER_LINEAR))
+
     @cached_property
     def grey(self) -> ByteArray:
         """Shape (h, 256), local contrast made even, so that light matters little."""

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from apps.pipeline.geometry import grow
+from apps.pipeline.geometry import Orientation, displayed_size, grow
+from apps.pipeline.tone import Tone
 from apps.pipeline.types import ByteArray, FloatArray
 
 if TYPE_CHECKING:
@@ -38,31 +39,39 @@ class Snippet:
         planes: one array of shape (h, w, 3), BGR, or three of shape (h, w), Y, U and V, where U
             and V may be smaller; uint8.
         matrix: shape (3, 4), from Y, U, V and 1 to BGR; None where it is BGR.
-        turns: quarter turns counterclockwise that are still to be done.
+        orientation: how it is still to be turned.
         shape: width and height as displayed, in pixels of any size.
         place: [x1, y1, x2, y2] in 0..1 of the displayed frame.
+        tone: how its colours are still to be mapped; None for an ordinary picture.
     """
 
     planes: tuple[ByteArray, ...]
     matrix: FloatArray | None
-    turns: int
+    orientation: Orientation
     shape: tuple[float, float]
     place: tuple[float, float, float, float]
+    tone: Tone | None
 
     def picture(self, long_side: int) -> ByteArray:
         """As displayed; shape (height, width, 3), BGR, the larger of the two is `long_side`."""
         scale = long_side / max(self.shape)
         width, height = (max(1, round(side * scale)) for side in self.shape)
-        size = (height, width) if self.turns % 2 == 1 else (width, height)
+        size = self.orientation.stored_size(width, height)
         parts = [_resized(plane, size) for plane in self.planes]
         image = parts[0]
         if self.matrix is not None:
             image = cv2.transform(cv2.merge(parts), self.matrix)
-        return np.ascontiguousarray(np.rot90(image, self.turns))
+        if self.tone is not None:
+            image = self.tone.mapped(image)
+        return np.ascontiguousarray(self.orientation.shown(image))
 
 
 def cut(
-    image: ByteArray, place: tuple[int, int, int, int], size: tuple[int, int], long_side: int
+    image: ByteArray,
+    place: tuple[int, int, int, int],
+    size: tuple[int, int],
+    long_side: int,
+    tone: Tone | None = None,
 ) -> Snippet:
     """A part of a BGR picture.
 
@@ -71,13 +80,15 @@ def cut(
         place: left, top, right, bottom, pixels.
         size: width and height of the frame in the picture, which may have a margin, pixels.
         long_side: what the part is wanted for; more than twice as much is not kept.
+        tone: of the picture.
     """
     left, top, right, bottom = place
     step = max(1, max(right - left, bottom - top) // long_side)
     part = image[top:bottom:step, left:right:step].copy()
     width, height = size
     within = (left / width, top / height, right / width, bottom / height)
-    return Snippet((part,), None, 0, (right - left, bottom - top), within)
+    shape = (right - left, bottom - top)
+    return Snippet((part,), None, Orientation(), shape, within, tone)
 
 
 def cut_planes(
@@ -85,30 +96,31 @@ def cut_planes(
     box: FloatArray,
     margin: float,
     *,
-    turns: int,
+    orientation: Orientation,
     sample_aspect_ratio: float,
     long_side: int,
+    tone: Tone | None = None,
 ) -> Snippet | None:
     """A part of a decoded frame; None where it is not stored as three planes.
 
     Args:
         box: shape (4,), [x1, y1, x2, y2] in 0..1 of the displayed frame.
         margin: on each side, in parts of the box's long side as displayed.
-        turns: quarter turns counterclockwise by which the frame is displayed.
+        orientation: how the frame is displayed.
         sample_aspect_ratio: width of a pixel over its height.
         long_side: what the part is wanted for; more than twice as much is not kept.
+        tone: of the frame.
     """
     if not _has_planes(frame):
         return None
     # The box is grown where pixels are square, and then taken back to where they are stored.
-    wide, high = max(1, round(frame.width * sample_aspect_ratio)), frame.height
-    width, height = (high, wide) if turns % 2 == 1 else (wide, high)
+    width, height = displayed_size(frame.width, frame.height, sample_aspect_ratio, orientation)
     x1, y1, x2, y2 = grow(box, margin, width, height)
     place = (x1 / width, y1 / height, x2 / width, y2 / height)
-    stored = _turned_back(place, turns)
+    stored = orientation.stored(place)
     step = max(1, int(max(x2 - x1, y2 - y1) / long_side))
     parts = tuple(_part(frame.format, plane, stored, step) for plane in frame.planes[:3])
-    return Snippet(parts, _matrix(frame), turns, (x2 - x1, y2 - y1), place)
+    return Snippet(parts, _matrix(frame), orientation, (x2 - x1, y2 - y1), place, tone)
 
 
 def _has_planes(frame: VideoFrame) -> bool:
@@ -120,16 +132,6 @@ def _has_planes(frame: VideoFrame) -> bool:
         and len(frame.planes) >= 3
         and all(plane.line_size >= plane.width for plane in frame.planes[:3])
     )
-
-
-def _turned_back(
-    box: tuple[float, float, float, float], turns: int
-) -> tuple[float, float, float, float]:
-    """A box of the displayed frame in the stored one, both in 0..1."""
-    for _ in range(turns):
-        x1, y1, x2, y2 = box
-        box = (1 - y2, x1, 1 - y1, x2)
-    return box
 
 
 def _part(

@@ -15,8 +15,8 @@ import av.error
 import cv2
 
 from apps.common.errors import VideoUnreadable
-from apps.pipeline.decode import FullPicture, opened_stream, plainly_decoded
-from apps.pipeline.geometry import quarter_turns
+from apps.pipeline.container import plainly_decoded
+from apps.pipeline.decode import opened_stream, picture_of
 from apps.pipeline.types import ByteArray
 
 if TYPE_CHECKING:
@@ -108,8 +108,7 @@ def _after_key_frame(
 
 
 def _small(frame: VideoFrame, stream: VideoStream) -> ByteArray:
-    ratio = float(stream.sample_aspect_ratio or 1) or 1.0
-    image = FullPicture(frame, quarter_turns(frame.rotation), ratio).pixels()
+    image = picture_of(frame, stream).pixels()
     height, width = image.shape[:2]
     scale = min(1.0, WIDTH / width, _HIGHEST / height)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))

@@ -1,7 +1,8 @@
 """Preview: the video again, smaller, with boxes and track numbers drawn on every frame.
 
 Boxes between two sampled frames are interpolated along their track. Times are the source's own,
-so a variable frame rate stays right.
+so a variable frame rate stays right. Frames of another shape than the first lie in the middle, with
+black beside them. Colours are BT.709, and the file says so: players guess where it does not.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ import av
 import av.error
 import cv2
 import numpy as np
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from apps.common.config import PreviewConfig
 from apps.pipeline.decode import Video
-from apps.pipeline.geometry import quarter_turns
+from apps.pipeline.picture import FullPicture
 from apps.pipeline.types import ByteArray, FloatArray
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
-    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
 _ENCODERS = ("libx264", "libopenh264", "mpeg4")  # the first that this build of FFmpeg has
 _CLOCK = Fraction(1, 90_000)  # seconds; the usual clock of video in transport streams
+_BT709 = 1  # FFmpeg's number of its primaries, its transfer characteristic and its matrix
 _GOLDEN_ANGLE = 0.618034  # of the colour circle: neighbours in number differ most in colour
 
 
@@ -114,27 +115,42 @@ def _encode(
 ) -> None:
     width, height = _even_size(video, config.long_side)
     painter = _Painter(tracks)
-    reformatter = VideoReformatter()
+    to_pixels, to_planes = VideoReformatter(), VideoReformatter()
+    latest = -1
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         stream = _add_stream(container, video, width, height, config, threads)
-        for number, frame in video.decoded():
-            image = _displayed(reformatter, frame, width, height)
-            painter.paint(image, number)
-            picture = av.VideoFrame.from_ndarray(image, format="bgr24")
-            picture.pts = round(max(0.0, video.seconds(number, frame)) / _CLOCK)
-            picture.time_base = _CLOCK
+        for decoded in video.decoded():
+            image, inner = _on_canvas(decoded.picture, width, height, to_pixels)
+            painter.paint(inner, decoded.index)
+            picture = to_planes.reformat(
+                av.VideoFrame.from_ndarray(image, format="bgr24"),
+                format="yuv420p",
+                dst_colorspace=Colorspace.ITU709,
+                dst_color_range=ColorRange.MPEG,
+                threads=1,
+            )
+            latest = max(latest + 1, round(max(0.0, decoded.ts_s) / _CLOCK))
+            picture.pts, picture.time_base = latest, _CLOCK
             container.mux(stream.encode(picture))
-            after_frame(number)
+            after_frame(decoded.index)
         container.mux(stream.encode())
 
 
-def _displayed(
-    reformatter: VideoReformatter, frame: VideoFrame, width: int, height: int
-) -> ByteArray:
-    turns = quarter_turns(frame.rotation)
-    size = (height, width) if turns % 2 == 1 else (width, height)
-    small = reformatter.reformat(frame, *size, "bgr24", threads=1).to_ndarray()
-    return np.ascontiguousarray(np.rot90(small, turns))
+def _on_canvas(
+    picture: FullPicture, width: int, height: int, scaler: VideoReformatter
+) -> tuple[ByteArray, ByteArray]:
+    """A picture of the preview, and the part of it where the frame lies (a view)."""
+    shown_width, shown_height = picture.size
+    scale = min(width / shown_width, height / shown_height)
+    inside = (max(1, round(shown_width * scale)), max(1, round(shown_height * scale)))
+    if inside[0] >= width - 2 and inside[1] >= height - 2:  # rounded to even numbers only
+        image = np.ascontiguousarray(picture.scaled(width, height, scaler))
+        return image, image
+    image = np.zeros((height, width, 3), np.uint8)
+    left, top = (width - inside[0]) // 2, (height - inside[1]) // 2
+    inner = image[top : top + inside[1], left : left + inside[0]]
+    inner[:] = picture.scaled(*inside, scaler)
+    return image, inner
 
 
 def _even_size(video: Video, long_side: int) -> tuple[int, int]:
@@ -158,6 +174,10 @@ def _add_stream(
     stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
     stream.codec_context.time_base = _CLOCK
     stream.codec_context.thread_count = threads
+    stream.codec_context.color_primaries = _BT709
+    stream.codec_context.color_trc = _BT709
+    stream.codec_context.colorspace = _BT709
+    stream.codec_context.color_range = ColorRange.MPEG
     if encoder == "libx264":
         stream.codec_context.options = {"preset": "veryfast", "crf": str(config.crf)}
     return stream

@@ -30,7 +30,8 @@ from apps.common.options import (
 from apps.pipeline.artifacts import ArtifactWriter, RunTotals, staged_rows
 from apps.pipeline.clock import StageClock
 from apps.pipeline.crew import crew
-from apps.pipeline.decode import Decoded, Video, open_video
+from apps.pipeline.decode import Video, open_video
+from apps.pipeline.decoder import Decoded
 from apps.pipeline.detect import Attendance, Detector, DetectorFacts, DetectorRequest, make_detector
 from apps.pipeline.detect.session import CPU
 from apps.pipeline.examine import Examined, Examiner
@@ -379,6 +380,8 @@ class PipelineRun:
         missing = sampled_count(video.facts.frames, stride) - self.progress.frames_done
         if self._pacer.warning is not None:
             self._warn(self._pacer.warning)
+        for warning in video.warnings:
+            self._warn(warning)
         if video.damaged_packets > 0:
             self._warn(f"{video.damaged_packets} damaged packets were skipped.")
         if missing > 0:

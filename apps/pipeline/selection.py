@@ -29,13 +29,15 @@ class PacketOrder:
     """All packets of a video, in decoding order.
 
     Args:
-        display: shape (n,), int64: number of its picture in display order; NOT_SHOWN for one that
-            an edit list leaves out.
+        display: shape (n,), int64: number of its picture in display order; both packets of a
+            picture that comes in two have the same; NOT_SHOWN for one that shows nothing.
         restarts: shape (n,), bool: decoding can begin with this packet as if nothing went before.
+        headers: shape (n,), bool: it carries parameters that no packet before it did.
     """
 
     display: NDArray[np.int64]
     restarts: NDArray[np.bool_]
+    headers: NDArray[np.bool_]
 
     def needs(self, stride: int) -> list[Need]:
         """For frames 0, stride, 2*stride, ... in display order.
@@ -47,11 +49,11 @@ class PacketOrder:
             One for each packet.
         """
         shown = self.display != NOT_SHOWN
-        sampled = shown & (self.display % stride == 0)
-        needs = [Need.PICTURE if wanted else Need.IF_REFERENCE for wanted in sampled]
+        kept = (shown & (self.display % stride == 0)) | self.headers
+        needs = [Need.PICTURE if wanted else Need.IF_REFERENCE for wanted in kept]
         ends = [*self._closed_starts().tolist(), len(needs)]
         for start, end in zip([0, *ends], ends, strict=False):
-            wanted = np.flatnonzero(sampled[start:end])
+            wanted = np.flatnonzero(kept[start:end])
             after = start + int(wanted[-1]) + 1 if len(wanted) else start
             needs[after:end] = [Need.NOTHING] * (end - after)
         return needs
@@ -66,37 +68,3 @@ class PacketOrder:
         earliest_after = np.minimum.accumulate(shown_at[::-1])[::-1]
         closed = self.restarts & (earliest_after == self.display) & (latest_before < self.display)
         return np.flatnonzero(closed)
-
-
-def has_idr(packet: bytes, length_size: int) -> bool:
-    """True where an H.264 packet holds an IDR picture, before which nothing is referred to.
-
-    Containers also call those pictures key frames that only begin a recovery.
-
-    Args:
-        packet: an access unit.
-        length_size: bytes of the length before each NAL unit (ISO/IEC 14496-15); 0 where start
-            codes stand between them (Rec. ITU-T H.264, Annex B).
-    """
-    if length_size == 0:
-        return any(
-            unit and unit[0] & _NAL_TYPE == _IDR_SLICE for unit in packet.split(b"\0\0\1")[1:]
-        )
-    place = 0
-    while place + length_size < len(packet):
-        size = int.from_bytes(packet[place : place + length_size], "big")
-        if packet[place + length_size] & _NAL_TYPE == _IDR_SLICE:
-            return True
-        place += length_size + size
-    return False
-
-
-def nal_length_size(extradata: bytes | None) -> int:
-    """From an H.264 stream's `avcC` record; 0 for a stream with start codes."""
-    if extradata is None or len(extradata) < 5 or extradata[0] != 1:
-        return 0
-    return (extradata[4] & 3) + 1
-
-
-_NAL_TYPE = 0x1F
-_IDR_SLICE = 5

@@ -7,6 +7,8 @@ point of it is found again across a cut, most are under another light. Where the
 again, its colours decide, or, since two walls of a room have the same ones, its faces, or that a
 moment ago everything was still there.
 
+Where the picture gets another shape, the shot ends in any case.
+
 A transition has no such moment: each of its mixtures is like the next one. There, the picture of
 half a second ago is asked as well, or the last one before the mixtures, and features tell it from
 flashes.
@@ -28,6 +30,7 @@ from apps.pipeline.types import FloatArray, Scene
 
 _MUCH_ZOOM = 1.5  # and one over it
 _MUCH_SHIFT = 0.35  # of a side of the picture
+_SAME_SHAPE = 1.03  # one height over the other, at the same width
 _CROWD = 3  # pairs of faces
 
 
@@ -82,6 +85,11 @@ class ShotSplitter:
         before, self._before = self._before, now
         if before is None:
             return Scene(0)
+        if before.view.shape != view.shape:
+            if _is_shaped_otherwise(before.view, view):
+                return self._cut(index)
+            for seen in (before, *self._shot):
+                seen.view = seen.view.like(view)
         motion = motion_between(before.view, view, self._limits)
         step = _square(motion)
         for seen in self._shot:
@@ -91,13 +99,16 @@ class ShotSplitter:
         is_lit_otherwise = is_correlated and colours >= self._config.other_light
         is_cut = self._is_cut(before, now, motion, colours)
         if is_cut or self._has_dissolved(now):
-            self.cuts.append(index)
-            self._shot.clear()
-            return Scene(len(self.cuts))
+            return self._cut(index)
         if colours < self._config.disturbed_shades:
             self._shot.append(now)
         is_calm = motion.agreement >= self._config.calm_agreement or is_correlated
         return Scene(len(self.cuts), motion.matrix, is_calm, is_lit_otherwise)
+
+    def _cut(self, index: int) -> Scene:
+        self.cuts.append(index)
+        self._shot.clear()
+        return Scene(len(self.cuts))
 
     def _is_cut(self, before: _Seen, now: _Seen, motion: Motion, colours: float) -> bool:
         config = self._config
@@ -154,6 +165,15 @@ class ShotSplitter:
             return float(unlike.min()) >= self._config.other_faces
         paired = [unlike[pair] for pair in assignment(unlike)]
         return float(np.mean(paired)) >= self._config.other_faces
+
+
+def _is_shaped_otherwise(one: Overview, other: Overview) -> bool:
+    """Whether the picture's sides have another ratio: another programme, or a phone was turned.
+
+    Recordings change the number of their pixels as well, and show the same shape.
+    """
+    low, high = sorted((one.shape[0], other.shape[0]))
+    return high > _SAME_SHAPE * low
 
 
 def _square(motion: Motion) -> FloatArray:

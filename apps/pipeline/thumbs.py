@@ -35,7 +35,10 @@ def _snippet(frame: Frame, box: FloatArray, config: ThumbsConfig) -> Snippet:
     stored = None
     if not large and frame.picture is not None:
         stored = frame.picture.snippet(box, config.margin, config.long_side)
-    return cut(frame.image, place, size, config.long_side) if stored is None else stored
+    if stored is not None:
+        return stored
+    tone = None if frame.picture is None else frame.picture.tone
+    return cut(frame.image, place, size, config.long_side, tone)
 
 
 class ThumbWriter:

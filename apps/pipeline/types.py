@@ -12,6 +12,7 @@ from apps.pipeline.geometry import Letterbox
 
 if TYPE_CHECKING:
     from apps.pipeline.planes import Snippet
+    from apps.pipeline.tone import Tone
 
 FloatArray = NDArray[np.float32]
 ByteArray = NDArray[np.uint8]
@@ -19,6 +20,11 @@ ByteArray = NDArray[np.uint8]
 
 class Picture(Protocol):
     """A decoded frame at full size, converted to pixels only where it is asked for."""
+
+    @property
+    def tone(self) -> Tone | None:
+        """How its colours are to be mapped for people; None for an ordinary picture."""
+        ...
 
     def crops(self, boxes: FloatArray, margin: float) -> list[ByteArray]:
         """The parts around boxes.

@@ -69,10 +69,11 @@ def sampled(path: Path, stride: int, threads: int, *, full: bool) -> tuple[dict[
     """Digests of the sampled pictures by number, and how many pictures were decoded for them."""
     found, decoded = {}, 0
     with open_video(path, threads=threads) as video:
-        for number, frame in video.decoded(1 if full else stride):
+        for item in video.decoded(1 if full else stride):
             decoded += 1
-            if number % stride == 0:
-                found[number] = hashlib.sha256(frame.to_ndarray().tobytes()).hexdigest()
+            if item.index % stride == 0:
+                pixels = item.picture.frame.to_ndarray()
+                found[item.index] = hashlib.sha256(pixels.tobytes()).hexdigest()
     return found, decoded
 
 
@@ -137,8 +138,9 @@ def test_only_what_is_needed_is_decoded(tmp_path: Path, test_data: Path) -> None
 
 
 def order(display: list[int], keys: set[int]) -> PacketOrder:
-    restarts = [place in keys for place in range(len(display))]
-    return PacketOrder(np.array(display, np.int64), np.array(restarts))
+    restarts = np.array([place in keys for place in range(len(display))])
+    headers = np.zeros(len(display), np.bool_)
+    return PacketOrder(np.array(display, np.int64), restarts, headers)
 
 
 def letters(needs: list[Need]) -> str:

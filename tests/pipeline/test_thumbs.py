@@ -13,8 +13,9 @@ import pytest
 
 from apps.common.config import ThumbsConfig
 from apps.pipeline import planes
-from apps.pipeline.decode import FullPicture, open_video
+from apps.pipeline.decode import open_video
 from apps.pipeline.geometry import fit
+from apps.pipeline.picture import FullPicture
 from apps.pipeline.planes import Snippet, cut
 from apps.pipeline.poster import poster
 from apps.pipeline.thumbs import ThumbWriter, snippets

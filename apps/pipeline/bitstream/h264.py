@@ -1,0 +1,307 @@
+"""H.264: parameter sets, fields, and picture order (Rec. ITU-T H.264, 7.3 and 8.2.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from apps.pipeline.bitstream.base import Bits, Coded, EndOfBits, Epochs, Part
+from apps.pipeline.bitstream.nal import (
+    ParameterSets,
+    Units,
+    counted_units,
+    payload,
+    without_picture,
+)
+
+_NON_IDR, _IDR, _SPS, _PPS, _SPS_EXTENSION, _SUBSET_SPS = 1, 5, 7, 8, 13, 15
+_PARAMETERS = {_SPS, _PPS, _SPS_EXTENSION, _SUBSET_SPS}
+_BESIDE = {6, 9, 10, 11, 12, 14, 19, 20}  # what else may stand beside a picture
+_WITH_CHROMA = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}  # profiles
+_TOP, _BOTTOM = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Sps:
+    """What slice headers need of a sequence parameter set; `raw` tells it from another."""
+
+    raw: bytes
+    has_separate_planes: bool
+    frame_num_bits: int
+    order_type: int
+    order_bits: int
+    has_no_delta: bool
+    frames_only: bool
+    non_reference_offset: int = 0
+    top_to_bottom_offset: int = 0
+    cycle: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Pps:
+    sps: int
+    has_bottom_order: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    """Of a picture's first slice: `parity` is None for a frame."""
+
+    sps: _Sps
+    is_idr: bool
+    is_reference: bool
+    frame_num: int
+    parity: int | None
+    order_lsb: int
+    delta_bottom: int
+    deltas: tuple[int, int]
+
+
+@dataclass
+class _Order:
+    """Picture order counts (8.2.1), without operation 5 of the memory marking."""
+
+    msb: int = 0
+    lsb: int = 0
+    frame_num: int = 0
+    frame_num_offset: int = 0
+
+    def count(self, s: _Slice) -> int:
+        if s.sps.order_type == 0:
+            return self._by_lsb(s)
+        self._follow_frame_num(s)
+        if s.sps.order_type == 1:
+            return self._by_cycle(s)
+        whole = 2 * (self.frame_num_offset + s.frame_num)
+        return whole if s.is_reference else whole - 1
+
+    def _by_lsb(self, s: _Slice) -> int:
+        if s.is_idr:
+            self.msb = self.lsb = 0
+        full = 1 << s.sps.order_bits
+        msb = self.msb
+        if s.order_lsb < self.lsb and self.lsb - s.order_lsb >= full // 2:
+            msb += full
+        elif s.order_lsb > self.lsb and s.order_lsb - self.lsb > full // 2:
+            msb -= full
+        if s.is_reference:
+            self.msb, self.lsb = msb, s.order_lsb
+        return msb + s.order_lsb + min(0, s.delta_bottom)
+
+    def _follow_frame_num(self, s: _Slice) -> None:
+        if s.is_idr:
+            self.frame_num_offset = 0
+        elif s.frame_num < self.frame_num:
+            self.frame_num_offset += 1 << s.sps.frame_num_bits
+        self.frame_num = s.frame_num
+
+    def _by_cycle(self, s: _Slice) -> int:
+        sps = s.sps
+        number = self.frame_num_offset + s.frame_num if sps.cycle else 0
+        if not s.is_reference and number > 0:
+            number -= 1
+        expected = 0
+        if number > 0:
+            rounds, rest = divmod(number - 1, len(sps.cycle))
+            expected = rounds * sum(sps.cycle) + sum(sps.cycle[: rest + 1])
+        if not s.is_reference:
+            expected += sps.non_reference_offset
+        top = expected + s.deltas[0]
+        if s.parity == _BOTTOM:
+            return top + sps.top_to_bottom_offset
+        bottom = top + sps.top_to_bottom_offset + s.deltas[1]
+        return top if s.parity == _TOP else min(top, bottom)
+
+
+@dataclass
+class _Pairing:
+    """Which fields make up one picture, as FFmpeg's decoder decides it.
+
+    A field completes the one before where it has the other parity and the same `frame_num`. A field
+    that stays alone is not shown, unless several did before it.
+    """
+
+    first: _Slice | None = None
+    alone: int = 0
+
+    def part(self, s: _Slice) -> Part:
+        first, self.first = self.first, None
+        if s.parity is None:
+            self.alone += first is not None
+            return Part.PICTURE
+        if first is not None and first.parity != s.parity and first.frame_num == s.frame_num:
+            self.alone = 0
+            return Part.SECOND_FIELD
+        self.alone += first is not None
+        self.first = s
+        return Part.PICTURE
+
+
+@dataclass
+class H264Reader:
+    """Args:
+    extradata: an `avcC` record, or parameter sets with start codes.
+    """
+
+    extradata: bytes
+    _length_size: int = field(init=False, default=0)
+    _sps: dict[int, _Sps] = field(init=False, default_factory=dict)
+    _pps: dict[int, _Pps] = field(init=False, default_factory=dict)
+    _sets: ParameterSets = field(init=False, default_factory=ParameterSets)
+    _active: bytes | None = field(init=False, default=None)
+    _order: _Order = field(init=False, default_factory=_Order)
+    _pairing: _Pairing = field(init=False, default_factory=_Pairing)
+    _epochs: Epochs = field(init=False, default_factory=Epochs)
+
+    def __post_init__(self) -> None:
+        self.learn(self.extradata)
+
+    def learn(self, extradata: bytes) -> bool:
+        if len(extradata) < 7 or extradata[0] != 1:
+            return self._all_parameters(Units(extradata, 0).all())
+        self._length_size = (extradata[4] & 3) + 1
+        is_new, place = False, 5
+        for mask in (0x1F, 0xFF):  # sequence parameter sets, then those of pictures
+            count = extradata[place] & mask if place < len(extradata) else 0
+            units, place = counted_units(extradata, place + 1, count)
+            is_new |= self._all_parameters(units)
+        return is_new
+
+    def read(self, data: bytes, *, is_key: bool) -> Coded:
+        has_headers, units = False, Units(data, self._length_size)
+        has_parameters = False
+        for start in units.starts():
+            unit_type = data[start] & 0x1F
+            if unit_type in _PARAMETERS:
+                has_headers |= self._parameters(units.whole(start))
+                has_parameters = True
+            elif unit_type in (_NON_IDR, _IDR):
+                return self._picture(units.head(start), has_headers=has_headers, is_key=is_key)
+            elif unit_type not in _BESIDE:
+                return Coded(has_headers=has_headers)
+        return Coded(without_picture(data, has_parameters), has_headers=has_headers)
+
+    def _picture(self, unit: bytes, *, has_headers: bool, is_key: bool) -> Coded:
+        is_idr = unit[0] & 0x1F == _IDR
+        try:
+            s = self._slice(unit)
+        except (EndOfBits, KeyError):
+            return Coded(restarts=is_key and is_idr, has_headers=has_headers)
+        part = self._pairing.part(s)
+        is_first = part is Part.PICTURE
+        if is_idr and is_first:
+            self._epochs.begin()
+        place = self._epochs.place(self._order.count(s))
+        begins = is_first and self._active not in (None, s.sps.raw)
+        self._active = s.sps.raw
+        return Coded(part, place, is_key and is_idr and is_first, has_headers, begins)
+
+    def _all_parameters(self, units: Iterable[bytes]) -> bool:
+        is_new = False
+        for unit in units:
+            is_new |= self._parameters(unit)
+        return is_new
+
+    def _parameters(self, unit: bytes) -> bool:
+        """Takes a parameter set; true where it says something new."""
+        if not unit:
+            return False
+        unit_type, data = unit[0] & 0x1F, payload(unit[1:])
+        try:
+            number = self._sps_or_pps(unit_type, unit, data)
+        except EndOfBits:
+            return True
+        return self._sets.take(unit_type, number, unit)
+
+    def _sps_or_pps(self, unit_type: int, unit: bytes, data: bytes) -> int:
+        if unit_type == _SPS:
+            number, sps = _read_sps(unit, data)
+            self._sps[number] = sps
+            return number
+        if unit_type == _PPS:
+            bits = Bits(data)
+            number = bits.ue()
+            sps_number = bits.ue()
+            bits.u(1)
+            self._pps[number] = _Pps(sps_number, bits.u(1) == 1)
+            return number
+        return 0
+
+    def _slice(self, unit: bytes) -> _Slice:
+        is_idr, bits = unit[0] & 0x1F == _IDR, Bits(payload(unit[1:]))
+        bits.ue()  # first macroblock
+        bits.ue()  # type
+        pps = self._pps[bits.ue()]
+        sps = self._sps[pps.sps]
+        if sps.has_separate_planes:
+            bits.u(2)
+        frame_num = bits.u(sps.frame_num_bits)
+        is_field = not sps.frames_only and bits.u(1) == 1
+        parity = bits.u(1) if is_field else None
+        if is_idr:
+            bits.ue()  # its number
+        has_bottom = pps.has_bottom_order and not is_field
+        lsb, delta_bottom, deltas = 0, 0, (0, 0)
+        if sps.order_type == 0:
+            lsb = bits.u(sps.order_bits)
+            delta_bottom = bits.se() if has_bottom else 0
+        elif sps.order_type == 1 and not sps.has_no_delta:
+            deltas = (bits.se(), bits.se() if has_bottom else 0)
+        is_reference = unit[0] & 0x60 != 0
+        return _Slice(sps, is_idr, is_reference, frame_num, parity, lsb, delta_bottom, deltas)
+
+
+def _read_sps(unit: bytes, data: bytes) -> tuple[int, _Sps]:
+    bits = Bits(data)
+    profile = bits.u(8)
+    bits.u(16)
+    number = bits.ue()
+    separate = False
+    if profile in _WITH_CHROMA:
+        if bits.ue() == 3:
+            separate = bits.u(1) == 1
+            lists = 12
+        else:
+            lists = 8
+        bits.ue()
+        bits.ue()
+        bits.u(1)
+        if bits.u(1) == 1:
+            _skip_scaling_lists(bits, lists)
+    frame_num_bits = bits.ue() + 4
+    order_type = bits.ue()
+    order_bits, has_no_delta, offsets = 0, False, (0, 0)
+    cycle: tuple[int, ...] = ()
+    if order_type == 0:
+        order_bits = bits.ue() + 4
+    elif order_type == 1:
+        has_no_delta = bits.u(1) == 1
+        offsets = (bits.se(), bits.se())
+        cycle = tuple(bits.se() for _ in range(min(bits.ue(), 255)))
+    bits.ue()  # reference frames
+    bits.u(1)
+    bits.ue()  # width
+    bits.ue()  # height
+    frames_only = bits.u(1) == 1
+    return number, _Sps(
+        unit,
+        separate,
+        frame_num_bits,
+        order_type,
+        order_bits,
+        has_no_delta,
+        frames_only,
+        *offsets,
+        cycle,
+    )
+
+
+def _skip_scaling_lists(bits: Bits, count: int) -> None:
+    for number in range(count):
+        if bits.u(1) == 0:
+            continue
+        last = following = 8
+        for _ in range(16 if number < 6 else 64):
+            if following != 0:
+                following = (last + bits.se()) % 256
+            last = last if following == 0 else following

@@ -1,0 +1,167 @@
+"""Container: opens a local video file, and nothing else than that file, and chooses its stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+import av.error
+
+from apps.common.errors import VideoUnreadable
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.stream import Stream
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+# Demuxers that read one file and nothing else. Playlists (hls, dash, concat), image sequences and
+# subtitle scripts are left out: they open other files.
+ALLOWED_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2",
+    "matroska,webm",
+    "avi",
+    "mpegts",
+    "mpeg",
+    "mpegvideo",
+    "flv",
+    "ogg",
+    "asf",
+    "mxf",
+    "h264",
+    "hevc",
+    "m4v",
+    "ivf",
+    "gif",
+    "y4m",
+    "yuv4mpegpipe",
+    "dv",
+    "wtv",
+    "rm",
+    "mjpeg",
+    "nut",
+    "obu",
+    "apng",
+    "vc1",
+    "dirac",
+    "vvc",
+    "gxf",
+    "nuv",
+    "pva",
+    "ty",
+)
+HINT = "Give a video file of a usual kind (mp4, mkv, webm, mov, avi, ts) that plays in a player."
+MAX_PIXELS = 2**26  # of one frame, 67 megapixels: twice 8K; a decoder takes several times that
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[InputContainer]:
+    """A video file, for its packets.
+
+    Args:
+        path: a regular file; URLs, playlists and pipes are refused.
+
+    Raises:
+        VideoUnreadable: there is no such file, or it is no video.
+    """
+    if not path.is_file():
+        raise VideoUnreadable("The video is missing or is not a regular file.", hint=HINT)
+    if path.stat().st_size == 0:
+        raise VideoUnreadable("The video file is empty.", hint=HINT)
+    options = {
+        "protocol_whitelist": "file",
+        "format_whitelist": ",".join(ALLOWED_FORMATS),
+    }
+    try:
+        container = av.open(f"file:{path.resolve()}", options=options, metadata_errors="ignore")
+    except (av.error.FFmpegError, ValueError, OSError) as error:
+        raise VideoUnreadable(
+            "The file is not a video that can be read.", hint=HINT, cause=_reason(error)
+        ) from error
+    with container:
+        if container.format.name not in ALLOWED_FORMATS:
+            raise VideoUnreadable(f"{container.format.name!r} is no video file.", hint=HINT)
+        yield container
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror or "") if isinstance(error, OSError) else type(error).__name__
+
+
+def candidates(container: InputContainer) -> list[int]:
+    """Numbers of the streams that may be the film, the likeliest first.
+
+    As FFmpeg and players choose: one whose pictures are known before one that never sent any, the
+    one that is marked as the default, the largest, the first. Covers and stills are none.
+
+    Raises:
+        VideoUnreadable: there is none.
+    """
+    films = [stream for stream in container.streams.video if not _is_still(stream)]
+    if not films:
+        raise VideoUnreadable("The file has no video stream.", hint=HINT)
+    decodable = [stream for stream in films if stream.codec_context is not None]
+    if not decodable:
+        raise VideoUnreadable("There is no decoder for this video.", hint=HINT)
+    return [stream.index for stream in sorted(decodable, key=_likelihood, reverse=True)]
+
+
+def chosen_stream(container: InputContainer, number: int) -> VideoStream:
+    """A stream by its number in the file, which must be of video.
+
+    Raises:
+        VideoUnreadable: it is not, has no decoder, or its pictures are too large.
+    """
+    films = {stream.index: stream for stream in container.streams.video}
+    if number not in films:
+        raise VideoUnreadable(
+            f"Stream {number} of the file is no video.",
+            hint=f"Its video streams: {', '.join(described(film) for film in films.values())}.",
+        )
+    stream = films[number]
+    if stream.codec_context is None:
+        raise VideoUnreadable("There is no decoder for this video.", hint=HINT)
+    if stream.codec_context.width * stream.codec_context.height > MAX_PIXELS:
+        raise VideoUnreadable(
+            f"The video's pictures are larger than {MAX_PIXELS // 10**6} megapixels.",
+            hint="Scale it down first; 8K has 33 megapixels.",
+        )
+    # A header may be honest and a later frame not: the decoder holds to the limit as well.
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    return stream
+
+
+def described(stream: VideoStream) -> str:
+    """For people: number, codec and size, e.g. `1 (h264, 640x360)`."""
+    context = stream.codec_context
+    if context is None:
+        return f"{stream.index} (no decoder)"
+    return f"{stream.index} ({context.name}, {context.width}x{context.height})"
+
+
+def _is_still(stream: Stream) -> bool:
+    kinds = type(stream.disposition)
+    return bool(stream.disposition & (kinds.attached_pic | kinds.timed_thumbnails))
+
+
+def _likelihood(stream: VideoStream) -> tuple[bool, bool, int, int]:
+    context = stream.codec_context
+    area = context.width * context.height
+    is_default = bool(stream.disposition & type(stream.disposition).default)
+    return area > 0, is_default, area, -stream.index
+
+
+def plainly_decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    """Frames as they come; damaged packets are passed over, and a broken file ends them."""
+    try:
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError:
+                continue
+            yield from (frame for frame in frames if isinstance(frame, av.VideoFrame))
+    except av.error.FFmpegError:
+        return

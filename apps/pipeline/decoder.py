@@ -1,0 +1,191 @@
+"""Decoder: one stream's packets to frames that know their number and time.
+
+Each packet carries its number through the decoder (FFmpeg's `copy_opaque`), so every frame is known
+by the packet that it came from, whatever its time says and whatever was lost before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import av
+import av.error
+
+from apps.common.errors import VideoUnreadable
+from apps.pipeline.container import HINT
+from apps.pipeline.index import FrameIndex
+from apps.pipeline.picture import FullPicture, orientation_of
+from apps.pipeline.selection import NOT_SHOWN, Need
+from apps.pipeline.tone import Tone
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+
+NOT_ONE_FRAME = "Not one frame of the video could be decoded."
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A frame as the decoder gives it; see `Frame` for the arguments."""
+
+    index: int
+    ts_s: float
+    picture: FullPicture
+
+
+@dataclass(frozen=True)
+class Announced:
+    """What a container says of its pictures, for frames that do not say it themselves.
+
+    Args:
+        ratio: width of a pixel over its height, as the container and the coded data say together.
+        coded_ratio: as the coded data said at the start; where they say another one later, that
+            holds.
+        transfer: FFmpeg's number of the transfer characteristic.
+    """
+
+    ratio: float
+    coded_ratio: float
+    transfer: int
+
+    @staticmethod
+    def of(stream: VideoStream) -> Announced:
+        """Args:
+        stream: nothing of it is decoded yet.
+        """
+        context = stream.codec_context
+        return Announced(
+            float(stream.sample_aspect_ratio or 1) or 1.0,
+            float(context.sample_aspect_ratio or 0),
+            int(context.color_trc),
+        )
+
+    def picture(self, frame: VideoFrame, stream: VideoStream) -> FullPicture:
+        """Of a frame that the decoder has just given."""
+        coded = float(stream.codec_context.sample_aspect_ratio or 0)
+        ratio = self.ratio if coded in (0.0, self.coded_ratio) else coded
+        return FullPicture(frame, orientation_of(frame), ratio, Tone.of(frame, self.transfer))
+
+
+@dataclass(frozen=True)
+class _Carried:
+    """What a packet carries through the decoder: an object of its own, as PyAV wants it."""
+
+    packet: int
+
+
+class FrameDecoder:
+    """Decodes one stream once, from its start.
+
+    Args:
+        container: freshly opened.
+        stream: of it.
+        index: of that stream.
+        announced: of that stream.
+        threads: of the codec, >= 1.
+
+    Attributes:
+        damaged_packets: packets that the decoder refused, so far.
+        truncated: the file broke off.
+    """
+
+    def __init__(
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        index: FrameIndex,
+        announced: Announced,
+        threads: int,
+    ) -> None:
+        self._container = container
+        self._stream = stream
+        self._index = index
+        self._announced = announced
+        self.damaged_packets = 0
+        self.truncated = False
+        self.use_threads(threads)
+
+    def use_threads(self, count: int) -> None:
+        """How many threads the codec has, >= 1; to be told before anything is decoded."""
+        self._stream.codec_context.thread_count = count
+        self._stream.codec_context.thread_type = "NONE" if count == 1 else "AUTO"
+
+    def decoded(self, stride: int = 1) -> Iterator[Decoded]:
+        """Frames in display order, as the decoder gives them.
+
+        Args:
+            stride: frames 0, stride, 2*stride, ... are wanted; others come where they had to be
+                decoded anyway.
+
+        Raises:
+            VideoUnreadable: not one frame could be decoded.
+        """
+        newest = -1
+        for frame in self._all_frames(stride):
+            number = self._number(frame, newest + 1)
+            # What an edit list leaves out, and a frame that the decoder gives twice or too late.
+            if newest < number < self._index.count:
+                newest = number
+                seconds = float(self._index.timeline.seconds[number])
+                yield Decoded(number, seconds, self._announced.picture(frame, self._stream))
+        if newest < 0:
+            raise VideoUnreadable(NOT_ONE_FRAME, hint=HINT)
+
+    def _number(self, frame: VideoFrame, following: int) -> int:
+        """Of the packet that the frame came from; or counted, where that cannot be known."""
+        if self._index.display is None:
+            return following
+        carried = frame.opaque
+        if not isinstance(carried, _Carried) or carried.packet >= len(self._index.display):
+            return NOT_SHOWN
+        return int(self._index.display[carried.packet])
+
+    def _all_frames(self, stride: int) -> Iterator[VideoFrame]:
+        context = self._stream.codec_context
+        context.copy_opaque = True
+        for number, packet, need in self._needed(stride):
+            if number in self._index.anew:
+                yield from self._held_back()
+                context.flush_buffers()
+            context.skip_frame = need.value
+            packet.opaque = _Carried(number)
+            yield from self._decode(packet)
+        yield from self._held_back()
+
+    def _needed(self, stride: int) -> Iterator[tuple[int, Packet[VideoStream], Need]]:
+        """The packets to decode with their numbers, and what the decoder is to make of each."""
+        order = self._index.order if stride > 1 else None
+        needs = [] if order is None else order.needs(stride)
+        for number, packet in enumerate(self._packets()):
+            need = needs[number] if number < len(needs) else Need.PICTURE
+            if need is not Need.NOTHING:
+                yield number, packet, need
+
+    def _packets(self) -> Iterator[Packet[VideoStream]]:
+        """Without empty ones: those tell a decoder that nothing more comes."""
+        try:
+            for packet in self._container.demux(self._stream):
+                if packet.size > 0:
+                    yield packet
+        except av.error.FFmpegError:
+            self.truncated = True
+
+    def _decode(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError:
+            self.damaged_packets += 1
+            return []
+        return [frame for frame in frames if isinstance(frame, av.VideoFrame)]
+
+    def _held_back(self) -> list[VideoFrame]:
+        """What the decoder has still to show."""
+        nothing_more: Packet[Any] = av.Packet()
+        nothing_more.stream = self._stream
+        return self._decode(nothing_more)

@@ -1,0 +1,294 @@
+"""Index: all pictures of a video as a decoder would show them, before anything is decoded.
+
+A first pass over the packets. Pictures are numbered in the order in which a player shows the file;
+their times are repaired where the file's own are wrong. So a damaged packet does not shift the
+numbers of later frames, and how many there are is known beforehand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import av
+import av.error
+import numpy as np
+
+from apps.common.errors import VideoUnreadable
+from apps.pipeline.bitstream import Coded, PacketReader, Part, packet_reader
+from apps.pipeline.container import HINT
+from apps.pipeline.order import NO_TIME, IntArray, display_order, ranks
+from apps.pipeline.selection import NOT_SHOWN, PacketOrder
+from apps.pipeline.timeline import Timeline, by_counting, by_slots, mended
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+_FALLBACK_FPS = 25.0
+_LOWEST_FPS = 0.01  # a frame in 100 s; below it a file is no video
+_SLOTS = "avi"  # its packets stand in slots of one length each; it stores no other time
+# Timelines of these containers start at zero by their specifications (ISO/IEC 14496-12, RFC 9559);
+# the clocks of the others start anywhere, and players show their first moment as zero.
+_ZERO_BASED = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
+# AVFMT flags of FFmpeg's demuxers (libavformat/avformat.h).
+_STORES_NO_TIMES = 0x0080
+_CLOCK_MAY_BREAK = 0x0200
+_LONGEST_PAUSE = 3600.0  # seconds, where a file has one timeline: as FFmpeg's player has it
+_LONGEST_LOSS = 30.0  # seconds without a signal, in recordings of a running clock
+_SOUND_STARTS_WITHIN = 10.0  # seconds of the first picture, else its clock is another one
+
+
+@dataclass(frozen=True)
+class FrameIndex:
+    """All pictures that are shown, in display order.
+
+    Args:
+        timeline: when each is shown, on the player's clock.
+        fps: frames a second.
+        packets: number of packets in the file, those that show nothing included.
+        slots: how many pictures the container has room for, those left out included.
+        display: shape (packets,), int64: number of the picture that a packet holds, or holds a
+            field of; NOT_SHOWN where it holds none. None where that cannot be known beforehand:
+            frames are then counted as they leave the decoder.
+        order: what selection must know of the packets; None like `display`.
+        anew: packets before which the decoder is emptied, since another sequence begins.
+        first_key: number of the picture where decoding can begin.
+    """
+
+    timeline: Timeline
+    fps: float
+    packets: int
+    slots: int
+    display: IntArray | None
+    order: PacketOrder | None
+    anew: frozenset[int] = frozenset()
+    first_key: int = 0
+
+    @property
+    def count(self) -> int:
+        return len(self.timeline.seconds)
+
+    def without_first(self, count: int) -> FrameIndex:
+        """The same file, of which the first pictures cannot be decoded: they are not shown."""
+        if count == 0 or self.display is None or self.order is None:
+            return self
+        display = np.where(self.display >= count, self.display - count, NOT_SHOWN)
+        seconds = self.timeline.seconds[count:]
+        return replace(
+            self,
+            timeline=replace(self.timeline, seconds=seconds),
+            display=display,
+            order=replace(self.order, display=display),
+            first_key=max(0, self.first_key - count),
+        )
+
+    def on_players_clock(self, container: InputContainer) -> FrameIndex:
+        """Times from what the player calls zero instead of the file's."""
+        if container.format.name in _ZERO_BASED:
+            return self
+        seconds = self.timeline.seconds
+        zero = _zero(container, float(seconds[0]))
+        return replace(self, timeline=replace(self.timeline, seconds=seconds - zero))
+
+    def warnings(self) -> list[str]:
+        """What was repaired, a sentence each."""
+        line, said = self.timeline, list[str]()
+        if line.missing > 0:
+            said.append(f"{line.missing} frames have no time in the file; they got one in between.")
+        if line.wrong > 0:
+            said.append(
+                f"{line.wrong} frames have a time that fits no other; it was replaced by one "
+                "between their neighbours'."
+            )
+        if line.jumps:
+            first = line.jumps[0]
+            said.append(
+                f"The file's clock goes back or leaps at {len(line.jumps)} "
+                f"place{'s' if len(line.jumps) > 1 else ''} (first at frame {first}, "
+                f"{line.seconds[min(first, len(line.seconds) - 1)]:.2f} s): "
+                "times go on there by the usual distance of frames."
+            )
+        return said
+
+
+def read_index(container: InputContainer, stream: VideoStream) -> FrameIndex:
+    """Reads all packets of a stream; none is decoded.
+
+    Raises:
+        VideoUnreadable: there is no picture in it.
+    """
+    packets = _Packets(_reader_of(stream))
+    try:
+        for packet in container.demux(stream):
+            if packet.size > 0:
+                packets.add(packet)
+    except av.error.FFmpegError:
+        pass  # a cut-off file: what was read counts; `Video.truncated` tells
+    shown = packets.shown()
+    if len(shown) == 0:
+        raise VideoUnreadable("The video has no frames.", hint=HINT)
+    return _indexed(packets, shown, container, stream)
+
+
+def _reader_of(stream: VideoStream) -> PacketReader:
+    context = stream.codec_context
+    return packet_reader(context.name, context.extradata, reorders=context.codec.reorder)
+
+
+@dataclass
+class _Packets:
+    """What the first pass notes of every packet, in the order of the file."""
+
+    reader: PacketReader
+    is_key: list[bool] = field(default_factory=list)
+    pts: list[int] = field(default_factory=list)
+    dts: list[int] = field(default_factory=list)
+    coded: list[Coded] = field(default_factory=list)
+    discarded: list[bool] = field(default_factory=list)
+
+    def add(self, packet: Packet[VideoStream]) -> None:
+        self.pts.append(NO_TIME if packet.pts is None else packet.pts)
+        self.dts.append(NO_TIME if packet.dts is None else packet.dts)
+        self.discarded.append(packet.is_discard)
+        self.is_key.append(packet.is_keyframe)
+        coded = self.reader.read(bytes(packet), is_key=packet.is_keyframe)
+        if packet.has_sidedata("new_extradata"):
+            is_new = self.reader.learn(bytes(packet.get_sidedata("new_extradata")))
+            coded = replace(coded, has_headers=coded.has_headers or is_new)
+        self.coded.append(coded)
+
+    def shown(self) -> IntArray:
+        """Places of the packets with which a shown picture begins."""
+        pictures = [
+            coded.part is Part.PICTURE and not is_discarded
+            for coded, is_discarded in zip(self.coded, self.discarded, strict=True)
+        ]
+        return np.flatnonzero(np.array(pictures, np.bool_)).astype(np.int64)
+
+    def places(self, shown: IntArray) -> IntArray | None:
+        """Where each picture belongs, as the coded data say; None where they do not say it."""
+        places, newest = [], 0
+        known = 0
+        for number in shown.tolist():
+            place = self.coded[number].place
+            known += place is not None
+            newest = newest + 1 if place is None else place
+            places.append(newest)
+        # A damaged one here and there belongs where it stands.
+        return np.array(places, np.int64) if 2 * known > len(places) else None
+
+
+def _indexed(
+    packets: _Packets, shown: IntArray, container: InputContainer, stream: VideoStream
+) -> FrameIndex:
+    pts, dts = np.array(packets.pts, np.int64), np.array(packets.dts, np.int64)
+    is_in_slots = container.format.name == _SLOTS
+    stores_times = not (is_in_slots or container.format.flags & _STORES_NO_TIMES)
+    no_times = np.full(len(shown), NO_TIME, np.int64)
+    order = display_order(
+        pts[shown] if stores_times else no_times, dts[shown], packets.places(shown)
+    )
+    announced = _announced_rate(stream)
+    slots = int(dts.max()) + 1 if is_in_slots and len(dts) else len(packets.coded)
+    if stores_times:
+        timeline = _stored_times(pts[shown], order, container, stream, announced)
+        fps = timeline.rate() or announced
+    else:
+        timeline, fps = by_counting(len(shown), announced), announced
+        if is_in_slots and not bool((dts[shown] == NO_TIME).any()):
+            timeline = by_slots(dts[shown], float(_time_base(stream)))
+    display = None if order is None else _display(packets, shown, order)
+    return FrameIndex(
+        timeline=timeline,
+        fps=max(_LOWEST_FPS, round(fps, 6)),
+        packets=len(packets.coded),
+        slots=slots,
+        display=display,
+        order=None if display is None else _packet_order(packets, display),
+        anew=frozenset(
+            number for number, coded in enumerate(packets.coded) if coded.begins_sequence
+        ),
+        first_key=_first_key(packets, display),
+    )
+
+
+def _display(packets: _Packets, shown: IntArray, order: IntArray) -> IntArray:
+    """Number of each packet's picture; both fields of a picture have the same."""
+    display = np.full(len(packets.coded), NOT_SHOWN, np.int64)
+    display[shown] = order
+    latest = NOT_SHOWN
+    for number, coded in enumerate(packets.coded):
+        if coded.part is Part.SECOND_FIELD:
+            display[number] = latest
+        else:
+            latest = display[number]
+    return display
+
+
+def _packet_order(packets: _Packets, display: IntArray) -> PacketOrder:
+    restarts = np.array([coded.restarts for coded in packets.coded], np.bool_)
+    headers = np.array([coded.has_headers for coded in packets.coded], np.bool_)
+    return PacketOrder(display, restarts, headers)
+
+
+def _first_key(packets: _Packets, display: IntArray | None) -> int:
+    """Number of the first picture that the container calls a key frame."""
+    if display is None:
+        return 0
+    keys = np.flatnonzero(np.array(packets.is_key, np.bool_) & (display != NOT_SHOWN))
+    return int(display[keys[0]]) if len(keys) > 0 else 0
+
+
+def _stored_times(
+    pts: IntArray,
+    order: IntArray | None,
+    container: InputContainer,
+    stream: VideoStream,
+    announced: float,
+) -> Timeline:
+    """The container's times in display order, repaired."""
+    unit = float(_time_base(stream))
+    seconds = np.where(pts == NO_TIME, np.nan, pts * unit)
+    shown = np.empty(len(seconds))
+    shown[_likely_order(pts) if order is None else order] = seconds
+    may_break = bool(container.format.flags & _CLOCK_MAY_BREAK)
+    return mended(
+        shown,
+        usual=1 / announced,
+        longest_gap=_LONGEST_LOSS if may_break else _LONGEST_PAUSE,
+    )
+
+
+def _likely_order(pts: IntArray) -> IntArray:
+    """Where the order is not known: that of the times, and what has none stays in its place."""
+    newest = np.maximum.accumulate(pts)
+    return ranks(np.where(pts == NO_TIME, newest, pts))
+
+
+def _zero(container: InputContainer, first: float) -> float:
+    """What the player's clock calls zero, on the file's.
+
+    Args:
+        first: when the first picture is shown, on the file's clock.
+    """
+    starts = [
+        float(stream.start_time * stream.time_base)
+        for stream in container.streams.audio
+        if stream.start_time is not None and stream.time_base is not None
+    ]
+    return min(
+        [start for start in starts if 0 <= first - start <= _SOUND_STARTS_WITHIN], default=first
+    )
+
+
+def _announced_rate(stream: VideoStream) -> float:
+    """Frames a second, as the coded data or the container say."""
+    rate = stream.guessed_rate or stream.average_rate
+    return float(rate) if rate else _FALLBACK_FPS
+
+
+def _time_base(stream: VideoStream) -> Fraction:
+    return stream.time_base or Fraction(1, 1)

@@ -1,0 +1,201 @@
+"""Times of a video's pictures on the player's clock, mended where the file's own are wrong. Pure.
+
+A clock may be wrong in one place and right in all others: recordings are joined, receivers lose the
+signal, a counter wraps, one time is missing. What is right stays as it is. What is not goes on from
+the picture before by the usual distance, as players do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+SecondsArray = NDArray[np.float64]
+
+_LONGEST_OUTLIER = 8  # pictures in a row whose times are wrong while the clock is right
+_TOLERANCE = 0.5  # of a usual distance: how exactly the clock is met again after them
+_GAP_SECONDS = 1.0  # no usual distance; and many times the usual one:
+_GAP_RATIO = 10.0
+_ALIKE = 0.1  # distances that differ by less are the same one
+_REGULAR_SHARE = 0.8  # of all distances, that makes a frame rate
+_IRREGULAR = 0.02  # spread of distances, relative to their median, that is "variable"
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Args:
+    seconds: shape (n,), when each picture is shown; never before the one before it.
+    missing: how many pictures had no time.
+    wrong: how many had a time that fits neither those before nor those after.
+    jumps: pictures at which the clock goes back or leaps, for good.
+    """
+
+    seconds: SecondsArray
+    missing: int = 0
+    wrong: int = 0
+    jumps: tuple[int, ...] = ()
+
+    def rate(self) -> float | None:
+        """Frames a second; None where no two pictures lie apart.
+
+        Where most distances are alike it is theirs, so that gaps and dropped frames do not count.
+        """
+        steps = _usual_steps(self.seconds)
+        if len(steps) == 0 or steps.sum() <= 0:
+            return None
+        middle = float(np.median(steps[steps > 0]))
+        alike = steps[np.abs(steps - middle) <= _ALIKE * middle]
+        counted = alike if len(alike) >= _REGULAR_SHARE * len(steps) else steps
+        return float(len(counted) / counted.sum())
+
+    def is_irregular(self) -> bool:
+        """True where the frames' distances vary, as in screen recordings and phone videos."""
+        steps = _usual_steps(self.seconds)
+        if len(steps) < 2:
+            return False
+        middle = float(np.median(steps))
+        return float(np.mean(np.abs(steps - middle))) > _IRREGULAR * middle
+
+
+def by_counting(count: int, fps: float) -> Timeline:
+    """Of a file that stores no times."""
+    return Timeline(np.arange(count, dtype=np.float64) / fps)
+
+
+def by_slots(slots: NDArray[np.int64], length: float) -> Timeline:
+    """Of pictures that stand in slots of one length each, some of which are empty.
+
+    Args:
+        slots: shape (n,), in coding order; the first picture that is shown is in the first of them.
+        length: seconds.
+    """
+    return Timeline(np.sort(slots).astype(np.float64) * length)
+
+
+def mended(seconds: SecondsArray, *, usual: float, longest_gap: float) -> Timeline:
+    """Mends times where they are missing, go back, or leap.
+
+    Args:
+        seconds: shape (n,), in display order, in any order of size; NaN where there is none.
+        usual: distance of two pictures where the times do not tell it, seconds, > 0.
+        longest_gap: a longer one is no pause but another clock, seconds.
+    """
+    if len(seconds) == 0:
+        return Timeline(seconds)
+    missing = int(np.isnan(seconds).sum())
+    clock = _Clock(seconds, usual, longest_gap)
+    clock.run()
+    filled = _filled(clock.mended, clock.distance)
+    return Timeline(filled + 0.0, missing, clock.wrong, tuple(clock.jumps))
+
+
+class _Clock:
+    """Follows the known times from the first to the last.
+
+    Attributes:
+        mended: NaN where the file's time is missing or wrong.
+        distance: usual one, seconds.
+    """
+
+    def __init__(self, seconds: SecondsArray, usual: float, longest_gap: float) -> None:
+        self._known = np.flatnonzero(~np.isnan(seconds))
+        self._times = seconds[self._known].tolist()
+        self._longest_gap = longest_gap
+        steps = np.diff(seconds[self._known]) / np.maximum(1, np.diff(self._known))
+        forward = steps[(steps > 0) & (steps <= _GAP_SECONDS)]
+        self.distance = float(np.median(forward)) if len(forward) else usual
+        # Between these, for so many pictures, the clock is met again. One rate: nearly a point.
+        low, high = np.percentile(forward, (10, 90)) if len(forward) else (usual, usual)
+        self._low, self._high = float(low), float(high)
+        self.mended = np.full(len(seconds), np.nan)
+        self.jumps: list[int] = []
+        self.wrong = 0
+
+    def run(self) -> None:
+        offset, place, good = 0.0, 0, list[int]()  # places among the known times
+        while place < len(self._times):
+            if good and not self._follows(self._times[place] - self._times[good[-1]]):
+                before, after = (
+                    self._outliers_before(good, place),
+                    self._outliers_after(good, place),
+                )
+                if before is not None and (after is None or before <= after):
+                    for wrong in good[-before:]:
+                        self.mended[self._known[wrong]] = np.nan
+                    self.wrong += before
+                    del good[-before:]
+                elif after is not None:
+                    self.wrong += after
+                    place += after
+                    continue
+                else:
+                    offset = self._continued(good[-1], place) - self._times[place]
+                    self.jumps.append(int(self._known[place]))
+            self.mended[self._known[place]] = self._times[place] + offset
+            good.append(place)
+            del good[: -_LONGEST_OUTLIER - 1]
+            place += 1
+
+    def _follows(self, step: float) -> bool:
+        return 0 <= step <= self._longest_gap
+
+    def _continued(self, before: int, place: int) -> float:
+        pictures = int(self._known[place] - self._known[before])
+        return float(self.mended[self._known[before]]) + pictures * self.distance
+
+    def _outliers_before(self, good: list[int], place: int) -> int | None:
+        """How many of the last times are wrong, if this one goes on from those before them."""
+        for count in range(1, min(_LONGEST_OUTLIER, len(good) - 1) + 1):
+            if self._meets(good[-1 - count], place):
+                return count
+        is_beginning = len(good) == place <= min(_LONGEST_OUTLIER, len(self._times) - place - 1)
+        return place if is_beginning and not self.jumps else None
+
+    def _outliers_after(self, good: list[int], place: int) -> int | None:
+        """How many times from this one on are wrong, if one after them goes on from the last."""
+        for count in range(1, _LONGEST_OUTLIER + 1):
+            if place + count < len(self._times) and self._meets(good[-1], place + count):
+                return count
+        return None
+
+    def _meets(self, earlier: int, later: int) -> bool:
+        if self._is_jump_between(earlier, later):
+            return False
+        pictures = int(self._known[later] - self._known[earlier])
+        slack = _TOLERANCE * self.distance
+        step = self._times[later] - self._times[earlier]
+        return bool(pictures * self._low - slack < step < pictures * self._high + slack)
+
+    def _is_jump_between(self, earlier: int, later: int) -> bool:
+        """Times on two sides of a jump are of two clocks."""
+        return bool(self.jumps) and self._known[earlier] < self.jumps[-1] <= self._known[later]
+
+
+def _filled(seconds: SecondsArray, distance: float) -> SecondsArray:
+    """Times for those that have none: even steps between their neighbours, but no long ones."""
+    known = np.flatnonzero(~np.isnan(seconds))
+    numbers = np.arange(len(seconds))
+    if len(known) == 0:
+        return numbers.astype(np.float64) * distance
+    filled: SecondsArray = np.interp(numbers, known, seconds[known])
+    first, last = known[0], known[-1]
+    filled[:first] = seconds[first] - (first - numbers[:first]) * distance
+    filled[last:] = seconds[last] + (numbers[last:] - last) * distance
+    gaps = np.flatnonzero(
+        (np.diff(known) > 1) & (np.diff(seconds[known]) > 2 * distance * np.diff(known))
+    )
+    for gap in gaps.tolist():
+        start, end = known[gap], known[gap + 1]
+        filled[start:end] = seconds[start] + (numbers[start:end] - start) * distance
+    return filled
+
+
+def _usual_steps(seconds: SecondsArray) -> SecondsArray:
+    """Distances of neighbouring pictures, without gaps."""
+    steps = np.diff(seconds)
+    forward = steps[steps > 0]
+    if len(forward) == 0:
+        return steps[:0]
+    return steps[steps <= max(_GAP_SECONDS, _GAP_RATIO * float(np.median(forward)))]
