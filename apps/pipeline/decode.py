@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-# Containers whose headers say how many pictures there are, so that a missing end is noticed.
-_COUNTED = {"mov,mp4,m4a,3gp,3g2,mj2", "avi"}
-
 
 @dataclass
 class Video:
@@ -181,8 +178,21 @@ def open_video(path: Path, *, threads: int, stream: int | None = None) -> Iterat
             [*passed_over, *index.warnings()],
             source,
             decoder,
-            container.format.name in _COUNTED and chosen.frames > index.slots,
+            _ends_early(container, chosen, index),
         )
+
+
+def _ends_early(container: InputContainer, stream: VideoStream, index: FrameIndex) -> bool:
+    """Args:
+    container: nothing is read of it yet.
+    """
+    match container.format.name:
+        case "mov,mp4,m4a,3gp,3g2,mj2":
+            return stream.frames > index.packets
+        case "avi":  # empty slots may stand at the end; its list of packets is behind the last one
+            return stream.frames > index.slots and len(stream.index_entries) < index.packets
+        case _:
+            return False
 
 
 def _first_that_decodes(

@@ -149,8 +149,8 @@ class FrameDecoder:
     def _all_frames(self, stride: int) -> Iterator[VideoFrame]:
         context = self._stream.codec_context
         context.copy_opaque = True
-        for number, packet, need in self._needed(stride):
-            if number in self._index.anew:
+        for number, packet, need, begins_anew in self._needed(stride):
+            if begins_anew:
                 yield from self._held_back()
                 context.flush_buffers()
             context.skip_frame = need.value
@@ -158,14 +158,20 @@ class FrameDecoder:
             yield from self._decode(packet)
         yield from self._held_back()
 
-    def _needed(self, stride: int) -> Iterator[tuple[int, Packet[VideoStream], Need]]:
-        """The packets to decode with their numbers, and what the decoder is to make of each."""
+    def _needed(self, stride: int) -> Iterator[tuple[int, Packet[VideoStream], Need, bool]]:
+        """The packets to decode with their numbers, and what the decoder is to make of each.
+
+        And whether another sequence began with it, or between it and the one before.
+        """
         order = self._index.order if stride > 1 else None
         needs = [] if order is None else order.needs(stride)
+        begins_anew = False
         for number, packet in enumerate(self._packets()):
             need = needs[number] if number < len(needs) else Need.PICTURE
+            begins_anew |= number in self._index.anew
             if need is not Need.NOTHING:
-                yield number, packet, need
+                yield number, packet, need, begins_anew
+                begins_anew = False
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
         """Without empty ones: those tell a decoder that nothing more comes."""

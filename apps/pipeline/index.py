@@ -53,7 +53,7 @@ class FrameIndex:
         display: shape (packets,), int64: number of the picture that a packet holds, or holds a
             field of; NOT_SHOWN where it holds none. None where that cannot be known beforehand:
             frames are then counted as they leave the decoder.
-        order: what selection must know of the packets; None like `display`.
+        order: what selection must know of the packets; None where all are to be decoded.
         anew: packets before which the decoder is emptied, since another sequence begins.
         first_key: number of the picture where decoding can begin.
     """
@@ -73,7 +73,7 @@ class FrameIndex:
 
     def without_first(self, count: int) -> FrameIndex:
         """The same file, of which the first pictures cannot be decoded: they are not shown."""
-        if count == 0 or self.display is None or self.order is None:
+        if count == 0 or self.display is None:
             return self
         display = np.where(self.display >= count, self.display - count, NOT_SHOWN)
         seconds = self.timeline.seconds[count:]
@@ -81,7 +81,7 @@ class FrameIndex:
             self,
             timeline=replace(self.timeline, seconds=seconds),
             display=display,
-            order=replace(self.order, display=display),
+            order=None if self.order is None else replace(self.order, display=display),
             first_key=max(0, self.first_key - count),
         )
 
@@ -97,19 +97,21 @@ class FrameIndex:
         """What was repaired, a sentence each."""
         line, said = self.timeline, list[str]()
         if line.missing > 0:
-            said.append(f"{line.missing} frames have no time in the file; they got one in between.")
+            said.append(
+                f"Frames without a time in the file: {line.missing}. They got one between their "
+                "neighbours'."
+            )
         if line.wrong > 0:
             said.append(
-                f"{line.wrong} frames have a time that fits no other; it was replaced by one "
-                "between their neighbours'."
+                f"Frames with a time that fits no other: {line.wrong}. They got one between their "
+                "neighbours'."
             )
         if line.jumps:
             first = line.jumps[0]
             said.append(
-                f"The file's clock goes back or leaps at {len(line.jumps)} "
-                f"place{'s' if len(line.jumps) > 1 else ''} (first at frame {first}, "
-                f"{line.seconds[min(first, len(line.seconds) - 1)]:.2f} s): "
-                "times go on there by the usual distance of frames."
+                f"Places where the file's clock goes back or leaps: {len(line.jumps)} (first at "
+                f"frame {first}, {line.seconds[first]:.2f} s). Times go on there by the usual "
+                "distance of frames."
             )
         return said
 
@@ -162,11 +164,15 @@ class _Packets:
 
     def shown(self) -> IntArray:
         """Places of the packets with which a shown picture begins."""
-        pictures = [
-            coded.part is Part.PICTURE and not is_discarded
-            for coded, is_discarded in zip(self.coded, self.discarded, strict=True)
-        ]
-        return np.flatnonzero(np.array(pictures, np.bool_)).astype(np.int64)
+        pictures: list[int] = []
+        for number, coded in enumerate(self.coded):
+            if coded.drops_previous and pictures:
+                pictures.pop()
+            if coded.part is Part.PICTURE:
+                pictures.append(number)
+        if self.reader.is_incomplete() and pictures:
+            pictures.pop()
+        return np.array([n for n in pictures if not self.discarded[n]], np.int64)
 
     def places(self, shown: IntArray) -> IntArray | None:
         """Where each picture belongs, as the coded data say; None where they do not say it."""
@@ -199,7 +205,7 @@ def _indexed(
     else:
         timeline, fps = by_counting(len(shown), announced), announced
         if is_in_slots and not bool((dts[shown] == NO_TIME).any()):
-            timeline = by_slots(dts[shown], float(_time_base(stream)))
+            timeline = by_slots(dts[shown], _held_back(order, stream), float(_time_base(stream)))
     display = None if order is None else _display(packets, shown, order)
     return FrameIndex(
         timeline=timeline,
@@ -215,6 +221,12 @@ def _indexed(
     )
 
 
+def _held_back(order: IntArray | None, stream: VideoStream) -> int:
+    """How many pictures come before one is shown: as the encoder announced it, and at the least."""
+    needed = 0 if order is None else int(np.max(np.arange(len(order)) - order))
+    return max(needed, stream.codec_context.reorder_depth)
+
+
 def _display(packets: _Packets, shown: IntArray, order: IntArray) -> IntArray:
     """Number of each packet's picture; both fields of a picture have the same."""
     display = np.full(len(packets.coded), NOT_SHOWN, np.int64)
@@ -228,7 +240,9 @@ def _display(packets: _Packets, shown: IntArray, order: IntArray) -> IntArray:
     return display
 
 
-def _packet_order(packets: _Packets, display: IntArray) -> PacketOrder:
+def _packet_order(packets: _Packets, display: IntArray) -> PacketOrder | None:
+    if packets.reader.needs_all():
+        return None
     restarts = np.array([coded.restarts for coded in packets.coded], np.bool_)
     headers = np.array([coded.has_headers for coded in packets.coded], np.bool_)
     return PacketOrder(display, restarts, headers)

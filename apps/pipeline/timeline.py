@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SecondsArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
 _LONGEST_OUTLIER = 8  # pictures in a row whose times are wrong while the clock is right
 _TOLERANCE = 0.5  # of a usual distance: how exactly the clock is met again after them
@@ -64,14 +65,20 @@ def by_counting(count: int, fps: float) -> Timeline:
     return Timeline(np.arange(count, dtype=np.float64) / fps)
 
 
-def by_slots(slots: NDArray[np.int64], length: float) -> Timeline:
+def by_slots(slots: IntArray, held_back: int, length: float) -> Timeline:
     """Of pictures that stand in slots of one length each, some of which are empty.
 
+    A decoder that holds pictures back shows each when a later one comes, in that one's slot.
+
     Args:
-        slots: shape (n,), in coding order; the first picture that is shown is in the first of them.
+        slots: shape (n,), in coding order.
+        held_back: how many pictures the decoder holds back.
         length: seconds.
     """
-    return Timeline(np.sort(slots).astype(np.float64) * length)
+    times = np.sort(slots)
+    beyond = times[-1] + 1 + np.arange(held_back)
+    shown = np.concatenate((times, beyond))[held_back:]
+    return Timeline((shown - shown[0] + times[0]) * length)
 
 
 def mended(seconds: SecondsArray, *, usual: float, longest_gap: float) -> Timeline:

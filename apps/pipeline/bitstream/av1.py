@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from apps.pipeline.bitstream.base import Coded
+from apps.pipeline.bitstream.base import Coded, PacketReader
 
 _SEQUENCE_HEADER = 1
 _FRAMES = (3, 6)  # a frame's header, a whole frame: nothing that matters follows
 _RECORD_BYTES = 4  # of `av1C`, in front of its units
 
 
-class Av1Reader:
+class Av1Reader(PacketReader):
     """Args:
     extradata: an `av1C` record, or none.
     """

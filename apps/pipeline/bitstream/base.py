@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
 
 
 class Part(Enum):
@@ -25,6 +25,7 @@ class Coded:
             data do not say (or this project does not read them).
         restarts: decoding can begin with this packet as if nothing went before.
         has_headers: it carries parameters that no packet before it did.
+        drops_previous: the picture before it turns out to be never shown: a field that stays alone.
         begins_sequence: its parameters replace others (another size, perhaps), so what the decoder
             holds back is to be taken out first.
     """
@@ -34,14 +35,16 @@ class Coded:
     restarts: bool = False
     has_headers: bool = False
     begins_sequence: bool = False
+    drops_previous: bool = False
 
 
-class PacketReader(Protocol):
+class PacketReader(ABC):
     """Reads the packets of one stream, in the order of the file. It keeps what they refer to.
 
     Whatever cannot be understood is taken for a damaged picture, so that its number stays.
     """
 
+    @abstractmethod
     def read(self, data: bytes, *, is_key: bool) -> Coded:
         """Tells what a packet holds. Damaged data never raise.
 
@@ -49,14 +52,21 @@ class PacketReader(Protocol):
             data: the packet's, not empty.
             is_key: the container, or FFmpeg's parser, calls it a key frame.
         """
-        ...
 
+    @abstractmethod
     def learn(self, extradata: bytes) -> bool:
         """Takes parameters that the container changes midway; true where they are new."""
-        ...
+
+    def is_incomplete(self) -> bool:
+        """After the last packet: its picture lacks the second field, and is not shown."""
+        return False
+
+    def needs_all(self) -> bool:
+        """After the last packet: what the decoder shows depends on each of them."""
+        return False
 
 
-class PlainReader:
+class PlainReader(PacketReader):
     """For codecs whose packets are pictures.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from apps.pipeline.bitstream.base import Bits, Coded, EndOfBits, Epochs, Part
+from apps.pipeline.bitstream.base import Bits, Coded, EndOfBits, Epochs, PacketReader, Part
 from apps.pipeline.bitstream.nal import (
     ParameterSets,
     Units,
@@ -115,30 +115,42 @@ class _Order:
 
 @dataclass
 class _Pairing:
-    """Which fields make up one picture, as FFmpeg's decoder decides it.
+    """Which fields make up one picture, as FFmpeg's decoder decides it (`h264_field_start`).
 
-    A field completes the one before where it has the other parity and the same `frame_num`. A field
-    that stays alone is not shown, unless several did before it.
+    A field completes the one before where it has the other parity and the same `frame_num`, and
+    both or none of them are referred to. A field that stays alone is not shown, unless several did.
+
+    Attributes:
+        is_odd: there are such fields.
     """
 
-    first: _Slice | None = None
-    alone: int = 0
+    is_odd: bool = False
+    _first: _Slice | None = None  # that waits for its other one
+    _is_shown_alone: bool = False
+    _alone: int = 0
 
-    def part(self, s: _Slice) -> Part:
-        first, self.first = self.first, None
-        if s.parity is None:
-            self.alone += first is not None
-            return Part.PICTURE
-        if first is not None and first.parity != s.parity and first.frame_num == s.frame_num:
-            self.alone = 0
-            return Part.SECOND_FIELD
-        self.alone += first is not None
-        self.first = s
-        return Part.PICTURE
+    def part(self, s: _Slice) -> tuple[Part, bool]:
+        """What a picture or field is, and whether the one before is dropped."""
+        first, is_dropped = self._first, self.is_incomplete()
+        if first is not None:
+            if s.parity not in (None, first.parity) and s.frame_num == first.frame_num:
+                if s.is_reference == first.is_reference:
+                    self._first, self._alone = None, 0
+                else:
+                    self.is_odd = True
+                return Part.SECOND_FIELD, False
+            self._alone = self._alone + 1 if s.parity in (None, first.parity) else 0
+            self.is_odd |= self._alone > 1
+        self._first = None if s.parity is None else s
+        self._is_shown_alone = self._alone > 1
+        return Part.PICTURE, is_dropped
+
+    def is_incomplete(self) -> bool:
+        return self._first is not None and not self._is_shown_alone
 
 
 @dataclass
-class H264Reader:
+class H264Reader(PacketReader):
     """Args:
     extradata: an `avcC` record, or parameter sets with start codes.
     """
@@ -187,14 +199,20 @@ class H264Reader:
             s = self._slice(unit)
         except (EndOfBits, KeyError):
             return Coded(restarts=is_key and is_idr, has_headers=has_headers)
-        part = self._pairing.part(s)
+        part, drops = self._pairing.part(s)
         is_first = part is Part.PICTURE
         if is_idr and is_first:
             self._epochs.begin()
         place = self._epochs.place(self._order.count(s))
         begins = is_first and self._active not in (None, s.sps.raw)
         self._active = s.sps.raw
-        return Coded(part, place, is_key and is_idr and is_first, has_headers, begins)
+        return Coded(part, place, is_key and is_idr and is_first, has_headers, begins, drops)
+
+    def is_incomplete(self) -> bool:
+        return self._pairing.is_incomplete()
+
+    def needs_all(self) -> bool:
+        return self._pairing.is_odd
 
     def _all_parameters(self, units: Iterable[bytes]) -> bool:
         is_new = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from apps.pipeline.bitstream.base import Bits, Coded, EndOfBits, Epochs, Part
+from apps.pipeline.bitstream.base import Bits, Coded, EndOfBits, Epochs, PacketReader, Part
 from apps.pipeline.bitstream.nal import (
     ParameterSets,
     Units,
@@ -48,7 +48,7 @@ class _Slice:
 
 
 @dataclass
-class HevcReader:
+class HevcReader(PacketReader):
     """Args:
     extradata: an `hvcC` record, or parameter sets with start codes.
     """

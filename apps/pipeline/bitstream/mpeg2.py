@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from apps.pipeline.bitstream.base import Coded, Part, References
+from apps.pipeline.bitstream.base import Coded, PacketReader, Part, References
 
 _START_CODE = b"\0\0\1"
 _PICTURE, _SEQUENCE, _EXTENSION = 0x00, 0xB3, 0xB5
@@ -16,7 +16,7 @@ _FRAME = 3
 
 
 @dataclass
-class Mpeg2Reader:
+class Mpeg2Reader(PacketReader):
     """Args:
     extradata: a sequence header, where the container has one.
     """

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from apps.pipeline.bitstream.base import Bits, Coded, EndOfBits, Part, References
+from apps.pipeline.bitstream.base import Bits, Coded, EndOfBits, PacketReader, Part, References
 
 _START_CODE = b"\0\0\1"
 _VOP = b"\0\0\1\xb6"
@@ -20,7 +20,7 @@ _B_PICTURE = 2
 
 
 @dataclass
-class Mpeg4Reader:
+class Mpeg4Reader(PacketReader):
     """Args:
     extradata: the layer's header, where the container has it.
     """

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from apps.pipeline.bitstream.base import Coded
+from apps.pipeline.bitstream.base import Coded, PacketReader
 
 _START_CODE = b"\0\0\1"
 _HEADERS = (0x0E, 0x0F)  # entry point, sequence
 _FRAME = 0x0D
 
 
-class Vc1Reader:
+class Vc1Reader(PacketReader):
     """Args:
     extradata: headers with start codes, where the container has them.
     """

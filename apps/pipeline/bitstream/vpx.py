@@ -5,14 +5,14 @@ Sources: RFC 6386, 9.1; VP9 bitstream specification 0.6, 6.2 and annex B.
 
 from __future__ import annotations
 
-from apps.pipeline.bitstream.base import Coded, Part
+from apps.pipeline.bitstream.base import Coded, PacketReader, Part
 
 _SHOWN_VP8 = 0x10
 _MARKER_VP9 = 2
 _PROFILE_WITH_RESERVED_BIT = 3
 
 
-class _Shown:
+class _Shown(PacketReader):
     """Frames are shown in the order in which they are coded."""
 
     def __init__(self) -> None:
