@@ -18,7 +18,7 @@ import numpy as np
 from apps.common.errors import VideoUnreadable
 from apps.pipeline.bitstream import Coded, PacketReader, Part, packet_reader
 from apps.pipeline.container import HINT
-from apps.pipeline.order import NO_TIME, IntArray, display_order, ranks
+from apps.pipeline.order import NO_TIME, IntArray, are_sound, display_order, ranks
 from apps.pipeline.selection import NOT_SHOWN, PacketOrder
 from apps.pipeline.timeline import Timeline, by_counting, by_slots, mended
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _FALLBACK_FPS = 25.0
 _LOWEST_FPS = 0.01  # a frame in 100 s; below it a file is no video
+_WITHOUT_DTS = "matroska,webm"  # what FFmpeg makes up may go back
 _SLOTS = "avi"  # its packets stand in slots of one length each; it stores no other time
 # Timelines of these containers start at zero by their specifications (ISO/IEC 14496-12, RFC 9559);
 # the clocks of the others start anywhere, and players show their first moment as zero.
@@ -193,14 +194,20 @@ def _indexed(
     pts, dts = np.array(packets.pts, np.int64), np.array(packets.dts, np.int64)
     is_in_slots = container.format.name == _SLOTS
     stores_times = not (is_in_slots or container.format.flags & _STORES_NO_TIMES)
-    no_times = np.full(len(shown), NO_TIME, np.int64)
+    if not stores_times:
+        pts = np.full_like(pts, NO_TIME)
+    if container.format.name == _WITHOUT_DTS:
+        dts = np.full_like(dts, NO_TIME)
     order = display_order(
-        pts[shown] if stores_times else no_times, dts[shown], packets.places(shown)
+        pts[shown],
+        dts[shown],
+        packets.places(shown),
+        trust_places=packets.reader.knows_order,
     )
     announced = _announced_rate(stream)
     slots = int(dts.max()) + 1 if is_in_slots and len(dts) else len(packets.coded)
     if stores_times:
-        timeline = _stored_times(pts[shown], order, container, stream, announced)
+        timeline = _stored_times(pts[shown], dts[shown], order, container, stream, announced)
         fps = timeline.rate() or announced
     else:
         timeline, fps = by_counting(len(shown), announced), announced
@@ -258,6 +265,7 @@ def _first_key(packets: _Packets, display: IntArray | None) -> int:
 
 def _stored_times(
     pts: IntArray,
+    dts: IntArray,
     order: IntArray | None,
     container: InputContainer,
     stream: VideoStream,
@@ -266,8 +274,9 @@ def _stored_times(
     """The container's times in display order, repaired."""
     unit = float(_time_base(stream))
     seconds = np.where(pts == NO_TIME, np.nan, pts * unit)
-    shown = np.empty(len(seconds))
-    shown[_likely_order(pts) if order is None else order] = seconds
+    shown = np.sort(seconds)
+    if not are_sound(pts, dts):
+        shown[_likely_order(pts) if order is None else order] = seconds
     may_break = bool(container.format.flags & _CLOCK_MAY_BREAK)
     return mended(
         shown,

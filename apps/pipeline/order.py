@@ -1,8 +1,9 @@
 """In which order a video's pictures are shown. Pure.
 
-Times tell it where every picture has one, no two have the same, and the clock never goes back:
-nearly always. Where they do not, the coded pictures themselves tell it (`bitstream`), and a clock
-that begins anew in the middle of the file leaves its pictures where they are in the file.
+Times tell it where they are sound: every picture has one, no two have the same, and the clock never
+goes back. Nearly always they are. Where they are not, the coded pictures themselves tell it
+(`bitstream`), and a clock that begins anew in the middle of the file leaves its pictures where they
+are in the file.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ _LARGEST_REORDERING = 16  # pictures that a decoder may hold back (H.264 A.3.1, 
 IntArray = NDArray[np.int64]
 
 
-def display_order(pts: IntArray, dts: IntArray, places: IntArray | None) -> IntArray | None:
+def display_order(
+    pts: IntArray, dts: IntArray, places: IntArray | None, *, trust_places: bool
+) -> IntArray | None:
     """The number of each picture in display order.
 
     Args:
@@ -27,26 +30,35 @@ def display_order(pts: IntArray, dts: IntArray, places: IntArray | None) -> IntA
             has none.
         dts: shape (n,), decoding times, likewise.
         places: shape (n,), as the coded pictures say (larger is later); None where they do not.
+        trust_places: they hold even against sound times. (Packets of two pictures that were copied
+            into another container have the times of their coding order.)
 
     Returns:
         Shape (n,), a permutation of 0..n-1; None where it cannot be known before decoding.
     """
-    if _is_sound(pts, dts):
+    if places is not None and trust_places:
+        return _as_a_decoder_does(places)
+    if are_sound(pts, dts):
         return ranks(pts)
     if places is not None:
         return _as_a_decoder_does(places)
     starts = [0, *_clock_breaks(dts), len(pts)]
     pieces = [slice(start, end) for start, end in pairwise(starts)]
-    if not all(_is_sound(pts[piece], dts[piece]) for piece in pieces):
+    if not all(are_sound(pts[piece], dts[piece]) for piece in pieces):
         return None
     return np.concatenate([piece.start + ranks(pts[piece]) for piece in pieces])
 
 
-def _is_sound(pts: IntArray, dts: IntArray) -> bool:
-    """Whether the times are a total order, by a clock that goes forward."""
+def are_sound(pts: IntArray, dts: IntArray) -> bool:
+    """Whether the times are a total order, by a clock that goes forward.
+
+    Args:
+        pts, dts: as above.
+    """
     if bool((pts == NO_TIME).any()) or len(np.unique(pts)) != len(pts):
         return False
-    return len(_clock_breaks(dts)) == 0
+    moved = np.abs(ranks(pts) - np.arange(len(pts)))
+    return len(_clock_breaks(dts)) == 0 and bool((moved <= _LARGEST_REORDERING).all())
 
 
 def _clock_breaks(dts: IntArray) -> list[int]:

@@ -76,7 +76,8 @@ def by_slots(slots: IntArray, held_back: int, length: float) -> Timeline:
         length: seconds.
     """
     times = np.sort(slots)
-    beyond = times[-1] + 1 + np.arange(held_back)
+    step = int(np.median(np.diff(times))) if len(times) > 1 else 1  # two, where fields have slots
+    beyond = times[-1] + step * (1 + np.arange(held_back))
     shown = np.concatenate((times, beyond))[held_back:]
     return Timeline((shown - shown[0] + times[0]) * length)
 

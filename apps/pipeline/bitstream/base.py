@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import Enum
+from typing import ClassVar
 
 
 class Part(Enum):
@@ -42,7 +43,12 @@ class PacketReader(ABC):
     """Reads the packets of one stream, in the order of the file. It keeps what they refer to.
 
     Whatever cannot be understood is taken for a damaged picture, so that its number stays.
+
+    Attributes:
+        knows_order: its places are the decoder's own rule, whatever the container's times say.
     """
+
+    knows_order: ClassVar[bool] = False
 
     @abstractmethod
     def read(self, data: bytes, *, is_key: bool) -> Coded:

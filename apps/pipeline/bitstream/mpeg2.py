@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from apps.pipeline.bitstream.base import Coded, PacketReader, Part, References
 
@@ -20,6 +21,8 @@ class Mpeg2Reader(PacketReader):
     """Args:
     extradata: a sequence header, where the container has one.
     """
+
+    knows_order: ClassVar[bool] = True
 
     extradata: bytes
     _headers: bytes = field(init=False, default=b"")

@@ -9,6 +9,7 @@ encoder left out, and nothing is shown.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from apps.pipeline.bitstream.base import Bits, Coded, EndOfBits, PacketReader, Part, References
 
@@ -24,6 +25,8 @@ class Mpeg4Reader(PacketReader):
     """Args:
     extradata: the layer's header, where the container has it.
     """
+
+    knows_order: ClassVar[bool] = True
 
     extradata: bytes
     _layer: bytes = field(init=False, default=b"")
