@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 
 SUFFIXES = frozenset(
     {
-        *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".ogv", ".wmv", ".mxf"),
-        *(".ts", ".mts", ".m2ts", ".mpg", ".mpeg"),
+        *(".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".flv", ".ogv", ".wmv", ".asf"),
+        *(".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob", ".mxf", ".gxf", ".dv", ".wtv", ".rm"),
+        *(".rmvb", ".nut", ".ivf", ".obu", ".mjpeg", ".mjpg", ".apng", ".gif", ".y4m"),
+        *(".h264", ".264", ".hevc", ".265", ".m2v", ".vc1"),
     }
 )
 _PARTS_LIMIT = 10

@@ -38,6 +38,9 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--precision", metavar="P", help="float32, or int8: faster on a CPU, used once checked"
     )
+    run.add_argument(
+        "--video-stream", metavar="N", help="number of the video stream in the file, or auto"
+    )
     run.add_argument("--save-crops", action="store_true", default=None, help="write face pictures")
     run.add_argument("--save-preview", action="store_true", default=None, help="write preview.mp4")
     run.add_argument(

@@ -96,7 +96,7 @@ class _Making:
             limited_pools(self._encoder_threads),
             CpuMeter(pipeline_config().meter) as meter,
             ProgressReporter(self._spec.run_id, meter, self._tell) as progress,
-            open_video(path, threads=_DECODER_THREADS) as video,
+            open_video(path, threads=_DECODER_THREADS, stream=self._spec.video.stream) as video,
         ):
             _refuse_another(video.facts, self._spec.video)
             progress.expect(video.facts.frames, video.facts.frames)

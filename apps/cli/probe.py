@@ -1,7 +1,7 @@
 """Facts that need the heavy libraries, for programs that do not load them.
 
-`python -m apps.cli.probe host`, `… video FILE`, `… picture FILE TARGET` and `… detector CACHE`
-print one JSON object: the facts, or `{"problem": ...}`.
+`python -m apps.cli.probe host`, `… video FILE [STREAM]`, `… picture FILE TARGET` and
+`… detector CACHE` print one JSON object: the facts, or `{"problem": ...}`.
 """
 
 from __future__ import annotations
@@ -26,12 +26,14 @@ def main(arguments: list[str]) -> int:
             case ["detector", cache]:
                 answer = _detector(Path(cache))
             case ["video", path]:
-                answer = _video(Path(path))
+                answer = _video(Path(path), None)
+            case ["video", path, stream]:
+                answer = _video(Path(path), int(stream))
             case ["picture", path, target]:
                 answer = _picture(Path(path), Path(target))
             case _:
                 raise InvalidInput(
-                    "Usage: probe host | video FILE | picture FILE TARGET | detector CACHE"
+                    "Usage: probe host | video FILE [STREAM] | picture FILE TARGET | detector CACHE"
                 )
     except ScreenalyticsError as error:
         answer = {"problem": error.to_dict()}
@@ -61,10 +63,10 @@ def _detector(cache: Path) -> dict[str, Any]:
     return {"id": facts.model.id, "sha256": facts.model.sha256}
 
 
-def _video(path: Path) -> dict[str, Any]:
+def _video(path: Path, stream: int | None) -> dict[str, Any]:
     from apps.pipeline.decode import open_video
 
-    with open_video(path, threads=1) as video:
+    with open_video(path, threads=1, stream=stream) as video:
         return video.facts.model_dump()
 
 

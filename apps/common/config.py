@@ -29,6 +29,7 @@ class Defaults(_Frozen):
     device: str
     detector: str
     precision: Literal["float32", "int8"]
+    video_stream: Literal["auto"]
     save_crops: bool
     save_preview: bool
     allow_cpu_fallback: bool

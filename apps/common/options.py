@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -19,6 +19,8 @@ from apps.common.errors import AcceleratorMissing, InvalidInput
 Device = Literal["cpu", "cuda", "coreml", "openvino"]
 Precision = Literal["float32", "int8"]
 FloatType = Literal["float32", "bfloat16"]
+VideoStreamChoice = Annotated[int, Field(ge=0, le=1000)] | Literal["auto"]
+EXPECTED_DECODED = 0.95  # of the frames to process; fewer are a problem, and told so
 ENV_PREFIX = "SCREENALYTICS_"
 T = TypeVar("T")
 
@@ -60,6 +62,9 @@ class RunRequest(BaseModel):
     precision: Precision | None = Field(
         None, description="Arithmetic of the detector: float32, or int8 (faster on a CPU)."
     )
+    video_stream: VideoStreamChoice | None = Field(
+        None, description="Number of the video stream in the file, or auto: as players choose."
+    )
     save_crops: bool | None = Field(None, description="Write a picture of every tracked face.")
     save_preview: bool | None = Field(None, description="Write a video with boxes and track ids.")
     allow_cpu_fallback: bool | None = Field(
@@ -90,6 +95,7 @@ class Options(BaseModel):
     max_cpu_percent: float | None
     thermal_backoff: bool = False  # of manifests that know none
     precision: Precision = "float32"  # of manifests that know none
+    video_stream: VideoStreamChoice = "auto"  # of manifests that know none
     save_crops: bool
     save_preview: bool
     allow_cpu_fallback: bool
@@ -173,6 +179,7 @@ def resolve(
         max_cpu_percent=layers.pick("max_cpu_percent", profile.max_cpu_percent, from_profile),
         thermal_backoff=layers.pick("thermal_backoff", profile.thermal_backoff, from_profile),
         precision=_resolve_precision(layers, tables.defaults.precision, device),
+        video_stream=layers.pick("video_stream", tables.defaults.video_stream),
         save_crops=layers.pick("save_crops", tables.defaults.save_crops),
         save_preview=layers.pick("save_preview", tables.defaults.save_preview),
         allow_cpu_fallback=allow_fallback,

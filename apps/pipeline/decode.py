@@ -14,17 +14,16 @@ from typing import TYPE_CHECKING
 
 from apps.common.contracts import VideoFacts
 from apps.common.errors import VideoUnreadable
-from apps.pipeline.container import HINT, candidates, chosen_stream, described, opened
-from apps.pipeline.decoder import NOT_ONE_FRAME, Announced, Decoded, FrameDecoder
+from apps.pipeline.container import candidates, chosen_stream, described, opened
+from apps.pipeline.decoder import Decoded, FrameDecoder
 from apps.pipeline.geometry import Letterbox, fit_into
 from apps.pipeline.index import FrameIndex, read_index
-from apps.pipeline.picture import FullPicture, Scalers
+from apps.pipeline.picture import Display, FullPicture, Scalers
 from apps.pipeline.tone import PQ
 from apps.pipeline.types import Frame
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
 
@@ -67,20 +66,8 @@ class Video:
         return (self.scaled(decoded, letterbox) for decoded in self.sampled(stride))
 
     def sampled(self, stride: int) -> Iterator[Decoded]:
-        """The same as they are decoded.
-
-        Args:
-            stride: >= 1.
-
-        Raises:
-            VideoUnreadable: not one frame could be decoded.
-        """
-        last = (self.index.count - 1) // stride * stride
-        for decoded in self._decoder.decoded(stride):
-            if decoded.index % stride == 0:
-                yield decoded
-            if decoded.index >= last:
-                return
+        """See `FrameDecoder.sampled`."""
+        return self._decoder.sampled(stride)
 
     def scaled(self, decoded: Decoded, letterbox: Letterbox) -> Frame:
         """A frame as a detector wants it. May be called by several threads at once.
@@ -135,11 +122,10 @@ class _Source:
         """The file from its start, and a decoder of its stream."""
         with opened(self.path) as container:
             stream = chosen_stream(container, self.stream)
-            announced = Announced.of(stream)
-            yield container, FrameDecoder(container, stream, index, announced, threads)
+            yield container, FrameDecoder(container, stream, index, threads)
 
-    def looked_at(self) -> tuple[FrameIndex, FullPicture]:
-        """The stream's index, and the first frame that decodes.
+    def looked_at(self, index: FrameIndex) -> tuple[FrameIndex, FullPicture]:
+        """The index as it is shown, and the first frame that decodes.
 
         What cannot be decoded in front of the first key frame, as in a recording that begins in the
         middle of a group of pictures, is shown by no player: it is not counted.
@@ -147,8 +133,6 @@ class _Source:
         Raises:
             VideoUnreadable: there is no frame.
         """
-        with opened(self.path) as container:
-            index = read_index(container, chosen_stream(container, self.stream))
         with self.opened(index, threads=1) as (container, decoder):
             first = next(decoder.decoded())
             index = index.without_first(min(first.index, index.first_key))
@@ -167,9 +151,7 @@ def open_video(path: Path, *, threads: int, stream: int | None = None) -> Iterat
     Raises:
         VideoUnreadable: no such file, not a video, no video stream, no frames.
     """
-    with opened(path) as container:
-        numbers = candidates(container) if stream is None else [stream]
-    source, index, first, passed_over = _first_that_decodes(path, numbers)
+    source, index, first, passed_over = _first_that_decodes(path, stream)
     with source.opened(index, threads=threads) as (container, decoder):
         chosen = chosen_stream(container, source.stream)
         yield Video(
@@ -196,25 +178,36 @@ def _ends_early(container: InputContainer, stream: VideoStream, index: FrameInde
 
 
 def _first_that_decodes(
-    path: Path, numbers: list[int]
+    path: Path, stream: int | None
 ) -> tuple[_Source, FrameIndex, FullPicture, list[str]]:
-    """Of the streams in this order; and what is to be said of those before it."""
-    passed_over: list[str] = []
-    problem: VideoUnreadable | None = None
-    for number in numbers:
-        source = _Source(path, number)
+    """Of the streams that may be the film, or of the one that is asked for.
+
+    Returns:
+        With the index, the first frame, and what is to be said of the streams before it.
+    """
+    numbers = [] if stream is None else [stream]
+    problems: list[VideoUnreadable] = []
+    while True:
         try:
-            index, first = source.looked_at()
-        except VideoUnreadable as error:
-            problem = problem or error
-            passed_over.append(f"Video stream {number} was passed over: {error.detail}")
+            with opened(path) as container:
+                numbers = numbers or candidates(container)
+                source = _Source(path, numbers[len(problems)])
+                index = read_index(container, chosen_stream(container, source.stream))
+            index, first = source.looked_at(index)
+        except VideoUnreadable as problem:
+            problems.append(problem)
+            if len(problems) >= len(numbers):
+                raise problems[0] from None
         else:
+            passed_over = [
+                f"Video stream {number} was passed over: {problem.detail}"
+                for number, problem in zip(numbers, problems, strict=False)
+            ]
             return source, index, first, passed_over
-    raise problem or VideoUnreadable(NOT_ONE_FRAME, hint=HINT)
 
 
 @contextmanager
-def opened_stream(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+def opened_stream(path: Path) -> Iterator[tuple[InputContainer, VideoStream, Display]]:
     """A video file and its pictures, without an index: for a look at single frames, by one thread.
 
     Raises:
@@ -223,12 +216,7 @@ def opened_stream(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     with opened(path) as container:
         stream = chosen_stream(container, candidates(container)[0])
         stream.codec_context.thread_type = "NONE"
-        yield container, stream
-
-
-def picture_of(frame: VideoFrame, stream: VideoStream) -> FullPicture:
-    """A frame of `opened_stream` as it is displayed."""
-    return Announced.of(stream).picture(frame, stream)
+        yield container, stream, Display(stream)
 
 
 def _facts(

@@ -16,9 +16,8 @@ import av.error
 from apps.common.errors import VideoUnreadable
 from apps.pipeline.container import HINT
 from apps.pipeline.index import FrameIndex
-from apps.pipeline.picture import FullPicture, orientation_of
+from apps.pipeline.picture import Display, FullPicture
 from apps.pipeline.selection import NOT_SHOWN, Need
-from apps.pipeline.tone import Tone
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -40,40 +39,6 @@ class Decoded:
 
 
 @dataclass(frozen=True)
-class Announced:
-    """What a container says of its pictures, for frames that do not say it themselves.
-
-    Args:
-        ratio: width of a pixel over its height, as the container and the coded data say together.
-        coded_ratio: as the coded data said at the start; where they say another one later, that
-            holds.
-        transfer: FFmpeg's number of the transfer characteristic.
-    """
-
-    ratio: float
-    coded_ratio: float
-    transfer: int
-
-    @staticmethod
-    def of(stream: VideoStream) -> Announced:
-        """Args:
-        stream: nothing of it is decoded yet.
-        """
-        context = stream.codec_context
-        return Announced(
-            float(stream.sample_aspect_ratio or 1) or 1.0,
-            float(context.sample_aspect_ratio or 0),
-            int(context.color_trc),
-        )
-
-    def picture(self, frame: VideoFrame, stream: VideoStream) -> FullPicture:
-        """Of a frame that the decoder has just given."""
-        coded = float(stream.codec_context.sample_aspect_ratio or 0)
-        ratio = self.ratio if coded in (0.0, self.coded_ratio) else coded
-        return FullPicture(frame, orientation_of(frame), ratio, Tone.of(frame, self.transfer))
-
-
-@dataclass(frozen=True)
 class _Carried:
     """What a packet carries through the decoder: an object of its own, as PyAV wants it."""
 
@@ -85,9 +50,8 @@ class FrameDecoder:
 
     Args:
         container: freshly opened.
-        stream: of it.
+        stream: of it; nothing of it is decoded yet.
         index: of that stream.
-        announced: of that stream.
         threads: of the codec, >= 1.
 
     Attributes:
@@ -100,13 +64,12 @@ class FrameDecoder:
         container: InputContainer,
         stream: VideoStream,
         index: FrameIndex,
-        announced: Announced,
         threads: int,
     ) -> None:
         self._container = container
         self._stream = stream
         self._index = index
-        self._announced = announced
+        self._display = Display(stream)
         self.damaged_packets = 0
         self.truncated = False
         self.use_threads(threads)
@@ -115,6 +78,22 @@ class FrameDecoder:
         """How many threads the codec has, >= 1; to be told before anything is decoded."""
         self._stream.codec_context.thread_count = count
         self._stream.codec_context.thread_type = "NONE" if count == 1 else "AUTO"
+
+    def sampled(self, stride: int) -> Iterator[Decoded]:
+        """Frames 0, stride, 2*stride, ... in display order.
+
+        Args:
+            stride: >= 1.
+
+        Raises:
+            VideoUnreadable: not one frame could be decoded.
+        """
+        last = (self._index.count - 1) // stride * stride
+        for number, frame in self._numbered(stride):
+            if number % stride == 0:
+                yield self._shown(number, frame)
+            if number >= last:
+                return
 
     def decoded(self, stride: int = 1) -> Iterator[Decoded]:
         """Frames in display order, as the decoder gives them.
@@ -126,16 +105,23 @@ class FrameDecoder:
         Raises:
             VideoUnreadable: not one frame could be decoded.
         """
+        return (self._shown(number, frame) for number, frame in self._numbered(stride))
+
+    def _numbered(self, stride: int) -> Iterator[tuple[int, VideoFrame]]:
         newest = -1
         for frame in self._all_frames(stride):
             number = self._number(frame, newest + 1)
             # What an edit list leaves out, and a frame that the decoder gives twice or too late.
             if newest < number < self._index.count:
                 newest = number
-                seconds = float(self._index.timeline.seconds[number])
-                yield Decoded(number, seconds, self._announced.picture(frame, self._stream))
+                yield number, frame
         if newest < 0:
             raise VideoUnreadable(NOT_ONE_FRAME, hint=HINT)
+
+    def _shown(self, number: int, frame: VideoFrame) -> Decoded:
+        """Of a frame that the decoder has just given."""
+        seconds = float(self._index.timeline.seconds[number])
+        return Decoded(number, seconds, self._display.picture(frame))
 
     def _number(self, frame: VideoFrame, following: int) -> int:
         """Of the packet that the frame came from; or counted, where that cannot be known."""

@@ -17,6 +17,7 @@ from apps.pipeline.types import ByteArray, FloatArray
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
 
 _DISPLAY_MATRIX = "DISPLAYMATRIX"
 
@@ -104,8 +105,41 @@ class FullPicture:
         )
 
 
-def orientation_of(frame: VideoFrame) -> Orientation:
-    """How a frame is displayed, by the matrix that it carries."""
+class Display:
+    """How one stream's frames are displayed: as they say themselves, else as the container says.
+
+    Args:
+        stream: nothing of it is decoded yet.
+    """
+
+    def __init__(self, stream: VideoStream) -> None:
+        self._context = stream.codec_context
+        # Width of a pixel over its height, as the container and the coded data say together; where
+        # the coded data say another one later, that holds.
+        self._ratio = float(stream.sample_aspect_ratio or 1) or 1.0
+        self._coded_ratio = float(self._context.sample_aspect_ratio or 0)
+        self._transfer = int(self._context.color_trc)
+        self._orientations: dict[int, Orientation] = {}
+
+    def picture(self, frame: VideoFrame) -> FullPicture:
+        """Of a frame that the stream's decoder has just given."""
+        coded = float(self._context.sample_aspect_ratio or 0)
+        ratio = self._ratio if coded in (0.0, self._coded_ratio) else coded
+        return FullPicture(frame, self._orientation(frame), ratio, Tone.of(frame, self._transfer))
+
+    def _orientation(self, frame: VideoFrame) -> Orientation:
+        """By the matrix that the frame carries.
+
+        It is looked at once for each angle: PyAV's frames whose side data were asked for refer to
+        themselves, so that their pictures stay in memory until Python looks for such circles.
+        """
+        angle = frame.rotation
+        if angle not in self._orientations:
+            self._orientations[angle] = _orientation_of(frame)
+        return self._orientations[angle]
+
+
+def _orientation_of(frame: VideoFrame) -> Orientation:
     try:
         matrix = frame.side_data.get(_DISPLAY_MATRIX)
     except ValueError:  # it carries data of a kind that this PyAV does not know

@@ -16,7 +16,8 @@ import cv2
 
 from apps.common.errors import VideoUnreadable
 from apps.pipeline.container import plainly_decoded
-from apps.pipeline.decode import opened_stream, picture_of
+from apps.pipeline.decode import opened_stream
+from apps.pipeline.picture import FullPicture
 from apps.pipeline.types import ByteArray
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def _at_places(path: Path) -> Iterator[ByteArray]:
     There are none where the file does not say how long it is, or cannot be searched by time.
     """
     left = _MOST_DECODED
-    with opened_stream(path) as (container, stream):
+    with opened_stream(path) as (container, stream, display):
         start, length = _span(container)
         for place in _PLACES if length > 0 else ():
             seconds = start + place * length
@@ -74,17 +75,17 @@ def _at_places(path: Path) -> Iterator[ByteArray]:
                 if left <= 0 or frame.time is None or frame.time >= seconds:
                     break
             if last is not None:
-                yield _small(last, stream)
+                yield _small(display.picture(last))
             if left <= 0:
                 return
 
 
 def _from_start(path: Path) -> Iterator[ByteArray]:
     """Small pictures of a frame each second or so."""
-    with opened_stream(path) as (container, stream):
+    with opened_stream(path) as (container, stream, display):
         frames = itertools.islice(plainly_decoded(container, stream), _MOST_DECODED)
         for frame in itertools.islice(frames, 0, None, _WITHOUT_LENGTH):
-            yield _small(frame, stream)
+            yield _small(display.picture(frame))
 
 
 def _span(container: InputContainer) -> tuple[float, float]:
@@ -107,8 +108,8 @@ def _after_key_frame(
     yield from plainly_decoded(container, stream)
 
 
-def _small(frame: VideoFrame, stream: VideoStream) -> ByteArray:
-    image = picture_of(frame, stream).pixels()
+def _small(picture: FullPicture) -> ByteArray:
+    image = picture.pixels()
     height, width = image.shape[:2]
     scale = min(1.0, WIDTH / width, _HIGHEST / height)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ import cv2
 
 from apps.common.config import PipelineConfig, pipeline_config
 from apps.common.contracts import RecognitionFacts, ThermalFacts, TrackMetrics, VideoFacts
+from apps.common.errors import VideoUnreadable
 from apps.common.files import read_jsonl, storage_errors
 from apps.common.layout import RunFiles
 from apps.common.options import (
+    EXPECTED_DECODED,
     PROVIDER_OF_DEVICE,
     Options,
     device_of,
@@ -59,6 +62,7 @@ from apps.pipeline.track import TRACKER_NAME, FaceTracker, thresholds
 from apps.pipeline.types import Sighting
 
 _FRAMES_AHEAD = 2  # more than there are workers: one may be slow
+_FEWEST_DECODED = 0.5  # of the frames to process, below it a run fails
 _MEASURED_FRAMES = 4
 _WORTH_MEASURING = 150  # processed frames; a shorter run is over before it pays
 _OBVIOUS = 2  # threads: an inference in each is faster than one with both, whatever decoding costs
@@ -141,9 +145,17 @@ class PipelineRun:
         with (
             limited_pools(self._plan.detector),
             storage_errors(),
-            open_video(self.job.video, threads=self._plan.decoder) as video,
+            self._opened() as video,
         ):
             return self._with_video(video)
+
+    def _opened(self) -> AbstractContextManager[Video]:
+        stream = self.job.options.video_stream
+        return open_video(
+            self.job.video,
+            threads=self._plan.decoder,
+            stream=None if stream == "auto" else stream,
+        )
 
     def _with_video(self, video: Video) -> Outcome:
         options = self.job.options
@@ -167,6 +179,7 @@ class PipelineRun:
         with self._writer(detector) as writer:
             cuts = self._analyse(video, stride, detector, gate, writer)
             threads = self._threads(detector)
+            self._refuse_ruins(video, stride)
             self.progress.frames_missing()
             metrics = writer.finish(self._totals(video, cuts, detector.facts))
         if options.save_preview:
@@ -343,7 +356,7 @@ class PipelineRun:
     def _render_preview(self) -> None:
         tracks = collect_tracks(read_jsonl(staged_rows(self.job.files.staging)))
         path = self.job.files.staging / "preview.mp4"
-        with open_video(self.job.video, threads=self._plan.decoder) as video:
+        with self._opened() as video:
             try:
                 render_preview(
                     video,
@@ -376,6 +389,20 @@ class PipelineRun:
         times.pop("pace", None)
         return times
 
+    def _refuse_ruins(self, video: Video, stride: int) -> None:
+        """Raises:
+        VideoUnreadable: so few of the frames could be decoded that the results say nothing.
+        """
+        wanted, done = sampled_count(video.facts.frames, stride), self.progress.frames_done
+        if done < _FEWEST_DECODED * wanted:
+            raise VideoUnreadable(
+                f"Only {done} of the {wanted} frames to process could be decoded.",
+                hint="The video is damaged or encrypted: check it in a player, then copy or record "
+                "it anew.",
+                frames_done=done,
+                frames_total=wanted,
+            )
+
     def _warn_of(self, video: Video, stride: int, writer: ArtifactWriter) -> None:
         missing = sampled_count(video.facts.frames, stride) - self.progress.frames_done
         if self._pacer.warning is not None:
@@ -385,7 +412,10 @@ class PipelineRun:
         if video.damaged_packets > 0:
             self._warn(f"{video.damaged_packets} damaged packets were skipped.")
         if missing > 0:
-            self._warn(f"{missing} of the frames to process could not be decoded.")
+            wanted = sampled_count(video.facts.frames, stride)
+            share = f"{missing} of the {wanted} frames to process could not be decoded."
+            is_much = self.progress.frames_done < EXPECTED_DECODED * wanted
+            self._warn(f"Much of the video is missing: {share}" if is_much else share)
         if video.truncated:
             self._warn("The video file ends in the middle; what there is was processed.")
         if writer.detections > 0 and writer.tracks == 0:

@@ -10,6 +10,7 @@ from typing import Any
 
 from apps.common.contracts import VideoFacts
 from apps.common.errors import RunFailed, VideoUnreadable, from_dict
+from apps.common.options import VideoStreamChoice
 from apps.common.version import ROOT
 
 _TIMEOUT_SECONDS = 120.0  # the index of a long film on a slow disk
@@ -45,21 +46,22 @@ class VideoProbe:
     """Facts of videos, remembered until a file changes."""
 
     def __init__(self) -> None:
-        self._known: dict[Path, tuple[tuple[int, int], VideoFacts]] = {}
+        self._known: dict[tuple[Path, VideoStreamChoice], tuple[tuple[int, int], VideoFacts]] = {}
 
-    async def facts(self, path: Path) -> VideoFacts:
+    async def facts(self, path: Path, stream: VideoStreamChoice = "auto") -> VideoFacts:
         """What the decoder finds in a video.
 
         Raises:
             VideoUnreadable: it is not a video.
         """
         stat = path.stat()
-        state = (stat.st_mtime_ns, stat.st_size)
-        known = self._known.get(path)
+        state, key = (stat.st_mtime_ns, stat.st_size), (path, stream)
+        known = self._known.get(key)
         if known is not None and known[0] == state:
             return known[1]
-        facts = VideoFacts.model_validate(await _probe("video", str(path)))
-        self._known[path] = (state, facts)
+        which = [] if stream == "auto" else [str(stream)]
+        facts = VideoFacts.model_validate(await _probe("video", str(path), *which))
+        self._known[key] = (state, facts)
         while len(self._known) > _REMEMBERED:
             del self._known[next(iter(self._known))]
         return facts

@@ -136,6 +136,7 @@ PRECEDENCE: list[tuple[str, Any, Any, Any, str]] = [
     ("cpu_threads", 3, 5, 4, "profile:balanced"),
     ("max_cpu_percent", 120.0, 150.0, 250.0, "profile:balanced"),
     ("precision", "float32", "float32", "float32", "default"),
+    ("video_stream", 2, 1, "auto", "default"),
     ("save_crops", True, True, False, "default"),
     ("save_preview", False, True, False, "default"),
     ("allow_cpu_fallback", False, True, False, "default"),

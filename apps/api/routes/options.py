@@ -85,7 +85,7 @@ async def resolve_plan(body: PlanRequest, services: ServicesDep) -> RunPlan:
     options = resolution.options
     stride, frames, guess = None, None, Estimate(None, 0)
     if ep_id is not None:
-        facts = await services.videos.facts(find_video(layout, ep_id))
+        facts = await services.videos.facts(find_video(layout, ep_id), options.video_stream)
         stride = effective_stride(options.stride, options.fps, facts.fps)
         frames = sampled_count(facts.frames, stride)
         guess = await run_in_threadpool(_estimate, layout, ep_id, options, facts, frames)

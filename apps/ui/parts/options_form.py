@@ -15,8 +15,11 @@ from apps.ui.words import MODE_LABELS, OPTION_LABELS, count, duration, option, p
 
 AUTO = "auto"
 _MODES: tuple[Literal["local", "redis"], ...] = ("local", "redis")
-_NUMBERS = ("stride", "fps", "det_size", "det_thresh", "cpu_threads", "max_cpu_percent")
-_WHOLE = ("stride", "det_size", "cpu_threads")
+_NUMBERS = (
+    *("stride", "fps", "det_size", "det_thresh", "cpu_threads", "max_cpu_percent"),
+    "video_stream",
+)
+_WHOLE = ("stride", "det_size", "cpu_threads", "video_stream")
 _STEPS = {"det_size": 32, "det_thresh": 0.05, "max_cpu_percent": 50.0}
 
 
