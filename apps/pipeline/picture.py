@@ -124,7 +124,7 @@ class Display:
     def picture(self, frame: VideoFrame) -> FullPicture:
         """Of a frame that the stream's decoder has just given."""
         coded = float(self._context.sample_aspect_ratio or 0)
-        ratio = self._ratio if coded in (0.0, self._coded_ratio) else coded
+        ratio = self._ratio if coded == self._coded_ratio else coded or 1.0
         return FullPicture(frame, self._orientation(frame), ratio, Tone.of(frame, self._transfer))
 
     def _orientation(self, frame: VideoFrame) -> Orientation:

@@ -76,7 +76,7 @@ def by_slots(slots: IntArray, held_back: int, length: float) -> Timeline:
         length: seconds.
     """
     times = np.sort(slots)
-    step = int(np.median(np.diff(times))) if len(times) > 1 else 1  # two, where fields have slots
+    step = int(np.diff(times).min()) if len(times) > 1 else 1  # two, where fields have slots
     beyond = times[-1] + step * (1 + np.arange(held_back))
     shown = np.concatenate((times, beyond))[held_back:]
     return Timeline((shown - shown[0] + times[0]) * length)
@@ -125,10 +125,10 @@ class _Clock:
         offset, place, good = 0.0, 0, list[int]()  # places among the known times
         while place < len(self._times):
             if good and not self._follows(self._times[place] - self._times[good[-1]]):
-                before, after = (
-                    self._outliers_before(good, place),
-                    self._outliers_after(good, place),
-                )
+                before = self._outliers_before(good, place)
+                after = self._outliers_after(good, place)
+                if before is None and after is None and self._is_beginning(good, place):
+                    before = place
                 if before is not None and (after is None or before <= after):
                     for wrong in good[-before:]:
                         self.mended[self._known[wrong]] = np.nan
@@ -158,8 +158,12 @@ class _Clock:
         for count in range(1, min(_LONGEST_OUTLIER, len(good) - 1) + 1):
             if self._meets(good[-1 - count], place):
                 return count
-        is_beginning = len(good) == place <= min(_LONGEST_OUTLIER, len(self._times) - place - 1)
-        return place if is_beginning and not self.jumps else None
+        return None
+
+    def _is_beginning(self, good: list[int], place: int) -> bool:
+        """Whether all times so far are few, so that they are wrong rather than all that come."""
+        is_first = len(good) == place and not self.jumps
+        return is_first and place <= min(_LONGEST_OUTLIER, len(self._times) - place - 1)
 
     def _outliers_after(self, good: list[int], place: int) -> int | None:
         """How many times from this one on are wrong, if one after them goes on from the last."""

@@ -7,7 +7,6 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 
 from apps.pipeline.decode import open_video
 from apps.pipeline.selection import NOT_SHOWN, Need, PacketOrder
-from tests.pipeline.videos import AV1, H264, HEVC, MPEG4, VP9, Image, Recipe, write_video
+from tests.pipeline.videos import AV1, H264, HEVC, MPEG4, VP9, Recipe, moving, write_video
 
 FRAMES = 90
 X265 = "log-level=none:bframes=4:b-pyramid=1"
@@ -49,20 +48,6 @@ RECIPES = {
     "mjpeg": ("mov", Recipe("mjpeg", pix_fmt="yuvj420p")),
     "avi, which stores no times": ("avi", Recipe("mpeg4", options={"b": "2M", "bf": "0"})),
 }
-
-
-def moving(count: int) -> list[Image]:
-    """Pictures that differ everywhere, with a pan and a jump, so that no reference is idle."""
-    rng = np.random.default_rng(7)
-    texture = cv2.GaussianBlur(rng.integers(0, 255, (140, 420, 3), np.uint8), (0, 0), 2)
-    texture = cv2.normalize(texture, None, 0, 255, cv2.NORM_MINMAX)
-    pictures = []
-    for number in range(count):
-        x, y = number * 3 % 200, round(15 + 12 * np.sin(number / 5))
-        picture = np.ascontiguousarray(texture[y : y + 96, x : x + 160])
-        cv2.circle(picture, (10 + number * 7 % 140, 50), 12, (255, 40, 0), -1)
-        pictures.append(255 - picture if number % 37 == 0 else picture)
-    return pictures
 
 
 def sampled(path: Path, stride: int, threads: int, *, full: bool) -> tuple[dict[int, str], int]:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -103,6 +104,20 @@ def corner_names(image_bgr: Image) -> list[str]:
             best = min(distance, key=lambda name: distance[name])
             names.append(best if distance[best] < 120 else f"none ({seen})")
     return names
+
+
+def moving(count: int) -> list[Image]:
+    """Pictures that differ everywhere, with a pan and a jump, so that no reference is idle."""
+    rng = np.random.default_rng(7)
+    texture = cv2.GaussianBlur(rng.integers(0, 255, (140, 420, 3), np.uint8), (0, 0), 2)
+    texture = cv2.normalize(texture, None, 0, 255, cv2.NORM_MINMAX)
+    pictures = []
+    for number in range(count):
+        x, y = number * 3 % 200, round(15 + 12 * np.sin(number / 5))
+        picture = np.ascontiguousarray(texture[y : y + 96, x : x + 160])
+        cv2.circle(picture, (10 + number * 7 % 140, 50), 12, (255, 40, 0), -1)
+        pictures.append(255 - picture if number % 37 == 0 else picture)
+    return pictures
 
 
 def write_video(path: Path, pictures: Iterable[Image], recipe: Recipe = H264) -> Path:

@@ -100,9 +100,9 @@ def test_every_packet_of_every_copy(tmp_path: Path, recipe: Recipe, suffix: str)
     with open_video(tmp_path / "long.mp4", threads=1) as video:
         decoded = list(video.decoded())
         assert video.damaged_packets == 0
-        seconds = [video.seconds(number, frame) for number, frame in decoded]
-    assert [number for number, _ in decoded] == list(range(3 * COUNT))
-    pictures = [read_number(frame.to_ndarray(format="bgr24")) for _, frame in decoded]
+    seconds = [item.ts_s for item in decoded]
+    assert [item.index for item in decoded] == list(range(3 * COUNT))
+    pictures = [read_number(item.picture.pixels()) for item in decoded]
     assert pictures == [*range(COUNT)] * 3
     # A copy follows the last as a frame follows the last; mkv rounds to milliseconds.
     assert np.diff(seconds) == pytest.approx(1 / recipe.fps, abs=0.002)
