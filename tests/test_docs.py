@@ -18,7 +18,7 @@ def test_every_setting_is_documented(field: str) -> None:
     assert f"SCREENALYTICS_{field.upper()}" in README
 
 
-@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "docs/traps.md"])
+@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "docs/traps.md", "docs/files.md"])
 def test_links_and_paths_lead_somewhere(name: str) -> None:
     text = (ROOT / name).read_text()
     links = re.findall(r"\]\(([^)#:]+)\)", text)
@@ -27,6 +27,21 @@ def test_links_and_paths_lead_somewhere(name: str) -> None:
         assert ((ROOT / name).parent / link).exists(), link
     for path in paths:
         assert (ROOT / path).exists(), path
+
+
+def test_every_kind_of_file_has_a_test_that_exists() -> None:
+    rows = [
+        row
+        for row in (ROOT / "docs" / "files.md").read_text().splitlines()
+        if row.startswith("| ") and not row.startswith("| kind")
+    ]
+    assert len(rows) > 20
+    for row in rows:
+        named = re.findall(r"`(?:(tests/[\w/]+\.py)::)?(test_\w+)`", row.rsplit("|", 2)[1])
+        assert named, row
+        for file, test in named:
+            source = ROOT / (file or "tests/pipeline/test_files.py")
+            assert f"def {test}(" in source.read_text(), test
 
 
 def test_make_targets_of_the_readme_exist() -> None:

@@ -436,6 +436,36 @@ def test_a_recording_that_begins_in_the_middle(tmp_path: Path, coding: Coding, c
             assert seen.warnings == []
 
 
+@pytest.mark.parametrize(("early", "first"), [(0.5, 0.5), (0.0, 0.0), (-0.2, 0.0), (60.0, 0.0)])
+def test_sound_that_begins_before_the_pictures(tmp_path: Path, early: float, first: float) -> None:
+    """A player's zero is the first thing that it plays; a sound a minute away has another clock."""
+    path = tmp_path / "a.ts"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 128, 64, "yuv420p"
+        sound = container.add_stream("aac", rate=48_000, layout="mono")
+        packets = []
+        for number in range(20):
+            frame = av.VideoFrame.from_ndarray(numbered(number), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            packets += stream.encode(frame)
+        packets += stream.encode()
+        for packet in packets:
+            packet.pts += round((100 + early) * 25)
+            packet.dts += round((100 + early) * 25)
+        for block in range(20):
+            quiet = av.AudioFrame.from_ndarray(
+                np.zeros((1, 1024), np.float32), format="fltp", layout="mono"
+            )
+            quiet.sample_rate, quiet.time_base = 48_000, Fraction(1, 48_000)
+            quiet.pts = 100 * 48_000 + 1024 * block
+            packets += sound.encode(quiet)
+        for packet in sorted(packets, key=lambda p: p.dts * p.time_base):
+            container.mux(packet)
+    seconds = see(path).seconds
+    assert seconds == pytest.approx([first + number / 25 for number in range(20)], abs=0.03)
+
+
 def test_a_raw_file_has_the_rate_that_its_pictures_say(tmp_path: Path) -> None:
     recipe = Recipe(fps=50, options={"preset": "ultrafast", "bf": "2"})
     seen = see(write_numbered(tmp_path / "a.h264", 50, recipe))

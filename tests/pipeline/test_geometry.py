@@ -152,3 +152,42 @@ def test_grow_stays_inside_and_holds_a_pixel(
     left, top, right, bottom = grow(box, margin, width, height)
     assert 0 <= left < right <= width
     assert 0 <= top < bottom <= height
+
+
+orientations = st.builds(Orientation, st.integers(0, 3), st.booleans())
+
+
+@given(orientations, st.integers(0, 6), st.integers(0, 8), st.integers(1, 3), st.integers(1, 3))
+def test_a_box_of_the_shown_picture_is_found_in_the_stored_one(
+    orientation: Orientation, left: int, top: int, width: int, height: int
+) -> None:
+    stored = np.arange(7 * 9).reshape(9, 7)
+    shown = orientation.shown(stored)
+    high, wide = shown.shape
+    assert orientation.stored_size(wide, high) == (7, 9)
+    x1, y1 = min(left, wide - 1), min(top, high - 1)
+    x2, y2 = min(x1 + width, wide), min(y1 + height, high)
+    box = orientation.stored((x1 / wide, y1 / high, x2 / wide, y2 / high))
+    a, b, c, d = (round(side * n) for side, n in zip(box, (7, 9, 7, 9), strict=True))
+    assert set(stored[b:d, a:c].ravel()) == set(shown[y1:y2, x1:x2].ravel())
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "c", "d", "turns", "mirrored"),
+    [
+        (1, 0, 0, 1, 0, False),
+        (0, -1, 1, 0, 1, False),  # what is to the right is shown above
+        (-1, 0, 0, -1, 2, False),
+        (0, 1, -1, 0, 3, False),
+        (-1, 0, 0, 1, 0, True),
+        (1, 0, 0, -1, 2, True),
+        (0.1, -2, 2, 0.1, 1, False),  # nearly, and larger
+    ],
+)
+def test_orientation_of_a_matrix(
+    a: float, b: float, c: float, d: float, turns: int, mirrored: bool
+) -> None:
+    matrix = [round(n * 65536) for n in (a, b, 0, c, d, 0, 0, 0, 16384)]
+    assert Orientation.of_matrix(matrix) == Orientation(turns, mirrored)
+    assert Orientation(turns, mirrored).degrees == 90 * turns
+    assert Orientation(turns, mirrored).is_sideways == (turns % 2 == 1)

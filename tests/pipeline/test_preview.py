@@ -15,7 +15,11 @@ from apps.common.config import PreviewConfig
 from apps.pipeline.decode import open_video
 from apps.pipeline.preview import TrackBoxes, collect_tracks, render_preview
 from tests.pipeline.videos import (
+    BLUE,
+    GREEN,
     H264,
+    RED,
+    WHITE,
     Image,
     corner_names,
     corners,
@@ -24,6 +28,8 @@ from tests.pipeline.videos import (
 )
 
 CONFIG = PreviewConfig(long_side=1280, crf=20)
+COLOURS = {"red": RED, "green": GREEN, "blue": BLUE, "white": WHITE}
+QUARTERS = [(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)]
 
 
 def track(number: int, frames: Sequence[int], boxes: Sequence[Sequence[float]]) -> TrackBoxes:
@@ -187,6 +193,41 @@ def test_its_size_is_bounded_and_even(
     assert height % 2 == width % 2 == 0
     assert max(abs(height - shape[0]), abs(width - shape[1])) <= 2
     assert corner_names(pictures[0]) == ["red", "green", "blue", "white"]
+
+
+def test_its_colours_are_those_of_the_source_and_the_file_says_which(tmp_path: Path) -> None:
+    """Players guess where a file does not say it, and of 720 lines they guess another matrix."""
+    source = write_video(tmp_path / "a.mp4", [corners(1280, 720)] * 3)
+    _, pictures, _ = preview(source, [])
+    with av.open(str(tmp_path / "preview.mp4")) as container:
+        frame = next(container.decode(video=0))
+        assert (frame.colorspace, frame.color_primaries, frame.color_trc) == (1, 1, 1)  # BT.709
+        assert frame.color_range == 1
+        # By the formulas of BT.709, not by FFmpeg's scaler.
+        planes = [
+            np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+            for plane in frame.planes
+        ]
+    for (name, colour), (x, y) in zip(COLOURS.items(), QUARTERS, strict=True):
+        luma = (planes[0][round(y * 720), round(x * 1280)] - 16) / 219
+        u, v = ((p[round(y * 360), round(x * 640)].astype(float) - 128) / 224 for p in planes[1:])
+        red, blue = luma + 1.5748 * v, luma + 1.8556 * u
+        green = (luma - 0.2126 * red - 0.0722 * blue) / 0.7152
+        assert 255 * np.array([red, green, blue]) == pytest.approx(colour, abs=8), name
+    assert corner_names(pictures[1]) == list(COLOURS)
+
+
+def test_equal_times_of_the_source_are_one_after_the_other(tmp_path: Path) -> None:
+    source = write_numbered(tmp_path / "a.mp4", 10)
+    target = tmp_path / "preview.mp4"
+    with open_video(source, threads=1) as video:
+        video.index.timeline.seconds[4:7] = video.index.timeline.seconds[4]
+        render_preview(video, [], target, CONFIG, threads=1, after_frame=lambda _: None)
+    with av.open(str(target)) as container:
+        times = [float(frame.time) for frame in container.decode(video=0)]
+    assert len(times) == 10
+    assert times == sorted(set(times))
+    assert times[6] == pytest.approx(times[4], abs=0.001)
 
 
 def test_a_stop_ends_it(tmp_path: Path) -> None:

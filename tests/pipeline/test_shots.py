@@ -129,6 +129,23 @@ def other_room() -> Image:
     return cv2.resize(skimage.data.coffee(), (256, 144), interpolation=cv2.INTER_AREA)
 
 
+@pytest.mark.parametrize("height", [96, 160, 340])
+def test_another_shape_of_the_picture_is_a_cut(height: int) -> None:
+    """Another programme, or a phone that is turned: what was where says nothing any more."""
+    found = scenes([room()] * 3 + [cv2.resize(room(), (256, height))] * 3)
+    assert [scene.shot for scene in found] == [0, 0, 0, 1, 1, 1]
+
+
+@pytest.mark.trap(45)
+def test_the_same_shape_in_other_numbers_of_pixels_is_none() -> None:
+    """Their views differ by a line or two; whatever is kept of the shot must fit them."""
+    heights = [144, 144, 145, 143, 144, 146, 144]
+    found = scenes([cv2.resize(room(), (256, height)) for height in heights], step_s=0.2)
+    assert {scene.shot for scene in found} == {0}
+    found = scenes([cv2.resize(room(), (256, 144)), cv2.resize(other_room(), (256, 145))])
+    assert [scene.shot for scene in found] == [0, 1]
+
+
 @pytest.mark.parametrize("gain", [1.8, 2.6])
 def test_a_flash_is_no_cut_but_another_light(gain: float) -> None:
     calm = room()
