@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 
+_MOST_UNSEEN = 0.5  # of all pictures; where more cannot be decoded, the file is broken
+
+
 @dataclass
 class Video:
     """An open video. Use `open_video`.
@@ -135,7 +138,9 @@ class _Source:
         """
         with self.opened(index, threads=1) as (container, decoder):
             first = next(decoder.decoded())
-            index = index.without_first(min(first.index, index.first_key))
+            unseen = min(first.index, index.first_key)
+            if unseen <= _MOST_UNSEEN * index.count:
+                index = index.without_first(unseen)
             return index.on_players_clock(container), first.picture
 
 

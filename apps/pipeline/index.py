@@ -56,7 +56,7 @@ class FrameIndex:
             frames are then counted as they leave the decoder.
         order: what selection must know of the packets; None where all are to be decoded.
         anew: packets before which the decoder is emptied, since another sequence begins.
-        first_key: number of the picture where decoding can begin.
+        first_key: number of the picture where decoding can begin, as the container says.
     """
 
     timeline: Timeline
@@ -77,10 +77,9 @@ class FrameIndex:
         if count == 0 or self.display is None:
             return self
         display = np.where(self.display >= count, self.display - count, NOT_SHOWN)
-        seconds = self.timeline.seconds[count:]
         return replace(
             self,
-            timeline=replace(self.timeline, seconds=seconds),
+            timeline=self.timeline.without_first(count),
             display=display,
             order=None if self.order is None else replace(self.order, display=display),
             first_key=max(0, self.first_key - count),
@@ -157,11 +156,11 @@ class _Packets:
         self.dts.append(NO_TIME if packet.dts is None else packet.dts)
         self.discarded.append(packet.is_discard)
         self.is_key.append(packet.is_keyframe)
+        is_new = packet.has_sidedata("new_extradata") and self.reader.learn(
+            bytes(packet.get_sidedata("new_extradata"))
+        )
         coded = self.reader.read(bytes(packet), is_key=packet.is_keyframe)
-        if packet.has_sidedata("new_extradata"):
-            is_new = self.reader.learn(bytes(packet.get_sidedata("new_extradata")))
-            coded = replace(coded, has_headers=coded.has_headers or is_new)
-        self.coded.append(coded)
+        self.coded.append(replace(coded, has_headers=True) if is_new else coded)
 
     def shown(self) -> IntArray:
         """Places of the packets with which a shown picture begins."""
@@ -256,11 +255,11 @@ def _packet_order(packets: _Packets, display: IntArray) -> PacketOrder | None:
 
 
 def _first_key(packets: _Packets, display: IntArray | None) -> int:
-    """Number of the first picture that the container calls a key frame."""
+    """Number of the first picture that is called a key frame; the last one's where none is."""
     if display is None:
         return 0
     keys = np.flatnonzero(np.array(packets.is_key, np.bool_) & (display != NOT_SHOWN))
-    return int(display[keys[0]]) if len(keys) > 0 else 0
+    return int(display[keys[0] if len(keys) > 0 else -1])
 
 
 def _stored_times(

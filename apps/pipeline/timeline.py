@@ -7,7 +7,7 @@ the picture before by the usual distance, as players do.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,11 @@ class Timeline:
     missing: int = 0
     wrong: int = 0
     jumps: tuple[int, ...] = ()
+
+    def without_first(self, count: int) -> Timeline:
+        """Of the pictures behind the first ones."""
+        jumps = tuple(place - count for place in self.jumps if place > count)
+        return replace(self, seconds=self.seconds[count:], jumps=jumps)
 
     def rate(self) -> float | None:
         """Frames a second; None where no two pictures lie apart.

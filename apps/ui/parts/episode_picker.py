@@ -50,7 +50,12 @@ def show_episode(client: Client, ep_id: str) -> EpisodeDetail:
 
 def _facts(video: VideoFacts) -> str:
     rate = f"{video.fps:.4g} frames/s" + (", varying" if video.variable_frame_rate else "")
+    parts = [f"{count(video.frames)} frames", plain(video.codec)]
+    if video.transfer != "sdr":
+        parts.append(f"HDR ({video.transfer.upper()})")
+    if len(video.streams) > 1:
+        parts.append(f"stream {video.stream}, one of {len(video.streams)} of video")
     return (
         f"**{duration(video.duration_s)}** · **{video.width} × {video.height}** · {rate}  \n"
-        f"{count(video.frames)} frames · {plain(video.codec)}"
+        + " · ".join(parts)
     )

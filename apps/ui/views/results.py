@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import streamlit as st
 
-from apps.common.contracts import RunManifest
+from apps.common.contracts import RunManifest, VideoFacts
 from apps.common.schemas import Rows, RunCharts, RunSummary, TrackOrder
 from apps.ui.client import ApiProblem, Client
 from apps.ui.files import download_url, preview_url, track_thumbnail_url
@@ -312,11 +312,20 @@ def _show_details(api: Client, run: RunManifest) -> None:
             show_problem(problem)
 
 
+def _stream(video: VideoFacts) -> str:
+    """The one that was taken, and how many there were."""
+    if video.stream is None:
+        return "–"
+    several = f", one of {len(video.streams)}" if len(video.streams) > 1 else ""
+    return f"{video.stream} ({video.codec}){several}"
+
+
 def _facts(run: RunManifest) -> list[dict[str, str]]:
     picture = " × ".join(str(side) for side in run.detection_picture)
     stride = run.effective_stride
     facts = {
         "Provider": run.provider or "–",
+        "Video stream": "–" if run.video is None else _stream(run.video),
         "Frames processed": "–" if stride is None else option("stride", stride),
         "Detector's picture": f"{picture} px" if picture else "–",
         "Model": "–" if run.model is None else run.model.id,
