@@ -21,6 +21,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from av.packet import PacketSideData
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -61,6 +62,7 @@ from tests.pipeline.videos import (
     write_video,
 )
 
+NEW_EXTRADATA = 1  # FFmpeg's number of that kind of side data
 WRAP = 1 << 33  # of a transport stream's clock, ticks
 
 
@@ -767,6 +769,55 @@ def test_parameters_that_come_in_a_packet_that_nobody_needs(
     second = [without_headers(packet, "h264") for packet in second]
     path = to_ts(tmp_path / "a.ts", [p.later(CLOCK) for p in first + second])
     check(path, stride, 2, {number: number / 25 for number in range(70)})
+
+
+def read_mp4(path: Path) -> tuple[bytes, list[Coded]]:
+    """Extradata, and packets without start codes."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        unit = (stream.time_base or 1) * CLOCK
+        packets = [
+            Coded(bytes(p), round(p.pts * unit), round(p.dts * unit), p.is_keyframe)
+            for p in container.demux(stream)
+            if p.size > 0
+        ]
+        return stream.codec_context.extradata or b"", packets
+
+
+@pytest.mark.trap(44)
+@pytest.mark.parametrize("stride", [1, 7, 31, 41])
+def test_a_second_sample_description(tmp_path: Path, stride: int) -> None:
+    """An MP4 of which the container, not the coded data, carries other parameters midway."""
+    shapes = [(128, 64), (192, 96)]
+    pieces = [
+        to_container(
+            tmp_path / f"{number}.mp4",
+            coded(H264_B, range(30 * number, 30 * number + 30), size=size),
+            H264_B,
+            size=size,
+        )
+        for number, size in enumerate(shapes)
+    ]
+    path = tmp_path / "a.mp4"
+    with av.open(str(pieces[0])) as first, av.open(str(path), "w") as container:
+        out = container.add_stream_from_template(first.streams.video[0])
+        for number, (extradata, packets) in enumerate(read_mp4(piece) for piece in pieces):
+            for place, part in enumerate(packets):
+                packet = av.Packet(part.data)
+                packet.pts = (part.pts or 0) + 30 * FRAME * number
+                packet.dts = (part.dts or 0) + 30 * FRAME * number
+                packet.time_base, packet.is_keyframe = Fraction(1, CLOCK), part.is_key
+                packet.stream = out
+                if number == 1 and place == 0:
+                    changed = PacketSideData(NEW_EXTRADATA, len(extradata))
+                    changed.update(extradata)
+                    packet.set_sidedata(changed)
+                container.mux(packet)
+    seen = check(path, stride, 1, {number: number / 25 for number in range(60)})
+    assert seen.numbers == list(range(0, 60, stride))
+    with open_video(path, threads=1) as video:
+        sizes = [item.picture.size for item in video.sampled(30)]
+    assert sizes == shapes
 
 
 # --- orientation ----------------------------------------------------------------------------------
