@@ -115,12 +115,13 @@ class _Clock:
     def __init__(self, seconds: SecondsArray, usual: float, longest_gap: float) -> None:
         self._known = np.flatnonzero(~np.isnan(seconds))
         self._times = seconds[self._known].tolist()
-        self._longest_gap = longest_gap
         steps = np.diff(seconds[self._known]) / np.maximum(1, np.diff(self._known))
-        forward = steps[(steps > 0) & (steps <= _GAP_SECONDS)]
+        forward = steps[steps > 0]
         self.distance = float(np.median(forward)) if len(forward) else usual
+        self._longest_gap = max(longest_gap, _GAP_RATIO * self.distance)
         # Between these, for so many pictures, the clock is met again. One rate: nearly a point.
-        low, high = np.percentile(forward, (10, 90)) if len(forward) else (usual, usual)
+        near = forward[forward <= _GAP_RATIO * self.distance]
+        low, high = np.percentile(near, (10, 90)) if len(near) else (usual, usual)
         self._low, self._high = float(low), float(high)
         self.mended = np.full(len(seconds), np.nan)
         self.jumps: list[int] = []

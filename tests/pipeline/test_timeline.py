@@ -45,7 +45,7 @@ def changed(**by_place: float) -> list[float]:
     ],
 )
 def test_what_is_right_stays_as_it_is(times: list[float]) -> None:
-    found = line(times, longest_gap=3600)
+    found = line(times)
     assert found.seconds.tolist() == times
     assert (found.missing, found.wrong, found.jumps) == (0, 0, ())
 
