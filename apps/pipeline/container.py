@@ -14,6 +14,7 @@ from apps.common.errors import VideoUnreadable
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.packet import Packet
     from av.stream import Stream
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
@@ -46,7 +47,6 @@ ALLOWED_FORMATS = (
     "obu",
     "apng",
     "vc1",
-    "dirac",
     "vvc",
     "gxf",
     "nuv",
@@ -154,14 +154,29 @@ def _likelihood(stream: VideoStream) -> tuple[bool, bool, int, int]:
     return area > 0, is_default, area, -stream.index
 
 
+def packets_of(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+    """All packets of a stream, without empty ones: those tell a decoder that nothing more comes.
+
+    Raises:
+        FFmpegError: the file breaks off.
+    """
+    try:
+        for packet in container.demux(stream):
+            if packet.size > 0:
+                yield packet
+    except IndexError:
+        return  # PyAV, behind the last packet: of a stream that began in the middle of the file
+
+
 def plainly_decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
     """Frames as they come; damaged packets are passed over, and a broken file ends them."""
     try:
-        for packet in container.demux(stream):
+        for packet in packets_of(container, stream):
             try:
                 frames = packet.decode()
             except av.error.FFmpegError:
                 continue
             yield from (frame for frame in frames if isinstance(frame, av.VideoFrame))
+        yield from (f for f in stream.decode(None) if isinstance(f, av.VideoFrame))
     except av.error.FFmpegError:
         return

@@ -130,15 +130,15 @@ class _Source:
     def looked_at(self, index: FrameIndex) -> tuple[FrameIndex, FullPicture]:
         """The index as it is shown, and the first frame that decodes.
 
-        What cannot be decoded in front of the first key frame, as in a recording that begins in the
-        middle of a group of pictures, is shown by no player: it is not counted.
+        What cannot be decoded in front of the first picture that needs no other, as in a recording
+        that begins in the middle of a group, is shown by no player: it is not counted.
 
         Raises:
             VideoUnreadable: there is no frame.
         """
         with self.opened(index, threads=1) as (container, decoder):
             first = next(decoder.decoded())
-            unseen = min(first.index, index.first_key)
+            unseen = min(first.index, index.first_start)
             if unseen <= _MOST_UNSEEN * index.count:
                 index = index.without_first(unseen)
             return index.on_players_clock(container), first.picture

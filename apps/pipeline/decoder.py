@@ -14,7 +14,7 @@ import av
 import av.error
 
 from apps.common.errors import VideoUnreadable
-from apps.pipeline.container import HINT
+from apps.pipeline.container import HINT, packets_of
 from apps.pipeline.index import FrameIndex
 from apps.pipeline.picture import Display, FullPicture
 from apps.pipeline.selection import NOT_SHOWN, Need
@@ -43,6 +43,12 @@ class _Carried:
     """What a packet carries through the decoder: an object of its own, as PyAV wants it."""
 
     packet: int
+
+
+def _packet_of(frame: VideoFrame) -> int:
+    """Number of the packet that a frame came from; -1 where the decoder does not tell."""
+    carried = frame.opaque
+    return carried.packet if isinstance(carried, _Carried) else -1
 
 
 class FrameDecoder:
@@ -110,7 +116,7 @@ class FrameDecoder:
     def _numbered(self, stride: int) -> Iterator[tuple[int, VideoFrame]]:
         newest = -1
         for frame in self._all_frames(stride):
-            number = self._number(frame, newest + 1)
+            number = self._number(_packet_of(frame), newest + 1)
             # What an edit list leaves out, and a frame that the decoder gives twice or too late.
             if newest < number < self._index.count:
                 newest = number
@@ -121,25 +127,27 @@ class FrameDecoder:
     def _shown(self, number: int, frame: VideoFrame) -> Decoded:
         """Of a frame that the decoder has just given."""
         seconds = float(self._index.timeline.seconds[number])
-        return Decoded(number, seconds, self._display.picture(frame))
+        turned = self._index.turned.get(_packet_of(frame))
+        return Decoded(number, seconds, self._display.picture(frame, turned))
 
-    def _number(self, frame: VideoFrame, following: int) -> int:
-        """Of the packet that the frame came from; or counted, where that cannot be known."""
+    def _number(self, packet: int, following: int) -> int:
+        """Of the packet that a frame came from; or counted, where that cannot be known."""
         if self._index.display is None:
             return following
-        carried = frame.opaque
-        if not isinstance(carried, _Carried) or carried.packet >= len(self._index.display):
-            return NOT_SHOWN
-        return int(self._index.display[carried.packet])
+        is_known = 0 <= packet < len(self._index.display)
+        return int(self._index.display[packet]) if is_known else NOT_SHOWN
 
     def _all_frames(self, stride: int) -> Iterator[VideoFrame]:
         context = self._stream.codec_context
         context.copy_opaque = True
+        context.reorder_depth = max(context.reorder_depth, self._index.held_back)
         for number, packet, need, begins_anew in self._needed(stride):
             if begins_anew:
                 yield from self._held_back()
                 context.flush_buffers()
-            context.skip_frame = need.value
+                context.reorder_depth = max(context.reorder_depth, self._index.held_back)
+            # Some decoders look at this when they are opened only.
+            context.skip_frame = need.value if context.is_open else Need.PICTURE.value
             packet.opaque = _Carried(number)
             yield from self._decode(packet)
         yield from self._held_back()
@@ -160,11 +168,8 @@ class FrameDecoder:
                 begins_anew = False
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
-        """Without empty ones: those tell a decoder that nothing more comes."""
         try:
-            for packet in self._container.demux(self._stream):
-                if packet.size > 0:
-                    yield packet
+            yield from packets_of(self._container, self._stream)
         except av.error.FFmpegError:
             self.truncated = True
 

@@ -7,6 +7,7 @@ numbers of later frames, and how many there are is known beforehand.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -17,8 +18,16 @@ import numpy as np
 
 from apps.common.errors import VideoUnreadable
 from apps.pipeline.bitstream import Coded, PacketReader, Part, packet_reader
-from apps.pipeline.container import HINT
-from apps.pipeline.order import NO_TIME, IntArray, are_sound, display_order, ranks
+from apps.pipeline.container import HINT, packets_of
+from apps.pipeline.geometry import Orientation
+from apps.pipeline.order import (
+    LARGEST_REORDERING,
+    NO_TIME,
+    IntArray,
+    are_sound,
+    display_order,
+    ranks,
+)
 from apps.pipeline.selection import NOT_SHOWN, PacketOrder
 from apps.pipeline.timeline import Timeline, by_counting, by_slots, mended
 
@@ -56,7 +65,9 @@ class FrameIndex:
             frames are then counted as they leave the decoder.
         order: what selection must know of the packets; None where all are to be decoded.
         anew: packets before which the decoder is emptied, since another sequence begins.
-        first_key: number of the picture where decoding can begin, as the container says.
+        first_start: number of the picture where decoding can begin.
+        held_back: how many pictures the decoder must hold back, so that they come in order.
+        turned: by packet, how its picture is displayed where the coded data say that.
     """
 
     timeline: Timeline
@@ -66,7 +77,9 @@ class FrameIndex:
     display: IntArray | None
     order: PacketOrder | None
     anew: frozenset[int] = frozenset()
-    first_key: int = 0
+    first_start: int = 0
+    held_back: int = 0
+    turned: Mapping[int, Orientation] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -82,7 +95,7 @@ class FrameIndex:
             timeline=self.timeline.without_first(count),
             display=display,
             order=None if self.order is None else replace(self.order, display=display),
-            first_key=max(0, self.first_key - count),
+            first_start=max(0, self.first_start - count),
         )
 
     def on_players_clock(self, container: InputContainer) -> FrameIndex:
@@ -124,9 +137,8 @@ def read_index(container: InputContainer, stream: VideoStream) -> FrameIndex:
     """
     packets = _Packets(_reader_of(stream))
     try:
-        for packet in container.demux(stream):
-            if packet.size > 0:
-                packets.add(packet)
+        for packet in packets_of(container, stream):
+            packets.add(packet)
     except av.error.FFmpegError:
         pass  # a cut-off file: what was read counts; `Video.truncated` tells
     shown = packets.shown()
@@ -137,7 +149,10 @@ def read_index(container: InputContainer, stream: VideoStream) -> FrameIndex:
 
 def _reader_of(stream: VideoStream) -> PacketReader:
     context = stream.codec_context
-    return packet_reader(context.name, context.extradata, reorders=context.codec.reorder)
+    codec = context.codec
+    return packet_reader(
+        context.name, context.extradata, reorders=codec.reorder, is_intra=codec.intra_only
+    )
 
 
 @dataclass
@@ -202,8 +217,10 @@ def _indexed(
         dts[shown],
         packets.places(shown),
         trust_places=packets.reader.knows_order,
+        held_back=stream.codec_context.reorder_depth,
     )
     announced = _announced_rate(stream)
+    held_back = _held_back(order, stream)
     slots = int(dts.max()) + 1 if is_in_slots and len(dts) else len(packets.coded)
     if stores_times:
         timeline = _stored_times(pts[shown], dts[shown], order, container, stream, announced)
@@ -211,7 +228,7 @@ def _indexed(
     else:
         timeline, fps = by_counting(len(shown), announced), announced
         if is_in_slots and not bool((dts[shown] == NO_TIME).any()):
-            timeline = by_slots(dts[shown], _held_back(order, stream), float(_time_base(stream)))
+            timeline = by_slots(dts[shown], held_back, float(_time_base(stream)))
     display = None if order is None else _display(packets, shown, order)
     return FrameIndex(
         timeline=timeline,
@@ -223,14 +240,16 @@ def _indexed(
         anew=frozenset(
             number for number, coded in enumerate(packets.coded) if coded.begins_sequence
         ),
-        first_key=_first_key(packets, display),
+        first_start=_first_start(packets, display),
+        held_back=held_back,
+        turned={n: coded.turned for n, coded in enumerate(packets.coded) if coded.turned},
     )
 
 
 def _held_back(order: IntArray | None, stream: VideoStream) -> int:
     """How many pictures come before one is shown: as the encoder announced it, and at the least."""
     needed = 0 if order is None else int(np.max(np.arange(len(order)) - order))
-    return max(needed, stream.codec_context.reorder_depth)
+    return max(min(needed, LARGEST_REORDERING), stream.codec_context.reorder_depth)
 
 
 def _display(packets: _Packets, shown: IntArray, order: IntArray) -> IntArray:
@@ -254,12 +273,14 @@ def _packet_order(packets: _Packets, display: IntArray) -> PacketOrder | None:
     return PacketOrder(display, restarts, headers)
 
 
-def _first_key(packets: _Packets, display: IntArray | None) -> int:
-    """Number of the first picture that is called a key frame; the last one's where none is."""
+def _first_start(packets: _Packets, display: IntArray | None) -> int:
+    """Number of the first picture where decoding can begin; the last one's where there is none."""
     if display is None:
         return 0
-    keys = np.flatnonzero(np.array(packets.is_key, np.bool_) & (display != NOT_SHOWN))
-    return int(display[keys[0] if len(keys) > 0 else -1])
+    knows = packets.reader.knows_starts
+    starts = [coded.restarts for coded in packets.coded] if knows else packets.is_key
+    found = np.flatnonzero(np.array(starts, np.bool_) & (display != NOT_SHOWN))
+    return int(display[found[0]]) if len(found) > 0 else int(display.max())
 
 
 def _stored_times(
@@ -280,6 +301,7 @@ def _stored_times(
     return mended(
         shown,
         usual=1 / announced,
+        unit=unit,
         longest_gap=_LONGEST_LOSS if may_break else _LONGEST_PAUSE,
     )
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
+_LARGEST_RATIO = 8.0  # of a pixel's sides, and one over it; what films have is 2.5 at most
 _DISPLAY_MATRIX = "DISPLAYMATRIX"
 
 
@@ -121,11 +122,18 @@ class Display:
         self._transfer = int(self._context.color_trc)
         self._orientations: dict[int, Orientation] = {}
 
-    def picture(self, frame: VideoFrame) -> FullPicture:
-        """Of a frame that the stream's decoder has just given."""
+    def picture(self, frame: VideoFrame, turned: Orientation | None = None) -> FullPicture:
+        """Of a frame that the stream's decoder has just given.
+
+        Args:
+            turned: how it is displayed, where that is known from the coded data.
+        """
         coded = float(self._context.sample_aspect_ratio or 0)
         ratio = self._ratio if coded == self._coded_ratio else coded or 1.0
-        return FullPicture(frame, self._orientation(frame), ratio, Tone.of(frame, self._transfer))
+        if not 1 / _LARGEST_RATIO <= ratio <= _LARGEST_RATIO:
+            ratio = 1.0  # nonsense
+        orientation = self._orientation(frame) if turned is None else turned
+        return FullPicture(frame, orientation, ratio, Tone.of(frame, self._transfer))
 
     def _orientation(self, frame: VideoFrame) -> Orientation:
         """By the matrix that the frame carries.

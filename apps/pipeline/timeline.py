@@ -19,6 +19,7 @@ _LONGEST_OUTLIER = 8  # pictures in a row whose times are wrong while the clock 
 _TOLERANCE = 0.5  # of a usual distance: how exactly the clock is met again after them
 _GAP_SECONDS = 1.0  # no usual distance; and many times the usual one:
 _GAP_RATIO = 10.0
+_ROUNDED = 1.01  # units: how far rounding may move a distance
 _ALIKE = 0.1  # distances that differ by less are the same one
 _REGULAR_SHARE = 0.8  # of all distances, that makes a frame rate
 _IRREGULAR = 0.02  # spread of distances, relative to their median, that is "variable"
@@ -31,12 +32,14 @@ class Timeline:
     missing: how many pictures had no time.
     wrong: how many had a time that fits neither those before nor those after.
     jumps: pictures at which the clock goes back or leaps, for good.
+    unit: of the clock, seconds; times are rounded to it.
     """
 
     seconds: SecondsArray
     missing: int = 0
     wrong: int = 0
     jumps: tuple[int, ...] = ()
+    unit: float = 0.0
 
     def without_first(self, count: int) -> Timeline:
         """Of the pictures behind the first ones."""
@@ -52,7 +55,7 @@ class Timeline:
         if len(steps) == 0 or steps.sum() <= 0:
             return None
         middle = float(np.median(steps[steps > 0]))
-        alike = steps[np.abs(steps - middle) <= _ALIKE * middle]
+        alike = steps[np.abs(steps - middle) <= max(_ALIKE * middle, _ROUNDED * self.unit)]
         counted = alike if len(alike) >= _REGULAR_SHARE * len(steps) else steps
         return float(len(counted) / counted.sum())
 
@@ -62,7 +65,8 @@ class Timeline:
         if len(steps) < 2:
             return False
         middle = float(np.median(steps))
-        return float(np.mean(np.abs(steps - middle))) > _IRREGULAR * middle
+        off = np.maximum(np.abs(steps - middle) - _ROUNDED * self.unit, 0)
+        return float(np.mean(off)) > _IRREGULAR * middle
 
 
 def by_counting(count: int, fps: float) -> Timeline:
@@ -87,13 +91,16 @@ def by_slots(slots: IntArray, held_back: int, length: float) -> Timeline:
     return Timeline((shown - shown[0] + times[0]) * length)
 
 
-def mended(seconds: SecondsArray, *, usual: float, longest_gap: float) -> Timeline:
+def mended(
+    seconds: SecondsArray, *, usual: float, longest_gap: float, unit: float = 0.0
+) -> Timeline:
     """Mends times where they are missing, go back, or leap.
 
     Args:
         seconds: shape (n,), in display order, in any order of size; NaN where there is none.
         usual: distance of two pictures where the times do not tell it, seconds, > 0.
         longest_gap: a longer one is no pause but another clock, seconds.
+        unit: of the clock, seconds.
     """
     if len(seconds) == 0:
         return Timeline(seconds)
@@ -101,7 +108,7 @@ def mended(seconds: SecondsArray, *, usual: float, longest_gap: float) -> Timeli
     clock = _Clock(seconds, usual, longest_gap)
     clock.run()
     filled = _filled(clock.mended, clock.distance)
-    return Timeline(filled + 0.0, missing, clock.wrong, tuple(clock.jumps))
+    return Timeline(filled + 0.0, missing, clock.wrong, tuple(clock.jumps), unit)
 
 
 class _Clock:
@@ -184,7 +191,8 @@ class _Clock:
         pictures = int(self._known[later] - self._known[earlier])
         slack = _TOLERANCE * self.distance
         step = self._times[later] - self._times[earlier]
-        return bool(pictures * self._low - slack < step < pictures * self._high + slack)
+        least = max(0.0, pictures * self._low - slack)
+        return bool(least <= step < pictures * self._high + slack)
 
     def _is_jump_between(self, earlier: int, later: int) -> bool:
         """Times on two sides of a jump are of two clocks."""

@@ -16,6 +16,7 @@ def order(
     places: list[int] | None = None,
     *,
     trust: bool = False,
+    held_back: int = 0,
 ) -> list[int] | None:
     decoding = list(range(len(pts))) if dts is None else dts
     found = display_order(
@@ -23,6 +24,7 @@ def order(
         np.array(decoding, np.int64),
         None if places is None else np.array(places, np.int64),
         trust_places=trust,
+        held_back=held_back,
     )
     return None if found is None else found.tolist()
 
@@ -83,3 +85,26 @@ def test_times_that_move_a_picture_farther_than_it_may_be_are_not_believed() -> 
     pts = [*range(100), 1]
     pts[1] = 100
     assert order(pts, [NO] * 101, list(range(101))) == list(range(101))
+
+
+def test_times_in_the_order_of_coding_tell_nothing_of_a_video_that_is_reordered() -> None:
+    """As copied out of AVI, which has no presentation times."""
+    places = [0, 6, 2, 4, 12, 8, 10]
+    assert order([*range(7)], None, places, held_back=1) == [0, 3, 1, 2, 6, 4, 5]
+    assert order([*range(7)], None, places, held_back=0) == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_parts_joined_without_a_gap_are_no_break_of_the_clock() -> None:
+    """The first pictures of the second part are decoded before the last ones of the first."""
+    pts = [0, 30, 10, 20, 40, 70, 50, 60]
+    dts = [-20, -10, 0, 10, 5, 15, 25, 35]
+    assert order(pts, dts) == [0, 3, 1, 2, 4, 7, 5, 6]
+
+
+def test_a_decoder_holds_back_no_more_than_it_must() -> None:
+    """A second recording whose count starts below where the first one's ended."""
+    places = [0, 4, 2, 8, 6, -4, 0, -2, 4, 2]
+    shown = order([NO] * 10, None, places, held_back=1)
+    assert shown is not None
+    assert shown[:2] == [0, 2]
+    assert sorted(shown) == list(range(10))

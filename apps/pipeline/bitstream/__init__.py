@@ -20,13 +20,16 @@ from apps.pipeline.bitstream.vpx import Vp8Reader, Vp9Reader
 __all__ = ["Coded", "PacketReader", "Part", "packet_reader"]
 
 
-def packet_reader(codec: str, extradata: bytes | None, *, reorders: bool) -> PacketReader:
+def packet_reader(
+    codec: str, extradata: bytes | None, *, reorders: bool, is_intra: bool = False
+) -> PacketReader:
     """A reader for one stream.
 
     Args:
         codec: FFmpeg's name of it, e.g. "h264".
         extradata: the container's parameter sets, where it has any.
         reorders: pictures of this codec may be shown in another order than they are coded in.
+        is_intra: they never refer to each other.
     """
     known = extradata or b""
     match codec:
@@ -47,4 +50,4 @@ def packet_reader(codec: str, extradata: bytes | None, *, reorders: bool) -> Pac
         case "vc1":
             return Vc1Reader(known)
         case _:
-            return PlainReader(reorders=reorders)
+            return PlainReader(reorders=reorders, is_intra=is_intra)

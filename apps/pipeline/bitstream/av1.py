@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from apps.pipeline.bitstream.base import Coded, PacketReader
 
 _SEQUENCE_HEADER = 1
@@ -13,6 +15,8 @@ class Av1Reader(PacketReader):
     """Args:
     extradata: an `av1C` record, or none.
     """
+
+    knows_starts: ClassVar[bool] = False
 
     def __init__(self, extradata: bytes) -> None:
         self._sequence = b""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar
 
+from apps.pipeline.geometry import Orientation
+
 
 class Part(Enum):
     """What a packet is to the pictures that are shown."""
@@ -26,6 +28,7 @@ class Coded:
             data do not say (or this project does not read them).
         restarts: decoding can begin with this packet as if nothing went before.
         has_headers: it carries parameters that no packet before it did.
+        turned: how the picture is displayed, where the coded data say so.
         drops_previous: the picture before it turns out to be never shown: a field that stays alone.
         begins_sequence: its parameters replace others (another size, perhaps), so what the decoder
             holds back is to be taken out first.
@@ -37,6 +40,7 @@ class Coded:
     has_headers: bool = False
     begins_sequence: bool = False
     drops_previous: bool = False
+    turned: Orientation | None = None
 
 
 class PacketReader(ABC):
@@ -46,9 +50,11 @@ class PacketReader(ABC):
 
     Attributes:
         knows_order: its places are the decoder's own rule, whatever the container's times say.
+        knows_starts: it tells where decoding can begin, whatever the container calls a key frame.
     """
 
     knows_order: ClassVar[bool] = False
+    knows_starts: ClassVar[bool] = True
 
     @abstractmethod
     def read(self, data: bytes, *, is_key: bool) -> Coded:
@@ -77,15 +83,21 @@ class PlainReader(PacketReader):
 
     Args:
         reorders: pictures may be shown in another order; which one is not known here.
+        is_intra: no picture refers to another. Elsewhere the container's word for a key frame is
+            not taken: some call every packet one.
     """
 
-    def __init__(self, *, reorders: bool) -> None:
+    knows_starts: ClassVar[bool] = False
+
+    def __init__(self, *, reorders: bool, is_intra: bool) -> None:
         self._reorders = reorders
+        self._is_intra = is_intra
         self._count = 0
 
     def read(self, data: bytes, *, is_key: bool) -> Coded:  # noqa: ARG002 of the protocol
         self._count += 1
-        return Coded(place=None if self._reorders else self._count, restarts=is_key)
+        place = None if self._reorders else self._count
+        return Coded(place=place, restarts=is_key and self._is_intra)
 
     def learn(self, extradata: bytes) -> bool:  # noqa: ARG002
         return True
@@ -118,15 +130,22 @@ class Epochs:
 
     def __init__(self) -> None:
         self._epoch = 0
+        self._newest: int | None = None
 
     def begin(self) -> None:
         """What comes is shown after everything before."""
         self._epoch += 1
+        self._newest = None
+
+    def is_behind(self, count: int) -> bool:
+        """Whether a picture of this epoch is shown after a picture that has this count."""
+        return self._newest is not None and count <= self._newest
 
     def place(self, count: int) -> int:
         """Args:
         count: within the epoch; of less than 2**33 in size.
         """
+        self._newest = count if self._newest is None else max(self._newest, count)
         return (self._epoch << 34) + count
 
 

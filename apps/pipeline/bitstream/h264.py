@@ -7,18 +7,22 @@ from dataclasses import dataclass, field
 
 from apps.pipeline.bitstream.base import Bits, Coded, EndOfBits, Epochs, PacketReader, Part
 from apps.pipeline.bitstream.nal import (
+    RECOVERY_POINT,
+    Messages,
     ParameterSets,
+    Turns,
     Units,
     counted_units,
     payload,
     without_picture,
 )
 
-_NON_IDR, _IDR, _SPS, _PPS, _SPS_EXTENSION, _SUBSET_SPS = 1, 5, 7, 8, 13, 15
+_NON_IDR, _IDR, _MESSAGES, _SPS, _PPS, _SPS_EXTENSION, _SUBSET_SPS = 1, 5, 6, 7, 8, 13, 15
 _PARAMETERS = {_SPS, _PPS, _SPS_EXTENSION, _SUBSET_SPS}
-_BESIDE = {6, 9, 10, 11, 12, 14, 19, 20}  # what else may stand beside a picture
+_BESIDE = {9, 10, 11, 12, 14, 19, 20}  # what else may stand beside a picture
 _WITH_CHROMA = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}  # profiles
 _TOP, _BOTTOM = 0, 1
+_INTRA = {2, 4, 7, 9}  # types of slices (table 7-6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class _Slice:
 
     sps: _Sps
     is_idr: bool
+    is_intra: bool
     is_reference: bool
     frame_num: int
     parity: int | None
@@ -161,8 +166,11 @@ class H264Reader(PacketReader):
     _pps: dict[int, _Pps] = field(init=False, default_factory=dict)
     _sets: ParameterSets = field(init=False, default_factory=ParameterSets)
     _active: bytes | None = field(init=False, default=None)
+    _can_recover: bool = field(init=False, default=False)  # says a message of the next picture
+    _undecodable: int | None = field(init=False, default=None)  # below this count, after a join
     _order: _Order = field(init=False, default_factory=_Order)
     _pairing: _Pairing = field(init=False, default_factory=_Pairing)
+    _turns: Turns = field(init=False, default_factory=Turns)
     _epochs: Epochs = field(init=False, default_factory=Epochs)
 
     def __post_init__(self) -> None:
@@ -179,7 +187,7 @@ class H264Reader(PacketReader):
             is_new |= self._all_parameters(units)
         return is_new
 
-    def read(self, data: bytes, *, is_key: bool) -> Coded:
+    def read(self, data: bytes, *, is_key: bool) -> Coded:  # noqa: ARG002 the units tell it
         has_headers, units = False, Units(data, self._length_size)
         has_parameters = False
         for start in units.starts():
@@ -188,25 +196,48 @@ class H264Reader(PacketReader):
                 has_headers |= self._parameters(units.whole(start))
                 has_parameters = True
             elif unit_type in (_NON_IDR, _IDR):
-                return self._picture(units.head(start), has_headers=has_headers, is_key=is_key)
+                return self._picture(units.head(start), has_headers=has_headers)
+            elif unit_type == _MESSAGES:
+                self._messages(units.whole(start))
             elif unit_type not in _BESIDE:
                 return Coded(has_headers=has_headers)
         return Coded(without_picture(data, has_parameters), has_headers=has_headers)
 
-    def _picture(self, unit: bytes, *, has_headers: bool, is_key: bool) -> Coded:
+    def _messages(self, unit: bytes) -> None:
+        messages = Messages.of(unit[1:])
+        self._turns.read(messages, is_hevc=False)
+        self._can_recover |= messages.has(RECOVERY_POINT)
+
+    def _picture(self, unit: bytes, *, has_headers: bool) -> Coded:
         is_idr = unit[0] & 0x1F == _IDR
         try:
             s = self._slice(unit)
         except (EndOfBits, KeyError):
-            return Coded(restarts=is_key and is_idr, has_headers=has_headers)
+            return Coded(has_headers=has_headers)
         part, drops = self._pairing.part(s)
-        is_first = part is Part.PICTURE
-        if is_idr and is_first:
+        count, is_first = self._order.count(s), part is Part.PICTURE
+        is_start = is_idr and is_first
+        begins = is_first and self._begins_anew(s, count)
+        if is_start or begins:
             self._epochs.begin()
-        place = self._epochs.place(self._order.count(s))
-        begins = is_first and self._active not in (None, s.sps.raw)
+            self._undecodable = count if begins and not is_idr else None
+        if self._undecodable is not None and count < self._undecodable:
+            part = Part.NOTHING
+        place = self._epochs.place(count)
         self._active = s.sps.raw
-        return Coded(part, place, is_key and is_idr and is_first, has_headers, begins, drops)
+        turned = self._turns.next(begins=is_start)
+        return Coded(part, place, is_start, has_headers, begins, drops, turned)
+
+    def _begins_anew(self, s: _Slice, count: int) -> bool:
+        """Whether the decoder is to be emptied before a picture.
+
+        No picture before a random access point is shown after it: elsewise two recordings were
+        joined here, and a decoder would throw away those of the second until they are newer.
+        """
+        is_access_point, self._can_recover = self._can_recover and s.is_intra, False
+        if s.is_idr:
+            return self._active not in (None, s.sps.raw)
+        return is_access_point and self._epochs.is_behind(count)
 
     def is_incomplete(self) -> bool:
         return self._pairing.is_incomplete()
@@ -248,7 +279,7 @@ class H264Reader(PacketReader):
     def _slice(self, unit: bytes) -> _Slice:
         is_idr, bits = unit[0] & 0x1F == _IDR, Bits(payload(unit[1:]))
         bits.ue()  # first macroblock
-        bits.ue()  # type
+        is_intra = bits.ue() in _INTRA
         pps = self._pps[bits.ue()]
         sps = self._sps[pps.sps]
         if sps.has_separate_planes:
@@ -266,7 +297,9 @@ class H264Reader(PacketReader):
         elif sps.order_type == 1 and not sps.has_no_delta:
             deltas = (bits.se(), bits.se() if has_bottom else 0)
         is_reference = unit[0] & 0x60 != 0
-        return _Slice(sps, is_idr, is_reference, frame_num, parity, lsb, delta_bottom, deltas)
+        return _Slice(
+            sps, is_idr, is_intra, is_reference, frame_num, parity, lsb, delta_bottom, deltas
+        )
 
 
 def _read_sps(unit: bytes, data: bytes) -> tuple[int, _Sps]:

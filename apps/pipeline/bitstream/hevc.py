@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 from apps.pipeline.bitstream.base import Bits, Coded, EndOfBits, Epochs, PacketReader, Part
 from apps.pipeline.bitstream.nal import (
+    Messages,
     ParameterSets,
+    Turns,
     Units,
     counted_units,
     payload,
@@ -22,7 +24,8 @@ _IRAP = range(16, 24)
 _SLICES = range(32)
 _VPS, _SPS, _PPS = 32, 33, 34
 _END_OF_SEQUENCE, _END_OF_BITSTREAM = 36, 37
-_BESIDE = {35, 38, 39, 40}  # what else may stand beside a picture
+_MESSAGES = 39
+_BESIDE = {35, 38, 40}  # what else may stand beside a picture
 _LAST_SUB_LAYER_NON_REFERENCE = 14
 
 
@@ -45,6 +48,7 @@ class _Slice:
     sps: _Sps
     is_output: bool
     order_lsb: int
+    drops_held_back: bool
 
 
 @dataclass
@@ -63,6 +67,7 @@ class HevcReader(PacketReader):
     _lsb: int = field(init=False, default=0)
     _is_at_start: bool = field(init=False, default=True)  # of the stream, or after its end
     _drops_leading: bool = field(init=False, default=True)
+    _turns: Turns = field(init=False, default_factory=Turns)
     _epochs: Epochs = field(init=False, default_factory=Epochs)
 
     def __post_init__(self) -> None:
@@ -79,7 +84,7 @@ class HevcReader(PacketReader):
             is_new |= self._all_parameters(units)
         return is_new
 
-    def read(self, data: bytes, *, is_key: bool) -> Coded:
+    def read(self, data: bytes, *, is_key: bool) -> Coded:  # noqa: ARG002 the units tell it
         has_headers, units = False, Units(data, self._length_size)
         has_parameters = False
         for start in units.starts():
@@ -90,32 +95,45 @@ class HevcReader(PacketReader):
             elif unit_type in (_END_OF_SEQUENCE, _END_OF_BITSTREAM):
                 self._is_at_start = True
             elif unit_type in _SLICES and _layer(data, start) == 0:
-                coded = self._picture(units.head(start), has_headers=has_headers, is_key=is_key)
+                coded = self._picture(units.head(start), has_headers=has_headers)
                 self._is_at_start |= _ends_sequence(data)
                 return coded
+            elif unit_type == _MESSAGES:
+                self._turns.read(Messages.of(units.whole(start)[2:]), is_hevc=True)
             elif unit_type not in _BESIDE and _layer(data, start) == 0:
                 return Coded(has_headers=has_headers)
         return Coded(without_picture(data, has_parameters), has_headers=has_headers)
 
-    def _picture(self, unit: bytes, *, has_headers: bool, is_key: bool) -> Coded:
+    def _picture(self, unit: bytes, *, has_headers: bool) -> Coded:
         unit_type = unit[0] >> 1 & 0x3F
         try:
             s = self._slice(unit, unit_type)
         except (EndOfBits, KeyError):
-            return Coded(restarts=is_key, has_headers=has_headers)
-        if unit_type in _IRAP:
-            begins_anew = unit_type != _CRA or self._is_at_start
-            self._is_at_start = False
-            self._drops_leading = begins_anew
-            if begins_anew:
-                self._epochs.begin()
-                self._msb = self._lsb = 0
-        place = self._epochs.place(self._count(s, unit, unit_type))
+            return Coded(has_headers=has_headers)
+        count, is_start = self._count(s, unit, unit_type), unit_type in _IRAP
+        begins = is_start and self._begins_anew(s, unit_type, count)
+        place = self._epochs.place(count)
         is_shown = s.is_output and not (unit_type in _RASL and self._drops_leading)
-        begins = self._active not in (None, s.sps.raw)
         self._active = s.sps.raw
         part = Part.PICTURE if is_shown else Part.NOTHING
-        return Coded(part, place, is_key, has_headers, begins)
+        turned = self._turns.next(begins=is_start and self._drops_leading)
+        return Coded(part, place, is_start, has_headers, begins, turned=turned)
+
+    def _begins_anew(self, s: _Slice, unit_type: int, count: int) -> bool:
+        """Whether the decoder is to be emptied before a picture that decoding can begin with.
+
+        After an end of the sequence, and where the picture says so, it would throw away what it
+        holds back. No picture before such a one is shown after it (8.3.1); elsewise two
+        recordings were joined here.
+        """
+        is_first = self._active is None
+        is_behind = unit_type == _CRA and self._epochs.is_behind(count)
+        is_joined = not is_first and (self._is_at_start or self._active != s.sps.raw or is_behind)
+        self._is_at_start = False
+        self._drops_leading = unit_type != _CRA or is_first or is_joined
+        if self._drops_leading:
+            self._epochs.begin()
+        return is_joined or (s.drops_held_back and not is_first)
 
     def _count(self, s: _Slice, unit: bytes, unit_type: int) -> int:
         """The picture order count (8.3.1)."""
@@ -164,8 +182,7 @@ class HevcReader(PacketReader):
     def _slice(self, unit: bytes, unit_type: int) -> _Slice:
         bits = Bits(payload(unit[2:]))
         bits.u(1)  # first of its picture
-        if unit_type in _IRAP:
-            bits.u(1)
+        drops_held_back = unit_type in _IRAP and bits.u(1) == 1
         pps = self._pps[bits.ue()]
         sps = self._sps[pps.sps]
         bits.u(pps.extra_bits)
@@ -173,7 +190,8 @@ class HevcReader(PacketReader):
         is_output = bits.u(1) == 1 if pps.has_output_flag else True
         if sps.has_separate_planes:
             bits.u(2)
-        return _Slice(sps, is_output, 0 if unit_type in _IDR else bits.u(sps.order_bits))
+        lsb = 0 if unit_type in _IDR else bits.u(sps.order_bits)
+        return _Slice(sps, is_output, lsb, drops_held_back and unit_type != _CRA)
 
 
 def _layer(data: bytes, start: int) -> int:

@@ -8,10 +8,11 @@ from typing import ClassVar
 from apps.pipeline.bitstream.base import Coded, PacketReader, Part, References
 
 _START_CODE = b"\0\0\1"
-_PICTURE, _SEQUENCE, _EXTENSION = 0x00, 0xB3, 0xB5
+_PICTURE, _SEQUENCE, _EXTENSION, _GROUP = 0x00, 0xB3, 0xB5, 0xB8
+_CLOSED = 0x40  # in the fourth byte of a group's header
 _SLICES = range(0x01, 0xB0)
 _SEQUENCE_EXTENSION, _PICTURE_EXTENSION = 1, 8
-_B_PICTURE = 3
+_I_PICTURE, _B_PICTURE = 1, 3
 _FIELDS = (1, 2)  # top and bottom; 3 is a frame
 _FRAME = 3
 
@@ -28,6 +29,7 @@ class Mpeg2Reader(PacketReader):
     _headers: bytes = field(init=False, default=b"")
     _sequence: bytes = field(init=False, default=b"")
     _field: int | None = field(init=False, default=None)  # that waits for its other one
+    _missing: int = field(init=False, default=0)  # references until B pictures can be decoded
     _order: References = field(init=False, default_factory=References)
 
     def __post_init__(self) -> None:
@@ -36,7 +38,7 @@ class Mpeg2Reader(PacketReader):
     def learn(self, extradata: bytes) -> bool:
         return self._take(_Found.of(extradata))
 
-    def read(self, data: bytes, *, is_key: bool) -> Coded:
+    def read(self, data: bytes, *, is_key: bool) -> Coded:  # noqa: ARG002 the types tell it
         found = _Found.of(data)
         sequence = self._sequence
         has_headers = self._take(found)
@@ -46,8 +48,15 @@ class Mpeg2Reader(PacketReader):
         begins = bool(sequence) and self._sequence != sequence
         if self._is_second(found):
             return Coded(Part.SECOND_FIELD, has_headers=has_headers)
-        place = self._order.place(is_reference=found.picture != _B_PICTURE)
-        return Coded(Part.PICTURE, place, is_key, has_headers, begins)
+        is_reference = found.picture != _B_PICTURE
+        if begins:
+            self._missing = 0 if found.is_closed else 2
+        if is_reference:
+            self._missing = max(0, self._missing - 1)
+        elif self._missing > 0:  # it needs a picture of before
+            return Coded(Part.NOTHING, has_headers=has_headers)
+        place = self._order.place(is_reference=is_reference)
+        return Coded(Part.PICTURE, place, found.picture == _I_PICTURE, has_headers, begins)
 
     def _take(self, found: _Found) -> bool:
         """Takes a sequence header; true where it says something new."""
@@ -75,6 +84,7 @@ class _Found:
         picture: type of its first picture; None where there is none.
         structure: of that picture: a field or a frame.
         pictures: how many begin; counted where the first is a field.
+        is_closed: no picture of this group needs one of before.
         has_slices: something follows that belongs to a picture.
         headers: those of the sequence, whole.
         sequence: what of these makes another sequence: sizes, shape of pixels, rate. Matrices may
@@ -84,6 +94,7 @@ class _Found:
     picture: int | None = None
     structure: int = _FRAME
     pictures: int = 0
+    is_closed: bool = False
     has_slices: bool = False
     headers: bytes = b""
     sequence: bytes = b""
@@ -107,6 +118,8 @@ class _Found:
     def _see(self, code: int, body: bytes) -> None:
         if code == _SEQUENCE:
             self.headers, self.sequence = body, body[:4]
+        elif code == _GROUP and len(body) >= 4:
+            self.is_closed = bool(body[3] & _CLOSED)
         elif code == _PICTURE and len(body) >= 2:
             self.picture, self.pictures = body[1] >> 3 & 7, self.pictures + 1
         elif code == _EXTENSION and len(body) >= 3:

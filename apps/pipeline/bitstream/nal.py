@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
 
-from apps.pipeline.bitstream.base import Part
+from apps.pipeline.bitstream.base import Bits, EndOfBits, Part
+from apps.pipeline.geometry import Orientation, quarter_turns
 
 _START_CODE = b"\0\0\1"
 
@@ -94,3 +97,95 @@ def counted_units(record: bytes, place: int, count: int) -> tuple[list[bytes], i
 def payload(unit: bytes) -> bytes:
     """Without the bytes that keep start codes out (7.4.1, `emulation_prevention_three_byte`)."""
     return unit.replace(b"\0\0\3", b"\0\0")
+
+
+RECOVERY_POINT, DISPLAY_ORIENTATION = 6, 47
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """Supplemental enhancement information (H.264, 7.3.2.3): types and contents of one unit."""
+
+    found: tuple[tuple[int, bytes], ...]
+
+    @classmethod
+    def of(cls, unit: bytes) -> Self:
+        """Args:
+        unit: without its header.
+        """
+        data, found, place = payload(unit), [], 0
+        while place + 2 < len(data):
+            kind, place = _number(data, place)
+            size, place = _number(data, place)
+            found.append((kind, data[place : place + size]))
+            place += size
+        return cls(tuple(found))
+
+    def has(self, kind: int) -> bool:
+        return self.first(kind) is not None
+
+    def first(self, kind: int) -> bytes | None:
+        return next((data for found, data in self.found if found == kind), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A display orientation message (H.264, D.2.27; H.265, D.3.17).
+
+    Args:
+        orientation: None takes back what was said before.
+        persists: it holds for the pictures after this one as well.
+    """
+
+    orientation: Orientation | None
+    persists: bool
+
+
+class Turns:
+    """How pictures are displayed, as messages beside them say it."""
+
+    def __init__(self) -> None:
+        self._lasting: Orientation | None = None
+        self._message: Turn | None = None
+
+    def read(self, messages: Messages, *, is_hevc: bool) -> None:
+        """Takes messages that stand in front of a picture."""
+        data = messages.first(DISPLAY_ORIENTATION)
+        if data is not None:
+            self._message = _read_turn(Bits(data), is_hevc=is_hevc) or self._message
+
+    def next(self, *, begins: bool) -> Orientation | None:
+        """Of the next picture; None where nothing is said of it.
+
+        Args:
+            begins: a sequence begins with it, for which nothing holds that was said before.
+        """
+        message, self._message = self._message, None
+        if begins:
+            self._lasting = None
+        if message is None:
+            return self._lasting
+        if message.persists or message.orientation is None:
+            self._lasting = message.orientation
+        return message.orientation
+
+
+def _number(messages: bytes, place: int) -> tuple[int, int]:
+    """A number of a message, and where it ends: 255 as often as it goes, and the rest."""
+    value = 0
+    while place < len(messages) and messages[place] == 0xFF:
+        value, place = value + 0xFF, place + 1
+    return (value + messages[place] if place < len(messages) else value), place + 1
+
+
+def _read_turn(bits: Bits, *, is_hevc: bool) -> Turn | None:
+    try:
+        if bits.u(1) == 1:
+            return Turn(None, persists=True)
+        left_right, up_down = bits.u(1) == 1, bits.u(1) == 1
+        turns = quarter_turns(bits.u(16) * 360 / (1 << 16))
+        persists = bits.u(1) == 1 if is_hevc else bits.ue() > 0
+    except EndOfBits:
+        return None
+    # It is mirrored first, then turned; up and down is left and right and half a turn.
+    return Turn(Orientation((turns + 2 * up_down) % 4, left_right != up_down), persists)

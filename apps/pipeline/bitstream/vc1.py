@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from apps.pipeline.bitstream.base import Coded, PacketReader
 
 _START_CODE = b"\0\0\1"
@@ -13,6 +15,8 @@ class Vc1Reader(PacketReader):
     """Args:
     extradata: headers with start codes, where the container has them.
     """
+
+    knows_starts: ClassVar[bool] = False
 
     def __init__(self, extradata: bytes) -> None:
         self._headers: dict[int, bytes] = {}

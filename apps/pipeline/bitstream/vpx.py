@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from apps.pipeline.bitstream.base import Coded, PacketReader, Part
 
-_SHOWN_VP8 = 0x10
+_SHOWN_VP8, _INTER_VP8 = 0x10, 0x01
 _MARKER_VP9 = 2
 _PROFILE_WITH_RESERVED_BIT = 3
 
@@ -28,14 +28,14 @@ class _Shown(PacketReader):
 
 
 class Vp8Reader(_Shown):
-    def read(self, data: bytes, *, is_key: bool) -> Coded:
-        return self.coded(is_shown=bool(data[0] & _SHOWN_VP8), is_key=is_key)
+    def read(self, data: bytes, *, is_key: bool) -> Coded:  # noqa: ARG002 the frames tell it
+        return self.coded(is_shown=bool(data[0] & _SHOWN_VP8), is_key=not data[0] & _INTER_VP8)
 
 
 class Vp9Reader(_Shown):
     def read(self, data: bytes, *, is_key: bool) -> Coded:
         is_shown = any(_is_shown(data[start]) for start in _frames(data))
-        return self.coded(is_shown=is_shown, is_key=is_key)
+        return self.coded(is_shown=is_shown, is_key=is_key and _is_key(data[0]))
 
 
 def _is_shown(first: int) -> bool:
@@ -48,6 +48,14 @@ def _is_shown(first: int) -> bool:
     shift = 1 if profile == _PROFILE_WITH_RESERVED_BIT else 0
     shows_another = first >> (3 - shift) & 1
     return bool(shows_another or first >> (1 - shift) & 1)
+
+
+def _is_key(first: int) -> bool:
+    """Args:
+    first: byte of a frame that shows no other.
+    """
+    shift = 1 if first >> 4 & 3 == _PROFILE_WITH_RESERVED_BIT else 0
+    return not first >> (2 - shift) & 1
 
 
 def _frames(data: bytes) -> list[int]:
