@@ -7,34 +7,28 @@ itself gave to its pictures.
 from __future__ import annotations
 
 import gc
-import hashlib
 import json
-import os
-import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 import pytest
-from av.packet import PacketSideData
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.common.errors import VideoUnreadable
-from apps.pipeline.decode import Video, open_video
-from apps.pipeline.geometry import fit
+from apps.pipeline.decode import open_video
+from apps.pipeline.geometry import Orientation, fit
 from tests.pipeline.coded import (
     FRAME,
     H264_B,
     H264_OPEN,
     H264_P,
     HEVC_B,
-    HEVC_OPEN,
     MJPEG,
     MPEG2,
     MPEG4_ASP,
@@ -45,13 +39,15 @@ from tests.pipeline.coded import (
     coded,
     remuxed,
     to_container,
-    to_raw,
     to_ts,
 )
 from tests.pipeline.field_pictures import CodedPicture, Kind, coded_pictures
+from tests.pipeline.files import check, files, opened, piece, see, shown_by_ffmpeg
 from tests.pipeline.transport import CLOCK, Unit, write_ts
 from tests.pipeline.videos import (
+    AV1,
     H264,
+    HEVC,
     Image,
     Recipe,
     corner_names,
@@ -61,93 +57,6 @@ from tests.pipeline.videos import (
     write_numbered,
     write_video,
 )
-
-NEW_EXTRADATA = 1  # FFmpeg's number of that kind of side data
-WRAP = 1 << 33  # of a transport stream's clock, ticks
-
-
-def files(count: int) -> settings:
-    """So many of a kind: the same ones everywhere, or others each time with HYPOTHESIS_ANEW=1."""
-    return settings(
-        max_examples=count,
-        deadline=None,
-        derandomize=os.environ.get("HYPOTHESIS_ANEW") != "1",
-        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-    )
-
-
-# --- how a file is looked at --------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What the product makes of a file: of each sampled frame its number in display order, the
-    number that its picture shows, its time, and a digest of its stored picture."""
-
-    frames: int
-    fps: float
-    indices: list[int]
-    numbers: list[int | None]
-    seconds: list[float]
-    digests: list[str]
-    warnings: list[str]
-    damaged: int
-
-
-def see(path: Path, stride: int = 1, threads: int = 1) -> Seen:
-    with open_video(path, threads=threads) as video:
-        found = list(video.sampled(stride))
-        return Seen(
-            video.facts.frames,
-            video.facts.fps,
-            [item.index for item in found],
-            [read_number(item.picture.pixels()) for item in found],
-            [item.ts_s for item in found],
-            [digest(item.picture.frame) for item in found],
-            video.warnings,
-            video.damaged_packets,
-        )
-
-
-def digest(frame: av.VideoFrame) -> str:
-    return hashlib.sha256(frame.to_ndarray().tobytes()).hexdigest()
-
-
-def shown_by_ffmpeg(path: Path) -> list[str]:
-    """Digests of all pictures, in the order in which FFmpeg shows them."""
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        stream.codec_context.thread_type = "NONE"
-        return [digest(frame) for frame in container.decode(stream)]
-
-
-def check(
-    path: Path,
-    stride: int,
-    threads: int,
-    times: dict[int, float] | None = None,
-    *,
-    tolerance: float = 1.5e-3,
-) -> Seen:
-    """Compares with a full decode, and with the time of each number, from the first one's on."""
-    reference = shown_by_ffmpeg(path)
-    seen = see(path, stride, threads)
-    assert seen.frames == len(reference)
-    assert seen.indices == list(range(0, len(reference), stride))
-    assert seen.digests == reference[::stride]
-    assert seen.damaged == 0
-    assert all(
-        before <= after for before, after in zip(seen.seconds, seen.seconds[1:], strict=False)
-    )
-    if times is not None:
-        first = see(path).numbers[0]
-        assert first is not None
-        expected = [times[number] - times[first] for number in seen.numbers if number is not None]
-        assert len(expected) == len(seen.seconds)
-        offset = see(path).seconds[0]
-        assert [s - offset for s in seen.seconds] == pytest.approx(expected, abs=tolerance)
-    return seen
-
 
 # --- fields ---------------------------------------------------------------------------------------
 
@@ -263,225 +172,6 @@ def test_a_field_that_lost_its_other_one_is_not_shown(tmp_path: Path) -> None:
     assert seen.numbers == [number for number in range(20) if number != 7]
 
 
-# --- clocks ---------------------------------------------------------------------------------------
-
-CLOCKED = [H264_B, H264_OPEN, H264_P, HEVC_B, HEVC_OPEN, MPEG2]
-SECOND_CLOCKS = {
-    "a minute and a half lower": -90 * CLOCK,
-    "half a minute lower": -30 * CLOCK,
-    "the same again": 0,
-    "overlapping": 15 * FRAME,
-    "overlapping a little": 28 * FRAME,
-    "later": 87 * CLOCK,
-    "an hour later": 3600 * CLOCK,
-}
-
-
-@cache
-def piece(coding: Coding, first: int, count: int) -> tuple[Coded, ...]:
-    return tuple(coded(coding, range(first, first + count)))
-
-
-@dataclass
-class Recording:
-    """Packets, and when the picture of each number is shown.
-
-    Args:
-        times: seconds.
-        clock: of the first picture of its newest part, ticks.
-    """
-
-    packets: list[Coded]
-    times: dict[int, float]
-    coding: Coding
-    clock: int
-
-
-Fault = Callable[[Recording, random.Random], None]
-
-
-def join(recording: Recording, rng: random.Random) -> None:
-    """Another recording behind it, with a clock of its own."""
-    first = len(recording.times)
-    clocks = set(SECOND_CLOCKS)
-    if any(packet.pts is None for packet in recording.packets):
-        clocks.remove("overlapping a little")  # where times are lost as well, nobody can tell
-    recording.clock += SECOND_CLOCKS[rng.choice(sorted(clocks))]
-    more = piece(recording.coding, first, 30)
-    recording.packets += [packet.later(recording.clock) for packet in more]
-    recording.times |= {first + n: recording.times[first - 1] + (n + 1) / 25 for n in range(30)}
-
-
-def lose_times(recording: Recording, rng: random.Random) -> None:
-    """Not of the last ones: there, FFmpeg makes up times from what another clock says next."""
-    places = range(1, len(recording.packets) - 6)
-    for place in rng.sample(places, rng.choice([1, 2, 5, len(places) // 2])):
-        recording.packets[place] = recording.packets[place].at(None, None)
-
-
-def lose_all_but_keys(recording: Recording, rng: random.Random) -> None:
-    last = len(recording.packets) - 6
-    recording.packets = [
-        packet if packet.is_key or place >= last else packet.at(None, None)
-        for place, packet in enumerate(recording.packets)
-    ]
-
-
-def spoil_a_time(recording: Recording, rng: random.Random) -> None:
-    place = rng.randrange(1, len(recording.packets) - 6)
-    wrong = rng.choice([-100, -3, 5, 100]) * CLOCK
-    recording.packets[place] = recording.packets[place].later(wrong)
-
-
-FAULTS: dict[str, Fault] = {
-    "no fault": lambda *_: None,
-    "times lost": lose_times,
-    "times of keys only": lose_all_but_keys,
-    "a wrong time": spoil_a_time,
-}
-
-
-@pytest.mark.trap(43)
-@files(120)
-@given(
-    coding=st.sampled_from(CLOCKED),
-    start=st.sampled_from([0, 10 * CLOCK, 100 * CLOCK, WRAP - FRAME * 20]),
-    fault=st.sampled_from(sorted(FAULTS)),
-    joins=st.integers(0, 2),
-    seed=st.integers(0, 10_000),
-    stride=st.integers(1, 14),
-    threads=st.integers(1, 2),
-)
-def test_any_clock_of_a_recording(
-    tmp_path: Path,
-    coding: Coding,
-    start: int,
-    fault: str,
-    joins: int,
-    seed: int,
-    stride: int,
-    threads: int,
-) -> None:
-    recording = Recording(
-        [packet.later(start) for packet in piece(coding, 0, 30)],
-        {number: number / 25 for number in range(30)},
-        coding,
-        start,
-    )
-    rng = random.Random(seed)
-    FAULTS[fault](recording, rng)
-    for _ in range(joins):
-        join(recording, rng)
-    check(to_ts(tmp_path / "a.ts", recording.packets, coding), stride, threads, recording.times)
-
-
-@pytest.mark.parametrize("coding", CLOCKED, ids=lambda coding: coding.name)
-@pytest.mark.parametrize("clock", SECOND_CLOCKS)
-def test_a_second_recording_goes_on_from_the_first(
-    tmp_path: Path, coding: Coding, clock: str
-) -> None:
-    start = 100 * CLOCK
-    packets = [
-        *(packet.later(start) for packet in piece(coding, 0, 30)),
-        *(packet.later(start + SECOND_CLOCKS[clock]) for packet in piece(coding, 30, 30)),
-    ]
-    path = to_ts(tmp_path / "a.ts", packets, coding)
-    seen = check(path, 1, 1, {number: number / 25 for number in range(60)})
-    assert seen.numbers == list(range(60))
-    assert seen.fps == pytest.approx(25)
-    (warning,) = seen.warnings
-    assert "clock goes back or leaps: 1 (first at frame 30, 1.20 s)" in warning
-
-
-@pytest.mark.parametrize("seconds", [2, 20])
-def test_a_loss_of_signal_keeps_its_length(tmp_path: Path, seconds: int) -> None:
-    """The clock goes on, so nothing is repaired, and the frame rate is that of the pictures."""
-    packets = [
-        packet.later(10 * CLOCK + (seconds * CLOCK if (packet.pts or 0) >= 36 * FRAME else 0))
-        for packet in piece(H264_B, 0, 60)
-    ]
-    seen = check(
-        to_ts(tmp_path / "a.ts", packets),
-        1,
-        1,
-        {number: number / 25 + (seconds if number >= 36 else 0) for number in range(60)},
-    )
-    assert seen.warnings == []
-    assert seen.fps == pytest.approx(25)
-
-
-@pytest.mark.parametrize("coding", [H264_P, H264_B], ids=["p", "b"])
-def test_two_equal_times_leave_all_others_alone(tmp_path: Path, coding: Coding) -> None:
-    """Flash video stores milliseconds, and some writers give two pictures the same."""
-    packets = list(piece(coding, 0, 40))
-    place = next(n for n, packet in enumerate(packets) if packet.pts == 24 * FRAME)
-    packets[place] = packets[place].at(25 * FRAME, packets[place].dts)
-    seen = see(to_container(tmp_path / "a.flv", packets, coding))
-    assert seen.numbers == list(range(40))
-    times = [number / 25 for number in range(40)]
-    times[24] = times[25]
-    assert [s - seen.seconds[0] for s in seen.seconds] == pytest.approx(times, abs=1e-3)
-
-
-@pytest.mark.parametrize("cut", [3, 5, 11])
-@pytest.mark.parametrize("coding", CLOCKED, ids=lambda coding: coding.name)
-def test_a_recording_that_begins_in_the_middle(tmp_path: Path, coding: Coding, cut: int) -> None:
-    """What cannot be decoded at its start is shown by no player; it is not counted as missing."""
-    packets = [packet.later(10 * CLOCK) for packet in piece(coding, 0, 60)]
-    for path in (
-        to_ts(tmp_path / "a.ts", packets[cut:], coding),
-        to_raw(tmp_path / f"a.{coding.name.removesuffix('video')}", packets[cut:]),
-    ):
-        for stride in (1, 5):
-            seen = check(path, stride, 1)
-            assert seen.seconds[0] == 0
-            assert seen.warnings == []
-
-
-@pytest.mark.parametrize(("early", "first"), [(0.5, 0.5), (0.0, 0.0), (-0.2, 0.0), (60.0, 0.0)])
-def test_sound_that_begins_before_the_pictures(tmp_path: Path, early: float, first: float) -> None:
-    """A player's zero is the first thing that it plays; a sound a minute away has another clock."""
-    path = tmp_path / "a.ts"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 128, 64, "yuv420p"
-        sound = container.add_stream("aac", rate=48_000, layout="mono")
-        packets = []
-        for number in range(20):
-            frame = av.VideoFrame.from_ndarray(numbered(number), format="rgb24")
-            frame.pts, frame.time_base = number, Fraction(1, 25)
-            packets += stream.encode(frame)
-        packets += stream.encode()
-        for packet in packets:
-            packet.pts += round((100 + early) * 25)
-            packet.dts += round((100 + early) * 25)
-        for block in range(20):
-            quiet = av.AudioFrame.from_ndarray(
-                np.zeros((1, 1024), np.float32), format="fltp", layout="mono"
-            )
-            quiet.sample_rate, quiet.time_base = 48_000, Fraction(1, 48_000)
-            quiet.pts = 100 * 48_000 + 1024 * block
-            packets += sound.encode(quiet)
-        for packet in sorted(packets, key=lambda p: p.dts * p.time_base):
-            container.mux(packet)
-    seconds = see(path).seconds
-    assert seconds == pytest.approx([first + number / 25 for number in range(20)], abs=0.03)
-
-
-def test_a_raw_file_has_the_rate_that_its_pictures_say(tmp_path: Path) -> None:
-    recipe = Recipe(fps=50, options={"preset": "ultrafast", "bf": "2"})
-    seen = see(write_numbered(tmp_path / "a.h264", 50, recipe))
-    assert seen.fps == pytest.approx(50)
-    assert seen.numbers == list(range(50))
-    assert seen.seconds == pytest.approx([number / 50 for number in range(50)])
-
-
-def test_no_time_is_minus_zero(tmp_path: Path) -> None:
-    for name in ("a.mp4", "a.ts", "a.flv", "a.avi"):
-        seen = see(write_numbered(tmp_path / name, 5))
-        assert str(seen.seconds[0]) == "0.0"
-
-
 # --- containers -----------------------------------------------------------------------------------
 
 HOLD: dict[str, list[Coding]] = {
@@ -573,34 +263,80 @@ NOT_CODED = bytes.fromhex("000001b6504f")  # a P picture at time 0 of 5 bits: "n
 DIVX = b"\0\0\1\xb2DivX503b1393p"
 
 
-def packed(count: int) -> list[bytes]:
-    """As DivX does it: a B picture behind its reference, and a placeholder where it belongs."""
-    coding = replace(MPEG4_ASP, options={"b": "3M", "bf": "1", "b_strategy": "0", "g": "12"})
-    pictures = [packet.data for packet in coded(coding, range(count))]
+def packed(count: int, b_frames: int) -> list[bytes]:
+    """As DivX does it: the first B picture behind its reference, each other one in the packet after
+    that, and a placeholder in the last.
+    """
+    options = {"b": "3M", "bf": str(b_frames), "b_strategy": "0", "g": "12"}
+    pictures = [packet.data for packet in coded(replace(MPEG4_ASP, options=options), range(count))]
     packets: list[bytes] = []
+    waiting = False  # the packet of a B picture that stands behind its reference
     for data in pictures:
-        if data[data.index(b"\0\0\1\xb6") + 4] >> 6 == 2:  # a B picture
+        is_b = data[data.index(b"\0\0\1\xb6") + 4] >> 6 == 2
+        if is_b and not waiting:
             packets[-1] += data
+            waiting = True
+            continue
+        if waiting and not is_b:
             packets.append(NOT_CODED)
-        else:
-            packets.append(data)
+            waiting = False
+        packets.append(data)
+    packets += [NOT_CODED] * waiting
     start = packets[0].index(b"\0\0\1\xb6")
     packets[0] = packets[0][:start] + DIVX + packets[0][start:]
     return packets
 
 
 @pytest.mark.parametrize("name", ["a.avi", "a.mkv"])
+@pytest.mark.parametrize("b_frames", [1, 2, 3])
 @pytest.mark.parametrize("stride", [1, 2, 5])
-def test_two_pictures_in_a_packet_of_divx(tmp_path: Path, name: str, stride: int) -> None:
+def test_two_pictures_in_a_packet_of_divx(
+    tmp_path: Path, name: str, b_frames: int, stride: int
+) -> None:
     """Copied to Matroska, they have the times of the order in which they are coded."""
+    data = packed(41, b_frames)
+    assert len(data) == 41
     packets = [
-        Coded(data, place * FRAME, place * FRAME, is_key=False)
-        for place, data in enumerate(packed(41))
+        Coded(packet, place * FRAME, place * FRAME, is_key=False)
+        for place, packet in enumerate(data)
     ]
-    assert len(packets) == 41
     path = to_container(tmp_path / name, packets, MPEG4_ASP)
     seen = check(path, stride, 1, {number: number / 25 for number in range(41)})
     assert seen.numbers == list(range(0, 41, stride))
+
+
+COPIES = [(name, H264_B) for name in ("mp4", "mkv", "flv", "nut")]
+COPIES += [(name, HEVC_B) for name in ("mp4", "mkv")]
+
+
+@pytest.mark.trap(43)
+@pytest.mark.parametrize(("name", "coding"), COPIES)
+@pytest.mark.parametrize("stride", [1, 3, 7])
+def test_what_was_copied_out_of_avi_has_times_of_the_coding_order(
+    tmp_path: Path, name: str, coding: Coding, stride: int
+) -> None:
+    packets = [p.at(n * FRAME, n * FRAME) for n, p in enumerate(piece(coding, 0, 60))]
+    path = to_container(tmp_path / f"a.{name}", packets, coding)
+    seen = check(path, stride, 1, {number: number / 25 for number in range(60)})
+    assert seen.numbers == list(range(0, 60, stride))
+
+
+EVERY_PACKET_A_KEY = [
+    *[Coding(name, name, {"b": "2M", "g": "12"}) for name in ("msmpeg4", "wmv2", "h263p")],
+    *(MPEG4_ASP, MPEG2, H264_B),
+]
+
+
+@pytest.mark.parametrize("coding", EVERY_PACKET_A_KEY, ids=lambda coding: coding.encoder)
+@pytest.mark.parametrize("stride", [1, 5, 13])
+def test_a_container_that_calls_every_packet_a_key_frame(
+    tmp_path: Path, coding: Coding, stride: int
+) -> None:
+    """As some AVI do, and those without an index."""
+    packets = [replace(packet, is_key=True) for packet in piece(coding, 0, 60)]
+    path = to_container(tmp_path / "a.avi", packets, coding)
+    seen = check(path, stride, 1, {number: number / 25 for number in range(60)})
+    assert seen.numbers == list(range(0, 60, stride))
 
 
 def test_pictures_that_an_mpeg4_encoder_left_out(tmp_path: Path) -> None:
@@ -651,173 +387,38 @@ def test_formats_of_captures_and_discs(
         assert seen.seconds == pytest.approx([n / 25 for n in range(0, 30, stride)], abs=0.021)
 
 
-# --- another sequence in the middle ---------------------------------------------------------------
-
-SHAPES: list[tuple[tuple[int, int], Fraction | None]] = [
-    ((128, 64), None),
-    ((256, 128), None),
-    ((96, 64), None),
-    ((96, 96), Fraction(4, 3)),
-    ((128, 64), Fraction(4, 3)),
-    ((64, 128), None),
-]
-
-
-@pytest.mark.trap(45)
-@files(40)
-@given(
-    coding=st.sampled_from([H264_B, HEVC_B, MPEG2, MJPEG, MPEG4_ASP]),
-    shapes=st.lists(st.sampled_from(SHAPES), min_size=2, max_size=3),
-    stride=st.integers(1, 14),
-    threads=st.integers(1, 2),
-)
-def test_any_change_of_shape(
-    tmp_path: Path,
-    coding: Coding,
-    shapes: list[tuple[tuple[int, int], Fraction | None]],
-    stride: int,
-    threads: int,
-) -> None:
-    """FFmpeg's MPEG decoders lose a picture where the size changes; the product does not."""
-    packets: list[Coded] = []
-    if coding is MJPEG:  # a picture that names no shape of its pixels has that of the one before
-        shapes = [(size, ratio or Fraction(1)) for size, ratio in shapes]
-    for number, (size, ratio) in enumerate(shapes):
-        numbers = range(25 * number, 25 * number + 25)
-        start = 10 * CLOCK + 25 * number * FRAME
-        packets += coded(coding, numbers, start, size=size, sample_aspect_ratio=ratio)
-    is_stream = coding.name in ("h264", "hevc", "mpeg2video")
-    if is_stream:
-        path = to_ts(tmp_path / "a.ts", packets, coding)
-    else:
-        path = to_raw(tmp_path / ("a.m4v" if coding is MPEG4_ASP else "a.mjpeg"), packets)
-    count = 25 * len(shapes)
-    with open_video(path, threads=threads) as video:
-        box = fit(video.facts.width, video.facts.height, 640)
-        items = list(video.sampled(stride))
-        frames = [video.scaled(item, box) for item in items]
-        assert video.damaged_packets == 0
-    assert [item.index for item in items] == list(range(0, count, stride))
-    assert [read_number(item.picture.pixels()) for item in items] == list(range(0, count, stride))
-    assert [item.ts_s for item in items] == pytest.approx([i / 25 for i in range(0, count, stride)])
-    for item, frame in zip(items, frames, strict=True):
-        (width, height), ratio = shapes[item.index // 25]
-        shown = width * float(ratio or 1) / height
-        if coding is not MPEG2:  # it knows four shapes of the whole picture, not of a pixel
-            assert item.picture.size == (round(width * float(ratio or 1)), height)
-            inner = frame.letterbox
-            slack = 1.5 / min(inner.inner_width, inner.inner_height)
-            assert inner.inner_width / inner.inner_height == pytest.approx(shown, rel=slack)
-
-
-HEADERS = {"h264": (7, 8), "hevc": (32, 33, 34), "mpeg2video": (0xB3, 0xB5)}
-
-
-def units_of(data: bytes) -> list[bytes]:
-    starts = [n for n in range(len(data) - 3) if data[n : n + 3] == b"\0\0\1"]
-    return [data[a:b] for a, b in zip(starts, [*starts[1:], len(data)], strict=True)]
-
-
-def is_header(unit: bytes, codec: str) -> bool:
-    kind = {"h264": unit[3] & 0x1F, "hevc": unit[3] >> 1 & 0x3F}.get(codec, unit[3])
-    if codec == "mpeg2video" and kind == 0xB5:
-        return unit[4] >> 4 == 1  # of the sequence, not of a picture
-    return kind in HEADERS[codec]
-
-
-def without_headers(packet: Coded, codec: str) -> Coded:
-    kept = b"".join(unit for unit in units_of(packet.data) if not is_header(unit, codec))
-    return replace(packet, data=kept)
-
-
-OTHERWISE: dict[str, dict[str, str]] = {
-    "h264": {"preset": "faster", "refs": "4", "x264-params": "cabac=0:sps-id=1"},
-    "hevc": {
-        "x265-params": "log-level=none:bframes=3:keyint=12:scenecut=0:open-gop=0:ref=4:ctu=16"
-    },
-    "mpeg2video": {"intra_matrix": ",".join(["8"] + ["20"] * 63)},
-}
-
-
-@pytest.mark.trap(44)
-@pytest.mark.parametrize("stride", [1, 5, 13, 25, 41])
-@pytest.mark.parametrize("coding", [H264_B, HEVC_B, MPEG2], ids=lambda coding: coding.name)
-def test_parameters_that_come_once_are_not_skipped(
-    tmp_path: Path, coding: Coding, stride: int
-) -> None:
-    """New ones at frame 30, and none after: also where no frame of that group is sampled."""
-    other = replace(coding, options={**coding.options, **OTHERWISE[coding.name]})
-    first = list(piece(coding, 0, 30))
-    second = [p.later(30 * FRAME) for p in piece(other, 30, 40)]
-    second = [second[0], *(without_headers(packet, coding.name) for packet in second[1:])]
-    path = to_ts(tmp_path / "a.ts", [p.later(CLOCK) for p in first + second], coding)
-    seen = check(path, stride, 1, {number: number / 25 for number in range(70)})
-    assert seen.numbers == list(range(0, 70, stride))
-
-
-@pytest.mark.trap(44)
-@pytest.mark.parametrize("ahead", [1, 2, 4])
-@pytest.mark.parametrize("stride", [4, 13, 31])
-def test_parameters_that_come_in_a_packet_that_nobody_needs(
-    tmp_path: Path, ahead: int, stride: int
-) -> None:
-    other = replace(H264_B, options={**H264_B.options, **OTHERWISE["h264"]})
-    first = list(piece(H264_B, 0, 30))
-    second = [p.later(30 * FRAME) for p in piece(other, 30, 40)]
-    headers = b"".join(u for u in units_of(second[0].data) if is_header(u, "h264"))
-    first[-ahead] = replace(first[-ahead], data=headers + first[-ahead].data)
-    second = [without_headers(packet, "h264") for packet in second]
-    path = to_ts(tmp_path / "a.ts", [p.later(CLOCK) for p in first + second])
-    check(path, stride, 2, {number: number / 25 for number in range(70)})
-
-
-def read_mp4(path: Path) -> tuple[bytes, list[Coded]]:
-    """Extradata, and packets without start codes."""
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        unit = (stream.time_base or 1) * CLOCK
-        packets = [
-            Coded(bytes(p), round(p.pts * unit), round(p.dts * unit), p.is_keyframe)
-            for p in container.demux(stream)
-            if p.size > 0
-        ]
-        return stream.codec_context.extradata or b"", packets
-
-
-@pytest.mark.trap(44)
-@pytest.mark.parametrize("stride", [1, 7, 31, 41])
-def test_a_second_sample_description(tmp_path: Path, stride: int) -> None:
-    """An MP4 of which the container, not the coded data, carries other parameters midway."""
-    shapes = [(128, 64), (192, 96)]
-    pieces = [
-        to_container(
-            tmp_path / f"{number}.mp4",
-            coded(H264_B, range(30 * number, 30 * number + 30), size=size),
-            H264_B,
-            size=size,
-        )
-        for number, size in enumerate(shapes)
-    ]
-    path = tmp_path / "a.mp4"
-    with av.open(str(pieces[0])) as first, av.open(str(path), "w") as container:
-        out = container.add_stream_from_template(first.streams.video[0])
-        for number, (extradata, packets) in enumerate(read_mp4(piece) for piece in pieces):
-            for place, part in enumerate(packets):
-                packet = av.Packet(part.data)
-                packet.pts = (part.pts or 0) + 30 * FRAME * number
-                packet.dts = (part.dts or 0) + 30 * FRAME * number
-                packet.time_base, packet.is_keyframe = Fraction(1, CLOCK), part.is_key
-                packet.stream = out
-                if number == 1 and place == 0:
-                    changed = PacketSideData(NEW_EXTRADATA, len(extradata))
-                    changed.update(extradata)
-                    packet.set_sidedata(changed)
-                container.mux(packet)
-    seen = check(path, stride, 1, {number: number / 25 for number in range(60)})
-    assert seen.numbers == list(range(0, 60, stride))
+@pytest.mark.parametrize("fps", [60, 120, 144, 240])
+def test_high_frame_rates_in_a_container_that_counts_milliseconds(tmp_path: Path, fps: int) -> None:
+    path = write_numbered(tmp_path / "a.mkv", 60, replace(H264, fps=fps))
     with open_video(path, threads=1) as video:
-        sizes = [item.picture.size for item in video.sampled(30)]
-    assert sizes == shapes
+        assert video.facts.fps == pytest.approx(fps, rel=0.01)
+        assert not video.facts.variable_frame_rate
+    assert see(path, 7).numbers == list(range(0, 60, 7))
+
+
+@pytest.mark.parametrize("recipe", [H264, HEVC, AV1], ids=lambda recipe: recipe.codec)
+@pytest.mark.parametrize("stride", [1, 3, 7])
+def test_an_edit_list_that_begins_in_the_middle_of_a_group(
+    tmp_path: Path, recipe: Recipe, stride: int
+) -> None:
+    """As cut without coding anew: what is in front is decoded and not shown."""
+    source = write_numbered(tmp_path / "source.mp4", 75, recipe)
+    path = tmp_path / "a.mp4"
+    with av.open(str(source)) as whole, av.open(str(path), "w") as container:
+        stream = whole.streams.video[0]
+        out = container.add_stream_from_template(stream, opaque=True)
+        early = round(18 / 25 / stream.time_base)
+        for packet in whole.demux(stream):
+            if packet.size > 0:
+                packet.pts -= early
+                packet.dts -= early
+                packet.stream = out
+                container.mux(packet)
+    seen = see(path, stride)
+    assert seen.frames == 57
+    assert seen.numbers == list(range(18, 75, stride))
+    assert seen.seconds == pytest.approx([n / 25 for n in range(0, 57, stride)], abs=1e-3)
+    assert (seen.damaged, seen.warnings) == (0, [])
 
 
 # --- orientation ----------------------------------------------------------------------------------
@@ -877,6 +478,84 @@ def test_pictures_are_turned_and_mirrored_as_their_matrix_says(tmp_path: Path, k
         snippet = frame.picture.snippet(place, 0, 48)
         assert snippet is not None
         assert set(corner_names(snippet.picture(48))) == {name}
+
+
+ROTATED, MIRRORED = Orientation(1, mirrored=False), Orientation(0, mirrored=True)
+UPRIGHT = Orientation(0, mirrored=False)
+
+
+def orientation_message(codec: str, shown: Orientation | None, *, persists: bool) -> bytes:
+    """A unit with a display orientation message (H.264, D.2.27; H.265, D.3.17); None cancels."""
+    bits = "1" if shown is None else f"0{int(shown.mirrored)}0{shown.turns << 14:016b}"
+    if shown is not None:
+        lasts = ("010" if persists else "1") if codec == "h264" else str(int(persists))
+        bits += lasts + ("0" if codec == "h264" else "")
+    bits += "1"
+    bits = bits.ljust(-(-len(bits) // 8) * 8, "0")
+    data = int(bits, 2).to_bytes(len(bits) // 8, "big")
+    header = b"\x06" if codec == "h264" else b"\x4e\x01"
+    return b"\0\0\0\1" + header + without_start_codes(bytes([47, len(data)]) + data) + b"\x80"
+
+
+def without_start_codes(data: bytes) -> bytes:
+    found = bytearray()
+    for byte in data:
+        if found[-2:] == b"\0\0" and byte <= 3:
+            found.append(3)
+        found.append(byte)
+    return bytes(found)
+
+
+ONE_GROUP = [
+    replace(H264_P, options=H264_P.options | {"g": "100"}),
+    replace(
+        HEVC_B,
+        options={"preset": "ultrafast", "x265-params": "log-level=none:bframes=0:keyint=100"},
+    ),
+]
+
+
+@pytest.mark.parametrize("stride", [1, 4, 7, 25])
+@pytest.mark.parametrize("coding", ONE_GROUP, ids=lambda coding: coding.name)
+def test_an_orientation_that_the_coded_pictures_carry(
+    tmp_path: Path, coding: Coding, stride: int
+) -> None:
+    """It holds for one picture or from it on; also where that picture is not decoded."""
+    packets = list(piece(coding, 0, 60))
+    for place, shown, persists in [
+        (10, ROTATED, True),
+        (20, MIRRORED, False),  # and what was said before goes on
+        (30, None, True),
+        (42, MIRRORED, True),
+    ]:
+        message = orientation_message(coding.name, shown, persists=persists)
+        packets[place] = replace(packets[place], data=message + packets[place].data)
+    expected = [UPRIGHT] * 10 + [ROTATED] * 20 + [UPRIGHT] * 12 + [MIRRORED] * 18
+    expected[20] = MIRRORED
+    path = to_ts(tmp_path / "a.ts", packets, coding)
+    with open_video(path, threads=1) as video:
+        found = list(video.sampled(stride))
+    assert [item.index for item in found] == list(range(0, 60, stride))
+    assert [item.picture.orientation for item in found] == expected[::stride]
+
+
+@pytest.mark.parametrize("ratio", [Fraction(3000), Fraction(1, 3000), Fraction(9)])
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_pixels_of_a_shape_that_cannot_be_are_square(
+    tmp_path: Path, name: str, ratio: Fraction
+) -> None:
+    path = tmp_path / name
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 128, 64, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = ratio
+        for number in range(3):
+            frame = av.VideoFrame.from_ndarray(numbered(number), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with open_video(path, threads=1) as video:
+        assert (video.facts.width, video.facts.height) == (128, 64)
+        assert [item.picture.size for item in video.sampled(1)] == [(128, 64)] * 3
 
 
 # --- streams --------------------------------------------------------------------------------------
@@ -951,6 +630,22 @@ def test_a_programme_of_which_nothing_is_sent_is_passed_over(tmp_path: Path) -> 
         assert [read_number(i.picture.pixels()) for i in video.sampled(7)] == [0, 7, 14, 21, 28]
 
 
+def test_a_sound_that_appears_in_the_middle_of_a_recording(tmp_path: Path) -> None:
+    """A film behind a spot without sound. FFmpeg makes a stream of it that nobody asked for, so
+    far behind the start of the file that it was not found when that was opened.
+    """
+    filler = b"\0\0\0\1\x0c" + b"\xff" * 20_000 + b"\x80"
+    units = [Unit(p.data + filler, p.pts, p.dts) for p in piece(H264_B, 0, 300)]
+    path = write_ts(tmp_path / "a.ts", units, sound_from=280)
+    with av.open(str(path)) as container:
+        assert len(container.streams) == 1
+    for stride in (1, 7):
+        seen = see(path, stride)
+        assert seen.frames == 300
+        assert seen.indices == list(range(0, 300, stride))
+        assert seen.damaged == 0
+
+
 # --- memory ---------------------------------------------------------------------------------------
 
 
@@ -1019,11 +714,6 @@ def test_a_file_that_once_failed(cases: Path, name: str, stride: int, threads: i
     assert [item.ts_s for item in items] == pytest.approx(times[::stride], abs=2e-3)
     assert facts.duration_s == pytest.approx(times[-1] + 1 / facts.fps, abs=0.05)
     assert [read_bar(item.picture.pixels()) for item in items] == there[::stride]
-
-
-def opened(path: Path) -> Video:
-    with open_video(path, threads=1) as video:
-        return video
 
 
 def test_what_is_told_of_those_files(cases: Path) -> None:

@@ -98,7 +98,8 @@ def test_parts_joined_without_a_gap_are_no_break_of_the_clock() -> None:
     """The first pictures of the second part are decoded before the last ones of the first."""
     pts = [0, 30, 10, 20, 40, 70, 50, 60]
     dts = [-20, -10, 0, 10, 5, 15, 25, 35]
-    assert order(pts, dts) == [0, 3, 1, 2, 4, 7, 5, 6]
+    overlapping = [0, 6, 2, 4, 3, 9, 5, 7]
+    assert order(pts, dts, overlapping, held_back=2) == [0, 3, 1, 2, 4, 7, 5, 6]
 
 
 def test_a_decoder_holds_back_no_more_than_it_must() -> None:

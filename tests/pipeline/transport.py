@@ -10,6 +10,8 @@ CLOCK = 90_000  # ticks a second
 _PACKET, _SYNC = 188, 0x47
 _PAT, _PMT, _FIRST_VIDEO = 0, 0x1000, 0x100
 _WRAP = 1 << 33
+_SOUND, _MPEG_SOUND_TYPE = 0x200, 0x03
+_MPEG_SOUND = b"\xff\xfd\x80\x04".ljust(384, b"\0")  # a frame of layer II, 128 kbit/s, 48 kHz
 STREAM_TYPES = {"mpeg1video": 0x01, "mpeg2video": 0x02, "h264": 0x1B, "hevc": 0x24}
 
 
@@ -23,20 +25,30 @@ class Unit:
 
 
 def write_ts(
-    path: Path, units: Iterable[Unit], codec: str = "h264", *, empty_programmes: int = 0
+    path: Path,
+    units: Iterable[Unit],
+    codec: str = "h264",
+    *,
+    empty_programmes: int = 0,
+    sound_from: int | None = None,
 ) -> Path:
     """Writes units in order, whatever their times.
 
     Args:
         codec: of all of them.
         empty_programmes: how many are announced before it, of which nothing is sent.
+        sound_from: number of the unit from which on the programme has a sound as well.
     """
     mux = _Mux(STREAM_TYPES[codec], empty_programmes)
     with path.open("wb") as file:
         for number, unit in enumerate(units):
-            if number % 20 == 0:
+            if number == sound_from:
+                mux.has_sound = True
+            if number % 20 == 0 or number == sound_from:
                 file.write(mux.tables())
             file.write(b"".join(mux.pes(unit)))
+            if mux.has_sound:
+                file.write(b"".join(mux.pes(Unit(_MPEG_SOUND, unit.pts), _SOUND)))
     return path
 
 
@@ -46,6 +58,7 @@ class _Mux:
         self._programmes = empty_programmes + 1
         self._counters: dict[int, int] = {}
         self._clock = 0
+        self.has_sound = False
 
     def tables(self) -> bytes:
         numbers = range(self._programmes)
@@ -55,10 +68,15 @@ class _Mux:
             pid = _FIRST_VIDEO + n
             body = _u16(0xE000 | pid) + _u16(0xF000)
             body += bytes([self._stream_type]) + _u16(0xE000 | pid) + _u16(0xF000)
+            if self.has_sound:
+                body += bytes([_MPEG_SOUND_TYPE]) + _u16(0xE000 | _SOUND) + _u16(0xF000)
             tables += self._section(_PMT + n, 0x02, n + 1, body)
         return tables
 
-    def pes(self, unit: Unit) -> Iterator[bytes]:
+    def pes(self, unit: Unit, pid: int | None = None) -> Iterator[bytes]:
+        """Args:
+        pid: of a sound; the video's where there is none.
+        """
         times = b""
         if unit.pts is not None:
             has_dts = unit.dts is not None and unit.dts != unit.pts
@@ -66,9 +84,9 @@ class _Mux:
             times += _stamp(1, unit.dts or 0) if has_dts else b""
             self._clock = unit.pts if unit.dts is None else unit.dts
         flags = {0: 0x00, 5: 0x80, 10: 0xC0}[len(times)]
-        header = bytes([0, 0, 1, 0xE0, 0, 0, 0x80, flags, len(times)])
+        header = bytes([0, 0, 1, 0xE0 if pid is None else 0xC0, 0, 0, 0x80, flags, len(times)])
         rest, is_first = header + times + unit.data, True
-        pid = _FIRST_VIDEO + self._programmes - 1
+        pid = pid or _FIRST_VIDEO + self._programmes - 1
         while rest:
             adaptation = _clock_reference(self._clock) if is_first else b""
             room = _PACKET - 4 - (1 + len(adaptation) if adaptation else 0)
@@ -77,7 +95,8 @@ class _Mux:
             is_first = False
 
     def _section(self, pid: int, table: int, number: int, body: bytes) -> bytes:
-        inner = _u16(number) + bytes([0xC1, 0, 0]) + body
+        version = 0xC3 if self.has_sound else 0xC1
+        inner = _u16(number) + bytes([version, 0, 0]) + body
         section = bytes([table]) + _u16(0xB000 | len(inner) + 4) + inner
         section += _crc(section).to_bytes(4, "big")
         filled = (b"\0" + section).ljust(_PACKET - 4, b"\xff")
