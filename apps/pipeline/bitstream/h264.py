@@ -217,7 +217,8 @@ class H264Reader(PacketReader):
         part, drops = self._pairing.part(s)
         count, is_first = self._order.count(s), part is Part.PICTURE
         is_start = is_idr and is_first
-        begins = is_first and self._begins_anew(s, count)
+        can_recover, self._can_recover = self._can_recover, False
+        begins = is_first and self._begins_anew(s, count, can_recover=can_recover)
         if is_start or begins:
             self._epochs.begin()
             self._undecodable = count if begins and not is_idr else None
@@ -228,16 +229,15 @@ class H264Reader(PacketReader):
         turned = self._turns.next(begins=is_start)
         return Coded(part, place, is_start, has_headers, begins, drops, turned)
 
-    def _begins_anew(self, s: _Slice, count: int) -> bool:
+    def _begins_anew(self, s: _Slice, count: int, *, can_recover: bool) -> bool:
         """Whether the decoder is to be emptied before a picture.
 
         No picture before a random access point is shown after it: elsewise two recordings were
         joined here, and a decoder would throw away those of the second until they are newer.
         """
-        is_access_point, self._can_recover = self._can_recover and s.is_intra, False
         if s.is_idr:
             return self._active not in (None, s.sps.raw)
-        return is_access_point and self._epochs.is_behind(count)
+        return can_recover and s.is_intra and self._epochs.is_behind(count)
 
     def is_incomplete(self) -> bool:
         return self._pairing.is_incomplete()

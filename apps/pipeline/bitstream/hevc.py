@@ -17,7 +17,6 @@ from apps.pipeline.bitstream.nal import (
 )
 
 _RADL_N, _RASL_R, _RASL = 6, 9, (8, 9)
-_BLA = range(16, 19)
 _IDR = range(19, 21)
 _CRA = 21
 _IRAP = range(16, 24)
