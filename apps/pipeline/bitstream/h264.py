@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from apps.pipeline.bitstream.base import Bits, Coded, EndOfBits, Epochs, PacketReader, Part
+from apps.pipeline.bitstream.base import Bits, Coded, EndOfBits, Part
 from apps.pipeline.bitstream.nal import (
     RECOVERY_POINT,
     Messages,
-    ParameterSets,
-    Turns,
+    UnitReader,
     Units,
     counted_units,
     payload,
@@ -155,45 +154,38 @@ class _Pairing:
 
 
 @dataclass
-class H264Reader(PacketReader):
-    """Args:
-    extradata: an `avcC` record, or parameter sets with start codes.
-    """
+class H264Reader(UnitReader):
+    """See `UnitReader`; the record is `avcC`."""
 
-    extradata: bytes
-    _length_size: int = field(init=False, default=0)
     _sps: dict[int, _Sps] = field(init=False, default_factory=dict)
     _pps: dict[int, _Pps] = field(init=False, default_factory=dict)
-    _sets: ParameterSets = field(init=False, default_factory=ParameterSets)
-    _active: bytes | None = field(init=False, default=None)
     _can_recover: bool = field(init=False, default=False)  # says a message of the next picture
     _undecodable: int | None = field(init=False, default=None)  # below this count, after a join
     _order: _Order = field(init=False, default_factory=_Order)
     _pairing: _Pairing = field(init=False, default_factory=_Pairing)
-    _turns: Turns = field(init=False, default_factory=Turns)
-    _epochs: Epochs = field(init=False, default_factory=Epochs)
 
-    def __post_init__(self) -> None:
-        self.learn(self.extradata)
+    @staticmethod
+    def unit_type(header: int) -> int:
+        return header & 0x1F
 
-    def learn(self, extradata: bytes) -> bool:
-        if len(extradata) < 7 or extradata[0] != 1:
-            return self._all_parameters(Units(extradata, 0).all())
-        self._length_size = (extradata[4] & 3) + 1
-        is_new, place = False, 5
+    def from_record(self, record: bytes) -> Iterable[bytes] | None:
+        if len(record) < 7 or record[0] != 1:
+            return None
+        self.length_size = (record[4] & 3) + 1
+        found, place = list[bytes](), 5
         for mask in (0x1F, 0xFF):  # sequence parameter sets, then those of pictures
-            count = extradata[place] & mask if place < len(extradata) else 0
-            units, place = counted_units(extradata, place + 1, count)
-            is_new |= self._all_parameters(units)
-        return is_new
+            count = record[place] & mask if place < len(record) else 0
+            units, place = counted_units(record, place + 1, count)
+            found += units
+        return found
 
     def read(self, data: bytes, *, is_key: bool) -> Coded:  # noqa: ARG002 the units tell it
-        has_headers, units = False, Units(data, self._length_size)
+        has_headers, units = False, Units(data, self.length_size)
         has_parameters = False
         for start in units.starts():
-            unit_type = data[start] & 0x1F
+            unit_type = self.unit_type(data[start])
             if unit_type in _PARAMETERS:
-                has_headers |= self._parameters(units.whole(start))
+                has_headers |= self.parameters(units.whole(start))
                 has_parameters = True
             elif unit_type in (_NON_IDR, _IDR):
                 return self._picture(units.head(start), has_headers=has_headers)
@@ -205,11 +197,11 @@ class H264Reader(PacketReader):
 
     def _messages(self, unit: bytes) -> None:
         messages = Messages.of(unit[1:])
-        self._turns.read(messages, is_hevc=False)
+        self.turns.read(messages, is_hevc=False)
         self._can_recover |= messages.has(RECOVERY_POINT)
 
     def _picture(self, unit: bytes, *, has_headers: bool) -> Coded:
-        is_idr = unit[0] & 0x1F == _IDR
+        is_idr = self.unit_type(unit[0]) == _IDR
         try:
             s = self._slice(unit)
         except (EndOfBits, KeyError):
@@ -220,13 +212,13 @@ class H264Reader(PacketReader):
         can_recover, self._can_recover = self._can_recover, False
         begins = is_first and self._begins_anew(s, count, can_recover=can_recover)
         if is_start or begins:
-            self._epochs.begin()
+            self.epochs.begin()
             self._undecodable = count if begins and not is_idr else None
         if self._undecodable is not None and count < self._undecodable:
             part = Part.NOTHING
-        place = self._epochs.place(count)
-        self._active = s.sps.raw
-        turned = self._turns.next(begins=is_start)
+        place = self.epochs.place(count)
+        self.active = s.sps.raw
+        turned = self.turns.next(begins=is_start)
         return Coded(part, place, is_start, has_headers, begins, drops, turned)
 
     def _begins_anew(self, s: _Slice, count: int, *, can_recover: bool) -> bool:
@@ -236,8 +228,8 @@ class H264Reader(PacketReader):
         joined here, and a decoder would throw away those of the second until they are newer.
         """
         if s.is_idr:
-            return self._active not in (None, s.sps.raw)
-        return can_recover and s.is_intra and self._epochs.is_behind(count)
+            return self.active not in (None, s.sps.raw)
+        return can_recover and s.is_intra and self.epochs.is_behind(count)
 
     def is_incomplete(self) -> bool:
         return self._pairing.is_incomplete()
@@ -245,24 +237,8 @@ class H264Reader(PacketReader):
     def needs_all(self) -> bool:
         return self._pairing.is_odd
 
-    def _all_parameters(self, units: Iterable[bytes]) -> bool:
-        is_new = False
-        for unit in units:
-            is_new |= self._parameters(unit)
-        return is_new
-
-    def _parameters(self, unit: bytes) -> bool:
-        """Takes a parameter set; true where it says something new."""
-        if not unit:
-            return False
-        unit_type, data = unit[0] & 0x1F, payload(unit[1:])
-        try:
-            number = self._sps_or_pps(unit_type, unit, data)
-        except EndOfBits:
-            return True
-        return self._sets.take(unit_type, number, unit)
-
-    def _sps_or_pps(self, unit_type: int, unit: bytes, data: bytes) -> int:
+    def take(self, unit_type: int, unit: bytes) -> int:
+        data = payload(unit[1:])
         if unit_type == _SPS:
             number, sps = _read_sps(unit, data)
             self._sps[number] = sps
@@ -277,7 +253,7 @@ class H264Reader(PacketReader):
         return 0
 
     def _slice(self, unit: bytes) -> _Slice:
-        is_idr, bits = unit[0] & 0x1F == _IDR, Bits(payload(unit[1:]))
+        is_idr, bits = self.unit_type(unit[0]) == _IDR, Bits(payload(unit[1:]))
         bits.ue()  # first macroblock
         is_intra = bits.ue() in _INTRA
         pps = self._pps[bits.ue()]

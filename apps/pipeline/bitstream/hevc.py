@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from apps.pipeline.bitstream.base import Bits, Coded, EndOfBits, Epochs, PacketReader, Part
+from apps.pipeline.bitstream.base import Bits, Coded, EndOfBits, Part
 from apps.pipeline.bitstream.nal import (
     Messages,
-    ParameterSets,
-    Turns,
+    UnitReader,
     Units,
     counted_units,
     payload,
@@ -51,45 +50,38 @@ class _Slice:
 
 
 @dataclass
-class HevcReader(PacketReader):
-    """Args:
-    extradata: an `hvcC` record, or parameter sets with start codes.
-    """
+class HevcReader(UnitReader):
+    """See `UnitReader`; the record is `hvcC`."""
 
-    extradata: bytes
-    _length_size: int = field(init=False, default=0)
     _sps: dict[int, _Sps] = field(init=False, default_factory=dict)
     _pps: dict[int, _Pps] = field(init=False, default_factory=dict)
-    _sets: ParameterSets = field(init=False, default_factory=ParameterSets)
-    _active: bytes | None = field(init=False, default=None)
     _msb: int = field(init=False, default=0)
     _lsb: int = field(init=False, default=0)
     _is_at_start: bool = field(init=False, default=True)  # of the stream, or after its end
     _drops_leading: bool = field(init=False, default=True)
-    _turns: Turns = field(init=False, default_factory=Turns)
-    _epochs: Epochs = field(init=False, default_factory=Epochs)
 
-    def __post_init__(self) -> None:
-        self.learn(self.extradata)
+    @staticmethod
+    def unit_type(header: int) -> int:
+        return header >> 1 & 0x3F
 
-    def learn(self, extradata: bytes) -> bool:
-        if len(extradata) < 23 or extradata[0] != 1:
-            return self._all_parameters(Units(extradata, 0).all())
-        self._length_size = (extradata[21] & 3) + 1
-        is_new, place = False, 23
-        for _ in range(extradata[22]):
-            count = int.from_bytes(extradata[place + 1 : place + 3], "big")
-            units, place = counted_units(extradata, place + 3, count)
-            is_new |= self._all_parameters(units)
-        return is_new
+    def from_record(self, record: bytes) -> Iterable[bytes] | None:
+        if len(record) < 23 or record[0] != 1:
+            return None
+        self.length_size = (record[21] & 3) + 1
+        found, place = list[bytes](), 23
+        for _ in range(record[22]):
+            count = int.from_bytes(record[place + 1 : place + 3], "big")
+            units, place = counted_units(record, place + 3, count)
+            found += units
+        return found
 
     def read(self, data: bytes, *, is_key: bool) -> Coded:  # noqa: ARG002 the units tell it
-        has_headers, units = False, Units(data, self._length_size)
+        has_headers, units = False, Units(data, self.length_size)
         has_parameters = False
         for start in units.starts():
-            unit_type = data[start] >> 1 & 0x3F
+            unit_type = self.unit_type(data[start])
             if unit_type in (_VPS, _SPS, _PPS):
-                has_headers |= self._parameters(units.whole(start))
+                has_headers |= self.parameters(units.whole(start))
                 has_parameters = True
             elif unit_type in (_END_OF_SEQUENCE, _END_OF_BITSTREAM):
                 self._is_at_start = True
@@ -98,24 +90,24 @@ class HevcReader(PacketReader):
                 self._is_at_start |= _ends_sequence(data)
                 return coded
             elif unit_type == _MESSAGES:
-                self._turns.read(Messages.of(units.whole(start)[2:]), is_hevc=True)
+                self.turns.read(Messages.of(units.whole(start)[2:]), is_hevc=True)
             elif unit_type not in _BESIDE and _layer(data, start) == 0:
                 return Coded(has_headers=has_headers)
         return Coded(without_picture(data, has_parameters), has_headers=has_headers)
 
     def _picture(self, unit: bytes, *, has_headers: bool) -> Coded:
-        unit_type = unit[0] >> 1 & 0x3F
+        unit_type = self.unit_type(unit[0])
         try:
             s = self._slice(unit, unit_type)
         except (EndOfBits, KeyError):
             return Coded(has_headers=has_headers)
         count, is_start = self._count(s, unit, unit_type), unit_type in _IRAP
         begins = is_start and self._begins_anew(s, unit_type, count)
-        place = self._epochs.place(count)
+        place = self.epochs.place(count)
         is_shown = s.is_output and not (unit_type in _RASL and self._drops_leading)
-        self._active = s.sps.raw
+        self.active = s.sps.raw
         part = Part.PICTURE if is_shown else Part.NOTHING
-        turned = self._turns.next(begins=is_start and self._drops_leading)
+        turned = self.turns.next(begins=is_start and self._drops_leading)
         return Coded(part, place, is_start, has_headers, begins, turned=turned)
 
     def _begins_anew(self, s: _Slice, unit_type: int, count: int) -> bool:
@@ -125,13 +117,13 @@ class HevcReader(PacketReader):
         holds back. No picture before such a one is shown after it (8.3.1); elsewise two
         recordings were joined here.
         """
-        is_first = self._active is None
-        is_behind = unit_type == _CRA and self._epochs.is_behind(count)
-        is_joined = not is_first and (self._is_at_start or self._active != s.sps.raw or is_behind)
+        is_first = self.active is None
+        is_behind = unit_type == _CRA and self.epochs.is_behind(count)
+        is_joined = not is_first and (self._is_at_start or self.active != s.sps.raw or is_behind)
         self._is_at_start = False
         self._drops_leading = unit_type != _CRA or is_first or is_joined
         if self._drops_leading:
-            self._epochs.begin()
+            self.epochs.begin()
         return is_joined or (s.drops_held_back and not is_first)
 
     def _count(self, s: _Slice, unit: bytes, unit_type: int) -> int:
@@ -148,25 +140,8 @@ class HevcReader(PacketReader):
             self._msb, self._lsb = msb, s.order_lsb
         return msb + s.order_lsb
 
-    def _all_parameters(self, units: Iterable[bytes]) -> bool:
-        is_new = False
-        for unit in units:
-            is_new |= self._parameters(unit)
-        return is_new
-
-    def _parameters(self, unit: bytes) -> bool:
-        """Takes a parameter set; true where it says something new."""
-        if len(unit) < 3:
-            return False
-        unit_type, data = unit[0] >> 1 & 0x3F, payload(unit[2:])
-        try:
-            number = self._sps_or_pps(unit_type, unit, data)
-        except EndOfBits:
-            return True
-        return self._sets.take(unit_type, number, unit)
-
-    def _sps_or_pps(self, unit_type: int, unit: bytes, data: bytes) -> int:
-        bits = Bits(data)
+    def take(self, unit_type: int, unit: bytes) -> int:
+        bits = Bits(payload(unit[2:]))
         if unit_type == _SPS:
             number, sps = _read_sps(unit, bits)
             self._sps[number] = sps

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Self
 
-from apps.pipeline.bitstream.base import Bits, EndOfBits, Part
+from apps.pipeline.bitstream.base import Bits, EndOfBits, Epochs, PacketReader, Part
 from apps.pipeline.geometry import Orientation, quarter_turns
 
 _START_CODE = b"\0\0\1"
@@ -60,19 +61,6 @@ class Units:
 
 _HEAD = 64  # bytes
 _MARK = 16  # bytes at most: a delimiter, the end of a sequence
-
-
-class ParameterSets:
-    """Parameter sets by their type and number, to tell new ones from repeated ones."""
-
-    def __init__(self) -> None:
-        self._units: dict[tuple[int, int], bytes] = {}
-
-    def take(self, unit_type: int, number: int, unit: bytes) -> bool:
-        """True where it says something new."""
-        known = self._units.get((unit_type, number))
-        self._units[unit_type, number] = unit
-        return known != unit
 
 
 def without_picture(data: bytes, has_parameters: bool) -> Part:
@@ -189,3 +177,63 @@ def _read_turn(bits: Bits, *, is_hevc: bool) -> Turn | None:
         return None
     # It is mirrored first, then turned; up and down is left and right and half a turn.
     return Turn(Orientation((turns + 2 * up_down) % 4, left_right != up_down), persists)
+
+
+@dataclass
+class UnitReader(PacketReader):
+    """What the readers of H.264 and HEVC share: parameter sets, and what they know of a sequence.
+
+    Args:
+        extradata: a decoder configuration record, or parameter sets with start codes.
+    """
+
+    extradata: bytes
+    length_size: int = field(init=False, default=0)
+    active: bytes | None = field(
+        init=False, default=None
+    )  # sequence parameters of the last picture
+    turns: Turns = field(init=False, default_factory=Turns)
+    epochs: Epochs = field(init=False, default_factory=Epochs)
+    _sets: dict[tuple[int, int], bytes] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.learn(self.extradata)
+
+    @staticmethod
+    @abstractmethod
+    def unit_type(header: int) -> int:
+        """Args:
+        header: first byte of a unit.
+        """
+
+    @abstractmethod
+    def from_record(self, record: bytes) -> Iterable[bytes] | None:
+        """Units of a decoder configuration record; None where it is none. Sets `length_size`."""
+
+    @abstractmethod
+    def take(self, unit_type: int, unit: bytes) -> int:
+        """Keeps a parameter set of that type, and returns its number.
+
+        Raises:
+            EndOfBits: it is damaged.
+        """
+
+    def learn(self, extradata: bytes) -> bool:
+        units = self.from_record(extradata)
+        is_new = False
+        for unit in Units(extradata, 0).all() if units is None else units:
+            is_new |= self.parameters(unit)
+        return is_new
+
+    def parameters(self, unit: bytes) -> bool:
+        """Takes a parameter set; true where it says something new, or cannot be read."""
+        if not unit:
+            return False
+        unit_type = self.unit_type(unit[0])
+        try:
+            key = unit_type, self.take(unit_type, unit)
+        except EndOfBits:
+            return True
+        known = self._sets.get(key)
+        self._sets[key] = unit
+        return known != unit
