@@ -25,7 +25,7 @@ from apps.common.names import new_run_id
 from apps.common.version import ROOT
 from apps.runs.job_records import JobRecord, OldPathStatus, ProcessId, job_status, list_jobs
 from apps.runs.limiter import limit_cpu, reap
-from apps.runs.store import close_unfinished
+from apps.runs.store import close_unfinished, has_ended
 
 _SCRIPT = ROOT / "tools" / "episode_run.py"
 _GRACE_SECONDS = 1.2  # between SIGTERM and SIGKILL
@@ -55,11 +55,14 @@ def cancel_job(layout: Layout, record: JobRecord) -> OldPathStatus:
         record = record.model_copy(update={"cancelled": True})
         with contextlib.suppress(OSError):  # a full disk must not save the run
             write_json(layout.job(record.job_id).record, record.model_dump())
+        run = (layout, record.ep_id, record.run_id)
+        knows_why = has_ended(*run, record.process.pid)
         _end_group(record.process)
         files = layout.run(record.ep_id, record.run_id)
         shutil.rmtree(files.staging, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            close_unfinished(layout, record.ep_id, record.run_id, "cancelled", _CANCELLED)
+        if not knows_why:
+            with contextlib.suppress(OSError):
+                close_unfinished(*run, "cancelled", _CANCELLED)
     return job_status(layout, record)
 
 

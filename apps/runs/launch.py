@@ -15,7 +15,7 @@ from apps.common.files import tail
 from apps.common.layout import Layout
 from apps.common.version import ROOT
 from apps.runs.child import Child, how_it_ended
-from apps.runs.store import close_unfinished
+from apps.runs.store import close_unfinished, has_ended
 
 _SCRIPT = ROOT / "tools" / "episode_run.py"
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
@@ -57,17 +57,20 @@ class RunProcess:
 
         Args:
             reason: a sentence.
-            status: what the manifest will say, unless the run had completed.
+            status: what the manifest will say, unless the run had ended by itself.
         """
         if self._killing is None:
             self._killing = asyncio.create_task(self._kill(reason, status))
         await asyncio.shield(self._killing)
 
     async def _kill(self, reason: str, status: RunStatus) -> None:
+        run = (self._layout, self.spec.ep_id, self.spec.run_id)
+        knows_why = has_ended(*run, self.pid)
         if await self._child.kill():
             files = self._layout.run(self.spec.ep_id, self.spec.run_id)
             shutil.rmtree(files.staging, ignore_errors=True)
-            close_unfinished(self._layout, self.spec.ep_id, self.spec.run_id, status, reason)
+            if not knows_why:
+                close_unfinished(*run, status, reason)
 
     async def _died(self) -> ErrorEvent:
         """The process ended without a last word."""

@@ -158,6 +158,12 @@ def close_unfinished(
     write_json(path, {**body, "status": status, "exit_reason": reason, "finished_at": finished})
 
 
+def has_ended(layout: Layout, ep_id: str, run_id: str, pid: int) -> bool:
+    """Whether the process of a run has written how it ended, though it may still be there."""
+    body = read_json(layout.run(ep_id, run_id).manifest)
+    return body is not None and body.get("pid") == pid and body.get("status") != "running"
+
+
 def _is_alive(layout: Layout, manifest: RunManifest) -> bool:
     holder = current_holder(layout, manifest.ep_id)
     return holder is not None and holder.run_id == manifest.run_id

@@ -161,6 +161,22 @@ def test_event_loop_stays_free(server: Server) -> None:
     assert max(times) < 1.0
 
 
+@pytest.mark.parametrize("accept", ["application/json", "application/x-ndjson"])
+def test_a_run_that_fails_keeps_its_own_reason(server: Server, accept: str) -> None:
+    video = server.data_root / "videos" / "text" / "episode.mp4"
+    video.parent.mkdir(exist_ok=True)
+    video.write_text("no video")
+    body = {"ep_id": "text", "execution_mode": "local"}
+    answer = server.client.post(
+        "/celery_jobs/detect_track", json=body, headers={"accept": accept}
+    )
+    last = json.loads(answer.text.splitlines()[-1])
+    problem = last.get("problem", last)
+    assert problem["status"] == 422
+    newest = server.client.get("/episodes/text/runs").json()["items"][0]
+    assert (newest["status"], newest["exit_reason"]) == ("failed", problem["detail"])
+
+
 @pytest.mark.alone
 def test_timeout_is_504_and_leaves_nothing(server: Server) -> None:
     answer = server.detect_track("show", stride=1, max_cpu_percent=20, timeout_s=2)

@@ -217,6 +217,8 @@ def test_a_job_that_fails_is_failed(server: Server, working: Worker, data_root: 
     assert end["state"] == "failed"
     assert end["error"]["status"] == 422
     assert end["result"] is None
+    run = server.client.get("/episodes/text/runs").json()["items"][0]
+    assert (run["status"], run["exit_reason"]) == ("failed", end["error"]["detail"])
     assert submit(server, "nobody").status_code == 404
 
 
