@@ -54,6 +54,8 @@ ALLOWED_FORMATS = (
     "ty",
 )
 HINT = "Give a video file of a usual kind (mp4, mkv, webm, mov, avi, ts) that plays in a player."
+_JPEG = b"\xff\xd8\xff"  # the marker SOI and the beginning of another: ITU-T T.81, B.2.1
+_FIRST_BOXES = {b"ftyp", b"mdat", b"wide", b"free", b"skip"}
 MAX_PIXELS = 2**26  # of one frame, 67 megapixels: twice 8K; a decoder takes several times that
 
 
@@ -76,15 +78,57 @@ def opened(path: Path) -> Iterator[InputContainer]:
         "format_whitelist": ",".join(ALLOWED_FORMATS),
     }
     try:
-        container = av.open(f"file:{path.resolve()}", options=options, metadata_errors="ignore")
+        container = av.open(
+            f"file:{path.resolve()}",
+            format=_known_format(path),
+            options=options,
+            metadata_errors="ignore",
+        )
     except (av.error.FFmpegError, ValueError, OSError) as error:
+        if _lacks_index(path):
+            raise _incomplete() from error
         raise VideoUnreadable(
             "The file is not a video that can be read.", hint=HINT, cause=_reason(error)
         ) from error
     with container:
         if container.format.name not in ALLOWED_FORMATS:
             raise VideoUnreadable(f"{container.format.name!r} is no video file.", hint=HINT)
+        if not container.streams.video and _lacks_index(path):
+            raise _incomplete()
         yield container
+
+
+def _known_format(path: Path) -> str | None:
+    """For pictures one after the other, which FFmpeg takes for an image; None for all others."""
+    with path.open("rb") as file:
+        return "mjpeg" if file.read(len(_JPEG)) == _JPEG else None
+
+
+def _lacks_index(path: Path) -> bool:
+    """Whether a file begins as MP4 or MOV does and has no whole `moov` box (ISO/IEC 14496-12)."""
+    kinds, at = set[bytes](), 0
+    try:
+        end = path.stat().st_size
+        with path.open("rb") as file:
+            while len(header := file.read(16)) >= 8:
+                size, kind = int.from_bytes(header[:4]), header[4:8]
+                size = int.from_bytes(header[8:]) if size == 1 else size or end - at
+                if size < 8 or (at == 0 and kind not in _FIRST_BOXES):
+                    return False
+                at += size
+                if at <= end:
+                    kinds.add(kind)
+                file.seek(at)
+    except OSError:
+        return False
+    return at > 0 and b"moov" not in kinds
+
+
+def _incomplete() -> VideoUnreadable:
+    return VideoUnreadable(
+        "The video is incomplete: the index that ends it is missing.",
+        hint="Its recording or its copy was broken off: copy it again, or repair it.",
+    )
 
 
 def _reason(error: Exception) -> str:

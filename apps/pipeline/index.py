@@ -18,7 +18,7 @@ import numpy as np
 
 from apps.common.errors import VideoUnreadable
 from apps.pipeline.bitstream import Coded, PacketReader, Part, packet_reader
-from apps.pipeline.container import HINT, packets_of
+from apps.pipeline.container import HINT, described, packets_of
 from apps.pipeline.geometry import Orientation
 from apps.pipeline.order import (
     LARGEST_REORDERING,
@@ -133,7 +133,7 @@ def read_index(container: InputContainer, stream: VideoStream) -> FrameIndex:
     """Reads all packets of a stream; none is decoded.
 
     Raises:
-        VideoUnreadable: there is no picture in it.
+        VideoUnreadable: there is no picture in it, or the file is a still.
     """
     packets = _Packets(_reader_of(stream))
     try:
@@ -143,8 +143,20 @@ def read_index(container: InputContainer, stream: VideoStream) -> FrameIndex:
         pass  # a cut-off file: what was read counts; `Video.truncated` tells
     shown = packets.shown()
     if len(shown) == 0:
-        raise VideoUnreadable("The video has no frames.", hint=HINT)
+        raise _is_empty(container, stream)
+    if container.format.name == "mjpeg" and len(packets.coded) == 1:
+        raise VideoUnreadable("The file is a single picture, no video.", hint=HINT)
     return _indexed(packets, shown, container, stream)
+
+
+def _is_empty(container: InputContainer, stream: VideoStream) -> VideoUnreadable:
+    others = [described(film) for film in container.streams.video if film.index != stream.index]
+    if others:
+        return VideoUnreadable(
+            "This video stream has no frames.",
+            hint=f"Other video streams of the file: {', '.join(others)}.",
+        )
+    return VideoUnreadable("The video has no frames.", hint=HINT)
 
 
 def _reader_of(stream: VideoStream) -> PacketReader:

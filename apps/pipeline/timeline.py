@@ -88,7 +88,7 @@ def by_slots(slots: IntArray, held_back: int, length: float) -> Timeline:
     step = int(np.diff(times).min()) if len(times) > 1 else 1  # two, where fields have slots
     beyond = times[-1] + step * (1 + np.arange(held_back))
     shown = np.concatenate((times, beyond))[held_back:]
-    return Timeline((shown - shown[0] + times[0]) * length)
+    return Timeline(shown * length)
 
 
 def mended(

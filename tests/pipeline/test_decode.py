@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -366,11 +367,12 @@ def test_of_a_file_that_is_cut_off_what_is_there_is_processed(
         assert read_number(inner(frame)) == frame.index
 
 
-def test_an_mp4_whose_index_is_cut_off_is_unreadable(h264: Path) -> None:
+@pytest.mark.parametrize("beyond", [-1000, -4, 0, 4, 200])
+def test_an_mp4_whose_index_is_cut_off_is_incomplete(h264: Path, beyond: int) -> None:
     data = h264.read_bytes()
     assert data.rfind(b"moov") > len(data) // 2
-    h264.write_bytes(data[: data.rfind(b"moov") - 4])
-    with pytest.raises(VideoUnreadable):
+    h264.write_bytes(data[: data.rfind(b"moov") + beyond])
+    with pytest.raises(VideoUnreadable, match="incomplete"):
         all_frames(h264)
 
 
@@ -420,6 +422,11 @@ def picture_file(folder: Path) -> Path:
     return path
 
 
+def photo(folder: Path) -> Path:
+    pixels = np.random.default_rng(1).integers(0, 255, (480, 640, 3), np.uint8)
+    return _bytes(folder / "episode.jpg", bytes(cv2.imencode(".jpg", pixels)[1]))
+
+
 NO_VIDEOS: dict[str, Callable[[Path], Path]] = {
     "text": lambda d: text(d, "This is not a video.\n" * 50),
     "empty": lambda d: text(d, ""),
@@ -427,6 +434,7 @@ NO_VIDEOS: dict[str, Callable[[Path], Path]] = {
     "sound only": lambda d: write_audio(d / "episode.mp4"),
     "sound only, mkv": lambda d: write_audio(d / "episode.mkv"),
     "picture": picture_file,
+    "photo": photo,
     "missing": lambda d: d / "episode.mp4",
     "folder": lambda d: d,
     "hls": lambda d: text(d, hls(segment(d).name), "episode.m3u8"),
@@ -455,6 +463,19 @@ def test_no_video(tmp_path: Path, kind: str) -> None:
         all_frames(path)
     assert caught.value.hint
     assert str(tmp_path) not in str(caught.value.to_dict())  # details hold no paths of the host
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("photo", "single picture"),
+        ("sound only", "no video stream"),
+        ("text", "not a video"),
+    ],
+)
+def test_why_it_is_no_video(tmp_path: Path, kind: str, said: str) -> None:
+    with pytest.raises(VideoUnreadable, match=said):
+        all_frames(NO_VIDEOS[kind](tmp_path))
 
 
 def test_the_segment_of_those_playlists_is_a_video(tmp_path: Path) -> None:

@@ -356,6 +356,7 @@ def test_pictures_that_an_mpeg4_encoder_left_out(tmp_path: Path) -> None:
         ("a.wtv", Recipe("mpeg2video", options={"b": "2M", "bf": "2"}), (128, 64)),
         ("a.rm", Recipe("rv20", options={"b": "1M"}), (128, 64)),
         ("a.mjpeg", Recipe("mjpeg", pix_fmt="yuvj420p"), (128, 64)),
+        ("a.mjpg", Recipe("mjpeg", pix_fmt="yuvj420p"), (1280, 720)),  # probed as an image
         ("a.nut", H264, (128, 64)),
         (
             "a.obu",
@@ -714,6 +715,15 @@ def test_a_file_that_once_failed(cases: Path, name: str, stride: int, threads: i
     assert [item.ts_s for item in items] == pytest.approx(times[::stride], abs=2e-3)
     assert facts.duration_s == pytest.approx(times[-1] + 1 / facts.fps, abs=0.05)
     assert [read_bar(item.picture.pixels()) for item in items] == there[::stride]
+
+
+def test_an_empty_stream_that_is_asked_for(cases: Path) -> None:
+    with (
+        pytest.raises(VideoUnreadable, match="This video stream has no frames") as caught,
+        open_video(cases / "dead-first.ts", threads=1, stream=0),
+    ):
+        pass
+    assert "1 (h264, 640x360)" in caught.value.hint
 
 
 def test_what_is_told_of_those_files(cases: Path) -> None:

@@ -250,6 +250,31 @@ def test_sound_that_begins_before_the_pictures(tmp_path: Path, early: float, fir
     assert seconds == pytest.approx([first + number / 25 for number in range(20)], abs=0.03)
 
 
+@pytest.mark.parametrize("coding", [H264_B, MPEG4_ASP], ids=lambda coding: coding.name)
+def test_sound_of_an_avi_that_begins_before_the_pictures(tmp_path: Path, coding: Coding) -> None:
+    """The muxer leaves out no slot before the first picture but all those behind it; when it is
+    shown the decoder's delay tells."""
+    path = tmp_path / "a.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(coding.encoder, rate=25)
+        stream.height, stream.width = numbered(0).shape[:2]
+        stream.pix_fmt, stream.codec_context.options = coding.pix_fmt, dict(coding.options)
+        sound = container.add_stream("pcm_s16le", rate=48_000, layout="mono")
+        quiet = av.AudioFrame.from_ndarray(np.zeros((1, 960), np.int16), "s16", "mono")
+        quiet.sample_rate, quiet.time_base = 48_000, Fraction(1, 48_000)
+        for number in range(50):
+            quiet.pts = number * 960
+            container.mux(sound.encode(quiet))
+        for number in range(25, 50):
+            frame = av.VideoFrame.from_ndarray(numbered(number), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    seconds = see(path).seconds
+    assert seconds == pytest.approx([number / 25 for number in range(25, 50)], abs=0.041)
+    assert np.diff(seconds) == pytest.approx([1 / 25] * 24)
+
+
 def test_a_raw_file_has_the_rate_that_its_pictures_say(tmp_path: Path) -> None:
     recipe = Recipe(fps=50, options={"preset": "ultrafast", "bf": "2"})
     seen = see(write_numbered(tmp_path / "a.h264", 50, recipe))

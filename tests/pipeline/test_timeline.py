@@ -145,10 +145,11 @@ def test_where_nothing_is_stored_frames_are_counted() -> None:
         ([0, 1, 2, 3], 0, [0, 1, 2, 3]),
         ([0, 1, 5, 6], 0, [0, 1, 5, 6]),
         ([3, 4, 5], 0, [3, 4, 5]),
+        ([0, 4, 5, 6], 1, [4, 5, 6, 7]),  # a muxer keeps none empty before the first
         # Frame 1 is left out: as one picture is held back, its slot is empty one picture later.
-        ([0, 1, 3, 4, 5], 1, [0, 2, 3, 4, 5]),
-        ([0, 2, 4, 6], 1, [0, 2, 4, 6]),  # two fields, a slot each
-        ([0], 2, [0]),
+        ([0, 1, 3, 4, 5], 1, [1, 3, 4, 5, 6]),
+        ([0, 2, 4, 6], 1, [2, 4, 6, 8]),  # two fields, a slot each
+        ([0], 2, [2]),
     ],
 )
 def test_slots_of_avi(slots: list[int], held_back: int, shown: list[int]) -> None:

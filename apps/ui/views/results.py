@@ -150,13 +150,15 @@ def _show_timeline(run: RunManifest) -> None:
     rows = tracks_of(run.ep_id, run.run_id)
     charts = charts_of(run.ep_id, run.run_id)
     bars = track_bars(run, rows)
-    window = (0.0, max(charts.duration_s, 1.0))
-    if charts.duration_s > _WINDOW_FROM_SECONDS:
+    # Where sound begins first, the pictures end later than their duration.
+    end_s = max([charts.duration_s, 1.0, *(bar.end_s for bar in bars), *charts.cuts_s])
+    window = (0.0, end_s)
+    if end_s > _WINDOW_FROM_SECONDS:
         window = st.slider(
             "Part of the episode, minutes",
             0.0,
-            charts.duration_s / 60,
-            (0.0, min(10.0, charts.duration_s / 60)),
+            end_s / 60,
+            (0.0, min(10.0, end_s / 60)),
             key=f"window-{run.run_id}",
             format="%.1f",
         )
