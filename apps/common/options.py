@@ -9,9 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from apps.common.config import RunDefaults, model_registry, run_defaults
 from apps.common.errors import AcceleratorMissing, InvalidInput
@@ -19,7 +29,6 @@ from apps.common.errors import AcceleratorMissing, InvalidInput
 Device = Literal["cpu", "cuda", "coreml", "openvino"]
 Precision = Literal["float32", "int8"]
 FloatType = Literal["float32", "bfloat16"]
-VideoStreamChoice = Annotated[int, Field(ge=0, le=1000)] | Literal["auto"]
 EXPECTED_DECODED = 0.95  # of the frames to process; fewer are a problem, and told so
 ENV_PREFIX = "SCREENALYTICS_"
 T = TypeVar("T")
@@ -33,6 +42,20 @@ PROVIDER_OF_DEVICE: dict[Device, str] = {
 # OpenVINO runs on the CPU as well; where `auto` leads to it, it must be the faster of the two.
 AUTO_DEVICE_ORDER: tuple[Device, ...] = ("coreml", "cuda", "openvino", "cpu")
 _EIGHT_BIT_DEVICES: tuple[Device, ...] = ("openvino", "cpu")
+
+
+def _stream_choice(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return validate(value)
+    except ValidationError:
+        raise PydanticCustomError(
+            "video_stream", "Input should be the number of a stream, 0 to 1000, or 'auto'"
+        ) from None
+
+
+VideoStreamChoice = Annotated[
+    Annotated[int, Field(ge=0, le=1000)] | Literal["auto"], WrapValidator(_stream_choice)
+]
 
 
 class RunRequest(BaseModel):
@@ -70,6 +93,14 @@ class RunRequest(BaseModel):
     allow_cpu_fallback: bool | None = Field(
         None, description="Run on the CPU, with a warning, where the accelerator is missing."
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        name = info.field_name or ""
+        if isinstance(value, bool) and bool not in get_args(cls.model_fields[name].annotation):
+            raise PydanticCustomError("not_boolean", "Input should not be true or false")
+        return value
 
 
 class EnvironmentRequest(RunRequest):

@@ -70,7 +70,9 @@ def opened(path: Path) -> Iterator[InputContainer]:
         VideoUnreadable: there is no such file, or it is no video.
     """
     if not path.is_file():
-        raise VideoUnreadable("The video is missing or is not a regular file.", hint=HINT)
+        raise VideoUnreadable(
+            "The video is missing or is not a regular file.", hint="Look at its name and folder."
+        )
     if path.stat().st_size == 0:
         raise VideoUnreadable("The video file is empty.", hint=HINT)
     options = {

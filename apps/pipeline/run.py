@@ -176,6 +176,12 @@ class PipelineRun:
             f"{sampled_count(video.facts.frames, stride)} to process; {detector.facts.model.id} "
             f"at {detector.letterbox.canvas_width}x{detector.letterbox.canvas_height}",
         )
+        if len(video.facts.streams) > 1:
+            self.observer.log(
+                "info",
+                f"Video stream {video.facts.stream} is processed; the file has "
+                f"{', '.join(video.facts.streams)}.",
+            )
         with self._writer(detector) as writer:
             cuts = self._analyse(video, stride, detector, gate, writer)
             threads = self._threads(detector)

@@ -167,9 +167,7 @@ def test_a_run_that_fails_keeps_its_own_reason(server: Server, accept: str) -> N
     video.parent.mkdir(exist_ok=True)
     video.write_text("no video")
     body = {"ep_id": "text", "execution_mode": "local"}
-    answer = server.client.post(
-        "/celery_jobs/detect_track", json=body, headers={"accept": accept}
-    )
+    answer = server.client.post("/celery_jobs/detect_track", json=body, headers={"accept": accept})
     last = json.loads(answer.text.splitlines()[-1])
     problem = last.get("problem", last)
     assert problem["status"] == 422

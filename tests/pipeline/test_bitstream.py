@@ -149,6 +149,17 @@ def test_two_fields_of_mpeg2_are_one_picture_also_in_one_packet() -> None:
     assert ranks(pictures) == [0, 2, 1, 3]
 
 
+@pytest.mark.parametrize("kind", [0, 5, 6, 7])
+def test_damage_that_looks_like_a_picture_of_mpeg2_is_none(kind: int) -> None:
+    """As two halves of a start code do that a lost packet brings together."""
+    packets = [mpeg2_picture(WHOLE, one) for one in (I_PICTURE, P_PICTURE, kind, B_PICTURE)]
+    found = read_all(
+        packet_reader("mpeg2video", None, reorders=True), [(p, False) for p in packets]
+    )
+    assert [item.part.name for item in found] == ["PICTURE", "PICTURE", "NOTHING", "PICTURE"]
+    assert ranks([item.place for item in found if item.part is Part.PICTURE]) == [0, 2, 1]
+
+
 SHOWN, HIDDEN = 0b10_00_0_0_1_0, 0b10_00_0_0_0_0  # marker, profile, another, type, shown, ...
 ANOTHER = 0b10_00_1_000
 

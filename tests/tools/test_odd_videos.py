@@ -177,7 +177,9 @@ def test_the_stream_that_is_asked_for(tmp_path: Path) -> None:
                 target.mux(copy)
     root = tmp_path / "data"
     for asked, frames in (("0", 8), ("1", 20)):
-        assert run(root, path, "--video-stream", asked).returncode == 0
+        done = run(root, path, "--video-stream", asked)
+        assert done.returncode == 0
+        assert f"Video stream {asked} is processed" in done.stderr
         _, manifest = newest(root)
         assert manifest["video"]["stream"] == int(asked)
         assert manifest["video"]["frames"] == frames
@@ -186,7 +188,9 @@ def test_the_stream_that_is_asked_for(tmp_path: Path) -> None:
     done = run(root, path, "--video-stream", "7")
     assert done.returncode == 3
     assert "Its video streams: 0 (h264, 128x64), 1 (h264, 128x64)." in done.stderr
-    assert run(root, path, "--video-stream", "second").returncode == 2
+    done = run(root, path, "--video-stream", "second")
+    assert done.returncode == 2
+    assert "0 to 1000, or 'auto'" in done.stderr
 
 
 def test_what_was_repaired_is_in_the_report(tmp_path: Path) -> None:

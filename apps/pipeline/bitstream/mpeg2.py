@@ -13,6 +13,7 @@ _CLOSED = 0x40  # in the fourth byte of a group's header
 _SLICES = range(0x01, 0xB0)
 _SEQUENCE_EXTENSION, _PICTURE_EXTENSION = 1, 8
 _I_PICTURE, _B_PICTURE = 1, 3
+_TYPES = range(1, 5)  # Table 6-12
 _FIELDS = (1, 2)  # top and bottom; 3 is a frame
 _FRAME = 3
 
@@ -45,6 +46,8 @@ class Mpeg2Reader(PacketReader):
         if found.picture is None:
             is_whole = bool(found.headers) and not found.has_slices
             return Coded(Part.NOTHING if is_whole else Part.PICTURE, has_headers=has_headers)
+        if found.picture not in _TYPES:  # damage that looks like a start code; no decoder shows it
+            return Coded(Part.NOTHING, has_headers=has_headers)
         begins = bool(sequence) and self._sequence != sequence
         if self._is_second(found):
             return Coded(Part.SECOND_FIELD, has_headers=has_headers)

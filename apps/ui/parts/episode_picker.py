@@ -54,7 +54,7 @@ def _facts(video: VideoFacts) -> str:
     if video.transfer != "sdr":
         parts.append(f"HDR ({video.transfer.upper()})")
     if len(video.streams) > 1:
-        parts.append(f"stream {video.stream}, one of {len(video.streams)} of video")
+        parts.append(f"video stream {video.stream} of {plain(', '.join(video.streams))}")
     return (
         f"**{duration(video.duration_s)}** · **{video.width} × {video.height}** · {rate}  \n"
         + " · ".join(parts)

@@ -193,7 +193,7 @@ def _number(name: str, limits: Bounds) -> float | int | None:
         step=kind(_STEPS.get(name, 1)),
         key=f"option-{name}",
         help=limits.description,
-        placeholder="as the profile says",
+        placeholder="auto" if name == "video_stream" else "as the profile says",
         persist_state="session",
         width=220,
     )
