@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -374,6 +375,12 @@ def test_an_mp4_whose_index_is_cut_off_is_incomplete(h264: Path, beyond: int) ->
     h264.write_bytes(data[: data.rfind(b"moov") + beyond])
     with pytest.raises(VideoUnreadable, match="incomplete"):
         all_frames(h264)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="this system has no such call")
+def test_encoders_leave_the_priority_of_the_tests_alone(tmp_path: Path) -> None:
+    write_numbered(tmp_path / "a.mkv", 3, AV1)
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
 
 # --- what is no video --------------------------------------------------------------------------

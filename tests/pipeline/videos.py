@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -123,9 +125,12 @@ def moving(count: int) -> list[Image]:
 def write_video(path: Path, pictures: Iterable[Image], recipe: Recipe = H264) -> Path:
     """Encodes RGB pictures of one size."""
     needs(recipe.codec)
-    with av.open(
-        str(path), "w", format=recipe.format, options=dict(recipe.container_options)
-    ) as container:
+    with (
+        _ordinary_priority(),
+        av.open(
+            str(path), "w", format=recipe.format, options=dict(recipe.container_options)
+        ) as container,
+    ):
         stream = None
         sound = None
         for count, picture in enumerate(pictures):
@@ -157,6 +162,17 @@ def write_video(path: Path, pictures: Iterable[Image], recipe: Recipe = H264) ->
         if sound is not None:
             container.mux(sound.encode())
     return path
+
+
+@contextmanager
+def _ordinary_priority() -> Iterator[None]:
+    """Takes back what SVT-AV1 does for root: the calling thread, and every process that it starts
+    from then on, would run before all others of the machine (SCHED_FIFO)."""
+    try:
+        yield
+    finally:
+        if hasattr(os, "sched_setscheduler"):
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def write_numbered(path: Path, count: int, recipe: Recipe = H264) -> Path:
