@@ -145,7 +145,6 @@ class FrameDecoder:
             if begins_anew:
                 yield from self._held_back()
                 context.flush_buffers()
-                context.reorder_depth = max(context.reorder_depth, self._index.held_back)
             # Some decoders look at this when they are opened only.
             context.skip_frame = need.value if context.is_open else Need.PICTURE.value
             packet.opaque = _Carried(number)

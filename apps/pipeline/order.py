@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NO_TIME = np.iinfo(np.int64).min
+_NEVER = np.iinfo(np.int64).max
 LARGEST_REORDERING = 16  # pictures that a decoder may hold back (H.264 A.3.1, H.265 A.4.1)
 
 IntArray = NDArray[np.int64]
@@ -106,9 +107,4 @@ def _as_a_decoder_does(places: IntArray, held_back: int) -> IntArray:
             newest, shown = heapq.heappop(held)
             order.append(shown)
     order += [number for _, number in sorted(held)]
-    found = np.empty(len(places), np.int64)
-    found[order] = np.arange(len(places))
-    return found
-
-
-_NEVER = np.iinfo(np.int64).max
+    return np.argsort(np.array(order, np.int64))

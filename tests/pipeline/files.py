@@ -13,14 +13,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from apps.pipeline.decode import Video, open_video
-from tests.pipeline.coded import (
-    Coded,
-    Coding,
-    coded,
-)
-from tests.pipeline.videos import (
-    read_number,
-)
+from tests.pipeline.coded import Coded, Coding, coded
+from tests.pipeline.videos import read_number
 
 
 def files(count: int) -> settings:
@@ -94,11 +88,11 @@ def check(
         before <= after for before, after in zip(seen.seconds, seen.seconds[1:], strict=False)
     )
     if times is not None:
-        first = see(path).numbers[0]
+        whole = see(path)
+        first, offset = whole.numbers[0], whole.seconds[0]
         assert first is not None
         expected = [times[number] - times[first] for number in seen.numbers if number is not None]
         assert len(expected) == len(seen.seconds)
-        offset = see(path).seconds[0]
         assert [s - offset for s in seen.seconds] == pytest.approx(expected, abs=tolerance)
     return seen
 

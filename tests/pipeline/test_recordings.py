@@ -40,12 +40,7 @@ from tests.pipeline.coded import (
 )
 from tests.pipeline.files import check, files, piece, see
 from tests.pipeline.transport import CLOCK
-from tests.pipeline.videos import (
-    Recipe,
-    numbered,
-    read_number,
-    write_numbered,
-)
+from tests.pipeline.videos import Recipe, numbered, read_number, write_numbered
 
 NEW_EXTRADATA = 1  # FFmpeg's number of that kind of side data
 WRAP = 1 << 33  # of a transport stream's clock, ticks

@@ -185,13 +185,15 @@ class UnitReader(PacketReader):
 
     Args:
         extradata: a decoder configuration record, or parameter sets with start codes.
+
+    Attributes:
+        length_size: bytes in front of each unit that say its length; 0: start codes.
+        active: sequence parameters of the last picture; None before the first.
     """
 
     extradata: bytes
     length_size: int = field(init=False, default=0)
-    active: bytes | None = field(
-        init=False, default=None
-    )  # sequence parameters of the last picture
+    active: bytes | None = field(init=False, default=None)
     turns: Turns = field(init=False, default_factory=Turns)
     epochs: Epochs = field(init=False, default_factory=Epochs)
     _sets: dict[tuple[int, int], bytes] = field(init=False, default_factory=dict)
