@@ -71,17 +71,20 @@ class ShotsConfig(_Frozen):
     same_agreement: float
     same_response: float
     same_features: int
+    sure_features: int
     other_colours: float
-    gone_agreement: float
-    other_shades: float
+    other_place: float
+    other_place_per_second: float
+    doubt: float
+    abrupt: float
     other_faces: float
-    sudden_seconds: float
     calm_agreement: float
     other_light: float
     gradual_seconds: float
-    disturbed_shades: float
-    transition_seconds: float
-    flash_features: int
+    rest_seconds: float
+    gradual_layout: float
+    gradual_place: float
+    gradual_residual: float
 
 
 class TrackConfig(_Frozen):

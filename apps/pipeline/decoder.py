@@ -7,7 +7,7 @@ by the packet that it came from, whatever its time says and whatever was lost be
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -16,6 +16,7 @@ import av.error
 from apps.common.errors import VideoUnreadable
 from apps.pipeline.container import HINT, packets_of
 from apps.pipeline.index import FrameIndex
+from apps.pipeline.overview import Glimpse
 from apps.pipeline.picture import Display, FullPicture
 from apps.pipeline.selection import NOT_SHOWN, Need
 
@@ -26,16 +27,23 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 
+_MAX_PASSED = 64  # glimpses, of 64 KiB each; where a stride has more, every other one goes
 NOT_ONE_FRAME = "Not one frame of the video could be decoded."
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A frame as the decoder gives it; see `Frame` for the arguments."""
+    """A frame as the decoder gives it; see `Frame` for the arguments.
+
+    Args:
+        passed: frames between the sampled one before and this one that had to be decoded, in
+            order. How many they are is up to the encoder.
+    """
 
     index: int
     ts_s: float
     picture: FullPicture
+    passed: tuple[Glimpse, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,9 +103,16 @@ class FrameDecoder:
             VideoUnreadable: not one frame could be decoded.
         """
         last = (self._index.count - 1) // stride * stride
+        passed: list[Glimpse] = []
         for number, frame in self._numbered(stride):
+            shown = self._shown(number, frame)
             if number % stride == 0:
-                yield self._shown(number, frame)
+                yield replace(shown, passed=tuple(passed))
+                passed.clear()
+            elif (seen := shown.picture.glimpse()) is not None:
+                if len(passed) == _MAX_PASSED:
+                    del passed[::2]
+                passed.append(Glimpse(shown.ts_s, seen))
             if number >= last:
                 return
 

@@ -14,7 +14,7 @@ from apps.pipeline.decode import Video
 from apps.pipeline.decoder import Decoded
 from apps.pipeline.detect import Detector
 from apps.pipeline.geometry import Letterbox
-from apps.pipeline.overview import Overview
+from apps.pipeline.overview import Glimpse, Overview
 from apps.pipeline.planes import Snippet
 from apps.pipeline.thumbs import snippets
 from apps.pipeline.types import Faces, FloatArray, Frame, Scene, Sighting
@@ -27,6 +27,7 @@ class Examined:
     Args:
         view: of the frame.
         looks: shape (n, 60), see `Overview.looks`.
+        glimpses: of the frames since the one before, this one last.
         crops, snippets: see `Sighting`.
     """
 
@@ -35,6 +36,7 @@ class Examined:
     faces: Faces
     view: Overview
     looks: FloatArray
+    glimpses: tuple[Glimpse, ...]
     crops: tuple[bytes, ...]
     snippets: tuple[Snippet, ...]
 
@@ -81,10 +83,13 @@ class Examiner:
         with measure("look"):
             view = Overview.of(frame)
             looks = view.looks(faces.boxes)
+            seen = decoded.picture.glimpse()
+            glimpse = Glimpse(decoded.ts_s, view if seen is None else seen)
         with measure("crops"):
             crops = self._cropped(frame, faces)
             cut_out = snippets(frame, faces, self._thumbs)
-        return Examined(frame.index, frame.ts_s, faces, view, looks, crops, cut_out)
+        glimpses = (*decoded.passed, glimpse)
+        return Examined(frame.index, frame.ts_s, faces, view, looks, glimpses, crops, cut_out)
 
     def _cropped(self, frame: Frame, faces: Faces) -> tuple[bytes, ...]:
         if frame.picture is None or self._crops is None:

@@ -9,12 +9,16 @@ from typing import Any
 import cv2
 import numpy as np
 
+from apps.pipeline.planes import Snippet
 from apps.pipeline.types import ByteArray, FloatArray, Frame
 
 WIDTH = 256  # pixels; more costs time and finds no further cut
 COARSE = (128, 72)
+TINY = (32, 18)  # pixels: enough to see a picture mix with another one
+LAYOUT = (16, 9)  # cells: a face or a hand moves within a few of them
 _BINS = (32, 32)  # hue, saturation
 _LOOK = (4, 5)  # columns, rows
+_MAX_HEIGHT = 4.0  # times the width; what is higher is seen in fewer pixels
 _XYZ_OF_RGB = np.array(  # of sRGB, over the white point
     [
         [0.433953, 0.376219, 0.189828],
@@ -65,6 +69,8 @@ class Overview:
 
     def like(self, other: Overview) -> Overview:
         """The same view in the shape of another one."""
+        if self.shape == other.shape:
+            return self
         height, width = other.shape
         return Overview(cv2.resize(self.image, (width, height), interpolation=cv2.INTER_LINEAR))
 
@@ -80,6 +86,16 @@ class Overview:
         """`grey` at 128 x 72."""
         small: ByteArray = cv2.resize(self.grey, COARSE, interpolation=cv2.INTER_AREA)
         return small
+
+    @cached_property
+    def tiny(self) -> FloatArray:
+        """Shape (18, 32, 3), BGR, 0..255: what is mixed in a dissolve."""
+        return cv2.resize(self.image, TINY, interpolation=cv2.INTER_AREA).astype(np.float32)
+
+    @cached_property
+    def layout(self) -> FloatArray:
+        """Shape (9, 16, 3), CIELAB (8 bit scale): which colours are where."""
+        return _lab(cv2.resize(self.tiny, LAYOUT, interpolation=cv2.INTER_AREA))
 
     @cached_property
     def colours(self) -> FloatArray:
@@ -141,6 +157,45 @@ class Overview:
         light = lab[..., 0]
         lab[..., 0] = _LIGHT * (light - light.mean(axis=(1, 2), keepdims=True))
         return lab.reshape(len(boxes), 3 * _LOOK[0] * _LOOK[1])
+
+
+@dataclass(frozen=True)
+class Glimpse:
+    """A frame seen in passing: it had to be decoded, and so can tell where a picture changes.
+
+    Args:
+        ts_s: presentation time.
+        source: the whole frame as it was stored, or a view of it.
+    """
+
+    ts_s: float
+    source: Snippet | Overview
+
+    @cached_property
+    def view(self) -> Overview:
+        """Made when it is asked for the first time, which is rarely needed."""
+        if isinstance(self.source, Overview):
+            return self.source
+        width, height = self.source.shape
+        return Overview(self.source.picture(glimpse_side(width, height)))
+
+    @cached_property
+    def tiny(self) -> FloatArray:
+        """As `Overview.tiny`."""
+        if isinstance(self.source, Overview):
+            return self.source.tiny
+        image = self.source.picture(2 * TINY[0])
+        return cv2.resize(image, TINY, interpolation=cv2.INTER_AREA).astype(np.float32)
+
+    @cached_property
+    def layout(self) -> FloatArray:
+        """As `Overview.layout`."""
+        return _lab(cv2.resize(self.tiny, LAYOUT, interpolation=cv2.INTER_AREA))
+
+
+def glimpse_side(width: float, height: float) -> int:
+    """The long side of a picture that is 256 pixels wide, or high as a tower."""
+    return round(WIDTH * min(_MAX_HEIGHT, max(1.0, height / width)))
 
 
 def _lab(bgr: FloatArray) -> FloatArray:

@@ -11,6 +11,7 @@ from av.sidedata.sidedata import SideData
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from apps.pipeline.geometry import Letterbox, Orientation, displayed_size, grow, quarter_turns
+from apps.pipeline.overview import glimpse_side
 from apps.pipeline.planes import Snippet, cut_planes
 from apps.pipeline.tone import Tone
 from apps.pipeline.types import ByteArray, FloatArray
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _LARGEST_RATIO = 8.0  # of a pixel's sides, and one over it; what films have is 2.5 at most
 _DISPLAY_MATRIX = "DISPLAYMATRIX"
+_WHOLE = np.array([0, 0, 1, 1], np.float32)
 
 
 class Scalers(threading.local):
@@ -104,6 +106,11 @@ class FullPicture:
             long_side=long_side,
             tone=self.tone,
         )
+
+
+    def glimpse(self) -> Snippet | None:
+        """The whole frame with no more of its pixels than an overview has."""
+        return self.snippet(_WHOLE, 0.0, glimpse_side(*self.size))
 
 
 class Display:

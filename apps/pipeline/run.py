@@ -342,7 +342,7 @@ class PipelineRun:
         for frame in examined:
             self.stop.check()
             with self.clock.measure("shots"):
-                scene = splitter.scene_of(frame.index, frame.ts_s, frame.view, frame.looks)
+                scene = splitter.scene_of(frame.index, frame.view, frame.looks, frame.glimpses)
             yield frame.in_scene(scene)
             self.progress.frame_done()
 

@@ -1,23 +1,25 @@
 """Shots: cuts between sampled frames, on the frames that are decoded anyway.
 
-Detectors that compare neighbouring frames pixel by pixel need all of them: between samples that lie
-a quarter or half a second apart, a pan or a face that moves differs as much as a cut does, and a
-flash always does. So the first question is whether the picture is the same one, moved: hardly any
-point of it is found again across a cut, most are under another light. Where the place is not found
-again, its colours decide, or, since two walls of a room have the same ones, its faces, or that a
-moment ago everything was still there.
+Between samples that lie a quarter or half a second apart, a pan or a face that moves differs as much
+as a cut does. But most frames in between have to be decoded as well, and a glimpse of each tells
+where the change is: a cut is one jump, between neighbours. So three questions are asked.
+
+- Is the sampled picture the same place as the one before, moved or in other light? Hardly any point
+  of it is found again across a cut.
+- If not, what lies between the two neighbours that differ most: another place again, with other
+  colours or other things where they were, and, where that is in doubt, other faces?
+- Is it a gradual change? In a dissolve or a fade each picture in between is a mixture of the two
+  ends, with ever more of the last one. People who move, and cameras, make no mixtures.
 
 Where the picture gets another shape, the shot ends in any case.
-
-A transition has no such moment: each of its mixtures is like the next one. There, the picture of
-half a second ago is asked as well, or the last one before the mixtures, and features tell it from
-flashes.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -25,32 +27,29 @@ import numpy as np
 from apps.common.config import ShotsConfig
 from apps.pipeline.associate import assignment, unlikeness
 from apps.pipeline.motion import Motion, MotionLimits, motion_between
-from apps.pipeline.overview import Overview
+from apps.pipeline.overview import Glimpse, Overview
 from apps.pipeline.types import FloatArray, Scene
 
-_MUCH_ZOOM = 1.5  # and one over it
-_MUCH_SHIFT = 0.35  # of a side of the picture
 _SAME_SHAPE = 1.03  # one height over the other, at the same width
 _CROWD = 3  # pairs of faces
+_LAYOUT_SCALE = 30.0  # a layout that differs by so much counts as much as colours that share nothing
+_SPANS = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 3.9)  # seconds, a little more than a change lasts
+_DIM = 12.0  # mean of a picture, 0..255, below which noise has all colours
+_MAX_GLIMPSES = 256  # of the last seconds; at 90 pictures a second
 
 
-def _unmoved() -> FloatArray:
-    return np.eye(3, dtype=np.float32)
-
-
-@dataclass(eq=False)
+@dataclass(frozen=True)
 class _Seen:
-    """A frame of the shot.
+    """An examined frame.
 
     Args:
         looks: of its faces, shape (n, 60).
-        moved: shape (3, 3), how the camera moved since then.
+        glimpse: of the same frame.
     """
 
-    ts_s: float
     view: Overview
     looks: FloatArray
-    moved: FloatArray = field(default_factory=_unmoved)
+    glimpse: Glimpse
 
 
 class ShotSplitter:
@@ -69,88 +68,106 @@ class ShotSplitter:
             config.same_agreement, config.same_response, config.same_features
         )
         self._before: _Seen | None = None
-        self._shot: deque[_Seen] = deque()  # its last half second, without flashes and mixtures
+        self._shot: deque[Glimpse] = deque(maxlen=_MAX_GLIMPSES)  # its last seconds
+        self._changed_s = -np.inf  # when the last gradual change was found
         self.cuts: list[int] = []
 
-    def scene_of(self, index: int, ts_s: float, view: Overview, looks: FloatArray) -> Scene:
+    def scene_of(
+        self, index: int, view: Overview, looks: FloatArray, glimpses: Sequence[Glimpse]
+    ) -> Scene:
         """Where the next frame in order belongs.
 
         Args:
             index: of the frame.
-            ts_s: its presentation time.
             view: of the frame.
             looks: of its faces, as `view` tells them; shape (n, 60).
+            glimpses: of the frames since the one before that were decoded, this one last.
         """
-        now = _Seen(ts_s, view, looks)
+        now = _Seen(view, looks, glimpses[-1])
         before, self._before = self._before, now
         if before is None:
+            self._shot.append(now.glimpse)
             return Scene(0)
-        if before.view.shape != view.shape:
-            if _is_shaped_otherwise(before.view, view):
-                return self._cut(index)
-            for seen in (before, *self._shot):
-                seen.view = seen.view.like(view)
-        motion = motion_between(before.view, view, self._limits)
-        step = _square(motion)
-        for seen in self._shot:
-            seen.moved = step @ seen.moved
+        if _is_shaped_otherwise(before.view, view):
+            return self._cut(index, now)
+        motion = motion_between(before.view.like(view), view, self._limits)
         colours = _distance(before.view, view)
+        is_cut = not self._is_same_place(motion, colours) and self._is_cut(before, now, glimpses)
+        self._shot.extend(glimpses)
+        if is_cut:
+            return self._cut(index, now)
+        if self._has_changed_gradually(now.glimpse):
+            self._changed_s = now.glimpse.ts_s
+            return self._cut(index, now)
         is_correlated = motion.response >= self._config.same_response
         is_lit_otherwise = is_correlated and colours >= self._config.other_light
-        is_cut = self._is_cut(before, now, motion, colours)
-        if is_cut or self._has_dissolved(now):
-            return self._cut(index)
-        if colours < self._config.disturbed_shades:
-            self._shot.append(now)
         is_calm = motion.agreement >= self._config.calm_agreement or is_correlated
         return Scene(len(self.cuts), motion.matrix, is_calm, is_lit_otherwise)
 
-    def _cut(self, index: int) -> Scene:
+    def _cut(self, index: int, now: _Seen) -> Scene:
         self.cuts.append(index)
-        self._shot.clear()
+        self._begin_with(now.glimpse)
         return Scene(len(self.cuts))
 
-    def _is_cut(self, before: _Seen, now: _Seen, motion: Motion, colours: float) -> bool:
+    def _begin_with(self, glimpse: Glimpse) -> None:
+        self._shot.clear()
+        self._shot.append(glimpse)
+
+    def _is_cut(self, before: _Seen, now: _Seen, glimpses: Sequence[Glimpse]) -> bool:
+        """Whether the two neighbours that differ most are of two places."""
+        chain = list(pairwise((before.glimpse, *glimpses)))
+        jumps = [_layout_distance(*pair) for pair in chain]
+        largest = int(np.argmax(jumps))
+        one, other = chain[largest]
         config = self._config
-        if self._is_same_place(motion):
-            return False
-        if colours >= config.other_colours:
-            return True
-        # In like colours everything must be gone; in others, a person in both has features too.
-        is_gone = motion.agreement <= config.gone_agreement
-        if not is_gone or motion.features >= config.same_features or colours < config.other_shades:
-            return False
-        is_sudden = now.ts_s - before.ts_s <= config.sudden_seconds
-        return is_sudden or self._are_others(before.looks, now.looks)
+        if len(chain) == 1:
+            one_view, other_view = before.view, now.view
+        else:
+            one_view, other_view = one.view, other.view
+        limit = config.other_place + config.other_place_per_second * (other.ts_s - one.ts_s)
+        if len(jumps) > 1 and jumps[largest] < config.abrupt * sorted(jumps)[-2]:
+            limit += config.doubt
+        if self._are_others(before.looks, now.looks):
+            limit -= config.doubt
+        return self._are_two_places(one_view, other_view, limit)
 
-    def _has_dissolved(self, now: _Seen) -> bool:
-        """Whether the picture of a while ago is another one, of other colours."""
-        then = self._a_while_before(now)
-        if then is None or _distance(then.view, now.view) < self._config.other_colours:
+    def _are_two_places(self, one: Overview, other: Overview, limit: float) -> bool:
+        colours = _distance(one, other)
+        difference = colours + float(np.abs(one.layout - other.layout).mean()) / _LAYOUT_SCALE
+        if difference < limit:
             return False
-        if not _shares_much(then.moved):
-            return False
-        motion = motion_between(then.view, now.view, self._limits)
-        is_flash = motion.features >= self._config.flash_features
-        return not is_flash and not self._is_same_place(motion)
+        return not self._is_same_place(
+            motion_between(one.like(other), other, self._limits), colours
+        )
 
-    def _is_same_place(self, motion: Motion) -> bool:
+    def _is_same_place(self, motion: Motion, colours: float) -> bool:
+        """In like colours a few features say so; a person in two places has some as well."""
         config = self._config
-        return motion.agreement >= config.same_agreement or motion.response >= config.same_response
+        few = config.same_features if colours < config.other_colours else config.sure_features
+        return (
+            motion.agreement >= config.same_agreement
+            or motion.response >= config.same_response
+            or motion.features >= few
+        )
 
-    def _a_while_before(self, now: _Seen) -> _Seen | None:
-        """The last frame that is at least `gradual_seconds` older.
-
-        It is hardly older, unless the frames since then were disturbed; and then not older than a
-        transition may last.
-        """
+    def _has_changed_gradually(self, now: Glimpse) -> bool:
+        """Whether a picture of the last seconds has become another one by mixing with it."""
         config = self._config
-        while len(self._shot) > 1 and now.ts_s - self._shot[1].ts_s >= config.gradual_seconds:
+        if now.ts_s - self._changed_s < config.rest_seconds:
+            self._begin_with(now)  # the rest of a change that has been found
+            return False
+        while self._shot and now.ts_s - self._shot[0].ts_s > config.gradual_seconds:
             self._shot.popleft()
-        while self._shot and now.ts_s - self._shot[0].ts_s > config.transition_seconds:
-            self._shot.popleft()
-        is_old = bool(self._shot) and now.ts_s - self._shot[0].ts_s >= config.gradual_seconds
-        return self._shot[0] if is_old else None
+        seen = list(self._shot)
+        for start in _starts([glimpse.ts_s for glimpse in seen]):
+            then, between = seen[start], seen[start + 1 : -1]
+            if _layout_distance(then, now) < config.gradual_layout:
+                continue
+            if not _is_mixed(then, between, now, config.gradual_residual):
+                continue
+            if self._are_two_places(then.view, now.view, config.gradual_place):
+                return True
+        return False
 
     def _are_others(self, before: FloatArray, now: FloatArray) -> bool:
         """Whether there were faces and there are, and they do not look alike.
@@ -167,6 +184,42 @@ class ShotSplitter:
         return float(np.mean(paired)) >= self._config.other_faces
 
 
+def _starts(times: Sequence[float]) -> list[int]:
+    """With which frames a gradual change to the last one may have begun: one for each span.
+
+    Args:
+        times: of the frames, in order.
+    """
+    ages = times[-1] - np.asarray(times)
+    latest = {int(np.flatnonzero(ages >= span)[-1]) for span in _SPANS if ages[0] >= span}
+    if ages[0] >= _SPANS[0]:
+        latest.add(0)  # the first picture after a cut, which may be black
+    return sorted(start for start in latest if start < len(times) - 2)
+
+
+def _is_mixed(then: Glimpse, between: Sequence[Glimpse], now: Glimpse, residual: float) -> bool:
+    """Whether every picture in between is a mixture of both ends, with ever more of the second.
+
+    Args:
+        residual: what may be left of a picture beside its mixture, in parts of what the ends
+            differ by; root of the mean square.
+    """
+    start, change = then.tiny.ravel(), (now.tiny - then.tiny).ravel()
+    energy = float(change @ change)
+    pictures = np.stack([glimpse.tiny.ravel() for glimpse in between]) - start
+    shares = pictures @ change / energy
+    if not ((shares > _PURE) & (shares < 1 - _PURE)).any():
+        return False  # a jump
+    if np.diff(np.concatenate(([0.0], shares, [1.0]))).min() < -_BACKWARDS:
+        return False  # a flash, or somebody passes
+    rest = pictures - np.clip(shares, 0, 1)[:, None] * change
+    return bool(np.sqrt((rest**2).sum(axis=1).max() / energy) <= residual)
+
+
+_PURE = 0.12  # share of the other picture below which it is no mixture
+_BACKWARDS = 0.1  # noise of a share
+
+
 def _is_shaped_otherwise(one: Overview, other: Overview) -> bool:
     """Whether the picture's sides have another ratio: another programme, or a phone was turned.
 
@@ -176,21 +229,11 @@ def _is_shaped_otherwise(one: Overview, other: Overview) -> bool:
     return high > _SAME_SHAPE * low
 
 
-def _square(motion: Motion) -> FloatArray:
-    return np.vstack([motion.matrix, np.array([0, 0, 1], np.float32)])
-
-
-def _shares_much(moved: FloatArray) -> bool:
-    """Whether pictures can be alike that lie such a motion of the camera apart.
-
-    Args:
-        moved: shape (3, 3).
-    """
-    zoom = np.sqrt(abs(np.linalg.det(moved[:2, :2])))
-    shift = moved @ np.array([0.5, 0.5, 1], np.float32) - 0.5
-    return bool(1 / _MUCH_ZOOM <= zoom <= _MUCH_ZOOM and np.abs(shift[:2]).max() <= _MUCH_SHIFT)
+def _layout_distance(one: Glimpse, other: Glimpse) -> float:
+    return float(np.abs(one.layout - other.layout).mean())
 
 
 def _distance(one: Overview, other: Overview) -> float:
-    """Bhattacharyya distance of their colours, 0..1."""
-    return float(cv2.compareHist(one.colours, other.colours, cv2.HISTCMP_BHATTACHARYYA))
+    """Bhattacharyya distance of their colours, 0..1; where both are nearly black, less says little."""
+    light = min(1.0, max(float(one.tiny.mean()), float(other.tiny.mean())) / _DIM)
+    return light * float(cv2.compareHist(one.colours, other.colours, cv2.HISTCMP_BHATTACHARYYA))
