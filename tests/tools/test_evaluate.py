@@ -78,7 +78,7 @@ def swapped(at: int) -> list[Line]:
 
 def test_a_perfect_result_scores_one() -> None:
     scores = score(truth(two_people()), found(two_people(ids=(71, 5))), iou=0.5)
-    assert scores == Scores(*[pytest.approx(1.0)] * 7, 0, 0, 0, 0, 2, 2, 1.0, 1.0)
+    assert scores == Scores(*[pytest.approx(1.0)] * 7, 0, 0, 0, 0, 2, 2, 1.0, 1.0, 0, 0, 10)
 
 
 def test_two_tracks_that_swap_in_the_middle_score_as_known_by_hand() -> None:
@@ -354,7 +354,7 @@ def check_that_its_own_export_is_its_truth(
     path = folder / "cvat.xml"
     rows = readable(read_rows(folder / "detections.jsonl", DetectionRow), 48)
     path.write_text("".join(cvat(rows, exported)))
-    found, run = read_ground_truth(path)[0], read_run(folder / "detections.jsonl", 320, 180)
+    found, run = read_ground_truth(path).faces, read_run(folder / "detections.jsonl", 320, 180)
     tracked = {frame: faces.tracked for frame, faces in run.items() if len(faces.tracked) > 0}
     assert found.keys() == tracked.keys()
     for frame, here in tracked.items():

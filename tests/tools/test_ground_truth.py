@@ -40,9 +40,9 @@ def document(*tracks: str) -> str:
 def read(folder: Path, content: str | bytes, name: str = "gt") -> Frames:
     path = folder / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    counted, ignored = read_ground_truth(path)
-    assert all(len(rows) == 0 for rows in ignored.values())
-    return counted
+    known = read_ground_truth(path)
+    assert all(len(rows) == 0 for rows in known.ignored.values())
+    return known.faces
 
 
 def refusal(folder: Path, content: str | bytes) -> str:
@@ -237,7 +237,7 @@ def test_a_large_file_is_read_a_track_at_a_time(tmp_path: Path) -> None:
     path = tmp_path / "gt.xml"
     path.write_text(document(*(track(n, *(box(f) for f in range(100))) for n in range(100))))
     tracemalloc.start()
-    counted, _ = read_ground_truth(path)
+    counted = read_ground_truth(path).faces
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert sum(len(rows) for rows in counted.values()) == 10_000

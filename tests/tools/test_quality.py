@@ -78,8 +78,8 @@ def test_errors_are_told_with_their_frame_and_jump() -> None:
     told = [(e.kind, e.frame, e.gap, e.identity, e.track_before, e.track) for e in errors]
     assert told == [
         ("split", 6, 6, 1, 7, 9),
-        ("swap", 12, 6, 1, 9, 8),
-        ("swap", 12, 6, 2, 8, 9),
+        ("takeover", 12, 6, 1, 9, 8),
+        ("takeover", 12, 6, 2, 8, 9),
     ]
     assert errors[0].jump == pytest.approx(3.0)
     assert identity_errors(truth, Found(true, (0, 6, 12)), iou=0.5) == ()

@@ -169,15 +169,13 @@ def _sentence(result: Result) -> str:
     scores, errors = result.scores[PRODUCT], result.errors
     if not errors:
         return (
-            f"no face changes its track, but {scores.tracks} tracks stand for {scores.identities} "
+            f"no track changes its face and no face its track, but {scores.tracks} tracks stand for {scores.identities} "
             "visits: some go on over the end of a visit."
         )
     worst = max(errors, key=lambda error: error.jump)
-    swaps = sum(error.kind == "swap" for error in errors)
     return (
-        f"{len(errors)} times a face changes its track, {swaps} times to one that another face had "
-        f"before. The farthest jump between two sightings is {worst.jump:.1f} face sizes, at frame "
-        f"{worst.frame} after {worst.gap} frames."
+        f"{scores.takeovers} takeovers, {scores.splits} splits. The farthest jump between two "
+        f"sightings is {worst.jump:.1f} face sizes, at frame {worst.frame} after {worst.gap} frames."
     )
 
 
