@@ -44,6 +44,7 @@ from tools.evaluation import alone, finished, real_report, report
 from tools.evaluation.errors import IdentityError
 from tools.evaluation.ground_truth import GroundTruth, read_ground_truth
 from tools.evaluation.real import Clip, evaluate_clip
+from tools.evaluation.sheet import write_sheet
 from tools.evaluation.shot_truth import Shots, read_shots
 from tools.evaluation.work import PRODUCT, Episode, Measure, Result, evaluate_all, in_order
 from tools.make_evaluation_set import DEFAULT_FOLDER, render_missing
@@ -80,7 +81,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _evaluate_episodes(arguments: argparse.Namespace, console: Console) -> None:
-    measure = Measure(arguments.strides, arguments.iou, arguments.strict, arguments.data / "cache")
+    measure = Measure(
+        arguments.strides,
+        arguments.iou,
+        arguments.strict,
+        arguments.data / "cache",
+        sheets=arguments.out if arguments.errors else None,
+    )
     episodes = [Episode(OTHERS, folder.name, folder) for folder in arguments.episode] or _generated(
         arguments
     )
@@ -88,6 +95,13 @@ def _evaluate_episodes(arguments: argparse.Namespace, console: Console) -> None:
     for table in report.tables(results, measure):
         console.print(table)
     console.print(report.METHOD)
+    errors = [
+        (f"{result.set_name} {result.label}, stride {result.stride}", error)
+        for result in results
+        for error in result.errors
+    ]
+    if arguments.errors or len(errors) <= real_report.FEW:
+        _print_errors(console, errors, arguments)
     for path in report.save(results, measure, arguments.out):
         console.print(str(path))
 
@@ -139,6 +153,10 @@ def _evaluate_video(arguments: argparse.Namespace, console: Console) -> None:
     errors = [(f"stride {r.stride}", error) for r in results for error in r.errors.get(PRODUCT, ())]
     _print_errors(console, errors, arguments)
     console.print(str(real_report.save(results, arguments.iou, note, arguments.out)))
+    sheets = [result.sheet(with_pictures=True) for result in results]
+    picture = write_sheet(sheets, arguments.out / f"errors-{clip.name}.png")
+    if picture is not None:
+        console.print(str(picture))
 
 
 def _print_errors(

@@ -169,13 +169,14 @@ def _sentence(result: Result) -> str:
     scores, errors = result.scores[PRODUCT], result.errors
     if not errors:
         return (
-            f"no track changes its face and no face its track, but {scores.tracks} tracks stand for {scores.identities} "
-            "visits: some go on over the end of a visit."
+            f"no track changes its face and no face its track; {scores.tracks} tracks stand for "
+            f"{scores.identities} visits."
         )
     worst = max(errors, key=lambda error: error.jump)
     return (
         f"{scores.takeovers} takeovers, {scores.splits} splits. The farthest jump between two "
-        f"sightings is {worst.jump:.1f} face sizes, at frame {worst.frame} after {worst.gap} frames."
+        f"sightings is {worst.jump:.1f} face sizes, at frame {worst.frame} after {worst.gap} "
+        "frames."
     )
 
 

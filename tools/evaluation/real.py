@@ -12,6 +12,7 @@ from tools.evaluation.errors import IdentityError, identity_errors
 from tools.evaluation.ground_truth import GroundTruth
 from tools.evaluation.rows import Found, Truth
 from tools.evaluation.scores import CutErrors, CutScores, Scores, cut_errors, score, score_cuts
+from tools.evaluation.sheet import Sheet
 from tools.evaluation.shot_truth import Shots
 from tools.evaluation.systems import run_library, run_product
 from tools.evaluation.work import LIBRARY, PRODUCT
@@ -52,6 +53,7 @@ class ClipResult:
     """A clip at one stride.
 
     Args:
+        video, size: of the clip; width and height in pixels.
         truth, found: what was compared; of the product.
         scores: of each system, by its name; empty where no faces were marked.
         errors: of each system, by its name.
@@ -60,11 +62,29 @@ class ClipResult:
 
     name: str
     stride: int
+    video: Path
+    size: tuple[int, int]
     truth: Truth
     found: Found
     scores: Mapping[str, Scores]
     errors: Mapping[str, tuple[IdentityError, ...]]
     cuts: CutResult | None
+
+    def sheet(self, *, with_pictures: bool) -> Sheet:
+        """The product's identity errors, to be drawn.
+
+        Args:
+            with_pictures: draw on the video's frames; else on an empty ground.
+        """
+        return Sheet(
+            title=f"{self.name}, stride {self.stride}",
+            video=self.video if with_pictures else None,
+            size=self.size,
+            stride=self.stride,
+            truth=self.truth,
+            found=self.found,
+            errors=self.errors.get(PRODUCT, ()),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -105,6 +125,8 @@ def _at_stride(clip: Clip, stride: int, iou: float, cache: Path, strict: bool) -
     return ClipResult(
         name=clip.name,
         stride=stride,
+        video=clip.video,
+        size=run.size,
         truth=truth,
         found=product,
         scores={
