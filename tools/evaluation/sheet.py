@@ -90,7 +90,7 @@ def write_sheet(sheets: Sequence[Sheet], path: Path) -> Path | None:
     if not panels:
         return None
     lines = [_line(panels[start : start + _COLUMNS]) for start in range(0, len(panels), _COLUMNS)]
-    encoded = cv2.imencode(".png", np.vstack(lines))[1].tobytes()
+    encoded = cv2.imencode(".png", np.vstack(lines), [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
     with storage_errors():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, encoded)
@@ -163,6 +163,7 @@ def _window(boxes: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.flo
     face = float((boxes[:, 2:] - boxes[:, :2]).max())
     width = max(float(size[0]) * _MIN_SHARE, _FACES * face)
     width = max(width, *(1.5 * (high - low) * np.array([1.0, tile[0] / tile[1]])))
+    width = min(width, max(float(size[0]), size[1] * tile[0] / tile[1]))
     sides = width * np.array([1.0, tile[1] / tile[0]])
     corner = (low + high - sides) / 2
     corner = np.maximum(0.0, np.minimum(corner, np.array(size) - sides))
@@ -236,7 +237,6 @@ def _boxes(
 
 
 def _write(image: Image, text: str, place: tuple[int, int], color: Color, size: float) -> None:
-    for shade, thickness in (((0, 0, 0), 3), (color, 1)):
-        cv2.putText(
-            image, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, shade, thickness, cv2.LINE_AA
-        )
+    x, y = place
+    for at, shade in (((x + 1, y + 1), (0, 0, 0)), ((x, y), color)):
+        cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, shade, 1, cv2.LINE_AA)
