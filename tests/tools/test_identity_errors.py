@@ -86,6 +86,11 @@ def test_a_split_and_a_takeover_that_follows_it_are_two_events() -> None:
     ]
 
 
+def test_a_face_that_takes_anothers_track_is_not_split_too() -> None:
+    true = [{1: 0.0, 2: 50.0}, {1: 0.0}]
+    assert told(errors(true, [{7: 0.0, 8: 50.0}, {8: 0.0}])) == [("takeover", 6, 6, 2, 1, 7, 8)]
+
+
 @pytest.mark.parametrize("later", [0, 1])
 def test_a_face_whose_track_was_taken_is_not_told_again_in_its_new_one(later: int) -> None:
     taken = [{2: 50.0}] * later
