@@ -51,7 +51,7 @@ from tools.make_evaluation_set import DEFAULT_FOLDER, render_missing
 from tools.synth.evaluation_set import SEEDS
 from tools.synth.library import entries
 
-FILE_WIDTH = 230  # columns of the tables where no terminal says how many it has
+FILE_WIDTH = 260  # columns of the tables where no terminal says how many it has
 OTHERS = "other"  # the set of episodes that are given by folder
 
 
