@@ -1,15 +1,30 @@
 #!/usr/bin/env python3
 """How good are the tracks? `python tools/evaluate.py --strides 1,6,12`.
 
-Three ways to ask:
+Four ways to ask:
 
 - The evaluation episodes (or any generated ones, with `--episode FOLDER`): this product beside the
   library's ByteTrack with its defaults. Missing episodes are rendered first; what the detector
   found in a picture is remembered, so a second evaluation takes a few minutes.
-- `--run RUN_FOLDER --gt FILE`: a run that is there already, against faces marked by hand.
+- `--video FILE` with `--gt FILE`, `--shots FILE` or both: the same on a real video.
+- `--run RUN_FOLDER` with `--gt FILE`, `--shots FILE` or both: a run that is there already.
 - `--detections FILE --gt FILE`: the trackers alone, on detections in MOT format.
 
-Ground truth (`--gt`) is a MOT file or the XML of "CVAT for video 1.1", with tracks labelled `face`.
+Marked faces (`--gt`): a MOT file, or the XML of "CVAT for video 1.1" with tracks labelled `face`.
+Faces that need not be found, and whose finding is no mistake: rows of a MOT file with 0 in column
+7; in CVAT boxes with the attribute `ignore` set to true, and tracks that are labelled `ignore`.
+Where only every n-th frame is marked, only those are scored: CVAT's frame step says so, of other
+files `--marked-every N`, or all rows lie on multiples of n.
+
+Marked shots (`--shots`) are a CSV file with the columns start,end,kind; frames count from 0. Of a
+`cut`, start and end are the first frame of the new shot; any other kind is a gradual change from
+start to end. A cut is right at the first sampled frame at or after it, in a gradual change any
+place is right.
+
+Identity errors: a takeover is a track that goes on with another face, a split a face that goes on
+in a new track. They are listed where they are few, all of them with `--errors`, which also draws
+each error's last right and first wrong sighting into the folder `--out`; with `--video` the picture
+is drawn always.
 """
 
 from __future__ import annotations
@@ -25,13 +40,18 @@ from rich.console import Console
 from rich.progress import Progress
 
 from apps.common.errors import InvalidInput, ScreenalyticsError
-from tools.evaluation import alone, finished, report
-from tools.evaluation.work import Episode, Measure, Result, evaluate_all, in_order
+from tools.evaluation import alone, finished, real_report, report
+from tools.evaluation.errors import IdentityError
+from tools.evaluation.ground_truth import GroundTruth, read_ground_truth
+from tools.evaluation.real import Clip, evaluate_clip
+from tools.evaluation.sheet import write_sheet
+from tools.evaluation.shot_truth import Shots, read_shots
+from tools.evaluation.work import PRODUCT, Episode, Measure, Result, evaluate_all, in_order
 from tools.make_evaluation_set import DEFAULT_FOLDER, render_missing
 from tools.synth.evaluation_set import SEEDS
 from tools.synth.library import entries
 
-FILE_WIDTH = 230  # columns of the tables where no terminal says how many it has
+FILE_WIDTH = 260  # columns of the tables where no terminal says how many it has
 OTHERS = "other"  # the set of episodes that are given by folder
 
 
@@ -44,6 +64,8 @@ def main(argv: list[str] | None = None) -> int:
             _evaluate_alone(arguments, console)
         elif arguments.run is not None:
             _evaluate_run(arguments, console)
+        elif arguments.video is not None:
+            _evaluate_video(arguments, console)
         else:
             _evaluate_episodes(arguments, console)
     except ScreenalyticsError as error:
@@ -59,7 +81,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _evaluate_episodes(arguments: argparse.Namespace, console: Console) -> None:
-    measure = Measure(arguments.strides, arguments.iou, arguments.strict, arguments.data / "cache")
+    measure = Measure(
+        arguments.strides,
+        arguments.iou,
+        arguments.strict,
+        arguments.data / "cache",
+        sheets=arguments.out if arguments.errors else None,
+    )
     episodes = [Episode(OTHERS, folder.name, folder) for folder in arguments.episode] or _generated(
         arguments
     )
@@ -67,6 +95,13 @@ def _evaluate_episodes(arguments: argparse.Namespace, console: Console) -> None:
     for table in report.tables(results, measure):
         console.print(table)
     console.print(report.METHOD)
+    errors = [
+        (f"{result.set_name} {result.label}, stride {result.stride}", error)
+        for result in results
+        for error in result.errors
+    ]
+    if arguments.errors or len(errors) <= real_report.FEW:
+        _print_errors(console, errors, arguments)
     for path in report.save(results, measure, arguments.out):
         console.print(str(path))
 
@@ -87,21 +122,63 @@ def _with_progress(episodes: list[Episode], measure: Measure, jobs: int) -> Iter
 
 
 def _evaluate_alone(arguments: argparse.Namespace, console: Console) -> None:
-    given = alone.Given(arguments.detections, _truth_file(arguments), arguments.fps, arguments.size)
+    if arguments.gt is None:
+        raise InvalidInput("There is no ground truth.", hint="Give it with --gt FILE.")
+    given = alone.Given(
+        arguments.detections, arguments.gt, arguments.fps, arguments.size, arguments.marked_every
+    )
     for contest in alone.contests(given, arguments.strides, arguments.iou):
         console.print(alone.table(contest, arguments.iou))
 
 
 def _evaluate_run(arguments: argparse.Namespace, console: Console) -> None:
-    scores = finished.score_run(arguments.run, _truth_file(arguments), arguments.iou)
-    console.print(finished.table(arguments.run.name, scores, arguments.iou))
+    faces, shots = _marked(arguments)
+    name, strict = arguments.run.name, arguments.strict
+    judged = finished.judge_run(arguments.run, faces, shots, arguments.iou, strict=strict)
+    if judged.scores is not None and faces is not None:
+        console.print(finished.table(name, judged.scores, arguments.iou, faces.note))
+    if judged.cuts is not None:
+        console.print(real_report.cut_table(f"{name}: cuts", [(name, judged.cuts)]))
+    _print_errors(console, [(name, error) for error in judged.errors], arguments)
 
 
-def _truth_file(arguments: argparse.Namespace) -> Path:
-    if arguments.gt is None:
-        raise InvalidInput("There is no ground truth.", hint="Give it with --gt FILE.")
-    truth: Path = arguments.gt
-    return truth
+def _evaluate_video(arguments: argparse.Namespace, console: Console) -> None:
+    faces, shots = _marked(arguments)
+    clip = Clip(arguments.video.stem, arguments.video, faces, shots)
+    cache, strict = arguments.data / "cache", arguments.strict
+    results = evaluate_clip(clip, arguments.strides, arguments.iou, cache, strict=strict)
+    note = "" if faces is None else faces.note
+    for table in real_report.tables(results, arguments.iou, note):
+        console.print(table)
+    errors = [(f"stride {r.stride}", error) for r in results for error in r.errors.get(PRODUCT, ())]
+    _print_errors(console, errors, arguments)
+    console.print(str(real_report.save(results, arguments.iou, note, arguments.out)))
+    sheets = [result.sheet(with_pictures=True) for result in results]
+    picture = write_sheet(sheets, arguments.out / f"errors-{clip.name}.png")
+    if picture is not None:
+        console.print(str(picture))
+
+
+def _print_errors(
+    console: Console, errors: list[tuple[str, IdentityError]], arguments: argparse.Namespace
+) -> None:
+    limit = None if arguments.errors else real_report.FEW
+    table = real_report.error_table("Identity errors of the product", errors, limit)
+    if table is not None:
+        console.print(table)
+
+
+def _marked(arguments: argparse.Namespace) -> tuple[GroundTruth | None, Shots | None]:
+    """The faces and the shots that were given."""
+    if arguments.gt is None and arguments.shots is None:
+        raise InvalidInput(
+            "There is no ground truth.",
+            hint="Give faces with --gt FILE, or cuts with --shots FILE.",
+        )
+    return (
+        None if arguments.gt is None else read_ground_truth(arguments.gt, arguments.marked_every),
+        None if arguments.shots is None else read_shots(arguments.shots),
+    )
 
 
 def _strides(text: str) -> tuple[int, ...]:
@@ -109,6 +186,13 @@ def _strides(text: str) -> tuple[int, ...]:
     if strides[0] < 1:
         raise ValueError(text)
     return strides
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -132,7 +216,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--jobs", type=int, default=2, help="episodes at a time, one core each (default 2)")
     add("--run", type=Path, metavar="RUN_FOLDER", help="a completed run, instead of episodes")
     add("--detections", type=Path, metavar="FILE", help="MOT detections, instead of episodes")
-    add("--gt", type=Path, metavar="FILE", help="ground truth for those two: MOT or CVAT")
+    add("--video", type=Path, metavar="FILE", help="a real video, instead of episodes")
+    add("--gt", type=Path, metavar="FILE", help="marked faces for those three: MOT or CVAT")
+    add("--shots", type=Path, metavar="FILE", help="marked cuts for --video or --run: CSV")
+    add("--marked-every", type=_positive, metavar="N", help="--gt marks every N-th frame only")
+    add("--errors", action="store_true", help="list every identity error, and draw each")
     add("--fps", type=float, default=25.0, help="of the video of --detections (default 25)")
     add("--size", type=_size, metavar="WxH", help="of its picture (default: edges of boxes)")
     return parser

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Measure tracks, cuts and the detector, and write docs/quality.md: `make quality`.
 
-Missing episodes are rendered first. What the detector found in a picture is remembered, so only the
-first time takes long.
+Real videos come first, as far as the folder of test data has them (SCREENALYTICS_TEST_DATA, default
+../shared/data). Then the evaluation episodes; missing ones are rendered. What the detector found in
+a picture is remembered, so only the first time takes long. `--real-only` measures the real videos
+alone, prints their part of the document and draws its picture.
 """
 
 from __future__ import annotations
@@ -18,9 +20,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from rich.console import Console
 
 from apps.common.errors import ScreenalyticsError
-from tools.evaluation import document
+from tools.evaluation import document, real_document
 from tools.evaluation.alone import Contest, Given, contests
 from tools.evaluation.detection import NMS_OVERLAPS, Looked, look_at, look_with_each_nms, together
+from tools.evaluation.real_clips import data_folder, measure_real
 from tools.evaluation.rows import Frames, Truth, read_truth
 from tools.evaluation.systems import run_product
 from tools.evaluation.work import PRODUCT, Episode, Measure, Result, evaluate_all, in_order
@@ -30,7 +33,7 @@ from tools.synth.evaluation_set import RECIPES, SEEDS, episode_id, make_episode
 from tools.synth.library import Entry, entries
 
 ROOT = Path(__file__).resolve().parents[1]
-STREET = ROOT.parent / "shared" / "data" / "mot" / "TUD-Campus"
+STREET = "mot/TUD-Campus"  # in the folder of test data
 STREET_SIZE = (640, 480)
 DETECTOR_SIZES = (640, 960, 1280)
 IOU = 0.5
@@ -41,6 +44,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     console = Console(stderr=True)
     try:
+        if arguments.real_only:
+            _print_real(arguments)
+            return 0
         evaluation = _evaluate(arguments, console)
         for path in document.write(evaluation, arguments.out):
             print(path)
@@ -53,8 +59,15 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def _print_real(arguments: argparse.Namespace) -> None:
+    real = measure_real(data_folder(), arguments.data / "cache")
+    print("\n".join(real_document.section(real)))
+    real_document.write_picture(real, arguments.out)
+
+
 def _evaluate(arguments: argparse.Namespace, console: Console) -> document.Evaluation:
     data, cache = arguments.data, arguments.data / "cache"
+    real = measure_real(data_folder(), cache)
     wanted = list(entries(tuple(SEEDS), tuple(arguments.only)))
     wide = _wide_shot()
     render_missing([*wanted, wide], data)
@@ -71,7 +84,7 @@ def _evaluate(arguments: argparse.Namespace, console: Console) -> document.Evalu
     sizes = {size: _look(wide.folder(data), size, cache) for size in DETECTOR_SIZES}
     worst = dict(_worst(results, data, cache))
     return document.Evaluation(
-        results, looked, suppressed, sizes, list(_street(arguments.strides)), worst
+        real, results, looked, suppressed, sizes, list(_street(arguments.strides)), worst
     )
 
 
@@ -111,8 +124,9 @@ def _worst(
 
 
 def _street(strides: tuple[int, ...]) -> Iterator[Contest]:
-    if STREET.is_dir():
-        given = Given(STREET / "det.txt", STREET / "gt.txt", 25.0, STREET_SIZE)
+    folder = data_folder() / STREET
+    if folder.is_dir():
+        given = Given(folder / "det.txt", folder / "gt.txt", 25.0, STREET_SIZE)
         yield from contests(given, sorted({1, 4, *(s for s in strides if s < 6)}), IOU)
 
 
@@ -129,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--only", action="append", default=[], metavar="NAME", help="this recipe; repeatable")
     add("--data", type=Path, default=DEFAULT_FOLDER, help="evaluation episodes and caches")
     add("--out", type=Path, default=ROOT / "docs", help="folder of the document")
+    add("--real-only", action="store_true", help="the real videos alone, to the terminal")
     add("--jobs", type=int, default=2, help="episodes at a time, one core each (default 2)")
     return parser
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from apps.common.contracts import DetectionRow
+from apps.common.errors import InvalidInput
 from apps.common.options import effective_stride
 from apps.runs.export import ExportedRun, cvat, readable
 from apps.runs.rows import read_rows
@@ -24,6 +25,7 @@ from tools.evaluation.rows import (
     Found,
     Frames,
     FrameTable,
+    Marked,
     Truth,
     read_mot,
     read_run,
@@ -78,7 +80,7 @@ def swapped(at: int) -> list[Line]:
 
 def test_a_perfect_result_scores_one() -> None:
     scores = score(truth(two_people()), found(two_people(ids=(71, 5))), iou=0.5)
-    assert scores == Scores(*[pytest.approx(1.0)] * 7, 0, 0, 0, 0, 2, 2, 1.0, 1.0)
+    assert scores == Scores(*[pytest.approx(1.0)] * 7, 0, 0, 0, 0, 2, 2, 1.0, 1.0, 0, 0, 10)
 
 
 def test_two_tracks_that_swap_in_the_middle_score_as_known_by_hand() -> None:
@@ -118,6 +120,23 @@ def test_only_sampled_frames_count() -> None:
     lines = [line for line in two_people() if line[0] % 3 == 0]
     assert score(truth(two_people()), found(lines, stride=3), iou=0.5).idf1 == 1.0
     assert score(truth(two_people()), found(lines), iou=0.5).recall == pytest.approx(0.4)
+
+
+def test_only_marked_frames_count() -> None:
+    """Every third frame is marked; what is found between says nothing, right or wrong."""
+    known = replace(truth([line for line in two_people() if line[0] % 3 == 0]), marked=Marked(3))
+    scores = score(known, found(two_people()), iou=0.5)
+    assert (scores.idf1, scores.precision, scores.scored_frames) == (1.0, 1.0, 4)
+    assert score(known, found(two_people(), stride=2), iou=0.5).scored_frames == 2
+    assert score(replace(known, marked=Marked()), found(two_people()), iou=0.5).precision == 0.4
+
+
+def test_a_run_that_samples_no_marked_frame_is_told_which_strides_do() -> None:
+    known = replace(truth([(1, 1, LEFT), (4, 1, LEFT), (7, 1, LEFT)]), marked=Marked(3, first=1))
+    with pytest.raises(InvalidInput, match="one frame in 3 from frame 1") as caught:
+        score(known, found(two_people(), stride=3), iou=0.5)
+    assert "1, 2, 4, 5, 7, 8, 10, 11, 13, 14" in str(caught.value.hint)
+    assert score(known, found(two_people(), stride=2), iou=0.5).scored_frames == 1
 
 
 def test_the_overlap_that_is_asked_for_decides() -> None:
@@ -343,7 +362,22 @@ def test_a_run_that_is_there_already_is_scored(
     assert float(figures["idf1"]) > 0.95
     assert figures["identities"] == "2"
     assert main(["--run", str(short), "--gt", str(short / "ground_truth.txt")]) == 2
+    check_its_cuts(folder, capsys)
     check_that_its_own_export_is_its_truth(folder, capsys)
+
+
+def check_its_cuts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Somebody else stands there from frame 24 on."""
+    shots = folder / "shots.csv"
+    shots.write_text("start,end,kind\n24,24,cut\n30,30,cut\n")
+    assert main(["--run", str(folder), "--shots", str(shots)]) == 0
+    assert re.search(r"every-2nd │ +1 │ +1 │ +0 │ .* 30 ", capsys.readouterr().out)
+    shots.write_text("start,end,kind\n48,48,cut\n")
+    assert main(["--run", str(folder), "--shots", str(shots)]) == 2
+    assert "the video has 48 frames" in capsys.readouterr().err
+    (folder / "track_metrics.json").rename(folder / "metrics.json")
+    assert main(["--run", str(folder), "--shots", str(shots)]) == 2
+    assert "track_metrics.json" in capsys.readouterr().err
 
 
 def check_that_its_own_export_is_its_truth(
@@ -354,7 +388,7 @@ def check_that_its_own_export_is_its_truth(
     path = folder / "cvat.xml"
     rows = readable(read_rows(folder / "detections.jsonl", DetectionRow), 48)
     path.write_text("".join(cvat(rows, exported)))
-    found, run = read_ground_truth(path)[0], read_run(folder / "detections.jsonl", 320, 180)
+    found, run = read_ground_truth(path).faces, read_run(folder / "detections.jsonl", 320, 180)
     tracked = {frame: faces.tracked for frame, faces in run.items() if len(faces.tracked) > 0}
     assert found.keys() == tracked.keys()
     for frame, here in tracked.items():

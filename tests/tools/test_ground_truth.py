@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from apps.common.errors import InvalidInput
 from tools.evaluate import main
 from tools.evaluation.ground_truth import read_ground_truth
-from tools.evaluation.rows import Frames
+from tools.evaluation.rows import Frames, Marked
 
 BOX = (
     '<box frame="{}" xtl="{}" ytl="20" xbr="{}" ybr="60" outside="{}" occluded="0" keyframe="{}"/>'
@@ -40,9 +40,9 @@ def document(*tracks: str) -> str:
 def read(folder: Path, content: str | bytes, name: str = "gt") -> Frames:
     path = folder / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    counted, ignored = read_ground_truth(path)
-    assert all(len(rows) == 0 for rows in ignored.values())
-    return counted
+    known = read_ground_truth(path)
+    assert all(len(rows) == 0 for rows in known.ignored.values())
+    return known.faces
 
 
 def refusal(folder: Path, content: str | bytes) -> str:
@@ -119,6 +119,119 @@ def test_nothing_was_marked(tmp_path: Path) -> None:
 def test_a_rotation_of_nothing_is_none(tmp_path: Path) -> None:
     upright = document(track(3, box(0).replace("/>", ' rotation="0.0"/>')))
     assert as_lines(read(tmp_path, upright)) == [(0, 4, [10, 20, 40, 60])]
+
+
+# --- faces that need not be found -------------------------------------------------------------
+
+
+def ignoring(text: str, name: str = "ignore") -> str:
+    """A box with an attribute."""
+    return box(0).replace("/>", f'><attribute name="{name}">{text}</attribute></box>')
+
+
+@pytest.mark.parametrize("text", ["true", "True", " 1 "])
+def test_a_box_may_be_ignored(tmp_path: Path, text: str) -> None:
+    (tmp_path / "gt").write_text(document(track(3, ignoring(text, "Ignore"), box(1))))
+    known = read_ground_truth(tmp_path / "gt")
+    assert as_lines(known.faces) == [(1, 4, [10, 20, 40, 60])]
+    assert as_lines(known.ignored) == [(0, 4, [10, 20, 40, 60])]
+
+
+def test_the_boxes_of_a_track_that_is_labelled_ignore_are(tmp_path: Path) -> None:
+    (tmp_path / "gt").write_text(document(track(3, box(0)), track(4, box(0), label="Ignore")))
+    known = read_ground_truth(tmp_path / "gt")
+    assert as_lines(known.faces) == [(0, 4, [10, 20, 40, 60])]
+    assert as_lines(known.ignored) == [(0, 5, [10, 20, 40, 60])]
+
+
+@pytest.mark.parametrize(("text", "name"), [("false", "ignore"), ("", "ignore"), ("true", "blur")])
+def test_other_boxes_are_not(tmp_path: Path, text: str, name: str) -> None:
+    assert len(as_lines(read(tmp_path, document(track(3, ignoring(text, name)))))) == 1
+
+
+def test_an_attribute_that_says_neither_is_refused(tmp_path: Path) -> None:
+    assert "the box in frame 0 has ignore='maybe'" in refusal(
+        tmp_path, document(track(3, ignoring("maybe")))
+    )
+
+
+# --- frames that are marked -------------------------------------------------------------------
+
+
+def task(*tracks: str, **meta: object) -> str:
+    """With what CVAT says of a task."""
+    said = "".join(f"<{name}>{value}</{name}>" for name, value in meta.items())
+    return document(*tracks).replace("<size>", f"{said}<size>")
+
+
+def marked(folder: Path, text: str, every: int | None = None) -> Marked:
+    (folder / "gt").write_text(text)
+    return read_ground_truth(folder / "gt", every).marked
+
+
+def mot(*frames: int) -> str:
+    return "".join(f"{frame + 1},1,10,20,30,40,1\n" for frame in frames)
+
+
+def test_cvat_says_its_frame_step_and_numbers_frames_as_the_video_does(tmp_path: Path) -> None:
+    text = task(
+        track(0, box(10), box(13), box(16, outside=1)),
+        start_frame=10,
+        stop_frame=40,
+        frame_filter="step=3",
+    )
+    assert marked(tmp_path, text) == Marked(step=3, first=10, last=40)
+    note = read_ground_truth(tmp_path / "gt").note
+    assert "one frame in 3 from frame 10 to frame 40 (as CVAT's task has it)" in note
+    every = task(track(0, box(0), box(1)), start_frame=0, frame_filter="")
+    assert marked(tmp_path, every) == Marked()
+    assert read_ground_truth(tmp_path / "gt").note == ""
+
+
+def test_what_several_tasks_say_is_not_known(tmp_path: Path) -> None:
+    text = task(track(0, box(1)), frame_filter="step=2").replace(
+        "<size>", "<frame_filter>step=3</frame_filter><size>"
+    )
+    assert marked(tmp_path, text) == Marked()
+
+
+def test_the_step_is_inferred_from_enough_rows(tmp_path: Path) -> None:
+    assert marked(tmp_path, mot(*range(0, 24, 3))) == Marked(step=3)
+    assert "(as its rows lie)" in read_ground_truth(tmp_path / "gt").note
+    assert marked(tmp_path, mot(*range(0, 21, 3))) == Marked()  # seven may be chance
+    assert marked(tmp_path, mot(*range(0, 24, 3), 25)) == Marked()
+    assert marked(tmp_path, document(track(0, *(box(f) for f in range(0, 48, 6))))) == Marked(6)
+    assert marked(tmp_path, "") == Marked()
+
+
+def test_ignored_rows_tell_too_and_boxes_outside_do_not(tmp_path: Path) -> None:
+    ignored = "2,1,10,20,30,40,0\n"
+    assert marked(tmp_path, mot(*range(0, 24, 3)) + ignored) == Marked()
+    boxes = [box(f) for f in range(0, 48, 6)]
+    assert marked(tmp_path, document(track(0, *boxes, box(43, outside=1)))) == Marked(6)
+
+
+def test_the_step_may_be_told(tmp_path: Path) -> None:
+    assert marked(tmp_path, mot(0, 4), every=2) == Marked(2)
+    assert marked(tmp_path, mot(*range(0, 48, 6)), every=3) == Marked(3)
+    assert marked(tmp_path, mot(*range(0, 48, 6)), every=1) == Marked()
+
+
+@pytest.mark.parametrize(
+    ("text", "every", "reason"),
+    [
+        (mot(0, 3, 4), 3, "a face in frame 4 .from 0., but marks one frame in 3 .as told."),
+        (task(track(0, box(4)), frame_filter="step=3"), None, "frame 4 .* .as CVAT's task has it."),
+        (task(track(0, box(41)), stop_frame=40), None, "frame 41"),
+    ],
+)
+def test_faces_in_frames_that_are_not_marked_are_refused(
+    tmp_path: Path, text: str, every: int | None, reason: str
+) -> None:
+    (tmp_path / "gt").write_text(text)
+    with pytest.raises(InvalidInput, match=reason) as caught:
+        read_ground_truth(tmp_path / "gt", every)
+    assert "--marked-every" in str(caught.value.hint)
 
 
 # --- what is refused --------------------------------------------------------------------------
@@ -237,7 +350,7 @@ def test_a_large_file_is_read_a_track_at_a_time(tmp_path: Path) -> None:
     path = tmp_path / "gt.xml"
     path.write_text(document(*(track(n, *(box(f) for f in range(100))) for n in range(100))))
     tracemalloc.start()
-    counted, _ = read_ground_truth(path)
+    counted = read_ground_truth(path).faces
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert sum(len(rows) for rows in counted.values()) == 10_000

@@ -12,8 +12,8 @@ from tests.tools.test_evaluate import short_episode
 from tools.evaluation import document
 from tools.evaluation.ablation import ABLATIONS
 from tools.evaluation.detection import Looked, look_at, look_with_each_nms, together
-from tools.evaluation.errors import identity_errors
-from tools.evaluation.rows import Found, Frames, Rows, Truth, read_truth
+from tools.evaluation.real_clips import Real
+from tools.evaluation.rows import Found, read_truth
 from tools.evaluation.systems import ProductRun, run_product
 from tools.evaluation.work import Episode, Measure, evaluate
 from tools.synth.encode import write_episode
@@ -54,35 +54,6 @@ def test_what_is_taken_away_is_missed(run: ProductRun) -> None:
     assert tracks(ablation("no cuts", run)) == {1}
     assert tracks(ablation("no looks", run)) == {1, 2}
     assert len({one.name for one in ABLATIONS}) == len(ABLATIONS)
-
-
-def rows(*boxes: tuple[int, float]) -> Rows:
-    """Faces of 10 pixels: number and left edge."""
-    places = np.array([[x, 0.0, x + 10, 10] for _, x in boxes], np.float64).reshape(-1, 4)
-    return Rows(np.array([n for n, _ in boxes], np.int64), places, np.ones(len(boxes)))
-
-
-def test_errors_are_told_with_their_frame_and_jump() -> None:
-    true: Frames = {
-        0: rows((1, 0), (2, 50)),
-        6: rows((1, 30), (2, 50)),
-        12: rows((1, 30), (2, 50)),
-    }
-    found: Frames = {
-        0: rows((7, 0), (8, 50)),
-        6: rows((9, 30), (8, 50)),
-        12: rows((8, 30), (9, 50)),
-    }
-    truth = Truth(true, {}, (), (), 13)
-    errors = identity_errors(truth, Found(found, (0, 6, 12)), iou=0.5)
-    told = [(e.kind, e.frame, e.gap, e.identity, e.track_before, e.track) for e in errors]
-    assert told == [
-        ("split", 6, 6, 1, 7, 9),
-        ("swap", 12, 6, 1, 9, 8),
-        ("swap", 12, 6, 2, 8, 9),
-    ]
-    assert errors[0].jump == pytest.approx(3.0)
-    assert identity_errors(truth, Found(true, (0, 6, 12)), iou=0.5) == ()
 
 
 def test_the_detector_is_asked_alone(folder: Path, tmp_path: Path) -> None:
@@ -130,7 +101,13 @@ def test_the_document_has_every_table(folder: Path, tmp_path: Path) -> None:
     known = read_truth(folder)
     worst = {f"tuning {name} 2, stride 12": (known, known.rows, 24.0)}
     evaluation = document.Evaluation(
-        results, {name: looked}, {0.3: looked}, {640: looked}, [], worst
+        Real((), {}, ("a_street",)),
+        results,
+        {name: looked},
+        {0.3: looked},
+        {640: looked},
+        [],
+        worst,
     )
     paths = document.write(evaluation, tmp_path)
     text = paths[0].read_text()
@@ -139,6 +116,8 @@ def test_the_document_has_every_table(folder: Path, tmp_path: Path) -> None:
     assert RECIPES[0].tests in text
     assert RECIPES[1].tests not in text
     assert f"- **tuning {name} 2, stride 12**" in text
+    assert "not on this machine: a_street" in text
+    assert text.index("## Real videos") < text.index("## Rendered episodes")
     widths = {line.count("|") for line in text.splitlines() if line.startswith("| tuning")}
     assert len(widths) == 1
     assert all(path.stat().st_size > 1000 for path in paths)

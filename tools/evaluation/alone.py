@@ -24,6 +24,8 @@ _SHOWN = (
     ("precision", "precision"),
     ("IDsw", "id_switches"),
     ("frag", "fragmentations"),
+    ("takeovers", "takeovers"),
+    ("splits", "splits"),
     ("tracks", "tracks"),
 )
 
@@ -52,12 +54,14 @@ class Given:
     Args:
         fps: of the video they come from.
         size: width and height of its picture; None takes the farthest edges of boxes.
+        marked_every: see `read_ground_truth`.
     """
 
     detections: Path
     truth: Path
     fps: float
     size: tuple[int, int] | None
+    marked_every: int | None = None
 
 
 @dataclass(frozen=True)
@@ -75,10 +79,12 @@ class Contest:
 
     Args:
         rows: the product first.
+        note: which frames are scored, where that is not all that were sampled.
     """
 
     stride: int
     rows: tuple[Row, ...]
+    note: str = ""
 
 
 def contests(given: Given, strides: Sequence[int], iou: float) -> Iterator[Contest]:
@@ -86,10 +92,10 @@ def contests(given: Given, strides: Sequence[int], iou: float) -> Iterator[Conte
     InvalidInput: a file is missing or of another format, or the ground truth is empty.
     """
     detections, _ = read_mot(given.detections)
-    faces, ignored = read_ground_truth(given.truth)
-    if not faces:
+    known = read_ground_truth(given.truth, given.marked_every)
+    if not known.faces:
         raise InvalidInput("The ground truth is empty.", hint="Give a file with at least one row.")
-    truth = Truth(faces, ignored, (), (), max(faces) + 1)
+    truth = Truth(known.faces, known.ignored, (), (), max(known.faces) + 1, known.marked)
     size = given.size if given.size is not None else _extent(detections)
     for stride in strides:
         sampled = tuple(range(0, truth.frames, stride))
@@ -102,7 +108,7 @@ def contests(given: Given, strides: Sequence[int], iou: float) -> Iterator[Conte
             name: score(truth, run_library(detections, sampled, make), iou=iou)
             for name, make in library_variants(given.fps, stride).items()
         }
-        yield Contest(stride, (*products, *_shown_variants(variants)))
+        yield Contest(stride, (*products, *_shown_variants(variants)), known.note)
 
 
 def _shown_variants(variants: dict[str, Scores]) -> Iterator[Row]:
@@ -134,7 +140,7 @@ def table(contest: Contest, iou: float) -> Table:
     settings = [f"{row.name}: {row.settings}" for row in contest.rows if row.settings]
     result = Table(
         title=f"Trackers alone, stride {contest.stride}, boxes matched at IoU {iou:g}",
-        caption="\n".join(settings),
+        caption="\n".join([contest.note, *settings] if contest.note else settings),
     )
     result.add_column("tracker", no_wrap=True)
     for title, _ in _SHOWN:

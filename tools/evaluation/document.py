@@ -14,6 +14,8 @@ from apps.common.files import storage_errors, write_atomic
 from tools.evaluation.ablation import ABLATIONS
 from tools.evaluation.alone import Contest
 from tools.evaluation.detection import THRESHOLDS, Looked, bands, together
+from tools.evaluation.real_clips import Real
+from tools.evaluation.real_document import markdown_table, section, write_picture
 from tools.evaluation.report import DPI, METHOD, detector_cost, picture
 from tools.evaluation.rows import Frames, Truth
 from tools.evaluation.work import (
@@ -29,9 +31,14 @@ from tools.synth.evaluation_set import RECIPES, SEEDS
 WORST = 4  # episodes of which a picture is drawn
 _TITLE = """# How good the tracks are
 
-Written by `make quality`; do not edit. Numbers were chosen on the *tuning* set only (seeds
-{tuning}); the *heldout* set (seeds {heldout}) has other people, places, speeds and timings. Every
-recipe of `tools/synth/evaluation_set.py` is rendered for each seed. {method}
+Written by `make quality`; do not edit. First real videos, on which people marked faces and cuts by
+eye; then rendered episodes, of which everything is known.
+"""
+_RENDERED = """## Rendered episodes
+
+Numbers were chosen on the *tuning* set only (seeds {tuning}); the *heldout* set (seeds {heldout})
+has other people, places, speeds and timings. Every recipe of `tools/synth/evaluation_set.py` is
+rendered for each seed. {method}
 """
 
 
@@ -40,6 +47,7 @@ class Evaluation:
     """All that the document tells.
 
     Args:
+        real: of real videos.
         results: of all sets and strides.
         looked: of the detector, by name of the recipe, first take of the tuning set.
         suppressed: with other overlaps that are one face, first take of the tuning set pooled.
@@ -48,6 +56,7 @@ class Evaluation:
         worst: tracks and identities of the worst episodes, by title.
     """
 
+    real: Real
     results: Sequence[Result]
     looked: Mapping[str, Looked]
     suppressed: Mapping[float, Looked]
@@ -57,7 +66,8 @@ class Evaluation:
 
 
 def write(evaluation: Evaluation, folder: Path) -> list[Path]:
-    """Writes `quality.md`, `quality.png` and `quality-worst.png`.
+    """Writes `quality.md`, `quality.png`, `quality-worst.png`, and `quality-real.png` where real
+    videos have errors.
 
     Raises:
         StorageFailed: the folder is not writable.
@@ -68,44 +78,40 @@ def write(evaluation: Evaluation, folder: Path) -> list[Path]:
         write_atomic(paths[0], (text + "\n").encode())
         picture(evaluation.results).savefig(paths[1], dpi=DPI)
         _worst_picture(evaluation.worst).savefig(paths[2], dpi=DPI)
-    return paths
+    real = write_picture(evaluation.real, folder)
+    return paths if real is None else [*paths, real]
 
 
 def _document(evaluation: Evaluation) -> Iterator[str]:
     seeds = {name: ", ".join(map(str, of_set)) for name, of_set in SEEDS.items()}
-    yield _TITLE.format(**seeds, method=METHOD)
+    yield _TITLE
+    yield from section(evaluation.real)
+    yield from _alone(evaluation.contests)
+    yield _RENDERED.format(**seeds, method=METHOD)
     yield "![Quality against stride](quality.png)\n"
     yield from _means(evaluation.results)
     yield from _episodes(evaluation.results)
     yield from _worst(evaluation)
     yield from _ablations(evaluation.results)
     yield from _detector(evaluation)
-    yield from _alone(evaluation.contests)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(head)} |"
-    yield f"|{'---|' * len(head)}"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
-    yield ""
 
 
 def _means(results: Sequence[Result]) -> Iterator[str]:
-    yield "## Means\n"
+    yield "### Means\n"
     head = ["set", "stride", "IDF1", "library", "HOTA", "library", "recall", "of the detector"]
-    head += ["switches", "library", "tracks across cuts", "library", "cut F1", "tracker ms"]
+    head += ["takeovers", "library", "splits", "library", "switches", "library"]
+    head += ["tracks across cuts", "library", "cut F1", "tracker ms"]
     rows = []
     for set_name, stride, chosen in _groups(results):
         cells = [set_name, str(stride)]
         for field in ("idf1", "hota"):
             cells += [f"{mean_score(chosen, s, field):.3f}" for s in (PRODUCT, LIBRARY)]
         cells += [f"{mean_score(chosen, PRODUCT, f):.3f}" for f in ("recall", "detector_recall")]
-        for field in ("id_switches", "across_cuts"):
+        for field in ("takeovers", "splits", "id_switches", "across_cuts"):
             cells += [str(total_score(chosen, s, field)) for s in (PRODUCT, LIBRARY)]
         milliseconds = sum(result.tracker_ms[PRODUCT] for result in chosen) / len(chosen)
         rows.append([*cells, f"{total_cuts(chosen).f1:.3f}", f"{milliseconds:.2f}"])
-    yield from _table(head, rows)
+    yield from markdown_table(head, rows)
     costs = ", ".join(
         f"stride {stride} {detector_cost(chosen):.1f} s"
         for set_name, stride, chosen in _groups(results)
@@ -124,7 +130,7 @@ def _groups(results: Sequence[Result]) -> Iterator[tuple[str, int, list[Result]]
 def _episodes(results: Sequence[Result]) -> Iterator[str]:
     strides = sorted({result.stride for result in results})
     sets = list(dict.fromkeys(result.set_name for result in results))
-    yield "## Every episode\n"
+    yield "### Every episode\n"
     yield (
         f"IDF1 of the product / of the library, at strides {', '.join(map(str, strides))}; mean "
         "of the takes, and in brackets the worst one of the product.\n"
@@ -137,7 +143,7 @@ def _episodes(results: Sequence[Result]) -> Iterator[str]:
             takes = [r for r in results if (r.set_name, r.name) == (set_name, recipe.name)]
             cells.append("<br>".join(_of_takes(takes, stride) for stride in strides))
         rows.append(cells)
-    yield from _table(["episode", "what it tests", *sets], rows)
+    yield from markdown_table(["episode", "what it tests", *sets], rows)
 
 
 def _of_takes(takes: Sequence[Result], stride: int) -> str:
@@ -153,7 +159,7 @@ def title(result: Result) -> str:
 
 
 def _worst(evaluation: Evaluation) -> Iterator[str]:
-    yield "## The worst failures\n"
+    yield "### The worst failures\n"
     yield (
         "Each line is a face's place from left to right against time; grey is what is true, "
         "colours are tracks. A colour that changes along a grey line is a track that broke.\n"
@@ -169,22 +175,21 @@ def _sentence(result: Result) -> str:
     scores, errors = result.scores[PRODUCT], result.errors
     if not errors:
         return (
-            f"no face changes its track, but {scores.tracks} tracks stand for {scores.identities} "
-            "visits: some go on over the end of a visit."
+            f"no track changes its face and no face its track; {scores.tracks} tracks stand for "
+            f"{scores.identities} visits."
         )
     worst = max(errors, key=lambda error: error.jump)
-    swaps = sum(error.kind == "swap" for error in errors)
     return (
-        f"{len(errors)} times a face changes its track, {swaps} times to one that another face had "
-        f"before. The farthest jump between two sightings is {worst.jump:.1f} face sizes, at frame "
-        f"{worst.frame} after {worst.gap} frames."
+        f"{scores.takeovers} takeovers, {scores.splits} splits. The farthest jump between two "
+        f"sightings is {worst.jump:.1f} face sizes, at frame {worst.frame} after {worst.gap} "
+        "frames."
     )
 
 
 def _ablations(results: Sequence[Result]) -> Iterator[str]:
     strides = sorted({result.stride for result in results})
     tuning = [result for result in results if result.set_name == "tuning"]
-    yield "## What each part and number buys\n"
+    yield "### What each part and number buys\n"
     yield "Mean IDF1 on the tuning set, and switches in all episodes, when one thing is changed.\n"
     rows = []
     for ablation in ABLATIONS:
@@ -194,12 +199,12 @@ def _ablations(results: Sequence[Result]) -> Iterator[str]:
             switches = sum(score.id_switches for score in scores)
             cells.append(f"{np.mean([score.idf1 for score in scores]):.3f} ({switches})")
         rows.append(cells)
-    yield from _table(["change", *(f"stride {stride}" for stride in strides)], rows)
+    yield from markdown_table(["change", *(f"stride {stride}" for stride in strides)], rows)
 
 
 def _detector(evaluation: Evaluation) -> Iterator[str]:
     pooled = together(evaluation.looked.values())
-    yield "## The detector alone\n"
+    yield "### The detector alone\n"
     yield "Recall by the face's height in the detector's picture; first take of the tuning set.\n"
     head = ["height, px", "faces", *(f"threshold {t:g}" for t in THRESHOLDS)]
     rows = []
@@ -210,25 +215,25 @@ def _detector(evaluation: Evaluation) -> Iterator[str]:
             rows.append([name, str(pooled.faces(low, high)), *recall])
     rows.append(["all", str(pooled.faces()), *(f"{pooled.recall(t):.3f}" for t in THRESHOLDS)])
     rows.append(["*precision*", "", *(f"{pooled.precision(t):.3f}" for t in THRESHOLDS)])
-    yield from _table(head, rows)
+    yield from markdown_table(head, rows)
     yield "By what makes it hard:\n"
     rows = [
         [name, str(one.faces()), *(f"{one.recall(t):.3f}" for t in THRESHOLDS)]
         for name, one in evaluation.looked.items()
     ]
-    yield from _table(["episode", "faces", *head[2:]], rows)
+    yield from markdown_table(["episode", "faces", *head[2:]], rows)
     yield "By the overlap (IoU) from which two boxes are one face (`nms_iou`), at threshold 0.5:\n"
     rows = [
         [f"{iou:g}", f"{one.recall(0.5):.4f}", f"{one.precision(0.5):.4f}"]
         for iou, one in evaluation.suppressed.items()
     ]
-    yield from _table(["nms_iou", "recall", "precision"], rows)
+    yield from markdown_table(["nms_iou", "recall", "precision"], rows)
     yield "A wide shot in 1280 x 720, by the size of the detector's picture (`det_size`):\n"
     rows = [
         [str(size), *_wide(one), f"{one.milliseconds:.0f}"]
         for size, one in evaluation.sizes.items()
     ]
-    yield from _table(["det_size", "height, px", "recall at 0.5", "CPU ms a frame"], rows)
+    yield from markdown_table(["det_size", "height, px", "recall at 0.5", "CPU ms a frame"], rows)
 
 
 def _wide(one: Looked) -> list[str]:
@@ -255,7 +260,9 @@ def _alone(contests: Sequence[Contest]) -> Iterator[str]:
         for contest in contests
         for row in contest.rows
     ]
-    yield from _table(["stride", "tracker", "HOTA", "IDF1", "MOTA", "switches", "tracks"], rows)
+    yield from markdown_table(
+        ["stride", "tracker", "HOTA", "IDF1", "MOTA", "switches", "tracks"], rows
+    )
 
 
 def _worst_picture(worst: Mapping[str, tuple[Truth, Frames, float]]) -> Figure:

@@ -1,45 +1,89 @@
-"""A run that is there already, against ground truth in MOT format or CVAT's."""
+"""A run that is there already, against faces and cuts that a person marked."""
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from rich.table import Table
 
-from apps.common.contracts import RunManifest
+from apps.common.contracts import RunManifest, TrackMetrics, VideoFacts
 from apps.common.errors import InvalidInput
 from apps.common.files import read_json
 from apps.common.layout import RunFiles
-from tools.evaluation.ground_truth import read_ground_truth
-from tools.evaluation.rows import Found, Truth, read_run
+from tools.evaluation.errors import IdentityError, identity_errors
+from tools.evaluation.ground_truth import GroundTruth
+from tools.evaluation.real import CutResult, judge_cuts, true_of
+from tools.evaluation.rows import Found, read_run
 from tools.evaluation.scores import Scores, score
+from tools.evaluation.shot_truth import Shots
 
 
-def score_run(folder: Path, truth: Path, iou: float) -> Scores:
+@dataclass(frozen=True)
+class Judged:
+    """A run's scores.
+
+    Args:
+        scores: of its tracks; None where no faces were marked.
+        errors: of its tracks.
+        cuts: None where no shots were marked.
+    """
+
+    scores: Scores | None
+    errors: tuple[IdentityError, ...]
+    cuts: CutResult | None
+
+
+def judge_run(
+    folder: Path,
+    faces: GroundTruth | None,
+    shots: Shots | None,
+    iou: float,
+    *,
+    strict: bool = False,
+) -> Judged:
     """Scores the run in `folder` (a run's folder under `manifests/`).
 
-    Tracks across cuts stay 0: such a file says nothing of cuts.
+    Tracks across cuts stay 0 where no shots are given.
 
     Raises:
-        InvalidInput: the folder holds no completed run, or the file is no ground truth.
+        InvalidInput: the folder holds no completed run, or what is marked does not fit it.
     """
     files = RunFiles(folder)
+    video, stride = _video(files)
+    found = Found(
+        rows=read_run(files.detections, video.width, video.height),
+        sampled=tuple(range(0, video.frames, stride)),
+        cuts=None if shots is None else _cuts(files),
+        video_seconds=video.duration_s,
+    )
+    truth = true_of(faces, shots, video.frames)
+    return Judged(
+        scores=None if faces is None else score(truth, found, iou=iou, strict=strict),
+        errors=() if faces is None else identity_errors(truth, found, iou=iou),
+        cuts=None if shots is None else judge_cuts(truth, found),
+    )
+
+
+def _video(files: RunFiles) -> tuple[VideoFacts, int]:
+    """The video of a run, and its stride."""
     document = read_json(files.manifest)
     manifest = None if document is None else RunManifest.model_validate(document)
     if manifest is None or manifest.video is None or manifest.effective_stride is None:
         raise InvalidInput("There is no completed run.", hint="Give a folder with a run.json.")
-    video = manifest.video
-    rows, ignored = read_ground_truth(truth)
-    found = Found(
-        read_run(files.detections, video.width, video.height),
-        tuple(range(0, video.frames, manifest.effective_stride)),
-    )
-    return score(Truth(rows, ignored, (), (), video.frames), found, iou=iou)
+    return manifest.video, manifest.effective_stride
 
 
-def table(name: str, scores: Scores, iou: float) -> Table:
-    result = Table("figure", "value", title=f"{name}, boxes matched at IoU {iou:g}")
+def _cuts(files: RunFiles) -> tuple[int, ...]:
+    document = read_json(files.metrics)
+    if document is None:
+        raise InvalidInput(f"The run has no {files.metrics.name}.", hint="Give a completed run.")
+    return tuple(TrackMetrics.model_validate(document).scene_cuts)
+
+
+def table(name: str, scores: Scores, iou: float, note: str) -> Table:
+    title = f"{name}, boxes matched at IoU {iou:g}"
+    result = Table("figure", "value", title=title, caption=note)
     for item in fields(scores):
         value = getattr(scores, item.name)
         result.add_row(item.name, f"{value:.3f}" if isinstance(value, float) else str(value))

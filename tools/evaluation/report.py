@@ -32,7 +32,8 @@ METHOD = (
     "At the sampled frames only. HOTA, CLEAR and identity figures by trackers.eval. Counts are "
     "summed, shares are averaged over episodes, cuts are pooled. Library: ByteTrackTracker() with "
     "its defaults on the same detections, no shots. Detector: the detections before tracking. "
-    "A cut counts when found at the first sampled frame at or after it."
+    "A cut counts when found at the first sampled frame at or after it. A takeover is a track that "
+    "goes on with another face, a split a face that goes on in a new track."
 )
 
 
@@ -59,6 +60,8 @@ _COLUMNS = (
     ),
     _Column("IDsw", "id_switches", PRODUCT, is_share=False),
     _Column("frag", "fragmentations", PRODUCT, is_share=False),
+    _Column("takeovers", "takeovers", PRODUCT, is_share=False),
+    _Column("splits", "splits", PRODUCT, is_share=False),
     _Column("across", "across_cuts", PRODUCT, is_share=False),
     _Column("detector recall", "detector_recall", PRODUCT),
     _Column("precision", "detector_precision", PRODUCT),
@@ -66,6 +69,8 @@ _COLUMNS = (
     _Column("IDF1", "idf1", LIBRARY),
     _Column("recall", "recall", LIBRARY),
     _Column("IDsw", "id_switches", LIBRARY, is_share=False),
+    _Column("takeovers", "takeovers", LIBRARY, is_share=False),
+    _Column("splits", "splits", LIBRARY, is_share=False),
     _Column("across", "across_cuts", LIBRARY, is_share=False),
 )
 

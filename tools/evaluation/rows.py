@@ -6,7 +6,9 @@ Frames count from 0, boxes are [x1, y1, x2, y2] in pixels of the picture as show
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+import itertools
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,6 +58,39 @@ Frames = dict[int, Rows]
 
 
 @dataclass(frozen=True)
+class Marked:
+    """Which frames somebody marked. A frame that is not marked says nothing of its faces.
+
+    Args:
+        step: one frame in so many, >= 1.
+        first: the first marked one, >= 0.
+        last: none after this one is marked; None where the whole video is.
+    """
+
+    step: int = 1
+    first: int = 0
+    last: int | None = None
+
+    def __contains__(self, frame: int) -> bool:
+        is_early_enough = self.last is None or frame <= self.last
+        return frame >= self.first and (frame - self.first) % self.step == 0 and is_early_enough
+
+    def __str__(self) -> str:
+        step = "every frame" if self.step == 1 else f"one frame in {self.step}"
+        first = "" if self.first == 0 and self.last is None else f" from frame {self.first}"
+        return step + first + ("" if self.last is None else f" to frame {self.last}")
+
+    @property
+    def fitting_strides(self) -> list[int]:
+        """Strides whose frames 0, stride, 2*stride, ... come upon a marked one, the densest ten."""
+        fitting = (s for s in itertools.count(1) if self.first % math.gcd(s, self.step) == 0)
+        return list(itertools.islice(fitting, 10))
+
+
+EVERY_FRAME = Marked()
+
+
+@dataclass(frozen=True)
 class Truth:
     """What a perfect run would give.
 
@@ -65,6 +100,7 @@ class Truth:
         cuts: first frames after hard cuts.
         transitions: dissolves and fades.
         frames: of the video.
+        marked: the frames that `rows` and `ignored` tell of; cuts are known everywhere.
     """
 
     rows: Frames
@@ -72,6 +108,22 @@ class Truth:
     cuts: tuple[int, ...]
     transitions: tuple[Transition, ...]
     frames: int
+    marked: Marked = EVERY_FRAME
+
+    def scored(self, sampled: Sequence[int]) -> tuple[int, ...]:
+        """The sampled frames that are marked.
+
+        Raises:
+            InvalidInput: frames were sampled, and none of them is marked.
+        """
+        scored = tuple(frame for frame in sampled if frame in self.marked)
+        if sampled and not scored:
+            strides = ", ".join(map(str, self.marked.fitting_strides))
+            raise InvalidInput(
+                f"The ground truth marks {self.marked}, and no frame that was sampled.",
+                hint=f"Strides that come upon a marked frame: {strides}, and so on.",
+            )
+        return scored
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ HOTA, CLEAR and identity figures are those of `trackers.eval`, which agrees with
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from trackers.eval import compute_clear_metrics, compute_hota_metrics, compute_identity_metrics
 
+from tools.evaluation.errors import SPLIT, TAKEOVER, identity_errors
 from tools.evaluation.rows import NO_ROWS, Found, Rows, Truth, covered, overlaps
 
 _INSIDE = 0.5  # share of a box that must lie in an ignored face to be that face
@@ -26,6 +28,8 @@ class Scores:
         across_transitions: the same for dissolves and fades.
         tracks, identities: numbers of different ones in the sampled frames.
         detector_recall, detector_precision: of the detections before tracking.
+        takeovers, splits: identity errors by their kind; see `tools.evaluation.errors`.
+        scored_frames: sampled frames that are marked; all figures but `across_` are of these.
     """
 
     hota: float
@@ -43,6 +47,9 @@ class Scores:
     identities: int
     detector_recall: float
     detector_precision: float
+    takeovers: int
+    splits: int
+    scored_frames: int
 
 
 @dataclass(frozen=True)
@@ -79,11 +86,15 @@ def score(truth: Truth, found: Found, *, iou: float, strict: bool = False) -> Sc
     """Args:
     iou: least overlap of a face and its box, except for HOTA, which averages over many.
     strict: count faces as wrong of which too little shows to be in the ground truth.
+
+    Raises:
+        InvalidInput: no sampled frame is marked.
     """
-    faces = [truth.rows.get(frame, NO_ROWS) for frame in found.sampled]
-    everything = [found.rows.get(frame, NO_ROWS) for frame in found.sampled]
+    frames = truth.scored(found.sampled)
+    faces = [truth.rows.get(frame, NO_ROWS) for frame in frames]
+    everything = [found.rows.get(frame, NO_ROWS) for frame in frames]
     if not strict:
-        partial = [truth.ignored.get(frame, NO_ROWS) for frame in found.sampled]
+        partial = [truth.ignored.get(frame, NO_ROWS) for frame in frames]
         everything = [
             _without_ignored(rows, face, ignored, iou)
             for rows, face, ignored in zip(everything, faces, partial, strict=True)
@@ -95,6 +106,7 @@ def score(truth: Truth, found: Found, *, iou: float, strict: bool = False) -> Sc
     clear = compute_clear_metrics(*ids, similarity, threshold=iou)
     identity = compute_identity_metrics(*ids, similarity, threshold=iou)
     detector_recall, detector_precision = _detection(faces, everything, iou)
+    kinds = Counter(error.kind for error in identity_errors(truth, found, iou=iou))
     return Scores(
         hota=float(hota["HOTA"]),
         det_a=float(hota["DetA"]),
@@ -113,6 +125,9 @@ def score(truth: Truth, found: Found, *, iou: float, strict: bool = False) -> Sc
         identities=_different(faces),
         detector_recall=detector_recall,
         detector_precision=detector_precision,
+        takeovers=kinds[TAKEOVER],
+        splits=kinds[SPLIT],
+        scored_frames=len(frames),
     )
 
 
@@ -131,11 +146,58 @@ def tracks_across(found: Found, gaps: Iterable[tuple[int, int]]) -> int:
     )
 
 
+@dataclass(frozen=True)
+class CutErrors:
+    """Frames: of true cuts that were missed, and of cuts that were found where there are none.
+
+    Args:
+        missed: true first frames of shots, not the sampled ones after them.
+        false: sampled frames.
+    """
+
+    missed: tuple[int, ...]
+    false: tuple[int, ...]
+
+
 def score_cuts(truth: Truth, found: Found) -> CutScores:
     """Scores the cuts that were found among the sampled frames."""
     reported = set(found.cuts if found.cuts is not None else ())
-    targets = {_sampled_at_or_after(cut, found.sampled) for cut in truth.cuts} - {None}
-    gradual = [
+    targets = _targets(truth, found).keys()
+    gradual = _gradual(truth, found)
+    hits = len(reported & targets)
+    return CutScores(
+        hits=hits,
+        misses=len(targets) - hits,
+        false=len(reported - targets - set().union(*gradual)),
+        gradual_hits=sum(bool(reported & frames) for frames in gradual),
+        gradual=len(gradual),
+    )
+
+
+def cut_errors(truth: Truth, found: Found) -> CutErrors:
+    """Which ones `score_cuts` counts; of several cuts between two sampled frames the first."""
+    reported = set(found.cuts if found.cuts is not None else ())
+    targets = _targets(truth, found)
+    excused: set[int] = set().union(*_gradual(truth, found))
+    return CutErrors(
+        missed=tuple(cut for target, cut in targets.items() if target not in reported),
+        false=tuple(sorted(reported - targets.keys() - excused)),
+    )
+
+
+def _targets(truth: Truth, found: Found) -> dict[int, int]:
+    """True cuts by the sampled frame at which each is to be found, in order."""
+    targets: dict[int, int] = {}
+    for cut in sorted(truth.cuts):
+        target = _sampled_at_or_after(cut, found.sampled)
+        if target is not None:
+            targets.setdefault(target, cut)
+    return targets
+
+
+def _gradual(truth: Truth, found: Found) -> list[set[int]]:
+    """The sampled frames in which each gradual change may be found."""
+    return [
         {
             frame
             for frame in found.sampled
@@ -143,15 +205,6 @@ def score_cuts(truth: Truth, found: Found) -> CutScores:
         }
         for item in truth.transitions
     ]
-    hits = len(reported & targets)
-    excused: set[int] = set().union(*gradual)
-    return CutScores(
-        hits=hits,
-        misses=len(targets) - hits,
-        false=len(reported - targets - excused),
-        gradual_hits=sum(bool(reported & frames) for frames in gradual),
-        gradual=len(gradual),
-    )
 
 
 def add_cuts(scores: Iterable[CutScores]) -> CutScores:

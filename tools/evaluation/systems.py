@@ -57,11 +57,13 @@ class ProductRun:
         found: as it was written.
         sightings: of the sampled frames, in order, without pictures.
         size: width and height of the video's picture, pixels.
+        frames: of the video.
     """
 
     found: Found
     sightings: list[Sighting]
     size: tuple[int, int]
+    frames: int
 
 
 @dataclass
@@ -133,7 +135,7 @@ def run_product(video: Path, ep_id: str, stride: int, cache: Path) -> ProductRun
             detector_seconds=run.settle(),
             video_seconds=facts.duration_s,
         )
-        again = ProductRun(found, run.sightings, (facts.width, facts.height))
+        again = ProductRun(found, run.sightings, (facts.width, facts.height), facts.frames)
         start = time.perf_counter()
         track_again(again, pipeline_config().track, again.sightings)
         spent = time.perf_counter() - start

@@ -13,6 +13,7 @@ from tools.evaluation.ablation import ABLATIONS
 from tools.evaluation.errors import IdentityError, identity_errors
 from tools.evaluation.rows import Found, Truth, read_truth
 from tools.evaluation.scores import CutScores, Scores, add_cuts, score, score_cuts
+from tools.evaluation.sheet import Sheet, write_sheet
 from tools.evaluation.systems import run_library, run_product
 from tools.synth.encode import VIDEO_NAME
 from tools.synth.library import Entry
@@ -49,6 +50,7 @@ class Measure:
 
     Args:
         ablated_sets: those that are also evaluated without each part of the tracker.
+        sheets: folder for pictures of identity errors; None draws none.
     """
 
     strides: tuple[int, ...]
@@ -56,6 +58,7 @@ class Measure:
     is_strict: bool
     cache: Path
     ablated_sets: tuple[str, ...] = ()
+    sheets: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,11 @@ def _at_stride(episode: Episode, truth: Truth, stride: int, measure: Measure) ->
     video = episode.folder / VIDEO_NAME
     run = run_product(video, episode.folder.name, stride, measure.cache)
     product = run.found
+    errors = identity_errors(truth, product, iou=measure.iou)
+    if measure.sheets is not None:
+        name = f"{episode.folder.name}-stride-{stride}"
+        sheet = Sheet(name, video, run.size, stride, truth, product, errors)
+        write_sheet([sheet], measure.sheets / f"errors-{name}.png")
     found = {PRODUCT: product, LIBRARY: run_library(product.rows, product.sampled)}
     return Result(
         set_name=episode.set_name,
@@ -125,7 +133,7 @@ def _at_stride(episode: Episode, truth: Truth, stride: int, measure: Measure) ->
             ablation.name: score(truth, ablation.apply(run), iou=measure.iou)
             for ablation in (ABLATIONS if episode.set_name in measure.ablated_sets else ())
         },
-        errors=identity_errors(truth, product, iou=measure.iou),
+        errors=errors,
         take=episode.take,
     )
 
