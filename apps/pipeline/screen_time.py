@@ -18,7 +18,8 @@ constant rate, that of a uniform distribution over equally many steps, near T / 
 strides and 0 at stride 1. The two ends of a stretch change independently, so their squares add. The
 file's first picture is a sample, and its beginning is exact. Behind the last sample there may be
 pictures that nobody looks at; its sightings stand for them too, since as many faces leave there as
-come, with the error of a change that is somewhere among them.
+come, with the error of a change that is somewhere among them. What the detector misses or finds too
+much is not in this error.
 """
 
 from __future__ import annotations
@@ -103,7 +104,9 @@ class Presence:
     """Adds up for how long one face was on the screen, sighting by sighting.
 
     An interruption of up to `missed_seconds` between two sightings counts: it is the detector that
-    failed. A longer one does not, and its two edges add to the error.
+    failed. A longer one does not, and its two edges add to the error. On the rendered episodes faces
+    were there in nearly all samples of interruptions below 0.15 s, in half of those of 0.15 to 0.3 s,
+    and in about a third of longer ones.
 
     Args:
         missed_seconds: the longest interruption in which the face is taken to be there.
