@@ -104,9 +104,9 @@ class Presence:
     """Adds up for how long one face was on the screen, sighting by sighting.
 
     An interruption of up to `missed_seconds` between two sightings counts: it is the detector that
-    failed. A longer one does not, and its two edges add to the error. On the rendered episodes faces
-    were there in nearly all samples of interruptions below 0.15 s, in half of those of 0.15 to 0.3 s,
-    and in about a third of longer ones.
+    failed. A longer one does not, and its two edges add to the error. On the rendered episodes the
+    face was there in 98 of 100 samples of interruptions below 0.15 s, in half of those of 0.15 to
+    0.3 s, and in a sixth of those of longer ones.
 
     Args:
         missed_seconds: the longest interruption in which the face is taken to be there.
