@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.common.files import read_jsonl
+from apps.common.screen_time import screen_time
 
 Image = NDArray[np.uint8]
 TILE = 112  # pixels, width and height of one crop
@@ -38,7 +39,8 @@ def draw(run_folder: Path) -> Image | None:
 
 
 def _length(track: dict[str, Any]) -> float:
-    return float(track["end_s"]) - float(track["start_s"])
+    screen = screen_time(track)
+    return 0.0 if screen is None else screen.seconds
 
 
 def _row(run_folder: Path, track: dict[str, Any]) -> Image:

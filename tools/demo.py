@@ -180,6 +180,7 @@ def show(result: dict[str, Any], data_root: Path) -> None:
         ("Frames processed", f"{result['frames_done']} of {result['frames_total']}"),
         ("Faces found", str(result["detections"])),
         ("Tracks", str(result["tracks"])),
+        ("On the screen", f"{result['screen_s']:.1f} ± {result['screen_error_s']:.1f} s of faces"),
         ("Rate", f"{result['analyzed_fps']:g} processed frames a second"),
         ("Wall clock", f"{result['elapsed_seconds']:.1f} s, start and preview included"),
         (

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from apps.cli import lifeline
 from apps.cli.observers import EventWriter, RunLog, TerminalView, View
 from apps.common.config import pipeline_config
-from apps.common.contracts import Holder, Progress, RunResult, RunSpec
+from apps.common.contracts import Holder, Progress, RunResult, RunSpec, TrackMetrics
 from apps.common.cpu_limits import host_thread_limit
 from apps.common.errors import (
     InvalidInput,
@@ -238,13 +238,15 @@ class _Execution:
             peak_rss_mb=peak_rss_mb,
             warnings=[*record.manifest.warnings, *outcome.warnings],
         )
-        result = self._result(record, meter.elapsed(), progress)
+        result = self._result(record, outcome.metrics, meter.elapsed(), progress)
         record.update(result=result)
         record.end("completed", "All frames were processed.")
         record.point_latest()
         return result
 
-    def _result(self, record: RunRecord, elapsed: float, progress: ProgressReporter) -> RunResult:
+    def _result(
+        self, record: RunRecord, metrics: TrackMetrics, elapsed: float, progress: ProgressReporter
+    ) -> RunResult:
         manifest, root = record.manifest, self._layout.root
         if (
             manifest.provider is None
@@ -279,6 +281,8 @@ class _Execution:
             frames_done=progress.frames_done,
             detections=manifest.counts["detections"],
             tracks=manifest.counts["tracks"],
+            screen_s=metrics.screen_s,
+            screen_error_s=metrics.screen_error_s,
             analyzed_fps=progress.analyzed_fps(),
             cpu=manifest.cpu,
             peak_rss_mb=manifest.peak_rss_mb,

@@ -115,7 +115,8 @@ class TerminalView:
         budget = "no budget" if cap is None else f"budget {cap:g} %"
         sys.stderr.write(
             f"Done in {result.elapsed_seconds:.1f} s: {result.frames_done} frames at "
-            f"{result.analyzed_fps:g}/s, {result.detections} faces, {result.tracks} tracks; "
+            f"{result.analyzed_fps:g}/s, {result.detections} faces, {result.tracks} tracks"
+            f"{_on_screen(result)}; "
             f"CPU mean {result.cpu.mean_percent:g} %, peak {result.cpu.peak_percent:g} % "
             f"({budget}); {result.provider}.\nResults: {result.artifacts['manifest']}\n"
         )
@@ -129,6 +130,12 @@ class TerminalView:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+def _on_screen(result: RunResult) -> str:
+    if result.screen_s is None or result.screen_error_s is None:
+        return ""
+    return f", {result.screen_s:.1f} ± {result.screen_error_s:.1f} s on the screen"
 
 
 View = EventWriter | TerminalView

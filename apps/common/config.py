@@ -118,6 +118,7 @@ class RecognitionConfig(_Frozen):
 
 class MetricsConfig(_Frozen):
     short_track_seconds: float
+    missed_seconds: float = Field(ge=0)
 
 
 class CropsConfig(_Frozen):

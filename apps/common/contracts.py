@@ -17,6 +17,8 @@ SCHEMA_VERSION = 1
 ExecutionMode = Literal["local", "redis", "sse", "cli"]
 RunStatus = Literal["running", "completed", "cancelled", "failed", "interrupted"]
 Phase = Literal["starting", "loading", "running", "preview", "writing", "done"]
+TrackEnd = Literal["cut", "left", "covered", "lost", "end"]
+"""With its shot, at the picture's edge, behind something, for no known reason, with the file."""
 
 
 class _Model(BaseModel):
@@ -84,7 +86,12 @@ class ThermalFacts(_Readable):
 
 
 class RunResult(_Readable):
-    """The answer of a finished run, the same by every path."""
+    """The answer of a finished run, the same by every path.
+
+    Args:
+        screen_s: for how long faces were on the screen, summed over all tracks.
+        screen_error_s: its standard error.
+    """
 
     status: Literal["completed"] = "completed"
     ep_id: str
@@ -101,6 +108,8 @@ class RunResult(_Readable):
     frames_done: int
     detections: int
     tracks: int
+    screen_s: float | None = None  # of runs that did not measure it
+    screen_error_s: float | None = None
     analyzed_fps: float
     cpu: CpuFigures
     peak_rss_mb: float
@@ -263,7 +272,12 @@ class TrackRow(_Row):
 
 
 class TrackMetrics(_Readable):
-    """`track_metrics.json`."""
+    """`track_metrics.json`.
+
+    Args:
+        longest_tracks: by the time on the screen, `duration_s`.
+        screen_s, screen_error_s: as in `RunResult`.
+    """
 
     ep_id: str
     tracks_born: int
@@ -282,6 +296,8 @@ class TrackMetrics(_Readable):
     scene_cuts: list[int]
     detections_total: int
     track_to_detection_ratio: float
+    screen_s: float | None = None  # of runs that did not measure it
+    screen_error_s: float | None = None
 
 
 class RunManifest(_Readable):

@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
 from apps.common.config import CropsConfig, MetricsConfig
-from apps.common.contracts import TrackMetrics
+from apps.common.contracts import TrackEnd, TrackMetrics
 from apps.common.files import write_json
 from apps.common.layout import RESULT_NAMES, RunFiles
-from apps.pipeline.types import TrackedSighting
+from apps.pipeline.screen_time import Presence, SampleEdges, ScreenTotal
+from apps.pipeline.types import Sighting, TrackedSighting
 
 _LONGEST = 5  # tracks named in the metrics
 
@@ -29,16 +31,36 @@ def track_name(number: int) -> str:
 
 @dataclass
 class TrackSummary:
-    """What is kept of a track while its detections go to disk."""
+    """What is kept of a track while its detections go to disk.
+
+    Args:
+        start_s, end_s, first, last: times and frames of the first and the last sighting.
+        presence: for how long it is on the screen.
+    """
 
     start_s: float
     end_s: float
     first: int
     last: int
     shot: int
+    presence: Presence
     detections: int = 0
     conf_sum: float = 0.0
     thumbs: list[tuple[float, str]] = field(default_factory=list)  # (quality, path)
+
+
+@dataclass
+class ShotSummary:
+    """What is kept of a shot.
+
+    Args:
+        first, last: frames of its first and last sample.
+        end_s: time of the last one.
+    """
+
+    first: int
+    last: int
+    end_s: float
 
 
 @dataclass(frozen=True)
@@ -63,6 +85,7 @@ class ArtifactWriter:
         files: where; `files.folder` exists.
         ep_id: of the episode.
         model_id: of the detector's weights.
+        edges: of the video's samples.
         lost_seconds: a track whose end lies further than this from its shot's end was lost.
         crops: margins and numbers of crops.
         metrics: see `config/pipeline.toml`.
@@ -73,6 +96,7 @@ class ArtifactWriter:
         files: RunFiles,
         ep_id: str,
         model_id: str,
+        edges: SampleEdges,
         lost_seconds: float,
         crops: CropsConfig,
         metrics: MetricsConfig,
@@ -80,11 +104,12 @@ class ArtifactWriter:
         self._files = files
         self._ep_id = ep_id
         self._model_id = model_id
+        self._edges = edges
         self._lost_seconds = lost_seconds
         self._crops = crops
         self._metrics = metrics
         self._tracks: dict[int, TrackSummary] = {}
-        self._shot_ends: dict[int, float] = {}
+        self._shots: dict[int, ShotSummary] = {}
         self._tracked = 0
         self.detections = 0
         shutil.rmtree(files.staging, ignore_errors=True)
@@ -109,7 +134,7 @@ class ArtifactWriter:
     def add(self, item: TrackedSighting) -> None:
         """Writes the detections and crops of one frame."""
         sighting, faces = item.sighting, item.sighting.faces
-        self._shot_ends[sighting.scene.shot] = sighting.ts_s
+        self._extend_shot(sighting)
         for face, number in enumerate(item.tracks):
             self._write_detection(item, face, number)
             if number > 0:
@@ -118,12 +143,20 @@ class ArtifactWriter:
                     self._write_crop(item, face, number)
         self.detections += len(faces)
 
-    def finish(self, totals: RunTotals) -> TrackMetrics:
-        """Writes tracks and metrics; no detections come after it."""
+    def finish(
+        self, totals: RunTotals, endings: Mapping[int, TrackEnd] | None = None
+    ) -> TrackMetrics:
+        """Writes tracks and metrics; no detections come after it.
+
+        Args:
+            endings: why tracks ended, by their numbers, where that is known. The others ended with
+                their shot or the file if these end soon after their last sighting.
+        """
+        endings = {} if endings is None else endings
         self._detections_file.close()
         with self._open("tracks.jsonl") as stream:
             for number in sorted(self._tracks):
-                stream.write(json.dumps(self._track_row(number)) + "\n")
+                stream.write(json.dumps(self._track_row(number, endings.get(number))) + "\n")
         metrics = self._summary(totals)
         write_json(self._files.staging / "track_metrics.json", metrics.model_dump())
         return metrics
@@ -146,15 +179,28 @@ class ArtifactWriter:
         }
         self._detections_file.write(json.dumps(row) + "\n")
 
+    def _extend_shot(self, sighting: Sighting) -> None:
+        shot = self._shots.get(sighting.scene.shot)
+        if shot is None:
+            shot = ShotSummary(sighting.index, sighting.index, sighting.ts_s)
+            self._shots[sighting.scene.shot] = shot
+        shot.last, shot.end_s = sighting.index, sighting.ts_s
+
     def _extend(self, item: TrackedSighting, face: int, number: int) -> None:
         sighting = item.sighting
         track = self._tracks.get(number)
         if track is None:
             track = TrackSummary(
-                sighting.ts_s, sighting.ts_s, sighting.index, sighting.index, sighting.scene.shot
+                sighting.ts_s,
+                sighting.ts_s,
+                sighting.index,
+                sighting.index,
+                sighting.scene.shot,
+                Presence(self._metrics.missed_seconds),
             )
             self._tracks[number] = track
         track.end_s, track.last = sighting.ts_s, sighting.index
+        track.presence.see(self._edges.before(sighting.index), self._edges.after(sighting.index))
         track.detections += 1
         track.conf_sum += float(sighting.faces.conf[face])
         self._tracked += 1
@@ -172,13 +218,16 @@ class ArtifactWriter:
         thumbs.sort(key=lambda thumb: (-thumb[0], thumb[1]))
         del thumbs[self._crops.thumbs_per_track :]
 
-    def _track_row(self, number: int) -> dict[str, Any]:
+    def _track_row(self, number: int, ended: TrackEnd | None) -> dict[str, Any]:
         track = self._tracks[number]
         return {
             "track_id": track_name(number),
             "ep_id": self._ep_id,
             "start_s": round(track.start_s, 4),
             "end_s": round(track.end_s, 4),
+            "screen_s": round(track.presence.seconds, 4),
+            "screen_error_s": round(track.presence.error_s, 4),
+            "ended": self._ended(track) if ended is None else ended,
             "frame_span": [track.first, track.last],
             "sample_thumbs": [path for _, path in track.thumbs],
             "stats": {
@@ -190,10 +239,11 @@ class ArtifactWriter:
 
     def _summary(self, totals: RunTotals) -> TrackMetrics:
         tracks = self._tracks
-        lengths = {number: track.end_s - track.start_s for number, track in tracks.items()}
+        lengths = {number: track.presence.seconds for number, track in tracks.items()}
         longest = sorted(lengths, key=lambda number: (-lengths[number], number))[:_LONGEST]
         short = sum(length < self._metrics.short_track_seconds for length in lengths.values())
         minutes = totals.total_frames / totals.fps / 60
+        screen = self._screen_total()
         return TrackMetrics(
             ep_id=self._ep_id,
             tracks_born=len(tracks),
@@ -219,11 +269,29 @@ class ArtifactWriter:
             scene_cuts=totals.scene_cuts,
             detections_total=self.detections,
             track_to_detection_ratio=_ratio(len(tracks), self.detections),
+            screen_s=round(screen.seconds, 3),
+            screen_error_s=round(screen.error_s, 3),
         )
+
+    def _screen_total(self) -> ScreenTotal:
+        total = ScreenTotal()
+        for track in self._tracks.values():
+            shot = self._shots[track.shot]
+            total.add(
+                track.presence,
+                first=self._edges.before(track.first) if track.first == shot.first else None,
+                last=self._edges.after(track.last) if track.last == shot.last else None,
+            )
+        return total
+
+    def _ended(self, track: TrackSummary) -> TrackEnd:
+        if self._is_lost(track):
+            return "lost"
+        return "cut" if track.shot < max(self._shots) else "end"
 
     def _is_lost(self, track: TrackSummary) -> bool:
         """The face vanished inside its shot, rather than with it."""
-        return self._shot_ends[track.shot] - track.end_s > self._lost_seconds
+        return self._shots[track.shot].end_s - track.end_s > self._lost_seconds
 
 
 def publish(files: RunFiles) -> None:

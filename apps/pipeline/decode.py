@@ -231,7 +231,6 @@ def _facts(
     first: FullPicture,
 ) -> VideoFacts:
     width, height = first.size
-    seconds = index.timeline.seconds
     return VideoFacts(
         width=width,
         height=height,
@@ -243,7 +242,7 @@ def _facts(
         fps=index.fps,
         variable_frame_rate=index.timeline.is_irregular(),
         frames=index.count,
-        duration_s=round(float(seconds[-1] - seconds[0]) + 1 / index.fps, 3),
+        duration_s=round(index.end_s - float(index.timeline.seconds[0]), 3),
         codec=stream.codec_context.name,
         container=container.format.name,
         stream=stream.index,

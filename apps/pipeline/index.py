@@ -85,6 +85,11 @@ class FrameIndex:
     def count(self) -> int:
         return len(self.timeline.seconds)
 
+    @property
+    def end_s(self) -> float:
+        """When the last picture ends: it is shown for a usual distance."""
+        return float(self.timeline.seconds[-1]) + 1 / self.fps
+
     def without_first(self, count: int) -> FrameIndex:
         """The same file, of which the first pictures cannot be decoded: they are not shown."""
         if count == 0 or self.display is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 import cv2
 
 from apps.common.config import PipelineConfig, pipeline_config
-from apps.common.contracts import RecognitionFacts, ThermalFacts, TrackMetrics, VideoFacts
+from apps.common.contracts import RecognitionFacts, ThermalFacts, TrackEnd, TrackMetrics, VideoFacts
 from apps.common.errors import VideoUnreadable
 from apps.common.files import read_jsonl, storage_errors
 from apps.common.layout import RunFiles
@@ -45,6 +45,7 @@ from apps.pipeline.observer import Observer
 from apps.pipeline.pacing import Pacer, thermal_backoff
 from apps.pipeline.preview import PreviewFailed, collect_tracks, render_preview
 from apps.pipeline.progress import ProgressReporter
+from apps.pipeline.screen_time import SampleEdges
 from apps.pipeline.shots import ShotSplitter
 from apps.pipeline.stop import StopFlag
 from apps.pipeline.thermal import SensorReader, system_sensors
@@ -182,12 +183,12 @@ class PipelineRun:
                 f"Video stream {video.facts.stream} is processed; the file has "
                 f"{', '.join(video.facts.streams)}.",
             )
-        with self._writer(detector) as writer:
-            cuts = self._analyse(video, stride, detector, gate, writer)
+        with self._writer(video, stride, detector) as writer:
+            cuts, endings = self._analyse(video, stride, detector, gate, writer)
             threads = self._threads(detector)
             self._refuse_ruins(video, stride)
             self.progress.frames_missing()
-            metrics = writer.finish(self._totals(video, cuts, detector.facts))
+            metrics = writer.finish(self._totals(video, cuts, detector.facts), endings)
         if options.save_preview:
             self.progress.phase("preview")
             with self.clock.measure("preview"):
@@ -274,11 +275,12 @@ class PipelineRun:
         cv2.setNumThreads(plan.detector)
         return self._load_detector(video.facts)
 
-    def _writer(self, detector: Detector) -> ArtifactWriter:
+    def _writer(self, video: Video, stride: int, detector: Detector) -> ArtifactWriter:
         return ArtifactWriter(
             self.job.files,
             self.job.ep_id,
             detector.facts.model.id,
+            SampleEdges(video.index.timeline.seconds, video.index.end_s, stride),
             self.config.track.lost_seconds,
             self.config.crops,
             self.config.metrics,
@@ -291,8 +293,8 @@ class PipelineRun:
         detector: Detector,
         gate: IdentityGate | None,
         writer: ArtifactWriter,
-    ) -> list[int]:
-        """Decode to tracks, frame by frame. Returns the cuts."""
+    ) -> tuple[list[int], Mapping[int, TrackEnd]]:
+        """Decode to tracks, frame by frame. Returns the cuts, and why tracks ended if known."""
         options = self.job.options
         limits = thresholds(self.config.track, options.det_thresh)
         if limits.warning is not None:
@@ -327,7 +329,8 @@ class PipelineRun:
                     writer.add(item)
                     thumbs.add(item)
         self.stop.check()
-        return splitter.cuts
+        endings: Mapping[int, TrackEnd] = {}
+        return splitter.cuts, endings
 
     def _paced(self, frames: Iterator[Decoded]) -> Iterator[Decoded]:
         """A rest before each frame but the first, as the budget wants it; nobody else goes on."""

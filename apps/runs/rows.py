@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from apps.common.files import open_regular
 from apps.common.schemas import TrackOrder
+from apps.common.screen_time import finite, screen_time
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -37,7 +37,7 @@ def read_rows(path: Path, model: type[M]) -> Iterator[M | None]:
 def sorted_tracks(
     rows: Iterable[dict[str, Any]], order: TrackOrder | None, *, descending: bool
 ) -> list[dict[str, Any]]:
-    """Tracks by start, length (both seconds), mean confidence or number of detections.
+    """Tracks by start, time on the screen (both seconds), mean confidence or number of detections.
 
     Args:
         rows: of `tracks.jsonl`.
@@ -63,21 +63,11 @@ def sorted_tracks(
 
 def _sort_key(row: dict[str, Any], order: TrackOrder) -> float | None:
     if order == "start":
-        return _number(row.get("start_s"))
+        return finite(row.get("start_s"))
     if order == "length":
-        start, end = _number(row.get("start_s")), _number(row.get("end_s"))
-        return None if start is None or end is None else end - start
+        screen = screen_time(row)
+        return None if screen is None else screen.seconds
     stats = row.get("stats")
     if not isinstance(stats, dict):
         return None
-    return _number(stats.get("avg_conf" if order == "confidence" else "detections"))
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
+    return finite(stats.get("avg_conf" if order == "confidence" else "detections"))

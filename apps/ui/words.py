@@ -48,6 +48,14 @@ MODE_LABELS = {
     "cli": "Command line",
 }
 
+ENDS = {
+    "cut": "cut",
+    "left": "left the picture",
+    "covered": "covered",
+    "lost": "lost",
+    "end": "end of the video",
+}
+
 
 def plain(text: str) -> str:
     """Text that Markdown shows as it is: no link, picture, formula or icon comes out of it."""
@@ -75,6 +83,21 @@ def duration(seconds: float | None) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def screen_time(seconds: float, error_s: float | None) -> str:
+    """On the screen: `12.4 s`, `12.4 s ± 0.3 s`, `3 min 20 s ± 2.1 s`.
+
+    Args:
+        error_s: standard error; one that does not show in a tenth is left out.
+    """
+    length = f"{seconds:.1f} s" if seconds < 60 else duration(seconds)
+    return length if error_s is None or error_s < 0.05 else f"{length} ± {error_s:.1f} s"
+
+
+def ended(word: object) -> str | None:
+    """Why a track ended; None where its run does not tell."""
+    return ENDS.get(word) if isinstance(word, str) else None
 
 
 def clock(seconds: float) -> str:

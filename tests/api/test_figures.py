@@ -238,7 +238,7 @@ def test_formats_that_there_are(run: Run, query: str) -> None:
 
 KEYS = {
     "start": lambda row: row["start_s"],
-    "length": lambda row: row["end_s"] - row["start_s"],
+    "length": lambda row: row["screen_s"],
     "confidence": lambda row: row["stats"]["avg_conf"],
     "detections": lambda row: row["stats"]["detections"],
 }
@@ -255,6 +255,19 @@ def test_tracks_in_order_a_page_at_a_time(run: Run, sort: str, descending: bool)
         assert (page["total"], page["offset"]) == (len(expected), offset)
         pages += page["items"]
     assert pages == expected
+
+
+def test_tracks_of_a_run_that_did_not_measure_them_in_order(run: Run) -> None:
+    path = run.folder / "tracks.jsonl"
+    before = path.read_bytes()
+    new = ("screen_s", "screen_error_s", "ended")
+    old = [{k: v for k, v in row.items() if k not in new} for row in run.lines("tracks.jsonl")]
+    path.write_text("".join(json.dumps(row) + "\n" for row in old))
+    try:
+        found = run.get("/tracks?sort=length&descending=true").json()["items"]
+        assert found == sorted(old, key=lambda row: row["start_s"] - row["end_s"])
+    finally:
+        path.write_bytes(before)
 
 
 def test_descending_alone_turns_the_file_round(run: Run) -> None:

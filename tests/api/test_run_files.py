@@ -7,12 +7,13 @@ import io
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import av
 import httpx
 import pytest
 
+from apps.common.contracts import TrackEnd
 from tests.api.test_disconnect import send_request
 from tests.support.service import Server, wait_for
 
@@ -21,14 +22,14 @@ DETECTION_KEYS = {
     "schema_version",
 }  # fmt: skip
 TRACK_KEYS = {
-    "track_id", "ep_id", "start_s", "end_s", "frame_span", "sample_thumbs", "stats",
-    "schema_version",
+    "track_id", "ep_id", "start_s", "end_s", "screen_s", "screen_error_s", "ended", "frame_span",
+    "sample_thumbs", "stats", "schema_version",
 }  # fmt: skip
 METRIC_KEYS = {
     "ep_id", "tracks_born", "tracks_lost", "longest_tracks", "avg_tracks_per_frame",
     "tracks_per_minute", "short_track_fraction", "total_frames", "frames_done", "analyzed_fps",
     "elapsed_sec", "device", "detector", "tracker", "scene_cuts", "detections_total",
-    "track_to_detection_ratio",
+    "track_to_detection_ratio", "screen_s", "screen_error_s",
 }  # fmt: skip
 PROGRESS_KEYS = {
     "phase", "frames_done", "frames_total", "video_frames_total", "elapsed_sec", "analyzed_fps",
@@ -210,6 +211,11 @@ def test_tracks_are_track_v1_and_agree_with_the_detections(run: Run) -> None:
         assert row["stats"]["detections"] == len(own)
         mean = sum(item["conf"] for item in own) / len(own)
         assert row["stats"]["avg_conf"] == pytest.approx(mean, abs=0.001)
+        interval = 6 / 29.97  # a sighting stands for it, but for a half at the file's ends
+        span = row["end_s"] - row["start_s"]
+        assert (len(own) - 0.5) * interval < row["screen_s"] < span + 1.5 * interval
+        assert 0 < row["screen_error_s"] < 0.5
+        assert row["ended"] in get_args(TrackEnd)
     named = {item["track_id"] for item in detections} - {None}
     assert named == {row["track_id"] for row in tracks}
 
@@ -221,6 +227,16 @@ def test_metrics_have_the_contracts_keys(run: Run) -> None:
     assert body["tracks_born"] == run.result["tracks"]
     assert body["detections_total"] == run.result["detections"]
     assert (body["total_frames"], body["frames_done"]) == (FRAMES, SAMPLED)
+
+
+def test_seconds_on_the_screen_add_up(run: Run) -> None:
+    tracks, body = run.get("/tracks").json()["items"], run.get("/metrics").json()
+    total = sum(row["screen_s"] for row in tracks)
+    assert body["screen_s"] == run.result["screen_s"] == pytest.approx(total, abs=0.01)
+    assert 0 < body["screen_error_s"] == run.result["screen_error_s"]
+    by_length = sorted(tracks, key=lambda row: -row["screen_s"])
+    lengths = [row["duration_s"] for row in body["longest_tracks"]]
+    assert lengths == pytest.approx([row["screen_s"] for row in by_length[:5]], abs=0.001)
 
 
 def test_log_names_the_provider_in_use(run: Run) -> None:
@@ -471,6 +487,17 @@ def test_damaged_rows_and_numbers_still_answer(server: Server, run: Run) -> None
         check_problem(server.client.get(f"{path}/progress"), 404)
     finally:
         shutil.rmtree(folder)
+
+
+def test_a_run_that_did_not_measure_screen_time_is_read(run: Run) -> None:
+    path = run.folder / "track_metrics.json"
+    before = path.read_bytes()
+    old = {name: value for name, value in json.loads(before).items() if "screen" not in name}
+    path.write_text(json.dumps(old))
+    try:
+        assert run.get("/metrics").json() == {**old, "screen_s": None, "screen_error_s": None}
+    finally:
+        path.write_bytes(before)
 
 
 def test_metrics_of_another_program_are_none(run: Run) -> None:

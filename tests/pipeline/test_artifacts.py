@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import numpy as np
 import pytest
 
 from apps.common.config import CropsConfig, MetricsConfig
+from apps.common.contracts import TrackEnd
 from apps.common.layout import RunFiles
 from apps.pipeline.artifacts import ArtifactWriter, RunTotals, discard, publish, track_name
+from apps.pipeline.screen_time import SampleEdges
 from apps.pipeline.types import Faces, Scene, Sighting, TrackedSighting
 
 DETECTION_KEYS = [
@@ -20,14 +23,14 @@ DETECTION_KEYS = [
     *("conf", "track_id", "model_id", "schema_version"),
 ]
 TRACK_KEYS = [
-    *("track_id", "ep_id", "start_s", "end_s", "frame_span"),
-    *("sample_thumbs", "stats", "schema_version"),
+    *("track_id", "ep_id", "start_s", "end_s", "screen_s", "screen_error_s", "ended"),
+    *("frame_span", "sample_thumbs", "stats", "schema_version"),
 ]
 METRIC_KEYS = [
     *("ep_id", "tracks_born", "tracks_lost", "longest_tracks", "avg_tracks_per_frame"),
     *("tracks_per_minute", "short_track_fraction", "total_frames", "frames_done"),
     *("analyzed_fps", "elapsed_sec", "device", "detector", "tracker", "scene_cuts"),
-    *("detections_total", "track_to_detection_ratio"),
+    *("detections_total", "track_to_detection_ratio", "screen_s", "screen_error_s"),
 ]
 TOTALS = RunTotals(
     total_frames=240,
@@ -40,6 +43,9 @@ TOTALS = RunTotals(
     tracker="sparse_byte",
     scene_cuts=[120],
 )
+EDGES = SampleEdges(np.arange(240) / 24, 10.0, 6)
+EVERY_FRAME = SampleEdges(np.arange(240) / 24, 10.0, 1)
+EDGE_S = math.sqrt((6**2 - 1) / 12) / 24  # standard error of an edge, seconds
 
 
 def sighting(
@@ -63,22 +69,27 @@ def files(tmp_path: Path) -> RunFiles:
     return RunFiles(folder)
 
 
-def writer(files: RunFiles, thumbs: int = 5) -> ArtifactWriter:
+def writer(files: RunFiles, thumbs: int = 5, edges: SampleEdges = EDGES) -> ArtifactWriter:
     return ArtifactWriter(
         files,
         "test-ep",
         "centerface",
+        edges,
         1.5,
         CropsConfig(margin=0.25, jpeg_quality=90, thumbs_per_track=thumbs),
-        MetricsConfig(short_track_seconds=1.0),
+        MetricsConfig(short_track_seconds=1.0, missed_seconds=0.3),
     )
 
 
-def write(files: RunFiles, items: list[TrackedSighting], totals: RunTotals = TOTALS) -> None:
+def write(
+    files: RunFiles,
+    items: list[TrackedSighting],
+    endings: Mapping[int, TrackEnd] | None = None,
+) -> None:
     with writer(files) as out:
         for item in items:
             out.add(item)
-        out.finish(totals)
+        out.finish(TOTALS, endings)
     publish(files)
 
 
@@ -130,6 +141,9 @@ def test_track_v1(files: RunFiles) -> None:
         "ep_id": "test-ep",
         "start_s": 0.0,
         "end_s": 2.25,
+        "screen_s": round(57.5 / 24, 4),  # from the start to the middle of the pictures 55 to 60
+        "screen_error_s": round(EDGE_S, 4),
+        "ended": "end",
         "frame_span": [0, 54],
         "sample_thumbs": [],
         "stats": {"detections": 10, "avg_conf": 0.545},
@@ -151,11 +165,11 @@ def test_track_metrics(files: RunFiles) -> None:
     assert found == {
         "ep_id": "test-ep",
         "tracks_born": 2,
-        # The first ends with its shot; the second long before its shot does.
+        # The first ends with its shot; the second, of 0.75 s, long before its shot does.
         "tracks_lost": 1,
         "longest_tracks": [
-            {"track_id": "track-00001", "duration_s": 4.75, "detections": 20},
-            {"track_id": "track-00002", "duration_s": 0.5, "detections": 3},
+            {"track_id": "track-00001", "duration_s": 4.896, "detections": 20},
+            {"track_id": "track-00002", "duration_s": 0.75, "detections": 3},
         ],
         "avg_tracks_per_frame": 0.575,  # 23 faces with a track in 40 frames
         "tracks_per_minute": 12.0,  # 2 in 10 s
@@ -170,7 +184,46 @@ def test_track_metrics(files: RunFiles) -> None:
         "scene_cuts": [120],
         "detections_total": 23,
         "track_to_detection_ratio": pytest.approx(2 / 23, abs=1e-4),
+        # To the cut, and from it: that error cancels, and the end of the second is left.
+        "screen_s": round((117.5 + 18) / 24, 3),
+        "screen_error_s": round(EDGE_S, 3),
     }
+
+
+def test_seconds_on_the_screen_wait_for_no_later_frame(files: RunFiles) -> None:
+    """A single sighting, one with a short interruption, one with a long one."""
+    seen: dict[int, tuple[int, ...]] = {30: (1, 2, 3), 36: (2, 3), 42: (2,), 54: (2,), 60: (3,)}
+    write(files, [sighting(n, seen.get(n, ())) for n in range(0, 240, 6)])
+    found = {row["track_id"]: row for row in rows(files.tracks)}
+    assert [row["screen_s"] for row in found.values()] == [0.25, 1.25, 0.75]
+    assert [row["screen_error_s"] for row in found.values()] == [
+        pytest.approx(math.sqrt(edges) * EDGE_S, abs=1e-4) for edges in (2, 2, 4)
+    ]
+    assert [(row["start_s"], row["end_s"]) for row in found.values()] == [
+        (1.25, 1.25),
+        (1.25, 2.25),
+        (1.25, 2.5),
+    ]
+
+
+def test_why_a_track_ended(files: RunFiles) -> None:
+    """As it is told; else by what ends soon after it."""
+    seen: dict[int, tuple[int, ...]] = {
+        60: (1,),
+        90: (2, 3),
+        114: (4,),
+        120: (5,),
+        210: (6, 7),
+        234: (8,),
+    }
+    items = [sighting(n, seen.get(n, ()), shot=int(n >= 120)) for n in range(0, 240, 6)]
+    told: dict[int, TrackEnd] = {3: "left", 5: "covered", 7: "lost"}
+    write(files, items, told)
+    found = {row["track_id"]: row["ended"] for row in rows(files.tracks)}
+    assert list(found.values()) == [
+        *("lost", "cut", "left", "cut"),
+        *("covered", "end", "lost", "end"),
+    ]
 
 
 def test_a_run_without_faces_has_all_files(files: RunFiles) -> None:
@@ -196,7 +249,7 @@ def test_crops_are_written(files: RunFiles) -> None:
 
 def test_thumbs_are_the_best_crops(files: RunFiles) -> None:
     confidences = [0.6, 0.9, 0.7, 0.95, 0.5]
-    with writer(files, thumbs=2) as out:
+    with writer(files, thumbs=2, edges=EVERY_FRAME) as out:
         for n, conf in enumerate(confidences):
             out.add(sighting(n, (1,), conf=conf, jpeg=b"x"))
         out.finish(TOTALS)
@@ -208,7 +261,7 @@ def test_thumbs_are_the_best_crops(files: RunFiles) -> None:
 
 
 def test_nothing_is_seen_before_it_is_published(files: RunFiles) -> None:
-    with writer(files) as out:
+    with writer(files, edges=EVERY_FRAME) as out:
         for n in range(3):
             out.add(sighting(n, (1,), jpeg=b"x"))
             assert names_in(files.folder) == {".partial"}

@@ -215,6 +215,13 @@ TRACKS = [
 ]
 
 
+def test_tracks_by_their_time_on_the_screen() -> None:
+    """An interrupted one may be shorter than one of less time from first to last sighting."""
+    rows = [{**TRACKS[0], "screen_s": 1.2}, {**TRACKS[1], "screen_s": 0.7}, TRACKS[3]]
+    found = sorted_tracks(rows, "length", descending=True)
+    assert "".join(row["track_id"] for row in found) == "adb"
+
+
 @pytest.mark.parametrize(
     ("order", "rising", "falling"),
     [

@@ -51,6 +51,8 @@ def bar(track_id: str = "track-00001", **changes: object) -> TrackBar:
         "faces": 9,
         "confidence": 0.87654,
         "picture": "http://h/p",
+        "screen": "4.7 s ± 0.1 s",
+        "ended": "left the picture",
     }
     return TrackBar(track_id=track_id, **{**facts, **changes})  # type: ignore[arg-type]
 
@@ -60,6 +62,8 @@ def test_the_timeline_names_what_is_shown_and_picked() -> None:
     text = json.dumps(spec)
     assert '"track": "track-00001"' in text
     assert '"from": "1:01"' in text
+    assert '"screen": "4.7 s \\u00b1 0.1 s"' in text
+    assert '"ended": "left the picture"' in text
     assert '"image": "http://h/p"' in text
     assert '"cut": 63.0' in text
     assert [param["name"] for param in spec["params"]] == [PICKED]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from apps.ui import words
 from tests.support.checkout import copy_checkout
 from tests.support.service import ROOT, Server, add_episode, serving, serving_checkout
 
@@ -149,6 +152,53 @@ def test_a_local_run_by_the_page(open_page: Open, server: Server) -> None:
     assert (newest["execution_mode"], newest["frames_done"]) == ("local", 2)
     page.run()  # a later rerun begins no other run
     assert server.client.get("/episodes/talk/runs").json()["items"][0] == newest
+
+
+def _results() -> None:
+    from apps.ui.views import results
+
+    results.view()
+
+
+def open_results(server: Server, monkeypatch: pytest.MonkeyPatch, run_id: str) -> AppTest:
+    monkeypatch.setenv("SCREENALYTICS_API_URL", server.url)
+    forget()
+    page = AppTest.from_function(_results, default_timeout=30)
+    page.query_params.update({"episode": "talk", "run": run_id})
+    return page.run()
+
+
+@pytest.mark.usefixtures("open_page")  # forgets at its end
+def test_seconds_on_the_screen(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = server.detect_track("talk", stride=12).json()
+    page = open_results(server, monkeypatch, result["run_id"])
+    assert not page.exception
+    assert re.search(r" · \d\.\d s ± 0\.\d s · .* · end of the video$", texts(page), re.MULTILINE)
+    [figure] = [metric for metric in page.metric if metric.label == "On the screen"]
+    assert figure.value == words.duration(result["screen_s"])
+
+
+@pytest.mark.usefixtures("open_page")
+def test_a_run_that_did_not_measure_seconds_on_the_screen(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It shows what it has: the seconds from first to last sighting."""
+    run_id = server.detect_track("talk", stride=12).json()["run_id"]
+    folder = server.data_root / "manifests" / "talk" / "runs" / run_id
+    [track] = [json.loads(line) for line in (folder / "tracks.jsonl").read_text().splitlines()]
+    manifest = json.loads((folder / "run.json").read_text())
+    for row in (track, manifest["result"]):
+        for name in ("screen_s", "screen_error_s", "ended"):
+            row.pop(name, None)
+    (folder / "tracks.jsonl").write_text(json.dumps(track) + "\n")
+    (folder / "run.json").write_text(json.dumps(manifest))
+    page = open_results(server, monkeypatch, run_id)
+    assert not page.exception
+    [caption] = [text for text in texts(page).splitlines() if text.startswith("00001 · ")]
+    assert f" · {track['end_s'] - track['start_s']:.1f} s · " in caption
+    assert "end of the video" not in caption
+    [figure] = [metric for metric in page.metric if metric.label == "On the screen"]
+    assert figure.value == "–"
 
 
 def test_nobody_there_is_a_sentence(open_page: Open) -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from datetime import UTC, timedelta, timezone
+from typing import get_args
 
 import pytest
 
+from apps.common.contracts import TrackEnd
 from apps.ui import words
 
 
@@ -23,6 +25,26 @@ from apps.ui import words
 )
 def test_durations(seconds: float | None, shown: str) -> None:
     assert words.duration(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "error_s", "shown"),
+    [
+        (12.44, 0.31, "12.4 s ± 0.3 s"),
+        (12.44, 0.0, "12.4 s"),
+        (0.25, 0.142, "0.2 s ± 0.1 s"),
+        (12.44, None, "12.4 s"),
+        (200.2, 2.06, "3 min 20 s ± 2.1 s"),
+    ],
+)
+def test_seconds_on_the_screen(seconds: float, error_s: float | None, shown: str) -> None:
+    assert words.screen_time(seconds, error_s) == shown
+
+
+def test_every_end_of_a_track_has_words() -> None:
+    assert set(words.ENDS) == set(get_args(TrackEnd))
+    assert words.ended("left") == "left the picture"
+    assert [words.ended(odd) for odd in (None, "gone", ["cut"])] == [None] * 3
 
 
 @pytest.mark.parametrize(

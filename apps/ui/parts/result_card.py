@@ -6,7 +6,7 @@ import streamlit as st
 
 from apps.common.contracts import RunResult
 from apps.common.schemas import Diagnosis, Finding
-from apps.ui.words import count, duration, megabytes, percent, plain, rate
+from apps.ui.words import count, duration, megabytes, percent, plain, rate, screen_time
 
 _ICONS = {
     "problem": ":material/error:",
@@ -22,6 +22,7 @@ def show_figures(result: RunResult) -> None:
         ("Frames", count(result.frames_done), f"Processed, of {count(result.frames_total)}."),
         ("Speed", rate(result.analyzed_fps), "Processed frames a second, loading not counted."),
         ("Tracks", count(result.tracks), "Faces that were followed."),
+        ("On the screen", duration(result.screen_s), _screen_meaning(result)),
         ("Faces", count(result.detections), "Detections in all processed frames."),
         ("CPU, mean", percent(result.cpu.mean_percent), "100 % is one core."),
         (
@@ -40,6 +41,13 @@ def show_figures(result: RunResult) -> None:
     )
     for warning in result.warnings:
         st.warning(plain(warning), icon=":material/warning:")
+
+
+def _screen_meaning(result: RunResult) -> str:
+    if result.screen_s is None:
+        return "This run did not measure it."
+    length = screen_time(result.screen_s, result.screen_error_s)
+    return f"All tracks together: {length}."
 
 
 def show_diagnosis(diagnosis: Diagnosis) -> None:

@@ -30,6 +30,8 @@ class TrackBar:
     Args:
         lane: row, from 0; tracks in one lane do not overlap in time.
         picture: URL of its thumbnail.
+        screen: how long it is on the screen, for people.
+        ended: why it ended, for people.
     """
 
     track_id: str
@@ -39,6 +41,8 @@ class TrackBar:
     faces: int
     confidence: float
     picture: str
+    screen: str
+    ended: str
 
 
 def lanes(spans: Iterable[tuple[float, float]]) -> list[int]:
@@ -96,7 +100,11 @@ def timeline(
             ),
             stroke=alt.condition(picked, alt.value("#ff4b4b"), alt.value("transparent")),
             strokeWidth=alt.value(2),
-            tooltip=["image:N", "track:N", "from:N", "to:N", "faces:Q", "confidence:Q"],
+            tooltip=[
+                *("image:N", "track:N", "from:N", "to:N"),
+                alt.Tooltip("screen:N", title="on the screen"),
+                *("ended:N", "faces:Q", "confidence:Q"),
+            ],
         )
         .add_params(picked)
     )
@@ -118,6 +126,8 @@ def _row(bar: TrackBar) -> dict[str, Any]:
         "end": max(bar.end_s, bar.start_s + 0.05),
         "from": clock(bar.start_s),
         "to": clock(bar.end_s),
+        "screen": bar.screen,
+        "ended": bar.ended,
         "lane": bar.lane,
         "faces": bar.faces,
         "confidence": round(bar.confidence, 3),

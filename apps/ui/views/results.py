@@ -9,6 +9,8 @@ import streamlit as st
 
 from apps.common.contracts import RunManifest, VideoFacts
 from apps.common.schemas import Rows, RunCharts, RunSummary, TrackOrder
+from apps.common.screen_time import screen_time
+from apps.ui import words
 from apps.ui.client import ApiProblem, Client
 from apps.ui.files import download_url, preview_url, track_thumbnail_url
 from apps.ui.parts.episode_picker import pick_episode
@@ -23,7 +25,7 @@ from apps.ui.parts.track_charts import (
 )
 from apps.ui.problems import problems_shown, show_problem
 from apps.ui.session import client, reader_zone
-from apps.ui.words import MODE_LABELS, clock, count, moment, option, plain, source
+from apps.ui.words import MODE_LABELS, clock, count, ended, moment, option, plain, source
 
 _GALLERY = 12
 _MOST_TRACKS = 10_000
@@ -206,6 +208,8 @@ def track_bars(run: RunManifest, rows: Rows) -> list[TrackBar]:
             faces=track["stats"]["detections"],
             confidence=float(track["stats"]["avg_conf"]),
             picture=track_thumbnail_url(run.ep_id, run.run_id, track["track_id"]),
+            screen=_on_screen(track),
+            ended=ended(track.get("ended")) or "–",
         )
         for track, lane in zip(tracks, rows_of, strict=True)
     ]
@@ -236,7 +240,7 @@ def _show_gallery(api: Client, run: RunManifest) -> None:
 
 def _show_track(run: RunManifest, track: dict[str, Any]) -> None:
     track_id, start = str(track["track_id"]), float(track["start_s"])
-    length = float(track["end_s"]) - start
+    why = ended(track.get("ended"))
     with st.container(border=True, gap="small"):
         st.image(
             track_thumbnail_url(run.ep_id, run.run_id, track_id),
@@ -254,9 +258,15 @@ def _show_track(run: RunManifest, track: dict[str, Any]) -> None:
             st.rerun(scope="fragment")
         stats = track["stats"]
         st.caption(
-            f"{plain(track_id.removeprefix('track-'))} · {length:.1f} s · "
+            f"{plain(track_id.removeprefix('track-'))} · {_on_screen(track)} · "
             f"{stats['detections']}× · {float(stats['avg_conf']):.2f}"
+            + ("" if why is None else f" · {why}")
         )
+
+
+def _on_screen(track: dict[str, Any]) -> str:
+    screen = screen_time(track)
+    return "–" if screen is None else words.screen_time(screen.seconds, screen.error_s)
 
 
 def _show_charts(charts: RunCharts) -> None:
