@@ -36,6 +36,7 @@ OPTION_LABELS = {
     "max_cpu_percent": "CPU cap",
     "thermal_backoff": "Slower while the CPU is hot",
     "precision": "Precision",
+    "small_faces": "Small faces",
     "video_stream": "Video stream",
     "save_crops": "Save crops",
     "save_preview": "Save preview video",
