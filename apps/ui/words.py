@@ -148,6 +148,8 @@ def option(name: str, value: object) -> str:
         return "every frame" if value == 1 else f"every {ordinal(value)} frame"
     if name == "det_size":
         return f"{value} px"
+    if name == "small_faces":
+        return str(value).replace("_", " ")
     if isinstance(value, float):
         return f"{value:g}"
     return str(value)

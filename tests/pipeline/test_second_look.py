@@ -78,6 +78,7 @@ def request_for(width: int, height: int) -> DetectorRequest:
 # --- in a run -----------------------------------------------------------------------------------
 
 
+@pytest.mark.trap(8)
 def test_a_run_finds_people_far_away(tmp_path: Path, people: ByteArray) -> None:
     video = write_video(tmp_path / "far.mp4", [far_away(people, 0.3)] * 4, FINE)
     plain = run(video, tmp_path / "plain", stride=1, cpu_threads=1)
@@ -225,6 +226,26 @@ def test_what_lies_elsewhere_or_is_doubted_again_is_no_face() -> None:
     assert len(second.settled(first, mosaic, found(64, 64, 0.45))) == 0
     assert len(second.settled(first, mosaic, found(100, 64, 0.8))) == 0
     assert len(second.settled(first, mosaic, found(64 + 128, 64, 0.8))) == 0  # an empty cell
+
+
+def test_two_doubts_about_one_face_give_one_face() -> None:
+    """As of an eye and a mouth: each is in the other's part, and the face is found in both."""
+    frame = frame_of(np.zeros((384, 640, 3), np.uint8))
+    second = SecondLook(CONFIG, THRESHOLD, frame.letterbox)
+    first = faces_at((0.5, 0.49, 0.025, 0.03, 0.45), (0.5, 0.51, 0.025, 0.03, 0.4))
+    mosaic = second.mosaic(frame, first)
+    assert mosaic is not None
+    assert len(mosaic.cells) == 2
+    face, boxes = first.boxes.mean(axis=0), []
+    for cell in mosaic.cells:
+        left, top, right, bottom = cell.place
+        share = (face.reshape(2, 2) - (left, top)) / (right - left, bottom - top)
+        boxes.append((share * cell.size + cell.corner).ravel())
+    found = Faces(
+        np.array(boxes, np.float32), np.zeros((2, 5, 2), np.float32), np.full(2, 0.8, np.float32)
+    )
+    one = second.settled(first, mosaic, found)
+    assert one.boxes == pytest.approx(face[None], abs=1e-4)
 
 
 def test_a_small_canvas_has_one_small_cell() -> None:

@@ -165,7 +165,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             if arguments.only and material.name not in arguments.only:
                 continue
             print(f"\n### {material.name}: {len(material.frames)} frames, IoU {material.iou:g}\n")
-            lines = [HEADER, ["---"] * len(HEADER), *rows(material, arguments)]
+            lines = [
+                HEADER,
+                ["---"] * len(HEADER),
+                *rows(material, arguments.test_data, arguments.data),
+            ]
             print("\n".join(f"| {' | '.join(line)} |" for line in lines), flush=True)
     except ScreenalyticsError as error:
         print(f"error: {error.detail} {'' if error.hint is None else error.hint}", file=sys.stderr)
@@ -173,11 +177,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def rows(material: Material, arguments: argparse.Namespace) -> list[list[str]]:
-    """The table's rows, one for each way. `arguments`: `data` and `test_data`, folders."""
-    weights = arguments.test_data / "weights"
+def rows(material: Material, test_data: Path, data: Path) -> list[list[str]]:
+    """The table's rows, one for each way, as `HEADER` says.
+
+    Args:
+        test_data: folder whose `weights/` may hold other detectors.
+        data: folder of the cache.
+
+    Raises:
+        ScreenalyticsError: the video cannot be read.
+    """
+    weights = test_data / "weights"
     ways = dict(_ways((weights / YUNET).is_file(), (weights / SCRFD).is_file()))
-    looks = list(_looks(material, arguments.data / "cache", weights))
+    looks = list(_looks(material, data / "cache", weights))
     scores = {name: _score(material, looks, way) for name, way in ways.items()}
     plain = next(iter(scores.values())).seconds
     return [score.row(name, plain) for name, score in scores.items()]

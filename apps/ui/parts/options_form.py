@@ -165,7 +165,7 @@ def _named(name: str, values: Sequence[str], limits: Bounds) -> str | None:
     chosen = st.selectbox(
         OPTION_LABELS[name],
         [AUTO, *values],
-        format_func=lambda word: "automatic" if word == AUTO else word.replace("_", " "),
+        format_func=lambda word: "automatic" if word == AUTO else option(name, word),
         key=f"option-{name}",
         help=limits.description,
         persist_state="session",
