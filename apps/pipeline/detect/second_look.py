@@ -163,10 +163,8 @@ class SecondLook:
     def _confirmed(self, cell: Cell, doubt: FloatArray, found: Faces) -> Faces | None:
         """The best face of the second look that lies where the doubtful one was."""
         boxes = cell.in_frame(found.boxes.reshape(-1, 2, 2)).reshape(-1, 4)
-        centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2 - np.array(cell.corner)
-        is_in_cell = ((centres >= 0) & (centres < np.array(cell.size))).all(axis=1)
         is_there = overlaps(boxes, doubt[None])[:, 0] >= self.config.same_face
-        good = np.flatnonzero(is_in_cell & is_there & (found.conf >= self.threshold))
+        good = np.flatnonzero(is_there & (found.conf >= self.threshold))
         if len(good) == 0:
             return None
         best = good[[np.argmax(found.conf[good])]]
