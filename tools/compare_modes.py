@@ -105,6 +105,7 @@ def parser() -> argparse.ArgumentParser:
             switch = argparse.BooleanOptionalAction
             options.add_argument(flag, action=switch, default=None, help=field.description)
         else:
+            kind = kind if kind in (int, float) else str  # names are checked by RunRequest
             options.add_argument(flag, type=kind, metavar="X", help=field.description)
     return p
 

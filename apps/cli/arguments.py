@@ -39,6 +39,9 @@ def parser() -> argparse.ArgumentParser:
         "--precision", metavar="P", help="float32, or int8: faster on a CPU, used once checked"
     )
     run.add_argument(
+        "--small-faces", metavar="S", help="off, or second_look: doubtful small faces, enlarged"
+    )
+    run.add_argument(
         "--video-stream", metavar="N", help="number of the video stream in the file, or auto"
     )
     run.add_argument("--save-crops", action="store_true", default=None, help="write face pictures")

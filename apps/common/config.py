@@ -29,6 +29,7 @@ class Defaults(_Frozen):
     device: str
     detector: str
     precision: Literal["float32", "int8"]
+    small_faces: Literal["off", "second_look"]
     video_stream: Literal["auto"]
     save_crops: bool
     save_preview: bool
@@ -116,6 +117,15 @@ class RecognitionConfig(_Frozen):
     newer_share: float = Field(gt=0, le=1)
 
 
+class SecondLookConfig(_Frozen):
+    doubt: float = Field(gt=0, lt=1)
+    max_height: float = Field(gt=0)
+    target_height: float = Field(gt=0)
+    max_zoom: float = Field(ge=1)
+    cell: int = Field(ge=32)
+    same_face: float = Field(gt=0, lt=1)
+
+
 class MetricsConfig(_Frozen):
     short_track_seconds: float
     missed_seconds: float = Field(ge=0)
@@ -162,6 +172,7 @@ class MeterConfig(_Frozen):
 class PipelineConfig(_Frozen):
     shots: ShotsConfig
     track: TrackConfig
+    second_look: SecondLookConfig
     recognition: RecognitionConfig
     metrics: MetricsConfig
     crops: CropsConfig

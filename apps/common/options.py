@@ -28,6 +28,7 @@ from apps.common.errors import AcceleratorMissing, InvalidInput
 
 Device = Literal["cpu", "cuda", "coreml", "openvino"]
 Precision = Literal["float32", "int8"]
+SmallFaces = Literal["off", "second_look"]
 FloatType = Literal["float32", "bfloat16"]
 EXPECTED_DECODED = 0.95  # of the frames to process; fewer are a problem, and told so
 ENV_PREFIX = "SCREENALYTICS_"
@@ -85,6 +86,11 @@ class RunRequest(BaseModel):
     precision: Precision | None = Field(
         None, description="Arithmetic of the detector: float32, or int8 (faster on a CPU)."
     )
+    small_faces: SmallFaces | None = Field(
+        None,
+        description="off, or second_look: doubtful small faces are looked at again, enlarged "
+        "(at most one more inference a frame).",
+    )
     video_stream: VideoStreamChoice | None = Field(
         None, description="Number of the video stream in the file, or auto: as players choose."
     )
@@ -126,6 +132,7 @@ class Options(BaseModel):
     max_cpu_percent: float | None
     thermal_backoff: bool = False  # of manifests that know none
     precision: Precision = "float32"  # of manifests that know none
+    small_faces: SmallFaces = "off"  # of manifests that know none
     video_stream: VideoStreamChoice = "auto"  # of manifests that know none
     save_crops: bool
     save_preview: bool
@@ -210,6 +217,7 @@ def resolve(
         max_cpu_percent=layers.pick("max_cpu_percent", profile.max_cpu_percent, from_profile),
         thermal_backoff=layers.pick("thermal_backoff", profile.thermal_backoff, from_profile),
         precision=_resolve_precision(layers, tables.defaults.precision, device),
+        small_faces=layers.pick("small_faces", tables.defaults.small_faces),
         video_stream=layers.pick("video_stream", tables.defaults.video_stream),
         save_crops=layers.pick("save_crops", tables.defaults.save_crops),
         save_preview=layers.pick("save_preview", tables.defaults.save_preview),

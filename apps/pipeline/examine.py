@@ -13,6 +13,7 @@ from apps.pipeline.clock import StageClock
 from apps.pipeline.decode import Video
 from apps.pipeline.decoder import Decoded
 from apps.pipeline.detect import Detector
+from apps.pipeline.detect.second_look import SecondLook
 from apps.pipeline.geometry import Letterbox
 from apps.pipeline.overview import Glimpse, Overview
 from apps.pipeline.planes import Snippet
@@ -29,6 +30,7 @@ class Examined:
         looks: shape (n, 60), see `Overview.looks`.
         glimpses: of the frames since the one before, this one last.
         crops, snippets: see `Sighting`.
+        looked_again: there was a second look at it.
     """
 
     index: int
@@ -39,6 +41,7 @@ class Examined:
     glimpses: tuple[Glimpse, ...]
     crops: tuple[bytes, ...]
     snippets: tuple[Snippet, ...]
+    looked_again: bool
 
     def in_scene(self, scene: Scene) -> Sighting:
         return Sighting(
@@ -50,6 +53,7 @@ class Examiner:
     """Args:
     video: that the frames are of.
     detector: made for it.
+    second_look: where one is wanted; the detector then reports its doubts too.
     clock: told of the stages' times.
     thumbs: of which size faces are cut out.
     crops: writes pictures of faces, where they are wanted.
@@ -60,6 +64,7 @@ class Examiner:
         self,
         video: Video,
         detector: Detector,
+        second_look: SecondLook | None,
         clock: StageClock,
         thumbs: ThumbsConfig,
         crops: CropsConfig | None,
@@ -68,6 +73,7 @@ class Examiner:
     ) -> None:
         self._video = video
         self._detector = detector
+        self._second_look = second_look
         self._clock = clock
         self._thumbs = thumbs
         self._crops = crops
@@ -79,7 +85,8 @@ class Examiner:
         with measure("scale"):
             frame = self._video.scaled(decoded, self._detector.letterbox)
         with self._turn, measure("detect"):
-            faces = _in_frame(self._detector.detect(frame.image), frame.letterbox)
+            faces = in_frame(self._detector.detect(frame.image), frame.letterbox)
+        faces, looked_again = self._settled(frame, faces)
         with measure("look"):
             view = Overview.of(frame)
             looks = view.looks(faces.boxes)
@@ -88,8 +95,28 @@ class Examiner:
         with measure("crops"):
             crops = self._cropped(frame, faces)
             cut_out = snippets(frame, faces, self._thumbs)
-        glimpses = (*decoded.passed, glimpse)
-        return Examined(frame.index, frame.ts_s, faces, view, looks, glimpses, crops, cut_out)
+        return Examined(
+            frame.index,
+            frame.ts_s,
+            faces,
+            view,
+            looks,
+            (*decoded.passed, glimpse),
+            crops,
+            cut_out,
+            looked_again,
+        )
+
+    def _settled(self, frame: Frame, faces: Faces) -> tuple[Faces, bool]:
+        """The faces after the second look, where one is wanted, and whether it took place."""
+        if self._second_look is None:
+            return faces, False
+        with self._clock.measure("second_look"):
+            mosaic, found = self._second_look.mosaic(frame, faces), Faces.none()
+        if mosaic is not None:
+            with self._turn, self._clock.measure("second_look"):
+                found = self._detector.detect(mosaic.image)
+        return self._second_look.settled(faces, mosaic, found), mosaic is not None
 
     def _cropped(self, frame: Frame, faces: Faces) -> tuple[bytes, ...]:
         if frame.picture is None or self._crops is None:
@@ -99,7 +126,7 @@ class Examiner:
         return tuple(cv2.imencode(".jpg", crop, quality)[1].tobytes() for crop in crops)
 
 
-def _in_frame(faces: Faces, letterbox: Letterbox) -> Faces:
+def in_frame(faces: Faces, letterbox: Letterbox) -> Faces:
     """From pixels of the picture to 0..1 of the frame; boxes that lie in the margin go."""
     boxes = letterbox.normalise(faces.boxes.reshape(-1, 2, 2)).reshape(-1, 4)
     inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])

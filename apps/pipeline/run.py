@@ -36,6 +36,7 @@ from apps.pipeline.crew import crew
 from apps.pipeline.decode import Video, open_video
 from apps.pipeline.decoder import Decoded
 from apps.pipeline.detect import Attendance, Detector, DetectorFacts, DetectorRequest, make_detector
+from apps.pipeline.detect.second_look import SecondLook, doubtful_from
 from apps.pipeline.detect.session import CPU
 from apps.pipeline.examine import Examined, Examiner
 from apps.pipeline.geometry import Letterbox
@@ -134,6 +135,7 @@ class PipelineRun:
         )
         self._plan = usual_plan(options.cpu_threads, one_inference=options.device != "cpu")
         self._costs: Costs | None = None
+        self._second_looks = 0  # frames
 
     def execute(self) -> Outcome:
         """Runs all stages.
@@ -208,6 +210,7 @@ class PipelineRun:
                 "tracks": writer.tracks,
                 "scene_cuts": len(cuts),
                 "damaged_packets": video.damaged_packets,
+                **({} if options.small_faces == "off" else {"second_looks": self._second_looks}),
             },
             times=self._times(),
             threads=threads,
@@ -222,7 +225,7 @@ class PipelineRun:
             width=facts.width,
             height=facts.height,
             det_size=options.det_size,
-            det_thresh=options.det_thresh,
+            det_thresh=self._reported_from(),
             provider=PROVIDER_OF_DEVICE[options.device],
             threads=self._plan.detector,
             precision=options.precision,
@@ -235,6 +238,19 @@ class PipelineRun:
             retinaface_model=self.job.retinaface_model,
             attendance=Attendance(self._tell, self._pacer.between),
         )
+
+    def _reported_from(self) -> float:
+        """The least confidence that the detector reports."""
+        options = self.job.options
+        if options.small_faces == "off":
+            return options.det_thresh
+        return doubtful_from(options.det_thresh, self.config.second_look)
+
+    def _second_look(self, detector: Detector) -> SecondLook | None:
+        options = self.job.options
+        if options.small_faces == "off":
+            return None
+        return SecondLook(self.config.second_look, options.det_thresh, detector.letterbox)
 
     def _load_gate(self) -> IdentityGate | None:
         """For tracks that are split and joined by faces, where a model for that is given."""
@@ -305,6 +321,7 @@ class PipelineRun:
         examiner = Examiner(
             video,
             detector,
+            self._second_look(detector),
             self.clock,
             self.config.thumbs,
             self.config.crops if options.save_crops else None,
@@ -329,7 +346,7 @@ class PipelineRun:
                     writer.add(item)
                     thumbs.add(item)
         self.stop.check()
-        endings: Mapping[int, TrackEnd] = {}
+        endings = tracker.endings
         return splitter.cuts, endings
 
     def _paced(self, frames: Iterator[Decoded]) -> Iterator[Decoded]:
@@ -346,6 +363,7 @@ class PipelineRun:
             self.stop.check()
             with self.clock.measure("shots"):
                 scene = splitter.scene_of(frame.index, frame.view, frame.looks, frame.glimpses)
+            self._second_looks += frame.looked_again
             yield frame.in_scene(scene)
             self.progress.frame_done()
 

@@ -192,6 +192,7 @@ def _bottleneck(run: RunManifest) -> Iterator[Finding]:
     if decode is None or detect is None:
         return
     decode += run.times.get("scale", 0.0)
+    detect += run.times.get("second_look", 0.0)
     if detect > _DOMINANT * decode:
         bound, action = "detection", "A smaller det_size or a larger stride helps most."
     elif decode > _DOMINANT * detect:

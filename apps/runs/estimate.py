@@ -15,8 +15,8 @@ from apps.common.options import Options
 
 # What an earlier run must share, the nearest first. `_ALWAYS` besides.
 _NEARNESS: tuple[tuple[str, ...], ...] = (
-    ("ep_id", "det_size", "threads", "cap", "save_crops", "save_preview"),
-    ("ep_id", "det_size", "threads", "cap"),
+    ("ep_id", "det_size", "small_faces", "threads", "cap", "save_crops", "save_preview"),
+    ("ep_id", "det_size", "small_faces", "threads", "cap"),
     ("ep_id", "threads", "cap"),
     ("threads", "cap"),
     ("threads",),
@@ -25,7 +25,7 @@ _ALWAYS = ("host", "device", "detector", "precision")
 _ASKED = 5  # newest runs of the nearest kind whose median counts
 _LARGEST = 1e12  # of any figure; a file that says more is damaged
 _OTHER_STAGES = ("look", "shots", "crops", "track", "write")
-_STAGES = ("stages", "decode", "scale", "detect", *_OTHER_STAGES, "paced", "preview")
+_STAGES = ("stages", "decode", "scale", "detect", "second_look", *_OTHER_STAGES, "paced", "preview")
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Work:
     detector: str
     precision: str
     det_size: int
+    small_faces: str
     threads: int
     cap: float | None
     save_crops: bool
@@ -63,8 +64,9 @@ class PastRun:
     Args:
         total: of the whole run.
         staged: from the first frame to the last.
-        decode: of the decoder, summed over threads as the next two.
+        decode: of the decoder, summed over threads as the next three.
         detect: in the detector.
+        second_look: in it once more, for small faces.
         other: in the other stages.
         paced: in pauses for the CPU budget.
         preview: rendering the preview.
@@ -75,6 +77,7 @@ class PastRun:
     staged: float
     decode: float
     detect: float
+    second_look: float
     other: float
     paced: float
     preview: float
@@ -107,6 +110,7 @@ def planned_work(
         detector=options.detector,
         precision=options.precision,
         det_size=options.det_size,
+        small_faces=options.small_faces,
         threads=options.cpu_threads,
         cap=options.max_cpu_percent,
         save_crops=options.save_crops,
@@ -133,6 +137,7 @@ def past_run(manifest: RunManifest) -> PastRun | None:
         staged=seconds["stages"],
         decode=seconds["decode"] + seconds["scale"],
         detect=seconds["detect"],
+        second_look=seconds["second_look"],
         other=sum(seconds[name] for name in _OTHER_STAGES),
         paced=seconds["paced"],
         preview=seconds["preview"],
@@ -154,6 +159,13 @@ def estimate(wanted: Work, past: Sequence[PastRun]) -> Estimate:
     return Estimate(None, 0)
 
 
+def _second_look(run: PastRun, wanted: Work) -> float:
+    """Seconds that it would have taken in this run: where nothing is known of it, the most."""
+    if wanted.small_faces == "off":
+        return 0.0
+    return run.detect if run.work.small_faces == "off" else run.second_look
+
+
 def _shares(work: Work, wanted: Work, fields: tuple[str, ...]) -> bool:
     return all(getattr(work, field) == getattr(wanted, field) for field in fields)
 
@@ -164,8 +176,9 @@ def _scaled(run: PastRun, wanted: Work) -> float:
     by_frames = wanted.frames / run.work.frames
     by_video = wanted.video_pixels / run.work.video_pixels
     by_picture = wanted.picture_pixels / run.work.picture_pixels
-    spent = run.decode + run.detect + run.other
-    needed = run.decode * by_video + (run.detect * by_picture + run.other) * by_frames
+    spent = run.decode + run.detect + run.second_look + run.other
+    detect = run.detect + _second_look(run, wanted)
+    needed = run.decode * by_video + (detect * by_picture + run.other) * by_frames
     at_work = max(0.0, run.staged - run.paced)
     # Frames are decoded one after the other, whatever the threads beside that.
     staged = max(at_work * needed / spent if spent > 0 else 0.0, run.decode * by_video)

@@ -36,6 +36,7 @@ OPTION_LABELS = {
     "max_cpu_percent": "CPU cap",
     "thermal_backoff": "Slower while the CPU is hot",
     "precision": "Precision",
+    "small_faces": "Small faces",
     "video_stream": "Video stream",
     "save_crops": "Save crops",
     "save_preview": "Save preview video",
@@ -170,6 +171,8 @@ def option(name: str, value: object) -> str:
         return "every frame" if value == 1 else f"every {ordinal(value)} frame"
     if name == "det_size":
         return f"{value} px"
+    if name == "small_faces":
+        return str(value).replace("_", " ")
     if isinstance(value, float):
         return f"{value:g}"
     return str(value)

@@ -136,6 +136,7 @@ PRECEDENCE: list[tuple[str, Any, Any, Any, str]] = [
     ("cpu_threads", 3, 5, 4, "profile:balanced"),
     ("max_cpu_percent", 120.0, 150.0, 250.0, "profile:balanced"),
     ("precision", "float32", "float32", "float32", "default"),
+    ("small_faces", "off", "second_look", "off", "default"),
     ("video_stream", 2, 1, "auto", "default"),
     ("save_crops", True, True, False, "default"),
     ("save_preview", False, True, False, "default"),
@@ -322,6 +323,7 @@ def test_the_process_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) ->
         ("profile", "x" * 10_000),
         ("device", "x" * 10_000),
         ("precision", "int4"),
+        ("small_faces", "tiles"),
         ("save_crops", "perhaps"),
         ("strides", 6),  # unknown fields
         ("data_root", "/"),
@@ -367,6 +369,7 @@ def test_unknown_names_list_what_is_allowed(field: str, allowed: list[str], name
         ("SCREENALYTICS_CPU_THREADS", "2.5"),
         ("SCREENALYTICS_MAX_CPU_PERCENT", "lots"),
         ("SCREENALYTICS_PRECISION", "INT16"),
+        ("SCREENALYTICS_SMALL_FACES", "yes"),
         ("SCREENALYTICS_SAVE_CROPS", "perhaps"),
         ("SCREENALYTICS_PROFILE", "turbo"),
         ("SCREENALYTICS_DEVICE", "tpu"),
@@ -447,11 +450,19 @@ def test_eight_bits_elsewhere_are_refused(device: str) -> None:
     assert caught.value.extra["field"] == "precision"
 
 
-def test_options_of_older_manifests_have_a_precision() -> None:
+def test_options_of_older_manifests_have_a_precision_and_no_second_look() -> None:
     body = resolve(ask(), {}, HOST).options.model_dump()
-    del body["precision"]
+    del body["precision"], body["small_faces"]
 
     assert Options.model_validate(body).precision == "float32"
+    assert Options.model_validate(body).small_faces == "off"
+
+
+def test_an_unknown_way_to_treat_small_faces_lists_what_is_allowed() -> None:
+    with pytest.raises(ValidationError, match="'off' or 'second_look'"):
+        ask(small_faces="tiles")
+    with pytest.raises(InvalidInput, match="'off' or 'second_look'"):
+        resolve(ask(), {"SCREENALYTICS_SMALL_FACES": "tiles"}, HOST)
 
 
 @pytest.mark.parametrize(

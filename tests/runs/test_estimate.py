@@ -19,6 +19,7 @@ WORK = Work(
     detector="centerface",
     precision="float32",
     det_size=640,
+    small_faces="off",
     threads=2,
     cap=200.0,
     save_crops=False,
@@ -28,7 +29,17 @@ WORK = Work(
     picture_pixels=640.0 * 360,
 )
 # 5 s of start-up, 10 s for the decoder, 80 s in the detector, 5 s in the rest.
-PAST = PastRun(work=WORK, total=100, staged=95, decode=10, detect=80, other=5, paced=0, preview=0)
+PAST = PastRun(
+    work=WORK,
+    total=100,
+    staged=95,
+    decode=10,
+    detect=80,
+    second_look=0,
+    other=5,
+    paced=0,
+    preview=0,
+)
 
 
 def past(total: float = 100, **work: Any) -> PastRun:
@@ -89,6 +100,15 @@ def test_threads_share_the_work_but_only_one_decodes() -> None:
     assert estimate(WORK, [shared]).seconds == 80
     assert estimate(replace(WORK, frames=2000), [shared]).seconds == 5 + (60 + 2 * 90) / 2
     assert estimate(replace(WORK, frames=100), [shared]).seconds == 5 + 60
+
+
+def test_a_second_look_counts_where_it_is_wanted() -> None:
+    twice = replace(WORK, small_faces="second_look")
+    known = replace(PAST, work=twice, total=120, staged=115, second_look=20)
+    assert estimate(twice, [known]) == Estimate(120, 1)
+    assert estimate(WORK, [known]) == Estimate(100, 1)
+    assert estimate(twice, [PAST]) == Estimate(5 + 95 + 80, 1)  # at most as much as the first look
+    assert estimate(twice, [PAST, known]) == Estimate(120, 1)  # nearer
 
 
 def test_pauses_grow_with_the_work() -> None:

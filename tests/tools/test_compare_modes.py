@@ -123,6 +123,7 @@ def test_the_old_path_with_all_options(server: Server, tmp_path: Path) -> None:
         server, "--ep-id", "talk", "--modes", "sse", "--repeat", "1", "--out", tmp_path,
         "--profile", "balanced", "--stride", STRIDE, "--fps", "10", "--det-size", "320",
         "--det-thresh", "0.4", "--cpu-threads", "1", "--max-cpu-percent", "150", "--save-crops",
+        "--precision", "float32", "--small-faces", "second_look", "--video-stream", "0",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     body = saved(tmp_path)
@@ -132,6 +133,7 @@ def test_the_old_path_with_all_options(server: Server, tmp_path: Path) -> None:
         assert (options["profile"], options["fps"], options["det_size"]) == ("balanced", 10, 320)
         assert (options["cpu_threads"], options["max_cpu_percent"]) == (1, 150)
         assert options["save_crops"] is True
+        assert (options["precision"], options["small_faces"]) == ("float32", "second_look")
 
 
 def test_a_mode_that_is_away_is_left_out_with_a_note(server: Server) -> None:

@@ -199,6 +199,7 @@ def test_progress_bar_on_a_terminal(data_root: Path) -> None:
         (["--ep-id", "talk", "--device", "cuda"], 4, "CPUExecutionProvider"),
         (["--ep-id", "talk", "--device", "openvino"], 4, "OpenVINOExecutionProvider"),
         (["--ep-id", "talk", "--precision", "int4"], 2, "precision"),
+        (["--ep-id", "talk", "--small-faces", "tiles"], 2, "'off' or 'second_look'"),
         (["--ep-id", "talk", *INSIGHTFACE, "no.onnx"], 5, "no.onnx"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -403,6 +404,20 @@ def test_detections_without_tracks_warn_with_the_numbers(data_root: Path) -> Non
     assert any(re.search(r"\d+ detections but no track", warning) for warning in warnings)
     low = run_cli(data_root, "--ep-id", "talk", "--det-thresh", "0.2")
     assert "between 0.2 and 0.5" in low.stderr
+
+
+def test_a_second_look_is_in_the_report(data_root: Path) -> None:
+    done = run_cli(data_root, "--ep-id", "show", "--stride", "24", "--small-faces", "second_look")
+    assert done.returncode == 0, done.stderr
+    manifest = manifest_of(data_root, "show")
+    assert manifest["options"]["small_faces"] == "second_look"
+    assert manifest["sources"]["small_faces"] == "request"
+    assert 0 <= manifest["counts"]["second_looks"] <= manifest["counts"]["frames_done"]
+    assert manifest["times"]["second_look"] >= 0
+    asked = {"SCREENALYTICS_SMALL_FACES": "second_look"}
+    assert run_cli(data_root, "--ep-id", "talk", "--stride", "24", **asked).returncode == 0
+    source = manifest_of(data_root, "talk")["sources"]["small_faces"]
+    assert source == "env:SCREENALYTICS_SMALL_FACES"
 
 
 def test_disk_full(data_root: Path, tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ def test_the_form_offers_what_the_server_has(open_page: Open, server: Server) ->
         "auto",
         *(d["name"] + ("" if d["available"] else " (not on this machine)") for d in devices),
     ]
+    assert page.selectbox(key="option-small_faces").options == ["automatic", "off", "second look"]
     assert "**10 frames** will be processed" in texts(page)
 
 
@@ -108,6 +109,8 @@ def test_the_values_shown_follow_the_choices(open_page: Open) -> None:
     assert "**30 frames** will be processed" in texts(page)
     page.number_input(key="option-stride").set_value(40).run()
     assert shown()["Stride"] == ("every 40th frame", "chosen here")
+    page.selectbox(key="option-small_faces").set_value("second_look").run()
+    assert shown()["Small faces"] == ("second look", "chosen here")
     page.toggle(key="option-save_preview").set_value(True).run()
     assert shown()["Save preview video"] == ("yes", "chosen here")
 

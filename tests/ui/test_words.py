@@ -97,6 +97,7 @@ def test_sources(word: str, shown: str) -> None:
         ("max_cpu_percent", None, "none"),
         ("max_cpu_percent", 250.0, "250 % (2.5 cores)"),
         ("det_size", 640, "640 px"),
+        ("small_faces", "second_look", "second look"),
         ("save_crops", False, "no"),
         ("det_thresh", 0.5, "0.5"),
         ("profile", "balanced", "balanced"),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
 import streamlit as st
 
-from apps.common.options import Precision
+from apps.common.options import Precision, SmallFaces
 from apps.common.schemas import DetectTrackRequest, PlanRequest, RunOptionsOffer, RunPlan
 from apps.ui.client import Bounds
 from apps.ui.session import bounds, offer
@@ -73,7 +74,8 @@ def choose(ep_id: str, usual_mode: str) -> Choices:
         with st.container(horizontal=True):
             for name in _NUMBERS:
                 options[name] = _number(name, limits[name])
-        options["precision"] = _precision(limits["precision"])
+        options["precision"] = _named("precision", get_args(Precision), limits["precision"])
+        options["small_faces"] = _named("small_faces", get_args(SmallFaces), limits["small_faces"])
         options["allow_cpu_fallback"] = _switch("allow_cpu_fallback", limits["allow_cpu_fallback"])
     return Choices(mode, {name: value for name, value in options.items() if value is not None})
 
@@ -158,16 +160,17 @@ def _detector(there: RunOptionsOffer) -> str | None:
     return str(name)
 
 
-def _precision(limits: Bounds) -> str | None:
-    name = st.selectbox(
-        OPTION_LABELS["precision"],
-        [AUTO, *get_args(Precision)],
-        format_func=lambda word: "automatic" if word == AUTO else word,
-        key="option-precision",
+def _named(name: str, values: Sequence[str], limits: Bounds) -> str | None:
+    """One of some values; None leaves it to the server."""
+    chosen = st.selectbox(
+        OPTION_LABELS[name],
+        [AUTO, *values],
+        format_func=lambda word: "automatic" if word == AUTO else option(name, word),
+        key=f"option-{name}",
         help=limits.description,
         persist_state="session",
     )
-    return None if name == AUTO else name
+    return None if chosen == AUTO else chosen
 
 
 def _switch(name: str, limits: Bounds) -> bool | None:
