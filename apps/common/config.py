@@ -101,6 +101,14 @@ class TrackConfig(_Frozen):
     most_growth: float
     growth_weight: float
     look_weight: float
+    surprising_growth: float
+    surprising_look: float
+    max_surprise_hidden: float
+    max_surprise_known: float
+    nearer: float
+    far_reach: float
+    far_growth: float
+    far_unlike: float
     most_unlike: float
     most_unlike_moving: float
     velocity_seconds: float

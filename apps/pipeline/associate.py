@@ -46,6 +46,7 @@ def pairs(
     faces: Places,
     most_unlike: float | None,
     config: TrackConfig,
+    max_surprise: FloatArray,
 ) -> list[tuple[int, int]]:
     """The best pairs of tracks and faces, none of them used twice.
 
@@ -55,22 +56,56 @@ def pairs(
         faces: n of them.
         most_unlike: mean difference of looks beyond which two faces are two people; None where
             looks say nothing.
+        max_surprise: shape (m,), how much place, size and looks together may differ.
 
     Returns:
         Indices (track, face), by face.
     """
     if len(tracks) == 0 or len(faces) == 0:
         return []
-    scales = np.sqrt(tracks.sizes[:, None] * faces.sizes[None])  # shape (m, n, 2)
-    distances = np.linalg.norm((tracks.centres[:, None] - faces.centres[None]) / scales, axis=2)
-    growth = np.abs(_log_size(faces)[None] - _log_size(tracks)[:, None])
+    distances, growth = _distances(tracks, faces), _growth(tracks, faces)
     possible = (distances <= reach[:, None]) & (growth <= np.log(config.most_growth))
     costs = distances + config.growth_weight * growth
+    surprise = distances + growth / config.surprising_growth
     if most_unlike is not None:
         unlike = unlikeness(tracks.looks, faces.looks)
         possible &= unlike <= most_unlike
         costs += config.look_weight * unlike
+        surprise += unlike / config.surprising_look
+    possible &= surprise <= max_surprise[:, None]
     return assignment(np.where(possible, costs, np.inf), config.most_cost)
+
+
+def far_pairs(tracks: Places, faces: Places, config: TrackConfig) -> list[tuple[int, int]]:
+    """Pairs of what is left, farther apart than a face usually moves, that can only be one face.
+
+    Each is the only one that the other could be, by size and looks.
+
+    Returns:
+        Indices (track, face).
+    """
+    if len(tracks) == 0 or len(faces) == 0:
+        return []
+    alike = _growth(tracks, faces) <= config.far_growth
+    alike &= unlikeness(tracks.looks, faces.looks) <= config.far_unlike
+    near = _distances(tracks, faces) <= config.far_reach
+    alone = (alike.sum(axis=0)[None] == 1) & (alike.sum(axis=1)[:, None] == 1)
+    return [(int(track), int(face)) for track, face in np.argwhere(alike & near & alone)]
+
+
+def _distances(tracks: Places, faces: Places) -> FloatArray:
+    """Between all centres, in sizes of the face, shape (m, n)."""
+    scales = np.sqrt(tracks.sizes[:, None] * faces.sizes[None])  # shape (m, n, 2)
+    between: FloatArray = np.linalg.norm(
+        (tracks.centres[:, None] - faces.centres[None]) / scales, axis=2
+    )
+    return between
+
+
+def _growth(tracks: Places, faces: Places) -> FloatArray:
+    """Of the size, as the absolute value of its logarithm, shape (m, n)."""
+    growth: FloatArray = np.abs(_log_size(faces)[None] - _log_size(tracks)[:, None])
+    return growth
 
 
 def unlikeness(some: FloatArray, others: FloatArray) -> FloatArray:

@@ -90,12 +90,12 @@ class Overview:
     @cached_property
     def tiny(self) -> FloatArray:
         """Shape (18, 32, 3), BGR, 0..255: what is mixed in a dissolve."""
-        return cv2.resize(self.image, TINY, interpolation=cv2.INTER_AREA).astype(np.float32)
+        return _tiny(self.image)
 
     @cached_property
     def layout(self) -> FloatArray:
         """Shape (9, 16, 3), CIELAB (8 bit scale): which colours are where."""
-        return _lab(cv2.resize(self.tiny, LAYOUT, interpolation=cv2.INTER_AREA))
+        return _layout(self.tiny)
 
     @cached_property
     def colours(self) -> FloatArray:
@@ -184,18 +184,26 @@ class Glimpse:
         """As `Overview.tiny`."""
         if isinstance(self.source, Overview):
             return self.source.tiny
-        image = self.source.picture(2 * TINY[0])
-        return cv2.resize(image, TINY, interpolation=cv2.INTER_AREA).astype(np.float32)
+        return _tiny(self.source.picture(2 * TINY[0]))
 
     @cached_property
     def layout(self) -> FloatArray:
         """As `Overview.layout`."""
-        return _lab(cv2.resize(self.tiny, LAYOUT, interpolation=cv2.INTER_AREA))
+        return _layout(self.tiny)
 
 
 def glimpse_side(width: float, height: float) -> int:
     """The long side of a picture that is 256 pixels wide, or high as a tower."""
     return round(WIDTH * min(_MAX_HEIGHT, max(1.0, height / width)))
+
+
+def _tiny(image: ByteArray) -> FloatArray:
+    tiny: FloatArray = cv2.resize(image, TINY, interpolation=cv2.INTER_AREA).astype(np.float32)
+    return tiny
+
+
+def _layout(tiny: FloatArray) -> FloatArray:
+    return _lab(cv2.resize(tiny, LAYOUT, interpolation=cv2.INTER_AREA))
 
 
 def _lab(bgr: FloatArray) -> FloatArray:

@@ -107,7 +107,6 @@ class FullPicture:
             tone=self.tone,
         )
 
-
     def glimpse(self) -> Snippet | None:
         """The whole frame with no more of its pixels than an overview has."""
         return self.snippet(_WHOLE, 0.0, glimpse_side(*self.size))

@@ -346,8 +346,7 @@ class PipelineRun:
                     writer.add(item)
                     thumbs.add(item)
         self.stop.check()
-        endings = tracker.endings
-        return splitter.cuts, endings
+        return splitter.cuts, tracker.endings
 
     def _paced(self, frames: Iterator[Decoded]) -> Iterator[Decoded]:
         """A rest before each frame but the first, as the budget wants it; nobody else goes on."""

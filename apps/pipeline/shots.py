@@ -1,8 +1,8 @@
 """Shots: cuts between sampled frames, on the frames that are decoded anyway.
 
-Between samples that lie a quarter or half a second apart, a pan or a face that moves differs as much
-as a cut does. But most frames in between have to be decoded as well, and a glimpse of each tells
-where the change is: a cut is one jump, between neighbours. So three questions are asked.
+Between samples that lie a quarter or half a second apart, a pan or a face that moves differs as
+much as a cut does. But most frames in between have to be decoded as well, and a glimpse of each
+tells where the change is: a cut is one jump, between neighbours. So three questions are asked.
 
 - Is the sampled picture the same place as the one before, moved or in other light? Hardly any point
   of it is found again across a cut.
@@ -32,8 +32,10 @@ from apps.pipeline.types import FloatArray, Scene
 
 _SAME_SHAPE = 1.03  # one height over the other, at the same width
 _CROWD = 3  # pairs of faces
-_LAYOUT_SCALE = 30.0  # a layout that differs by so much counts as much as colours that share nothing
-_SPANS = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 3.9)  # seconds, a little more than a change lasts
+_LAYOUT_SCALE = 30.0  # a difference of layouts that counts as much as colours that share nothing
+_SPANS = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 3.9)  # seconds, as gradual changes last
+_PURE = 0.12  # share of the other picture below which it is no mixture
+_BACKWARDS = 0.1  # noise of a share
 _DIM = 12.0  # mean of a picture, 0..255, below which noise has all colours
 _MAX_GLIMPSES = 256  # of the last seconds; at 90 pictures a second
 
@@ -70,6 +72,7 @@ class ShotSplitter:
         self._before: _Seen | None = None
         self._shot: deque[Glimpse] = deque(maxlen=_MAX_GLIMPSES)  # its last seconds
         self._changed_s = -np.inf  # when the last gradual change was found
+        self._samples: deque[tuple[int, float]] = deque(maxlen=_MAX_GLIMPSES)  # index and time
         self.cuts: list[int] = []
 
     def scene_of(
@@ -85,6 +88,7 @@ class ShotSplitter:
         """
         now = _Seen(view, looks, glimpses[-1])
         before, self._before = self._before, now
+        self._samples.append((index, now.glimpse.ts_s))
         if before is None:
             self._shot.append(now.glimpse)
             return Scene(0)
@@ -96,18 +100,24 @@ class ShotSplitter:
         self._shot.extend(glimpses)
         if is_cut:
             return self._cut(index, now)
-        if self._has_changed_gradually(now.glimpse):
+        since_s = self._gradual_change(now.glimpse)
+        if since_s is not None:
             self._changed_s = now.glimpse.ts_s
-            return self._cut(index, now)
+            return self._cut(self._first_since(since_s), now, since_s)
         is_correlated = motion.response >= self._config.same_response
         is_lit_otherwise = is_correlated and colours >= self._config.other_light
         is_calm = motion.agreement >= self._config.calm_agreement or is_correlated
         return Scene(len(self.cuts), motion.matrix, is_calm, is_lit_otherwise)
 
-    def _cut(self, index: int, now: _Seen) -> Scene:
+    def _cut(self, index: int, now: _Seen, since_s: float | None = None) -> Scene:
         self.cuts.append(index)
         self._begin_with(now.glimpse)
-        return Scene(len(self.cuts))
+        return Scene(len(self.cuts), since_s=since_s)
+
+    def _first_since(self, since_s: float) -> int:
+        """The index of the first sampled frame since then."""
+        last = self.cuts[-1] if self.cuts else 0
+        return next(index for index, ts_s in self._samples if ts_s >= since_s and index > last)
 
     def _begin_with(self, glimpse: Glimpse) -> None:
         self._shot.clear()
@@ -150,12 +160,16 @@ class ShotSplitter:
             or motion.features >= few
         )
 
-    def _has_changed_gradually(self, now: Glimpse) -> bool:
-        """Whether a picture of the last seconds has become another one by mixing with it."""
+    def _gradual_change(self, now: Glimpse) -> float | None:
+        """Whether a picture of the last seconds has become another one by mixing with it.
+
+        Returns:
+            Since when more of the picture is the new one.
+        """
         config = self._config
         if now.ts_s - self._changed_s < config.rest_seconds:
             self._begin_with(now)  # the rest of a change that has been found
-            return False
+            return None
         while self._shot and now.ts_s - self._shot[0].ts_s > config.gradual_seconds:
             self._shot.popleft()
         seen = list(self._shot)
@@ -163,11 +177,12 @@ class ShotSplitter:
             then, between = seen[start], seen[start + 1 : -1]
             if _layout_distance(then, now) < config.gradual_layout:
                 continue
-            if not _is_mixed(then, between, now, config.gradual_residual):
+            middle = _middle_of_mixture(then, between, now, config.gradual_residual)
+            if middle is None:
                 continue
             if self._are_two_places(then.view, now.view, config.gradual_place):
-                return True
-        return False
+                return middle.ts_s
+        return None
 
     def _are_others(self, before: FloatArray, now: FloatArray) -> bool:
         """Whether there were faces and there are, and they do not look alike.
@@ -197,27 +212,30 @@ def _starts(times: Sequence[float]) -> list[int]:
     return sorted(start for start in latest if start < len(times) - 2)
 
 
-def _is_mixed(then: Glimpse, between: Sequence[Glimpse], now: Glimpse, residual: float) -> bool:
-    """Whether every picture in between is a mixture of both ends, with ever more of the second.
+def _middle_of_mixture(
+    then: Glimpse, between: Sequence[Glimpse], now: Glimpse, max_residual: float
+) -> Glimpse | None:
+    """The first picture that is more of `now`, where all are mixtures, with ever more of it.
 
     Args:
-        residual: what may be left of a picture beside its mixture, in parts of what the ends
+        max_residual: what may be left of a picture beside its mixture, in parts of what the ends
             differ by; root of the mean square.
+
+    Returns:
+        None where they are no mixtures.
     """
     start, change = then.tiny.ravel(), (now.tiny - then.tiny).ravel()
     energy = float(change @ change)
     pictures = np.stack([glimpse.tiny.ravel() for glimpse in between]) - start
     shares = pictures @ change / energy
     if not ((shares > _PURE) & (shares < 1 - _PURE)).any():
-        return False  # a jump
+        return None  # a jump
     if np.diff(np.concatenate(([0.0], shares, [1.0]))).min() < -_BACKWARDS:
-        return False  # a flash, or somebody passes
+        return None  # a flash, or somebody passes
     rest = pictures - np.clip(shares, 0, 1)[:, None] * change
-    return bool(np.sqrt((rest**2).sum(axis=1).max() / energy) <= residual)
-
-
-_PURE = 0.12  # share of the other picture below which it is no mixture
-_BACKWARDS = 0.1  # noise of a share
+    if np.sqrt((rest**2).sum(axis=1).max() / energy) > max_residual:
+        return None
+    return next((one for one, share in zip(between, shares, strict=True) if share >= 0.5), now)
 
 
 def _is_shaped_otherwise(one: Overview, other: Overview) -> bool:
@@ -234,6 +252,6 @@ def _layout_distance(one: Glimpse, other: Glimpse) -> float:
 
 
 def _distance(one: Overview, other: Overview) -> float:
-    """Bhattacharyya distance of their colours, 0..1; where both are nearly black, less says little."""
+    """Bhattacharyya distance of their colours, 0..1; of nearly black pictures less of it."""
     light = min(1.0, max(float(one.tiny.mean()), float(other.tiny.mean())) / _DIM)
     return light * float(cv2.compareHist(one.colours, other.colours, cv2.HISTCMP_BHATTACHARYYA))

@@ -10,19 +10,25 @@ stage a little later than they enter it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from apps.common.config import TrackConfig
-from apps.pipeline.associate import Places, pairs
+from apps.common.contracts import TrackEnd
+from apps.pipeline.associate import Places, far_pairs, pairs
 from apps.pipeline.identity import Identity, IdentityGate
 from apps.pipeline.types import FloatArray, Scene, Sighting, TrackedSighting
 
 TRACKER_NAME = "sparse_byte"
 _SHORTEST_STEP = 1e-3  # seconds, where a file repeats a time
 _SMALLEST_SIDE = 1e-6
+_TAKEN = -1
+_FACE = 0.5  # of a face's sizes, from its centre to its edge
+_SHOWN = 0.25  # the same, where half of it still shows
+_EDGE = 0.01  # of a side of the picture
+_BODY_WIDTH, _BODY_HEIGHT = 3.0, 7.0  # in widths and heights of the face; the body is below it
 
 
 @dataclass(frozen=True)
@@ -74,9 +80,11 @@ class _Track:
         seen_s: when it was seen last.
         best_conf: highest confidence so far.
         velocity: shape (2,), of the face in the moving picture, per second.
+        began_s: when it was seen first.
         number: 0 until it is confirmed.
         unnumbered: sightings, and which face of each, until it is confirmed.
         identity: whose face it is, where that is compared.
+        vanished: why it was not seen again after it was seen last, as far as that is known.
     """
 
     centre: FloatArray
@@ -85,9 +93,11 @@ class _Track:
     seen_s: float
     best_conf: float
     unnumbered: list[tuple[_Pending, int]]
+    began_s: float
     velocity: FloatArray = field(default_factory=lambda: np.zeros(2, np.float32))
     number: int = 0
     identity: Identity | None = None
+    vanished: TrackEnd = "lost"
 
     def reach(self, now_s: float, config: TrackConfig) -> float:
         """How far from its place the face may be, in its sizes: less once its speed is known."""
@@ -138,26 +148,32 @@ class FaceTracker:
         config: see `config/pipeline.toml`.
         limits: thresholds.
         gate: splits and joins tracks by faces, where there is a recognition model.
+
+    Attributes:
+        endings: why the tracks that have ended did, by their numbers.
     """
 
     config: TrackConfig
     limits: TrackThresholds
     gate: IdentityGate | None = None
+    endings: dict[int, TrackEnd] = field(init=False, default_factory=dict)
     _tracks: list[_Track] = field(init=False, default_factory=list)
     _ended: list[_Track] = field(init=False, default_factory=list)  # of this shot, with identity
     _waiting: deque[_Pending] = field(init=False, default_factory=deque)
     _shot: int = field(init=False, default=-1)
     _count: int = field(init=False, default=0)
+    _before_s: float = field(init=False, default=-np.inf)  # time of the sighting before
 
     def track(self, sightings: Iterable[Sighting]) -> Iterator[TrackedSighting]:
         """Takes sightings in order; gives them back in the same order, numbered."""
         for sighting in sightings:
             if sighting.scene.shot != self._shot:
-                yield from self._flush()
+                self._end_shot("cut", sighting.scene.since_s)
                 self._shot = sighting.scene.shot
             self._step(sighting)
             yield from self._settled()
-        yield from self._flush()
+        self._end_shot("end")
+        yield from self._settled()
 
     @property
     def count(self) -> int:
@@ -182,7 +198,7 @@ class FaceTracker:
                 track, face = free[known], group[place]
                 if self._is_another(track, sighting, face):
                     self._tracks.remove(track)
-                    self._end(track)
+                    self._end(track, "covered")
                     continue
                 self._extend(track, pending, face, faces)
                 extended.append(track)
@@ -190,11 +206,20 @@ class FaceTracker:
             unused += [face for place, face in enumerate(group) if place not in used]
             met = {known for known, _ in chosen}
             free = [track for known, track in enumerate(free) if known not in met]
-        for face in sorted(unused):
-            if conf[face] >= self.limits.activation:
+        unused = sorted(unused)
+        for known, place in self._far_pairs(free, faces[unused], sighting.scene):
+            self._extend(free[known], pending, unused[place], faces)
+            extended.append(free[known])
+            unused[place] = _TAKEN
+        for track in free:
+            if track not in extended and track.seen_s >= self._before_s:
+                track.vanished = self._why_gone(track, faces, sighting.ts_s)
+        for face in unused:
+            if face != _TAKEN and conf[face] >= self.limits.activation:
                 self._begin(pending, face, faces)
         for track in extended:
             self._confirm(track)
+        self._before_s = sighting.ts_s
 
     def _pairs(
         self, tracks: list[_Track], faces: Places, sighting: Sighting
@@ -208,7 +233,42 @@ class FaceTracker:
             np.stack([track.look for track in tracks]),
         )
         reach = np.array([track.reach(now, config) for track in tracks], np.float32)
-        return pairs(known, reach, faces, self._most_unlike(sighting.scene), config)
+        surprise = np.array([self._max_surprise(track) for track in tracks], np.float32)
+        return pairs(known, reach, faces, self._most_unlike(sighting.scene), config, surprise)
+
+    def _why_gone(self, track: _Track, faces: Places, now_s: float) -> TrackEnd:
+        """Of a track that was seen in the sample before, by where its face should be now."""
+        place = track.predicted(now_s, self.config.horizon_seconds)
+        if _is_outside(track, place):
+            return "left"
+        nearer = faces.sizes.prod(axis=1) >= track.size.prod() * self.config.nearer**2
+        away = (place - faces.centres) / faces.sizes  # in sizes of the one who may be before it
+        behind_body = (np.abs(away[:, 0]) <= _BODY_WIDTH / 2) & (away[:, 1] >= -_FACE)
+        behind_body &= away[:, 1] <= _BODY_HEIGHT
+        return "covered" if (nearer & behind_body).any() else "lost"
+
+    def _far_pairs(
+        self, tracks: list[_Track], faces: Places, scene: Scene
+    ) -> list[tuple[int, int]]:
+        """People who pass so fast that they were seen once before, by the tracks' places."""
+        if scene.is_lit_otherwise:
+            return []
+        passers = [
+            known
+            for known, track in enumerate(tracks)
+            if track.number == 0 and track.seen_s >= self._before_s
+        ]
+        chosen = [tracks[known] for known in passers]
+        if not chosen:
+            return []
+        found = far_pairs(_as_places(chosen), faces, self.config)
+        return [(passers[place], face) for place, face in found]
+
+    def _max_surprise(self, track: _Track) -> float:
+        """Less for a face that vanished: where it was, another one may have come."""
+        if track.seen_s < self._before_s:
+            return self.config.max_surprise_hidden
+        return self.config.max_surprise_known if track.number > 0 else np.inf
 
     def _most_unlike(self, scene: Scene) -> float | None:
         if scene.is_lit_otherwise:
@@ -225,6 +285,7 @@ class FaceTracker:
                 sighting.ts_s,
                 float(sighting.faces.conf[face]),
                 [(pending, face)],
+                sighting.ts_s,
             )
         )
 
@@ -286,13 +347,15 @@ class FaceTracker:
         lost = [track for track in self._tracks if track.seen_s < oldest_s]
         self._tracks = [track for track in self._tracks if track.seen_s >= oldest_s]
         for track in lost:
-            self._end(track)
+            self._end(track, track.vanished)
 
-    def _end(self, track: _Track) -> None:
+    def _end(self, track: _Track, why: TrackEnd) -> None:
         """Of a track that is not among the open ones any more."""
         if track.number == 0 and track.best_conf >= self.config.single_confidence:
             self._confirm(track)
         track.unnumbered.clear()
+        if track.number > 0:
+            self.endings[track.number] = why
         if track.identity is not None:
             self._ended.append(track)
 
@@ -302,16 +365,46 @@ class FaceTracker:
         while self._waiting and id(self._waiting[0]) not in open_ones:
             yield self._release()
 
-    def _flush(self) -> Iterator[TrackedSighting]:
-        while self._tracks:
-            self._end(self._tracks.pop(0))
+    def _end_shot(self, why: TrackEnd, since_s: float | None = None) -> None:
+        """Ends the tracks, but those of faces that came with the next shot.
+
+        Args:
+            since_s: when that one began to show, where it mixed into this one.
+        """
+        coming = [t for t in self._tracks if since_s is not None and t.began_s >= since_s]
+        going = [track for track in self._tracks if track not in coming]
+        self._tracks = coming
+        for track in going:
+            is_unexplained = track.seen_s >= self._before_s or track.vanished == "lost"
+            self._end(track, why if is_unexplained else track.vanished)
         self._ended.clear()
-        while self._waiting:
-            yield self._release()
 
     def _release(self) -> TrackedSighting:
         pending = self._waiting.popleft()
         return TrackedSighting(pending.sighting, tuple(pending.numbers))
+
+
+def _is_outside(track: _Track, place: FloatArray) -> bool:
+    """Whether a face that was at the picture's edge, and went there, should be beyond it.
+
+    Args:
+        place: shape (2,), its predicted centre.
+    """
+    low, high = track.centre - track.size * _FACE, track.centre + track.size * _FACE
+    ahead = place - track.centre
+    gone_low = (low <= _EDGE) & (ahead <= 0)
+    gone_high = (high >= 1 - _EDGE) & (ahead >= 0)
+    beyond = (place - track.size * _SHOWN < 0) | (place + track.size * _SHOWN > 1)
+    return bool((gone_low | gone_high | beyond).any())
+
+
+def _as_places(tracks: Sequence[_Track]) -> Places:
+    """Where tracks were seen last; at least one."""
+    return Places(
+        np.stack([track.centre for track in tracks]),
+        np.stack([track.size for track in tracks]),
+        np.stack([track.look for track in tracks]),
+    )
 
 
 def _places(sighting: Sighting) -> Places:

@@ -106,12 +106,15 @@ class Scene:
             None where the camera stands still, or nothing is known.
         is_calm: most of the picture was found again.
         is_lit_otherwise: the place was found again, in other light.
+        since_s: of the first frame of a shot that another one mixed into: since when more of the
+            picture is the new one's.
     """
 
     shot: int
     motion: FloatArray | None = None
     is_calm: bool = True
     is_lit_otherwise: bool = False
+    since_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
