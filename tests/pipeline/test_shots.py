@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from apps.common.config import pipeline_config
 from apps.pipeline.decode import open_video
 from apps.pipeline.geometry import fit
-from apps.pipeline.overview import Overview
+from apps.pipeline.overview import Glimpse, Overview
 from apps.pipeline.shots import ShotSplitter
 from apps.pipeline.types import FloatArray, Scene
 from tests.pipeline.videos import Image, write_video
@@ -27,10 +27,13 @@ def shots_of(path: Path, stride: int = STRIDE) -> tuple[list[int], list[int]]:
     with open_video(path, threads=2) as video:
         splitter = ShotSplitter(pipeline_config().shots)
         box = fit(video.facts.width, video.facts.height, 640)
-        shots = [
-            splitter.scene_of(frame.index, frame.ts_s, Overview.of(frame), NO_FACES).shot
-            for frame in video.frames(stride, box)
-        ]
+        shots = []
+        for decoded in video.sampled(stride):
+            view = Overview.of(video.scaled(decoded, box))
+            seen = decoded.picture.glimpse()
+            assert seen is not None
+            glimpses = (*decoded.passed, Glimpse(decoded.ts_s, seen))
+            shots.append(splitter.scene_of(decoded.index, view, NO_FACES, glimpses).shot)
         return shots, splitter.cuts
 
 
@@ -113,9 +116,10 @@ def scenes(
 ) -> list[Scene]:
     splitter = ShotSplitter(pipeline_config().shots)
     faces = [NO_FACES] * len(pictures) if looks is None else looks
+    views = [Overview(np.ascontiguousarray(picture)) for picture in pictures]
     return [
-        splitter.scene_of(n, n * step_s, Overview(np.ascontiguousarray(picture)), found)
-        for n, (picture, found) in enumerate(zip(pictures, faces, strict=True))
+        splitter.scene_of(n, view, found, [Glimpse(n * step_s, view)])
+        for n, (view, found) in enumerate(zip(views, faces, strict=True))
     ]
 
 
@@ -227,9 +231,8 @@ def test_a_camera_that_zooms_for_ever_does_no_harm() -> None:
         zoom = (1.0, 1.3, 1.69)[number % 3]
         side = int(500 / zoom)
         view = Overview(cv2.resize(photo[:side, :side], (256, 144)))
-        splitter.scene_of(number, 0.3 * number, view, NO_FACES)
-        assert all(np.isfinite(seen.moved).all() for seen in splitter._shot)
-        assert len(splitter._shot) < 12
+        splitter.scene_of(number, view, NO_FACES, [Glimpse(0.3 * number, view)])
+        assert len(splitter._shot) < 16
     assert splitter.cuts == []
 
 
