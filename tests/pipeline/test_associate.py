@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.common.config import pipeline_config
-from apps.pipeline.associate import Places, pairs
+from apps.pipeline.associate import Places, far_pairs, pairs
 
 CONFIG = pipeline_config().track
 
@@ -18,9 +18,12 @@ def places(*rows: tuple[float, ...]) -> Places:
     return Places(table[:, :2], np.repeat(table[:, 2:3], 2, axis=1), table[:, 3:])
 
 
-def chosen(tracks: Places, faces: Places, reach: float = 2.0) -> list[tuple[int, int]]:
+def chosen(
+    tracks: Places, faces: Places, reach: float = 2.0, max_surprise: float = np.inf
+) -> list[tuple[int, int]]:
     far = np.full(len(tracks), reach, np.float32)
-    return pairs(tracks, far, faces, CONFIG.most_unlike, CONFIG)
+    surprise = np.full(len(tracks), max_surprise, np.float32)
+    return pairs(tracks, far, faces, CONFIG.most_unlike, CONFIG, surprise)
 
 
 def test_the_nearest_are_pairs_and_the_sum_decides() -> None:
@@ -49,6 +52,32 @@ def test_looks_decide_between_two_that_are_as_near() -> None:
     tracks = places((0.45, 0.5, 0.1, 0), (0.55, 0.5, 0.1, 8))
     faces = places((0.5, 0.5, 0.1, 8), (0.5, 0.5, 0.1, 0))
     assert chosen(tracks, faces) == [(1, 0), (0, 1)]
+
+
+def test_place_size_and_looks_together_surprise_more_than_each_alone() -> None:
+    track = places((0.5, 0.5, 0.1, 0))
+    size = 0.1 * np.exp(CONFIG.surprising_growth)
+    look = CONFIG.surprising_look
+    for face in ((0.6, 0.5, 0.1, 0), (0.5, 0.5, size, 0), (0.5, 0.5, 0.1, look)):
+        assert chosen(track, places(face), max_surprise=1.01) == [(0, 0)]
+        assert chosen(track, places(face), max_surprise=0.99) == []
+    every = places((0.5 + np.sqrt(0.1 * size), 0.5, size, look))
+    assert chosen(track, every, max_surprise=3.01) == [(0, 0)]
+    assert chosen(track, every, max_surprise=2.99) == []
+
+
+def test_far_apart_is_who_can_be_nobody_else() -> None:
+    track, there = places((0.1, 0.5, 0.1, 0)), (0.7, 0.5, 0.1, 1)
+    assert far_pairs(track, places(there), CONFIG) == [(0, 0)]
+    assert far_pairs(track, places((0.1 + 0.101 * CONFIG.far_reach, 0.5, 0.1, 1)), CONFIG) == []
+    larger = 0.1 * np.exp(CONFIG.far_growth) * 1.01
+    assert far_pairs(track, places((0.7, 0.5, larger, 1)), CONFIG) == []
+    assert far_pairs(track, places((0.7, 0.5, 0.1, CONFIG.far_unlike + 0.1)), CONFIG) == []
+    two = places(there, (0.5, 0.5, 0.1, 2))
+    assert far_pairs(track, two, CONFIG) == []
+    assert far_pairs(two, track, CONFIG) == []
+    assert far_pairs(places((0.1, 0.5, 0.1, 0), (0.5, 0.5, 0.1, 30)), two, CONFIG) == []
+    assert far_pairs(places(), two, CONFIG) == far_pairs(two, places(), CONFIG) == []
 
 
 def test_none_of_nothing() -> None:

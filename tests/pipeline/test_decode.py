@@ -18,6 +18,7 @@ from apps.common.errors import VideoUnreadable
 from apps.common.options import sampled_count
 from apps.pipeline.decode import Video, open_video
 from apps.pipeline.geometry import fit
+from apps.pipeline.overview import Glimpse
 from apps.pipeline.types import ByteArray, Frame
 from tests.pipeline.videos import (
     AV1,
@@ -36,6 +37,7 @@ from tests.pipeline.videos import (
 )
 
 COUNT = 50
+ONE_GROUP = replace(MPEG4, options={"b": "2M", "bf": "0", "g": "600"})
 MPEG4_B = replace(MPEG4, options={"b": "2M", "bf": "2"})
 
 
@@ -111,6 +113,71 @@ def test_several_decoder_threads_give_the_same_frames(h264: Path) -> None:
     one, four = all_frames(h264, 6, threads=1), all_frames(h264, 6, threads=4)
     assert [f.index for f in one] == [f.index for f in four]
     assert all(np.array_equal(a.image, b.image) for a, b in zip(one, four, strict=True))
+
+
+# --- frames seen in passing ----------------------------------------------------------------------
+
+
+def passed(path: Path, stride: int, threads: int = 1) -> list[tuple[int, list[Glimpse]]]:
+    """Of each sampled frame its number, and the frames before it that were decoded."""
+    with open_video(path, threads=threads) as video:
+        return [(decoded.index, list(decoded.passed)) for decoded in video.sampled(stride)]
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize(
+    ("recipe", "name", "every"),
+    [
+        pytest.param(H264, "a.mp4", False, id="b-frames"),
+        pytest.param(replace(H264, pix_fmt="yuv420p10le"), "a.mkv", False, id="ten-bits"),
+        pytest.param(replace(H264, pix_fmt="yuvj444p"), "a.mp4", False, id="full-range"),
+        pytest.param(replace(H264, rotation=90), "a.mp4", False, id="turned"),
+        pytest.param(ONE_GROUP, "a.avi", True, id="no-b-frames"),
+    ],
+)
+def test_frames_that_had_to_be_decoded_are_seen_in_passing(
+    tmp_path: Path, recipe: Recipe, name: str, every: bool, threads: int
+) -> None:
+    """They are those that they are said to be, in order, and are displayed as the sampled ones."""
+    path, seen = write_numbered(tmp_path / name, COUNT, recipe), []
+    for index, glimpses in passed(path, 6, threads):
+        for glimpse in glimpses:
+            view = glimpse.view.image
+            upright = cv2.rotate(view, cv2.ROTATE_90_CLOCKWISE) if recipe.rotation else view
+            number = read_number(upright)
+            assert number is not None
+            assert index - 6 < number < index
+            assert glimpse.ts_s == pytest.approx(number / 25, abs=1e-3)
+            assert view.shape[1] == 256
+            assert np.abs(glimpse.layout - glimpse.view.layout).mean() < 3
+            seen.append(number)
+    assert seen == sorted(set(seen))
+    in_between = [n for n in range(48) if n % 6 != 0]
+    assert seen == in_between if every else len(in_between) / 4 < len(seen) < len(in_between)
+
+
+def test_every_frame_sampled_leaves_none_to_pass(h264: Path) -> None:
+    assert all(glimpses == [] for _, glimpses in passed(h264, 1))
+
+
+def test_few_of_many_frames_in_passing_are_kept(tmp_path: Path) -> None:
+    """A long stride does not fill the memory."""
+    path = write_numbered(tmp_path / "a.avi", 251, ONE_GROUP)
+    [(_, none), (_, glimpses)] = passed(path, 250)
+    assert none == []
+    assert 16 < len(glimpses) <= 64
+    times = [glimpse.ts_s for glimpse in glimpses]
+    assert times == sorted(times)
+    assert times[0] < 1
+    assert times[-1] == pytest.approx(249 / 25, abs=1e-3)
+    assert max(np.diff(times)) < 0.5
+
+
+def test_colours_that_are_not_stored_as_planes_are_not_seen_in_passing(tmp_path: Path) -> None:
+    recipe = Recipe("ffv1", pix_fmt="bgr0")
+    assert all(
+        not glimpses for _, glimpses in passed(write_numbered(tmp_path / "a.mkv", 20, recipe), 6)
+    )
 
 
 @pytest.mark.trap(9)

@@ -17,6 +17,9 @@ from apps.pipeline.overview import Glimpse, Overview
 from apps.pipeline.shots import ShotSplitter
 from apps.pipeline.types import FloatArray, Scene
 from tests.pipeline.videos import Image, write_video
+from tools.evaluation.rows import Found, Truth
+from tools.evaluation.scores import score_cuts
+from tools.evaluation.shot_truth import read_shots
 
 STRIDE = 6
 NO_FACES = np.zeros((0, 60), np.float32)
@@ -165,27 +168,138 @@ def looks_of(*levels: float) -> FloatArray:
     return np.array([[level] * 60 for level in levels], np.float32)
 
 
-def test_the_other_wall_of_the_room_is_a_cut_where_the_faces_are_others() -> None:
-    """Same colours, mirrored and upside down; only who is there tells a cut from a fast pan."""
+def test_the_other_wall_of_the_room_is_another_place() -> None:
+    """The same colours, mirrored and upside down."""
     here, there = room(), np.ascontiguousarray(room()[::-1, ::-1])
+    assert [scene.shot for scene in scenes([here, here, there])] == [0, 0, 1]
+
+
+def test_in_doubt_the_faces_tell() -> None:
+    """Two walls that hardly differ, nearer to each other from try to try."""
+    here, there = room().astype(np.float32), room()[::-1, ::-1].astype(np.float32)
     someone, another = looks_of(0.0, 3.0), looks_of(20.0)
-    assert [s.shot for s in scenes([here, there], [someone, another])] == [0, 0]
-    slightly = there.copy()
-    slightly[..., 1] = np.clip(slightly[..., 1] * 1.02, 0, 255).astype(np.uint8)  # another light
-    assert [s.shot for s in scenes([here, slightly], [someone, another])] == [0, 1]
-    assert [s.shot for s in scenes([here, slightly], [someone, someone])] == [0, 0]
-    assert [s.shot for s in scenes([here, slightly], [someone, NO_FACES])] == [0, 0]
-    many, others = looks_of(0.0, 10.0, 20.0), looks_of(3.0, 30.0, 40.0)  # one of them like one
-    assert [s.shot for s in scenes([here, slightly], [many, others])] == [0, 1]
-    assert [s.shot for s in scenes([here, slightly], [many, looks_of(21.0, 1.0, 9.0)])] == [0, 0]
+    many, like_one, like_none = (looks_of(*v) for v in ((0, 10, 20), (21, 1, 9), (3, 30, 40)))
+
+    def found(depth: float, before: FloatArray, now: FloatArray) -> int:
+        pictures = [(110 + depth * (wall - 110)).astype(np.uint8) for wall in (here, there)]
+        return scenes(pictures, [before, now])[1].shot
+
+    depths = np.linspace(0.05, 1.0, 20)
+    for before, alike, others in ((someone, someone, another), (many, like_one, like_none)):
+        same = [found(depth, before, alike) for depth in depths]
+        nobody = [found(depth, before, NO_FACES) for depth in depths]
+        different = [found(depth, before, others) for depth in depths]
+        assert same == nobody == sorted(same)
+        assert different == sorted(different)
+        assert 0 < sum(same) < sum(different) < len(depths)
 
 
-def test_a_place_does_not_vanish_within_a_moment() -> None:
-    """As above, with nobody there: at a quarter of a second it is a cut, after half a one not."""
-    here, there = room(), np.ascontiguousarray(room()[::-1, ::-1])
-    there[..., 1] = np.clip(there[..., 1] * 1.02, 0, 255).astype(np.uint8)
-    assert [s.shot for s in scenes([here, here, there], step_s=0.24)] == [0, 0, 1]
-    assert [s.shot for s in scenes([here, here, there], step_s=0.5)] == [0, 0, 0]
+# --- what is seen in passing --------------------------------------------------------------------
+
+
+def wide_picture() -> Image:
+    """Much wider than a frame, and nowhere the same."""
+    photos = (skimage.data.astronaut(), skimage.data.coffee(), skimage.data.chelsea())
+    parts = [cv2.resize(photo, (400, 144), interpolation=cv2.INTER_AREA) for photo in photos]
+    return np.concatenate(parts, axis=1)
+
+
+def window(place: int) -> Overview:
+    return Overview(np.ascontiguousarray(wide_picture()[:, place : place + 256]))
+
+
+def with_passed(places: list[int], cut_to: int | None = None) -> list[int]:
+    """Shots of two samples half a second apart, with what lies between at these places."""
+    splitter = ShotSplitter(pipeline_config().shots)
+    first, last = window(0), window(900 if cut_to is None else cut_to)
+    step = 0.5 / (len(places) + 1)
+    passed = [Glimpse(step * (n + 1), window(place)) for n, place in enumerate(places)]
+    return [
+        splitter.scene_of(0, first, NO_FACES, [Glimpse(0.0, first)]).shot,
+        splitter.scene_of(12, last, NO_FACES, [*passed, Glimpse(0.5, last)]).shot,
+    ]
+
+
+def test_what_is_seen_in_passing_tells_a_fast_pan_from_a_cut() -> None:
+    """The ends share nothing. Ninety steps of ten pixels are a pan, one jump is a cut."""
+    assert with_passed([]) == [0, 1]
+    assert with_passed(list(range(60, 900, 60))) == [0, 0]
+    assert with_passed([0, 10, 20, 880, 890]) == [0, 1]
+    assert with_passed([20, 600, 620, 640, 900]) == [0, 1]  # two cuts are one, in one step
+
+
+def test_what_flashes_up_between_two_samples_is_no_cut() -> None:
+    assert with_passed([600, 600], cut_to=10) == [0, 0]
+
+
+@pytest.mark.trap(54)
+@pytest.mark.parametrize(("stride", "least"), [(1, 0.98), (6, 0.98), (12, 0.94)])
+def test_the_cuts_of_a_music_video(stride: int, least: float, test_data: Path) -> None:
+    """Swaying, panning and dancing shots, and cuts between views of one set."""
+    shots = read_shots(test_data / "truth" / "music_video_half.shots.csv")
+    _, found = shots_of(test_data / "videos" / "music_video_half.mp4", stride)
+    truth = Truth({}, {}, shots.cuts, shots.transitions, 2661)
+    sampled = tuple(range(0, truth.frames, stride))
+    assert score_cuts(truth, Found({}, sampled, tuple(found))).f1 >= least
+
+
+# --- gradual changes ----------------------------------------------------------------------------
+
+
+def mixed(one: Image, other: Image, shares: list[float]) -> list[Image]:
+    return [cv2.addWeighted(one, 1 - share, other, share, 0) for share in shares]
+
+
+@pytest.mark.parametrize("step_s", [0.04, 0.12, 0.24])
+@pytest.mark.parametrize("seconds", [0.6, 1.2, 2.4])
+def test_a_fade_to_black_and_back_ends_the_shot(seconds: float, step_s: float) -> None:
+    black = np.zeros_like(room())
+    steps = round(seconds / step_s)
+    down = [(n + 1) / (steps + 1) for n in range(steps)]
+    rest = round(1.6 / step_s)
+    pictures = [room()] * rest + mixed(room(), black, down) + [black] * rest
+    pictures += mixed(black, other_room(), down) + [other_room()] * rest
+    found = [scene.shot for scene in scenes(pictures, step_s=step_s)]
+    assert set(found[:rest]) == {0}
+    assert len(set(found[rest + steps + 1 : 2 * rest + steps])) == 1  # the black is one shot
+    assert found[rest + steps + 1] == 1
+    assert found[-1] == 2
+    assert len(set(found[-rest + 1 :])) == 1
+
+
+def test_a_dissolve_counts_from_its_middle() -> None:
+    splitter = ShotSplitter(pipeline_config().shots)
+    shares = [0.0] * 30 + [n / 21 for n in range(1, 21)] + [1.0] * 30
+    since = []
+    for n, picture in enumerate(mixed(room(), other_room(), shares)):
+        view = Overview(np.ascontiguousarray(picture))
+        since.append(splitter.scene_of(n, view, NO_FACES, [Glimpse(n / 25, view)]).since_s)
+    [cut] = splitter.cuts
+    [since_s] = [one for one in since if one is not None]
+    assert since_s == pytest.approx(cut / 25)
+    assert 32 < cut < 45  # its middle is frame 40; of what shows when it is found, a little before
+
+
+def test_who_dances_or_passes_makes_no_mixture() -> None:
+    """A large figure crosses a wall: the ends differ, and what lies between is neither of them."""
+    wall, figure = other_room(), cv2.resize(room(), (110, 144))
+    pictures = [wall] * 12
+    for left in range(0, 146, 6):
+        picture = wall.copy()
+        picture[:, left : left + 110] = figure
+        pictures.append(picture)
+    found = scenes(pictures + [pictures[-1]] * 12, step_s=0.04)
+    assert {scene.shot for scene in found[13:]} == {found[13].shot}
+
+
+def test_a_hand_before_the_lens_is_no_gradual_change() -> None:
+    """It comes in from the side and goes again."""
+    pictures = [room()] * 20
+    for width in [*range(0, 150, 10), *range(150, -1, -10)]:
+        picture = room().copy()
+        picture[:, :width] = (90, 120, 170)
+        pictures.append(picture)
+    assert {scene.shot for scene in scenes(pictures + [room()] * 20, step_s=0.04)} == {0}
 
 
 @pytest.mark.parametrize("stride", [1, 3])

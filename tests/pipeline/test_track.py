@@ -361,3 +361,110 @@ def test_people_in_a_street(test_data: Path) -> None:
                 if number in last:
                     assert abs(x - last[number][1]) < 0.08 * (frame - last[number][0])
                 last[number] = frame, x
+
+
+# --- who was hidden, and why tracks end ----------------------------------------------------------
+
+
+def looking(rows: Iterable[Sequence[tuple[Box, float]]], stride: int = 6) -> list[Sighting]:
+    """Faces with the level of their looks."""
+    table = [list(row) for row in rows]
+    boxes = [[box for box, _ in row] for row in table]
+    return [
+        with_look(sighting, *(level for _, level in row))
+        for sighting, row in zip(seen(boxes, stride), table, strict=True)
+    ]
+
+
+MAN = (0.5, 0.3, 0.56, 0.42)
+BESIDE = (0.57, 0.39, 0.63, 0.51)  # a face away, as large
+
+
+@pytest.mark.parametrize("stride", [3, 6, 12])
+def test_who_appears_where_a_face_was_hidden_is_another_one(stride: int) -> None:
+    """And the hidden one may come back: a man behind a passer, of whom the face is seen first."""
+    gone = round(FPS * 0.9 / stride)
+    rows: list[list[tuple[Box, float]]] = [[(MAN, 0.0)]] * 8
+    rows += [[]] * (gone - 1)
+    rows += [[(BESIDE, 9.0)]] * 2
+    rows += [[(MAN, 2.0), (BESIDE, 9.0)]] * 8
+    found = numbers(looking(rows, stride))
+    assert found[:8] == [(1,)] * 8
+    assert found[-8:] in ([(1, 2)] * 8, [(3, 2)] * 8)
+    hidden_s = (gone + 2) * stride / FPS
+    assert found[-1] == ((1, 2) if hidden_s <= CONFIG.lost_seconds else (3, 2))
+
+
+@pytest.mark.parametrize("stride", [3, 6])
+def test_a_small_face_behind_a_large_one_that_turned_away_is_another_one(stride: int) -> None:
+    large, small = (0.5, 0.3, 0.74, 0.92), (0.6, 0.4, 0.7, 0.66)
+    rows: list[list[tuple[Box, float]]] = [[(large, 0.0)]] * 6 + [[]] + [[(small, 8.0)]] * 6
+    assert numbers(looking(rows, stride))[-6:] == [(2,)] * 6
+
+
+def test_a_hidden_face_that_comes_back_is_the_same_though_it_has_turned() -> None:
+    turned = (0.52, 0.31, 0.585, 0.43)
+    rows: list[list[tuple[Box, float]]] = [[(MAN, 0.0)]] * 6 + [[]] * 3 + [[(turned, 6.0)]] * 6
+    assert set(numbers(looking(rows))) == {(1,), ()}
+
+
+@pytest.mark.parametrize("others", [0, 2])
+def test_a_passer_who_moves_five_faces_between_two_samples_is_one_track(others: int) -> None:
+    standing: list[tuple[Box, float]] = [(A, 20.0), (C, 40.0)]
+    rows = [
+        [((0.02 + 0.3 * n, 0.3, 0.08 + 0.3 * n, 0.44), 0.5 * n), *standing[:others]]
+        for n in range(4)
+    ]
+    [found] = set(numbers(looking(rows, stride=12)))
+    assert sorted(found) == list(range(1, 2 + others))
+
+
+def endings(sightings: Iterable[Sighting]) -> dict[int, str]:
+    one = tracker()
+    list(one.track(sightings))
+    return dict(one.endings)
+
+
+def test_tracks_end_with_their_shot_and_with_the_file() -> None:
+    rows = seen([[A, C]] * 6, shots=[0, 0, 0, 1, 1, 1])
+    assert endings(rows) == {1: "cut", 2: "cut", 3: "end", 4: "end"}
+
+
+def test_who_walks_out_of_the_picture_has_left() -> None:
+    out: list[list[Box]] = [[(x, 0.3, x + 0.08, 0.46), A] for x in (0.6, 0.7, 0.8, 0.9)]
+    rows = out + [[A]] * 12
+    assert endings(seen(rows)) == {1: "left", 2: "end"}
+    # The camera may have gone.
+    pan = np.array([[1, 0, -0.6], [0, 1, 0]], np.float32)
+    moved = [replace(s, scene=Scene(0, pan if n == 3 else None)) for n, s in enumerate(seen(rows))]
+    assert endings(moved)[1] == "lost"
+    back = np.array([[1, 0, -0.9], [0, 1, 0]], np.float32)
+    panned = [replace(s, scene=Scene(0, back)) for s in seen([[B]] * 3 + [[]] * 12)]
+    assert endings(panned)[1] == "left"
+
+
+def test_whom_somebody_nearer_stands_before_is_covered() -> None:
+    far: Box = (0.5, 0.4, 0.55, 0.5)
+    nearer: Box = (0.45, 0.2, 0.57, 0.44)  # the far face is behind this one's chest
+    smaller: Box = (0.5, 0.3, 0.54, 0.38)
+    for other, why in ((nearer, "covered"), (smaller, "lost"), (A, "lost")):
+        rows: list[list[tuple[Box, float]]] = [[(far, 0.0)]] * 4 + [[(other, 20.0)]] * 12
+        assert endings(looking(rows)) == {1: why, 2: "end"}
+
+
+def test_a_face_that_vanishes_and_comes_back_has_not_ended() -> None:
+    rows: list[list[Box]] = [[A]] * 4 + [[]] * 3 + [[A]] * 4
+    assert endings(seen(rows)) == {1: "end"}
+    assert endings(seen([*rows, *([[]] * 2)])) == {1: "end"}  # it may be there, unseen
+    assert endings(seen([*rows, *([[]] * 12)])) == {1: "lost"}
+
+
+def test_faces_of_the_second_half_of_a_dissolve_belong_to_the_next_shot() -> None:
+    rows = seen([[A], [A], [A, C], [A, C], [C], [C]], shots=[0, 0, 0, 0, 1, 1])
+    mixed = [
+        replace(s, scene=replace(s.scene, since_s=2 * 6 / FPS if n == 4 else None))
+        for n, s in enumerate(rows)
+    ]
+    assert numbers(mixed) == [(1,), (1,), (1, 2), (1, 2), (2,), (2,)]
+    assert endings(mixed) == {1: "cut", 2: "end"}
+    assert numbers(rows)[-1] == (3,)

@@ -208,6 +208,22 @@ def test_a_real_street(test_data: Path, tmp_path: Path) -> None:
     assert result.cuts is None
 
 
+@pytest.mark.parametrize(
+    ("name", "least"), [("facenet_video", (0.9, 0.89, 0.87)), ("short_hamilton_clip", (0.99,) * 3)]
+)
+@pytest.mark.trap(54)
+def test_nobody_takes_over_the_track_of_a_hidden_face(
+    name: str, least: tuple[float, ...], test_data: Path, tmp_path: Path
+) -> None:
+    """Somebody passes before a face, a large one turns away from small ones, a woman hurries."""
+    [source] = [source for source in SOURCES if source.name == name]
+    results = evaluate_clip(source.clip(test_data), (3, 6, 12), 0.4, tmp_path)
+    for result, least_idf1 in zip(results, least, strict=True):
+        scores = result.scores["product"]
+        assert scores.takeovers == 0, result.errors["product"]
+        assert scores.idf1 >= least_idf1
+
+
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
 def test_the_truth_of_the_clips_is_there_and_is_sampled(source: Source, test_data: Path) -> None:
     clip = source.clip(test_data)
