@@ -7,7 +7,7 @@ by the packet that it came from, whatever its time says and whatever was lost be
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 
-_MAX_PASSED = 64  # glimpses, of 64 KiB each; where a stride has more, every other one goes
+_MAX_PASSED = 64  # glimpses, of 64 KiB each
 NOT_ONE_FRAME = "Not one frame of the video could be decoded."
 
 
@@ -51,6 +51,27 @@ class _Carried:
     """What a packet carries through the decoder: an object of its own, as PyAV wants it."""
 
     packet: int
+
+
+@dataclass
+class _Passed:
+    """Glimpses of the frames since the last sampled one: all, or of a long stride every n-th."""
+
+    glimpses: list[Glimpse] = field(default_factory=list)
+    _every: int = 1
+    _count: int = 0
+
+    def add(self, shown: Decoded) -> None:
+        self._count += 1
+        if self._count % self._every != 0:
+            return
+        seen = shown.picture.glimpse()
+        if seen is None:
+            return
+        self.glimpses.append(Glimpse(shown.ts_s, seen))
+        if len(self.glimpses) == _MAX_PASSED:
+            del self.glimpses[::2]
+            self._every *= 2
 
 
 def _packet_of(frame: VideoFrame) -> int:
@@ -103,16 +124,14 @@ class FrameDecoder:
             VideoUnreadable: not one frame could be decoded.
         """
         last = (self._index.count - 1) // stride * stride
-        passed: list[Glimpse] = []
+        passed = _Passed()
         for number, frame in self._numbered(stride):
             shown = self._shown(number, frame)
             if number % stride == 0:
-                yield replace(shown, passed=tuple(passed))
-                passed.clear()
-            elif (seen := shown.picture.glimpse()) is not None:
-                if len(passed) == _MAX_PASSED:
-                    del passed[::2]
-                passed.append(Glimpse(shown.ts_s, seen))
+                yield replace(shown, passed=tuple(passed.glimpses))
+                passed = _Passed()
+            else:
+                passed.add(shown)
             if number >= last:
                 return
 
