@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from apps.common.contracts import TrackEnd
+from apps.common.options import RunRequest
 from apps.common.settings import Settings
+from tests.pipeline.test_artifacts import METRIC_KEYS, TRACK_KEYS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -18,7 +22,11 @@ def test_every_setting_is_documented(field: str) -> None:
     assert f"SCREENALYTICS_{field.upper()}" in README
 
 
-@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "docs/traps.md", "docs/files.md"])
+PAGES = ("traps", "files", "cuts", "contract")
+DOCUMENTS = ["README.md", "ARCHITECTURE.md", *(f"docs/{page}.md" for page in PAGES)]
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
 def test_links_and_paths_lead_somewhere(name: str) -> None:
     text = (ROOT / name).read_text()
     links = re.findall(r"\]\(([^)#:]+)\)", text)
@@ -27,6 +35,13 @@ def test_links_and_paths_lead_somewhere(name: str) -> None:
         assert ((ROOT / name).parent / link).exists(), link
     for path in paths:
         assert (ROOT / path).exists(), path
+
+
+def test_every_field_is_documented() -> None:
+    text = (ROOT / "docs" / "contract.md").read_text()
+    documented = [METRIC_KEYS, TRACK_KEYS, RunRequest.model_fields, get_args(TrackEnd)]
+    for field in (name for names in documented for name in names):
+        assert f"`{field}`" in text, field
 
 
 FILE_TESTS = ["tests/pipeline/test_files.py", "tests/pipeline/test_recordings.py"]

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from apps.common.config import pipeline_config
 from apps.pipeline.types import Sighting
 from tools.evaluation.rows import Found
@@ -68,6 +70,10 @@ ABLATIONS = (
     Ablation("look_weight 0", {"look_weight": 0.0}),
     Ablation("look_weight 0.2", {"look_weight": 0.2}),
     Ablation("most_cost 9", {"most_cost": 9.0}),
+    Ablation("hidden faces believed", {"max_surprise_hidden": np.inf}),
+    Ablation("max_surprise_hidden 2.3", {"max_surprise_hidden": 2.3}),
+    Ablation("max_surprise_known 3", {"max_surprise_known": 3.0}),
+    Ablation("no far passers", {"far_reach": 0.0}),
     Ablation("most_unlike 9", {"most_unlike": 9.0}),
     Ablation("most_unlike_moving 7", {"most_unlike_moving": 7.0}),
     Ablation("velocity_seconds 1", {"velocity_seconds": 1.0}),

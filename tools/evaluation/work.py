@@ -13,6 +13,7 @@ from tools.evaluation.ablation import ABLATIONS
 from tools.evaluation.errors import IdentityError, identity_errors
 from tools.evaluation.rows import Found, Truth, read_truth
 from tools.evaluation.scores import CutScores, Scores, add_cuts, score, score_cuts
+from tools.evaluation.screen_time import ScreenScore, frame_times, score_seconds
 from tools.evaluation.sheet import Sheet, write_sheet
 from tools.evaluation.systems import run_library, run_product
 from tools.synth.encode import VIDEO_NAME
@@ -73,6 +74,7 @@ class Result:
         tracker_ms: wall-clock milliseconds for a processed frame, by system.
         ablations: scores of the product without one of its parts, where they were wanted.
         errors: where the product's tracks and the identities part.
+        screen: seconds of the product's tracks and of the identities.
     """
 
     set_name: str
@@ -85,6 +87,7 @@ class Result:
     tracker_ms: Mapping[str, float]
     ablations: Mapping[str, Scores]
     errors: tuple[IdentityError, ...]
+    screen: ScreenScore
     take: int = 1
 
     @property
@@ -126,6 +129,7 @@ def _at_stride(episode: Episode, truth: Truth, stride: int, measure: Measure) ->
             for system, result in found.items()
         },
         cuts=score_cuts(truth, product),
+        screen=score_seconds(episode.folder.name, truth, product, stride, frame_times(video)),
         detector_seconds=product.detector_seconds,
         video_seconds=product.video_seconds,
         tracker_ms={system: _milliseconds(result) for system, result in found.items()},
