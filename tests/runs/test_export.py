@@ -227,11 +227,11 @@ def test_cvat_and_mot_read_back_are_the_rows(
     path = tmp_path_factory.getbasetemp() / "exported"
     for text in ("".join(cvat(rows, run)), "".join(mot(rows, run, untracked=False))):
         path.write_text(text)
-        found, ignored = read_ground_truth(path)
-        assert not any(len(items) for items in ignored.values())
+        read = read_ground_truth(path)
+        assert not any(len(items) for items in read.ignored.values())
         boxes = {
             (frame, number): corners
-            for frame, items in found.items()
+            for frame, items in read.faces.items()
             for number, corners in zip(items.ids.tolist(), items.boxes, strict=True)
         }
         expected = {(i.frame_idx, int(str(i.track_id)[6:])): np.array(i.bbox) for i in tracked}
