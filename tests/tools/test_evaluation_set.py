@@ -70,8 +70,8 @@ def first_pictures(made: Episode, count: int) -> list[Image]:
 
 
 def test_there_are_two_sets_of_different_episodes() -> None:
-    assert len(RECIPES) == 16
-    assert len({recipe.name for recipe in RECIPES}) == len({r.tests for r in RECIPES}) == 16
+    assert len(RECIPES) == 19
+    assert len({recipe.name for recipe in RECIPES}) == len({r.tests for r in RECIPES}) == 19
     for recipe in RECIPES:
         tuning, heldout = (make_episode(name, recipe) for name in ("tuning", "heldout"))
         assert tuning.ep_id != heldout.ep_id
