@@ -173,7 +173,7 @@ def test_while_a_face_is_hidden_another_one_comes_to_its_place() -> None:
             for number, seen in enumerate(visits)
             if seen is not hidden
         }
-        first = [min(frames) for frames in near.values() if len(frames) / 25 >= 0.8]
+        first = [min(frames) for frames in near.values() if len(frames) / 25 >= 0.7]
         assert any(frame < after for frame in first)
         sizes = [math.sqrt(box.area / place.area) for seen in visits for box in seen.values()]
         assert max(sizes) < 1.5

@@ -297,11 +297,11 @@ def _crowd(director: Director) -> Shots:
 def _takeovers(director: Director) -> Shots:
     """By turns a third person steps out beside the hidden face, and the passer stays there."""
     shots = []
-    for number, wait in enumerate((0.25, 0.5, 0.5, 0.85, 0.75)):  # seconds, and those of passing
-        stage, seconds = director.stage(), 4.0 + wait
+    for number, wait in enumerate((0.05, 0.4, 0.25, 0.5, 0.45)):  # seconds, and those of passing
+        stage, seconds = director.stage(), 4.2 + wait
         side, size = director.side(), director.between(0.08, 0.09)
-        x, y = 0.5 - side * director.between(0.1, 0.2), director.between(0.45, 0.5)
-        arrive = director.between(1.3, 1.6)
+        x, y = 0.5 + side * director.between(0.05, 0.12), director.between(0.48, 0.53)
+        arrive = director.between(1.6, 1.9)
         stop = _Stop(x, y, size, side, arrive, arrive + wait)
         scene = _third_steps_out if number % 2 == 0 else _passer_stays
         shots.append(director.shot(seconds, stage, scene(director, stage, stop, seconds)))
@@ -329,9 +329,9 @@ def _third_steps_out(
     third, hidden, passer = director.strangers(3)
     beside = stop.x - stop.side * director.between(0.8, 0.88) * stop.size
     step = keyed((stop.arrive - 0.1, stop.x), (stop.arrive + 0.2, beside))
-    before = stop.x + stop.side * 0.4 * stop.size  # so that the third one shows
+    before = stop.x + stop.side * 0.3 * stop.size  # so that the third one shows
     way = keyed(
-        (stop.arrive - 0.6, before - stop.side * 0.75),
+        (stop.arrive - 1.5, before - stop.side * 0.7),
         (stop.arrive, before),
         (stop.leave, before),
         (stop.leave + 0.7, before + stop.side * 0.9),
@@ -339,7 +339,7 @@ def _third_steps_out(
     return (
         stage.moving(third, along(step, stop.y - 0.1, stop.size), seconds),
         stage.standing(hidden, stop.x, stop.y, stop.size),
-        stage.moving(passer, along(way, stop.y + 0.02, stop.size * 1.25), seconds),
+        stage.moving(passer, along(way, stop.y - 0.12, stop.size * 1.35), seconds),
     )
 
 
@@ -348,15 +348,15 @@ def _passer_stays(
 ) -> tuple[Sprite, ...]:
     bystander, hidden, passer = director.strangers(3)
     way = keyed(
-        (stop.arrive - 0.5, stop.x - stop.side * 0.7),
+        (stop.arrive - 1.5, stop.x - stop.side * 0.7),
         (stop.arrive, stop.x),
         (stop.leave, stop.x + stop.side * 0.02),
-        (stop.leave + 0.4, stop.x + stop.side * director.between(1.5, 1.7) * stop.size),
+        (stop.leave + 0.5, stop.x + stop.side * director.between(2.9, 3.1) * stop.size),
     )
     return (
         stage.standing(bystander, stop.x - stop.side * 0.28, stop.y, stop.size),
         stage.standing(hidden, stop.x, stop.y, stop.size),
-        stage.moving(passer, along(way, stop.y + 0.03, stop.size * 1.2), seconds),
+        stage.moving(passer, along(way, stop.y - 0.13, stop.size * 1.35), seconds),
     )
 
 
