@@ -25,6 +25,7 @@ from tools.synth.people import GARAGE, PEOPLE, mirrored
 from tools.synth.scene import (
     HARDLY_VISIBLE,
     MIN_VISIBILITY,
+    Box,
     Camera,
     Episode,
     GroundTruth,
@@ -70,8 +71,8 @@ def first_pictures(made: Episode, count: int) -> list[Image]:
 
 
 def test_there_are_two_sets_of_different_episodes() -> None:
-    assert len(RECIPES) == 16
-    assert len({recipe.name for recipe in RECIPES}) == len({r.tests for r in RECIPES}) == 16
+    assert len(RECIPES) == 19
+    assert len({recipe.name for recipe in RECIPES}) == len({r.tests for r in RECIPES}) == 19
     for recipe in RECIPES:
         tuning, heldout = (make_episode(name, recipe) for name in ("tuning", "heldout"))
         assert tuning.ep_id != heldout.ep_id
@@ -134,6 +135,71 @@ def test_small_faces_are_small() -> None:
     widths = [row.box.x2 - row.box.x1 for row in truth_of(recipe).rows]
     assert 16 <= min(widths) <= 20
     assert 28 <= max(widths) <= 33
+
+
+def visits_by_shot(name: str) -> list[list[dict[int, Box]]]:
+    """Of every shot the boxes of each visit, by frame."""
+    recipe = next(recipe for recipe in RECIPES if recipe.name == name)
+    starts = make_episode("heldout", recipe).shot_starts
+    visits: dict[int, dict[int, Box]] = defaultdict(dict)
+    for row in truth_of(recipe).rows:
+        visits[row.id][row.frame] = row.box
+    shots: list[list[dict[int, Box]]] = [[] for _ in starts]
+    for seen in visits.values():
+        shots[int(np.searchsorted(starts, min(seen), "right")) - 1].append(seen)
+    return shots
+
+
+def centre(box: Box) -> tuple[float, float]:
+    return (box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2
+
+
+def distance(one: Box, other: Box) -> float:
+    """Between the centres, in sizes of the faces."""
+    widths = (one.x2 - one.x1) * (other.x2 - other.x1)
+    heights = (one.y2 - one.y1) * (other.y2 - other.y1)
+    (x, y), (other_x, other_y) = centre(one), centre(other)
+    return math.hypot((x - other_x) / math.sqrt(widths), (y - other_y) / math.sqrt(heights))
+
+
+def test_while_a_face_is_hidden_another_one_comes_to_its_place() -> None:
+    for visits in visits_by_shot("takeovers"):
+        pauses = [(b - a, a, b, seen) for seen in visits for a, b in pairwise(sorted(seen))]
+        frames, before, after, hidden = max(pauses, key=lambda pause: pause[0])
+        assert 0.4 <= (frames - 1) / 25 <= 1.2
+        place = hidden[before]
+        near = {
+            number: [frame for frame, box in seen.items() if distance(place, box) <= 1.05]
+            for number, seen in enumerate(visits)
+            if seen is not hidden
+        }
+        first = [min(frames) for frames in near.values() if len(frames) / 25 >= 0.7]
+        assert any(frame < after for frame in first)
+        sizes = [math.sqrt(box.area / place.area) for seen in visits for box in seen.values()]
+        assert max(sizes) < 1.5
+
+
+def test_behind_a_large_face_that_turned_away_a_small_one_begins_to_show() -> None:
+    for visits in visits_by_shot("turns"):
+        large = max(visits, key=lambda seen: seen[min(seen)].area)
+        small = max(visits, key=min)
+        last, first = max(large), min(small)
+        assert 0.3 <= (first - last) / 25 <= 0.9
+        assert 0.3 <= math.sqrt(small[max(small)].area / large[min(large)].area) <= 0.55
+        assert distance(large[last], small[first]) <= 1.6
+
+
+def test_passers_are_fast() -> None:
+    for visits in visits_by_shot("passers"):
+        moves = []
+        for seen in visits:
+            whole = [frame for frame, box in seen.items() if box.x1 > 0 and box.x2 < 640]
+            pairs = [(seen[frame], seen[frame + 12]) for frame in whole if frame + 12 in whole]
+            moves.append(max(abs(centre(b)[0] - centre(a)[0]) / (a.x2 - a.x1) for a, b in pairs))
+        standing, passing = sorted(moves)[:2], sorted(moves)[2:]
+        assert max(standing) == pytest.approx(0, abs=1e-6)
+        assert len(passing) == 2
+        assert all(2.8 <= move <= 5.2 for move in passing)
 
 
 # ------------------------------------------------------------------------------- rules, one by one

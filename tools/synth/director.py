@@ -13,9 +13,10 @@ from itertools import pairwise
 from random import Random
 
 from tools.synth.look import Look
-from tools.synth.people import PEOPLE, PLACES
+from tools.synth.people import PEOPLE, PLACES, Outline
 from tools.synth.scene import (
     GROUP,
+    Box,
     Camera,
     Photo,
     Placement,
@@ -57,8 +58,11 @@ class Stage:
         )
 
     def put(self, person: Photo, x: float, y: float, size: float) -> Placement:
-        """Return where the person's photo lies on the place, for a face at a place in the view."""
-        full, box = self.view, person.faces[0].box
+        """Return where the person's photo lies on the place, for a face at a place in the view.
+
+        Of a photo without a face it is the outline that is put there.
+        """
+        full, box = self.view, person.faces[0].box if person.faces else _around(person.outline)
         scale = size * full.width / (box.x2 - box.x1)
         centre_x = full.x + (x - 0.5) * full.width
         centre_y = full.y + (y - 0.5) * full.width * ASPECT
@@ -76,6 +80,11 @@ class Stage:
 
     def standing(self, person: Photo, x: float, y: float, size: float) -> Sprite:
         return Sprite(person, (self.put(person, x, y, size),))
+
+
+def _around(outline: Outline) -> Box:
+    xs, ys = zip(*outline, strict=True)
+    return Box(min(xs), min(ys), max(xs), max(ys))
 
 
 def keyed(*moments: Moment) -> Callable[[float], float]:
@@ -122,6 +131,12 @@ class Director:
     def cast(self, count: int) -> list[Photo]:
         """Return different people in any order."""
         return self.random.sample(PEOPLE, count)
+
+    def strangers(self, count: int) -> list[Photo]:
+        """Return people in any order, none of whom is another one turned left to right."""
+        half = len(PEOPLE) // 2
+        originals = self.random.sample(range(half), count)
+        return [PEOPLE[original + self.random.choice((0, half))] for original in originals]
 
     def stage(self) -> Stage:
         """Return the next place; all come up before one comes again, and none twice in a row."""

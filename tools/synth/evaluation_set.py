@@ -1,4 +1,4 @@
-"""The evaluation episodes: sixteen recipes, each made several times, by the seeds of its set.
+"""The evaluation episodes: nineteen recipes, each made several times, by the seeds of its set.
 
 Numbers are chosen on the tuning set only. The held-out set has other people, places, speeds and
 timings, and shows whether what was chosen holds elsewhere. Four takes of each recipe are for
@@ -13,9 +13,9 @@ from fractions import Fraction
 from random import Random
 
 from apps.common.config import pipeline_config
-from tools.synth.director import Director, Stage, along, keyed, mean_rate
+from tools.synth.director import Director, Path, Stage, along, keyed, mean_rate
 from tools.synth.look import FLASH, Look
-from tools.synth.people import mirrored
+from tools.synth.people import BACK_OF_HEAD, mirrored
 from tools.synth.scene import GROUP, Camera, Episode, Shake, Shot, Sprite, View
 
 SEEDS = {"tuning": (8, 101, 202, 303), "heldout": (1972, 2026)}
@@ -294,6 +294,129 @@ def _crowd(director: Director) -> Shots:
     return shots
 
 
+def _takeovers(director: Director) -> Shots:
+    """By turns a third person steps out beside the hidden face, and the passer stays there."""
+    shots = []
+    for number, wait in enumerate((0.05, 0.4, 0.25, 0.5, 0.45)):  # seconds, and those of passing
+        stage, seconds = director.stage(), 4.2 + wait
+        side, size = director.side(), director.between(0.08, 0.09)
+        x, y = 0.5 + side * director.between(0.05, 0.12), director.between(0.48, 0.53)
+        arrive = director.between(1.6, 1.9)
+        stop = _Stop(x, y, size, side, arrive, arrive + wait)
+        scene = _third_steps_out if number % 2 == 0 else _passer_stays
+        shots.append(director.shot(seconds, stage, scene(director, stage, stop, seconds)))
+    return shots
+
+
+@dataclass(frozen=True)
+class _Stop:
+    """Where a face stands, and when a passer stops before it, in seconds.
+
+    ``side`` is 1 for a passer from left to right, -1 for the other way.
+    """
+
+    x: float
+    y: float
+    size: float
+    side: int
+    arrive: float
+    leave: float
+
+
+def _third_steps_out(
+    director: Director, stage: Stage, stop: _Stop, seconds: float
+) -> tuple[Sprite, ...]:
+    third, hidden, passer = director.strangers(3)
+    beside = stop.x - stop.side * director.between(0.8, 0.88) * stop.size
+    step = keyed((stop.arrive - 0.1, stop.x), (stop.arrive + 0.2, beside))
+    before = stop.x + stop.side * 0.3 * stop.size  # so that the third one shows
+    way = keyed(
+        (stop.arrive - 1.5, before - stop.side * 0.7),
+        (stop.arrive, before),
+        (stop.leave, before),
+        (stop.leave + 0.7, before + stop.side * 0.9),
+    )
+    return (
+        stage.moving(third, along(step, stop.y - 0.1, stop.size), seconds),
+        stage.standing(hidden, stop.x, stop.y, stop.size),
+        stage.moving(passer, along(way, stop.y - 0.12, stop.size * 1.35), seconds),
+    )
+
+
+def _passer_stays(
+    director: Director, stage: Stage, stop: _Stop, seconds: float
+) -> tuple[Sprite, ...]:
+    bystander, hidden, passer = director.strangers(3)
+    way = keyed(
+        (stop.arrive - 1.5, stop.x - stop.side * 0.7),
+        (stop.arrive, stop.x),
+        (stop.leave, stop.x + stop.side * 0.02),
+        (stop.leave + 0.5, stop.x + stop.side * director.between(2.9, 3.1) * stop.size),
+    )
+    return (
+        stage.standing(bystander, stop.x - stop.side * 0.28, stop.y, stop.size),
+        stage.standing(hidden, stop.x, stop.y, stop.size),
+        stage.moving(passer, along(way, stop.y - 0.13, stop.size * 1.35), seconds),
+    )
+
+
+def _turns(director: Director) -> Shots:
+    """By turns a small face steps out behind the head, and the head leaves the one behind it."""
+    shots = []
+    for number in range(5):
+        stage, seconds = director.stage(), 4.4
+        near, far, other = director.strangers(3)
+        side, size = director.side(), director.between(0.19, 0.23)
+        x, y = 0.5 + side * director.between(0.0, 0.08), director.between(0.46, 0.5)
+        small = size * director.between(0.38, 0.5)
+        turn = director.between(1.3, 1.6)
+        shows = turn + 0.15 + director.between(0.3, 0.6)
+        if number % 2 == 0:
+            near_x = keyed((0.0, x), (seconds, x + 0.02))
+            far_x = keyed((shows - 0.2, x), (shows + 0.3, x - side * (0.78 * size + 0.6 * small)))
+        else:
+            near_x = keyed((shows - 0.2, x), (shows + 0.8, x + side * 0.9))
+            far_x = keyed((0.0, x), (seconds, x - side * 0.03))
+        sprites = [
+            stage.standing(other, 0.5 - side * director.between(0.38, 0.42), y - 0.11, small),
+            stage.moving(far, along(far_x, y - 0.11, small), seconds),
+            stage.moving(near, along(near_x, y, size), seconds),
+            stage.moving(BACK_OF_HEAD, _turned_away(near_x, y, size, turn), seconds),
+        ]
+        shots.append(director.shot(seconds, stage, sprites))
+    return shots
+
+
+def _turned_away(x: Callable[[float], float], y: float, size: float, turn: float) -> Path:
+    """Return the path of the back of a head: it comes from behind the ear over the face."""
+    whole = keyed((turn, 0.02 * size), (turn + 0.25, 1.55 * size))
+    aside = keyed((turn, 0.5 * size), (turn + 0.25, 0.0))
+    return lambda seconds: (x(seconds) + aside(seconds), y, whole(seconds))
+
+
+def _passers(director: Director) -> Shots:
+    """First alone, one after the other, then two at a time, before or behind two who stand."""
+    shots = []
+    for number, face_widths in enumerate((3.2, 4.0, 4.8, 3.3, 4.1, 4.8)):  # in half a second
+        stage, seconds = director.stage(), 3.8
+        middles = (1.0, 2.8) if number < 3 else (1.8, 1.8 + director.between(-0.1, 0.1))
+        side, people = director.side(), director.strangers(4)
+        sprites = [
+            stage.standing(person, director.about(x, 0.1), 0.45, 0.085)
+            for x, person in zip((0.25, 0.75), people[:2], strict=True)
+        ]
+        for person, way, y, middle in zip(
+            people[2:], (side, -side), (0.36, 0.54), middles, strict=True
+        ):
+            size = director.between(0.08, 0.1)
+            speed = director.about(face_widths, 0.05) * size / 0.5
+            path = director.walk(director.about(y, 0.1), size, speed, middle, way)
+            sprites.append(stage.moving(person, path, seconds))
+        director.random.shuffle(sprites)  # who is in front
+        shots.append(director.shot(seconds, stage, sprites))
+    return shots
+
+
 def _phone(director: Director) -> Shots:
     shots = [
         director.group_pan(6.0, director.about(0.2, 0.1)),
@@ -333,6 +456,17 @@ RECIPES = (
         "occlusions", "A face is hidden for a moment, or for too long to stay one.", _occlusions
     ),
     Recipe("returns", "A face leaves and returns: one visit when soon, two when late.", _returns),
+    Recipe(
+        "takeovers",
+        "While a face is hidden, another one comes within a face's size of its place and stays.",
+        _takeovers,
+    ),
+    Recipe("turns", "A large face turns away, and behind it a small one begins to show.", _turns),
+    Recipe(
+        "passers",
+        "People pass three to five face widths in half a second, alone and two at a time.",
+        _passers,
+    ),
     Recipe("same-place", "Hard cuts to another face at the same place.", _same_place, fps=NTSC),
     Recipe("dialogue", "Cuts back and forth between two people.", _dialogue, fps=24),
     Recipe("dissolves", "Dissolves and fades through black to another face.", _dissolves),

@@ -1,11 +1,12 @@
 """Cut-out people for generated episodes, and places for them to be in.
 
 All come from photos that installed packages bring along. Every person also exists turned left to
-right, as somebody else: seven photos make fourteen people.
+right, as somebody else: seven photos make fourteen people. The back of a head has no face.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from tools.synth.scene import ASTRONAUT, GROUP, ROCKET, Box, Face, Photo
@@ -85,3 +86,16 @@ LAWN = Photo(package="skimage", file="data/grass.png", size=(512, 512))
 
 PLACES: tuple[Photo, ...] = (GARAGE, ROCKET, COFFEE, BRICKS, LAWN, STARS)
 """Photos without a face."""
+
+
+def _ellipse(x: float, y: float, half_width: float, half_height: float) -> Outline:
+    """Return the corners of an ellipse, in whole pixels."""
+    turns = (2.0 * math.pi * corner / 24 for corner in range(24))
+    return tuple(
+        (round(x + half_width * math.cos(turn)), round(y + half_height * math.sin(turn)))
+        for turn in turns
+    )
+
+
+BACK_OF_HEAD = replace(COFFEE, outline=_ellipse(540, 295, 52, 72))
+"""Hair and no face: brown wood, as the table in the photo is."""
