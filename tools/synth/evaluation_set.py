@@ -395,12 +395,15 @@ def _turned_away(x: Callable[[float], float], y: float, size: float, turn: float
 
 
 def _passers(director: Director) -> Shots:
-    """First alone, one after the other, then two at a time, before or behind two who stand."""
-    shots = []
+    """First alone, one after the other, then two at a time, before or behind two who stand.
+
+    Nobody stands in two shots in a row: this is not about cuts.
+    """
+    shots, cast = [], director.strangers(7)
     for number, face_widths in enumerate((3.2, 4.0, 4.8, 3.3, 4.1, 4.8)):  # in half a second
         stage, seconds = director.stage(), 3.8
         middles = (1.0, 2.8) if number < 3 else (1.8, 1.8 + director.between(-0.1, 0.1))
-        side, people = director.side(), director.strangers(4)
+        side, people = director.side(), [cast[(4 * number + one) % 7] for one in range(4)]
         sprites = [
             stage.standing(person, director.about(x, 0.1), 0.45, 0.085)
             for x, person in zip((0.25, 0.75), people[:2], strict=True)
