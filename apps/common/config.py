@@ -72,6 +72,7 @@ class ShotsConfig(_Frozen):
     same_agreement: float
     same_response: float
     same_features: int
+    sure_agreement: float
     sure_features: int
     other_colours: float
     other_place: float
@@ -86,6 +87,7 @@ class ShotsConfig(_Frozen):
     gradual_layout: float
     gradual_place: float
     gradual_residual: float
+    flash_features: int
 
 
 class TrackConfig(_Frozen):

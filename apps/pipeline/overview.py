@@ -187,6 +187,11 @@ class Glimpse:
         return _tiny(self.source.picture(2 * TINY[0]))
 
     @cached_property
+    def light(self) -> float:
+        """Mean of the picture, 0..255."""
+        return float(self.tiny.mean())
+
+    @cached_property
     def layout(self) -> FloatArray:
         """As `Overview.layout`."""
         return _layout(self.tiny)

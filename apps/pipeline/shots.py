@@ -35,6 +35,7 @@ _CROWD = 3  # pairs of faces
 _LAYOUT_SCALE = 30.0  # a difference of layouts that counts as much as colours that share nothing
 _SPANS = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 3.9)  # seconds, as gradual changes last
 _PURE = 0.12  # share of the other picture below which it is no mixture
+_PREVAILS = 0.5  # of the picture that was found, which is seldom all of the new one yet
 _BACKWARDS = 0.1  # noise of a share
 _DIM = 12.0  # mean of a picture, 0..255, below which noise has all colours
 _MAX_GLIMPSES = 256  # of the last seconds; at 90 pictures a second
@@ -141,23 +142,31 @@ class ShotSplitter:
             limit -= config.doubt
         return self._are_two_places(one_view, other_view, limit)
 
-    def _are_two_places(self, one: Overview, other: Overview, limit: float) -> bool:
+    def _are_two_places(
+        self, one: Overview, other: Overview, limit: float, *, is_gradual: bool = False
+    ) -> bool:
         colours = _distance(one, other)
         difference = colours + float(np.abs(one.layout - other.layout).mean()) / _LAYOUT_SCALE
         if difference < limit:
             return False
-        return not self._is_same_place(
-            motion_between(one.like(other), other, self._limits), colours
-        )
+        motion = motion_between(one.like(other), other, self._limits)
+        return not self._is_same_place(motion, colours, is_gradual=is_gradual)
 
-    def _is_same_place(self, motion: Motion, colours: float) -> bool:
-        """In like colours a few features say so; a person in two places has some as well."""
+    def _is_same_place(self, motion: Motion, colours: float, *, is_gradual: bool = False) -> bool:
+        """In like colours a little says so; in others a person who stands in both places may.
+
+        Args:
+            is_gradual: the pictures lie apart, and the second may be a flash that fades.
+        """
         config = self._config
-        few = config.same_features if colours < config.other_colours else config.sure_features
+        min_agreement, min_features = config.same_agreement, config.same_features
+        if colours >= config.other_colours:
+            min_features = config.flash_features if is_gradual else config.sure_features
+            min_agreement = min_agreement if is_gradual else config.sure_agreement
         return (
-            motion.agreement >= config.same_agreement
+            motion.agreement >= min_agreement
             or motion.response >= config.same_response
-            or motion.features >= few
+            or motion.features >= min_features
         )
 
     def _gradual_change(self, now: Glimpse) -> float | None:
@@ -173,14 +182,14 @@ class ShotSplitter:
         while self._shot and now.ts_s - self._shot[0].ts_s > config.gradual_seconds:
             self._shot.popleft()
         seen = list(self._shot)
-        for start in _starts([glimpse.ts_s for glimpse in seen]):
+        for start in _starts(seen):
             then, between = seen[start], seen[start + 1 : -1]
             if _layout_distance(then, now) < config.gradual_layout:
                 continue
             middle = _middle_of_mixture(then, between, now, config.gradual_residual)
             if middle is None:
                 continue
-            if self._are_two_places(then.view, now.view, config.gradual_place):
+            if self._are_two_places(then.view, now.view, config.gradual_place, is_gradual=True):
                 return middle.ts_s
         return None
 
@@ -199,17 +208,18 @@ class ShotSplitter:
         return float(np.mean(paired)) >= self._config.other_faces
 
 
-def _starts(times: Sequence[float]) -> list[int]:
-    """With which frames a gradual change to the last one may have begun: one for each span.
+def _starts(seen: Sequence[Glimpse]) -> list[int]:
+    """With which frames a gradual change to the last one may have begun.
+
+    One for each span; and the darkest one, from which a picture may fade in.
 
     Args:
-        times: of the frames, in order.
+        seen: in order.
     """
-    ages = times[-1] - np.asarray(times)
+    ages = seen[-1].ts_s - np.array([glimpse.ts_s for glimpse in seen])
     latest = {int(np.flatnonzero(ages >= span)[-1]) for span in _SPANS if ages[0] >= span}
-    if ages[0] >= _SPANS[0]:
-        latest.add(0)  # the first picture after a cut, which may be black
-    return sorted(start for start in latest if start < len(times) - 2)
+    latest |= {0, int(np.argmin([glimpse.light for glimpse in seen]))}
+    return sorted(start for start in latest if start < len(seen) - 2)
 
 
 def _middle_of_mixture(
@@ -235,7 +245,8 @@ def _middle_of_mixture(
     rest = pictures - np.clip(shares, 0, 1)[:, None] * change
     if np.sqrt((rest**2).sum(axis=1).max() / energy) > max_residual:
         return None
-    return next((one for one, share in zip(between, shares, strict=True) if share >= 0.5), now)
+    pairs = zip(between, shares, strict=True)
+    return next((glimpse for glimpse, share in pairs if share >= _PREVAILS), now)
 
 
 def _is_shaped_otherwise(one: Overview, other: Overview) -> bool:

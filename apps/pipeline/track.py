@@ -266,7 +266,7 @@ class FaceTracker:
 
     def _max_surprise(self, track: _Track) -> float:
         """Less for a face that vanished: where it was, another one may have come."""
-        if track.seen_s < self._before_s:
+        if track.seen_s < self._before_s and track.vanished != "left":
             return self.config.max_surprise_hidden
         return self.config.max_surprise_known if track.number > 0 else np.inf
 
