@@ -112,7 +112,13 @@ def test_the_document_has_every_table(folder: Path, tmp_path: Path) -> None:
     )
     paths = document.write(evaluation, tmp_path)
     text = paths[0].read_text()
-    for title in ("## Means", "## Seconds", "## Every episode", "## What each part", "## The detector alone"):
+    for title in (
+        "## Means",
+        "## Seconds",
+        "## Every episode",
+        "## What each part",
+        "## The detector alone",
+    ):
         assert title in text
     assert RECIPES[0].tests in text
     assert RECIPES[1].tests not in text
