@@ -194,7 +194,7 @@ def test_cvat(run: Run, tmp_path: Path) -> None:
     """A real run's rows, by way of HTTP, read as ground truth."""
     path = tmp_path / "cvat.xml"
     path.write_bytes(download(run, "cvat", "application/xml", ".cvat.xml").content)
-    found, _ = read_ground_truth(path)
+    found = read_ground_truth(path).faces
     rows = [row for row in run.lines("detections.jsonl") if row["track_id"] is not None]
     assert sum(len(faces) for faces in found.values()) == len(rows)
     for row in rows:
