@@ -13,7 +13,8 @@ from tests.support.service import Server, serving
 RESULT_FIELDS = {
     "status", "ep_id", "operation", "execution_mode", "run_id", "elapsed_seconds", "device",
     "provider", "profile", "options", "cpu_threads", "frames_total", "frames_done", "detections",
-    "tracks", "screen_s", "screen_error_s", "analyzed_fps", "cpu", "peak_rss_mb", "artifacts", "logs", "warnings",
+    "tracks", "screen_s", "screen_error_s", "analyzed_fps", "cpu", "peak_rss_mb", "artifacts",
+    "logs", "warnings",
 }  # fmt: skip
 TRUE_CUTS = (20, 82, 211)  # first frames of new shots in the television clip, seen by eye
 
