@@ -42,8 +42,8 @@ def test_runs_side_by_side(one_tab: Tab, shown_run: str, other_run: str) -> None
     assert "Device" not in marked
     assert [name for _, name in options][: len(marked)] == marked
     charts = one_tab.page.get_by_test_id("stVegaLiteChart").filter(visible=True)
-    expect(charts).to_have_count(7)
-    expect(charts.locator("g.mark-rect path")).to_have_count(7 * len(figures["Run"]))
+    expect(charts).to_have_count(8)
+    expect(charts.locator("g.mark-rect path")).to_have_count(8 * len(figures["Run"]))
     one_tab.picture("compare")
 
 
