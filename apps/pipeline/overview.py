@@ -93,6 +93,11 @@ class Overview:
         return _tiny(self.image)
 
     @cached_property
+    def light(self) -> float:
+        """Mean of the picture, 0..255."""
+        return float(self.tiny.mean())
+
+    @cached_property
     def layout(self) -> FloatArray:
         """Shape (9, 16, 3), CIELAB (8 bit scale): which colours are where."""
         return _layout(self.tiny)
@@ -188,7 +193,7 @@ class Glimpse:
 
     @cached_property
     def light(self) -> float:
-        """Mean of the picture, 0..255."""
+        """As `Overview.light`."""
         return float(self.tiny.mean())
 
     @cached_property

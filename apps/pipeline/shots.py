@@ -125,32 +125,28 @@ class ShotSplitter:
         self._shot.append(glimpse)
 
     def _is_cut(self, before: _Seen, now: _Seen, glimpses: Sequence[Glimpse]) -> bool:
-        """Whether the two neighbours that differ most are of two places."""
+        """Whether the two neighbours that differ most are of two places; the samples are."""
         chain = list(pairwise((before.glimpse, *glimpses)))
         jumps = [_layout_distance(*pair) for pair in chain]
         largest = int(np.argmax(jumps))
         one, other = chain[largest]
         config = self._config
-        if len(chain) == 1:
-            one_view, other_view = before.view, now.view
-        else:
-            one_view, other_view = one.view, other.view
         limit = config.other_place + config.other_place_per_second * (other.ts_s - one.ts_s)
         if len(jumps) > 1 and jumps[largest] < config.abrupt * sorted(jumps)[-2]:
             limit += config.doubt
         if self._are_others(before.looks, now.looks):
             limit -= config.doubt
-        return self._are_two_places(one_view, other_view, limit)
+        if len(chain) == 1:  # the samples themselves, which are not the same place
+            return _difference(before.view, now.view) >= limit
+        return self._are_two_places(one.view, other.view, limit)
 
     def _are_two_places(
         self, one: Overview, other: Overview, limit: float, *, is_gradual: bool = False
     ) -> bool:
-        colours = _distance(one, other)
-        difference = colours + float(np.abs(one.layout - other.layout).mean()) / _LAYOUT_SCALE
-        if difference < limit:
+        if _difference(one, other) < limit:
             return False
         motion = motion_between(one.like(other), other, self._limits)
-        return not self._is_same_place(motion, colours, is_gradual=is_gradual)
+        return not self._is_same_place(motion, _distance(one, other), is_gradual=is_gradual)
 
     def _is_same_place(self, motion: Motion, colours: float, *, is_gradual: bool = False) -> bool:
         """In like colours a little says so; in others a person who stands in both places may.
@@ -258,11 +254,16 @@ def _is_shaped_otherwise(one: Overview, other: Overview) -> bool:
     return high > _SAME_SHAPE * low
 
 
-def _layout_distance(one: Glimpse, other: Glimpse) -> float:
+def _difference(one: Overview, other: Overview) -> float:
+    """Of two pictures, in colours and in what lies where."""
+    return _distance(one, other) + _layout_distance(one, other) / _LAYOUT_SCALE
+
+
+def _layout_distance(one: Overview | Glimpse, other: Overview | Glimpse) -> float:
     return float(np.abs(one.layout - other.layout).mean())
 
 
 def _distance(one: Overview, other: Overview) -> float:
     """Bhattacharyya distance of their colours, 0..1; of nearly black pictures less of it."""
-    light = min(1.0, max(float(one.tiny.mean()), float(other.tiny.mean())) / _DIM)
+    light = min(1.0, max(one.light, other.light) / _DIM)
     return light * float(cv2.compareHist(one.colours, other.colours, cv2.HISTCMP_BHATTACHARYYA))

@@ -11,7 +11,7 @@ from rich.table import Table
 from apps.common.errors import InvalidInput
 from tools.evaluation.ground_truth import read_ground_truth
 from tools.evaluation.rows import Frames, Truth, read_mot
-from tools.evaluation.scores import Scores, score
+from tools.evaluation.scores import Scores, score, shown
 from tools.evaluation.systems import DEFAULTS, library_variants, run_library, run_product_tracker
 
 _SHOWN = (
@@ -146,6 +146,5 @@ def table(contest: Contest, iou: float) -> Table:
     for title, _ in _SHOWN:
         result.add_column(title, justify="right")
     for row in contest.rows:
-        values = [getattr(row.scores, field) for _, field in _SHOWN]
-        result.add_row(row.name, *(f"{v:.3f}" if isinstance(v, float) else str(v) for v in values))
+        result.add_row(row.name, *(shown(getattr(row.scores, field)) for _, field in _SHOWN))
     return result

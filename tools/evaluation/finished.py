@@ -15,7 +15,7 @@ from tools.evaluation.errors import IdentityError, identity_errors
 from tools.evaluation.ground_truth import GroundTruth
 from tools.evaluation.real import CutResult, judge_cuts, true_of
 from tools.evaluation.rows import Found, read_run
-from tools.evaluation.scores import Scores, score
+from tools.evaluation.scores import Scores, score, shown
 from tools.evaluation.shot_truth import Shots
 
 
@@ -85,6 +85,5 @@ def table(name: str, scores: Scores, iou: float, note: str) -> Table:
     title = f"{name}, boxes matched at IoU {iou:g}"
     result = Table("figure", "value", title=title, caption=note)
     for item in fields(scores):
-        value = getattr(scores, item.name)
-        result.add_row(item.name, f"{value:.3f}" if isinstance(value, float) else str(value))
+        result.add_row(item.name, shown(getattr(scores, item.name)))
     return result

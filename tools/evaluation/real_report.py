@@ -10,6 +10,7 @@ from rich.table import Table
 from apps.common.files import storage_errors, write_json
 from tools.evaluation.errors import IdentityError
 from tools.evaluation.real import ClipResult, CutResult
+from tools.evaluation.scores import shown
 
 FEW = 20  # errors that are listed without being asked for
 _SHOWN = (
@@ -50,8 +51,7 @@ def _tracks(title: str, results: Sequence[ClipResult], note: str) -> Table:
         table.add_column(heading, justify="right")
     for result in results:
         for system, scores in result.scores.items():
-            values = [getattr(scores, field) for _, field in _SHOWN]
-            cells = [f"{v:.3f}" if isinstance(v, float) else str(v) for v in values]
+            cells = [shown(getattr(scores, field)) for _, field in _SHOWN]
             table.add_row(str(result.stride), system, *cells)
     return table
 

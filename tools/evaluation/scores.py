@@ -256,5 +256,10 @@ def _different(frames: Iterable[Rows]) -> int:
     return len(_all_ids(frames))
 
 
+def shown(value: float) -> str:
+    """A figure for people: shares with three digits, counts as they are."""
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
 def _share(part: int, whole: int) -> float:
     return part / whole if whole > 0 else 1.0

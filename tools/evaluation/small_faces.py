@@ -33,9 +33,9 @@ from apps.pipeline.geometry import Letterbox
 from apps.pipeline.types import Faces, Frame
 from tools.evaluation.rows import NO_ROWS, Frames, FrameTable, Rows, covered, overlaps, read_truth
 from tools.make_evaluation_set import DEFAULT_FOLDER, render_missing
-from tools.synth.director import Director, along, keyed
+from tools.synth.director import Director
 from tools.synth.encode import VIDEO_NAME
-from tools.synth.evaluation_set import Recipe, Shots, make_episode
+from tools.synth.evaluation_set import Recipe, Shots, make_episode, two_rows
 from tools.synth.library import Entry
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,13 +70,7 @@ def _distant(director: Director) -> Shots:
     """Faces of 10 to 20 pixels at a picture 640 wide, and one close-up."""
     shots, seconds = [], 4.0
     for width in _DISTANT_WIDTHS:
-        stage, sprites = director.stage(), []
-        for number, person in enumerate(director.cast(6)):
-            y = (0.3, 0.65)[number % 2] + director.between(-0.05, 0.05)
-            size, x = director.about(width, 0.1), 0.14 + 0.144 * number
-            sway = keyed((0.0, x), (seconds * 0.6, x + director.between(-0.1, 0.1)), (seconds, x))
-            sprites.append(stage.moving(person, along(sway, y, size), seconds))
-        shots.append(director.shot(seconds, stage, sprites))
+        shots.append(two_rows(director, seconds, width, (0.3, 0.65)))
     stage, [person] = director.stage(), director.cast(1)
     near = stage.standing(person, director.between(0.4, 0.6), 0.45, director.between(0.2, 0.25))
     return [*shots, director.shot(seconds, stage, [near])]

@@ -250,15 +250,24 @@ def _small(director: Director) -> Shots:
     """Faces of 19 to 32 pixels, in two rows that do not touch."""
     shots = []
     for smallest in (0.045, 0.036, 0.03):
-        stage, seconds = director.stage(), 7.0
-        sprites = []
-        for number, person in enumerate(director.cast(6)):
-            y = (0.25, 0.7)[number % 2] + director.between(-0.05, 0.05)
-            size, x = director.about(smallest, 0.1), 0.14 + 0.144 * number
-            sway = keyed((0.0, x), (seconds * 0.6, x + director.between(-0.1, 0.1)), (seconds, x))
-            sprites.append(stage.moving(person, along(sway, y, size), seconds))
-        shots.append(director.shot(seconds, stage, sprites))
+        shots.append(two_rows(director, 7.0, smallest, (0.25, 0.7)))
     return shots
+
+
+def two_rows(director: Director, seconds: float, width: float, rows: tuple[float, float]) -> Shot:
+    """Six people who sway, in two rows by turns.
+
+    Args:
+        width: of their faces, as a share of the frame's width.
+        rows: heights of the rows, 0..1 of the frame.
+    """
+    stage, sprites = director.stage(), []
+    for number, person in enumerate(director.cast(6)):
+        y = rows[number % 2] + director.between(-0.05, 0.05)
+        size, x = director.about(width, 0.1), 0.14 + 0.144 * number
+        sway = keyed((0.0, x), (seconds * 0.6, x + director.between(-0.1, 0.1)), (seconds, x))
+        sprites.append(stage.moving(person, along(sway, y, size), seconds))
+    return director.shot(seconds, stage, sprites)
 
 
 def _shake(director: Director) -> Shots:
