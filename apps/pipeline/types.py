@@ -89,6 +89,18 @@ class Faces:
     def __len__(self) -> int:
         return len(self.conf)
 
+    def __getitem__(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> Faces:
+        """Some of them, in the order that is asked for."""
+        return Faces(self.boxes[which], self.landmarks[which], self.conf[which])
+
+    def __add__(self, more: Faces) -> Faces:
+        """These, and more of the same frame behind them."""
+        return Faces(
+            np.concatenate([self.boxes, more.boxes]),
+            np.concatenate([self.landmarks, more.landmarks]),
+            np.concatenate([self.conf, more.conf]),
+        )
+
     @staticmethod
     def none() -> Faces:
         return Faces(

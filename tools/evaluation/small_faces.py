@@ -108,7 +108,7 @@ class Seen:
     seconds: float
 
     def sure(self, threshold: float) -> Faces:
-        return _chosen(self.faces, self.faces.conf >= threshold)
+        return self.faces[self.faces.conf >= threshold]
 
 
 Looks = dict[str, Seen]
@@ -292,7 +292,7 @@ def _tiles(decoded: Decoded, video: Video, detector: Detector) -> Seen:
             inside &= ((faces.boxes[:, 2:] < end - _AT_BORDER) | is_last).all(axis=1)
             moved = Faces(faces.boxes + np.tile(corner, 2), faces.landmarks + corner, faces.conf)
             inside &= faces.conf >= THRESHOLD  # a doubtful part must not hide the whole face
-            parts.append(in_frame(_chosen(moved, inside), frame.letterbox))
+            parts.append(in_frame(moved[inside], frame.letterbox))
     return Seen(_merged(parts), time.thread_time() - start)
 
 
@@ -353,7 +353,7 @@ def _tiled(looks: Looks, *, always: bool) -> Seen:
     sure, limit = plain.sure(THRESHOLD), pipeline_config().second_look.max_height
     if not always and (_heights(sure) >= _NEAR).any():
         return Seen(sure, plain.seconds)
-    small = _chosen(tiles.faces, _heights(tiles.faces) < limit)
+    small = tiles.faces[_heights(tiles.faces) < limit]
     return Seen(_merged([sure, small]), plain.seconds + tiles.seconds)
 
 
@@ -366,7 +366,7 @@ def _confirmed_by_yunet(looks: Looks) -> Seen:
     alike = overlaps(_as_rows(plain.faces, 1, 1), _as_rows(other.sure(THRESHOLD), 1, 1))
     is_small = _heights(plain.faces) < pipeline_config().second_look.max_height
     good = (plain.faces.conf >= THRESHOLD) | (is_small & (alike >= _TILE_NMS).any(axis=1))
-    return Seen(_chosen(plain.faces, good), plain.seconds + other.seconds)
+    return Seen(plain.faces[good], plain.seconds + other.seconds)
 
 
 def _heights(faces: Faces) -> NDArray[np.float64]:
@@ -379,18 +379,10 @@ def _merged(parts: Sequence[Faces]) -> Faces:
     kept = parts[0]
     for part in parts[1:]:
         for number in range(len(part)):
-            one = _chosen(part, np.array([number]))
+            one = part[np.array([number])]
             if not (overlaps(_as_rows(kept, 1, 1), _as_rows(one, 1, 1)) >= _TILE_NMS).any():
-                kept = Faces(
-                    np.concatenate([kept.boxes, one.boxes]),
-                    np.concatenate([kept.landmarks, one.landmarks]),
-                    np.concatenate([kept.conf, one.conf]),
-                )
+                kept += one
     return kept
-
-
-def _chosen(faces: Faces, which: NDArray[np.bool_] | NDArray[np.int64]) -> Faces:
-    return Faces(faces.boxes[which], faces.landmarks[which], faces.conf[which])
 
 
 # --- judging ------------------------------------------------------------------------------------

@@ -182,8 +182,7 @@ def suppress(faces: Faces, threshold: float, iou: float) -> Faces:
     corners, sizes = faces.boxes[:, :2], faces.boxes[:, 2:] - faces.boxes[:, :2]
     boxes = np.concatenate([corners, sizes], axis=1)
     best = cv2.dnn.NMSBoxes(boxes.tolist(), faces.conf.tolist(), threshold, iou)
-    kept = np.array(best, np.int64).ravel()
-    return Faces(faces.boxes[kept], faces.landmarks[kept], faces.conf[kept])
+    return faces[np.array(best, np.int64).ravel()]
 
 
 def packaged_model(config: DetectorConfig) -> Path:

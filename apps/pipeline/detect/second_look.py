@@ -111,12 +111,12 @@ class SecondLook:
         Returns:
             Best first, in 0..1 of the frame; boxes and confidences of the second look.
         """
-        sure = _chosen(faces, np.flatnonzero(faces.conf >= self.threshold))
+        sure = faces[faces.conf >= self.threshold]
         for cell in () if mosaic is None else mosaic.cells:
             confirmed = self._confirmed(cell, faces.boxes[cell.doubt], found)
             if confirmed is not None and not _overlap(sure, confirmed, self.config.same_face):
-                sure = _joined(sure, confirmed)
-        return _chosen(sure, np.argsort(-sure.conf, kind="stable"))
+                sure += confirmed
+        return sure[np.argsort(-sure.conf, kind="stable")]
 
     @property
     def _cell(self) -> tuple[int, int]:
@@ -188,15 +188,3 @@ def _long_side(shape: tuple[float, float], cell: tuple[int, int]) -> int:
 
 def _overlap(faces: Faces, other: Faces, iou: float) -> bool:
     return bool((overlaps(faces.boxes, other.boxes) >= iou).any())
-
-
-def _joined(faces: Faces, more: Faces) -> Faces:
-    return Faces(
-        np.concatenate([faces.boxes, more.boxes]),
-        np.concatenate([faces.landmarks, more.landmarks]),
-        np.concatenate([faces.conf, more.conf]),
-    )
-
-
-def _chosen(faces: Faces, which: NDArray[np.int64]) -> Faces:
-    return Faces(faces.boxes[which], faces.landmarks[which], faces.conf[which])
