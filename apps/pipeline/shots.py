@@ -37,6 +37,7 @@ _SPANS = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 3.9)  # seconds, as gradual 
 _PURE = 0.12  # share of the other picture below which it is no mixture
 _PREVAILS = 0.5  # of the picture that was found, which is seldom all of the new one yet
 _BACKWARDS = 0.1  # noise of a share
+_BLACK = 0.25  # of the light of the picture that fades in; the darkest one that was seen
 _DIM = 12.0  # mean of a picture, 0..255, below which noise has all colours
 _MAX_GLIMPSES = 256  # of the last seconds; at 90 pictures a second
 
@@ -169,7 +170,7 @@ class ShotSplitter:
         """Whether a picture of the last seconds has become another one by mixing with it.
 
         Returns:
-            Since when more of the picture is the new one.
+            Since when more of the picture is the new one; in a fade from black, since it shows.
         """
         config = self._config
         if now.ts_s - self._changed_s < config.rest_seconds:
@@ -182,11 +183,15 @@ class ShotSplitter:
             then, between = seen[start], seen[start + 1 : -1]
             if _layout_distance(then, now) < config.gradual_layout:
                 continue
-            middle = _middle_of_mixture(then, between, now, config.gradual_residual)
-            if middle is None:
+            fades_in = then.light < _BLACK * now.light
+            prevails = _PURE if fades_in else _PREVAILS
+            since = _since_in_mixture(then, between, now, prevails, config.gradual_residual)
+            if since is None:
                 continue
-            if self._are_two_places(then.view, now.view, config.gradual_place, is_gradual=True):
-                return middle.ts_s
+            # The dark may be of the new picture already, so it is not asked which place it is.
+            first = max(seen[: start + 1], key=lambda one: one.light) if fades_in else then
+            if self._are_two_places(first.view, now.view, config.gradual_place, is_gradual=True):
+                return since.ts_s
         return None
 
     def _are_others(self, before: FloatArray, now: FloatArray) -> bool:
@@ -218,12 +223,17 @@ def _starts(seen: Sequence[Glimpse]) -> list[int]:
     return sorted(start for start in latest if start < len(seen) - 2)
 
 
-def _middle_of_mixture(
-    then: Glimpse, between: Sequence[Glimpse], now: Glimpse, max_residual: float
+def _since_in_mixture(
+    then: Glimpse,
+    between: Sequence[Glimpse],
+    now: Glimpse,
+    prevails: float,
+    max_residual: float,
 ) -> Glimpse | None:
-    """The first picture that is more of `now`, where all are mixtures, with ever more of it.
+    """The first picture of the new place, where all are mixtures, with ever more of `now`.
 
     Args:
+        prevails: share of `now` from which it counts as the new place.
         max_residual: what may be left of a picture beside its mixture, in parts of what the ends
             differ by; root of the mean square.
 
@@ -242,7 +252,7 @@ def _middle_of_mixture(
     if np.sqrt((rest**2).sum(axis=1).max() / energy) > max_residual:
         return None
     pairs = zip(between, shares, strict=True)
-    return next((glimpse for glimpse, share in pairs if share >= _PREVAILS), now)
+    return next((glimpse for glimpse, share in pairs if share >= prevails), now)
 
 
 def _is_shaped_otherwise(one: Overview, other: Overview) -> bool:

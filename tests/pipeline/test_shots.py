@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -265,6 +266,37 @@ def test_a_fade_to_black_and_back_ends_the_shot(seconds: float, step_s: float) -
     assert found[rest + steps + 1] == 1
     assert found[-1] == 2
     assert len(set(found[-rest + 1 :])) == 1
+
+
+def sampled_every_fourth(pictures: list[Image]) -> list[Scene]:
+    """25 pictures a second, all of them decoded."""
+    splitter = ShotSplitter(pipeline_config().shots)
+    views = [Overview(np.ascontiguousarray(picture)) for picture in pictures]
+    glimpses = [Glimpse(n / 25, view) for n, view in enumerate(views)]
+    return [
+        splitter.scene_of(n, views[n], NO_FACES, glimpses[max(0, n - 3) : n + 1])
+        for n in range(0, len(views), 4)
+    ]
+
+
+def lit(picture: Image, light: Sequence[float]) -> list[Image]:
+    return [(picture * share).astype(np.uint8) for share in light]
+
+
+@pytest.mark.parametrize("darkest", [0.06, 0.1, 0.16])
+def test_a_fade_whose_black_is_between_two_pictures_ends_the_shot(darkest: float) -> None:
+    """The darkest picture that is seen shows the new place already, though dimly."""
+    down, up = lit(room(), [0.8, 0.6, 0.4, 0.25]), lit(other_room(), [darkest, 0.3, 0.5, 0.7, 0.9])
+    found = sampled_every_fourth([*[room()] * 33, *down, *up, *[other_room()] * 30])
+    assert [found[0].shot, found[-1].shot] == [0, 1]
+    [since_s] = [scene.since_s for scene in found if scene.since_s is not None]
+    assert 37 / 25 <= since_s <= 38 / 25  # since the new place shows
+
+
+def test_a_light_that_goes_out_and_on_ends_no_shot() -> None:
+    down, up = lit(room(), [0.8, 0.6, 0.4, 0.25]), lit(room(), [0.1, 0.3, 0.5, 0.7, 0.9])
+    found = sampled_every_fourth([*[room()] * 33, *down, *up, *[room()] * 30])
+    assert {scene.shot for scene in found} == {0}
 
 
 def test_a_dissolve_counts_from_its_middle() -> None:
