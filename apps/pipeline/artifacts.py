@@ -143,20 +143,16 @@ class ArtifactWriter:
                     self._write_crop(item, face, number)
         self.detections += len(faces)
 
-    def finish(
-        self, totals: RunTotals, endings: Mapping[int, TrackEnd] | None = None
-    ) -> TrackMetrics:
+    def finish(self, totals: RunTotals, endings: Mapping[int, TrackEnd]) -> TrackMetrics:
         """Writes tracks and metrics; no detections come after it.
 
         Args:
-            endings: why tracks ended, by their numbers, where that is known. The others ended with
-                their shot or the file if these end soon after their last sighting.
+            endings: why each track ended, by its number.
         """
-        endings = {} if endings is None else endings
         self._detections_file.close()
         with self._open("tracks.jsonl") as stream:
             for number in sorted(self._tracks):
-                stream.write(json.dumps(self._track_row(number, endings.get(number))) + "\n")
+                stream.write(json.dumps(self._track_row(number, endings[number])) + "\n")
         metrics = self._summary(totals)
         write_json(self._files.staging / "track_metrics.json", metrics.model_dump())
         return metrics
@@ -218,7 +214,7 @@ class ArtifactWriter:
         thumbs.sort(key=lambda thumb: (-thumb[0], thumb[1]))
         del thumbs[self._crops.thumbs_per_track :]
 
-    def _track_row(self, number: int, ended: TrackEnd | None) -> dict[str, Any]:
+    def _track_row(self, number: int, ended: TrackEnd) -> dict[str, Any]:
         track = self._tracks[number]
         return {
             "track_id": track_name(number),
@@ -227,7 +223,7 @@ class ArtifactWriter:
             "end_s": round(track.end_s, 4),
             "screen_s": round(track.presence.seconds, 4),
             "screen_error_s": round(track.presence.error_s, 4),
-            "ended": self._ended(track) if ended is None else ended,
+            "ended": ended,
             "frame_span": [track.first, track.last],
             "sample_thumbs": [path for _, path in track.thumbs],
             "stats": {
@@ -283,11 +279,6 @@ class ArtifactWriter:
                 last=self._edges.after(track.last) if track.last == shot.last else None,
             )
         return total
-
-    def _ended(self, track: TrackSummary) -> TrackEnd:
-        if self._is_lost(track):
-            return "lost"
-        return "cut" if track.shot < max(self._shots) else "end"
 
     def _is_lost(self, track: TrackSummary) -> bool:
         """The face vanished inside its shot, rather than with it."""

@@ -69,6 +69,9 @@ def files(tmp_path: Path) -> RunFiles:
     return RunFiles(folder)
 
 
+AT_THE_END: Mapping[int, TrackEnd] = dict.fromkeys(range(1, 10), "end")
+
+
 def writer(files: RunFiles, thumbs: int = 5, edges: SampleEdges = EDGES) -> ArtifactWriter:
     return ArtifactWriter(
         files,
@@ -84,7 +87,7 @@ def writer(files: RunFiles, thumbs: int = 5, edges: SampleEdges = EDGES) -> Arti
 def write(
     files: RunFiles,
     items: list[TrackedSighting],
-    endings: Mapping[int, TrackEnd] | None = None,
+    endings: Mapping[int, TrackEnd] = AT_THE_END,
 ) -> None:
     with writer(files) as out:
         for item in items:
@@ -207,23 +210,9 @@ def test_seconds_on_the_screen_wait_for_no_later_frame(files: RunFiles) -> None:
 
 
 def test_why_a_track_ended(files: RunFiles) -> None:
-    """As it is told; else by what ends soon after it."""
-    seen: dict[int, tuple[int, ...]] = {
-        60: (1,),
-        90: (2, 3),
-        114: (4,),
-        120: (5,),
-        210: (6, 7),
-        234: (8,),
-    }
-    items = [sighting(n, seen.get(n, ()), shot=int(n >= 120)) for n in range(0, 240, 6)]
-    told: dict[int, TrackEnd] = {3: "left", 5: "covered", 7: "lost"}
-    write(files, items, told)
-    found = {row["track_id"]: row["ended"] for row in rows(files.tracks)}
-    assert list(found.values()) == [
-        *("lost", "cut", "left", "cut"),
-        *("covered", "end", "lost", "end"),
-    ]
+    told: dict[int, TrackEnd] = {1: "cut", 2: "left", 3: "covered", 4: "lost", 5: "end"}
+    write(files, [sighting(n, (1, 2, 3, 4, 5)) for n in (0, 6)], told)
+    assert [row["ended"] for row in rows(files.tracks)] == list(told.values())
 
 
 def test_a_run_without_faces_has_all_files(files: RunFiles) -> None:
@@ -252,7 +241,7 @@ def test_thumbs_are_the_best_crops(files: RunFiles) -> None:
     with writer(files, thumbs=2, edges=EVERY_FRAME) as out:
         for n, conf in enumerate(confidences):
             out.add(sighting(n, (1,), conf=conf, jpeg=b"x"))
-        out.finish(TOTALS)
+        out.finish(TOTALS, AT_THE_END)
     publish(files)
     assert rows(files.tracks)[0]["sample_thumbs"] == [
         "crops/track-00001/frame_000003.jpg",
@@ -265,7 +254,7 @@ def test_nothing_is_seen_before_it_is_published(files: RunFiles) -> None:
         for n in range(3):
             out.add(sighting(n, (1,), jpeg=b"x"))
             assert names_in(files.folder) == {".partial"}
-        out.finish(TOTALS)
+        out.finish(TOTALS, AT_THE_END)
         assert names_in(files.folder) == {".partial"}
     assert names_in(files.folder) == {".partial"}
     publish(files)

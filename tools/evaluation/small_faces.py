@@ -31,6 +31,7 @@ from apps.pipeline.detect.session import CPU
 from apps.pipeline.examine import in_frame
 from apps.pipeline.geometry import Letterbox
 from apps.pipeline.types import Faces, Frame
+from tools.evaluation.real_clips import data_folder
 from tools.evaluation.rows import NO_ROWS, Frames, FrameTable, Rows, covered, overlaps, read_truth
 from tools.make_evaluation_set import DEFAULT_FOLDER, render_missing
 from tools.synth.director import Director
@@ -38,8 +39,6 @@ from tools.synth.encode import VIDEO_NAME
 from tools.synth.evaluation_set import Recipe, Shots, make_episode, two_rows
 from tools.synth.library import Entry
 
-ROOT = Path(__file__).resolve().parents[2]
-TEST_DATA = ROOT.parent / "shared" / "data"
 MARKED = ("facenet_video", "short_hamilton_clip")
 YUNET, SCRFD = "yunet_n_dynamic.onnx", "scrfd_500m_kps.onnx"  # in the test data's weights/
 HEIGHTS = ((0, 16), (16, 24), (24, 32), (32, 10_000))  # pixels of a picture 640 wide
@@ -436,7 +435,7 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--test-data", type=Path, default=TEST_DATA, help="hand-marked videos, other weights")
+    add("--test-data", type=Path, default=data_folder(), help="hand-marked videos, other weights")
     add("--data", type=Path, default=DEFAULT_FOLDER, help="rendered episodes and caches")
     add("--only", action="append", default=[], metavar="NAME", help="this video; repeatable")
     return parser
