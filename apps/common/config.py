@@ -92,6 +92,7 @@ class ShotsConfig(_Frozen):
 
 class TrackConfig(_Frozen):
     lost_seconds: float
+    unseen_seconds: float
     activation_threshold: float
     high_confidence_threshold: float
     single_confidence: float
@@ -107,6 +108,7 @@ class TrackConfig(_Frozen):
     surprising_look: float
     max_surprise_hidden: float
     max_surprise_known: float
+    max_surprise_new: float
     nearer: float
     far_reach: float
     far_growth: float

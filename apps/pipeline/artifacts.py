@@ -55,12 +55,10 @@ class ShotSummary:
 
     Args:
         first, last: frames of its first and last sample.
-        end_s: time of the last one.
     """
 
     first: int
     last: int
-    end_s: float
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,6 @@ class ArtifactWriter:
         ep_id: of the episode.
         model_id: of the detector's weights.
         edges: of the video's samples.
-        lost_seconds: a track whose end lies further than this from its shot's end was lost.
         crops: margins and numbers of crops.
         metrics: see `config/pipeline.toml`.
     """
@@ -97,7 +94,6 @@ class ArtifactWriter:
         ep_id: str,
         model_id: str,
         edges: SampleEdges,
-        lost_seconds: float,
         crops: CropsConfig,
         metrics: MetricsConfig,
     ) -> None:
@@ -105,7 +101,6 @@ class ArtifactWriter:
         self._ep_id = ep_id
         self._model_id = model_id
         self._edges = edges
-        self._lost_seconds = lost_seconds
         self._crops = crops
         self._metrics = metrics
         self._tracks: dict[int, TrackSummary] = {}
@@ -153,7 +148,7 @@ class ArtifactWriter:
         with self._open("tracks.jsonl") as stream:
             for number in sorted(self._tracks):
                 stream.write(json.dumps(self._track_row(number, endings[number])) + "\n")
-        metrics = self._summary(totals)
+        metrics = self._summary(totals, endings)
         write_json(self._files.staging / "track_metrics.json", metrics.model_dump())
         return metrics
 
@@ -178,9 +173,9 @@ class ArtifactWriter:
     def _extend_shot(self, sighting: Sighting) -> None:
         shot = self._shots.get(sighting.scene.shot)
         if shot is None:
-            shot = ShotSummary(sighting.index, sighting.index, sighting.ts_s)
+            shot = ShotSummary(sighting.index, sighting.index)
             self._shots[sighting.scene.shot] = shot
-        shot.last, shot.end_s = sighting.index, sighting.ts_s
+        shot.last = sighting.index
 
     def _extend(self, item: TrackedSighting, face: int, number: int) -> None:
         sighting = item.sighting
@@ -233,7 +228,7 @@ class ArtifactWriter:
             "schema_version": "track_v1",
         }
 
-    def _summary(self, totals: RunTotals) -> TrackMetrics:
+    def _summary(self, totals: RunTotals, endings: Mapping[int, TrackEnd]) -> TrackMetrics:
         tracks = self._tracks
         lengths = {number: track.presence.seconds for number, track in tracks.items()}
         longest = sorted(lengths, key=lambda number: (-lengths[number], number))[:_LONGEST]
@@ -243,7 +238,7 @@ class ArtifactWriter:
         return TrackMetrics(
             ep_id=self._ep_id,
             tracks_born=len(tracks),
-            tracks_lost=sum(self._is_lost(track) for track in tracks.values()),
+            tracks_lost=list(endings.values()).count("lost"),
             longest_tracks=[
                 {
                     "track_id": track_name(number),
@@ -279,10 +274,6 @@ class ArtifactWriter:
                 last=self._edges.after(track.last) if track.last == shot.last else None,
             )
         return total
-
-    def _is_lost(self, track: TrackSummary) -> bool:
-        """The face vanished inside its shot, rather than with it."""
-        return self._shots[track.shot].end_s - track.end_s > self._lost_seconds
 
 
 def publish(files: RunFiles) -> None:

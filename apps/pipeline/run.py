@@ -297,7 +297,6 @@ class PipelineRun:
             self.job.ep_id,
             detector.facts.model.id,
             SampleEdges(video.index.timeline.seconds, video.index.end_s, stride),
-            self.config.track.lost_seconds,
             self.config.crops,
             self.config.metrics,
         )

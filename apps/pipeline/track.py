@@ -28,6 +28,7 @@ _TAKEN = -1
 _FACE = 0.5  # of a face's sizes, from its centre to its edge
 _SHOWN = 0.25  # the same, where half of it still shows
 _EDGE = 0.01  # of a side of the picture
+_MOVES = 0.05  # of a face's sizes, until now; a close-up that touches the edge stays there
 _BODY_WIDTH, _BODY_HEIGHT = 3.0, 7.0  # in widths and heights of the face; the body is below it
 
 
@@ -268,7 +269,8 @@ class FaceTracker:
         """Less for a face that vanished: where it was, another one may have come."""
         if track.seen_s < self._before_s and track.vanished != "left":
             return self.config.max_surprise_hidden
-        return self.config.max_surprise_known if track.number > 0 else np.inf
+        known, new = self.config.max_surprise_known, self.config.max_surprise_new
+        return known if track.number > 0 else new
 
     def _most_unlike(self, scene: Scene) -> float | None:
         if scene.is_lit_otherwise:
@@ -343,7 +345,7 @@ class FaceTracker:
         return former.number
 
     def _end_lost(self, now_s: float) -> None:
-        oldest_s = now_s - self.config.lost_seconds
+        oldest_s = min(now_s - self.config.lost_seconds, self._before_s)  # samples may lie apart
         lost = [track for track in self._tracks if track.seen_s < oldest_s]
         self._tracks = [track for track in self._tracks if track.seen_s >= oldest_s]
         for track in lost:
@@ -371,12 +373,16 @@ class FaceTracker:
         Args:
             since_s: when that one began to show, where it mixed into this one.
         """
-        coming = [t for t in self._tracks if since_s is not None and t.began_s >= since_s]
+        last_s, coming = self._before_s - self.config.unseen_seconds, list[_Track]()
+        if since_s is not None:
+            last_s = min(last_s, 2 * since_s - self._before_s)  # mixed as long before as after it
+            coming = [track for track in self._tracks if track.began_s >= since_s]
         going = [track for track in self._tracks if track not in coming]
         self._tracks = coming
         for track in going:
-            is_unexplained = track.seen_s >= self._before_s or track.vanished == "lost"
-            self._end(track, why if is_unexplained else track.vanished)
+            was_there = track.seen_s >= last_s and track.vanished == "lost"
+            is_there = track.seen_s >= self._before_s
+            self._end(track, why if is_there or was_there else track.vanished)
         self._ended.clear()
 
     def _release(self) -> TrackedSighting:
@@ -391,9 +397,9 @@ def _is_outside(track: _Track, place: FloatArray) -> bool:
         place: shape (2,), its predicted centre.
     """
     low, high = track.centre - track.size * _FACE, track.centre + track.size * _FACE
-    ahead = place - track.centre
-    gone_low = (low <= _EDGE) & (ahead <= 0)
-    gone_high = (high >= 1 - _EDGE) & (ahead >= 0)
+    ahead = (place - track.centre) / track.size
+    gone_low = (low <= _EDGE) & (ahead <= -_MOVES)
+    gone_high = (high >= 1 - _EDGE) & (ahead >= _MOVES)
     beyond = (place - track.size * _SHOWN < 0) | (place + track.size * _SHOWN > 1)
     return bool((gone_low | gone_high | beyond).any())
 

@@ -78,7 +78,6 @@ def writer(files: RunFiles, thumbs: int = 5, edges: SampleEdges = EDGES) -> Arti
         "test-ep",
         "centerface",
         edges,
-        1.5,
         CropsConfig(margin=0.25, jpeg_quality=90, thumbs_per_track=thumbs),
         MetricsConfig(short_track_seconds=1.0, missed_seconds=0.3),
     )
@@ -162,13 +161,12 @@ def test_track_v1(files: RunFiles) -> None:
 def test_track_metrics(files: RunFiles) -> None:
     items = [sighting(6 * n, (1,) if n < 30 else (1, 0)) for n in range(20)]
     items += [sighting(120 + 6 * n, (2,) if n < 3 else (), shot=1) for n in range(20)]
-    write(files, items)
+    write(files, items, {1: "cut", 2: "lost"})
     found = json.loads(files.metrics.read_text())
     assert list(found) == METRIC_KEYS
     assert found == {
         "ep_id": "test-ep",
         "tracks_born": 2,
-        # The first ends with its shot; the second, of 0.75 s, long before its shot does.
         "tracks_lost": 1,
         "longest_tracks": [
             {"track_id": "track-00001", "duration_s": 4.896, "detections": 20},

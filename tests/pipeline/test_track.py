@@ -455,8 +455,32 @@ def test_whom_somebody_nearer_stands_before_is_covered() -> None:
 def test_a_face_that_vanishes_and_comes_back_has_not_ended() -> None:
     rows: list[list[Box]] = [[A]] * 4 + [[]] * 3 + [[A]] * 4
     assert endings(seen(rows)) == {1: "end"}
-    assert endings(seen([*rows, *([[]] * 2)])) == {1: "end"}  # it may be there, unseen
-    assert endings(seen([*rows, *([[]] * 12)])) == {1: "lost"}
+
+
+@pytest.mark.parametrize(("missed", "why"), [(1, "cut"), (2, "lost"), (4, "lost"), (12, "lost")])
+def test_who_vanished_before_the_cut_was_lost(missed: int, why: str) -> None:
+    """A quarter of a second is a miss, more is not."""
+    rows = seen([[A]] * 4 + [[]] * missed + [[B]] * 4, shots=[0] * (4 + missed) + [1] * 4)
+    assert endings(rows) == {1: why, 2: "end"}
+
+
+def test_a_close_up_that_touches_the_edge_and_stands_still_has_not_left() -> None:
+    """So another one who appears behind it is another one."""
+    large, small = (0.4, 0.0, 0.7, 0.7), (0.5, 0.15, 0.65, 0.5)
+    rows: list[list[tuple[Box, float]]] = [[(large, 0.0)]] * 6 + [[]] * 3 + [[(small, 6.0)]] * 12
+    assert endings(looking(rows)) == {1: "lost", 2: "end"}
+
+
+@pytest.mark.parametrize("step_s", [0.4, 2.0, 5.0])
+def test_a_face_in_the_very_next_sample_is_not_lost_however_late_it_comes(step_s: float) -> None:
+    rows = [replace(one, ts_s=n * step_s) for n, one in enumerate(seen([[A]] * 4))]
+    assert numbers(rows) == [(1,)] * 4
+
+
+def test_a_new_face_far_off_and_of_another_size_is_another_one() -> None:
+    near, far = (0.4, 0.3, 0.5, 0.5), (0.55, 0.35, 0.6, 0.45)
+    rows: list[list[tuple[Box, float]]] = [[(near, 0.0)], [(far, 8.0)], [(far, 8.0)]]
+    assert numbers(looking(rows, stride=18)) == [(2,), (1,), (1,)]  # as they are confirmed
 
 
 def test_faces_of_the_second_half_of_a_dissolve_belong_to_the_next_shot() -> None:
