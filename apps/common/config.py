@@ -77,6 +77,8 @@ class ShotsConfig(_Frozen):
     other_colours: float
     other_place: float
     other_place_per_second: float
+    other_place_seconds: float
+    flash_seconds: float
     doubt: float
     abrupt: float
     other_faces: float

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from apps.pipeline.overview import COARSE, Overview
-from apps.pipeline.types import FloatArray
+from apps.pipeline.types import BoolArray, ByteArray, FloatArray
 
 _FOLLOW: dict[str, Any] = {
     "winSize": (11, 11),
@@ -42,6 +42,10 @@ _MUCH_BETTER = 0.6  # true ones leave 0.4 at most, coincidences 0.85 at least
 _LEAST_OVERLAP = 0.1  # share of the picture
 _MOST_ZOOM = 4.0  # and one over it: what is beyond fits by chance
 _MOST_TURN = 0.35  # radians
+_CELL = 8  # pixels of COARSE: the side of a part of the picture that stays or changes
+_TEXTURE = 6.0  # mean difference of a cell's pixels from their mean, 0..255; plain ones say nothing
+_UNCHANGED = 2.0  # mean difference of a cell; what is encoded anew differs by less than this
+_OVERLAY = 0.4  # of the cells that show something: where more stays it is the place itself
 
 
 def _still() -> FloatArray:
@@ -57,12 +61,14 @@ class Motion:
         agreement: 0..1, the share of followed points that moved as `matrix` says.
         response: of the phase correlation, about 0..1; near 1 for a shifted picture in any light.
         features: number of features found again; 0 where they were not needed.
+        stays: whether what was found again has not moved at all.
     """
 
     matrix: FloatArray = field(default_factory=_still)
     agreement: float = 1.0
     response: float = 1.0
     features: int = 0
+    stays: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,31 +86,57 @@ class MotionLimits:
     features: int
 
 
-def motion_between(before: Overview, now: Overview, limits: MotionLimits) -> Motion:
-    """Measures the motion. What is not believed leaves the shift alone, or no motion at all."""
+def motion_between(
+    before: Overview, now: Overview, limits: MotionLimits, overlay: BoolArray | None = None
+) -> Motion:
+    """Measures the motion. What is not believed leaves the shift alone, or no motion at all.
+
+    Args:
+        overlay: what is not looked at, as `overlay_of` tells.
+    """
     height, width = now.grey.shape
-    shift, response = _shift(before, now)
+    shift, response = _shift(before, now, overlay)
     fits = []
     for guess in (shift if response > _WORTH_A_GUESS else np.zeros(2), np.zeros(2)):
-        fits.append(_fit(before, now, (guess * (width, height)).astype(np.float32)))
+        fits.append(_fit(before, now, overlay, (guess * (width, height)).astype(np.float32)))
         if fits[-1][0] >= _CLEAR or not guess.any():
             break
-    agreement, fitted = max(fits, key=lambda fit: fit[0])
+    agreement, fitted, stays = max(fits, key=lambda fit: fit[0])
     if fitted is not None and agreement >= limits.agreement:
         matrix = _of_unit_square(fitted, now)
         explains = _explains(matrix, before, now, _NO_WORSE)
-        return Motion(matrix if explains else _still(), agreement, response)
-    features = 0
+        return Motion(matrix if explains else _still(), agreement, response, stays=stays)
+    features, stays = 0, not shift.any()
     if response < limits.response:
-        features, found = _find(before, now)
+        features, found, stays = _find(before, now, overlay)
         if found is not None and features >= limits.features:
             matrix = _of_unit_square(found, now)
             if _explains(matrix, before, now, _MUCH_BETTER):
-                return Motion(matrix, agreement, response, features)
+                return Motion(matrix, agreement, response, features, stays)
     shifted = _still()
     shifted[:, 2] = shift
     is_trusted = response > _TRUSTED_SHIFT and _explains(shifted, before, now, _NO_WORSE)
-    return Motion(shifted if is_trusted else _still(), agreement, response, features)
+    return Motion(shifted if is_trusted else _still(), agreement, response, features, stays)
+
+
+def overlay_of(before: Overview, now: Overview) -> BoolArray | None:
+    """What lies over two pictures of which the rest has changed: a logo, subtitles, a ticker.
+
+    It stays across a cut, and says nothing of the place.
+
+    Returns:
+        Shape of COARSE; with a margin. None where nothing has stayed, or so much of what there is
+        to see that it is the place itself.
+    """
+    one, other = _cells(before.plain), _cells(now.plain)
+    shows = np.minimum(_texture(one), _texture(other)) >= _TEXTURE
+    stays = shows & (np.abs(one - other).mean(axis=(1, 3)) < _UNCHANGED)
+    if not 0 < stays.sum() <= _OVERLAY * shows.sum():
+        return None
+    margin = cv2.dilate(stays.astype(np.uint8), np.ones((3, 3), np.uint8))
+    cell = np.ones((_CELL, _CELL), np.uint8)
+    overlay: BoolArray = np.kron(margin, cell) == 1
+    return overlay
 
 
 def _of_unit_square(matrix: FloatArray, view: Overview) -> FloatArray:
@@ -132,23 +164,54 @@ def _explains(matrix: FloatArray, before: Overview, now: Overview, share: float)
     return bool(cv2.absdiff(moved, now.small)[covered].mean() <= share * still)
 
 
-def _shift(before: Overview, now: Overview) -> tuple[FloatArray, float]:
+def _cells(plain: ByteArray) -> FloatArray:
+    """Shape (9, 8, 16, 8): rows and columns of cells, each with its pixels."""
+    width, height = COARSE
+    return plain.reshape(height // _CELL, _CELL, width // _CELL, _CELL).astype(np.float32)
+
+
+def _texture(cells: FloatArray) -> FloatArray:
+    middle = cells.mean(axis=(1, 3), keepdims=True)
+    texture: FloatArray = np.abs(cells - middle).mean(axis=(1, 3))
+    return texture
+
+
+def _is_clear(points: FloatArray, view: Overview, overlay: BoolArray | None) -> BoolArray:
+    """Which points, in pixels of the view, lie in no overlay."""
+    if overlay is None:
+        return np.ones(len(points), bool)
+    scale = np.array(COARSE, np.float32) / view.grey.shape[::-1]
+    column, row = np.clip((points * scale).astype(np.int64), 0, np.array(COARSE) - 1).T
+    clear: BoolArray = ~overlay[row, column]
+    return clear
+
+
+def _shift(before: Overview, now: Overview, overlay: BoolArray | None) -> tuple[FloatArray, float]:
     """By phase correlation, in parts of the picture's sides; and its response."""
     width, height = COARSE
     # Copies: OpenCV multiplies what it is given by the window, in place.
     pictures = before.small.astype(np.float32), now.small.astype(np.float32)
+    if overlay is not None:
+        for picture in pictures:
+            picture[overlay] = picture[~overlay].mean()
     (dx, dy), response = cv2.phaseCorrelate(*pictures, _WINDOW)
     return np.array([dx / width, dy / height], np.float32), float(response)
 
 
-def _fit(before: Overview, now: Overview, guess: FloatArray) -> tuple[float, FloatArray | None]:
-    """Share of the points that agree, and what they agree on: shape (2, 3), in pixels."""
+def _fit(
+    before: Overview, now: Overview, overlay: BoolArray | None, guess: FloatArray
+) -> tuple[float, FloatArray | None, bool]:
+    """Share of the points that agree, what they agree on, and whether it is that they stay.
+
+    Shape (2, 3), in pixels.
+    """
     height, width = now.grey.shape
     expected = before.points + guess
     inside = ((expected >= 0) & (expected < (width, height))).all(axis=1)
+    inside &= _is_clear(before.points, before, overlay)
     points = before.points[inside]
     if len(points) < _FEWEST_POINTS:
-        return 0.0, None
+        return 0.0, None, False
     there, found, _ = cv2.calcOpticalFlowPyrLK(
         before.grey, now.grey, points, expected[inside].copy(), **_FOLLOW
     )
@@ -158,33 +221,50 @@ def _fit(before: Overview, now: Overview, guess: FloatArray) -> tuple[float, Flo
     missed = np.linalg.norm(back - points, axis=1)
     good = (found.ravel() == 1) & (found_back.ravel() == 1) & (missed < _BACK_WITHIN)
     if good.sum() < _FEWEST_POINTS // 2:
-        return 0.0, None
+        return 0.0, None, False
     matrix, fits = cv2.estimateAffinePartial2D(
         points[good], there[good], method=cv2.RANSAC, ransacReprojThreshold=_FITS_WITHIN
     )
     if matrix is None:
-        return 0.0, None
+        return 0.0, None, False
     stayed = np.linalg.norm(there[good] - points[good], axis=1) < _FITS_WITHIN
     agree = fits.ravel() == 1
     is_passer = (stayed & ~agree).sum() >= _STAYED * agree.sum()  # what stayed is the background
-    return float(agree.sum()) / len(points), _still() if is_passer else matrix
+    return (
+        float(agree.sum()) / len(points),
+        _still() if is_passer else matrix,
+        _stay(points[good][agree], there[good][agree]),
+    )
 
 
-def _find(before: Overview, now: Overview) -> tuple[int, FloatArray | None]:
-    """Number of features that are found again, and how they moved: shape (2, 3), in pixels."""
+def _find(
+    before: Overview, now: Overview, overlay: BoolArray | None
+) -> tuple[int, FloatArray | None, bool]:
+    """Number of features that are found again, how they moved, and whether they stayed.
+
+    Shape (2, 3), in pixels.
+    """
     (points, known), (others, seen) = before.features, now.features
+    clear, clear_now = _is_clear(points, before, overlay), _is_clear(others, now, overlay)
+    points, known, others, seen = points[clear], known[clear], others[clear_now], seen[clear_now]
     if min(len(points), len(others)) < _FEWEST_POINTS:
-        return 0, None
+        return 0, None, False
     pairs = cv2.BFMatcher(cv2.NORM_HAMMING, crossCheck=True).match(known, seen)
     if len(pairs) < _FEWEST_POINTS:
-        return 0, None
+        return 0, None, False
     here, there = points[[p.queryIdx for p in pairs]], others[[p.trainIdx for p in pairs]]
     matrix, fits = cv2.estimateAffinePartial2D(
         here, there, method=cv2.RANSAC, ransacReprojThreshold=_FEATURES_FIT_WITHIN
     )
     if matrix is None:
-        return 0, None
+        return 0, None, False
     zoom, turn = np.hypot(matrix[0, 0], matrix[1, 0]), np.arctan2(matrix[1, 0], matrix[0, 0])
     if abs(turn) > _MOST_TURN or not 1 / _MOST_ZOOM <= zoom <= _MOST_ZOOM:
-        return 0, None
-    return int(fits.sum()), matrix
+        return 0, None, False
+    found = fits.ravel() == 1
+    return int(found.sum()), matrix, _stay(here[found], there[found])
+
+
+def _stay(points: FloatArray, there: FloatArray) -> bool:
+    """Whether half of the points, in pixels, are where they were; shape (n, 2) each."""
+    return bool(np.median(np.linalg.norm(there - points, axis=1)) < _FITS_WITHIN)

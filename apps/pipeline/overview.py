@@ -16,6 +16,7 @@ WIDTH = 256  # pixels; more costs time and finds no further cut
 COARSE = (128, 72)
 TINY = (32, 18)  # pixels: enough to see a picture mix with another one
 LAYOUT = (16, 9)  # cells: a face or a hand moves within a few of them
+_PLAIN = 4.0  # standard deviation, 0..255, of a picture that shows nothing
 _BINS = (32, 32)  # hue, saturation
 _LOOK = (4, 5)  # columns, rows
 _MAX_HEIGHT = 4.0  # times the width; what is higher is seen in fewer pixels
@@ -88,6 +89,13 @@ class Overview:
         return small
 
     @cached_property
+    def plain(self) -> ByteArray:
+        """Grey as it is, at 128 x 72."""
+        small = cv2.resize(self.image, COARSE, interpolation=cv2.INTER_AREA)
+        plain: ByteArray = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
+        return plain
+
+    @cached_property
     def tiny(self) -> FloatArray:
         """Shape (18, 32, 3), BGR, 0..255: what is mixed in a dissolve."""
         return _tiny(self.image)
@@ -96,6 +104,11 @@ class Overview:
     def light(self) -> float:
         """Mean of the picture, 0..255."""
         return float(self.tiny.mean())
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether it shows nothing: all black, all white or of any one colour."""
+        return _is_plain(self.tiny)
 
     @cached_property
     def layout(self) -> FloatArray:
@@ -197,6 +210,11 @@ class Glimpse:
         return float(self.tiny.mean())
 
     @cached_property
+    def is_plain(self) -> bool:
+        """As `Overview.is_plain`."""
+        return _is_plain(self.tiny)
+
+    @cached_property
     def layout(self) -> FloatArray:
         """As `Overview.layout`."""
         return _layout(self.tiny)
@@ -210,6 +228,10 @@ def glimpse_side(width: float, height: float) -> int:
 def _tiny(image: ByteArray) -> FloatArray:
     tiny: FloatArray = cv2.resize(image, TINY, interpolation=cv2.INTER_AREA).astype(np.float32)
     return tiny
+
+
+def _is_plain(tiny: FloatArray) -> bool:
+    return float(tiny.std(axis=(0, 1)).max()) < _PLAIN
 
 
 def _layout(tiny: FloatArray) -> FloatArray:

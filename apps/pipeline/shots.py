@@ -26,7 +26,7 @@ import numpy as np
 
 from apps.common.config import ShotsConfig
 from apps.pipeline.associate import assignment, unlikeness
-from apps.pipeline.motion import Motion, MotionLimits, motion_between
+from apps.pipeline.motion import Motion, MotionLimits, motion_between, overlay_of
 from apps.pipeline.overview import Glimpse, Overview
 from apps.pipeline.types import FloatArray, Scene
 
@@ -71,7 +71,9 @@ class ShotSplitter:
         self._limits = MotionLimits(
             config.same_agreement, config.same_response, config.same_features
         )
-        self._before: _Seen | None = None
+        self._before: _Seen | None = None  # the last sample, but for flashes
+        self._passed: tuple[Glimpse, ...] = ()  # since then
+        self._flash: tuple[int, float] | None = None  # or a cut: index and time of its first sample
         self._shot: deque[Glimpse] = deque(maxlen=_MAX_GLIMPSES)  # its last seconds
         self._changed_s = -np.inf  # when the last gradual change was found
         self._samples: deque[tuple[int, float]] = deque(maxlen=_MAX_GLIMPSES)  # index and time
@@ -89,19 +91,29 @@ class ShotSplitter:
             glimpses: of the frames since the one before that were decoded, this one last.
         """
         now = _Seen(view, looks, glimpses[-1])
-        before, self._before = self._before, now
         self._samples.append((index, now.glimpse.ts_s))
+        self._shot.extend(glimpses)
+        before, passed = self._before, (*self._passed, *glimpses)
         if before is None:
-            self._shot.append(now.glimpse)
+            self._before = now
             return Scene(0)
         if _is_shaped_otherwise(before.view, view):
             return self._cut(index, now)
-        motion = motion_between(before.view.like(view), view, self._limits)
-        colours = _distance(before.view, view)
-        is_cut = not self._is_same_place(motion, colours) and self._is_cut(before, now, glimpses)
-        self._shot.extend(glimpses)
+        if self._flash is not None and now.glimpse.is_plain:
+            if now.glimpse.ts_s - self._flash[1] >= self._config.flash_seconds:
+                return self._cut(self._flash[0], now)
+            self._passed = passed
+            return Scene(len(self.cuts))
+        was = before.view.like(view)
+        motion, colours = motion_between(was, view, self._limits), _distance(before.view, view)
+        is_same = self._is_same_place(was, view, motion, colours)
+        is_cut = not is_same and self._is_cut(before, now, passed)
+        if is_cut and (before.glimpse.is_plain or not now.glimpse.is_plain):
+            return self._cut_from(before, index, now)
         if is_cut:
-            return self._cut(index, now)
+            self._flash, self._passed = (index, now.glimpse.ts_s), passed
+        else:
+            self._go_on_from(now)
         since_s = self._gradual_change(now.glimpse)
         if since_s is not None:
             self._changed_s = now.glimpse.ts_s
@@ -111,10 +123,22 @@ class ShotSplitter:
         is_calm = motion.agreement >= self._config.calm_agreement or is_correlated
         return Scene(len(self.cuts), motion.matrix, is_calm, is_lit_otherwise)
 
+    def _cut_from(self, before: _Seen, index: int, now: _Seen) -> Scene:
+        """Where a plain picture lay between, that is a shot."""
+        if before.glimpse.is_plain or self._flash is not None:
+            self._changed_s = now.glimpse.ts_s  # it may be fading in
+        if self._flash is not None:
+            self.cuts.append(self._flash[0])
+        return self._cut(index, now)
+
     def _cut(self, index: int, now: _Seen, since_s: float | None = None) -> Scene:
         self.cuts.append(index)
         self._begin_with(now.glimpse)
+        self._go_on_from(now)
         return Scene(len(self.cuts), since_s=since_s)
+
+    def _go_on_from(self, now: _Seen) -> None:
+        self._before, self._passed, self._flash = now, (), None
 
     def _first_since(self, since_s: float) -> int:
         """The index of the first sampled frame since then."""
@@ -127,12 +151,15 @@ class ShotSplitter:
 
     def _is_cut(self, before: _Seen, now: _Seen, glimpses: Sequence[Glimpse]) -> bool:
         """Whether the two neighbours that differ most are of two places; the samples are."""
-        chain = list(pairwise((before.glimpse, *glimpses)))
+        *between, last = glimpses
+        shown = [glimpse for glimpse in between if not glimpse.is_plain]
+        chain = list(pairwise((before.glimpse, *shown, last)))
         jumps = [_layout_distance(*pair) for pair in chain]
         largest = int(np.argmax(jumps))
         one, other = chain[largest]
         config = self._config
-        limit = config.other_place + config.other_place_per_second * (other.ts_s - one.ts_s)
+        apart_s = min(other.ts_s - one.ts_s, config.other_place_seconds)
+        limit = config.other_place + config.other_place_per_second * apart_s
         if len(jumps) > 1 and jumps[largest] < config.abrupt * sorted(jumps)[-2]:
             limit += config.doubt
         if self._are_others(before.looks, now.looks):
@@ -146,15 +173,39 @@ class ShotSplitter:
     ) -> bool:
         if _difference(one, other) < limit:
             return False
-        motion = motion_between(one.like(other), other, self._limits)
-        return not self._is_same_place(motion, _distance(one, other), is_gradual=is_gradual)
+        was = one.like(other)
+        motion, colours = motion_between(was, other, self._limits), _distance(one, other)
+        return not self._is_same_place(was, other, motion, colours, is_gradual=is_gradual)
 
-    def _is_same_place(self, motion: Motion, colours: float, *, is_gradual: bool = False) -> bool:
-        """In like colours a little says so; in others a person who stands in both places may.
+    def _is_same_place(
+        self,
+        one: Overview,
+        other: Overview,
+        motion: Motion,
+        colours: float,
+        *,
+        is_gradual: bool = False,
+    ) -> bool:
+        """Whether it is found again, and not only what lies over both pictures.
 
         Args:
+            one: of the shape of the other one.
+            colours: their distance.
             is_gradual: the pictures lie apart, and the second may be a flash that fades.
         """
+        if one.is_plain and other.is_plain:  # which have nothing to be found again, and no colours
+            return _layout_distance(one, other) < self._config.other_place * _LAYOUT_SCALE
+        if not self._is_found_again(motion, colours, is_gradual=is_gradual):
+            return False
+        could_be_cut = _difference(one, other) >= self._config.other_place - self._config.doubt
+        overlay = overlay_of(one, other) if motion.stays and could_be_cut else None
+        if overlay is None:
+            return True
+        beside = motion_between(one, other, self._limits, overlay)
+        return self._is_found_again(beside, colours, is_gradual=is_gradual)
+
+    def _is_found_again(self, motion: Motion, colours: float, *, is_gradual: bool) -> bool:
+        """In like colours a little says so; in others a person who stands in both places may."""
         config = self._config
         min_agreement, min_features = config.same_agreement, config.same_features
         if colours >= config.other_colours:

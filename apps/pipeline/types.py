@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float32]
 ByteArray = NDArray[np.uint8]
+BoolArray = NDArray[np.bool_]
 
 
 class Picture(Protocol):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -242,6 +244,121 @@ def test_the_cuts_of_a_music_video(stride: int, least: float, test_data: Path) -
     truth = Truth({}, {}, shots.cuts, shots.transitions, 2661)
     sampled = tuple(range(0, truth.frames, stride))
     assert score_cuts(truth, Found({}, sampled, tuple(found))).f1 >= least
+
+
+# --- what lies over the picture -----------------------------------------------------------------
+
+
+def ticker(picture: Image) -> Image:
+    """Letters on a strip, an eighth of the height."""
+    height = picture.shape[0]
+    picture[height * 7 // 8 :] = (120, 30, 20)
+    at, white = (8, height - height // 24), (255, 255, 255)
+    text = "BREAKING NEWS: 12:45 markets +1.4 % storm in the north, 3 hurt - WXYZ"
+    cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.52, white, 1, cv2.LINE_AA)
+    return picture
+
+
+def logo(picture: Image) -> Image:
+    at, white = (470, 40), (255, 255, 255)
+    cv2.putText(picture, "CHANNEL 9 HD", at, cv2.FONT_HERSHEY_SIMPLEX, 0.7, white, 2, cv2.LINE_AA)
+    return picture
+
+
+def subtitles(picture: Image) -> Image:
+    for line, text in enumerate(("A line of subtitles that stays", "and a second one below it")):
+        for colour, weight in (((0, 0, 0), 4), ((255, 255, 255), 1)):
+            at = (70, picture.shape[0] - 50 + 30 * line)
+            letters = (cv2.FONT_HERSHEY_SIMPLEX, 0.7, colour, weight, cv2.LINE_AA)
+            cv2.putText(picture, text, at, *letters)
+    return picture
+
+
+def still_box(picture: Image) -> Image:
+    """Somebody in a corner who does not move."""
+    picture[-150:, -130:] = cv2.resize(skimage.data.astronaut()[:300, 100:360], (130, 150))
+    return picture
+
+
+@pytest.fixture(scope="module")
+def around_cuts(test_data: Path) -> list[list[Image]]:
+    """Of a music video, the six frames before and after each of thirty cuts, enlarged."""
+    cuts = read_shots(test_data / "truth" / "music_video_half.shots.csv").cuts[:30]
+    with av.open(str(test_data / "videos" / "music_video_half.mp4")) as video:
+        frames = itertools.islice(video.decode(video=0), cuts[-1] + 6)
+        pictures = [frame.to_ndarray(format="bgr24") for frame in frames]
+    enlarged = [cv2.resize(one, (640, 360), interpolation=cv2.INTER_CUBIC) for one in pictures]
+    return [enlarged[max(0, cut - 6) : cut + 6] for cut in cuts]
+
+
+def small_view(picture: Image) -> Overview:
+    return Overview(cv2.resize(picture, (256, 144), interpolation=cv2.INTER_AREA))
+
+
+@pytest.mark.parametrize("stride", [1, 12])
+@pytest.mark.parametrize("over", [logo, subtitles, ticker, still_box])
+def test_what_lies_over_the_picture_hides_no_cut(
+    over: Callable[[Image], Image], stride: int, around_cuts: list[list[Image]]
+) -> None:
+    missed = 0
+    for pictures in around_cuts:
+        few = pictures[-7:-5] if stride == 1 else pictures
+        views = [small_view(over(picture.copy())) for picture in few]
+        glimpses = [Glimpse(n / 25, view) for n, view in enumerate(views)]
+        splitter = ShotSplitter(pipeline_config().shots)
+        splitter.scene_of(0, views[0], NO_FACES, glimpses[:1])
+        missed += splitter.scene_of(1, views[-1], NO_FACES, glimpses[1:]).shot == 0
+    assert missed <= 1
+
+
+# --- pictures that show nothing, and pictures that lie apart -------------------------------------
+
+
+def plain(*colour: int) -> Image:
+    return np.full_like(room(), colour)
+
+
+@pytest.mark.parametrize("level", [0, 255])
+@pytest.mark.parametrize("step_s", [0.04, 0.12, 0.24, 0.48])
+def test_a_flash_ends_no_shot(level: int, step_s: float) -> None:
+    flash = [plain(level, level, level)] * max(1, round(0.12 / step_s))
+    found = scenes([*[room()] * 12, *flash, *[room()] * 12], step_s=step_s)
+    assert {scene.shot for scene in found} == {0}
+
+
+def test_a_black_that_lasts_is_a_shot() -> None:
+    black = [plain(0, 0, 0)] * 10
+    splitter = ShotSplitter(pipeline_config().shots)
+    for n, picture in enumerate([*[room()] * 8, *black, *[room()] * 8]):
+        view = Overview(np.ascontiguousarray(picture))
+        splitter.scene_of(n, view, NO_FACES, [Glimpse(n * 0.12, view)])
+    assert splitter.cuts == [8, 18]
+
+
+def test_a_black_between_two_places_is_two_cuts_however_short() -> None:
+    found = scenes([*[room()] * 8, plain(0, 0, 0), *[other_room()] * 8], step_s=0.12)
+    assert found[-1].shot == 2
+    assert len({scene.shot for scene in found[9:]}) == 1
+
+
+def test_a_cut_between_plain_pictures_is_one() -> None:
+    found = scenes([*[plain(0, 0, 200)] * 8, *[plain(200, 0, 0)] * 8], step_s=0.12)
+    assert [found[0].shot, found[-1].shot] == [0, 1]
+
+
+def test_a_fade_out_to_white_and_in_is_no_three_cuts() -> None:
+    white = plain(255, 255, 255)
+    steps = [(n + 1) / 21 for n in range(20)]
+    out, into = mixed(room(), white, steps), mixed(white, other_room(), steps)
+    found = scenes([*[room()] * 30, *out, *[white] * 5, *into, *[other_room()] * 30], step_s=0.04)
+    assert len({scene.shot for scene in found[-30:]}) == 1
+    assert found[-1].shot <= 2
+
+
+@pytest.mark.parametrize("pause_s", [2.0, 20.0, 3600.0])
+def test_a_pause_hides_no_cut_and_makes_none(pause_s: float) -> None:
+    assert [s.shot for s in scenes([room(), room(), room()], step_s=pause_s)] == [0, 0, 0]
+    assert [s.shot for s in scenes([room(), other_room()], step_s=pause_s)] == [0, 1]
 
 
 # --- gradual changes ----------------------------------------------------------------------------
