@@ -180,7 +180,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--strides", type=values.strides, default=(1, 6, 12), help="default: 1,6,12")
-    add("--only", action="append", default=[], metavar="NAME", help="this recipe; repeatable")
+    names = [recipe.name for recipe in RECIPES]
+    add(
+        "--only",
+        action="append",
+        default=[],
+        choices=names,
+        metavar="NAME",
+        help="this recipe; repeatable",
+    )
     add("--data", type=Path, default=DEFAULT_FOLDER, help="evaluation episodes and caches")
     add("--out", type=Path, default=ROOT / "docs", help="folder of the document")
     add("--real-only", action="store_true", help="the real videos alone, to the terminal")
