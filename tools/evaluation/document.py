@@ -128,9 +128,10 @@ def _means(results: Sequence[Result]) -> Iterator[str]:
 def _seconds(seconds: Mapping[str, Sequence[ScreenScore]]) -> Iterator[str]:
     yield "### Seconds on the screen\n"
     yield (
-        "What was found against what is true, by stride. The stated error is not that of the "
-        "detector: faces that it misses (blurred ones) take away from the sum, those that it finds "
-        "though less than half of them shows add to it, at every stride alike.\n"
+        "What was found against what is true, by stride. The stated error is that of sampling "
+        "alone; the detector's mistakes are not in it: faces that it misses (blurred ones) take "
+        "away from the sum, those that it finds though less than half of them shows add to it. "
+        "At stride 1 nothing else is left.\n"
     )
     rows = [(name, *row) for name, scores in seconds.items() for row in table_rows(scores)]
     yield from markdown_table(("of", *HEAD), rows)

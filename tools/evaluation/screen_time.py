@@ -53,7 +53,7 @@ COLUMNS = {
     "whole visits": "tracks that have a face for themselves and are its only one",
     "within 2 errors": (
         "of those, the tracks whose seconds are off by no more than twice the standard error that "
-        "the product states for them; 95 % would be as they should be"
+        "the product states for them; 95 % would be right if the detector made no mistakes"
     ),
 }
 HEAD = (
