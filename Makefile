@@ -7,7 +7,7 @@ PORT ?= 8000
 PAGE_PORT ?= 8501
 VIDEO ?=
 
-.PHONY: help setup demo test check serve page up faults bench quality lock clean
+.PHONY: help setup setup-dev demo test check serve page up faults bench quality lock clean
 
 help:  ## Shows this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,6 +21,8 @@ $(VENV)/.runtime: requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.txt
 	@touch $@
+
+setup-dev: $(VENV)/.dev  ## Adds what tests, checks and measuring need
 
 $(VENV)/.dev: $(VENV)/.runtime requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-dev.txt

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure tracks, cuts and the detector, and write docs/quality.md: `make quality`.
+"""Measure tracks, seconds, cuts and the detector, and write docs/quality.md: `make quality`.
 
 Real videos come first, as far as the folder of test data has them (SCREENALYTICS_TEST_DATA, default
 ../shared/data). Then the evaluation episodes; missing ones are rendered. What the detector found in
@@ -13,6 +13,7 @@ import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -20,15 +21,27 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from rich.console import Console
 
 from apps.common.errors import ScreenalyticsError
+from tools.evaluation import arguments as values
 from tools.evaluation import document, real_document
 from tools.evaluation.alone import Contest, Given, contests
 from tools.evaluation.detection import NMS_OVERLAPS, Looked, look_at, look_with_each_nms, together
 from tools.evaluation.real_clips import data_folder, measure_real
 from tools.evaluation.rows import Frames, Truth, read_truth
+from tools.evaluation.screen_time import STRIDES as SECONDS_STRIDES
+from tools.evaluation.screen_time import ScreenScore, measure_seconds
 from tools.evaluation.systems import run_product
-from tools.evaluation.work import PRODUCT, Episode, Measure, Result, evaluate_all, in_order
+from tools.evaluation.work import (
+    PRODUCT,
+    Episode,
+    Measure,
+    Result,
+    evaluate_all,
+    in_order,
+    in_processes,
+)
+from tools.make_demo_episode import DEMO_EP_ID, demo_episode
 from tools.make_evaluation_set import DEFAULT_FOLDER, render_missing
-from tools.synth.encode import VIDEO_NAME
+from tools.synth.encode import VIDEO_NAME, episode_folder, write_episode
 from tools.synth.evaluation_set import RECIPES, SEEDS, episode_id, make_episode
 from tools.synth.library import Entry, entries
 
@@ -84,8 +97,39 @@ def _evaluate(arguments: argparse.Namespace, console: Console) -> document.Evalu
     sizes = {size: _look(wide.folder(data), size, cache) for size in DETECTOR_SIZES}
     worst = dict(_worst(results, data, cache))
     return document.Evaluation(
-        real, results, looked, suppressed, sizes, list(_street(arguments.strides)), worst
+        real,
+        results,
+        _seconds(results, first, arguments),
+        looked,
+        suppressed,
+        sizes,
+        list(_street(arguments.strides)),
+        worst,
     )
+
+
+def _seconds(
+    results: list[Result], first: list[Episode], arguments: argparse.Namespace
+) -> dict[str, list[ScreenScore]]:
+    """Seconds on the screen, by what they are of; at strides that were evaluated, none runs again.
+
+    Args:
+        first: the first take of the tuning set.
+    """
+    data, cache = arguments.data, arguments.data / "cache"
+    write_episode(demo_episode(), data)
+    demo = episode_folder(data, DEMO_EP_ID)
+    missing = [stride for stride in SECONDS_STRIDES if stride not in arguments.strides]
+    measure = partial(measure_seconds, strides=missing, cache=cache)
+    folders = [episode.folder for episode in first]
+    more = [score for scores in in_processes(measure, folders, arguments.jobs) for score in scores]
+    names = {folder.name for folder in folders}
+    known = [result.screen for result in results if result.screen.name in names]
+    return {
+        "tuning, first take": [s for s in (*known, *more) if s.stride in SECONDS_STRIDES],
+        "heldout": [result.screen for result in results if result.set_name == "heldout"],
+        "the demo": measure_seconds(demo, SECONDS_STRIDES, cache),
+    }
 
 
 def _wide_shot() -> Entry:
@@ -130,21 +174,30 @@ def _street(strides: tuple[int, ...]) -> Iterator[Contest]:
         yield from contests(given, sorted({1, 4, *(s for s in strides if s < 6)}), IOU)
 
 
-def _strides(text: str) -> tuple[int, ...]:
-    return tuple(sorted({int(part) for part in text.split(",")}))
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--strides", type=_strides, default=(1, 6, 12), help="default: 1,6,12")
-    add("--only", action="append", default=[], metavar="NAME", help="this recipe; repeatable")
+    add("--strides", type=values.strides, default=(1, 6, 12), help="default: 1,6,12")
+    names = [recipe.name for recipe in RECIPES]
+    add(
+        "--only",
+        action="append",
+        default=[],
+        choices=names,
+        metavar="NAME",
+        help="this recipe; repeatable",
+    )
     add("--data", type=Path, default=DEFAULT_FOLDER, help="evaluation episodes and caches")
     add("--out", type=Path, default=ROOT / "docs", help="folder of the document")
     add("--real-only", action="store_true", help="the real videos alone, to the terminal")
-    add("--jobs", type=int, default=2, help="episodes at a time, one core each (default 2)")
+    add(
+        "--jobs",
+        type=values.positive,
+        default=2,
+        help="episodes at a time, one core each (default 2)",
+    )
     return parser
 
 

@@ -224,7 +224,7 @@ def test_mot_files_are_read_and_flagged_rows_kept_apart(tmp_path: Path) -> None:
     counted, ignored = read_mot(path)
     assert counted[0].boxes.tolist() == [[10, 20, 40, 60]]
     assert counted[2].ids.tolist() == [4]
-    assert [len(rows) for rows in ignored.values()] == [1, 0]
+    assert {frame: len(rows) for frame, rows in ignored.items()} == {0: 1}
 
 
 @pytest.mark.parametrize("text", ["nonsense\n", "1,2,3\n", "a,b,c,d,e,f\n"])
@@ -244,6 +244,44 @@ def test_missing_ground_truth_is_refused(
     assert "--gt" in capsys.readouterr().err
     assert main(["--episode", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
     assert "make_evaluation_set" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [
+        ("--iou", ["nan", "-1", "0", "1.1", "2", "inf", "x"]),
+        ("--fps", ["0", "-25", "nan", "inf"]),
+        ("--size", ["0x0", "640", "640x-1", "640x480x3", "1e3x5"]),
+        ("--strides", ["", "0", "1,-6", "6,x", "1000000"]),
+        ("--marked-every", ["0", "1.5"]),
+        ("--jobs", ["0", "-1"]),
+    ],
+)
+def test_values_that_cannot_be_are_refused_at_once(
+    option: str, values: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for value in values:
+        with pytest.raises(SystemExit) as caught:
+            main([f"{option}={value}"])
+        assert caught.value.code == 2
+        assert f"argument {option}: {value!r} is not a" in capsys.readouterr().err
+
+
+def test_an_episode_with_the_truth_of_another_is_refused(
+    short: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    episode = tmp_path / "other"
+    episode.mkdir()
+    for path in short.iterdir():
+        (episode / path.name).write_bytes(path.read_bytes())
+    arguments = ["--episode", str(episode), "--strides", "24", "--data", str(tmp_path)]
+    with (episode / "ground_truth.txt").open("a") as stream:
+        stream.write("49,1,10,10,30,30,1,1,1\n")
+    assert main(arguments) == 2
+    assert "go on to frame 48 (from 0), the video has 48 frames" in capsys.readouterr().err
+    (episode / "ground_truth.json").write_text("{}")
+    assert main(arguments) == 2
+    assert "that no episode was rendered with" in capsys.readouterr().err
 
 
 def test_evaluation_takes_exactly_the_stride_that_is_asked_for() -> None:
@@ -378,6 +416,7 @@ def check_its_cuts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "track_metrics.json").rename(folder / "metrics.json")
     assert main(["--run", str(folder), "--shots", str(shots)]) == 2
     assert "track_metrics.json" in capsys.readouterr().err
+    (folder / "metrics.json").rename(folder / "track_metrics.json")
 
 
 def check_that_its_own_export_is_its_truth(
@@ -388,7 +427,7 @@ def check_that_its_own_export_is_its_truth(
     path = folder / "cvat.xml"
     rows = readable(read_rows(folder / "detections.jsonl", DetectionRow), 48)
     path.write_text("".join(cvat(rows, exported)))
-    found, run = read_ground_truth(path).faces, read_run(folder / "detections.jsonl", 320, 180)
+    found, run = read_ground_truth(path).faces, read_run(folder / "detections.jsonl", (320, 180))
     tracked = {frame: faces.tracked for frame, faces in run.items() if len(faces.tracked) > 0}
     assert found.keys() == tracked.keys()
     for frame, here in tracked.items():

@@ -268,19 +268,75 @@ def test_faces_in_frames_that_are_not_marked_are_refused(
         (XML.replace('xtl="10.0"', 'xtl="nan"'), "box has xtl='nan'"),
         (XML.replace('xtl="10.0"', 'xtl="-inf"'), "box has xtl='-inf'"),
         (XML.replace('xtl="10.0"', 'xtl="1e99"'), "box has xtl='1e99'"),
-        (XML.replace('xtl="10.0"', 'xtl="41"'), "ends before it begins"),
+        (XML.replace('xtl="10.0"', 'xtl="41"'), "has no size"),
+        (XML.replace('xtl="10.0"', 'xtl="40"'), "has no size"),
         (XML.replace("/></track>", ' rotation="30"/></track>'), "is rotated"),
         (XML.replace("/></track>", ' rotation="x"/></track>'), "rotation='x'"),
         (b"PK\x03\x04" + b"\0" * 100, "is a ZIP file"),
-        (b"\x89PNG\r\n\x1a\n\0\0", "not a MOT file"),
-        ("nonsense", "not a MOT file"),
-        ("inf,1,2,3,4,5,6\n", "not a MOT file"),
-        ("1,1,nan,3,4,5,6\n", "not a MOT file"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "not a MOT file: it is no text"),
+        ("nonsense", "not a MOT file: line 1: 1 columns in place of 6 or more"),
+        ("frame,id,left,top,width,height\n1,1,2,3,4,5\n", "line 1: frame is 'frame', not a number"),
+        ("\n1,1,2,3,4,5\n\n1,2,3,4,5\n", "line 4: 5 columns"),
+        ("inf,1,2,3,4,5,6\n", "line 1: frame is 'inf'"),
+        ("1.5,1,2,3,4,5,6\n", "line 1: frame '1.5' is not a whole number"),
+        ("0,1,2,3,4,5,6\n", "line 1: frame '0' is below 1"),
+        ("-3,1,2,3,4,5,6\n", "line 1: frame '-3' is below 1"),
+        ("10000001,1,2,3,4,5,6\n", "line 1: frame '10000001' is beyond 1e.07"),
+        ("1e18,1,2,3,4,5,6\n", "frame '1e18' is beyond"),
+        ("1,nan,2,3,4,5,6\n", "line 1: id is 'nan'"),
+        ("1,1e30,2,3,4,5,6\n", "line 1: id '1e30' is beyond"),
+        ("1,-2,2,3,4,5,6\n", "line 1: id '-2' is below -1"),
+        ("1,1,nan,3,4,5,6\n", "line 1: left is 'nan'"),
+        ("1,1,2,1e308,4,5,6\n", "line 1: top '1e308' is beyond"),
+        ("1,1,2,3,0,5,6\n", "line 1: width 0 is not above 0"),
+        ("1,1,2,3,4,-5,6\n", "line 1: height -5 is not above 0"),
+        ("1,1,2,3,4,1e308,6\n", "line 1: height '1e308' is beyond"),
+        ("1,1,2,3,4,5,nan\n", "line 1: confidence is 'nan'"),
+        ("1,1,2,3,4,5,6\n2,1,2,3,4,5,6\n1,1,9,9,4,5,6\n", "line 3: frame 1 has id 1 twice"),
+        ("1,-1,2,3,4,5,1\n1,-1,9,3,4,5,1\n", "two faces of one identity in frame 0"),
         ("1," + "2" * 200_000 + "\n", "not a MOT file"),
     ],
 )
 def test_foreign_and_broken_files(tmp_path: Path, content: str | bytes, reason: str) -> None:
     assert re.search(reason, refusal(tmp_path, content))
+
+
+def test_a_mot_file_may_be_as_editors_and_libraries_write_it(tmp_path: Path) -> None:
+    """A byte order mark, blank lines, other separators, whole numbers with a point."""
+    text = "\ufeff1,4,10,20,30,40,1\n\n2; 4; 10; 20; 30; 40\n  \n3.0 4.00e+00 10\t20 30 40 1 -1,\n"
+    assert as_lines(read(tmp_path, text)) == [(f, 4, [10, 20, 40, 60]) for f in range(3)]
+    assert read(tmp_path, "\n\n") == {}
+
+
+def test_a_pipe_is_no_file_of_detections(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gt.txt").write_text("1,1,2,3,4,5,1\n")
+    os.mkfifo(tmp_path / "det.txt")
+    given = ["--detections", str(tmp_path / "det.txt"), "--gt", str(tmp_path / "gt.txt")]
+    assert main(given) == 2
+    assert "not a regular file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "arguments", "reason"),
+    [
+        ("9000000,1,2,3,4,5,1", [], "goes on to frame 8999999"),
+        ("1,1,700,3,4,5,1", ["--size", "640x480"], "outside of the video's picture of 640x480"),
+    ],
+)
+def test_truth_that_trackers_alone_cannot_be_run_on(
+    line: str,
+    arguments: list[str],
+    reason: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "gt.txt").write_text(f"1,1,2,3,4,5,1\n{line.replace(',1,', ',2,', 1)}\n")
+    (tmp_path / "det.txt").write_text("1,-1,2,3,4,5,0.9\n")
+    given = ["--detections", str(tmp_path / "det.txt"), "--gt", str(tmp_path / "gt.txt")]
+    assert main([*given, *arguments]) == 2
+    assert reason in capsys.readouterr().err
 
 
 def laughs(levels: int) -> str:

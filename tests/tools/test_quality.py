@@ -15,6 +15,7 @@ from tools.evaluation.ablation import ABLATIONS
 from tools.evaluation.detection import Looked, look_at, look_with_each_nms, together
 from tools.evaluation.real_clips import Real
 from tools.evaluation.rows import Found, read_truth
+from tools.evaluation.screen_time import measure_seconds
 from tools.evaluation.systems import ProductRun, run_product
 from tools.evaluation.work import Episode, Measure, evaluate
 from tools.synth.encode import write_episode
@@ -104,13 +105,14 @@ def test_the_document_has_every_table(folder: Path, tmp_path: Path) -> None:
     evaluation = document.Evaluation(
         Real((), {}, ("a_street",)),
         results,
+        {"tuning, first take": measure_seconds(folder, (4, 12), cache)},
         {name: looked},
         {0.3: looked},
         {640: looked},
         [],
         worst,
     )
-    paths = document.write(evaluation, tmp_path)
+    paths = document.write(evaluation, tmp_path / "new")
     text = paths[0].read_text()
     for title in (
         "## Means",
@@ -120,6 +122,8 @@ def test_the_document_has_every_table(folder: Path, tmp_path: Path) -> None:
         "## The detector alone",
     ):
         assert title in text
+    assert re.search(r"\| tuning, first take \| 12 \| 1 \| \d\.\d\d \| 2\.00 \|", text)
+    assert "- stated error: the standard error that the product states" in text
     assert RECIPES[0].tests in text
     assert RECIPES[1].tests not in text
     assert f"- **tuning {name} 2, stride 12**" in text

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ import pytest
 from tests.support.service import run_cli
 from tools.evaluation.rows import Found, Frames, FrameTable, Truth, read_truth
 from tools.evaluation.screen_time import (
+    COLUMNS,
     HEAD,
     FrameTimes,
     ScreenScore,
@@ -21,6 +25,7 @@ from tools.evaluation.screen_time import (
 from tools.make_demo_episode import demo_episode
 from tools.synth.encode import VIDEO_NAME, write_episode
 
+ROOT = Path(__file__).resolve().parents[2]
 DEMO = "demo"
 BOX = (10.0, 10.0, 50.0, 60.0)
 OTHER = (200.0, 10.0, 240.0, 60.0)
@@ -81,6 +86,26 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("seconds") / "data"
     write_episode(demo_episode(DEMO), folder)
     return folder
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["-m", "tools.evaluation.screen_time"], [str(ROOT / "tools/evaluation/screen_time.py")]],
+)
+def test_the_command_line_explains_its_columns(command: list[str], root: Path) -> None:
+    """As a module and as a script; in its help and below its tables."""
+    given = [str(root / "videos" / DEMO), "--strides", "48", "--cache", str(root / "cache")]
+    for arguments in (["--help"], given):
+        done = subprocess.run(
+            [sys.executable, *command, *arguments],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=80,
+        )
+        for name in COLUMNS:
+            assert re.search(rf"^{name}: [`a-z]", done.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize("stride", [6, 12])

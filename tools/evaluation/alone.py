@@ -47,6 +47,9 @@ _FOR_PEOPLE = {
 _PRODUCTS: dict[str, dict[str, float]] = {"product": {}, "product, for people": _FOR_PEOPLE}
 
 
+_MOST_FRAMES = 1_000_000  # 65 trackers look at each; 9 hours of video
+
+
 @dataclass(frozen=True)
 class Given:
     """Detections in MOT format and ground truth in MOT format or CVAT's.
@@ -89,14 +92,26 @@ class Contest:
 
 def contests(given: Given, strides: Sequence[int], iou: float) -> Iterator[Contest]:
     """Raises:
-    InvalidInput: a file is missing or of another format, or the ground truth is empty.
+    InvalidInput: a file is missing or of another format, the ground truth is empty, or it is not
+        that of such a video.
     """
     detections, _ = read_mot(given.detections)
     known = read_ground_truth(given.truth, given.marked_every)
     if not known.faces:
         raise InvalidInput("The ground truth is empty.", hint="Give a file with at least one row.")
-    truth = Truth(known.faces, known.ignored, (), (), max(known.faces) + 1, known.marked)
-    size = given.size if given.size is not None else _extent(detections)
+    frames = max((*known.faces, *known.ignored)) + 1
+    truth = Truth(known.faces, known.ignored, (), (), frames, known.marked)
+    if frames > _MOST_FRAMES:
+        raise InvalidInput(
+            f"The ground truth goes on to frame {frames - 1} (from 0); trackers alone are run on "
+            f"{_MOST_FRAMES} frames at most.",
+            hint="Give a part of it, and the detections of that part.",
+        )
+    size = given.size
+    if size is None:
+        size = _extent(detections)
+    else:
+        truth.checked(frames, size)
     for stride in strides:
         sampled = tuple(range(0, truth.frames, stride))
         products = [
@@ -133,7 +148,7 @@ def _extent(detections: Frames) -> tuple[int, int]:
         raise InvalidInput("There are no detections.", hint="Give a file with at least one row.")
     right = max(float(frame[:, 2].max()) for frame in boxes)
     bottom = max(float(frame[:, 3].max()) for frame in boxes)
-    return round(right), round(bottom)
+    return max(1, round(right)), max(1, round(bottom))
 
 
 def table(contest: Contest, iou: float) -> Table:

@@ -125,7 +125,7 @@ def _seen(video: Path, ep_id: str, det_size: int, nms_iou: float, cache: Path) -
             precision=options.precision,
         )
         inner = CenterFace(request, config, cache)
-        name = f"{ep_id}-{memory_name(inner, options)}-{nms_iou:g}.npz"
+        name = f"{ep_id}-{memory_name(inner, options, _LOWEST)}-{nms_iou:g}.npz"
         detector = RememberingDetector(inner, cache / "detections" / name)
         frames = source.frames(_EVERY, inner.letterbox)
         faces = [(frame.index, detector.detect(frame.image)) for frame in frames]

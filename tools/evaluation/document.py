@@ -18,7 +18,7 @@ from tools.evaluation.real_clips import Real
 from tools.evaluation.real_document import markdown_table, section, write_picture
 from tools.evaluation.report import DPI, METHOD, detector_cost, picture
 from tools.evaluation.rows import Frames, Truth
-from tools.evaluation.screen_time import HEAD, table_rows
+from tools.evaluation.screen_time import HEAD, ScreenScore, explained, table_rows
 from tools.evaluation.work import (
     LIBRARY,
     PRODUCT,
@@ -50,6 +50,7 @@ class Evaluation:
     Args:
         real: of real videos.
         results: of all sets and strides.
+        seconds: on the screen, by what they are of.
         looked: of the detector, by name of the recipe, first take of the tuning set.
         suppressed: with other overlaps that are one face, first take of the tuning set pooled.
         sizes: of the detector on the wide shot, by the long side of its picture.
@@ -59,6 +60,7 @@ class Evaluation:
 
     real: Real
     results: Sequence[Result]
+    seconds: Mapping[str, Sequence[ScreenScore]]
     looked: Mapping[str, Looked]
     suppressed: Mapping[float, Looked]
     sizes: Mapping[int, Looked]
@@ -76,6 +78,7 @@ def write(evaluation: Evaluation, folder: Path) -> list[Path]:
     paths = [folder / name for name in ("quality.md", "quality.png", "quality-worst.png")]
     text = "\n".join(_document(evaluation))
     with storage_errors():
+        folder.mkdir(parents=True, exist_ok=True)
         write_atomic(paths[0], (text + "\n").encode())
         picture(evaluation.results).savefig(paths[1], dpi=DPI)
         _worst_picture(evaluation.worst).savefig(paths[2], dpi=DPI)
@@ -91,7 +94,7 @@ def _document(evaluation: Evaluation) -> Iterator[str]:
     yield _RENDERED.format(**seeds, method=METHOD)
     yield "![Quality against stride](quality.png)\n"
     yield from _means(evaluation.results)
-    yield from _seconds(evaluation.results)
+    yield from _seconds(evaluation.seconds)
     yield from _episodes(evaluation.results)
     yield from _worst(evaluation)
     yield from _ablations(evaluation.results)
@@ -122,18 +125,17 @@ def _means(results: Sequence[Result]) -> Iterator[str]:
     yield f"CPU of the detector for a minute of video: {costs}.\n"
 
 
-def _seconds(results: Sequence[Result]) -> Iterator[str]:
+def _seconds(seconds: Mapping[str, Sequence[ScreenScore]]) -> Iterator[str]:
     yield "### Seconds on the screen\n"
     yield (
-        "The sum of `screen_s` over all tracks, and the time for which faces show (half of them at "
-        "least). The stated error is that of sampling alone, as `screen_error_s` is; the "
-        "difference to the densest stride is what sampling did. Faces that are found though less "
-        "than half of them shows add to the sum, those that blur hides take away from it.\n"
+        "What was found against what is true, by stride. The stated error is that of sampling "
+        "alone; the detector's mistakes are not in it: faces that it misses (blurred ones) take "
+        "away from the sum, those that it finds though less than half of them shows add to it. "
+        "At stride 1 nothing else is left.\n"
     )
-    for set_name in dict.fromkeys(result.set_name for result in results):
-        scores = [result.screen for result in results if result.set_name == set_name]
-        rows = [(set_name, *row) for row in table_rows(scores)]
-        yield from markdown_table(("set", *HEAD), rows)
+    rows = [(name, *row) for name, scores in seconds.items() for row in table_rows(scores)]
+    yield from markdown_table(("of", *HEAD), rows)
+    yield "\n".join(f"- {line}" for line in explained(HEAD)) + "\n"
 
 
 def _groups(results: Sequence[Result]) -> Iterator[tuple[str, int, list[Result]]]:

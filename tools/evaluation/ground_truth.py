@@ -23,24 +23,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 from defusedxml.ElementTree import ParseError, iterparse
 
 from apps.common.errors import InvalidInput
 from apps.common.files import open_regular
+from tools.evaluation.mot import LARGEST, MOST_FRAMES, MOST_IDS, short
 from tools.evaluation.rows import EVERY_FRAME, Frames, FrameTable, Marked, read_mot
 
 LABEL = "face"
 IGNORE = "ignore"  # a label of tracks, and the name of an attribute of boxes
 _SIDES = ("xtl", "ytl", "xbr", "ybr")
 _XML_STARTS = (b"<", b"\xff\xfe", b"\xfe\xff")  # the last two: UTF-16
-_MOST_FRAMES = 10_000_000  # more than 90 hours
-_MOST_TRACKS = 10**12
-_LARGEST = 10.0**9  # pixels
 _SURE = 1.0
 _ENOUGH = 8  # frames with rows; fewer may lie on a grid by chance
 _TRUTHS = {"true": True, "false": False, "1": True, "0": False, "": False}
 _STEP = re.compile(r"step\s*=\s*([1-9]\d{0,6})")
-_SHOWN = 60  # characters of a foreign file's words that an error repeats
 _HINT = 'Export the task from CVAT as "CVAT for video 1.1" and give the annotations.xml in its ZIP.'
 
 
@@ -85,6 +83,12 @@ def read_ground_truth(path: Path, marked_every: int | None = None) -> GroundTrut
     else:
         said = GroundTruth(*read_mot(path))
     frames = {*_with_rows(said.faces), *_with_rows(said.ignored)}
+    for frame, rows in said.faces.items():
+        if len(np.unique(rows.ids)) < len(rows):
+            raise InvalidInput(
+                f"{path.name!r} has two faces of one identity in frame {frame} (from 0).",
+                hint="Give each person's visit a number of its own.",
+            )
     known = replace(said, **_marked(said, frames, marked_every))
     strays = sorted(frame for frame in frames if frame not in known.marked)
     if strays:
@@ -132,7 +136,7 @@ class _Annotations:
         if label.casefold() not in (LABEL, IGNORE):
             self.foreign.add(label)
             return
-        identity = _whole(track, "id", _MOST_TRACKS) + 1
+        identity = _whole(track, "id", MOST_IDS) + 1
         for frame, box, is_ignored in _seen(track):
             if (identity, frame) in self.taken:
                 raise ValueError(f"track {identity - 1} has two boxes in frame {frame}")
@@ -192,7 +196,7 @@ def _marked_by(meta: Any) -> Marked:
 
 
 def _is_frame(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) < len(str(_MOST_FRAMES))
+    return text.isascii() and text.isdecimal() and len(text) < len(str(MOST_FRAMES))
 
 
 def _first_bytes(path: Path) -> bytes:
@@ -208,7 +212,7 @@ def _elements(stream: BinaryIO) -> Iterator[Any]:
     elements = iterparse(stream, events=("start", "end"), forbid_dtd=True)
     _, root = next(elements)
     if root.tag != "annotations":
-        raise ValueError(f"it begins with {_short(root.tag)}")
+        raise ValueError(f"it begins with {short(root.tag)}")
     for event, element in elements:
         if event == "start" and element.tag == "image":
             raise ValueError("it has images in place of tracks")
@@ -221,15 +225,15 @@ def _seen(track: Any) -> Iterator[tuple[int, tuple[float, ...], bool]]:
     """Frame, corners (pixels), and whether it is ignored, of each box that is not outside."""
     for shape in track:
         if shape.tag != "box":
-            raise ValueError(f"a track of faces has a {_short(shape.tag)}, not only boxes")
-        frame = _whole(shape, "frame", _MOST_FRAMES)
+            raise ValueError(f"a track of faces has a {short(shape.tag)}, not only boxes")
+        frame = _whole(shape, "frame", MOST_FRAMES)
         if _whole(shape, "outside", 1) == 1:
             continue
         if shape.get("rotation") is not None and _number(shape, "rotation") != 0.0:
             raise ValueError(f"the box in frame {frame} is rotated")
         left, top, right, bottom = box = tuple(_number(shape, side) for side in _SIDES)
-        if right < left or bottom < top:
-            raise ValueError(f"the box in frame {frame} ends before it begins")
+        if right <= left or bottom <= top:
+            raise ValueError(f"the box in frame {frame} has no size")
         yield frame, box, _is_ignored(shape, frame)
 
 
@@ -240,7 +244,7 @@ def _is_ignored(shape: Any, frame: int) -> bool:
             continue
         text = str(attribute.text or "").strip().casefold()
         if text not in _TRUTHS:
-            raise ValueError(f"the box in frame {frame} has {IGNORE}={_short(text)}")
+            raise ValueError(f"the box in frame {frame} has {IGNORE}={short(text)}")
         if _TRUTHS[text]:
             return True
     return False
@@ -249,7 +253,7 @@ def _is_ignored(shape: Any, frame: int) -> bool:
 def _whole(element: Any, name: str, most: int) -> int:
     text = element.get(name, "")
     if not (text.isascii() and text.isdecimal() and len(text) <= len(str(most))):
-        raise ValueError(f"a {element.tag} has {name}={_short(text)}")
+        raise ValueError(f"a {element.tag} has {name}={short(text)}")
     if int(text) > most:
         raise ValueError(f"a {element.tag} has {name}={text}, more than {most}")
     return int(text)
@@ -261,14 +265,10 @@ def _number(element: Any, name: str) -> float:
         number = float(text)
     except ValueError:
         number = math.nan
-    if not abs(number) <= _LARGEST:
-        raise ValueError(f"a {element.tag} has {name}={_short(text)}")
+    if not abs(number) <= LARGEST:
+        raise ValueError(f"a {element.tag} has {name}={short(text)}")
     return number
 
 
 def _named(labels: set[str]) -> str:
-    return _short(", ".join(sorted(labels)))
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
+    return short(", ".join(sorted(labels)))

@@ -81,12 +81,16 @@ class RememberingDetector:
             self._grown = False
 
 
-def memory_name(detector: Detector, options: Options) -> str:
-    """A name for all that decides which faces this detector finds in a picture."""
+def memory_name(detector: Detector, options: Options, reported_from: float) -> str:
+    """A name for all that decides which faces this detector finds in a picture.
+
+    Args:
+        reported_from: the least confidence that it reports.
+    """
     source = inspect.getsourcefile(type(detector))
     parts = (
         detector.facts.model.sha256,
-        options.det_thresh,
+        reported_from,
         options.precision,
         model_registry().detectors[options.detector].nms_iou,
         "" if source is None else Path(source).read_text(encoding="utf-8"),

@@ -8,13 +8,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from apps.common.options import SmallFaces
 from tools.evaluation.errors import IdentityError, identity_errors
 from tools.evaluation.ground_truth import GroundTruth
 from tools.evaluation.rows import Found, Truth
 from tools.evaluation.scores import CutErrors, CutScores, Scores, cut_errors, score, score_cuts
 from tools.evaluation.sheet import Sheet
 from tools.evaluation.shot_truth import Shots
-from tools.evaluation.systems import run_library, run_product
+from tools.evaluation.systems import ProductRun, run_library, run_product
 from tools.evaluation.work import LIBRARY, PRODUCT
 
 _NO_FACES = GroundTruth({}, {})
@@ -100,23 +101,35 @@ class ClipResult:
 
 
 def evaluate_clip(
-    clip: Clip, strides: Sequence[int], iou: float, cache: Path, *, strict: bool = False
+    clip: Clip,
+    strides: Sequence[int],
+    iou: float,
+    cache: Path,
+    *,
+    strict: bool = False,
+    small_faces: SmallFaces = "off",
 ) -> list[ClipResult]:
     """Evaluates a clip at all strides, the densest first: it fills the detector's memory.
 
     Args:
         iou, strict: see `tools.evaluation.scores.score`.
         cache: folder for models and remembered faces.
+        small_faces: the product's option.
 
     Raises:
         ScreenalyticsError: a run failed, or what is said to be true is of another video.
     """
-    return [_at_stride(clip, stride, iou, cache, strict) for stride in sorted(strides)]
+    name = _episode_id(clip.video)
+    return [
+        _judged(
+            clip, stride, run_product(clip.video, name, stride, cache, small_faces), iou, strict
+        )
+        for stride in sorted(strides)
+    ]
 
 
-def _at_stride(clip: Clip, stride: int, iou: float, cache: Path, strict: bool) -> ClipResult:
-    run = run_product(clip.video, _episode_id(clip.video), stride, cache)
-    truth, product = true_of(clip.faces, clip.shots, run.frames), run.found
+def _judged(clip: Clip, stride: int, run: ProductRun, iou: float, strict: bool) -> ClipResult:
+    truth, product = true_of(clip.faces, clip.shots, run.frames, run.size), run.found
     found: dict[str, Found] = {}
     if clip.faces is not None:
         library = run_library(product.rows, product.sampled)
@@ -139,20 +152,24 @@ def _at_stride(clip: Clip, stride: int, iou: float, cache: Path, strict: bool) -
     )
 
 
-def true_of(faces: GroundTruth | None, shots: Shots | None, frames: int) -> Truth:
+def true_of(
+    faces: GroundTruth | None, shots: Shots | None, frames: int, size: tuple[int, int]
+) -> Truth:
     """What is true of a video.
 
     Args:
         frames: of the video.
+        size: width and height of its picture, pixels.
 
     Raises:
-        InvalidInput: the shots are of a longer one.
+        InvalidInput: the faces or the shots are of another one.
     """
     known = _NO_FACES if faces is None else faces
     checked = Shots() if shots is None else shots.checked(frames)
-    return Truth(
+    truth = Truth(
         known.faces, known.ignored, checked.cuts, checked.transitions, frames, known.marked
     )
+    return truth.checked(frames, size)
 
 
 def judge_cuts(truth: Truth, found: Found) -> CutResult:

@@ -17,7 +17,7 @@ from tools.evaluation.shot_truth import Shots, read_shots
 ROOT = Path(__file__).resolve().parents[2]
 IOU = 0.4  # boxes that were drawn by eye are no more exact
 CUT_STRIDES = (1, 6, 12)
-TRACK_STRIDES = (3, 6, 12)  # faces are marked in every third frame
+TRACK_STRIDES = (1, 3, 6, 12, 24)
 _OTHERS = {"AdaptiveDetector": AdaptiveDetector, "ContentDetector": ContentDetector}
 
 

@@ -14,16 +14,16 @@ from tools.evaluation.work import LIBRARY, PRODUCT
 PICTURE = "quality-real.png"
 _TRACKS = (
     f"Boxes are matched at IoU {IOU:g}: the true ones were drawn by eye, in every third frame. "
-    "Each pair of figures is the product's / the library's. A takeover is a track that goes on "
-    "with another face, a split a face that goes on in a new track."
+    "Frames that are sampled and marked are scored, at stride 1 the same as at 3. Each pair of "
+    "figures is the product's / the library's. A takeover is a track that goes on with another "
+    "face, a split a face that goes on in a new track."
 )
 _CUTS = (
     "Beside PySceneDetect's detectors with their defaults, which look at every frame. A cut is "
     "right when it is found at the first sampled frame at or after it."
 )
 _ERRORS = (
-    "Each is drawn at its last right and its first wrong sighting: green is what is true, dim "
-    "where a face need not be found; other colours are tracks; thick boxes are the error's. "
+    "Each is drawn at its last right and its first wrong sighting. "
     "`tools/evaluate.py --video` draws the same on the video's frames."
 )
 

@@ -12,6 +12,10 @@ from tools.evaluation.errors import IdentityError
 from tools.evaluation.real import ClipResult, CutResult
 from tools.evaluation.scores import shown
 
+COUNTED = (
+    "Counted are the tracks and faces of the scored frames; without --strict, no tracks on faces "
+    "that need not be found."
+)
 FEW = 20  # errors that are listed without being asked for
 _SHOWN = (
     ("IDF1", "idf1"),
@@ -46,7 +50,7 @@ def tables(results: Sequence[ClipResult], iou: float, note: str) -> Iterator[Tab
 
 
 def _tracks(title: str, results: Sequence[ClipResult], note: str) -> Table:
-    table = Table("stride", "system", title=title, caption=note)
+    table = Table("stride", "system", title=title, caption=" ".join(filter(None, (note, COUNTED))))
     for heading, _ in _SHOWN:
         table.add_column(heading, justify="right")
     for result in results:

@@ -5,7 +5,6 @@ Frames count from 0, boxes are [x1, y1, x2, y2] in pixels of the picture as show
 
 from __future__ import annotations
 
-import csv
 import itertools
 import math
 from collections.abc import Iterable, Sequence
@@ -15,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from trackers.eval.box import box_ioa, box_iou
-from trackers.io.mot import load_mot_file
 
 from apps.common.contracts import DetectionRow
 from apps.common.errors import InvalidInput
 from apps.common.files import read_json
 from apps.runs.rows import read_rows
+from tools.evaluation.mot import read_lines
 from tools.synth.encode import JSON_NAME, MOT_NAME
 from tools.synth.library import ABOUT_NAME, PARTIAL_NAME
 from tools.synth.scene import Transition
@@ -110,6 +109,32 @@ class Truth:
     frames: int
     marked: Marked = EVERY_FRAME
 
+    def checked(self, frames: int, size: tuple[int, int]) -> Truth:
+        """Itself, where its faces can be those of a video.
+
+        Args:
+            frames: of the video.
+            size: width and height of its picture, pixels.
+
+        Raises:
+            InvalidInput: a face is in a frame, or at a place, that the video does not have.
+        """
+        hint = "Give the faces of this video; frames of a MOT file count from 1, of CVAT from 0."
+        if (last := max((*self.rows, *self.ignored), default=0)) >= frames:
+            raise InvalidInput(
+                f"The marked faces go on to frame {last} (from 0), the video has {frames} frames.",
+                hint=hint,
+            )
+        for faces in (self.rows, self.ignored):
+            for frame, rows in faces.items():
+                if not ((rows.boxes[:, 2:] > 0.0) & (rows.boxes[:, :2] < size)).all():
+                    raise InvalidInput(
+                        f"A marked face in frame {frame} (from 0) lies outside of the video's "
+                        f"picture of {size[0]}x{size[1]}.",
+                        hint=hint,
+                    )
+        return self
+
     def scored(self, sampled: Sequence[int]) -> tuple[int, ...]:
         """The sampled frames that are marked.
 
@@ -171,27 +196,13 @@ def read_mot(path: Path) -> tuple[Frames, Frames]:
     """Reads a MOT file. Returns its rows, and those whose flag (column 7) is 0.
 
     Raises:
-        InvalidInput: it is missing, or not a MOT file.
+        InvalidInput: it is missing, or a line of it is none of a MOT file.
     """
-    if path.is_file() and path.stat().st_size == 0:
-        return {}, {}
-    try:
-        data = load_mot_file(path)
-        if not all(np.isfinite(rows.boxes).all() for rows in data.values()):
-            raise ValueError("a place is no number")
-    except (OSError, ValueError, OverflowError, csv.Error) as error:
-        raise InvalidInput(
-            f"{path.name} is not a MOT file: {type(error).__name__}.",
-            hint="Give lines of frame,id,left,top,width,height,confidence.",
-        ) from error
-    counted, ignored = {}, {}
-    for frame, rows in data.items():
-        corners = np.concatenate([rows.boxes[:, :2], rows.boxes[:, :2] + rows.boxes[:, 2:]], axis=1)
-        every = Rows(rows.ids.astype(np.int64), corners, rows.confidences)
-        flagged = every.conf != 0.0
-        counted[frame - 1] = every.where(flagged)
-        ignored[frame - 1] = every.where(~flagged)
-    return counted, ignored
+    counted, ignored = FrameTable(), FrameTable()
+    for line in read_lines(path):
+        table = ignored if line.conf == 0.0 else counted
+        table.add(*line)
+    return counted.frames(), ignored.frames()
 
 
 def read_truth(folder: Path) -> Truth:
@@ -209,25 +220,40 @@ def read_truth(folder: Path) -> Truth:
     rows, _ = read_mot(folder / MOT_NAME)
     partial = folder / PARTIAL_NAME
     about = read_json(folder / ABOUT_NAME)
-    return Truth(
-        rows=rows,
-        ignored=read_mot(partial)[1] if partial.is_file() else {},
-        cuts=tuple(facts["cuts"]),
-        transitions=()
-        if about is None
-        else tuple(Transition(**item) for item in about["transitions"]),
-        frames=facts["frames"],
-    )
+    try:
+        return Truth(
+            rows=rows,
+            ignored=read_mot(partial)[1] if partial.is_file() else {},
+            cuts=tuple(facts["cuts"]),
+            transitions=()
+            if about is None
+            else tuple(Transition(**item) for item in about["transitions"]),
+            frames=facts["frames"],
+        )
+    except (KeyError, TypeError) as error:
+        raise InvalidInput(
+            f"{folder.name} has a {JSON_NAME} or {ABOUT_NAME} that no episode was rendered with.",
+            hint="Render it anew: tools/make_evaluation_set.py or tools/make_demo_episode.py.",
+        ) from error
 
 
-def read_run(detections: Path, width: int, height: int) -> Frames:
-    """The rows of a run's `detections.jsonl`, in pixels of a picture of this size."""
-    table, size = FrameTable(), np.array([width, height] * 2)
-    for row in read_rows(detections, DetectionRow):
+def read_run(detections: Path, size: tuple[int, int]) -> Frames:
+    """The rows of a run's `detections.jsonl`, in pixels of a picture of this size.
+
+    Raises:
+        InvalidInput: it is missing, or a line of it cannot be read.
+    """
+    if not detections.is_file():
+        raise InvalidInput(f"The run has no {detections.name}.", hint="Give a completed run.")
+    table, sides = FrameTable(), np.array([*size, *size])
+    for place, row in enumerate(read_rows(detections, DetectionRow), 1):
         if row is None:
-            continue
+            raise InvalidInput(
+                f"Row {place} of {detections.name} cannot be read.",
+                hint="The run is damaged; run the episode again.",
+            )
         number = UNTRACKED if row.track_id is None else int(row.track_id.rpartition("-")[2])
-        table.add(row.frame_idx, number, np.array(row.bbox) * size, row.conf)
+        table.add(row.frame_idx, number, np.array(row.bbox) * sides, row.conf)
     return table.frames()
 
 

@@ -23,6 +23,7 @@ Image = NDArray[np.uint8]
 Color = tuple[int, int, int]  # blue, green, red
 
 MAX_ERRORS = 24  # of a sheet; more would be a picture that no viewer opens
+LEGEND = 26  # height of the line on top, pixels
 _TILE = (480, 270)  # width and height of one frame's part, pixels
 _CAPTION = 26  # height of the line above two tiles, pixels
 _GAP = 8
@@ -40,6 +41,12 @@ _TRACKS: tuple[Color, ...] = (
     (255, 255, 110),
     (200, 170, 255),
 )
+_LEGEND_WORDS = (
+    ("green: true faces, number below", _TRUE),
+    ("dim green: need not be found", _IGNORED),
+    *zip(("other colours:", "tracks,", "number above"), _TRACKS, strict=False),
+    ("thick: the boxes of the error", _TEXT),
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,7 @@ class Sheet:
         size: width and height of its picture, pixels.
         stride: at which it was sampled.
         errors: of `found`.
+        stream: of the video; see `open_video`.
     """
 
     title: str
@@ -61,6 +69,7 @@ class Sheet:
     truth: Truth
     found: Found
     errors: Sequence[IdentityError]
+    stream: int | None = None
 
 
 @dataclass(frozen=True)
@@ -90,11 +99,22 @@ def write_sheet(sheets: Sequence[Sheet], path: Path) -> Path | None:
     if not panels:
         return None
     lines = [_line(panels[start : start + _COLUMNS]) for start in range(0, len(panels), _COLUMNS)]
-    encoded = cv2.imencode(".png", np.vstack(lines), [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
+    picture = np.vstack([_legend(lines[0].shape[1]), *lines])
+    encoded = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
     with storage_errors():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, encoded)
     return path
+
+
+def _legend(width: int) -> Image:
+    """The line on top that says what the colours are."""
+    legend = np.full((LEGEND, width, 3), _BACKGROUND, np.uint8)
+    left = _GAP
+    for text, color in _LEGEND_WORDS:
+        _write(legend, text, (left, LEGEND - 9), color, 0.5)
+        left += cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)[0][0] + 3 * _GAP
+    return legend
 
 
 def _line(panels: Sequence[Image]) -> Image:
@@ -179,7 +199,7 @@ def _grounds(sheet: Sheet, sides: Sequence[_Side]) -> dict[int, Image]:
         wanted.setdefault(side.frame, []).append(place)
     if sheet.video is None or not wanted:
         return grounds
-    with open_video(sheet.video, threads=1) as video:
+    with open_video(sheet.video, threads=1, stream=sheet.stream) as video:
         for decoded in video.sampled(sheet.stride):
             if decoded.index > max(wanted):
                 break

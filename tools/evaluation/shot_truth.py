@@ -5,20 +5,23 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from apps.common.errors import InvalidInput
 from apps.common.files import open_regular
 from tools.synth.scene import Transition
 
 CUT = "cut"
+GRADUAL = ("dissolve", "fade", "wipe", "gradual")
 _COLUMNS = ["start", "end", "kind"]
 _MAX_BYTES = 10_000_000  # more than 500,000 cuts
 _MAX_DIGITS = 9
 _SHOWN = 40  # characters of a foreign file's words that an error repeats
 _HINT = (
     "Give lines of start,end,kind under that header: frames from 0; of a cut both are the first "
-    "frame of the new shot, of anything else the first and last frame of a gradual change."
+    f"frame of the new shot, of {', '.join(GRADUAL)} the first and last frame of a gradual change."
 )
 
 
@@ -50,10 +53,11 @@ class Shots:
 
 
 def read_shots(path: Path) -> Shots:
-    """Reads `start,end,kind`. The kind `cut` is a hard cut, any other word a gradual change.
+    """Reads `start,end,kind`. The kind `cut` is a hard cut, those of `GRADUAL` a gradual change.
 
     Raises:
-        InvalidInput: the file is missing, or a row says something that cannot be.
+        InvalidInput: the file is missing, a row says something that cannot be, or two rows share a
+            frame.
     """
     try:
         with open_regular(path) as stream:
@@ -67,7 +71,7 @@ def read_shots(path: Path) -> Shots:
 
 
 def _shots(lines: Iterable[list[str]]) -> Shots:
-    cuts, transitions = set[int](), list[Transition]()
+    changes: list[_Change] = []
     rows = _rows(lines)
     if next(rows, (0, None))[1] != _COLUMNS:
         raise ValueError("does not begin with start,end,kind")
@@ -75,20 +79,41 @@ def _shots(lines: Iterable[list[str]]) -> Shots:
         if len(cells) != len(_COLUMNS) or not cells[2]:
             raise ValueError(f"has no start,end,kind in line {number}")
         start, end = (_frame(cell, number) for cell in cells[:2])
+        kind = cells[2].casefold()
         if start > end:
             raise ValueError(f"has a change in line {number} that ends before it begins")
-        if cells[2].casefold() != CUT:
-            transitions.append(Transition(start, (start + end + 1) // 2, end))
-            continue
-        if start != end or start == 0:
+        if kind not in (CUT, *GRADUAL):
+            raise ValueError(
+                f"has the kind {cells[2][:_SHOWN]!r} in line {number}, not {CUT}, "
+                f"{', '.join(GRADUAL)}"
+            )
+        if kind == CUT and (start != end or start == 0):
             raise ValueError(
                 f"has a cut in line {number} that does not start and end at one frame after 0"
             )
-        if start in cuts:
-            raise ValueError(f"has the cut at frame {start} twice, again in line {number}")
-        cuts.add(start)
-    transitions.sort(key=lambda item: item.first)
-    return Shots(tuple(sorted(cuts)), tuple(transitions))
+        changes.append(_Change(start, end, number, kind == CUT))
+    changes.sort()
+    for one, other in pairwise(changes):
+        if other.start <= one.end:
+            first, second = sorted((one.line, other.line))
+            raise ValueError(
+                f"has the frame {other.start} in two changes, those of lines {first} and {second}"
+            )
+    return Shots(
+        tuple(one.start for one in changes if one.is_cut),
+        tuple(
+            Transition(one.start, (one.start + one.end + 1) // 2, one.end)
+            for one in changes
+            if not one.is_cut
+        ),
+    )
+
+
+class _Change(NamedTuple):
+    start: int
+    end: int
+    line: int
+    is_cut: bool
 
 
 def _rows(lines: Iterable[list[str]]) -> Iterator[tuple[int, list[str]]]:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What it costs to find small faces: `python -m tools.evaluation.small_faces`.
+"""What it costs to find small faces: `python tools/evaluation/small_faces.py`.
 
 Recall by the height of faces, boxes that are no face, and CPU time of a frame: of larger pictures,
 of overlapping tiles, of a second look at doubtful places (the option `small_faces`), and of other
@@ -15,6 +15,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+if not __package__:  # run as a script: only its own folder is on the path
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import cv2
 import numpy as np

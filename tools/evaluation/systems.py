@@ -18,7 +18,7 @@ from trackers.utils.iou import GIoU, IoU
 from apps.common.config import TrackConfig, pipeline_config
 from apps.common.contracts import Progress, VideoFacts
 from apps.common.layout import Layout
-from apps.common.options import HostFacts, Options, RunRequest, resolve
+from apps.common.options import HostFacts, Options, RunRequest, SmallFaces, resolve
 from apps.pipeline.artifacts import staged_rows
 from apps.pipeline.detect import Detector
 from apps.pipeline.examine import Examined
@@ -76,8 +76,8 @@ class _RememberingRun(PipelineRun):
 
     def _load_detector(self, facts: VideoFacts) -> Detector:
         inner = super()._load_detector(facts)
-        name = f"{self.job.ep_id}-{memory_name(inner, self.job.options)}.npz"
-        self._detector = RememberingDetector(inner, self.memories / name)
+        name = memory_name(inner, self.job.options, self._reported_from())
+        self._detector = RememberingDetector(inner, self.memories / f"{self.job.ep_id}-{name}.npz")
         return self._detector
 
     def _sightings(
@@ -94,23 +94,31 @@ class _RememberingRun(PipelineRun):
         return self._detector.seconds()
 
 
-def options_for(stride: int) -> Options:
+def options_for(stride: int, small_faces: SmallFaces = "off") -> Options:
     """The product's defaults, on one thread, at exactly this stride, without a CPU budget.
 
     A budget would count what this process and its other children do.
     """
     request = RunRequest(
-        device="cpu", detector="centerface", stride=stride, fps=_EVERY_FRAME, cpu_threads=1
+        device="cpu",
+        detector="centerface",
+        stride=stride,
+        fps=_EVERY_FRAME,
+        cpu_threads=1,
+        small_faces=small_faces,
     )
     options = resolve(request, {}, _HOST).options
     return options.model_copy(update={"max_cpu_percent": None, "thermal_backoff": False})
 
 
-def run_product(video: Path, ep_id: str, stride: int, cache: Path) -> ProductRun:
+def run_product(
+    video: Path, ep_id: str, stride: int, cache: Path, small_faces: SmallFaces = "off"
+) -> ProductRun:
     """Runs the product's pipeline in this process.
 
     Args:
         cache: folder for models and remembered faces.
+        small_faces: the product's option.
 
     Raises:
         ScreenalyticsError: whatever a run can fail with.
@@ -122,14 +130,14 @@ def run_product(video: Path, ep_id: str, stride: int, cache: Path) -> ProductRun
     ):
         files = Layout(Path(folder)).run(ep_id, "run")
         files.staging.mkdir(parents=True)
-        job = Job(ep_id, "run", options_for(stride), video, files, cache)
+        job = Job(ep_id, "run", options_for(stride, small_faces), video, files, cache)
         run = _RememberingRun(
             job, meter, progress, StopFlag(), _Quiet(), memories=cache / "detections"
         )
         outcome = run.execute()
         facts = outcome.video
         found = Found(
-            rows=read_run(staged_rows(files.staging), facts.width, facts.height),
+            rows=read_run(staged_rows(files.staging), (facts.width, facts.height)),
             sampled=tuple(range(0, facts.frames, stride)),
             cuts=tuple(outcome.metrics.scene_cuts),
             detector_seconds=run.settle(),

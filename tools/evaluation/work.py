@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tools.evaluation.ablation import ABLATIONS
 from tools.evaluation.errors import IdentityError, identity_errors
@@ -18,6 +19,9 @@ from tools.evaluation.sheet import Sheet, write_sheet
 from tools.evaluation.systems import run_library, run_product
 from tools.synth.encode import VIDEO_NAME
 from tools.synth.library import Entry
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 PRODUCT, LIBRARY = "product", "library"
 
@@ -113,6 +117,7 @@ def evaluate(episode: Episode, measure: Measure) -> list[Result]:
 def _at_stride(episode: Episode, truth: Truth, stride: int, measure: Measure) -> Result:
     video = episode.folder / VIDEO_NAME
     run = run_product(video, episode.folder.name, stride, measure.cache)
+    truth.checked(run.frames, run.size)
     product = run.found
     errors = identity_errors(truth, product, iou=measure.iou)
     if measure.sheets is not None:
@@ -154,14 +159,24 @@ def evaluate_all(
     Raises:
         ScreenalyticsError: one of them failed.
     """
-    if processes == 1 or len(episodes) == 1:
-        for episode in episodes:
-            yield evaluate(episode, measure)
+    return in_processes(partial(evaluate, measure=measure), episodes, processes)
+
+
+def in_processes(
+    function: Callable[[Item], Answer], items: Sequence[Item], processes: int
+) -> Iterator[Answer]:
+    """Yields what a function of a module gives for each item, when it is there.
+
+    Raises:
+        ScreenalyticsError: one of them failed.
+    """
+    if processes == 1 or len(items) == 1:
+        yield from map(function, items)
         return
     # Spawned: a fork would copy the progress bar's thread in the middle of something.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        futures = [pool.submit(evaluate, episode, measure) for episode in episodes]
+        futures = [pool.submit(function, item) for item in items]
         try:
             for future in as_completed(futures):
                 yield future.result()
