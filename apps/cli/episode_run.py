@@ -196,6 +196,7 @@ class _Execution:
             cache=self._layout.cache,
             retinaface_model=spec.retinaface_model,
             recognition_model=spec.recognition_model,
+            sources=spec.resolution.sources,
         )
         for warning in spec.resolution.warnings:
             log.log("warning", warning)

@@ -406,6 +406,23 @@ def test_detections_without_tracks_warn_with_the_numbers(data_root: Path) -> Non
     assert "between 0.2 and 0.5" in low.stderr
 
 
+@pytest.mark.trap(8)
+def test_a_stride_that_gives_way_to_the_profile_is_told(data_root: Path) -> None:
+    done = run_cli(data_root, "--ep-id", "talk", "--stride", "1", "--det-size", "160")
+    assert done.returncode == 0
+    manifest = manifest_of(data_root, "talk")
+    assert manifest["effective_stride"] == 2
+    (warning,) = manifest["warnings"]
+    assert manifest["result"]["warnings"] == [warning]
+    assert f"warning: {warning}" in done.stderr
+    assert "fps 15 (profile:low_power)" in warning
+    assert "ask for fps 30 or more" in warning
+    more = ("--stride", "1", "--det-size", "160", "--fps", "30")
+    assert run_cli(data_root, "--ep-id", "talk", *more).returncode == 0
+    manifest = manifest_of(data_root, "talk")
+    assert (manifest["effective_stride"], manifest["warnings"]) == (1, [])
+
+
 def test_a_second_look_is_in_the_report(data_root: Path) -> None:
     done = run_cli(data_root, "--ep-id", "show", "--stride", "24", "--small-faces", "second_look")
     assert done.returncode == 0, done.stderr

@@ -109,6 +109,11 @@ def test_the_values_shown_follow_the_choices(open_page: Open) -> None:
     assert "**30 frames** will be processed" in texts(page)
     page.number_input(key="option-stride").set_value(40).run()
     assert shown()["Stride"] == ("every 40th frame", "chosen here")
+    assert not page.warning
+    page.selectbox(key="option-profile").set_value("low_power").run()
+    page.number_input(key="option-stride").set_value(1).run()
+    assert "The stride is 2, not 1" in page.warning[0].value
+    page.number_input(key="option-stride").set_value(40).run()
     page.selectbox(key="option-small_faces").set_value("second_look").run()
     assert shown()["Small faces"] == ("second look", "chosen here")
     page.toggle(key="option-save_preview").set_value(True).run()
