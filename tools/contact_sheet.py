@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.common.files import read_jsonl
+from apps.common.files import read_jsonl, shown
 from apps.common.screen_time import screen_time
 
 Image = NDArray[np.uint8]
@@ -96,7 +96,7 @@ def main() -> int:
     if path is None:
         print("error: the run has no tracks with crops. Run with --save-crops.", file=sys.stderr)
         return 1
-    print(path)
+    print(shown(path))
     return 0
 
 

@@ -154,6 +154,23 @@ def test_ndjson_events(data_root: Path, tmp_path: Path) -> None:
     assert json.loads(copy.read_text())["phase"] == "done"
 
 
+@pytest.mark.parametrize("start", [".", "elsewhere"])
+@pytest.mark.parametrize("root", ["data", None], ids=["relative", "absolute"])
+def test_the_results_path_leads_there_from_where_it_was_started(
+    data_root: Path, tmp_path: Path, start: str, root: str | None
+) -> None:
+    here = data_root.parent if start == "." else tmp_path
+    named = data_root if root is None else Path(os.path.relpath(data_root, here))
+    command = cli_command(named, "--ep-id", "talk", "--stride", "60", "--det-size", "160")
+    done = subprocess.run(
+        command, cwd=here, env=clean_environment(), capture_output=True, text=True, check=True
+    )
+    (named_path,) = re.findall(r"^Results: (.+)$", done.stderr, re.MULTILINE)
+    assert json.loads((here / named_path).read_text())["ep_id"] == "talk"
+    if start == ".":
+        assert named_path.startswith("data/manifests/talk/runs/")
+
+
 def test_progress_bar_on_a_terminal(data_root: Path) -> None:
     leader, follower = pty.openpty()
     process = subprocess.Popen(
