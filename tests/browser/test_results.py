@@ -15,6 +15,12 @@ from tests.support.page import SCREENSHOTS, Tab, tab
 from tests.support.service import wait_for
 
 HAVE_CURRENT_DATA = 2  # of a video's readyState
+SAMPLE_S = 6 / 24  # between two samples of the run that is shown
+# Of a shape without its outline, which is not seen until it is picked.
+_RIGHT_END = """shape => {
+  const box = shape.getBBox(), place = shape.getScreenCTM();
+  return place.a * (box.x + box.width) + place.e;
+}"""
 _CUT_OFF = """figures => figures.flatMap(figure => [...figure.querySelectorAll('*')])
   .filter(part => part.clientWidth > 0 && part.scrollWidth > part.clientWidth + 1)
   .map(part => part.innerText)"""
@@ -101,6 +107,7 @@ def test_figures_and_timeline_are_seen_whole_on_a_small_screen(results: Tab) -> 
     rows = {box["y"] for figure in figures.all() if (box := figure.bounding_box()) is not None}
     assert len(rows) == 1
     assert figures.evaluate_all(_CUT_OFF) == []
+    expect(bars(results).first).to_be_visible()
     lowest = bars(results).evaluate_all(
         "bars => Math.max(...bars.map(bar => bar.getBoundingClientRect().bottom))"
     )
@@ -112,15 +119,19 @@ def test_bars_reach_the_cuts_that_end_their_tracks(
     results: Tab, product: Product, shown_run: str
 ) -> None:
     chart = results.page.get_by_test_id("stVegaLiteChart").first
-    cuts = chart.locator("g.mark-rule.role-mark line[aria-label*='cut']").evaluate_all(
-        "lines => lines.map(line => line.getBoundingClientRect().left)"
-    )
-    ended = [row["track_id"] for row in tracks(product, shown_run) if row["ended"] == "cut"]
+    lines = chart.locator("g.mark-rule.role-mark line[aria-label*='cut']")
+    expect(lines).to_have_count(7)
+    cuts = lines.evaluate_all("lines => lines.map(line => line.getBoundingClientRect().left)")
+    charts = product.server.client.get(f"/episodes/{DEMO}/runs/{shown_run}/charts").json()
+    step = SAMPLE_S + 0.01
+    ended = [  # by a cut, whose first sample follows their last one
+        row["track_id"]
+        for row in tracks(product, shown_run)
+        if any(0 < cut - row["end_s"] < step for cut in charts["cuts_s"])
+    ]
     assert len(ended) > 5
     for track_id in ended:
-        bar = chart.locator(f"path[aria-label*='{track_id}']").first.bounding_box()
-        assert bar is not None
-        right = bar["x"] + bar["width"]
+        right = chart.locator(f"path[aria-label*='{track_id}']").first.evaluate(_RIGHT_END)
         assert min(abs(right - cut) for cut in cuts) < 2, track_id
 
 
