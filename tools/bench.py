@@ -28,7 +28,7 @@ from rich.console import Console
 from apps.common.config import model_registry
 from apps.common.cpu_limits import host_thread_limit
 from apps.common.errors import InvalidInput, ScreenalyticsError
-from apps.common.files import sha256_of
+from apps.common.files import sha256_of, shown
 from apps.common.layout import Layout
 from apps.common.settings import Settings
 from apps.common.version import library_versions
@@ -171,7 +171,7 @@ def bench(arguments: argparse.Namespace, console: Console) -> None:
     for note in benchmark.notes:
         console.print(f"Note: {note}", soft_wrap=True)
     for path in paths:
-        console.print(f"Saved {os.path.relpath(path)}", soft_wrap=True)
+        console.print(f"Saved {shown(path)}", soft_wrap=True)
 
 
 def find_video(given: Path | None) -> Path:

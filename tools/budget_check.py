@@ -21,6 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from apps.common.files import shown
 from apps.common.layout import Layout
 from apps.common.settings import Settings
 from tools.bench import exit_code_of, find_video, machine
@@ -113,7 +114,7 @@ def check(arguments: argparse.Namespace) -> int:
             rows.append(row_of(budget, watch(words, "episode_run.py")))
             print(line(rows[-1]), flush=True)
     path = save(arguments, rows, layout, load_before)
-    print(f"Load {os.getloadavg()[0]:.1f} after. Saved {os.path.relpath(path)}")
+    print(f"Load {os.getloadavg()[0]:.1f} after. Saved {shown(path)}")
     return 0 if all("too high" not in row.verdict() for row in rows) else 1
 
 

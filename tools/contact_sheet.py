@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Draws one picture of all tracks of a run: `python tools/contact_sheet.py RUN_FOLDER`.
 
-A row a track: its number, its time in the video, and its best crops. Needs a run with crops.
+A row a track: its number, first and last sighting, seconds on the screen, and its best crops; the
+longest first. Needs a run with crops.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.common.files import read_jsonl
+from apps.common.files import read_jsonl, shown
 from apps.common.screen_time import screen_time
 
 Image = NDArray[np.uint8]
 TILE = 112  # pixels, width and height of one crop
-LABEL_WIDTH = 200
+LABEL_WIDTH = 210
 GAP = 6
 COLUMNS = 5
 MAX_TRACKS = 200  # more would be a picture that no viewer opens
@@ -43,14 +44,28 @@ def _length(track: dict[str, Any]) -> float:
     return 0.0 if screen is None else screen.seconds
 
 
+def label(track: dict[str, Any]) -> list[str]:
+    """What a track's row says, line by line.
+
+    Args:
+        track: a row of `tracks.jsonl`.
+    """
+    screen, stats = screen_time(track), track["stats"]
+    return [
+        f"Track {track['track_id'].rpartition('-')[2].lstrip('0')}",
+        f"seen {_clock(track['start_s'])} - {_clock(track['end_s'])}",
+        "" if screen is None else f"on screen {screen.seconds:.1f} s",
+        f"{stats['detections']} faces, confidence {stats['avg_conf']:.2f}",
+    ]
+
+
 def _row(run_folder: Path, track: dict[str, Any]) -> Image:
     width = LABEL_WIDTH + COLUMNS * (TILE + GAP) + GAP
     row = np.full((TILE + GAP, width, 3), BACKGROUND, np.uint8)
-    number = track["track_id"].rpartition("-")[2].lstrip("0")
-    _write(row, f"Track {number}", 34, 0.7, TEXT)
-    _write(row, f"{_clock(track['start_s'])} - {_clock(track['end_s'])}", 62, 0.5, FAINT)
-    stats = track["stats"]
-    _write(row, f"{stats['detections']} faces, {stats['avg_conf']:.2f}", 86, 0.5, FAINT)
+    title, *lines = label(track)
+    _write(row, title, 30, 0.7, TEXT)
+    for number, line in enumerate(lines):
+        _write(row, line, 56 + 22 * number, 0.5, FAINT)
     for column, name in enumerate(track["sample_thumbs"][:COLUMNS]):
         tile = cv2.imread(str(run_folder / name))
         if tile is not None:
@@ -96,7 +111,7 @@ def main() -> int:
     if path is None:
         print("error: the run has no tracks with crops. Run with --save-crops.", file=sys.stderr)
         return 1
-    print(path)
+    print(shown(path))
     return 0
 
 

@@ -26,7 +26,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from apps.common.files import tail
+from apps.common.files import shown, tail
 from tools import contact_sheet, make_demo_episode
 
 START_TIMEOUT_S = 30
@@ -199,10 +199,6 @@ def show(result: dict[str, Any], data_root: Path) -> None:
     for name, value in rows:
         table.add_row(name, value)
     console.print(table, highlight=False)
-
-
-def shown(path: Path) -> str:
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 if __name__ == "__main__":

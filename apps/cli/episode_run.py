@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace, spec_line: bytes | None = None) -> int:
     """
     stop = StopFlag()
     codes = listen_to_signals(stop)
-    view: View = TerminalView()
+    view: View = TerminalView(Path())
     try:
         if spec_line is not None:
             if arguments.spec == "-":  # a file's reader is meant to outlive its launcher
@@ -65,6 +65,8 @@ def run(arguments: argparse.Namespace, spec_line: bytes | None = None) -> int:
             spec = _spec_from_arguments(arguments)
         if arguments.events == "ndjson":
             view = EventWriter(spec.run_id, lambda: stop.stop("nobody reads its events"))
+        else:
+            view = TerminalView(Path(spec.data_root))
         result = _Execution(spec, arguments, stop, view).run()
     except RunCancelled as error:
         view.error(error)
@@ -196,6 +198,7 @@ class _Execution:
             cache=self._layout.cache,
             retinaface_model=spec.retinaface_model,
             recognition_model=spec.recognition_model,
+            sources=spec.resolution.sources,
         )
         for warning in spec.resolution.warnings:
             log.log("warning", warning)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable
+
+from apps.common.repeater import HelperThread
 
 STDIN = 0
 _GRACE_SECONDS = 1.0  # for an orderly stop, before the whole group is killed
@@ -44,4 +45,4 @@ def watch(on_end: Callable[[], None]) -> None:
             os.killpg(0, signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    threading.Thread(target=wait_for_end, name="lifeline", daemon=True).start()
+    HelperThread(target=wait_for_end, name="lifeline", daemon=True).start()

@@ -21,6 +21,7 @@ from apps.common.contracts import (
     StartedEvent,
 )
 from apps.common.errors import ScreenalyticsError
+from apps.common.files import shown
 from apps.runs.record import now
 
 
@@ -66,9 +67,14 @@ class EventWriter:
 
 
 class TerminalView:
-    """A progress bar with rate and ETA on standard error where it is a terminal; else lines."""
+    """A progress bar with rate and ETA on standard error where it is a terminal; else lines.
 
-    def __init__(self) -> None:
+    Args:
+        data_root: where the run's results will be.
+    """
+
+    def __init__(self, data_root: Path) -> None:
+        self._data_root = data_root
         self._bar: Any = None
         self._task: Any = None
 
@@ -87,6 +93,7 @@ class TerminalView:
             TextColumn("CPU {task.fields[cpu]:.0f} %"),
             TimeRemainingColumn(),
             console=Console(stderr=True),
+            auto_refresh=False,  # by a thread of its own, ten times a second; reports come in two
         )
         self._task = self._bar.add_task("loading", total=frames_total, rate=0.0, cpu=0.0)
         self._bar.start()
@@ -100,6 +107,7 @@ class TerminalView:
                 total=progress.frames_total,
                 rate=progress.analyzed_fps,
                 cpu=progress.cpu_percent or 0.0,
+                refresh=True,
             )
 
     def log(self, level: str, message: str) -> None:
@@ -118,7 +126,8 @@ class TerminalView:
             f"{result.analyzed_fps:g}/s, {result.detections} faces, {result.tracks} tracks"
             f"{_on_screen(result)}; "
             f"CPU mean {result.cpu.mean_percent:g} %, peak {result.cpu.peak_percent:g} % "
-            f"({budget}); {result.provider}.\nResults: {result.artifacts['manifest']}\n"
+            f"({budget}); {result.provider}.\n"
+            f"Results: {shown(self._data_root / result.artifacts['manifest'])}\n"
         )
 
     def error(self, error: ScreenalyticsError) -> None:

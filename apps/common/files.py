@@ -116,3 +116,10 @@ def tail(path: Path, lines: int = 20, limit_bytes: int = 64_000) -> list[str]:
             return stream.read().decode("utf-8", "replace").splitlines()[-lines:]
     except OSError:
         return []
+
+
+def shown(path: Path) -> str:
+    """A path as it can be used from here: relative where it lies below this folder."""
+    here = Path.cwd()
+    whole = here / path
+    return str(whole.relative_to(here) if whole.is_relative_to(here) else whole)

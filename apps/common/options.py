@@ -275,6 +275,29 @@ def effective_stride(stride: int, fps: float, source_fps: float) -> int:
     return max(1, stride, round(source_fps / fps))
 
 
+def stride_warning(options: Options, sources: Mapping[str, str], source_fps: float) -> str | None:
+    """What to tell a caller whose own stride gives way to the limit on frames a second.
+
+    Args:
+        options, sources: of a resolution.
+        source_fps: mean frame rate of the video, > 0.
+
+    Returns:
+        None where the stride is applied as it is, or where nobody asked for one.
+    """
+    stride = effective_stride(options.stride, options.fps, source_fps)
+    wanted_by, limited_by = sources.get("stride", ""), sources.get("fps", "")
+    is_wanted = wanted_by.startswith(("request", "env:"))
+    if stride == options.stride or not is_wanted:
+        return None
+    enough = math.ceil(source_fps / options.stride)
+    return (
+        f"The stride is {stride}, not {options.stride} ({wanted_by}): fps {options.fps:g} "
+        f"({limited_by}) allows no more frames of a video of {source_fps:g} fps. "
+        f"For stride {options.stride} ask for fps {enough} or more as well."
+    )
+
+
 def sampled_count(frames: int, stride: int) -> int:
     """How many of `frames` frames lie on the grid 0, stride, 2*stride, ..."""
     return math.ceil(frames / stride)

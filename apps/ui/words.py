@@ -50,7 +50,7 @@ MODE_LABELS = {
 }
 
 ENDS = {
-    "cut": "cut",
+    "cut": "shot cut",
     "left": "left the picture",
     "covered": "covered",
     "lost": "lost",
@@ -87,13 +87,13 @@ def duration(seconds: float | None) -> str:
 
 
 def screen_time(seconds: float, error_s: float | None) -> str:
-    """On the screen: `12.4 s`, `12.4 s ± 0.3 s`, `3 min 20 s ± 2.1 s`.
+    """On the screen, in tenths: `12.4 s`, `12.4 ± 0.3 s`, with thin spaces between thousands.
 
     Args:
         error_s: standard error; one that does not show in a tenth is left out.
     """
-    length = f"{seconds:.1f} s" if seconds < 60 else duration(seconds)
-    return length if error_s is None or error_s < 0.05 else f"{length} ± {error_s:.1f} s"
+    length = f"{seconds:,.1f}".replace(",", "\u202f")
+    return f"{length} s" if error_s is None or error_s < 0.05 else f"{length} ± {error_s:.1f} s"
 
 
 def ended(word: object) -> str | None:
@@ -106,6 +106,12 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def clock_tenths(seconds: float) -> str:
+    """The same to a tenth of a second: `0:07.2`."""
+    tenths = round(10 * seconds)
+    return f"{clock(tenths // 10)}.{tenths % 10}"
 
 
 def size(number: float | None) -> str:

@@ -257,6 +257,33 @@ def test_tracks_in_order_a_page_at_a_time(run: Run, sort: str, descending: bool)
     assert pages == expected
 
 
+@pytest.mark.parametrize(
+    ("path", "name", "known"),
+    [
+        ("/tracks?order=length", "order", ["sort", "descending", "offset", "limit"]),
+        ("/detections?sort=start", "sort", ["offset", "limit"]),
+        ("/charts?bin=5", "bin", ["bins"]),
+        ("/export?format=csv&untrackd=1", "untrackd", ["format", "untracked"]),
+        ("/export?fromat=csv", "fromat", ["format", "untracked"]),
+    ],
+)
+def test_a_parameter_that_there_is_not(run: Run, path: str, name: str, known: list[str]) -> None:
+    problem = check_problem(run.get(path), 422)
+    assert f"no parameter {name};" in problem["detail"]
+    assert [word for word in known if word not in problem["detail"]] == []
+
+
+@pytest.mark.parametrize("path", ["/episodes?limt=5", "/celery_jobs?episode=show"])
+def test_lists_refuse_it_as_well(server: Server, path: str) -> None:
+    problem = check_problem(server.client.get(path), 422)
+    assert f"no parameter {path.partition('?')[2].partition('=')[0]};" in problem["detail"]
+
+
+def test_an_order_that_there_is_not_names_those_that_there_are(run: Run) -> None:
+    problem = check_problem(run.get("/tracks?sort=screen_s"), 422)
+    assert [word for word in KEYS if word not in problem["detail"]] == []
+
+
 def test_tracks_of_a_run_that_did_not_measure_them_in_order(run: Run) -> None:
     path = run.folder / "tracks.jsonl"
     before = path.read_bytes()

@@ -49,8 +49,14 @@ def test_the_offer_is_what_runs_are_held_to(server: Server) -> None:
             assert answer.json()["provider"] == device["provider"]
 
 
-def test_a_plan_is_what_the_run_does(server: Server) -> None:
-    wishes = {"profile": "balanced", "stride": 24, "det_thresh": 0.6, "cpu_threads": 500}
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        {"profile": "balanced", "stride": 24, "det_thresh": 0.6, "cpu_threads": 500},
+        {"stride": 4, "fps": 1},  # gives way to the limit, with a warning
+    ],
+)
+def test_a_plan_is_what_the_run_does(server: Server, wishes: dict[str, Any]) -> None:
     planned = plan(server, ep_id="show", **wishes)
     result = server.detect_track("show", **wishes).json()
     manifest = server.client.get(f"/episodes/show/runs/{result['run_id']}").json()
@@ -79,6 +85,8 @@ def test_frames_of_the_episode(server: Server, wishes: dict[str, Any], stride: i
     body = plan(server, ep_id="show", **wishes)
     assert body["effective_stride"] == stride
     assert body["frames_total"] == -(-FRAMES // stride)
+    told = [f"The stride is {stride}, not {wishes['stride']}" in text for text in body["warnings"]]
+    assert told == ([] if stride == wishes["stride"] else [True])
 
 
 def test_a_fallback_is_told_beforehand(server: Server) -> None:

@@ -11,10 +11,19 @@ import pytest
 from playwright.sync_api import Browser, Locator, expect
 
 from tests.browser.conftest import DEMO, Product
-from tests.support.page import Tab, tab
+from tests.support.page import SCREENSHOTS, Tab, tab
 from tests.support.service import wait_for
 
 HAVE_CURRENT_DATA = 2  # of a video's readyState
+SAMPLE_S = 6 / 24  # between two samples of the run that is shown
+# Of a shape without its outline, which is not seen until it is picked.
+_RIGHT_END = """shape => {
+  const box = shape.getBBox(), place = shape.getScreenCTM();
+  return place.a * (box.x + box.width) + place.e;
+}"""
+_CUT_OFF = """figures => figures.flatMap(figure => [...figure.querySelectorAll('*')])
+  .filter(part => part.clientWidth > 0 && part.scrollWidth > part.clientWidth + 1)
+  .map(part => part.innerText)"""
 
 
 @pytest.fixture
@@ -88,6 +97,42 @@ def test_pointing_at_a_track_shows_its_face(results: Tab) -> None:
     face = tooltip.locator("img")
     wait_for(lambda: face.evaluate("image => image.naturalWidth") > 0, what="the face")
     results.picture("results-track-pointed-at", docs="page-results")
+
+
+def test_figures_and_timeline_are_seen_whole_on_a_small_screen(results: Tab) -> None:
+    width, height = 1366, 768
+    results.page.set_viewport_size({"width": width, "height": height})
+    results.settle()
+    figures = results.page.get_by_test_id("stMetric")
+    rows = {box["y"] for figure in figures.all() if (box := figure.bounding_box()) is not None}
+    assert len(rows) == 1
+    assert figures.evaluate_all(_CUT_OFF) == []
+    expect(bars(results).first).to_be_visible()
+    lowest = bars(results).evaluate_all(
+        "bars => Math.max(...bars.map(bar => bar.getBoundingClientRect().bottom))"
+    )
+    assert lowest <= height
+    results.page.screenshot(path=SCREENSHOTS / "results-small-screen.png")
+
+
+def test_bars_reach_the_cuts_that_end_their_tracks(
+    results: Tab, product: Product, shown_run: str
+) -> None:
+    chart = results.page.get_by_test_id("stVegaLiteChart").first
+    lines = chart.locator("g.mark-rule.role-mark line[aria-label*='cut']")
+    expect(lines).to_have_count(7)
+    cuts = lines.evaluate_all("lines => lines.map(line => line.getBoundingClientRect().left)")
+    charts = product.server.client.get(f"/episodes/{DEMO}/runs/{shown_run}/charts").json()
+    step = SAMPLE_S + 0.01
+    ended = [  # by a cut, whose first sample follows their last one
+        row["track_id"]
+        for row in tracks(product, shown_run)
+        if any(0 < cut - row["end_s"] < step for cut in charts["cuts_s"])
+    ]
+    assert len(ended) > 5
+    for track_id in ended:
+        right = chart.locator(f"path[aria-label*='{track_id}']").first.evaluate(_RIGHT_END)
+        assert min(abs(right - cut) for cut in cuts) < 2, track_id
 
 
 def test_clicking_a_track_moves_the_video_there(

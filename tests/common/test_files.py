@@ -19,6 +19,7 @@ from apps.common.errors import InvalidInput, StorageFailed
 from apps.common.files import (
     read_json,
     read_jsonl,
+    shown,
     storage_errors,
     tail,
     write_atomic,
@@ -302,3 +303,20 @@ def test_other_errors_pass(error: BaseException) -> None:
         raise error
 
     assert caught.value is error
+
+
+@pytest.mark.parametrize("start", ["here", "below"])
+def test_a_path_that_is_shown_leads_there_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: str
+) -> None:
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    for folder in (here / "data", here / "below", elsewhere):
+        folder.mkdir(parents=True)
+    (here / "data" / "run.json").touch()
+    monkeypatch.chdir(here if start == "here" else here / "below")
+    assert shown(here / "data" / "run.json") == (
+        "data/run.json" if start == "here" else str(here / "data" / "run.json")
+    )
+    assert shown(elsewhere) == str(elsewhere)
+    for way in (Path("data"), Path("../elsewhere"), Path("../here/data")):
+        assert Path(shown(way)) == way

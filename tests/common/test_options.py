@@ -23,6 +23,7 @@ from apps.common.options import (
     provider_rivals,
     resolve,
     sampled_count,
+    stride_warning,
 )
 
 COREML, CUDA, OPENVINO, CPU = (
@@ -539,6 +540,37 @@ def test_det_size_overrides_the_device(device: str) -> None:
 )
 def test_effective_stride(stride: int, fps: float, source_fps: float, expected: int) -> None:
     assert effective_stride(stride, fps, source_fps) == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "environ", "source_fps", "said"),
+    [
+        ({"stride": 1}, {}, 25.0, ("2, not 1 (request)", "fps 15 (profile:low_power)", "fps 25 ")),
+        ({"stride": 1}, {}, 29.97, ("2, not 1 (request)", "of 29.97 fps", "fps 30 ")),
+        ({"stride": 3}, {}, 120.0, ("8, not 3 (request)", "fps 40 ")),
+        ({"stride": 1, "fps": 5}, {}, 25.0, ("5, not 1 (request)", "fps 5 (request)", "fps 25 ")),
+        ({}, {"STRIDE": "1"}, 25.0, ("2, not 1 (env:SCREENALYTICS_STRIDE)", "fps 25 ")),
+        ({"stride": 1}, {"FPS": "9"}, 25.0, ("3, not 1", "fps 9 (env:SCREENALYTICS_FPS)")),
+    ],
+)
+def test_a_stride_that_gives_way_is_told_with_reason_and_remedy(
+    fields: dict[str, Any], environ: dict[str, str], source_fps: float, said: tuple[str, ...]
+) -> None:
+    variables = {f"SCREENALYTICS_{name}": value for name, value in environ.items()}
+    found = resolve(ask(device="cpu", **fields), variables, HOST)
+    warning = stride_warning(found.options, found.sources, source_fps)
+    assert warning is not None
+    assert [part for part in said if part not in warning] == []
+    enough = float(warning.partition("ask for fps ")[2].split()[0])
+    helped = resolve(ask(device="cpu", **{**fields, "fps": enough}), variables, HOST)
+    assert stride_warning(helped.options, helped.sources, source_fps) is None
+
+
+@pytest.mark.parametrize("fields", [{}, {"fps": 5}, {"stride": 12}, {"stride": 2}])
+def test_a_stride_that_holds_or_that_nobody_asked_for_is_not_told(fields: dict[str, Any]) -> None:
+    found = resolve(ask(device="cpu", **fields), {}, HOST)
+    assert stride_warning(found.options, found.sources, 25.0) is None
+    assert stride_warning(found.options, {}, 200.0) is None
 
 
 @pytest.mark.parametrize(

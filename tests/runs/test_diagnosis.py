@@ -44,6 +44,7 @@ def test_a_run_as_it_should_be_has_no_cause(plain: RunManifest) -> None:
     bound = diagnose(plain).findings[-1]
     assert bound.code == "bound-by"
     assert "detection" in bound.summary
+    assert bound.evidence == {f"{s}_seconds": plain.times[s] for s in ("decode", "scale", "detect")}
 
 
 @pytest.mark.trap(21)

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from tests.support.service import ROOT, clean_environment, run_cli
+from tools import contact_sheet
 
 EP_ID = "demo-s01e01"
 STRIDE = 6
@@ -113,6 +114,16 @@ def plain_run(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Path
     done = run_cli(data_root, *arguments)
     assert done.returncode == 0, done.stderr
     return data_root / "manifests/talk/runs/plain"
+
+
+def test_contact_sheet_tells_sightings_and_seconds_on_the_screen(plain_run: Path) -> None:
+    [track] = read_jsonl(plain_run / "tracks.jsonl")
+    assert track["screen_s"] > track["end_s"] - track["start_s"]
+    title, seen, screen, faces = contact_sheet.label(track)
+    assert title == "Track 1"
+    assert seen == f"seen 0:00.0 - 0:{track['end_s']:04.1f}"
+    assert screen == f"on screen {track['screen_s']:.1f} s"
+    assert faces.startswith(f"{track['stats']['detections']} faces, confidence 0.")
 
 
 def check_says_so(folder: Path) -> None:

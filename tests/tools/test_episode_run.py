@@ -154,6 +154,23 @@ def test_ndjson_events(data_root: Path, tmp_path: Path) -> None:
     assert json.loads(copy.read_text())["phase"] == "done"
 
 
+@pytest.mark.parametrize("start", [".", "elsewhere"])
+@pytest.mark.parametrize("root", ["data", None], ids=["relative", "absolute"])
+def test_the_results_path_leads_there_from_where_it_was_started(
+    data_root: Path, tmp_path: Path, start: str, root: str | None
+) -> None:
+    here = data_root.parent if start == "." else tmp_path
+    named = data_root if root is None else Path(os.path.relpath(data_root, here))
+    command = cli_command(named, "--ep-id", "talk", "--stride", "60", "--det-size", "160")
+    done = subprocess.run(
+        command, cwd=here, env=clean_environment(), capture_output=True, text=True, check=True
+    )
+    (named_path,) = re.findall(r"^Results: (.+)$", done.stderr, re.MULTILINE)
+    assert json.loads((here / named_path).read_text())["ep_id"] == "talk"
+    if start == ".":
+        assert named_path.startswith("data/manifests/talk/runs/")
+
+
 def test_progress_bar_on_a_terminal(data_root: Path) -> None:
     leader, follower = pty.openpty()
     process = subprocess.Popen(
@@ -404,6 +421,23 @@ def test_detections_without_tracks_warn_with_the_numbers(data_root: Path) -> Non
     assert any(re.search(r"\d+ detections but no track", warning) for warning in warnings)
     low = run_cli(data_root, "--ep-id", "talk", "--det-thresh", "0.2")
     assert "between 0.2 and 0.5" in low.stderr
+
+
+@pytest.mark.trap(8)
+def test_a_stride_that_gives_way_to_the_profile_is_told(data_root: Path) -> None:
+    done = run_cli(data_root, "--ep-id", "talk", "--stride", "1", "--det-size", "160")
+    assert done.returncode == 0
+    manifest = manifest_of(data_root, "talk")
+    assert manifest["effective_stride"] == 2
+    (warning,) = manifest["warnings"]
+    assert manifest["result"]["warnings"] == [warning]
+    assert f"warning: {warning}" in done.stderr
+    assert "fps 15 (profile:low_power)" in warning
+    assert "ask for fps 30 or more" in warning
+    more = ("--stride", "1", "--det-size", "160", "--fps", "30")
+    assert run_cli(data_root, "--ep-id", "talk", *more).returncode == 0
+    manifest = manifest_of(data_root, "talk")
+    assert (manifest["effective_stride"], manifest["warnings"]) == (1, [])
 
 
 def test_a_second_look_is_in_the_report(data_root: Path) -> None:

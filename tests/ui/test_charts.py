@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.common.schemas import FacesBin, HistogramBin, RunCharts
 from apps.ui.parts.track_charts import (
     PICKED,
+    Samples,
     TrackBar,
     faces_over_time,
     histogram,
@@ -43,15 +45,60 @@ def test_lanes_are_filled_from_the_top() -> None:
     assert lanes([]) == []
 
 
+@given(st.integers(1, 60), st.floats(1, 240), st.lists(st.integers(1, 40), min_size=1, max_size=9))
+def test_tracks_that_last_a_whole_shot_fill_it(stride: int, fps: float, shots: list[int]) -> None:
+    """Each sighting stands for one distance of samples, and no bar goes over a cut."""
+    samples, step = Samples.of(stride, fps), stride / fps
+    firsts = [sum(shots[:number]) for number in range(len(shots) + 1)]
+    cuts = [samples.cut(first * step) for first in firsts[1:-1]]
+    ends = [*cuts, firsts[-1] * step]
+    for number, length in enumerate(shots):
+        first, last = firsts[number] * step, (firsts[number + 1] - 1) * step
+        start_s, end_s = samples.stretch(first, last, cuts)
+        begin = 0.0 if number == 0 else cuts[number - 1]
+        assert start_s == pytest.approx(begin)
+        assert start_s >= begin
+        if number < len(cuts):
+            assert end_s == pytest.approx(cuts[number])
+            assert end_s <= cuts[number]
+            lacking = samples.before_s if number == 0 else 0.0  # before the file's first picture
+            assert end_s - start_s == pytest.approx(length * step - lacking)
+        else:
+            assert end_s == pytest.approx(ends[number] - samples.before_s)
+
+
+def test_a_stretch_where_every_picture_is_a_sample_is_exact() -> None:
+    samples = Samples.of(1, 25)
+    assert samples.cut(2.0) == 2.0
+    assert samples.stretch(1.0, 1.96, [2.0]) == (1.0, 2.0)
+    assert samples.stretch(1.0, 1.96, []) == (1.0, 2.0)
+
+
+def test_a_stretch_at_a_rate_that_changes_ends_at_the_cut_all_the_same() -> None:
+    assert Samples.of(6, 24).stretch(1.0, 1.9, [0.95, 2.0]) == (0.95, 2.0)
+
+
+def test_a_face_that_is_seen_beyond_a_cut_as_in_a_dissolve_keeps_its_sightings() -> None:
+    start_s, end_s = Samples.of(6, 24).stretch(1.0, 2.25, [2.0, 5.0])
+    assert start_s <= 1.0
+    assert 2.25 < end_s < 5.0
+
+
+def test_a_run_that_does_not_tell_its_samples_has_its_sightings() -> None:
+    assert Samples().stretch(1.0, 2.0, [2.5]) == (1.0, 2.0)
+
+
 def bar(track_id: str = "track-00001", **changes: object) -> TrackBar:
     facts = {
-        "start_s": 61.0,
-        "end_s": 65.5,
+        "first_s": 61.0,
+        "last_s": 65.5,
+        "start_s": 60.9,
+        "end_s": 65.7,
         "lane": 0,
-        "faces": 9,
+        "sightings": 9,
         "confidence": 0.87654,
         "picture": "http://h/p",
-        "screen": "4.7 s ± 0.1 s",
+        "screen": "4.8 ± 0.1 s",
         "ended": "left the picture",
     }
     return TrackBar(track_id=track_id, **{**facts, **changes})  # type: ignore[arg-type]
@@ -61,8 +108,11 @@ def test_the_timeline_names_what_is_shown_and_picked() -> None:
     spec = timeline([bar()], [63.0], (0.0, 70.0)).to_dict()
     text = json.dumps(spec)
     assert '"track": "track-00001"' in text
-    assert '"from": "1:01"' in text
-    assert '"screen": "4.7 s \\u00b1 0.1 s"' in text
+    assert '"start": 60.9, "end": 65.7' in text
+    assert '"first": "1:01.0", "last": "1:05.5"' in text
+    assert '"screen": "4.8 \\u00b1 0.1 s"' in text
+    titles = [word["title"] for word in spec["layer"][1]["encoding"]["tooltip"] if "title" in word]
+    assert titles == ["first seen", "last seen", "on the screen"]
     assert '"ended": "left the picture"' in text
     assert '"image": "http://h/p"' in text
     assert '"cut": 63.0' in text

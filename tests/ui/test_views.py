@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -109,6 +108,11 @@ def test_the_values_shown_follow_the_choices(open_page: Open) -> None:
     assert "**30 frames** will be processed" in texts(page)
     page.number_input(key="option-stride").set_value(40).run()
     assert shown()["Stride"] == ("every 40th frame", "chosen here")
+    assert not page.warning
+    page.selectbox(key="option-profile").set_value("low_power").run()
+    page.number_input(key="option-stride").set_value(1).run()
+    assert "The stride is 2, not 1" in page.warning[0].value
+    page.number_input(key="option-stride").set_value(40).run()
     page.selectbox(key="option-small_faces").set_value("second_look").run()
     assert shown()["Small faces"] == ("second look", "chosen here")
     page.toggle(key="option-save_preview").set_value(True).run()
@@ -176,9 +180,17 @@ def test_seconds_on_the_screen(server: Server, monkeypatch: pytest.MonkeyPatch) 
     result = server.detect_track("talk", stride=12).json()
     page = open_results(server, monkeypatch, result["run_id"])
     assert not page.exception
-    assert re.search(r" · \d\.\d s ± 0\.\d s · .* · end of the video$", texts(page), re.MULTILINE)
-    [figure] = [metric for metric in page.metric if metric.label == "On the screen"]
-    assert figure.value == words.duration(result["screen_s"])
+    [track] = server.client.get(f"/episodes/talk/runs/{result['run_id']}/tracks").json()["items"]
+    [card] = [text.value for text in page.caption if text.value.startswith("**Track ")]
+    assert card.split("  \n") == [
+        "**Track 00001**",
+        f"On screen {words.screen_time(track['screen_s'], track['screen_error_s'])}",
+        f"Sightings {track['stats']['detections']}",
+        f"Confidence {track['stats']['avg_conf']:.2f}",
+        "Ended: end of the video",
+    ]
+    [figure] = [metric for metric in page.metric if metric.label == "On screen"]
+    assert figure.value == f"{result['screen_s']:.1f} ± {result['screen_error_s']:.1f} s"
 
 
 @pytest.mark.usefixtures("open_page")
@@ -197,10 +209,10 @@ def test_a_run_that_did_not_measure_seconds_on_the_screen(
     (folder / "run.json").write_text(json.dumps(manifest))
     page = open_results(server, monkeypatch, run_id)
     assert not page.exception
-    [caption] = [text for text in texts(page).splitlines() if text.startswith("00001 · ")]
-    assert f" · {track['end_s'] - track['start_s']:.1f} s · " in caption
-    assert "end of the video" not in caption
-    [figure] = [metric for metric in page.metric if metric.label == "On the screen"]
+    [card] = [text.value for text in page.caption if text.value.startswith("**Track 00001**")]
+    assert f"On screen {track['end_s'] - track['start_s']:.1f} s  \n" in card
+    assert "Ended" not in card
+    [figure] = [metric for metric in page.metric if metric.label == "On screen"]
     assert figure.value == "–"
 
 

@@ -30,11 +30,11 @@ def test_durations(seconds: float | None, shown: str) -> None:
 @pytest.mark.parametrize(
     ("seconds", "error_s", "shown"),
     [
-        (12.44, 0.31, "12.4 s ± 0.3 s"),
+        (12.44, 0.31, "12.4 ± 0.3 s"),
         (12.44, 0.0, "12.4 s"),
-        (0.25, 0.142, "0.2 s ± 0.1 s"),
+        (0.25, 0.142, "0.2 ± 0.1 s"),
         (12.44, None, "12.4 s"),
-        (200.2, 2.06, "3 min 20 s ± 2.1 s"),
+        (5400.28, 12.36, "5\u202f400.3 ± 12.4 s"),
     ],
 )
 def test_seconds_on_the_screen(seconds: float, error_s: float | None, shown: str) -> None:
@@ -52,6 +52,14 @@ def test_every_end_of_a_track_has_words() -> None:
 )
 def test_places_in_a_video(seconds: float, shown: str) -> None:
     assert words.clock(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0, "0:00.0"), (2.24, "0:02.2"), (59.96, "1:00.0"), (3723.4, "1:02:03.4")],
+)
+def test_places_in_a_video_to_a_tenth(seconds: float, shown: str) -> None:
+    assert words.clock_tenths(seconds) == shown
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from rich.console import Console
 
 from apps.common.contracts import ErrorEvent, LogEvent
 from apps.common.errors import ScreenalyticsError
+from apps.common.files import shown
 from apps.runs.record import now
 from tools.comparison import report
 from tools.comparison.figures import Comparison
@@ -52,7 +52,7 @@ class TerminalVoice:
         for note in comparison.notes:
             self._console.print(f"Note: {note}", soft_wrap=True)
         for path in paths:
-            self._console.print(f"Saved {os.path.relpath(path)}", soft_wrap=True)
+            self._console.print(f"Saved {shown(path)}", soft_wrap=True)
 
     def error(self, error: ScreenalyticsError) -> None:
         hint = "" if error.hint is None else f" {error.hint}"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
@@ -20,7 +20,14 @@ from apps.common.contracts import Holder, RunResult, RunSpec
 from apps.common.errors import QueueUnavailable
 from apps.common.names import check_name
 from apps.common.options import RunRequest
-from apps.common.schemas import ActiveRun, ActiveRuns, DetectTrackRequest, JobAccepted, JobStatus
+from apps.common.schemas import (
+    ActiveRun,
+    ActiveRuns,
+    ActiveRunsQuery,
+    DetectTrackRequest,
+    JobAccepted,
+    JobStatus,
+)
 from apps.jobs.store import Job
 from apps.jobs.submit import submit
 from apps.runs.lock import current_holders
@@ -82,13 +89,13 @@ async def detect_track(
 
 
 @router.get("")
-def active_runs(services: ServicesDep, ep_id: str | None = None) -> ActiveRuns:
+def active_runs(services: ServicesDep, query: Annotated[ActiveRunsQuery, Query()]) -> ActiveRuns:
     """Runs in progress on this host, whoever started them, and jobs that wait.
 
     With `ep_id`: the episode's newest jobs, ended ones included, so that a page that was loaded
     again finds its own.
     """
-    queue_problem = None
+    ep_id, queue_problem = query.ep_id, None
     try:
         jobs = services.jobs.active() if ep_id is None else services.jobs.of_episode(ep_id)
     except QueueUnavailable as error:

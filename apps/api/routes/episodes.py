@@ -12,7 +12,7 @@ from apps.api.upload import receive_upload, store_video
 from apps.common.errors import EpisodeExists, EpisodeNotFound, RunNotFound, VideoUnreadable
 from apps.common.layout import Layout
 from apps.common.names import check_name
-from apps.common.schemas import EpisodeDetail, EpisodeList, EpisodeSummary
+from apps.common.schemas import EpisodeDetail, EpisodeList, EpisodesQuery, EpisodeSummary
 from apps.runs.episodes import list_episodes, video_files
 from apps.runs.lock import is_held
 from apps.runs.store import count_runs, latest_run_id, list_runs
@@ -39,22 +39,17 @@ _MULTIPART: dict[str, Any] = {
 
 
 @router.get("")
-def episodes(
-    services: ServicesDep,
-    q: Annotated[str, Query(max_length=128, description="Part of the name; case is ignored.")] = "",
-    offset: Annotated[int, Query(ge=0, le=10**9)] = 0,
-    limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
-) -> EpisodeList:
+def episodes(services: ServicesDep, query: Annotated[EpisodesQuery, Query()]) -> EpisodeList:
     """Episodes by name, a page at a time; `total` counts all that match.
 
     `runs` counts folders here: a run whose manifest cannot be read is only left out by
     `GET /episodes/{ep_id}`.
     """
-    layout, part = services.layout, q.lower()
+    layout, part = services.layout, query.q.lower()
     names = [ep_id for ep_id in list_episodes(layout) if part in ep_id.lower()]
     items = [
         _summary(layout, ep_id, count_runs(layout, ep_id))
-        for ep_id in names[offset : offset + limit]
+        for ep_id in names[query.offset : query.offset + query.limit]
     ]
     return EpisodeList(items=items, total=len(names))
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response, StreamingResponse
+from pydantic import Field
 from starlette.types import Receive, Scope, Send
 
 from apps.api.deps import ServicesDep
@@ -17,7 +18,7 @@ from apps.common.contracts import DetectionRow, RunManifest, TrackRow, VideoFact
 from apps.common.errors import RunNotFound
 from apps.common.files import read_json
 from apps.common.layout import Layout
-from apps.common.schemas import RunCharts
+from apps.common.schemas import ChartsQuery, QueryParameters, RunCharts
 from apps.runs.charts import chart_run
 from apps.runs.export import ExportedRun, ExportFormat, chunks, coco, csv, cvat, mot, readable
 from apps.runs.rows import read_rows
@@ -38,6 +39,15 @@ _MEDIA_TYPES: dict[ExportFormat, str] = {
     "csv": "text/csv; charset=utf-8",
     "cvat": "application/xml",
 }
+
+
+class ExportQuery(QueryParameters):
+    format: ExportFormat
+    untracked: bool = Field(
+        False,
+        description="MOT: faces of no track too, as id -1. COCO and CSV always have them, "
+        "CVAT never.",
+    )
 
 
 class Download(StreamingResponse):
@@ -62,7 +72,7 @@ def charts(
     run_id: str,
     services: ServicesDep,
     response: Response,
-    bins: Annotated[int, Query(ge=1, le=2000, description="Most stretches of time.")] = 240,
+    query: Annotated[ChartsQuery, Query()],
 ) -> RunCharts:
     """Faces over time, confidences, face sizes and cuts: counted here, since there may be many."""
     layout = services.layout
@@ -75,7 +85,7 @@ def charts(
         _cuts(layout, files.metrics),
         read_rows(_inside(layout, files.detections), DetectionRow),
         read_rows(_inside(layout, files.tracks), TrackRow),
-        bins,
+        query.bins,
     )
     response.headers["cache-control"] = cache_of_result(run_id)
     return drawn
@@ -101,14 +111,7 @@ def export(
     ep_id: str,
     run_id: str,
     services: ServicesDep,
-    format: ExportFormat,
-    untracked: Annotated[
-        bool,
-        Query(
-            description="MOT: faces of no track too, as id -1. "
-            "COCO and CSV always have them, CVAT never."
-        ),
-    ] = False,
+    query: Annotated[ExportQuery, Query()],
 ) -> Download:
     """Detections as MOT Challenge, COCO keypoints, CSV or CVAT for video; places in pixels.
 
@@ -124,16 +127,16 @@ def export(
 
     run = ExportedRun(ep_id, manifest.run_id, video.width, video.height, video.frames, stride)
     text: Iterable[str]
-    if format == "mot":
-        text = mot(rows(), run, untracked=untracked)
-    elif format == "coco":
+    if query.format == "mot":
+        text = mot(rows(), run, untracked=query.untracked)
+    elif query.format == "coco":
         text = coco(rows, run)
-    elif format == "cvat":
+    elif query.format == "cvat":
         text = cvat(rows(), run)
     else:
         text = csv(rows(), run)
-    name = f"{run.ep_id}_{run.run_id}{_ENDINGS[format]}"  # names need no quoting
-    return Download(chunks(text), name, _MEDIA_TYPES[format])
+    name = f"{run.ep_id}_{run.run_id}{_ENDINGS[query.format]}"  # names need no quoting
+    return Download(chunks(text), name, _MEDIA_TYPES[query.format])
 
 
 def _grid(manifest: RunManifest) -> tuple[VideoFacts, int]:

@@ -18,6 +18,8 @@ from apps.common.options import (
     RunRequest,
     effective_stride,
     sampled_count,
+    stride_warning,
+    with_warning,
 )
 from apps.common.schemas import (
     DetectorOffer,
@@ -88,6 +90,8 @@ async def resolve_plan(body: PlanRequest, services: ServicesDep) -> RunPlan:
         facts = await services.videos.facts(find_video(layout, ep_id), options.video_stream)
         stride = effective_stride(options.stride, options.fps, facts.fps)
         frames = sampled_count(facts.frames, stride)
+        told = stride_warning(options, resolution.sources, facts.fps)
+        resolution = resolution if told is None else with_warning(resolution, told)
         guess = await run_in_threadpool(_estimate, layout, ep_id, options, facts, frames)
     return RunPlan(
         options=options,

@@ -21,7 +21,7 @@ from apps.common.errors import InvalidInput, RunNotFound
 from apps.common.files import read_json, read_jsonl
 from apps.common.layout import Layout, RunFiles
 from apps.common.names import check_name
-from apps.common.schemas import Diagnosis, Rows, RunList, RunSummary, TrackOrder
+from apps.common.schemas import Diagnosis, PageQuery, Rows, RunList, RunSummary, TracksQuery
 from apps.runs.diagnosis import diagnose
 from apps.runs.rows import sorted_tracks
 from apps.runs.store import list_runs, read_completed, read_manifest, read_progress
@@ -29,10 +29,7 @@ from apps.runs.store import list_runs, read_completed, read_manifest, read_progr
 router = APIRouter(prefix="/episodes/{ep_id}/runs", tags=["runs"])
 
 _CROP = re.compile(r"track-[0-9]{5,12}/frame_[0-9]{6,12}\.jpg")
-_MAX_ROWS = 10_000
 _NO_ROWS = "The run has no such rows."
-Offset = Annotated[int, Query(ge=0, le=10**9)]
-Limit = Annotated[int, Query(ge=1, le=_MAX_ROWS)]
 
 
 @router.get("")
@@ -68,19 +65,18 @@ def tracks(
     run_id: str,
     services: ServicesDep,
     request: Request,
-    offset: Offset = 0,
-    limit: Limit = 1000,
-    sort: Annotated[TrackOrder | None, Query(description="The file's order by default.")] = None,
-    descending: bool = False,
+    query: Annotated[TracksQuery, Query()],
 ) -> Rows | Response:
     """Tracks (`track_v1`), a page at a time; as NDJSON, all of them in the file's order."""
     path = _results(services.layout, ep_id, run_id).tracks
-    if wants_stream(request) or (sort is None and not descending):
-        return _rows(services.layout, path, request, offset, limit)
+    if wants_stream(request) or (query.sort is None and not query.descending):
+        return _rows(services.layout, path, request, query)
     if not services.layout.contains(path):
         raise RunNotFound(_NO_ROWS)
-    rows = sorted_tracks(filter(_is_sendable, read_jsonl(path)), sort, descending=descending)
-    return Rows(items=rows[offset : offset + limit], total=len(rows), offset=offset)
+    readable = filter(_is_sendable, read_jsonl(path))
+    rows = sorted_tracks(readable, query.sort, descending=query.descending)
+    page = rows[query.offset : query.offset + query.limit]
+    return Rows(items=page, total=len(rows), offset=query.offset)
 
 
 @router.get("/{run_id}/detections", response_model=Rows)
@@ -89,13 +85,11 @@ def detections(
     run_id: str,
     services: ServicesDep,
     request: Request,
-    offset: Offset = 0,
-    limit: Limit = 1000,
+    query: Annotated[PageQuery, Query()],
 ) -> Rows | Response:
     """Detections (`det_v1`), a page at a time; as NDJSON, all of them."""
-    return _rows(
-        services.layout, _results(services.layout, ep_id, run_id).detections, request, offset, limit
-    )
+    path = _results(services.layout, ep_id, run_id).detections
+    return _rows(services.layout, path, request, query)
 
 
 @router.get("/{run_id}/metrics")
@@ -169,16 +163,16 @@ def _results(layout: Layout, ep_id: str, run_id: str) -> RunFiles:
     return layout.run(ep_id, read_completed(layout, ep_id, run_id).run_id)
 
 
-def _rows(layout: Layout, path: Path, request: Request, offset: int, limit: int) -> Rows | Response:
+def _rows(layout: Layout, path: Path, request: Request, page: PageQuery) -> Rows | Response:
     if wants_stream(request):
         return run_file(layout, path, NDJSON, _NO_ROWS)
     if not layout.contains(path):
         raise RunNotFound(_NO_ROWS)
     rows: Iterator[dict[str, object]] = filter(_is_sendable, read_jsonl(path))
-    skipped = sum(1 for _ in itertools.islice(rows, offset))
-    items = list(itertools.islice(rows, limit))
+    skipped = sum(1 for _ in itertools.islice(rows, page.offset))
+    items = list(itertools.islice(rows, page.limit))
     total = skipped + len(items) + sum(1 for _ in rows)
-    return Rows(items=items, total=total, offset=offset)
+    return Rows(items=items, total=total, offset=page.offset)
 
 
 def _is_sendable(row: dict[str, object]) -> bool:

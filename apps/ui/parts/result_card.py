@@ -11,7 +11,6 @@ from apps.ui.words import count, duration, megabytes, percent, plain, rate, scre
 _ICONS = {
     "problem": ":material/error:",
     "notice": ":material/info:",
-    "info": ":material/check_circle:",
 }
 
 
@@ -22,42 +21,54 @@ def show_figures(result: RunResult) -> None:
         ("Frames", count(result.frames_done), f"Processed, of {count(result.frames_total)}."),
         ("Speed", rate(result.analyzed_fps), "Processed frames a second, loading not counted."),
         ("Tracks", count(result.tracks), "Faces that were followed."),
-        ("On the screen", duration(result.screen_s), _screen_meaning(result)),
+        ("On screen", _on_screen(result), _screen_meaning(result)),
         ("Faces", count(result.detections), "Detections in all processed frames."),
-        ("CPU, mean", percent(result.cpu.mean_percent), "100 % is one core."),
         (
-            "CPU, peak",
-            percent(result.cpu.peak_percent),
-            f"The busiest second; {'no cap' if cap is None else f'cap {cap:g} %'}.",
+            "CPU, mean / peak",
+            f"{result.cpu.mean_percent:.0f} / {percent(result.cpu.peak_percent)}",
+            "Of the whole run, and of its busiest second; "
+            f"{'no cap' if cap is None else f'cap {cap:g} %'}. 100 % is one core.",
         ),
         ("Memory", megabytes(result.peak_rss_mb), "At most."),
     ]
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
         for label, value, meaning in figures:
-            st.metric(label, value, help=meaning, border=True, width=132)
-    st.caption(
-        f"{plain(result.provider)} · {plain(result.options.detector)} · profile "
-        f"{plain(result.profile)} · {result.cpu_threads} threads"
-    )
+            st.metric(label, value, help=meaning, border=True, width="content")
+        st.caption(
+            f"{plain(result.provider)} · {plain(result.options.detector)} · profile "
+            f"{plain(result.profile)} · {result.cpu_threads} threads",
+            width=220,
+        )
     for warning in result.warnings:
         st.warning(plain(warning), icon=":material/warning:")
+
+
+def _on_screen(result: RunResult) -> str:
+    return "–" if result.screen_s is None else screen_time(result.screen_s, result.screen_error_s)
 
 
 def _screen_meaning(result: RunResult) -> str:
     if result.screen_s is None:
         return "This run did not measure it."
-    length = screen_time(result.screen_s, result.screen_error_s)
-    return f"All tracks together: {length}."
+    return (
+        f"All tracks together, {duration(result.screen_s)}, and the standard error of that by "
+        "sampling."
+    )
 
 
-def show_diagnosis(diagnosis: Diagnosis) -> None:
-    """What is to be acted on first and openly; what only describes, folded."""
-    loud = [finding for finding in diagnosis.findings if finding.severity != "info"]
-    quiet = [finding for finding in diagnosis.findings if finding.severity == "info"]
-    for finding in loud:
+def show_causes(diagnosis: Diagnosis) -> None:
+    """What is to be acted on, or explains."""
+    for finding in diagnosis.findings:
+        if finding.severity == "info":
+            continue
         text = f"**{plain(finding.summary)}** {plain(finding.action)}  \n{_evidence(finding)}"
         show = st.error if finding.severity == "problem" else st.info
         show(text, icon=_ICONS[finding.severity])
+
+
+def show_description(diagnosis: Diagnosis) -> None:
+    """What only describes."""
+    quiet = [finding for finding in diagnosis.findings if finding.severity == "info"]
     for finding in quiet:
         st.caption(f"{plain(finding.summary)} {plain(finding.action)} {_evidence(finding)}")
 

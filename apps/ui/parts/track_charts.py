@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import altair as alt
 
 from apps.common.schemas import HistogramBin, RunCharts
-from apps.ui.words import clock
+from apps.ui.words import clock_tenths
 
 PICKED = "picked"
 _LANE_HEIGHT, _MOST_HEIGHT = 16, 420
@@ -28,6 +29,8 @@ class TrackBar:
     """One track on the timeline.
 
     Args:
+        first_s, last_s: its first and its last sighting.
+        start_s, end_s: the stretch that its sightings stand for, which the bar shows.
         lane: row, from 0; tracks in one lane do not overlap in time.
         picture: URL of its thumbnail.
         screen: how long it is on the screen, for people.
@@ -35,14 +38,61 @@ class TrackBar:
     """
 
     track_id: str
+    first_s: float
+    last_s: float
     start_s: float
     end_s: float
     lane: int
-    faces: int
+    sightings: int
     confidence: float
     picture: str
     screen: str
     ended: str
+
+
+@dataclass(frozen=True)
+class Samples:
+    """How far samples stand for the video around them, as seconds on the screen are counted.
+
+    Something new that sample j shows began, on average, `before_s` before it; what sample i shows
+    last ended `after_s` after it. With pictures d apart and samples T, that is (T - d) / 2 and
+    (T + d) / 2: exactly j and i + d where every picture is a sample.
+
+    Args:
+        before_s, after_s: seconds; 0 where the run does not tell.
+    """
+
+    before_s: float = 0.0
+    after_s: float = 0.0
+
+    @classmethod
+    def of(cls, stride: int, fps: float) -> Samples:
+        """Args:
+        stride: >= 1.
+        fps: mean frame rate of the video, > 0.
+        """
+        return cls((stride - 1) / (2 * fps), (stride + 1) / (2 * fps))
+
+    def cut(self, first_s: float) -> float:
+        """Where the cut lies before the first sample of a shot."""
+        return max(0.0, first_s - self.before_s)
+
+    def stretch(
+        self, first_s: float, last_s: float, cuts_s: Sequence[float]
+    ) -> tuple[float, float]:
+        """What a track stands for; it never goes over a cut that its sightings do not go over.
+
+        Args:
+            first_s, last_s: its first and last sighting.
+            cuts_s: of `cut`, ascending.
+        """
+        start_s, end_s = self.cut(first_s), last_s + self.after_s
+        before, after = bisect_right(cuts_s, first_s), bisect_right(cuts_s, last_s)
+        if before > 0:
+            start_s = max(start_s, cuts_s[before - 1])
+        if after < len(cuts_s):
+            end_s = min(end_s, cuts_s[after])
+        return start_s, end_s
 
 
 def lanes(spans: Iterable[tuple[float, float]]) -> list[int]:
@@ -101,9 +151,11 @@ def timeline(
             stroke=alt.condition(picked, alt.value("#ff4b4b"), alt.value("transparent")),
             strokeWidth=alt.value(2),
             tooltip=[
-                *("image:N", "track:N", "from:N", "to:N"),
+                *("image:N", "track:N"),
+                alt.Tooltip("first:N", title="first seen"),
+                alt.Tooltip("last:N", title="last seen"),
                 alt.Tooltip("screen:N", title="on the screen"),
-                *("ended:N", "faces:Q", "confidence:Q"),
+                *("ended:N", "sightings:Q", "confidence:Q"),
             ],
         )
         .add_params(picked)
@@ -124,12 +176,12 @@ def _row(bar: TrackBar) -> dict[str, Any]:
         "track": bar.track_id,
         "start": bar.start_s,
         "end": max(bar.end_s, bar.start_s + 0.05),
-        "from": clock(bar.start_s),
-        "to": clock(bar.end_s),
+        "first": clock_tenths(bar.first_s),
+        "last": clock_tenths(bar.last_s),
         "screen": bar.screen,
         "ended": bar.ended,
         "lane": bar.lane,
-        "faces": bar.faces,
+        "sightings": bar.sightings,
         "confidence": round(bar.confidence, 3),
     }
 

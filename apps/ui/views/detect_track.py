@@ -14,7 +14,7 @@ from apps.ui.parts.elsewhere import follow_elsewhere, under_way
 from apps.ui.parts.episode_picker import pick_episode, show_episode
 from apps.ui.parts.local_run import run_locally
 from apps.ui.parts.options_form import Choices, choose, show_plan, show_sources
-from apps.ui.parts.result_card import show_diagnosis, show_figures
+from apps.ui.parts.result_card import show_causes, show_description, show_figures
 from apps.ui.parts.upload import show_upload
 from apps.ui.problems import problems_shown, show_problem
 from apps.ui.session import LocalOutcome, PendingRun, Session, client, reader_zone, session
@@ -128,7 +128,9 @@ def _show_run(api: Client, run: RunManifest) -> None:
         if run.status == "cancelled":
             st.markdown(plain(run.exit_reason or ""))
             return
-        show_diagnosis(api.diagnosis(run.ep_id, run.run_id))
+        diagnosis = api.diagnosis(run.ep_id, run.run_id)
+        show_causes(diagnosis)
+        show_description(diagnosis)
         if run.result is not None:
             show_figures(run.result)
             link_to_results(run.ep_id, run.run_id)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Any, cast
 
 import streamlit as st
 
 from apps.common.contracts import RunManifest, VideoFacts
-from apps.common.schemas import Rows, RunCharts, RunSummary, TrackOrder
+from apps.common.schemas import Diagnosis, Rows, RunCharts, RunSummary, TrackOrder
 from apps.common.screen_time import screen_time
 from apps.ui import words
 from apps.ui.client import ApiProblem, Client
 from apps.ui.files import download_url, preview_url, track_thumbnail_url
 from apps.ui.parts.episode_picker import pick_episode
-from apps.ui.parts.result_card import show_diagnosis, show_figures
+from apps.ui.parts.result_card import show_causes, show_description, show_figures
 from apps.ui.parts.track_charts import (
     PICKED,
+    Samples,
     TrackBar,
     faces_over_time,
     histogram,
@@ -55,15 +57,16 @@ def view() -> None:
         )
         return
     run = api.run(ep_id, run_id)
-    show_diagnosis(api.diagnosis(ep_id, run_id))
+    diagnosis = api.diagnosis(ep_id, run_id)
+    show_causes(diagnosis)
     if run.status != "completed" or run.result is None:
         st.info(f"This run is {run.status}; it has no results.", icon=":material/hourglass_empty:")
-        _show_details(api, run)
+        _show_details(api, run, diagnosis)
         return
     show_figures(run.result)
     _explore(api, run)
     _show_downloads(run)
-    _show_details(api, run)
+    _show_details(api, run, diagnosis)
 
 
 def _pick_run(api: Client, ep_id: str) -> str | None:
@@ -109,7 +112,7 @@ def _explore(api: Client, run: RunManifest) -> None:
     """Video, timeline and gallery: a click on a track moves the video there."""
     with problems_shown():
         start = float(st.session_state.get(f"seek-{run.run_id}", 0.0))
-        video, gallery = st.columns([3, 2], gap="medium")
+        video, gallery = st.columns(2, gap="medium")
         with video:
             _show_video(api, run, start)
             _show_timeline(run)
@@ -151,9 +154,11 @@ def _make_preview(api: Client, run: RunManifest) -> None:
 def _show_timeline(run: RunManifest) -> None:
     rows = tracks_of(run.ep_id, run.run_id)
     charts = charts_of(run.ep_id, run.run_id)
-    bars = track_bars(run, rows)
+    samples = _samples(run)
+    all_cuts = [samples.cut(first_s) for first_s in charts.cuts_s]
+    bars = track_bars(run, rows, samples, all_cuts)
     # Where sound begins first, the pictures end later than their duration.
-    end_s = max([charts.duration_s, 1.0, *(bar.end_s for bar in bars), *charts.cuts_s])
+    end_s = max([charts.duration_s, 1.0, *(bar.last_s for bar in bars), *all_cuts])
     window = (0.0, end_s)
     if end_s > _WINDOW_FROM_SECONDS:
         window = st.slider(
@@ -169,7 +174,7 @@ def _show_timeline(run: RunManifest) -> None:
     if not seen:
         st.caption("No tracks here.")
         return
-    cuts = [cut for cut in charts.cuts_s if window[0] <= cut <= window[1]]
+    cuts = [cut for cut in all_cuts if window[0] <= cut <= window[1]]
     state = st.altair_chart(
         timeline(seen, cuts, window),
         width="stretch",
@@ -185,7 +190,7 @@ def _show_timeline(run: RunManifest) -> None:
     )
     picked = cast("Any", state).selection.get(PICKED) or []
     if picked and "track" in picked[0]:
-        _go_to(run, next(bar for bar in bars if bar.track_id == picked[0]["track"]).start_s)
+        _go_to(run, next(bar for bar in bars if bar.track_id == picked[0]["track"]).first_s)
 
 
 def _go_to(run: RunManifest, seconds: float) -> None:
@@ -196,22 +201,35 @@ def _go_to(run: RunManifest, seconds: float) -> None:
         st.rerun(scope="fragment")
 
 
-def track_bars(run: RunManifest, rows: Rows) -> list[TrackBar]:
+def _samples(run: RunManifest) -> Samples:
+    if run.video is None or run.effective_stride is None:
+        return Samples()
+    return Samples.of(run.effective_stride, run.video.fps)
+
+
+def track_bars(
+    run: RunManifest, rows: Rows, samples: Samples, cuts_s: Sequence[float]
+) -> list[TrackBar]:
     tracks = sorted(rows.items, key=lambda track: float(track["start_s"]))
-    rows_of = lanes((float(track["start_s"]), float(track["end_s"])) for track in tracks)
+    seen = [(float(track["start_s"]), float(track["end_s"])) for track in tracks]
+    stretches = [samples.stretch(first_s, last_s, cuts_s) for first_s, last_s in seen]
     return [
         TrackBar(
             track_id=track["track_id"],
-            start_s=float(track["start_s"]),
-            end_s=float(track["end_s"]),
+            first_s=first_s,
+            last_s=last_s,
+            start_s=start_s,
+            end_s=end_s,
             lane=lane,
-            faces=track["stats"]["detections"],
+            sightings=track["stats"]["detections"],
             confidence=float(track["stats"]["avg_conf"]),
             picture=track_thumbnail_url(run.ep_id, run.run_id, track["track_id"]),
             screen=_on_screen(track),
             ended=ended(track.get("ended")) or "–",
         )
-        for track, lane in zip(tracks, rows_of, strict=True)
+        for track, lane, (first_s, last_s), (start_s, end_s) in zip(
+            tracks, lanes(seen), seen, stretches, strict=True
+        )
     ]
 
 
@@ -231,7 +249,7 @@ def _show_gallery(api: Client, run: RunManifest) -> None:
         offset=(page - 1) * _GALLERY,
         limit=_GALLERY,
     )
-    with place, st.grid(min_column_width=110):
+    with place, st.grid(min_column_width=150):
         for track in rows.items:
             _show_track(run, track)
         for _ in range(_GALLERY - len(rows.items)):
@@ -257,11 +275,14 @@ def _show_track(run: RunManifest, track: dict[str, Any]) -> None:
             st.session_state[f"seek-{run.run_id}"] = start
             st.rerun(scope="fragment")
         stats = track["stats"]
-        st.caption(
-            f"{plain(track_id.removeprefix('track-'))} · {_on_screen(track)} · "
-            f"{stats['detections']}× · {float(stats['avg_conf']):.2f}"
-            + ("" if why is None else f" · {why}")
-        )
+        lines = [
+            f"**Track {plain(track_id.removeprefix('track-'))}**",
+            f"On screen {_on_screen(track)}",
+            f"Sightings {count(stats['detections'])}",
+            f"Confidence {float(stats['avg_conf']):.2f}",
+            *([] if why is None else [f"Ended: {why}"]),
+        ]
+        st.caption("  \n".join(lines))
 
 
 def _on_screen(track: dict[str, Any]) -> str:
@@ -300,8 +321,9 @@ def _show_downloads(run: RunManifest) -> None:
             st.link_button(label, url, icon=":material/download:")
 
 
-def _show_details(api: Client, run: RunManifest) -> None:
+def _show_details(api: Client, run: RunManifest, diagnosis: Diagnosis) -> None:
     with st.expander("What really ran", icon=":material/receipt_long:"):
+        show_description(diagnosis)
         facts, options = st.columns(2)
         facts.dataframe(_facts(run), hide_index=True, height="content")
         values = run.options.model_dump()

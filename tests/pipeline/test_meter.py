@@ -1,0 +1,91 @@
+"""Threads are counted by what they do at once: real threads, in a process of their own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+
+import pytest
+
+from apps.common.config import MeterConfig
+from apps.common.repeater import Repeater
+from apps.pipeline.crew import crew
+from apps.pipeline.meter import CpuMeter
+
+CONFIG = MeterConfig(interval_seconds=0.02, peak_window_seconds=1.0)
+WORK_S = 0.5  # of CPU: many ticks of the kernel's clock, and a share of what imports cost
+
+
+def burn(cpu_seconds: float = WORK_S) -> None:
+    start = time.thread_time()
+    while time.thread_time() - start < cpu_seconds:
+        pass
+
+
+def in_threads(number: int, work: Callable[[], None]) -> None:
+    threads = [threading.Thread(target=work) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def a_crew(threads: int) -> int:
+    items = iter(range(10 * threads))
+    with (
+        CpuMeter(CONFIG) as meter,
+        crew(items, lambda _: burn(0.1), threads=threads, depth=9, name="worker") as results,
+    ):
+        assert sum(1 for _ in results) == 10 * threads
+        return meter.busy_threads()
+
+
+def a_library_with_three_threads() -> int:
+    with CpuMeter(CONFIG) as meter:
+        in_threads(3, burn)
+        burn(0.1)
+        return meter.busy_threads()
+
+
+def helpers_that_cost_as_much_as_the_work() -> int:
+    helped = threading.Event()
+
+    def help_out() -> None:
+        burn()
+        helped.set()
+
+    with CpuMeter(CONFIG) as meter, Repeater("progress", 0.01, help_out):
+        burn()
+        assert helped.wait(60)
+        time.sleep(0.1)
+        return meter.busy_threads()
+
+
+def threads_that_follow_each_other() -> int:
+    with CpuMeter(CONFIG) as meter:
+        for _ in range(3):
+            in_threads(1, burn)
+            time.sleep(0.1)
+        return meter.busy_threads()
+
+
+@pytest.mark.parametrize(
+    ("work", "arguments", "found"),
+    [
+        (a_crew, (1,), 1),
+        (a_crew, (2,), 2),
+        (a_crew, (3,), 3),
+        (a_library_with_three_threads, (), 4),
+        # As on a machine where others take the CPU, or with a budget of a few percent.
+        (helpers_that_cost_as_much_as_the_work, (), 1),
+        # As those of a decoder that is opened anew; the main thread has loaded this before.
+        (threads_that_follow_each_other, (), 2),
+    ],
+)
+def test_busy_threads(work: Callable[..., int], arguments: tuple[int, ...], found: int) -> None:
+    fresh = multiprocessing.get_context("spawn")  # its main thread has done nothing yet
+    with ProcessPoolExecutor(1, mp_context=fresh) as pool:
+        assert pool.submit(work, *arguments).result(timeout=120) == found
