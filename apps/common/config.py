@@ -109,6 +109,9 @@ class TrackConfig(_Frozen):
     surprising_growth: float
     surprising_look: float
     max_surprise_hidden: float
+    hidden_per_second: float
+    most_unlike_hidden: float
+    max_surprise_left: float
     max_surprise_known: float
     max_surprise_new: float
     nearer: float

@@ -40,23 +40,26 @@ class Places:
         return Places(self.centres[which], self.sizes[which], self.looks[which])
 
 
-def pairs(
-    tracks: Places,
-    reach: FloatArray,
-    faces: Places,
-    most_unlike: float | None,
-    config: TrackConfig,
-    max_surprise: FloatArray,
-) -> list[tuple[int, int]]:
-    """The best pairs of tracks and faces, none of them used twice.
+@dataclass(frozen=True)
+class PairLimits:
+    """What a pair may differ by, for each of m tracks.
 
     Args:
-        tracks: m of them.
         reach: shape (m,), how far from its place a face may be, in sizes of the face.
-        faces: n of them.
-        most_unlike: mean difference of looks beyond which two faces are two people; None where
-            looks say nothing.
-        max_surprise: shape (m,), how much place, size and looks together may differ.
+        surprise: shape (m,), how much place, size and looks together may differ.
+        unlike: shape (m,), mean difference of looks beyond which two faces are two people; None
+            where looks say nothing.
+    """
+
+    reach: FloatArray
+    surprise: FloatArray
+    unlike: FloatArray | None
+
+
+def pairs(
+    tracks: Places, faces: Places, limits: PairLimits, config: TrackConfig
+) -> list[tuple[int, int]]:
+    """The best pairs of m tracks and n faces, none of them used twice.
 
     Returns:
         Indices (track, face), by face.
@@ -64,15 +67,15 @@ def pairs(
     if len(tracks) == 0 or len(faces) == 0:
         return []
     distances, growth = _distances(tracks, faces), _growth(tracks, faces)
-    possible = (distances <= reach[:, None]) & (growth <= np.log(config.most_growth))
+    possible = (distances <= limits.reach[:, None]) & (growth <= np.log(config.most_growth))
     costs = distances + config.growth_weight * growth
     surprise = distances + growth / config.surprising_growth
-    if most_unlike is not None:
+    if limits.unlike is not None:
         unlike = unlikeness(tracks.looks, faces.looks)
-        possible &= unlike <= most_unlike
+        possible &= unlike <= limits.unlike[:, None]
         costs += config.look_weight * unlike
         surprise += unlike / config.surprising_look
-    possible &= surprise <= max_surprise[:, None]
+    possible &= surprise <= limits.surprise[:, None]
     return assignment(np.where(possible, costs, np.inf), config.most_cost)
 
 

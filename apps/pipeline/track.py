@@ -17,7 +17,7 @@ import numpy as np
 
 from apps.common.config import TrackConfig
 from apps.common.contracts import TrackEnd
-from apps.pipeline.associate import Places, far_pairs, pairs
+from apps.pipeline.associate import PairLimits, Places, far_pairs, pairs
 from apps.pipeline.identity import Identity, IdentityGate
 from apps.pipeline.types import FloatArray, Scene, Sighting, TrackedSighting
 
@@ -28,7 +28,7 @@ _TAKEN = -1
 _FACE = 0.5  # of a face's sizes, from its centre to its edge
 _SHOWN = 0.25  # the same, where half of it still shows
 _EDGE = 0.01  # of a side of the picture
-_MOVES = 0.05  # of a face's sizes, until now; a close-up that touches the edge stays there
+_MOVES = 0.1  # of a face's sizes a second; a close-up that touches the edge stays there
 _BODY_WIDTH, _BODY_HEIGHT = 3.0, 7.0  # in widths and heights of the face; the body is below it
 
 
@@ -234,8 +234,12 @@ class FaceTracker:
             np.stack([track.look for track in tracks]),
         )
         reach = np.array([track.reach(now, config) for track in tracks], np.float32)
-        surprise = np.array([self._max_surprise(track) for track in tracks], np.float32)
-        return pairs(known, reach, faces, self._most_unlike(sighting.scene), config, surprise)
+        surprise = np.array([self._max_surprise(track, now) for track in tracks], np.float32)
+        most_unlike, unlike = self._most_unlike(sighting.scene), None
+        if most_unlike is not None:
+            hidden = [self._is_hidden(track, now) for track in tracks]
+            unlike = np.where(hidden, min(most_unlike, config.most_unlike_hidden), most_unlike)
+        return pairs(known, faces, PairLimits(reach, surprise, unlike), config)
 
     def _why_gone(self, track: _Track, faces: Places, now_s: float) -> TrackEnd:
         """Of a track that was seen in the sample before, by where its face should be now."""
@@ -265,12 +269,21 @@ class FaceTracker:
         found = far_pairs(_as_places(chosen), faces, self.config)
         return [(passers[place], face) for place, face in found]
 
-    def _max_surprise(self, track: _Track) -> float:
-        """Less for a face that vanished: where it was, another one may have come."""
-        if track.seen_s < self._before_s and track.vanished != "left":
-            return self.config.max_surprise_hidden
-        known, new = self.config.max_surprise_known, self.config.max_surprise_new
-        return known if track.number > 0 else new
+    def _is_hidden(self, track: _Track, now_s: float) -> bool:
+        """Whether it vanished inside the picture, and was not just missed for a moment."""
+        is_gone = track.seen_s < self._before_s and track.vanished != "left"
+        return is_gone and now_s - track.seen_s > self.config.unseen_seconds
+
+    def _max_surprise(self, track: _Track, now_s: float) -> float:
+        """Less and less for a face that is hidden: where it was, another one may have come."""
+        config = self.config
+        if self._is_hidden(track, now_s):
+            hidden_s = now_s - track.seen_s
+            return config.max_surprise_hidden - config.hidden_per_second * hidden_s
+        if track.seen_s < self._before_s:
+            is_left = track.vanished == "left"
+            return config.max_surprise_left if is_left else config.max_surprise_known
+        return config.max_surprise_known if track.number > 0 else config.max_surprise_new
 
     def _most_unlike(self, scene: Scene) -> float | None:
         if scene.is_lit_otherwise:
@@ -397,9 +410,9 @@ def _is_outside(track: _Track, place: FloatArray) -> bool:
         place: shape (2,), its predicted centre.
     """
     low, high = track.centre - track.size * _FACE, track.centre + track.size * _FACE
-    ahead = (place - track.centre) / track.size
-    gone_low = (low <= _EDGE) & (ahead <= -_MOVES)
-    gone_high = (high >= 1 - _EDGE) & (ahead >= _MOVES)
+    speed = track.velocity / track.size
+    gone_low = (low <= _EDGE) & (speed <= -_MOVES)
+    gone_high = (high >= 1 - _EDGE) & (speed >= _MOVES)
     beyond = (place - track.size * _SHOWN < 0) | (place + track.size * _SHOWN > 1)
     return bool((gone_low | gone_high | beyond).any())
 

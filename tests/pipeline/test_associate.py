@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.common.config import pipeline_config
-from apps.pipeline.associate import Places, far_pairs, pairs
+from apps.pipeline.associate import PairLimits, Places, far_pairs, pairs
 
 CONFIG = pipeline_config().track
 
@@ -21,9 +21,8 @@ def places(*rows: tuple[float, ...]) -> Places:
 def chosen(
     tracks: Places, faces: Places, reach: float = 2.0, max_surprise: float = np.inf
 ) -> list[tuple[int, int]]:
-    far = np.full(len(tracks), reach, np.float32)
-    surprise = np.full(len(tracks), max_surprise, np.float32)
-    return pairs(tracks, far, faces, CONFIG.most_unlike, CONFIG, surprise)
+    every = (np.full(len(tracks), most) for most in (reach, max_surprise, CONFIG.most_unlike))
+    return pairs(tracks, faces, PairLimits(*every), CONFIG)
 
 
 def test_the_nearest_are_pairs_and_the_sum_decides() -> None:

@@ -70,9 +70,12 @@ ABLATIONS = (
     Ablation("look_weight 0", {"look_weight": 0.0}),
     Ablation("look_weight 0.2", {"look_weight": 0.2}),
     Ablation("most_cost 9", {"most_cost": 9.0}),
-    Ablation("hidden faces believed", {"max_surprise_hidden": np.inf}),
-    Ablation("max_surprise_hidden 2.3", {"max_surprise_hidden": 2.3}),
-    Ablation("max_surprise_known 3", {"max_surprise_known": 3.0}),
+    Ablation(
+        "hidden faces believed", {"max_surprise_hidden": np.inf, "most_unlike_hidden": np.inf}
+    ),
+    Ablation("hidden_per_second 0", {"hidden_per_second": 0.0}),
+    Ablation("max_surprise_known 4", {"max_surprise_known": 4.0}),
+    Ablation("max_surprise_new 9", {"max_surprise_new": 9.0}),
     Ablation("no far passers", {"far_reach": 0.0}),
     Ablation("most_unlike 9", {"most_unlike": 9.0}),
     Ablation("most_unlike_moving 7", {"most_unlike_moving": 7.0}),
