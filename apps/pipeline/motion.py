@@ -45,7 +45,7 @@ _MOST_TURN = 0.35  # radians
 _CELL = 8  # pixels of COARSE: the side of a part of the picture that stays or changes
 _TEXTURE = 6.0  # mean difference of a cell's pixels from their mean, 0..255; plain ones say nothing
 _UNCHANGED = 2.0  # mean difference of a cell; what is encoded anew differs by less than this
-_OVERLAY = 0.4  # of the cells that show something: where more stays it is the place itself
+_OVERLAY = 0.4  # of the picture, and of what shows in it: where more stays it is the place itself
 
 
 def _still() -> FloatArray:
@@ -125,15 +125,15 @@ def overlay_of(before: Overview, now: Overview) -> BoolArray | None:
     It stays across a cut, and says nothing of the place.
 
     Returns:
-        Shape of COARSE; with a margin. None where nothing has stayed, or so much of what there is
-        to see that it is the place itself.
+        Shape of COARSE; with a margin. None where nothing has stayed, or so much of the picture, or
+        of what there is to see, that it is the place itself.
     """
     one, other = _cells(before.plain), _cells(now.plain)
     shows = np.minimum(_texture(one), _texture(other)) >= _TEXTURE
     stays = shows & (np.abs(one - other).mean(axis=(1, 3)) < _UNCHANGED)
-    if not 0 < stays.sum() <= _OVERLAY * shows.sum():
-        return None
     margin = cv2.dilate(stays.astype(np.uint8), np.ones((3, 3), np.uint8))
+    if not 0 < stays.sum() <= _OVERLAY * shows.sum() or margin.mean() > _OVERLAY:
+        return None
     cell = np.ones((_CELL, _CELL), np.uint8)
     overlay: BoolArray = np.kron(margin, cell) == 1
     return overlay

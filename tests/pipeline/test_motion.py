@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.common.config import pipeline_config
-from apps.pipeline.motion import Motion, MotionLimits, motion_between
+from apps.pipeline.motion import Motion, MotionLimits, motion_between, overlay_of
 from apps.pipeline.overview import Overview
 from apps.pipeline.types import ByteArray, FloatArray
 
@@ -139,3 +139,24 @@ def test_the_same_twice_is_the_same() -> None:
     one, two = (motion_between(taken(photo()), taken(photo(), 9, 5), LIMITS) for _ in range(2))
     assert (one.matrix == two.matrix).all()
     assert (one.agreement, one.response) == (two.agreement, two.response)
+
+
+def test_what_stays_in_one_place_lies_over_the_picture_and_what_stays_everywhere_does_not() -> None:
+    """Behind a dancer who fills the picture the room shows here and there."""
+    random = np.random.default_rng(5)
+    before, after = (random.integers(0, 255, (144, 256, 3), dtype=np.uint8) for _ in range(2))
+    cells = [cv2.resize(picture[::4, ::4], (256, 144)) for picture in (before, after)]  # coarse
+    strip, scattered = cells[1].copy(), cells[1].copy()
+    strip[112:] = cells[0][112:]
+    for row in range(0, 144, 48):
+        for column in range(0, 256, 48):
+            scattered[row : row + 16, column : column + 16] = cells[0][row : row + 16, column:][
+                :, :16
+            ]
+    found = overlay_of(Overview(cells[0]), Overview(strip))
+    assert found is not None
+    assert found[60:].all()
+    assert not found[:40].any()
+    assert overlay_of(Overview(cells[0]), Overview(scattered)) is None
+    assert overlay_of(Overview(cells[0]), Overview(cells[0])) is None
+    assert overlay_of(Overview(cells[0]), Overview(cells[1])) is None
