@@ -48,6 +48,7 @@ class CpuBudget:
     config: BudgetConfig
     slept_seconds: float = 0.0
     _level: float = field(default=0.0, init=False)
+    _framed_s: float = field(default=0.0, init=False)  # when the last frame was told
     # Seconds and CPU seconds at each look, those of the last window.
     _seen: deque[tuple[float, float]] = field(default_factory=lambda: deque([(0, 0)]), init=False)
     # Seconds and CPU seconds that each of the last frames took.
@@ -63,6 +64,7 @@ class CpuBudget:
         """
         (before, used), (now, cpu) = self._seen[-1], (self.elapsed(), self.cpu_seconds())
         self._frames.append((now - before, cpu - used))
+        self._framed_s = now
         self.settle(keep_waiting)
 
     def settle(self, keep_waiting: Callable[[], bool] = _always, *, fully: bool = False) -> None:
@@ -105,6 +107,8 @@ class CpuBudget:
         now, cpu = self._seen[-1]
         # Before a frame that is dearer than a whole window there is a window of rest.
         begin = self._time_of(min(cpu, cpu + frame_cpu - most))
+        # Its end is that of the last frame's work, not of what helpers like the meter go on using.
+        begin = min(begin, self._framed_s + frame_seconds)
         return begin + window - min(frame_seconds, window) - now
 
     def _time_of(self, cpu_seconds: float) -> float:

@@ -42,6 +42,7 @@ class CpuMeter(Repeater):
         self._threads: dict[int, _ThreadLife] = {}
         self._lock = threading.Lock()
         super().__init__("meter", config.interval_seconds, self._take_sample)
+        self._take_sample()  # what children have used is no frame's cost
 
     def elapsed(self) -> float:
         """Seconds since the process started."""

@@ -230,6 +230,21 @@ def test_a_frame_dearer_than_a_window_comes_alone() -> None:
     assert run.mean_percent == pytest.approx(20, rel=0.05)
 
 
+def test_a_rest_ends_though_helpers_go_on_working() -> None:
+    """The meter and the reporter use a little CPU all the time, also while frames rest."""
+    run = Run(20, busy_while_asleep=0.02)
+    plain_sleep = run.budget.sleep
+
+    def bounded_sleep(seconds: float) -> None:
+        plain_sleep(seconds)
+        assert run.now < 200, "it rests for ever"
+
+    run.budget.sleep = bounded_sleep
+    for _ in range(5):
+        run.work(cpu=2.0, wall=1.0)
+    assert run.mean_percent == pytest.approx(20, rel=0.1)
+
+
 def test_the_budget_may_change_on_the_way() -> None:
     run = Run(200)
     while run.now < 20:
