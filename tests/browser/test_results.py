@@ -103,11 +103,12 @@ def test_figures_and_timeline_are_seen_whole_on_a_small_screen(results: Tab) -> 
     width, height = 1366, 768
     results.page.set_viewport_size({"width": width, "height": height})
     results.settle()
+    expect(bars(results).first).to_be_visible()
     figures = results.page.get_by_test_id("stMetric")
+    expect(figures.first).to_be_visible()
     rows = {box["y"] for figure in figures.all() if (box := figure.bounding_box()) is not None}
     assert len(rows) == 1
     assert figures.evaluate_all(_CUT_OFF) == []
-    expect(bars(results).first).to_be_visible()
     lowest = bars(results).evaluate_all(
         "bars => Math.max(...bars.map(bar => bar.getBoundingClientRect().bottom))"
     )
