@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -42,8 +43,32 @@ _FEATURES: dict[str, Any] = {  # small ones, for a small picture; zooms up to 1.
 }
 
 
+class _Tiny(ABC):
+    """What a picture of a few pixels tells."""
+
+    @property
+    @abstractmethod
+    def tiny(self) -> FloatArray:
+        """Shape (18, 32, 3), BGR, 0..255: what is mixed in a dissolve."""
+
+    @cached_property
+    def light(self) -> float:
+        """Mean of the picture, 0..255."""
+        return float(self.tiny.mean())
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether it shows nothing: all black, all white or of any one colour."""
+        return float(self.tiny.std(axis=(0, 1)).max()) < _PLAIN
+
+    @cached_property
+    def layout(self) -> FloatArray:
+        """Shape (9, 16, 3), CIELAB (8 bit scale): which colours are where."""
+        return _lab(cv2.resize(self.tiny, LAYOUT, interpolation=cv2.INTER_AREA))
+
+
 @dataclass(frozen=True)
-class Overview:
+class Overview(_Tiny):
     """One processed frame, 256 pixels wide.
 
     Args:
@@ -99,21 +124,6 @@ class Overview:
     def tiny(self) -> FloatArray:
         """Shape (18, 32, 3), BGR, 0..255: what is mixed in a dissolve."""
         return _tiny(self.image)
-
-    @cached_property
-    def light(self) -> float:
-        """Mean of the picture, 0..255."""
-        return float(self.tiny.mean())
-
-    @cached_property
-    def is_plain(self) -> bool:
-        """Whether it shows nothing: all black, all white or of any one colour."""
-        return _is_plain(self.tiny)
-
-    @cached_property
-    def layout(self) -> FloatArray:
-        """Shape (9, 16, 3), CIELAB (8 bit scale): which colours are where."""
-        return _layout(self.tiny)
 
     @cached_property
     def colours(self) -> FloatArray:
@@ -178,7 +188,7 @@ class Overview:
 
 
 @dataclass(frozen=True)
-class Glimpse:
+class Glimpse(_Tiny):
     """A frame seen in passing: it had to be decoded, and so can tell where a picture changes.
 
     Args:
@@ -204,21 +214,6 @@ class Glimpse:
             return self.source.tiny
         return _tiny(self.source.picture(2 * TINY[0]))
 
-    @cached_property
-    def light(self) -> float:
-        """As `Overview.light`."""
-        return float(self.tiny.mean())
-
-    @cached_property
-    def is_plain(self) -> bool:
-        """As `Overview.is_plain`."""
-        return _is_plain(self.tiny)
-
-    @cached_property
-    def layout(self) -> FloatArray:
-        """As `Overview.layout`."""
-        return _layout(self.tiny)
-
 
 def glimpse_side(width: float, height: float) -> int:
     """The long side of a picture that is 256 pixels wide, or high as a tower."""
@@ -228,14 +223,6 @@ def glimpse_side(width: float, height: float) -> int:
 def _tiny(image: ByteArray) -> FloatArray:
     tiny: FloatArray = cv2.resize(image, TINY, interpolation=cv2.INTER_AREA).astype(np.float32)
     return tiny
-
-
-def _is_plain(tiny: FloatArray) -> bool:
-    return float(tiny.std(axis=(0, 1)).max()) < _PLAIN
-
-
-def _layout(tiny: FloatArray) -> FloatArray:
-    return _lab(cv2.resize(tiny, LAYOUT, interpolation=cv2.INTER_AREA))
 
 
 def _lab(bgr: FloatArray) -> FloatArray:
