@@ -114,6 +114,10 @@ class TrackConfig(_Frozen):
     max_surprise_left: float
     max_surprise_known: float
     max_surprise_new: float
+    max_surprise_claimed: float
+    most_growth_claimed: float
+    claim_seconds: float
+    claim_margin: float
     nearer: float
     far_reach: float
     far_growth: float

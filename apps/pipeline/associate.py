@@ -49,11 +49,13 @@ class PairLimits:
         surprise: shape (m,), how much place, size and looks together may differ.
         unlike: shape (m,), mean difference of looks beyond which two faces are two people; None
             where looks say nothing.
+        growth: times that a face may be larger or smaller.
     """
 
     reach: FloatArray
     surprise: FloatArray
     unlike: FloatArray | None
+    growth: float
 
 
 def pairs(
@@ -66,17 +68,28 @@ def pairs(
     """
     if len(tracks) == 0 or len(faces) == 0:
         return []
+    possible = np.isfinite(surprises(tracks, faces, limits, config))
+    costs = _distances(tracks, faces) + config.growth_weight * _growth(tracks, faces)
+    if limits.unlike is not None:
+        costs += config.look_weight * unlikeness(tracks.looks, faces.looks)
+    return assignment(np.where(possible, costs, np.inf), config.most_cost)
+
+
+def surprises(tracks: Places, faces: Places, limits: PairLimits, config: TrackConfig) -> FloatArray:
+    """How much place, size and looks of m tracks and n faces differ all together, in face sizes.
+
+    Returns:
+        Shape (m, n); infinite where a pair is beyond a limit.
+    """
     distances, growth = _distances(tracks, faces), _growth(tracks, faces)
-    possible = (distances <= limits.reach[:, None]) & (growth <= np.log(config.most_growth))
-    costs = distances + config.growth_weight * growth
+    possible = (distances <= limits.reach[:, None]) & (growth <= np.log(limits.growth))
     surprise = distances + growth / config.surprising_growth
     if limits.unlike is not None:
         unlike = unlikeness(tracks.looks, faces.looks)
         possible &= unlike <= limits.unlike[:, None]
-        costs += config.look_weight * unlike
         surprise += unlike / config.surprising_look
     possible &= surprise <= limits.surprise[:, None]
-    return assignment(np.where(possible, costs, np.inf), config.most_cost)
+    return np.where(possible, surprise, np.inf)
 
 
 def far_pairs(tracks: Places, faces: Places, config: TrackConfig) -> list[tuple[int, int]]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from apps.common.config import TrackConfig
 from apps.common.contracts import TrackEnd
-from apps.pipeline.associate import PairLimits, Places, far_pairs, pairs
+from apps.pipeline.associate import PairLimits, Places, far_pairs, pairs, surprises
 from apps.pipeline.identity import Identity, IdentityGate
 from apps.pipeline.types import FloatArray, Scene, Sighting, TrackedSighting
 
@@ -133,6 +133,21 @@ class _Track:
         self.centre, self.size, self.seen_s = face.centres[0], face.sizes[0], now_s
 
 
+@dataclass(frozen=True)
+class _Claim:
+    """A track that began where a face that is out of sight may have come back.
+
+    Args:
+        former: of the face that is out of sight.
+        track: the one that began.
+        surprise: how much place, size and looks differ.
+    """
+
+    former: _Track
+    track: _Track
+    surprise: float
+
+
 def _gain(step_s: float, constant_s: float) -> np.float32:
     """Share of a change that is believed after a time: of a first-order filter."""
     return np.float32(1.0 - np.exp(-step_s / constant_s))
@@ -143,7 +158,9 @@ class FaceTracker:
     """Gives every face of every sighting the number of its track, 0 where it belongs to none.
 
     Numbers count from 1 in the order in which tracks are confirmed. Tracks end at a cut. A track is
-    confirmed by a second sighting, or at its end by one that is confident enough.
+    confirmed by a second sighting, or at its end by one that is confident enough. Where it may be a
+    face that was out of sight, that is decided a moment later: unless that face came back by itself
+    or another track could be it as well, the two are one.
 
     Args:
         config: see `config/pipeline.toml`.
@@ -160,6 +177,7 @@ class FaceTracker:
     endings: dict[int, TrackEnd] = field(init=False, default_factory=dict)
     _tracks: list[_Track] = field(init=False, default_factory=list)
     _ended: list[_Track] = field(init=False, default_factory=list)  # of this shot, with identity
+    _claims: list[_Claim] = field(init=False, default_factory=list)  # of this shot
     _waiting: deque[_Pending] = field(init=False, default_factory=deque)
     _shot: int = field(init=False, default=-1)
     _count: int = field(init=False, default=0)
@@ -218,7 +236,7 @@ class FaceTracker:
         for face in unused:
             if face != _TAKEN and conf[face] >= self.limits.activation:
                 self._begin(pending, face, faces)
-        for track in extended:
+        for track in self._decided(extended, sighting.ts_s):
             self._confirm(track)
         self._before_s = sighting.ts_s
 
@@ -228,18 +246,23 @@ class FaceTracker:
         if not tracks or len(faces) == 0:
             return []
         now, config = sighting.ts_s, self.config
-        known = Places(
-            np.stack([track.predicted(now, config.horizon_seconds) for track in tracks]),
-            np.stack([track.size for track in tracks]),
-            np.stack([track.look for track in tracks]),
-        )
+        known = self._predicted(tracks, now)
         reach = np.array([track.reach(now, config) for track in tracks], np.float32)
         surprise = np.array([self._max_surprise(track, now) for track in tracks], np.float32)
         most_unlike, unlike = self._most_unlike(sighting.scene), None
         if most_unlike is not None:
             hidden = [self._is_hidden(track, now) for track in tracks]
             unlike = np.where(hidden, min(most_unlike, config.most_unlike_hidden), most_unlike)
-        return pairs(known, faces, PairLimits(reach, surprise, unlike), config)
+        limits = PairLimits(reach, surprise, unlike, config.most_growth)
+        return pairs(known, faces, limits, config)
+
+    def _predicted(self, tracks: list[_Track], now_s: float) -> Places:
+        """At least one."""
+        return Places(
+            np.stack([track.predicted(now_s, self.config.horizon_seconds) for track in tracks]),
+            np.stack([track.size for track in tracks]),
+            np.stack([track.look for track in tracks]),
+        )
 
     def _why_gone(self, track: _Track, faces: Places, now_s: float) -> TrackEnd:
         """Of a track that was seen in the sample before, by where its face should be now."""
@@ -292,17 +315,18 @@ class FaceTracker:
 
     def _begin(self, pending: _Pending, face: int, faces: Places) -> None:
         sighting = pending.sighting
-        self._tracks.append(
-            _Track(
-                faces.centres[face],
-                faces.sizes[face],
-                faces.looks[face],
-                sighting.ts_s,
-                float(sighting.faces.conf[face]),
-                [(pending, face)],
-                sighting.ts_s,
-            )
+        track = _Track(
+            faces.centres[face],
+            faces.sizes[face],
+            faces.looks[face],
+            sighting.ts_s,
+            float(sighting.faces.conf[face]),
+            [(pending, face)],
+            sighting.ts_s,
         )
+        if not sighting.scene.is_lit_otherwise:
+            self._claims += self._possible_claims(track)
+        self._tracks.append(track)
 
     def _extend(self, track: _Track, pending: _Pending, face: int, faces: Places) -> None:
         sighting = pending.sighting
@@ -324,9 +348,59 @@ class FaceTracker:
         track.identity = gate.updated(track.identity, seen)
         return False
 
+    def _possible_claims(self, track: _Track) -> list[_Claim]:
+        """Of a track that begins now: on each face out of sight that it could be, if no better."""
+        now, config = track.began_s, self.config
+        gone = [
+            other
+            for other in self._tracks
+            if other.number > 0 and other.seen_s < now and other.vanished != "left"
+        ]
+        if not gone:
+            return []
+        reach = np.array([other.reach(now, config) for other in gone], np.float32)
+        surprise = np.full(len(gone), config.max_surprise_claimed, np.float32)
+        unlike = np.full(len(gone), config.most_unlike_hidden, np.float32)
+        limits = PairLimits(reach, surprise, unlike, config.most_growth_claimed)
+        found = surprises(self._predicted(gone, now), _as_places([track]), limits, config)[:, 0]
+        return [
+            _Claim(former, track, float(surprise))
+            for former, surprise in zip(gone, found, strict=True)
+            if np.isfinite(surprise)
+        ]
+
+    def _open_claims(self, track: _Track) -> list[_Claim]:
+        """Its claims on faces that have not come back by themselves, the likeliest first."""
+        own = [claim for claim in self._claims if claim.track is track and self._is_open(claim)]
+        return sorted(own, key=lambda claim: claim.surprise)
+
+    def _is_open(self, claim: _Claim) -> bool:
+        return claim.former in self._tracks and claim.former.seen_s < claim.track.began_s
+
+    def _decided(self, tracks: list[_Track], now_s: float) -> list[_Track]:
+        """Those that may be confirmed now."""
+        oldest_s = now_s - self.config.claim_seconds
+        return [
+            track
+            for track in tracks
+            if track.number > 0 or track.began_s <= oldest_s or not self._open_claims(track)
+        ]
+
+    def _number_of_claimed(self, track: _Track) -> int:
+        """Of the only face out of sight that the track can be, and that only it can be; else 0."""
+        claims = self._open_claims(track)
+        if not claims:
+            return 0
+        best, former = claims[0], claims[0].former
+        rivals = [*claims[1:], *(c for c in self._claims if c.former is former and c is not best)]
+        if any(c.surprise < best.surprise + self.config.claim_margin for c in rivals):
+            return 0
+        self._tracks.remove(former)
+        return former.number
+
     def _confirm(self, track: _Track) -> None:
         if track.number == 0:
-            track.number = self._number_of_former(track)
+            track.number = self._number_of_former(track) or self._number_of_claimed(track)
         if track.number == 0:
             self._count += 1
             track.number = self._count
@@ -359,14 +433,19 @@ class FaceTracker:
 
     def _end_lost(self, now_s: float) -> None:
         oldest_s = min(now_s - self.config.lost_seconds, self._before_s)  # samples may lie apart
-        lost = [track for track in self._tracks if track.seen_s < oldest_s]
-        self._tracks = [track for track in self._tracks if track.seen_s >= oldest_s]
+        claimed = [
+            c.former for c in self._claims if c.track.number == 0 and c.track in self._tracks
+        ]
+        lost = [t for t in self._tracks if t.seen_s < oldest_s and t not in claimed]
+        self._tracks = [track for track in self._tracks if track not in lost]
         for track in lost:
             self._end(track, track.vanished)
+        self._claims = [claim for claim in self._claims if self._is_open(claim)]
 
     def _end(self, track: _Track, why: TrackEnd) -> None:
         """Of a track that is not among the open ones any more."""
-        if track.number == 0 and track.best_conf >= self.config.single_confidence:
+        is_sure = len(track.unnumbered) > 1 or track.best_conf >= self.config.single_confidence
+        if track.number == 0 and is_sure:
             self._confirm(track)
         track.unnumbered.clear()
         if track.number > 0:
@@ -397,6 +476,7 @@ class FaceTracker:
             is_there = track.seen_s >= self._before_s
             self._end(track, why if is_there or was_there else track.vanished)
         self._ended.clear()
+        self._claims.clear()
 
     def _release(self) -> TrackedSighting:
         pending = self._waiting.popleft()

@@ -22,7 +22,7 @@ def chosen(
     tracks: Places, faces: Places, reach: float = 2.0, max_surprise: float = np.inf
 ) -> list[tuple[int, int]]:
     every = (np.full(len(tracks), most) for most in (reach, max_surprise, CONFIG.most_unlike))
-    return pairs(tracks, faces, PairLimits(*every), CONFIG)
+    return pairs(tracks, faces, PairLimits(*every, CONFIG.most_growth), CONFIG)
 
 
 def test_the_nearest_are_pairs_and_the_sum_decides() -> None:

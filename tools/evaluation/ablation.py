@@ -76,6 +76,7 @@ ABLATIONS = (
     Ablation("hidden_per_second 0", {"hidden_per_second": 0.0}),
     Ablation("max_surprise_known 4", {"max_surprise_known": 4.0}),
     Ablation("max_surprise_new 9", {"max_surprise_new": 9.0}),
+    Ablation("nothing decided later", {"max_surprise_claimed": -np.inf}),
     Ablation("no far passers", {"far_reach": 0.0}),
     Ablation("most_unlike 9", {"most_unlike": 9.0}),
     Ablation("most_unlike_moving 7", {"most_unlike_moving": 7.0}),
