@@ -24,9 +24,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from apps.cli.lifeline import Lifeline
+
+# Before anything else is imported: from here on it dies with the program that started it.
+LIFELINE = Lifeline(told=False) if "--lifeline" in sys.argv else None
+
 import httpx
 
-from apps.cli import lifeline
 from apps.common.cpu_limits import host_thread_limit
 from apps.common.errors import RunFailed, ScreenalyticsError
 from apps.common.layout import Layout
@@ -63,8 +67,8 @@ def main() -> int:
     arguments = parser().parse_args()
     voice: Voice = TerminalVoice() if arguments.events is None else EventVoice()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends its run, like Ctrl-C
-    if arguments.lifeline:
-        lifeline.watch(lambda: os.kill(os.getpid(), signal.SIGINT))
+    if LIFELINE is not None:
+        LIFELINE.watch(lambda _: os.kill(os.getpid(), signal.SIGINT))
     try:
         compare(arguments, voice)
     except ComparisonFailed as failure:

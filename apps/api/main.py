@@ -29,6 +29,7 @@ from apps.api.services import Services
 from apps.common.logs import configure_logging
 from apps.common.settings import Settings
 from apps.common.version import product_version, source_fingerprint
+from apps.runs.sweep import sweep_in_background
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -42,6 +43,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         services = Services.create(chosen)
         app.state.services = services
         _stop_runs_on_signals(services)
+        sweep_in_background(services.layout)
         first_look = asyncio.create_task(_look_at_host(services))
         try:
             yield

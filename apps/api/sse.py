@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from apps.api.services import Services
-from apps.api.streaming import final_response, unless_disconnected, until_started
+from apps.api.streaming import final_response, unless_disconnected
 from apps.common.contracts import ErrorEvent, Event, ResultEvent, RunSpec, StartedEvent
 from apps.runs.live import LiveRun
 
@@ -34,7 +34,7 @@ class SseRunResponse(Response):
         timeout_s = self._services.settings.local_timeout_s
         async with self._services.running(self._spec, timeout_s) as run:
             events = run.events()
-            opening = await until_started(events)
+            opening = await _until_started(events)
             if isinstance(opening, StartedEvent):
                 stream = EventSourceResponse(
                     _messages(run, events),
@@ -45,6 +45,13 @@ class SseRunResponse(Response):
                 await stream(scope, _nothing_more, send)  # the disconnect is watched here already
                 return
         await final_response(opening)(scope, receive, send)
+
+
+async def _until_started(events: AsyncIterator[Event | None]) -> Event:
+    async for event in events:
+        if isinstance(event, StartedEvent | ResultEvent | ErrorEvent):
+            return event
+    raise RuntimeError("a run's events always end with a result or an error")
 
 
 async def _messages(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Coroutine, Mapping
+import time
+from collections.abc import Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
@@ -19,16 +20,20 @@ from starlette.types import Receive, Scope, Send
 from apps.api.problems import problem_response
 from apps.common.contracts import (
     ErrorEvent,
+    Phase,
     PreviewResultEvent,
     ProgressEvent,
     ResultEvent,
     StartedEvent,
 )
-from apps.runs.live import E, LiveEvent, LiveRun
+from apps.common.errors import ScreenalyticsError
+from apps.runs.live import HEARTBEAT_SECONDS, E, LiveEvent, LiveRun
 from apps.runs.record import now
 
 NDJSON = "application/x-ndjson"
 _LAST = ResultEvent | PreviewResultEvent | ErrorEvent
+_BEFORE = ("waiting", "starting")  # phases in which nothing is known of the video
+_START_SECONDS = 2.5  # a run's process mostly knows within one or two whether it can run
 T = TypeVar("T")
 
 
@@ -36,15 +41,20 @@ class RunResponse(Response):
     """Runs something and answers with its end, or with its events where the client wants those.
 
     The status is decided by the first thing that matters: a run that cannot start is an error
-    status; once a stream has begun it is 200 and the last line tells.
+    status; once a stream has begun it is 200 and the last line tells. It also begins where that
+    first thing keeps its client waiting for too long.
 
     Args:
         running: starts it, and ends it with its block.
+        run_id: of what is run.
         stream: the client wants the events.
     """
 
-    def __init__(self, running: AbstractAsyncContextManager[LiveRun[E]], *, stream: bool) -> None:
+    def __init__(
+        self, running: AbstractAsyncContextManager[LiveRun[E]], run_id: str, *, stream: bool
+    ) -> None:
         self._running: AbstractAsyncContextManager[LiveRun[Any]] = running
+        self._run_id = run_id
         self._stream = stream
         self.background = None
 
@@ -53,15 +63,104 @@ class RunResponse(Response):
         await unless_disconnected(receive, answer)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        lines = _Lines(self._run_id, send)
+        beating = asyncio.create_task(lines.beat()) if self._stream else None
+        try:
+            # The run is gone before its answer leaves, so the next request finds the episode free.
+            last = await self._last_event(lines)
+        except ScreenalyticsError as error:
+            if not lines.begun:
+                raise
+            last = ErrorEvent.of(error)
+        finally:
+            if beating is not None:
+                beating.cancel()
+        if lines.begun:
+            await lines.end(last)
+        else:
+            await final_response(last)(scope, receive, send)
+
+    async def _last_event(self, lines: _Lines) -> LiveEvent:
         async with self._running as run:
-            events = run.events()
-            opening = await until_started(events)
-            if isinstance(opening, StartedEvent) and self._stream:
-                await _send_stream(run, events, send)
-                return
-            last = await _last(events) if isinstance(opening, StartedEvent) else opening
-        # The run is gone before its answer leaves, so the next request finds the episode free.
-        await final_response(last)(scope, receive, send)
+            lines.turn_came()
+            async for event in run.events():
+                if isinstance(event, _LAST):
+                    return event
+                if isinstance(event, StartedEvent) and self._stream:
+                    await lines.begin()
+                elif event is not None and lines.begun:
+                    await lines.tell(event)
+        raise RuntimeError("a run's events always end with a result or an error")
+
+
+class _Lines:
+    """An answer of JSON lines, one at least every second from its first one on.
+
+    Args:
+        run_id: of what is run.
+        send: of the connection.
+    """
+
+    def __init__(self, run_id: str, send: Send) -> None:
+        self._run_id = run_id
+        self._send = send
+        self._sending = asyncio.Lock()
+        self._asked_at = time.monotonic()
+        self._due = self._asked_at + HEARTBEAT_SECONDS
+        self._phase: Phase = "waiting"
+        self._progress: ProgressEvent | None = None  # the last that was told
+        self.begun = False
+
+    def turn_came(self) -> None:
+        """What is run is being started, so it will be known soon whether it can be."""
+        self._phase = "starting"
+        if not self.begun:
+            self._due = time.monotonic() + _START_SECONDS
+
+    async def beat(self) -> None:
+        """Tells how far it is whenever nothing else was told for a while; endless."""
+        while True:
+            left = self._due - time.monotonic()
+            if left > 0:
+                await asyncio.sleep(left)
+            else:
+                await self.begin()
+                await self.tell(self._progress_now())
+
+    async def begin(self) -> None:
+        """From here on the status is 200."""
+        async with self._sending:
+            if not self.begun:
+                await start_lines(self._send, {"x-run-id": self._run_id})
+                self.begun = True
+
+    async def tell(self, event: LiveEvent) -> None:
+        if isinstance(event, ProgressEvent):
+            self._progress = event
+        await self._send_line(event, more=True)
+
+    async def end(self, last: LiveEvent) -> None:
+        await self._send_line(last, more=False)
+
+    async def _send_line(self, event: LiveEvent, *, more: bool) -> None:
+        async with self._sending:
+            self._due = time.monotonic() + HEARTBEAT_SECONDS
+            await send_line(event_line(event), self._send, more=more)
+
+    def _progress_now(self) -> ProgressEvent:
+        if self._progress is not None and self._progress.phase not in _BEFORE:
+            return self._progress.model_copy(update={"updated_at": now()})
+        return ProgressEvent(
+            phase=self._phase,
+            frames_done=0,
+            frames_total=0,
+            video_frames_total=0,
+            elapsed_sec=round(time.monotonic() - self._asked_at, 2),
+            analyzed_fps=0.0,
+            eta_sec=None,
+            run_id=self._run_id,
+            updated_at=now(),
+        )
 
 
 async def unless_disconnected(receive: Receive, work: Coroutine[Any, Any, T]) -> T | None:
@@ -89,48 +188,12 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-async def until_started(events: AsyncIterator[LiveEvent | None]) -> LiveEvent:
-    async for event in events:
-        if isinstance(event, StartedEvent | _LAST):
-            return event
-    raise RuntimeError("a run's events always end with a result or an error")
-
-
-async def _last(events: AsyncIterator[LiveEvent | None]) -> LiveEvent:
-    last: LiveEvent | None = None
-    async for event in events:
-        last = event or last
-    if last is None:
-        raise RuntimeError("a run's events always end with a result or an error")
-    return last
-
-
 def final_response(event: LiveEvent) -> Response:
     if isinstance(event, ResultEvent | PreviewResultEvent):
         return JSONResponse(event.model_dump(mode="json", exclude={"type"}))
     if isinstance(event, ErrorEvent):
         return problem_response(event.problem)
     raise RuntimeError(f"a run cannot end with {event.type!r}")
-
-
-async def _send_stream(
-    run: LiveRun[Any], events: AsyncIterator[LiveEvent | None], send: Send
-) -> None:
-    await start_lines(send, {"x-run-id": run.run_id})
-    beat: ProgressEvent | None = None
-    last: LiveEvent | None = None
-    async for event in events:
-        if isinstance(event, ProgressEvent):
-            beat = event
-        elif event is None and beat is not None:
-            event = beat = beat.model_copy(update={"updated_at": now()})
-        if isinstance(event, _LAST):
-            last = event
-        elif event is not None and not isinstance(event, StartedEvent):
-            await send_line(event_line(event), send, more=True)
-    await run.end()  # gone before the client reads the last line
-    if last is not None:
-        await send_line(event_line(last), send, more=False)
 
 
 def event_line(event: LiveEvent) -> dict[str, Any]:

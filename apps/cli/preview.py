@@ -6,20 +6,20 @@ import os
 import shutil
 from pathlib import Path
 
-from apps.cli import lifeline
-from apps.cli.episode_run import listen_to_signals
+from apps.cli.episode_run import last_word, listen_to_signals
+from apps.cli.lifeline import Lifeline
 from apps.cli.observers import EventWriter
 from apps.common.config import pipeline_config
 from apps.common.contracts import DetectionRow, PreviewResult, PreviewSpec, Progress, VideoFacts
 from apps.common.errors import RunFailed, ScreenalyticsError, VideoReplaced, VideoUnreadable
-from apps.common.files import storage_errors
+from apps.common.files import storage_errors, sync
 from apps.common.layout import Layout, RunFiles
 from apps.pipeline.decode import Video, open_video
 from apps.pipeline.meter import CpuMeter
 from apps.pipeline.pacing import Pacer
 from apps.pipeline.preview import PreviewFailed, TrackBoxes, collect_tracks, render_preview
 from apps.pipeline.progress import ProgressReporter
-from apps.pipeline.stop import StopFlag
+from apps.pipeline.stop import StopFlag, stopped
 from apps.pipeline.threads import limited_pools
 from apps.runs.episodes import find_video
 from apps.runs.export import readable
@@ -29,13 +29,13 @@ from apps.runs.rows import read_rows
 _DECODER_THREADS = 1
 
 
-def make(line: bytes) -> int:
-    """Executes what the line says; returns the exit code."""
+def make(lifeline: Lifeline) -> int:
+    """Executes what the launcher's line says; returns the exit code."""
     stop = StopFlag()
     codes = listen_to_signals(stop)
-    lifeline.watch(lambda: stop.stop("the program that started it is gone"))
-    spec = PreviewSpec.model_validate_json(line)
-    view = EventWriter(spec.run_id, lambda: stop.stop("nobody reads its events"))
+    lifeline.watch(lambda word: stop.stop(last_word(word)))
+    spec = PreviewSpec.model_validate_json(lifeline.line)
+    view = EventWriter(spec.run_id, lambda: stop.stop(stopped("nobody reads its events")))
     try:
         result = _Making(spec, stop, view).run()
     except ScreenalyticsError as error:
@@ -81,7 +81,10 @@ class _Making:
             self._files.staging.mkdir()
             try:
                 elapsed = self._render()
-                (self._files.staging / self._files.preview.name).replace(self._files.preview)
+                staged = self._files.staging / self._files.preview.name
+                sync(staged)  # a power cut must not leave an empty file under its name
+                staged.replace(self._files.preview)
+                sync(self._files.folder)
             finally:
                 shutil.rmtree(self._files.staging, ignore_errors=True)
             add_preview(self._layout, self._spec.ep_id, self._spec.run_id)

@@ -1,7 +1,8 @@
 """Facts that need the heavy libraries, for programs that do not load them.
 
 `python -m apps.cli.probe host`, `… video FILE [STREAM]`, `… picture FILE TARGET` and
-`… detector CACHE` print one JSON object: the facts, or `{"problem": ...}`.
+`… detector CACHE` print one JSON object: the facts, or `{"problem": ...}`. With `--lifeline` as its
+first argument it dies with the program that started it.
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from apps.cli.lifeline import Lifeline
 from apps.common.cpu_limits import apply_global_cpu_limits
 from apps.common.errors import InvalidInput, ScreenalyticsError
 from apps.common.files import storage_errors, write_atomic
 
 
 def main(arguments: list[str]) -> int:
+    if arguments[:1] == ["--lifeline"]:
+        Lifeline(told=False)
+        arguments = arguments[1:]
     apply_global_cpu_limits(1)
     try:
         match arguments:

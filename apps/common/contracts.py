@@ -16,7 +16,7 @@ from apps.common.options import FloatType, Options, Precision, Resolution
 SCHEMA_VERSION = 1
 ExecutionMode = Literal["local", "redis", "sse", "cli"]
 RunStatus = Literal["running", "completed", "cancelled", "failed", "interrupted"]
-Phase = Literal["starting", "loading", "running", "preview", "writing", "done"]
+Phase = Literal["waiting", "starting", "loading", "running", "preview", "writing", "done"]
 TrackEnd = Literal["cut", "left", "covered", "lost", "end"]
 """With its shot, at the picture's edge, behind something, for no known reason, with the file."""
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from apps.common.errors import StorageFailed
 
+TEMPORARY = ".tmp"  # how the name of a file ends that is being written
+_SYNCS_AT_ONCE = 8
 _MEANING = {
     errno.ENOSPC: ("The disk is full.", "Free some space, then run again."),
     errno.EDQUOT: ("The disk quota is used up.", "Free some space, then run again."),
@@ -42,16 +45,100 @@ def storage_errors() -> Iterator[None]:
 
 def write_atomic(path: Path, data: bytes, *, durable: bool = False) -> None:
     """Readers see the old content or the new, never a part. `durable` survives a power cut."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{TEMPORARY}")
     try:
-        with temporary.open("wb") as stream:
+        with claimed(temporary) as stream:
             stream.write(data)
+            stream.flush()
             if durable:
-                stream.flush()
                 os.fsync(stream.fileno())
-        temporary.replace(path)
+            temporary.replace(path)
+        if durable:
+            sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[BinaryIO]:
+    """A new file that is locked for the time of the block, which any death ends.
+
+    So a file of its kind that is not locked was left behind, and `remove_unclaimed` may remove it.
+    """
+    stream = path.open("wb")
+    try:
+        while not _claim(stream):  # it was taken for one that was left behind, and removed
+            stream.close()
+            stream = path.open("wb")
+        yield stream
+    finally:
+        stream.close()
+
+
+def _claim(stream: BinaryIO) -> bool:
+    with suppress(OSError):  # on a disk that knows no locks nothing is removed either
+        fcntl.flock(stream.fileno(), fcntl.LOCK_EX)
+    return os.fstat(stream.fileno()).st_nlink > 0
+
+
+def remove_unclaimed(path: Path) -> int | None:
+    """Removes a file that nobody has claimed.
+
+    Returns:
+        Its size in bytes; None where it is in use, or could not be removed.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        found = os.fstat(descriptor)
+        if not os.path.samestat(found, path.lstat()):
+            return None  # it was finished meanwhile, and another one has its name
+        path.unlink()
+        return found.st_size
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def sync(path: Path) -> None:
+    """Waits until a file, or the names in a folder, would survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(path: Path) -> None:
+    """As `sync`, of a folder with all that is in it.
+
+    Several at once: the disk's journal takes them together (2000 crops: 0.3 s, one by one 4 s).
+    """
+    from concurrent.futures import ThreadPoolExecutor  # few programs need it
+
+    with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
+        list(pool.map(sync, files_in(path)))
+        list(pool.map(sync, [Path(folder) for folder, _, _ in os.walk(path)]))
+
+
+def files_in(path: Path) -> list[Path]:
+    """The file itself, or all files below a folder."""
+    if not path.is_dir():
+        return [path] if path.exists() else []
+    return [Path(folder) / name for folder, _, names in os.walk(path) for name in names]
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of the files below a folder, as far as they can be looked at."""
+    size = 0
+    for path in files_in(folder):
+        with suppress(OSError):
+            size += path.lstat().st_size
+    return size
 
 
 def write_json(path: Path, value: Any, *, durable: bool = False) -> None:

@@ -67,6 +67,9 @@ class JobFiles:
     output: Path
 
 
+PART = ".part"  # ends the name of an upload that has not arrived
+DISCARDED = ".discarded-"  # begins the name of a staging folder that is being removed
+
 RESULT_NAMES = (
     "detections.jsonl",
     "tracks.jsonl",

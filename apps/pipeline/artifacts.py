@@ -17,11 +17,13 @@ from typing import IO, Any
 
 from apps.common.config import CropsConfig, MetricsConfig
 from apps.common.contracts import TrackEnd, TrackMetrics
-from apps.common.files import write_json
+from apps.common.errors import StorageFailed
+from apps.common.files import files_in, storage_errors, sync, sync_tree, write_json
 from apps.common.layout import RESULT_NAMES, RunFiles
 from apps.pipeline.screen_time import Presence, SampleEdges, ScreenTotal
 from apps.pipeline.types import Sighting, TrackedSighting
 
+ALWAYS_WRITTEN = {"detections.jsonl": 1, "tracks.jsonl": 1, "track_metrics.json": 1}
 _LONGEST = 5  # tracks named in the metrics
 
 
@@ -106,6 +108,7 @@ class ArtifactWriter:
         self._tracks: dict[int, TrackSummary] = {}
         self._shots: dict[int, ShotSummary] = {}
         self._tracked = 0
+        self._crops_written = 0
         self.detections = 0
         shutil.rmtree(files.staging, ignore_errors=True)
         files.staging.mkdir()
@@ -151,6 +154,11 @@ class ArtifactWriter:
         metrics = self._summary(totals, endings)
         write_json(self._files.staging / "track_metrics.json", metrics.model_dump())
         return metrics
+
+    @property
+    def written(self) -> dict[str, int]:
+        """The results that there are once it has finished, and of how many files each consists."""
+        return {**ALWAYS_WRITTEN, "crops": self._crops_written}
 
     def _open(self, name: str) -> IO[str]:
         return (self._files.staging / name).open("w", encoding="utf-8")
@@ -202,6 +210,7 @@ class ArtifactWriter:
         target = self._files.staging / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(sighting.crops[face])
+        self._crops_written += 1
         box = sighting.faces.boxes[face]
         quality = float(sighting.faces.conf[face] * (box[2] - box[0]) * (box[3] - box[1]))
         thumbs = self._tracks[number].thumbs
@@ -276,13 +285,29 @@ class ArtifactWriter:
         return total
 
 
-def publish(files: RunFiles) -> None:
-    """Moves finished results from the staging folder into the run's folder."""
-    for name in RESULT_NAMES:
-        staged = files.staging / name
-        if staged.exists():
-            staged.replace(files.folder / name)
-    files.staging.rmdir()
+def publish(files: RunFiles, written: Mapping[str, int] = ALWAYS_WRITTEN) -> None:
+    """Moves finished results into the run's folder, where they survive a power cut.
+
+    Args:
+        written: results that must be there, and of how many files each consists.
+
+    Raises:
+        StorageFailed: not all of them are there any more, or the disk does not take them.
+    """
+    with storage_errors():
+        lost = [n for n, count in written.items() if len(files_in(files.staging / n)) < count]
+        if lost:
+            raise StorageFailed(
+                f"The run's results are gone before they were complete: {', '.join(lost)}.",
+                hint="See that nothing else removes files from the data folder, then run again.",
+            )
+        sync_tree(files.staging)
+        for name in RESULT_NAMES:
+            staged = files.staging / name
+            if staged.exists():
+                staged.replace(files.folder / name)
+        files.staging.rmdir()
+        sync(files.folder)
 
 
 def discard(files: RunFiles) -> None:

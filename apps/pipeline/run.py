@@ -92,7 +92,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished run found out. Results lie in the job's staging folder."""
+    """What a finished run found out. Results lie in the job's staging folder.
+
+    Args:
+        written: these results, and of how many files each consists.
+    """
 
     video: VideoFacts
     stride: int
@@ -103,6 +107,7 @@ class Outcome:
     times: dict[str, float]
     threads: dict[str, Any]
     warnings: list[str]
+    written: dict[str, int]
     thermal: ThermalFacts | None = None
     recognition: RecognitionFacts | None = None
 
@@ -142,6 +147,7 @@ class PipelineRun:
         self._plan = usual_plan(options.cpu_threads, one_inference=options.device != "cpu")
         self._costs: Costs | None = None
         self._second_looks = 0  # frames
+        self._written: dict[str, int] = {}  # files of each result
 
     def execute(self) -> Outcome:
         """Runs all stages.
@@ -200,6 +206,7 @@ class PipelineRun:
             self._refuse_ruins(video, stride)
             self.progress.frames_missing()
             metrics = writer.finish(self._totals(video, cuts, detector.facts), endings)
+            self._written |= writer.written
         if options.save_preview:
             self.progress.phase("preview")
             with self.clock.measure("preview"):
@@ -224,6 +231,7 @@ class PipelineRun:
             times=self._times(),
             threads=threads,
             warnings=self.warnings,
+            written=self._written,
             thermal=self._pacer.heat,
             recognition=None if gate is None else gate.facts,
         )
@@ -354,6 +362,7 @@ class PipelineRun:
                     writer.add(item)
                     thumbs.add(item)
         self.stop.check()
+        self._written["thumbs"] = thumbs.written
         return splitter.cuts, tracker.endings
 
     def _paced(self, frames: Iterator[Decoded]) -> Iterator[Decoded]:
@@ -400,6 +409,7 @@ class PipelineRun:
                     threads=max(1, self.job.options.cpu_threads - self._plan.decoder),
                     after_frame=lambda _: self._pacer.after_frame(),
                 )
+                self._written[path.name] = 1
             except PreviewFailed:
                 self._warn("This video's preview cannot be encoded; the run has none.")
 

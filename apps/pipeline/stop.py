@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 
-from apps.common.errors import RunCancelled
+from apps.common.errors import RunCancelled, ScreenalyticsError
 
 
 class StopFlag:
@@ -12,14 +13,14 @@ class StopFlag:
 
     def __init__(self) -> None:
         self._event = threading.Event()
-        self._reason: str | None = None
+        self._why: ScreenalyticsError | None = None
 
-    def stop(self, reason: str) -> None:
+    def stop(self, why: ScreenalyticsError) -> None:
         """Args:
-        reason: half a sentence, e.g. "the client went away".
+        why: how the run ends then.
         """
-        if self._reason is None:
-            self._reason = reason
+        if self._why is None:
+            self._why = why
         self._event.set()
 
     @property
@@ -32,7 +33,14 @@ class StopFlag:
 
     def check(self) -> None:
         """Raises:
-        RunCancelled: the run is to stop.
+        ScreenalyticsError: the run is to stop; the reason that was given.
         """
-        if self._event.is_set():
-            raise RunCancelled(f"The run was stopped: {self._reason}.")
+        if self._why is not None:
+            raise copy.copy(self._why)  # several threads may ask
+
+
+def stopped(reason: str) -> RunCancelled:
+    """Args:
+    reason: half a sentence, e.g. "nobody reads its events".
+    """
+    return RunCancelled(f"The run was stopped: {reason}.")

@@ -54,6 +54,11 @@ class ThumbWriter:
         self._config = config
         self._best: dict[int, float] = {}  # confidence times area, by track
 
+    @property
+    def written(self) -> int:
+        """How many files there are."""
+        return len(self._best)
+
     def add(self, item: TrackedSighting) -> None:
         """Writes those of a sighting's faces that are clearly better than what their tracks have.
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -25,7 +24,8 @@ from apps.common.names import new_run_id
 from apps.common.version import ROOT
 from apps.runs.job_records import JobRecord, OldPathStatus, ProcessId, job_status, list_jobs
 from apps.runs.limiter import limit_cpu, reap
-from apps.runs.store import close_unfinished, has_ended
+from apps.runs.staging import remove_staging
+from apps.runs.store import close_unfinished
 
 _SCRIPT = ROOT / "tools" / "episode_run.py"
 _GRACE_SECONDS = 1.2  # between SIGTERM and SIGKILL
@@ -56,13 +56,9 @@ def cancel_job(layout: Layout, record: JobRecord) -> OldPathStatus:
         with contextlib.suppress(OSError):  # a full disk must not save the run
             write_json(layout.job(record.job_id).record, record.model_dump())
         run = (layout, record.ep_id, record.run_id)
-        knows_why = has_ended(*run, record.process.pid)
         _end_group(record.process)
-        files = layout.run(record.ep_id, record.run_id)
-        shutil.rmtree(files.staging, ignore_errors=True)
-        if not knows_why:
-            with contextlib.suppress(OSError):
-                close_unfinished(*run, "cancelled", _CANCELLED)
+        remove_staging(*run)
+        close_unfinished(*run, "cancelled", _CANCELLED, pid=record.process.pid)
     return job_status(layout, record)
 
 

@@ -1,7 +1,11 @@
 """One process that works for this program: leader of its own group, told what to do on its input.
 
-Its standard input stays open: when this program dies, even of SIGKILL, the input ends and the
-process ends its own group (`apps.cli.lifeline`). It tells what it does on its standard output.
+Its standard input stays open for as long as it is wanted. When that ends, because it is to stop or
+because this program died, even of SIGKILL, it ends its own group (`apps.cli.lifeline`). It tells
+what it does on its standard output.
+
+Its group is of this program's session: when this program dies, the system sends SIGHUP and SIGCONT
+to such a group if it was stopped (POSIX, "orphaned process group"), and it was not asked before.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from apps.common.version import ROOT
 
-_GRACE_SECONDS = 1.2  # between SIGTERM and SIGKILL; the contract gives two seconds in all
+_GRACE_SECONDS = 1.2  # for an orderly stop, before SIGKILL; the contract gives two in all
 _LINE_LIMIT = 1_000_000  # bytes of one line
 _STDERR_LINES = 50
 E = TypeVar("E")
@@ -61,7 +65,7 @@ class Child:
             stdout=asyncio.subprocess.PIPE,
             stderr=None if shares_stderr else asyncio.subprocess.PIPE,
             limit=_LINE_LIMIT,
-            start_new_session=True,
+            process_group=0,
         )
         child = cls(process)
         if process.stdin is not None and line is not None:
@@ -91,12 +95,16 @@ class Child:
                 continue
             yield event
 
-    async def kill(self) -> bool:
-        """Ends the group, first politely. False where the process had ended by itself."""
+    async def kill(self, word: str = "") -> bool:
+        """Ends the group, first politely. False where the process had ended by itself.
+
+        Args:
+            word: why, a line; it can be read as the last one of the process's input.
+        """
         killed = self._process.returncode is None
         if killed:
-            self._signal(signal.SIGTERM)
-            self._signal(signal.SIGCONT)  # a stopped group would never see the first one
+            self._end_input(word)
+            self._signal(signal.SIGCONT)  # a stopped group would never see that
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_GRACE_SECONDS):
                     await self._process.wait()
@@ -113,6 +121,13 @@ class Child:
         code = await self._process.wait()
         await self._drain
         return code
+
+    def _end_input(self, word: str) -> None:
+        stdin = self._process.stdin
+        if stdin is not None and not stdin.is_closing():
+            if word:
+                stdin.write(word.encode() + b"\n")
+            stdin.close()
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from apps.common.contracts import ErrorEvent, Event, ResultEvent, RunSpec, RunStatus
-from apps.common.errors import RunFailed
+from apps.common.contracts import ErrorEvent, Event, ResultEvent, RunSpec
+from apps.common.errors import (
+    RunCancelled,
+    RunFailed,
+    RunTimedOut,
+    ScreenalyticsError,
+    from_dict,
+)
 from apps.common.files import tail
 from apps.common.layout import Layout
 from apps.common.version import ROOT
 from apps.runs.child import Child, how_it_ended
-from apps.runs.store import close_unfinished, has_ended
+from apps.runs.record import status_of
+from apps.runs.staging import remove_staging
+from apps.runs.store import close_unfinished
 
 _SCRIPT = ROOT / "tools" / "episode_run.py"
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
@@ -31,6 +39,7 @@ class RunProcess:
         self.spec = spec
         self._child = child
         self._layout = Layout(Path(spec.data_root))
+        self._told: ScreenalyticsError | None = None  # by the process: how it ended
         self._killing: asyncio.Task[None] | None = None
 
     @classmethod
@@ -45,40 +54,47 @@ class RunProcess:
     async def events(self) -> AsyncIterator[Event]:
         """Everything the run tells. The last one is a `ResultEvent` or an `ErrorEvent`, always."""
         async for event in self._child.events(_EVENT):
+            if isinstance(event, ErrorEvent):
+                self._told = from_dict(event.problem)
             yield event
             if isinstance(event, ResultEvent | ErrorEvent):
                 return
         yield await self._died()
 
-    async def kill(self, reason: str, status: RunStatus = "cancelled") -> None:
-        """Ends the process group, first politely, and says why in the run's manifest.
+    async def kill(self, why: RunCancelled | RunTimedOut) -> None:
+        """Ends the process group, first politely, and leaves a manifest that says how it ended.
 
+        The process is told why and writes that itself, unless it was ending already: its own
+        reason stays. Only where it could not write is the manifest written here, once it is gone.
         Safe to call again, also while it works: the first reason stays.
-
-        Args:
-            reason: a sentence.
-            status: what the manifest will say, unless the run had ended by itself.
         """
         if self._killing is None:
-            self._killing = asyncio.create_task(self._kill(reason, status))
+            self._killing = asyncio.create_task(self._kill(why))
         await asyncio.shield(self._killing)
 
-    async def _kill(self, reason: str, status: RunStatus) -> None:
-        run = (self._layout, self.spec.ep_id, self.spec.run_id)
-        knows_why = has_ended(*run, self.pid)
-        if await self._child.kill():
-            files = self._layout.run(self.spec.ep_id, self.spec.run_id)
-            shutil.rmtree(files.staging, ignore_errors=True)
-            if not knows_why:
-                close_unfinished(*run, status, reason)
+    async def _kill(self, why: RunCancelled | RunTimedOut) -> None:
+        ending: ScreenalyticsError | None = self._told
+        killed = await self._child.kill(json.dumps(why.to_dict()))
+        if ending is None:
+            ending = why if killed else RunFailed(await self._how_it_died())
+        await asyncio.to_thread(self._tidy, ending)
+
+    def _tidy(self, ending: ScreenalyticsError) -> None:
+        """After a process that is gone; what it staged first, since a full disk has space then."""
+        ep_id, run_id = self.spec.ep_id, self.spec.run_id
+        remove_staging(self._layout, ep_id, run_id)
+        status = status_of(ending)
+        close_unfinished(self._layout, ep_id, run_id, status, ending.detail, pid=self.pid)
+
+    async def _how_it_died(self) -> str:
+        return f"The process {how_it_ended(await self._child.ended())}."
 
     async def _died(self) -> ErrorEvent:
         """The process ended without a last word."""
         code = await self._child.ended()
         how = how_it_ended(code)
-        close_unfinished(
-            self._layout, self.spec.ep_id, self.spec.run_id, "failed", f"The process {how}."
-        )
+        if self._killing is None:
+            await asyncio.to_thread(self._tidy, RunFailed(f"The process {how}."))
         log = self._layout.run(self.spec.ep_id, self.spec.run_id).log
         error = RunFailed(
             f"The run's process {how} before it finished.",

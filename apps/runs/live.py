@@ -14,11 +14,8 @@ from apps.common.contracts import (
     ErrorEvent,
     LogEvent,
     PreviewResultEvent,
-    PreviewSpec,
     ProgressEvent,
     ResultEvent,
-    RunSpec,
-    RunStatus,
     StartedEvent,
 )
 from apps.common.errors import (
@@ -41,14 +38,11 @@ class Watched(Protocol[E_co]):
     """`RunProcess` or `PreviewProcess`."""
 
     @property
-    def spec(self) -> RunSpec | PreviewSpec: ...
-
-    @property
     def pid(self) -> int: ...
 
     def events(self) -> AsyncIterator[E_co]: ...
 
-    async def kill(self, reason: str, status: RunStatus = ..., /) -> None: ...
+    async def kill(self, why: RunCancelled | RunTimedOut, /) -> None: ...
 
 
 class LiveRun(Generic[E]):
@@ -67,10 +61,6 @@ class LiveRun(Generic[E]):
         self._deadline = time.monotonic() + timeout_s
         self._told: ScreenalyticsError | None = None  # instead of the run's own last word
         self.last: E | ErrorEvent | None = None  # how it ended, once it has
-
-    @property
-    def run_id(self) -> str:
-        return self._process.spec.run_id
 
     @property
     def pid(self) -> int:
@@ -106,7 +96,7 @@ class LiveRun(Generic[E]):
 
     async def end(self, reason: str = "The client went away.") -> None:
         """Kills whatever still runs, also when the caller itself is being cancelled."""
-        await self._process.kill(reason)
+        await self._process.kill(RunCancelled(reason))
 
     async def stop(self, reason: str, told: ScreenalyticsError) -> None:
         """Ends the run while its client waits.
@@ -117,7 +107,7 @@ class LiveRun(Generic[E]):
         """
         if self._told is None:
             self._told = told
-        await self._process.kill(reason)
+        await self._process.kill(RunCancelled(reason))
 
     async def stop_for_shutdown(self) -> None:
         """The server goes."""
@@ -134,11 +124,12 @@ class LiveRun(Generic[E]):
         await self.stop(STOPPED_ELSEWHERE, stopped_elsewhere())
 
     async def _time_out(self) -> ErrorEvent:
-        reason = f"The {self._what} took longer than {self._timeout_s:g} s."
-        await self._process.kill(reason, "failed")
-        return ErrorEvent.of(
-            RunTimedOut(reason, hint="Raise timeout_s, or take a larger stride or another profile.")
+        why = RunTimedOut(
+            f"The {self._what} took longer than {self._timeout_s:g} s.",
+            hint="Raise timeout_s, or take a larger stride or another profile.",
         )
+        await self._process.kill(why)
+        return ErrorEvent.of(why)
 
     def _explained(self, event: E) -> E | ErrorEvent:
         if self._told is not None and isinstance(event, ErrorEvent):

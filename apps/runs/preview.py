@@ -19,10 +19,16 @@ from apps.common.contracts import (
     PreviewResultEvent,
     PreviewSpec,
     RunManifest,
-    RunStatus,
 )
 from apps.common.cpu_limits import host_thread_limit
-from apps.common.errors import PreviewBusy, RunFailed, RunNotFound, StorageFailed
+from apps.common.errors import (
+    PreviewBusy,
+    RunCancelled,
+    RunFailed,
+    RunNotFound,
+    RunTimedOut,
+    StorageFailed,
+)
 from apps.common.files import read_json, storage_errors, write_json
 from apps.common.layout import Layout, RunFiles
 from apps.common.settings import Settings
@@ -57,7 +63,7 @@ class PreviewProcess:
                 return
         yield await self._died()
 
-    async def kill(self, _reason: str, _status: RunStatus = "cancelled", /) -> None:
+    async def kill(self, _why: RunCancelled | RunTimedOut, /) -> None:
         """Ends the process group and removes what it had begun. Safe to call again.
 
         The run has completed, so nothing is written about the end of this.

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 from apps.common.contracts import VideoFacts
 from apps.common.errors import RunFailed, VideoUnreadable, from_dict
 from apps.common.options import VideoStreamChoice
-from apps.common.version import ROOT
+from apps.runs.child import Child
 
 _TIMEOUT_SECONDS = 120.0  # the index of a long film on a slow disk
 _PICTURE_SECONDS = 30.0
@@ -78,27 +77,16 @@ async def write_picture(video: Path, target: Path) -> None:
 
 
 async def _probe(*arguments: str, timeout: float = _TIMEOUT_SECONDS) -> dict[str, Any]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "apps.cli.probe",
-        *arguments,
-        cwd=ROOT,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
+    child = await Child.start(["-m", "apps.cli.probe", "--lifeline", *arguments])
     try:
         async with asyncio.timeout(timeout):
-            output, _ = await process.communicate()
+            output = b"".join([line async for line in child.lines()])
     except TimeoutError:
         raise VideoUnreadable(
             "Reading the video took too long.", hint="Check the file in a player."
         ) from None
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        await child.kill()
     try:
         answer = json.loads(output)
     except ValueError:

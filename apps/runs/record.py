@@ -10,14 +10,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 from apps.common.contracts import RunManifest, RunSpec, RunStatus
-from apps.common.errors import RunExists
-from apps.common.files import read_json, storage_errors, write_json
+from apps.common.errors import RunCancelled, RunExists, ScreenalyticsError
+from apps.common.files import read_json, storage_errors, sync, write_json
 from apps.common.layout import Layout
 from apps.common.version import git_sha, product_version, source_fingerprint
 
 
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def status_of(ending: ScreenalyticsError) -> RunStatus:
+    """What a manifest says of a run that ended with an error."""
+    return "cancelled" if isinstance(ending, RunCancelled) else "failed"
 
 
 class RunRecord:
@@ -59,6 +64,7 @@ class RunRecord:
                     hint="Choose another run_id, or leave it out to get a new one.",
                 ) from None
             self._write()
+            sync(self.files.folder.parent)
 
     @property
     def manifest(self) -> RunManifest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -13,6 +14,8 @@ from apps.common.layout import Layout, RunFiles
 from apps.common.names import LATEST, is_name, is_run_name
 from apps.runs.lock import current_holder
 from apps.runs.record import now
+
+_log = logging.getLogger("screenalytics.runs")
 
 
 def read_manifest(layout: Layout, ep_id: str, run_id: str) -> RunManifest:
@@ -147,21 +150,31 @@ def read_progress(files: RunFiles) -> Progress | None:
 
 
 def close_unfinished(
-    layout: Layout, ep_id: str, run_id: str, status: RunStatus, reason: str
+    layout: Layout,
+    ep_id: str,
+    run_id: str,
+    status: RunStatus,
+    reason: str,
+    *,
+    pid: int | None = None,
 ) -> None:
-    """Says how a run ended whose process is gone, unless it completed. Only its launcher may."""
+    """Says how a run ended whose process is gone and did not say so. Only its launcher may.
+
+    An ending that is written stays. Where this one cannot be written, as on a full disk, readers
+    find the run interrupted.
+
+    Args:
+        pid: of that process; the run of another one under the same name is left alone.
+    """
     path = layout.run(ep_id, run_id).manifest
     body = read_json(path)
-    if body is None or body.get("status") == "completed":
+    if body is None or body.get("status") != "running" or pid not in (None, body.get("pid")):
         return
-    finished = body.get("finished_at") or now()
-    write_json(path, {**body, "status": status, "exit_reason": reason, "finished_at": finished})
-
-
-def has_ended(layout: Layout, ep_id: str, run_id: str, pid: int) -> bool:
-    """Whether the process of a run has written how it ended, though it may still be there."""
-    body = read_json(layout.run(ep_id, run_id).manifest)
-    return body is not None and body.get("pid") == pid and body.get("status") != "running"
+    ended = {**body, "status": status, "exit_reason": reason, "finished_at": now()}
+    try:
+        write_json(path, ended, durable=True)
+    except OSError as error:
+        _log.warning("a run's end was not written", extra={"why": error.strerror})
 
 
 def _is_alive(layout: Layout, manifest: RunManifest) -> bool:

@@ -12,11 +12,13 @@ from typing import Any
 from celery.signals import setup_logging, worker_ready, worker_shutting_down
 
 from apps.common.errors import QueueUnavailable
+from apps.common.layout import Layout
 from apps.common.logs import configure_logging
 from apps.common.settings import Settings
 from apps.common.version import git_sha, product_version, source_fingerprint
 from apps.jobs.queue import make_celery
 from apps.jobs.store import JobStore, WorkerFacts
+from apps.runs.sweep import sweep_in_background
 from apps.worker.tasks import add_tasks
 
 _SAY_EVERY_SECONDS = 2.0
@@ -64,5 +66,6 @@ def _announce(sender: Any, **_: Any) -> None:
         fingerprint=source_fingerprint(),
         concurrency=sender.pool.num_processes,
     )
+    sweep_in_background(Layout(settings.data_root.resolve()))
     announcer = Announcer(facts, JobStore(settings.redis_url, settings.lease_s))
     worker_shutting_down.connect(lambda **_: announcer.stop(), weak=False)

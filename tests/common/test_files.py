@@ -21,6 +21,7 @@ from apps.common.files import (
     read_jsonl,
     shown,
     storage_errors,
+    sync_tree,
     tail,
     write_atomic,
     write_json,
@@ -91,6 +92,43 @@ def test_a_write_that_stops_half_way_keeps_the_old_file(tmp_path: Path) -> None:
     assert done.stdout.strip() == str(errno.EFBIG)
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["run.json"]
+
+
+def test_a_durable_write_waits_for_the_file_and_then_for_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut cannot be had here; the order of what the kernel is asked for can."""
+    real, synced = os.fsync, []
+
+    def note(descriptor: int) -> None:
+        synced.append((Path(f"/proc/self/fd/{descriptor}").resolve(), names(tmp_path)))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    write_atomic(tmp_path / "run.json", b"x", durable=True)
+
+    (first, before), (second, after) = synced
+    assert first.suffix == ".tmp"
+    assert before == [first.name]
+    assert (second, after) == (tmp_path, ["run.json"])
+
+
+def test_a_tree_is_synced_file_by_file_and_name_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "crops" / "one").mkdir(parents=True)
+    (tmp_path / "crops" / "one" / "a.jpg").write_bytes(b"x")
+    (tmp_path / "rows").write_bytes(b"x")
+    real, synced = os.fsync, []
+
+    def note(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").resolve())
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    sync_tree(tmp_path)
+
+    assert sorted(synced) == sorted([tmp_path, *tmp_path.rglob("*")])
 
 
 def test_a_value_that_is_no_json_keeps_the_old_file(tmp_path: Path) -> None:

@@ -27,16 +27,21 @@ EPISODE = "show"
 RUN = {"stride": 5}  # about four seconds, one of them for loading
 LONGEST_MOMENT = 4.0  # seconds after the request within which a fault strikes
 PATIENCE = 60.0
+PROGRAMS = ("episode_run.py", "apps.cli.make_preview", "apps.cli.probe")  # end with their launcher
 
 
 @dataclass
 class Trial:
-    """What became of the accepted work of one trial."""
+    """What became of the accepted work of one trial.
+
+    `seconds` is the longest time from the end of a client or a server to that of its run.
+    """
 
     completed: int = 0
     lost: int = 0
     doubled: int = 0
     orphans: int = 0
+    seconds: float = 0.0
 
     @property
     def is_clean(self) -> bool:
@@ -51,7 +56,7 @@ class Stack:
     video: Path
     redis: Redis
     rng: random.Random
-    started: list[psutil.Process] = field(default_factory=list)
+    ends: list[float] = field(default_factory=list)  # seconds that runs were still there
 
     @contextmanager
     def api(self, **environment: str) -> Iterator[Server]:
@@ -89,8 +94,8 @@ def _belongs(process: psutil.Process, data_root: Path) -> bool:
     try:
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
-        is_run = any("episode_run.py" in part for part in process.cmdline())
-        return is_run and process.environ().get("SCREENALYTICS_DATA_ROOT") == str(data_root)
+        ours = any(name in part for part in process.cmdline() for name in PROGRAMS)
+        return ours and process.environ().get("SCREENALYTICS_DATA_ROOT") == str(data_root)
     except psutil.Error:
         return False
 
@@ -146,16 +151,19 @@ def judge_job(stack: Stack, server: Server, job_id: str, wanted: str = "success"
         completed=int(end == "success" and runs == 1),
         lost=int(end != wanted or (end == "success" and runs == 0)),
         doubled=max(0, runs - 1),
-        orphans=_left(stack),
+        orphans=left(stack),
     )
 
 
-def _left(stack: Stack) -> int:
-    """Processes that are still there two seconds later."""
+def left(stack: Stack) -> int:
+    """Processes that are still there two seconds after they should have ended."""
+    begun = time.monotonic()
     try:
         wait_for(lambda: not stack.orphans(), 2.5)
     except AssertionError:
         return len(stack.orphans())
+    finally:
+        stack.ends.append(time.monotonic() - begun)
     return 0
 
 
@@ -213,7 +221,7 @@ def run_killed_local(stack: Stack) -> Trial:
             completed=int(again),
             lost=int(not told or not again),
             doubled=max(0, runs - 1 - int(first)),
-            orphans=_left(stack),
+            orphans=left(stack),
         )
 
 
@@ -225,7 +233,7 @@ def api_killed_local(stack: Stack) -> Trial:
         stack.moment()
         server.process.kill()
         server.process.wait()
-        orphans = _left(stack)
+        orphans = left(stack)
         thread.join(5)
     with stack.api() as server:
         before = stack.completed_runs(server)
@@ -286,7 +294,7 @@ def client_gone(stack: Stack) -> Trial:
     """A client leaves its local request at any phase."""
     with stack.api() as server:
         leave(server, stack.rng.uniform(0, LONGEST_MOMENT))
-        orphans = _left(stack)
+        orphans = left(stack)
         before = stack.completed_runs(server)
         again = works_again(server)
         doubled = max(0, stack.completed_runs(server) - before - 1)
@@ -301,7 +309,7 @@ def cancelled(stack: Stack) -> Trial:
         end = str(server.client.post(f"/celery_jobs/{job}/cancel").json()["state"])
         runs = stack.completed_runs(server)
         consistent = (end, runs) in (("cancelled", 0), ("success", 1))
-        orphans = _left(stack)
+        orphans = left(stack)
         again = wait_for_end(server, submit(server))
         return Trial(int(again == "success"), int(not consistent or again != "success"), 0, orphans)
 
@@ -341,7 +349,7 @@ def _rivals(stack: Stack, count: int) -> Trial:
             completed=runs,
             lost=unexpected + count - len(codes) + max(0, promised - runs),
             doubled=max(0, runs - promised) + max(0, len(ends) - 1),
-            orphans=_left(stack),
+            orphans=left(stack),
         )
 
 
@@ -381,7 +389,7 @@ def twenty_episodes(stack: Stack) -> Trial:
             completed=completed,
             lost=len(names) - codes.count(200) + max(0, most - allowed),
             doubled=max(0, completed - len(names)),
-            orphans=_left(stack),
+            orphans=left(stack),
         )
 
 
@@ -404,7 +412,7 @@ def timed_out(stack: Stack) -> Trial:
         job = submit(server, timeout_s=limit, max_cpu_percent=20)
         end = wait_for_end(server, job)
         problem = server.client.get(f"/celery_jobs/{job}").json()["error"] or {}
-        orphans = _left(stack)
+        orphans = left(stack)
         assert gone(running.runs())
         again = wait_for_end(server, submit(server))
         told = end == "failed" and problem.get("status") == 504

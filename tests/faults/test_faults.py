@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.scenarios import FAULTS, stack
+from tests.faults.catalogue import FAULTS
+from tests.faults.scenarios import stack
 
 
 @pytest.mark.trap(5, 6, 13, 25, 32, 33, 34)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from apps.common.config import CropsConfig, MetricsConfig
 from apps.common.contracts import TrackEnd
+from apps.common.errors import StorageFailed
 from apps.common.layout import RunFiles
 from apps.pipeline.artifacts import ArtifactWriter, RunTotals, discard, publish, track_name
 from apps.pipeline.screen_time import SampleEdges
@@ -258,6 +260,54 @@ def test_nothing_is_seen_before_it_is_published(files: RunFiles) -> None:
     publish(files)
     results = {"detections.jsonl", "tracks.jsonl", "track_metrics.json", "crops"}
     assert names_in(files.folder) == results
+
+
+@pytest.mark.parametrize("name", ["detections.jsonl", "tracks.jsonl", "track_metrics.json"])
+def test_a_result_that_is_lost_is_not_published(files: RunFiles, name: str) -> None:
+    with writer(files) as out:
+        out.add(sighting(0, (1,)))
+        out.finish(TOTALS, AT_THE_END)
+    (files.staging / name).unlink()
+
+    with pytest.raises(StorageFailed, match=name):
+        publish(files)
+
+    assert names_in(files.folder) == {".partial"}
+
+
+def test_a_crop_that_is_lost_is_missed(files: RunFiles) -> None:
+    with writer(files, edges=EVERY_FRAME) as out:
+        for n in range(3):
+            out.add(sighting(n, (1,), jpeg=b"x"))
+        out.finish(TOTALS, AT_THE_END)
+    assert out.written["crops"] == 3
+    next(files.staging.glob("crops/*/*.jpg")).unlink()
+
+    with pytest.raises(StorageFailed, match="crops"):
+        publish(files, out.written)
+
+    assert names_in(files.folder) == {".partial"}
+
+
+def test_results_are_on_the_disk_before_they_are_published(
+    files: RunFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut cannot be had here; the order of what the kernel is asked for can."""
+    with writer(files) as out:
+        out.add(sighting(0, (1,), jpeg=b"x"))
+        out.finish(TOTALS, AT_THE_END)
+    staged = {files.staging, *files.staging.rglob("*")}
+    real, synced = os.fsync, []
+
+    def note(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").resolve())
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    publish(files, out.written)
+
+    assert set(synced[:-1]) == staged
+    assert synced[-1] == files.folder
 
 
 def fail_midway(files: RunFiles) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -357,13 +358,45 @@ def test_close_says_how_a_dead_run_ended(layout: Layout) -> None:
     assert manifest.options == record.manifest.options
 
 
-def test_close_keeps_the_time_that_the_run_wrote(layout: Layout) -> None:
-    begin(layout).end("failed", "why")
-    finished = read_manifest(layout, EP, "r1").finished_at
+@pytest.mark.trap(48)
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+def test_the_first_ending_stays(layout: Layout, status: RunStatus) -> None:
+    begin(layout).end(status, "why")
+    before = layout.run(EP, "r1").manifest.read_bytes()
 
     close_unfinished(layout, EP, "r1", "cancelled", "The client went away.")
 
-    assert read_manifest(layout, EP, "r1").finished_at == finished
+    assert layout.run(EP, "r1").manifest.read_bytes() == before
+
+
+def test_close_leaves_the_run_of_another_process_alone(layout: Layout) -> None:
+    """A job that was delivered again has begun it anew under its name."""
+    record = begin(layout)
+
+    close_unfinished(layout, EP, "r1", "cancelled", "why", pid=record.manifest.pid + 1)
+    assert read_manifest(layout, EP, "r1").status == "interrupted"
+
+    close_unfinished(layout, EP, "r1", "cancelled", "why", pid=record.manifest.pid)
+    assert read_manifest(layout, EP, "r1").status == "cancelled"
+
+
+def test_close_on_a_full_disk_leaves_an_interrupted_run(layout: Layout) -> None:
+    """The kernel refuses to make the file larger, as it does on a full disk."""
+    begin(layout)
+    code = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from apps.common.layout import Layout\n"
+        "from apps.runs.store import close_unfinished\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+        "close_unfinished(Layout(Path(sys.argv[1])), sys.argv[2], 'r1', 'cancelled', 'why')\n"
+    )
+    subprocess.run(
+        [sys.executable, "-B", "-c", code, str(layout.root), EP], cwd=ROOT, timeout=60, check=True
+    )
+
+    assert read_manifest(layout, EP, "r1").status == "interrupted"
+    assert [path.name for path in layout.run(EP, "r1").folder.iterdir()] == ["run.json"]
 
 
 def test_close_does_not_touch_a_completed_run(layout: Layout) -> None:

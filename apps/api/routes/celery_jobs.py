@@ -42,7 +42,8 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "model": RunResult,
         "description": "The local run has ended. With `Accept: application/x-ndjson`: its events, "
-        "a line each; the last one is `result` or `error`.",
+        "a line each, one at least every second, while it waits as well; the last one is `result` "
+        "or `error`.",
         "content": {NDJSON: {}},
     },
     202: {"model": JobAccepted, "description": "The job is queued."},
@@ -75,7 +76,9 @@ async def detect_track(
     )
     timeout_s = services.settings.local_timeout_s if body.timeout_s is None else body.timeout_s
     if body.execution_mode == "local":
-        return RunResponse(services.running(spec, timeout_s), stream=wants_stream(request))
+        return RunResponse(
+            services.running(spec, timeout_s), spec.run_id, stream=wants_stream(request)
+        )
     job = await run_in_threadpool(submit, spec, timeout_s, services.jobs, services.publisher)
     accepted = JobAccepted(
         job_id=job.job_id,

@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
+import secrets
 import zlib
 from pathlib import Path
 
 import onnxruntime as ort
 
 from apps.common.errors import ModelUnavailable
+from apps.common.files import TEMPORARY, claimed
 from apps.pipeline.detect.cpu_kind import cpu_kind
 from apps.pipeline.detect.session import CPU, SessionPlan, load, make_session, session_options
 
@@ -74,13 +75,21 @@ def _optimised(plan: SessionPlan, folder: Path, key: str) -> ort.InferenceSessio
     """Optimises the graph and keeps it, where it can be kept."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=".onnx")
-        os.close(descriptor)
+        temporary = folder / f".{secrets.token_hex(8)}{TEMPORARY}"
+        with claimed(temporary):
+            return _optimised_by(temporary, plan, folder, key)
     except OSError:
         return make_session(plan)
-    temporary = Path(name)
+
+
+def _optimised_by(
+    temporary: Path, plan: SessionPlan, folder: Path, key: str
+) -> ort.InferenceSession:
+    """Args:
+    temporary: where the graph is written at first.
+    """
     options = session_options(plan.threads, plan.dimensions)
-    options.optimized_model_filepath = name
+    options.optimized_model_filepath = str(temporary)
     try:
         session = load(plan.model.name, str(plan.model), options, plan)
         with contextlib.suppress(OSError):

@@ -11,6 +11,7 @@ from apps.common.contracts import Progress
 from apps.ui.words import count, duration, percent, rate
 
 PHASES = {
+    "waiting": "Waiting for its turn",
     "starting": "Starting",
     "loading": "Loading the detector",
     "running": "Detecting and tracking",
@@ -81,6 +82,8 @@ class ProgressBoard:
 
 def _sentence(progress: Progress) -> str:
     phase = PHASES.get(progress.phase, progress.phase)
+    if progress.frames_total == 0:  # nothing is known of the video yet
+        return f"{phase} · {duration(progress.elapsed_sec)}"
     done = f"{count(progress.frames_done)} of {count(progress.frames_total)} frames"
     return f"{phase} · {done} · {duration(progress.elapsed_sec)}"
 

@@ -140,6 +140,8 @@ def _make_preview(api: Client, run: RunManifest) -> None:
         for line in lines:
             if line is None or line.get("type") != "progress":
                 pulse.empty()  # a point at which Streamlit can stop this script
+            elif line.get("phase") == "waiting":
+                bar.progress(0.0, "Making the preview video · waiting for its turn")
             elif line.get("frames_total"):
                 bar.progress(
                     min(1.0, line["frames_done"] / line["frames_total"]),

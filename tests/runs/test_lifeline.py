@@ -1,0 +1,146 @@
+"""Whatever a program started ends with it, at any moment and in any state."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from apps.common.contracts import PreviewSpec, RunManifest
+from apps.common.files import read_json
+from apps.common.layout import Layout
+from tests.support.launching import Launch, launched, spec_of
+from tests.support.service import add_episode, gone, run_cli, wait_for
+
+pytestmark = pytest.mark.alone
+
+LONGEST = 2.0  # seconds that anything may outlive its launcher
+EP = "show"
+SLOW = {"stride": 1, "max_cpu_percent": 60}
+STOPPED = (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
+IMPORTS = (0.0, 0.03, 0.1, 0.3, 0.6)  # seconds after the process began
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Path:
+    root = tmp_path_factory.mktemp("lifeline") / "data"
+    add_episode(root, EP, test_data / "videos" / "short_hamilton_clip.mp4")
+    return root
+
+
+@pytest.fixture
+def _busy_machine() -> Iterator[None]:
+    """As many busy loops as there are cores, at a higher priority than a run has."""
+    loops = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        for _ in range(os.cpu_count() or 1)
+    ]
+    yield
+    for loop in loops:
+        loop.kill()
+        loop.wait()
+
+
+def end_of_launcher(launch: Launch) -> None:
+    """Kills the launcher; its child is gone soon after."""
+    launch.launcher.kill()
+    launch.launcher.wait()
+    wait_for(lambda: gone([launch.child]), LONGEST, "the child's end")
+
+
+def stop(launch: Launch) -> None:
+    """Leaves the child stopped, unless it has ended."""
+    with suppress(psutil.NoSuchProcess):
+        launch.child.suspend()
+        wait_for(lambda: launch.child.status() in STOPPED, what="the process to stop")
+
+
+@contextmanager
+def a_run(data_root: Path, run_id: str) -> Iterator[Launch]:
+    spec = spec_of(data_root, EP, run_id, **SLOW)
+    with launched("run", line=spec.model_dump_json()) as launch:
+        yield launch
+
+
+def manifest_of(data_root: Path, run_id: str) -> RunManifest:
+    return RunManifest.model_validate(read_json(Layout(data_root).run(EP, run_id).manifest))
+
+
+@pytest.mark.trap(29, 49)
+@pytest.mark.usefixtures("_busy_machine")
+@pytest.mark.parametrize("suspended", [False, True], ids=["going", "stopped"])
+@pytest.mark.parametrize("seconds", IMPORTS)
+def test_a_run_that_is_still_importing(data_root: Path, seconds: float, suspended: bool) -> None:
+    with a_run(data_root, f"imports-{seconds}-{suspended}") as launch:
+        time.sleep(seconds)
+        if suspended:
+            stop(launch)
+        end_of_launcher(launch)
+
+
+@pytest.mark.trap(29, 49)
+@pytest.mark.parametrize("suspended", [False, True], ids=["going", "stopped"])
+@pytest.mark.parametrize("phase", ["loading", "running"])
+def test_a_run_that_is_on_says_why_it_ended(data_root: Path, phase: str, suspended: bool) -> None:
+    run_id = f"{phase}-{suspended}"
+    with a_run(data_root, run_id) as launch:
+        launch.hear(f'"phase": "{phase}"')
+        if suspended:
+            stop(launch)
+        end_of_launcher(launch)
+    manifest = manifest_of(data_root, run_id)
+    assert (manifest.status, manifest.exit_reason) == (
+        "cancelled",
+        "The run was stopped: the program that started it is gone.",
+    )
+    assert not Layout(data_root).run(EP, run_id).staging.exists()
+
+
+@pytest.mark.parametrize("suspended", [False, True], ids=["going", "stopped"])
+@pytest.mark.parametrize("seconds", [0.0, 0.2, 0.8])
+def test_a_preview(data_root: Path, seconds: float, suspended: bool) -> None:
+    run_id = "for-previews"
+    if not Layout(data_root).run(EP, run_id).manifest.exists():
+        done = run_cli(data_root, "--ep-id", EP, "--run-id", run_id, "--stride", "24")
+        assert done.returncode == 0, done.stderr
+    video = manifest_of(data_root, run_id).video
+    assert video is not None
+    spec = PreviewSpec(
+        ep_id=EP,
+        run_id=run_id,
+        data_root=str(data_root),
+        video=video,
+        cpu_threads=1,
+        max_cpu_percent=5,
+    )
+    with launched("preview", line=spec.model_dump_json()) as launch:
+        time.sleep(seconds)
+        if suspended:
+            stop(launch)
+        end_of_launcher(launch)
+
+
+@pytest.mark.parametrize("suspended", [False, True], ids=["going", "stopped"])
+def test_a_probe(data_root: Path, suspended: bool) -> None:
+    video = data_root / "videos" / EP / "episode.mp4"
+    with launched("probe", "picture", str(video), str(data_root / "picture.jpg")) as launch:
+        if suspended:
+            stop(launch)
+        end_of_launcher(launch)
+
+
+@pytest.mark.parametrize("suspended", [False, True], ids=["going", "stopped"])
+@pytest.mark.parametrize("seconds", [0.0, 0.3, 1.0])
+def test_a_comparison(data_root: Path, seconds: float, suspended: bool) -> None:
+    with launched("comparison", "--ep-id", EP, "--url", "http://127.0.0.1:1") as launch:
+        time.sleep(seconds)
+        if suspended:
+            stop(launch)
+        end_of_launcher(launch)

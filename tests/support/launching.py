@@ -1,0 +1,100 @@
+"""A program that starts a run as server and worker do, to be killed while the run is on.
+
+`python -m tests.support.launching WHAT` reads the spec from its standard input, prints the pid of
+what it started and then all that it hears from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from apps.common.contracts import RunSpec
+from apps.common.options import HostFacts, RunRequest, resolve
+from apps.runs.child import Child
+from tests.support.service import ROOT, clean_environment
+
+HOST = HostFacts(("CPUExecutionProvider",), frozenset({"centerface"}), thread_limit=2)
+ARGUMENTS = {
+    "run": ["tools/episode_run.py", "--spec", "-", "--events", "ndjson"],
+    "preview": ["-m", "apps.cli.make_preview"],
+    "probe": ["-m", "apps.cli.probe", "--lifeline"],
+    "comparison": ["tools/compare_modes.py", "--events", "ndjson", "--lifeline"],
+}
+
+
+def spec_of(data_root: Path, ep_id: str, run_id: str, **options: Any) -> RunSpec:
+    """A run as it is resolved on this host."""
+    return RunSpec(
+        ep_id=ep_id,
+        run_id=run_id,
+        execution_mode="local",
+        resolution=resolve(RunRequest(device="cpu", **options), {}, HOST),
+        data_root=str(data_root),
+        nice=10,
+    )
+
+
+@dataclass
+class Launch:
+    """A launcher and what it started."""
+
+    launcher: subprocess.Popen[str]
+    child: psutil.Process
+    heard: list[str] = field(default_factory=list)
+
+    def hear(self, text: str) -> None:
+        """Waits until the child said something."""
+        assert self.launcher.stdout is not None
+        for line in self.launcher.stdout:
+            self.heard.append(line)
+            if text in line:
+                return
+        raise AssertionError(f"it never said {text!r}: {self.heard}")
+
+
+@contextmanager
+def launched(what: str, *arguments: str, line: str = "", **environment: str) -> Iterator[Launch]:
+    """Starts a launcher that has just started its child; nothing of it is left after the block."""
+    launcher = subprocess.Popen(
+        [sys.executable, "-m", "tests.support.launching", what, *arguments],
+        cwd=ROOT,
+        env=clean_environment(**environment),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert launcher.stdin is not None
+    assert launcher.stdout is not None
+    launcher.stdin.write(line + "\n")
+    launcher.stdin.close()
+    child = psutil.Process(int(launcher.stdout.readline()))
+    try:
+        yield Launch(launcher, child)
+    finally:
+        launcher.kill()
+        launcher.wait()
+        launcher.stdout.close()
+        if child.is_running():
+            child.kill()
+
+
+async def _launch(what: str, arguments: list[str], line: str) -> None:
+    child = await Child.start([*ARGUMENTS[what], *arguments], line or None)
+    os.write(1, f"{child.pid}\n".encode())
+    async for said in child.lines():
+        os.write(1, said)
+    await child.ended()
+
+
+if __name__ == "__main__":
+    asyncio.run(_launch(sys.argv[1], sys.argv[2:], sys.stdin.readline().strip()))
