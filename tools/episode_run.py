@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from apps.cli.arguments import parse
 from apps.common.cpu_limits import apply_global_cpu_limits
 from apps.common.errors import InvalidInput
+from apps.common.streams import secure_standard_streams
 
 
 def _read_spec(source: str) -> bytes:
@@ -26,6 +27,7 @@ def _read_spec(source: str) -> bytes:
 
 
 def main() -> int:
+    secure_standard_streams()  # before anything is opened
     arguments = parse()
     spec_line: bytes | None = None
     threads: int | None = arguments.cpu_threads

@@ -11,9 +11,11 @@ import sys
 
 from apps.cli import lifeline
 from apps.common.cpu_limits import apply_global_cpu_limits
+from apps.common.streams import secure_standard_streams
 
 
 def main() -> int:
+    secure_standard_streams()  # before anything is opened
     line = lifeline.read_line()
     apply_global_cpu_limits(json.loads(line)["cpu_threads"])  # before anything below imports numpy
 
