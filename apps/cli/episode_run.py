@@ -28,7 +28,7 @@ from apps.common.files import tail, write_json
 from apps.common.layout import Layout
 from apps.common.model_files import detectors_on_disk
 from apps.common.names import check_name, check_run_id, new_run_id
-from apps.common.options import HostFacts, RunRequest, device_of, resolve
+from apps.common.options import HostFacts, RunRequest, device_of, resolve, with_warning
 from apps.common.settings import Settings
 from apps.common.version import library_versions
 from apps.pipeline.artifacts import discard, publish
@@ -36,7 +36,7 @@ from apps.pipeline.meter import CpuMeter
 from apps.pipeline.progress import ProgressReporter
 from apps.pipeline.run import Job, Outcome, PipelineRun
 from apps.pipeline.stop import StopFlag
-from apps.runs.episodes import find_video
+from apps.runs.episodes import find_video, several_videos_warning
 from apps.runs.lock import episode_lock
 from apps.runs.record import RunRecord, now
 
@@ -56,15 +56,17 @@ def run(arguments: argparse.Namespace, spec_line: bytes | None = None) -> int:
     stop = StopFlag()
     codes = listen_to_signals(stop)
     view: View = TerminalView(Path())
+    has_launcher = arguments.spec == "-"  # a file's reader is meant to outlive its launcher
     try:
         if spec_line is not None:
-            if arguments.spec == "-":  # a file's reader is meant to outlive its launcher
+            if has_launcher:
                 lifeline.watch(lambda: stop.stop("the program that started it is gone"))
             spec = RunSpec.model_validate_json(spec_line)
         else:
             spec = _spec_from_arguments(arguments)
         if arguments.events == "ndjson":
-            view = EventWriter(spec.run_id, lambda: stop.stop("nobody reads its events"))
+            unread = (lambda: stop.stop("nobody reads its events")) if has_launcher else None
+            view = EventWriter(spec.run_id, unread)
         else:
             view = TerminalView(Path(spec.data_root))
         result = _Execution(spec, arguments, stop, view).run()
@@ -79,13 +81,17 @@ def run(arguments: argparse.Namespace, spec_line: bytes | None = None) -> int:
 
 
 def listen_to_signals(stop: StopFlag) -> dict[str, int]:
-    """A first SIGINT or SIGTERM stops in order, a second one at once.
+    """A first SIGINT, SIGTERM or SIGHUP stops in order, a second one at once.
+
+    Under `nohup` a terminal that goes away stops nothing.
 
     Returns:
         Where the exit code will stand.
     """
     codes: dict[str, int] = {}
     reasons = {signal.SIGINT: "interrupted (SIGINT)", signal.SIGTERM: "terminated (SIGTERM)"}
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        reasons[signal.SIGHUP] = "its terminal was closed (SIGHUP)"
 
     def on_signal(number: int, _: object) -> None:
         if "signal" in codes:  # asked twice: something hangs, so leave at once
@@ -159,8 +165,8 @@ class _Execution:
         self._progress_copy: Path | None = arguments.progress_file
 
     def run(self) -> RunResult:
+        video = self._video()
         spec = self._spec
-        video = self._given_video or find_video(self._layout, spec.ep_id)
         holder = Holder(
             ep_id=spec.ep_id,
             run_id=spec.run_id,
@@ -178,6 +184,16 @@ class _Execution:
                 return self._execute(record, log, video)
             except BaseException as error:
                 raise self._close_failed(record, log, error) from error
+
+    def _video(self) -> Path:
+        if self._given_video is not None:
+            return self._given_video
+        video = find_video(self._layout, self._spec.ep_id)
+        told = several_videos_warning(self._layout, self._spec.ep_id)
+        if told is not None:
+            resolution = with_warning(self._spec.resolution, told)
+            self._spec = self._spec.model_copy(update={"resolution": resolution})
+        return video
 
     def _check_space(self) -> None:
         free_mb = shutil.disk_usage(self._layout.root).free / 1e6
@@ -230,6 +246,7 @@ class _Execution:
             session_providers=list(outcome.detector.session_providers),
             model=outcome.detector.model,
             video=outcome.video,
+            video_file=outcome.video_file,
             effective_stride=outcome.stride,
             detection_picture=[outcome.letterbox.canvas_width, outcome.letterbox.canvas_height],
             counts=outcome.counts,
