@@ -6,27 +6,45 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 PAGE_PORT ?= 8501
 VIDEO ?=
+# Programs are started by `python -m`: the scripts beside it name the folder where they were installed.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
+# A .venv that is a link belongs to another checkout: it is used as it is, never changed.
+LINKED := $(shell test -L $(VENV) && echo yes)
+OTHERS = --no-index --dry-run -r $< >/dev/null 2>&1 || { echo "$(VENV) is a link, and its packages \
+are not those of $<. Remove the link (rm $(VENV)), then run make again." >&2; exit 1; }
 
-.PHONY: help setup setup-dev demo test check serve page up faults bench quality lock clean
+.PHONY: help usable setup setup-dev demo test check serve page up faults bench quality lock clean
 
 help:  ## Shows this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-setup: $(VENV)/.runtime  ## Makes .venv with the pinned packages
+usable:
+	@test ! -e $(VENV) -a ! -L $(VENV) || $(BIN)/python -c "" 2>/dev/null || { echo "The Python of \
+	$(VENV) does not run here. Remove $(VENV), then run make again." >&2; exit 1; }
+
+setup: usable $(VENV)/.runtime  ## Makes .venv with the pinned packages
 
 # --no-deps: the pins are complete, and packages that ask for opencv-python (which needs a display's
 # libraries) get opencv-python-headless, the same module, instead.
-$(VENV)/.runtime: requirements.txt
+$(VENV)/.runtime: requirements.txt | usable
+ifdef LINKED
+	@$(PIP) $(OTHERS)
+else
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.x")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.txt
+	$(PIP) -r $<
 	@touch $@
+endif
 
 setup-dev: $(VENV)/.dev  ## Adds what tests, checks and measuring need
 
-$(VENV)/.dev: $(VENV)/.runtime requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-dev.txt
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
+ifdef LINKED
+	@$(PIP) $(OTHERS)
+else
+	$(PIP) -r $<
 	@touch $@
+endif
 
 demo: setup  ## Finds the faces of a demo episode, or of VIDEO=file
 	$(BIN)/python tools/demo.py $(if $(VIDEO),--video "$(VIDEO)")
@@ -36,17 +54,18 @@ test: $(VENV)/.dev  ## Runs all tests
 	$(BIN)/python -m pytest -m alone
 
 check: $(VENV)/.dev  ## Lint, types, import contracts
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/python -c "from importlinter.cli import lint_imports_command as main; main()"
 
 serve: setup  ## Starts the API on HOST:PORT
-	$(BIN)/uvicorn apps.api.main:app --host $(HOST) --port $(PORT) --http h11 --timeout-graceful-shutdown 2
+	$(BIN)/python -m uvicorn apps.api.main:app --host $(HOST) --port $(PORT) --http h11 --workers 1 \
+	--timeout-graceful-shutdown 2
 
 page: setup  ## Starts the page alone on PAGE_PORT, for the API on PORT
 	SCREENALYTICS_API_URL="$${SCREENALYTICS_API_URL:-http://127.0.0.1:$(PORT)}" \
-	$(BIN)/streamlit run apps/ui/app.py --server.address 127.0.0.1 --server.port $(PAGE_PORT) \
+	$(BIN)/python -m streamlit run apps/ui/app.py --server.address 127.0.0.1 --server.port $(PAGE_PORT) \
 	--server.headless true --browser.gatherUsageStats false --server.fileWatcherType none
 
 up: setup  ## Starts Redis, API, worker and page, stops all on Ctrl-C

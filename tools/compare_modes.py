@@ -19,6 +19,7 @@ import time
 import typing
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,6 +38,7 @@ from apps.common.layout import Layout
 from apps.common.names import check_name, new_run_id
 from apps.common.options import RunRequest
 from apps.common.settings import Settings
+from apps.common.streams import secure_standard_streams
 from apps.runs.episodes import find_video
 from apps.runs.lock import busy_error, is_held
 from tools.comparison import report
@@ -64,13 +66,14 @@ DEFAULT_MODES = ("sse", "local", "redis")
 
 
 def main() -> int:
+    secure_standard_streams()  # before anything is opened
     arguments = parser().parse_args()
     voice: Voice = TerminalVoice() if arguments.events is None else EventVoice()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends its run, like Ctrl-C
     if LIFELINE is not None:
         LIFELINE.watch(lambda _: os.kill(os.getpid(), signal.SIGINT))
     try:
-        compare(arguments, voice)
+        return 0 if compare(arguments, voice) else 1
     except ComparisonFailed as failure:
         voice.error(RunFailed(str(failure)))
         return 1
@@ -80,7 +83,6 @@ def main() -> int:
     except KeyboardInterrupt:
         voice.stopped()
         return 130
-    return 0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -103,20 +105,22 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--lifeline", action="store_true", help="stop when standard input ends")
     p.add_argument("--nice", type=int, default=0, metavar="N", help="of the command line's runs")
     options = p.add_argument_group("options of the run, as of episode_run.py")
-    for name, field in RunRequest.model_fields.items():
-        flag, kind = "--" + name.replace("_", "-"), typing.get_args(field.annotation)[0]
+    for name, option in RunRequest.model_fields.items():
+        flag, kind = "--" + name.replace("_", "-"), typing.get_args(option.annotation)[0]
         if kind is bool:
             switch = argparse.BooleanOptionalAction
-            options.add_argument(flag, action=switch, default=None, help=field.description)
+            options.add_argument(flag, action=switch, default=None, help=option.description)
         else:
             kind = kind if kind in (int, float) else str  # names are checked by RunRequest
-            options.add_argument(flag, type=kind, metavar="X", help=field.description)
+            options.add_argument(flag, type=kind, metavar="X", help=option.description)
     return p
 
 
-def compare(arguments: argparse.Namespace, voice: Voice) -> None:
-    """Raises:
-    ComparisonFailed, ScreenalyticsError: with a sentence on what to do.
+def compare(arguments: argparse.Namespace, voice: Voice) -> bool:
+    """Measures and writes the report; False where a mode failed on the way.
+
+    Raises:
+        ComparisonFailed, ScreenalyticsError: with a sentence on what to do; there is no report.
     """
     given = {} if arguments.data_root is None else {"data_root": arguments.data_root}
     settings = Settings(**given)
@@ -133,7 +137,8 @@ def compare(arguments: argparse.Namespace, voice: Voice) -> None:
     check_server(task)
     modes = (BASELINE, *(arguments.modes or DEFAULT_MODES))
     strict = bool(arguments.modes) and not arguments.skip_missing
-    measurements, notes = measure_all(task, modes, arguments.repeat, voice, strict=strict)
+    rounds = measure_all(task, modes, arguments.repeat, voice, strict=strict)
+    measurements = rounds.measurements
     summaries = summarise(measurements, modes)
     comparison = Comparison(
         ep_id=task.ep_id,
@@ -143,12 +148,13 @@ def compare(arguments: argparse.Namespace, voice: Voice) -> None:
         repeat=arguments.repeat,
         summaries=summaries,
         warnings=differences(measurements),
-        notes=[*notes, *remarks(summaries)],
+        notes=[*rounds.left_out.values(), *remarks(summaries)],
         measurements=measurements,
     )
     folder = arguments.out or data_root / "comparisons" / f"{task.ep_id}-{new_run_id()}"
     paths = report.save(comparison, folder)
     voice.result(comparison, paths)
+    return not rounds.failed
 
 
 def headers(settings: Settings) -> dict[str, str]:
@@ -187,32 +193,63 @@ def check_server(task: Task) -> None:
         )
 
 
+@dataclass
+class Rounds:
+    """What was measured, and why modes are not, or no longer, among it: a sentence of each."""
+
+    measurements: list[Measurement] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    failed: bool = False
+
+    def leave_out(self, mode: str, how: str) -> str:
+        self.left_out[mode] = f"{mode} {how}"
+        return self.left_out[mode]
+
+
 def measure_all(
     task: Task, modes: tuple[str, ...], repeat: int, voice: Voice, *, strict: bool
-) -> tuple[list[Measurement], list[str]]:
-    """All rounds. A mode that is not there is left out with a note, unless `strict`."""
+) -> Rounds:
+    """All rounds. A mode that is not there, or fails, is left out from then on.
+
+    Raises:
+        ComparisonFailed: a mode is not there at the start and `strict`, or the baseline failed at
+            once.
+    """
     stamp = new_run_id()
-    measurements: list[Measurement] = []
-    skipped: dict[str, str] = {}
+    rounds = Rounds()
     with open_runners(task, modes) as runners:
+        _leave_out_missing(runners, rounds, voice, strict=strict)
         for number in range(repeat):
             start = number % len(runners)
             for runner in (*runners[start:], *runners[:start]):
-                if runner.mode in skipped:
+                if runner.mode in rounds.left_out or BASELINE in rounds.left_out:
                     continue
                 run_id = f"compare-{stamp}-{number + 1}-{runner.mode}"
                 voice.begins(f"round {number + 1}/{repeat}  {runner.mode:<6} begins", run_id)
                 try:
                     measurement = measure(runner, run_id, number + 1)
-                except ModeUnavailable as reason:
-                    if strict:
-                        raise ComparisonFailed(f"{runner.mode} cannot be used: {reason}") from None
-                    skipped[runner.mode] = f"{runner.mode} was left out: {reason}"
-                    voice.log(skipped[runner.mode])
+                except ComparisonFailed as reason:
+                    if not rounds.measurements:
+                        raise
+                    rounds.failed |= strict or not isinstance(reason, ModeUnavailable)
+                    voice.log(rounds.leave_out(runner.mode, f"was left out: {reason}"))
                     continue
-                measurements.append(measurement)
+                rounds.measurements.append(measurement)
                 voice.log(one_line(measurement, repeat))
-    return measurements, list(skipped.values())
+    return rounds
+
+
+def _leave_out_missing(
+    runners: list[Runner], rounds: Rounds, voice: Voice, *, strict: bool
+) -> None:
+    """Before anything is run: what was measured would be in vain where a mode is asked for."""
+    for runner in runners:
+        try:
+            runner.check()
+        except ModeUnavailable as reason:
+            if strict:
+                raise ComparisonFailed(f"{runner.mode} cannot be used: {reason}") from None
+            voice.log(rounds.leave_out(runner.mode, f"was left out: {reason}"))
 
 
 @contextmanager

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import argparse
+import filecmp
+import itertools
 import json
 import os
 import re
@@ -27,6 +29,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from apps.common.files import shown, tail
+from apps.common.layout import Layout
+from apps.runs.episodes import video_files
 from tools import contact_sheet, make_demo_episode
 
 START_TIMEOUT_S = 30
@@ -40,7 +44,12 @@ class DemoFailed(Exception):
 def main() -> int:
     parser = argparse.ArgumentParser(description="Runs detect/track on a demo or on your video.")
     parser.add_argument("--video", type=Path, help="your own video instead of the demo episode")
-    parser.add_argument("--data-root", type=Path, default=ROOT / "data")
+    parser.add_argument(
+        "--data-root",
+        type=Path,
+        default=os.environ.get("SCREENALYTICS_DATA_ROOT") or ROOT / "data",
+        help="folder of videos and results (default: $SCREENALYTICS_DATA_ROOT, else data/)",
+    )
     parser.add_argument("--stride", type=int, default=6, help="default: %(default)s")
     arguments = parser.parse_args()
     try:
@@ -63,7 +72,7 @@ def demo(video: Path | None, data_root: Path, stride: int) -> None:
             raise DemoFailed("the demo episode could not be rendered")
     with server(data_root) as client:
         if video is not None:
-            ep_id = upload(client, video)
+            ep_id = upload(client, video, Layout(data_root))
         result = run(client, {"ep_id": ep_id, "stride": stride})
     show(result, data_root)
 
@@ -76,7 +85,7 @@ def server(data_root: Path) -> Iterator[httpx.Client]:
     log = data_root / "demo-server.log"
     command = [sys.executable, "-m", "uvicorn", "apps.api.main:app"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--http", "h11"]
-    command += ["--timeout-graceful-shutdown", "2"]
+    command += ["--workers", "1", "--timeout-graceful-shutdown", "2"]
     environment = {**os.environ, "SCREENALYTICS_DATA_ROOT": str(data_root)}
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
@@ -107,18 +116,35 @@ def wait_until_live(client: httpx.Client, process: subprocess.Popen[bytes], log:
     raise DemoFailed("the API did not start: " + " ".join(tail(log, 3)))
 
 
-def upload(client: httpx.Client, video: Path) -> str:
-    """Uploads the video unless it is there already; its episode name."""
+def upload(client: httpx.Client, video: Path, layout: Layout) -> str:
+    """Uploads the video unless it is there already; its episode name.
+
+    Where another video has the name of its file, it gets a number.
+    """
     if not video.is_file():
         raise DemoFailed(f"there is no file {video}")
-    ep_id = re.sub(r"[^A-Za-z0-9._-]+", "-", video.stem).strip(".-_")[:100] or "episode"
-    ep_id = re.sub(r"\.{2,}", ".", ep_id)
-    with video.open("rb") as stream:
-        answer = client.post("/episodes", data={"ep_id": ep_id}, files={"file": stream})
-    if answer.status_code not in (201, 409):
-        raise DemoFailed(problem(answer.json()))
-    console.print(f"Episode {ep_id}", highlight=False)
-    return ep_id
+    for ep_id in names_for(video):
+        stored = video_files(layout.episode(ep_id))
+        if not stored:
+            with video.open("rb") as stream:
+                answer = client.post("/episodes", data={"ep_id": ep_id}, files={"file": stream})
+            if answer.status_code == 409:  # another one came first
+                continue
+            if answer.status_code != 201:
+                raise DemoFailed(problem(answer.json()))
+        elif not filecmp.cmp(stored[0], video, shallow=False):
+            continue
+        console.print(f"Episode {ep_id}", highlight=False)
+        return ep_id
+    raise AssertionError("there is always another number")
+
+
+def names_for(video: Path) -> Iterator[str]:
+    """An episode's name after the video's, then that with numbers from 2 on."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", video.stem).strip(".-_")[:100] or "episode"
+    stem = re.sub(r"\.{2,}", ".", stem)
+    yield stem
+    yield from (f"{stem}-{number}" for number in itertools.count(2))
 
 
 def run(client: httpx.Client, wishes: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,10 @@ def main() -> int:
     # Before anything else is imported: from here on it dies with its launcher.
     lifeline = Lifeline() if sys.argv[1:3] == _LAUNCHED else None
 
+    from apps.common.streams import secure_standard_streams
+
+    secure_standard_streams()  # before anything is opened
+
     import json
 
     from apps.cli.arguments import parse

@@ -24,6 +24,7 @@ import httpx
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from apps.common.layout import Layout
 from apps.common.settings import Settings
 from tools.stack import redis_server
 from tools.stack.redis_server import RedisAddress
@@ -155,7 +156,7 @@ def _stopping(stack: Stack, *names: str) -> Iterator[None]:
 def _api(settings: Settings, data_root: Path, port: int) -> Plan:
     # h11 bounds the headers of a request; httptools, where it is installed, does not.
     options = ["--host", "127.0.0.1", "--port", str(port), "--http", "h11"]
-    options += ["--timeout-graceful-shutdown", "2"]
+    options += ["--workers", "1", "--timeout-graceful-shutdown", "2"]
     return Plan(
         name="api",
         command=[sys.executable, "-m", "uvicorn", "apps.api.main:app", *options],
@@ -194,9 +195,19 @@ def _page(settings: Settings, data_root: Path, url: str, port: int) -> Plan:
     return Plan(
         name="page",
         command=[sys.executable, "-m", "streamlit", "run", "apps/ui/app.py", *options],
-        environment={**_environment(settings, data_root), "SCREENALYTICS_API_URL": url},
+        environment={
+            **_environment(settings, data_root),
+            **_readable_home(data_root),
+            "SCREENALYTICS_API_URL": url,
+        },
         steps=(Step(signal.SIGTERM, 4), Step(signal.SIGKILL, 1)),
     )
+
+
+def _readable_home(data_root: Path) -> dict[str, str]:
+    """Streamlit does not start without a home that it can look into."""
+    home = os.path.expanduser("~")  # noqa: PTH111 - leaves it as it is where there is none
+    return {} if os.access(home, os.R_OK | os.X_OK) else {"HOME": str(Layout(data_root).cache)}
 
 
 def _environment(settings: Settings, data_root: Path) -> dict[str, str]:

@@ -12,6 +12,7 @@ from types import FrameType
 from fastapi import FastAPI
 
 from apps.api.middleware import Gate, Identity
+from apps.api.one_process import OneProcess
 from apps.api.problems import DOCUMENTED_PROBLEMS, install_problem_handlers
 from apps.api.routes import (
     cancel,
@@ -62,6 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     key = None if chosen.api_key is None else chosen.api_key.get_secret_value()
     app.add_middleware(Gate, api_key=key)
     app.add_middleware(Identity, version=f"{product_version()}+{source_fingerprint()}")
+    app.add_middleware(OneProcess)
     for module in (
         celery_jobs,
         jobs,

@@ -20,19 +20,11 @@ from starlette.requests import ClientDisconnect
 from apps.common.errors import EpisodeExists, InvalidInput, UploadTooLarge
 from apps.common.files import claimed, storage_errors, sync
 from apps.common.layout import PART, Layout
-from apps.runs.episodes import VIDEO_STEM, video_files
+from apps.runs.episodes import VIDEO_STEM, VIDEO_SUFFIXES, video_files
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-SUFFIXES = frozenset(
-    {
-        *(".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".flv", ".ogv", ".wmv", ".asf"),
-        *(".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob", ".mxf", ".gxf", ".dv", ".wtv", ".rm"),
-        *(".rmvb", ".nut", ".ivf", ".obu", ".mjpeg", ".mjpg", ".apng", ".gif", ".y4m"),
-        *(".h264", ".264", ".hevc", ".265", ".m2v", ".vc1"),
-    }
-)
 _PARTS_LIMIT = 10
 _FIELD_LIMIT = 1000  # bytes of a form field
 _HINT = "Send multipart/form-data with the fields ep_id and file."
@@ -145,7 +137,7 @@ class _Form:
         """The file's ending where it is a usual one; players and tools go by it."""
         name = (self._filename or b"").decode("utf-8", "replace")
         suffix = PurePath(name.replace("\\", "/")).suffix.lower()
-        return suffix if suffix in SUFFIXES else ".mp4"
+        return suffix if suffix in VIDEO_SUFFIXES else ".mp4"
 
     def _begin(self) -> None:
         self._part, self._is_file = b"", False

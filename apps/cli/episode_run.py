@@ -30,7 +30,7 @@ from apps.common.files import tail, write_json
 from apps.common.layout import Layout
 from apps.common.model_files import detectors_on_disk
 from apps.common.names import check_name, check_run_id, new_run_id
-from apps.common.options import HostFacts, RunRequest, device_of, resolve
+from apps.common.options import HostFacts, RunRequest, device_of, resolve, with_warning
 from apps.common.settings import Settings
 from apps.common.version import library_versions
 from apps.pipeline.artifacts import discard, publish
@@ -38,7 +38,7 @@ from apps.pipeline.meter import CpuMeter
 from apps.pipeline.progress import ProgressReporter
 from apps.pipeline.run import Job, Outcome, PipelineRun
 from apps.pipeline.stop import StopFlag, stopped
-from apps.runs.episodes import find_video
+from apps.runs.episodes import find_video, several_videos_warning
 from apps.runs.lock import episode_lock
 from apps.runs.record import RunRecord, now, status_of
 
@@ -71,7 +71,8 @@ def run(
         else:
             spec = _spec_from_arguments(arguments)
         if arguments.events == "ndjson":
-            view = EventWriter(spec.run_id, lambda: stop.stop(stopped("nobody reads its events")))
+            unread = stopped("nobody reads its events")
+            view = EventWriter(spec.run_id, None if lifeline is None else lambda: stop.stop(unread))
         else:
             view = TerminalView(Path(spec.data_root))
         result = _Execution(spec, arguments, stop, view).run()
@@ -86,13 +87,17 @@ def run(
 
 
 def listen_to_signals(stop: StopFlag) -> dict[str, int]:
-    """A first SIGINT or SIGTERM stops in order, a second one at once.
+    """A first SIGINT, SIGTERM or SIGHUP stops in order, a second one at once.
+
+    Under `nohup` a terminal that goes away stops nothing.
 
     Returns:
         Where the exit code will stand.
     """
     codes: dict[str, int] = {}
     reasons = {signal.SIGINT: "interrupted (SIGINT)", signal.SIGTERM: "terminated (SIGTERM)"}
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        reasons[signal.SIGHUP] = "its terminal was closed (SIGHUP)"
 
     def on_signal(number: int, _: object) -> None:
         if "signal" in codes:  # asked twice: something hangs, so leave at once
@@ -181,8 +186,8 @@ class _Execution:
         self._progress_copy: Path | None = arguments.progress_file
 
     def run(self) -> RunResult:
+        video = self._video()
         spec = self._spec
-        video = self._given_video or find_video(self._layout, spec.ep_id)
         holder = Holder(
             ep_id=spec.ep_id,
             run_id=spec.run_id,
@@ -200,6 +205,16 @@ class _Execution:
                 return self._execute(record, log, video)
             except BaseException as error:
                 raise self._close_failed(record, log, error) from error
+
+    def _video(self) -> Path:
+        if self._given_video is not None:
+            return self._given_video
+        video = find_video(self._layout, self._spec.ep_id)
+        told = several_videos_warning(self._layout, self._spec.ep_id)
+        if told is not None:
+            resolution = with_warning(self._spec.resolution, told)
+            self._spec = self._spec.model_copy(update={"resolution": resolution})
+        return video
 
     def _check_space(self) -> None:
         free_mb = shutil.disk_usage(self._layout.root).free / 1e6
@@ -252,6 +267,7 @@ class _Execution:
             session_providers=list(outcome.detector.session_providers),
             model=outcome.detector.model,
             video=outcome.video,
+            video_file=outcome.video_file,
             effective_stride=outcome.stride,
             detection_picture=[outcome.letterbox.canvas_width, outcome.letterbox.canvas_height],
             counts=outcome.counts,

@@ -17,7 +17,9 @@ def main() -> int:
     import json
 
     from apps.common.cpu_limits import apply_global_cpu_limits
+    from apps.common.streams import secure_standard_streams
 
+    secure_standard_streams()  # before anything is opened
     apply_global_cpu_limits(json.loads(lifeline.line)["cpu_threads"])  # before numpy is imported
 
     from apps.cli.preview import make

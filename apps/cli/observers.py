@@ -22,21 +22,23 @@ from apps.common.contracts import (
 )
 from apps.common.errors import ScreenalyticsError
 from apps.common.files import shown
+from apps.common.streams import STDOUT, write_line
 from apps.runs.record import now
 
 
 class EventWriter:
-    """One JSON object a line on standard output.
+    """One JSON object a line on standard output, in UTF-8. An event that cannot be written is lost.
 
     Args:
         run_id: of the run.
-        on_broken: called when nobody reads any more.
+        on_broken: called when the reader of a pipe is gone; None where the work goes on without it.
     """
 
-    def __init__(self, run_id: str, on_broken: Callable[[], None]) -> None:
+    def __init__(self, run_id: str, on_broken: Callable[[], None] | None) -> None:
         self._run_id = run_id
         self._on_broken = on_broken
         self._lock = threading.Lock()
+        self._start = b""  # a new line, where the last one may have broken off
 
     def started(self, frames_total: int) -> None:
         self._send(StartedEvent(run_id=self._run_id, frames_total=frames_total).model_dump())
@@ -57,13 +59,18 @@ class EventWriter:
         self._send(ErrorEvent.of(error).model_dump())
 
     def _send(self, event: dict[str, Any]) -> None:
-        line = json.dumps(event, ensure_ascii=False)
+        text = json.dumps(event, ensure_ascii=False)
+        line = text.encode("utf-8", "backslashreplace") + b"\n"  # a lone surrogate as JSON has it
         with self._lock:
             try:
-                sys.stdout.write(line + "\n")
-                sys.stdout.flush()
-            except (BrokenPipeError, ValueError):
-                self._on_broken()
+                write_line(STDOUT, self._start + line)
+            except BrokenPipeError:
+                if self._on_broken is not None:
+                    self._on_broken()
+            except OSError:
+                self._start = b"\n"
+            else:
+                self._start = b""
 
 
 class TerminalView:
@@ -175,7 +182,7 @@ class RunLog:
     def write(self, level: str, message: str) -> None:
         """To the file only. A full disk does not hide what the view was told."""
         try:
-            with self._path.open("a", encoding="utf-8") as stream:
+            with self._path.open("a", encoding="utf-8", errors="backslashreplace") as stream:
                 stream.write(f"{now()} {level.upper():7} {message}\n")
         except OSError:
             pass

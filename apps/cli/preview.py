@@ -10,10 +10,18 @@ from apps.cli.episode_run import last_word, listen_to_signals
 from apps.cli.lifeline import Lifeline
 from apps.cli.observers import EventWriter
 from apps.common.config import pipeline_config
-from apps.common.contracts import DetectionRow, PreviewResult, PreviewSpec, Progress, VideoFacts
+from apps.common.contracts import (
+    DetectionRow,
+    PreviewResult,
+    PreviewSpec,
+    Progress,
+    VideoFacts,
+    VideoFile,
+)
 from apps.common.errors import RunFailed, ScreenalyticsError, VideoReplaced, VideoUnreadable
 from apps.common.files import storage_errors, sync
 from apps.common.layout import Layout, RunFiles
+from apps.pipeline.container import identified
 from apps.pipeline.decode import Video, open_video
 from apps.pipeline.meter import CpuMeter
 from apps.pipeline.pacing import Pacer
@@ -27,6 +35,7 @@ from apps.runs.preview import add_preview, existing_preview, making_preview
 from apps.runs.rows import read_rows
 
 _DECODER_THREADS = 1
+_RUN_AGAIN = "Run the episode again, with save_preview."
 
 
 def make(lifeline: Lifeline) -> int:
@@ -45,7 +54,7 @@ def make(lifeline: Lifeline) -> int:
         view.error(
             RunFailed(
                 f"The preview failed: {type(error).__name__}.",
-                hint="Run the episode again, with save_preview.",
+                hint=_RUN_AGAIN,
             )
         )
         return RunFailed.exit_code
@@ -101,7 +110,7 @@ class _Making:
             ProgressReporter(self._spec.run_id, meter, self._tell) as progress,
             open_video(path, threads=_DECODER_THREADS, stream=self._spec.video.stream) as video,
         ):
-            _refuse_another(video.facts, self._spec.video)
+            self._refuse_another(video.facts, identified(path))
             progress.expect(video.facts.frames, video.facts.frames)
             self._view.started(video.facts.frames)
             tracks = self._tracks(video.facts.frames)
@@ -110,6 +119,29 @@ class _Making:
             progress.frames_missing()
             progress.phase("done")
             return meter.elapsed()
+
+    def _refuse_another(self, found: VideoFacts, file: VideoFile) -> None:
+        """Raises:
+        VideoReplaced: the boxes would not lie where the faces are.
+        """
+        expected, ran = self._spec.video, self._spec.video_file
+        if (found.width, found.height, found.frames) != (
+            expected.width,
+            expected.height,
+            expected.frames,
+        ):
+            raise VideoReplaced(
+                f"The run's video had {expected.frames} frames of {expected.width}x"
+                f"{expected.height}; now there is one of {found.frames} frames of {found.width}x"
+                f"{found.height}.",
+                hint=_RUN_AGAIN,
+            )
+        if ran is not None and ran.fingerprint != file.fingerprint:
+            raise VideoReplaced(
+                f"The run read another video ({ran.name}, {ran.size_bytes} bytes) than the one "
+                f"that is there now ({file.name}, {file.size_bytes} bytes).",
+                hint=_RUN_AGAIN,
+            )
 
     def _tracks(self, frames: int) -> list[TrackBoxes]:
         rows = readable(read_rows(self._files.detections, DetectionRow), frames)
@@ -149,19 +181,3 @@ class _Making:
         """The reporter counts its rate in the phase that it calls `running`."""
         phase = "preview" if progress.phase == "running" else progress.phase
         self._view.progress(progress.model_copy(update={"phase": phase}))
-
-
-def _refuse_another(found: VideoFacts, expected: VideoFacts) -> None:
-    """Raises:
-    VideoReplaced: the boxes would not lie where the faces are.
-    """
-    if (found.width, found.height, found.frames) != (
-        expected.width,
-        expected.height,
-        expected.frames,
-    ):
-        raise VideoReplaced(
-            f"The run's video had {expected.frames} frames of {expected.width}x{expected.height}; "
-            f"now there is one of {found.frames} frames of {found.width}x{found.height}.",
-            hint="Run the episode again, with save_preview.",
-        )

@@ -223,11 +223,24 @@ class VideoFacts(_Readable):
     transfer: Literal["sdr", "pq", "hlg"] = "sdr"
 
 
+class VideoFile(_Readable):
+    """Which file a run read.
+
+    Args:
+        fingerprint: of its size and of samples of its content; a copy has the same.
+    """
+
+    name: str
+    size_bytes: int
+    fingerprint: str
+
+
 class PreviewSpec(_Model):
     """What the process that makes a run's preview is told: one JSON line on its stdin.
 
     Args:
         video: as the run found it.
+        video_file: the file that the run read; None of runs that did not note it.
         cpu_threads: of the run, and no more than this host allows.
         max_cpu_percent: of the run.
     """
@@ -236,6 +249,7 @@ class PreviewSpec(_Model):
     run_id: str
     data_root: str
     video: VideoFacts
+    video_file: VideoFile | None = None
     cpu_threads: int = Field(ge=1)
     max_cpu_percent: float | None = Field(ge=5, le=102_400, allow_inf_nan=False)
     nice: int = 0
@@ -324,6 +338,7 @@ class RunManifest(_Readable):
     provider_probe: ProviderProbe | None = None
     recognition: RecognitionFacts | None = None
     video: VideoFacts | None = None
+    video_file: VideoFile | None = None
     effective_stride: int | None = None
     detection_picture: list[int] = []
     counts: dict[str, int] = {}

@@ -108,6 +108,7 @@ class EpisodesQuery(PageQuery):
 class EpisodeDetail(EpisodeSummary):
     facts: VideoFacts | None
     problem: str | None = Field(None, description="Why the video cannot be read.")
+    other_videos: list[str] = Field([], description="Videos beside the one that is taken.")
 
 
 class RunSummary(BaseModel):

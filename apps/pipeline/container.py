@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING
 import av
 import av.error
 
+from apps.common.contracts import VideoFile
 from apps.common.errors import VideoUnreadable
+from apps.common.files import fingerprint_of
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -98,6 +101,22 @@ def opened(path: Path) -> Iterator[InputContainer]:
         if not container.streams.video and _lacks_index(path):
             raise _incomplete()
         yield container
+
+
+def identified(path: Path) -> VideoFile:
+    """What tells a video file from another that takes its place.
+
+    Raises:
+        VideoUnreadable: it is gone, or cannot be read.
+    """
+    try:
+        size, fingerprint = path.stat().st_size, fingerprint_of(path)
+    except OSError as error:
+        raise VideoUnreadable(
+            "The video is missing or cannot be read.", hint="Look at its name and folder."
+        ) from error
+    name = os.fsencode(path.name).decode("utf-8", "replace")
+    return VideoFile(name=name, size_bytes=size, fingerprint=fingerprint)
 
 
 def _known_format(path: Path) -> str | None:

@@ -117,7 +117,8 @@ def _encode(
     painter = _Painter(tracks)
     to_pixels, to_planes = VideoReformatter(), VideoReformatter()
     latest = -1
-    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+    name = f"file:{path.resolve()}"  # FFmpeg takes what stands before a colon for a protocol
+    with av.open(name, "w", format="mp4", options={"movflags": "+faststart"}) as container:
         stream = _add_stream(container, video, width, height, config, threads)
         for decoded in video.decoded():
             image, inner = _on_canvas(decoded.picture, width, height, to_pixels)

@@ -16,7 +16,7 @@ from apps.common.config import model_registry
 from apps.common.contracts import ModelFacts
 from apps.common.errors import ModelUnavailable
 from apps.common.files import sha256_of
-from apps.common.model_files import insightface_recogniser
+from apps.common.model_files import insightface_recogniser, insightface_root
 from apps.pipeline.detect.session import CPU, SessionPlan, make_session
 from apps.pipeline.planes import Snippet
 from apps.pipeline.types import ByteArray, FloatArray
@@ -107,6 +107,8 @@ def _similarity(points: FloatArray, places: FloatArray) -> FloatArray:
 
 def _found(model: str) -> Path:
     found = insightface_recogniser(model)
+    if found is None and not model.endswith(".onnx"):
+        insightface_root(model)  # says so where the pack may be there and cannot be read
     if found is None:
         raise ModelUnavailable(
             f"There is no recognition model {Path(model).name!r} on disk.",

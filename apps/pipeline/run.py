@@ -17,7 +17,14 @@ from typing import Any
 import cv2
 
 from apps.common.config import PipelineConfig, pipeline_config
-from apps.common.contracts import RecognitionFacts, ThermalFacts, TrackEnd, TrackMetrics, VideoFacts
+from apps.common.contracts import (
+    RecognitionFacts,
+    ThermalFacts,
+    TrackEnd,
+    TrackMetrics,
+    VideoFacts,
+    VideoFile,
+)
 from apps.common.errors import VideoUnreadable
 from apps.common.files import read_jsonl, storage_errors
 from apps.common.layout import RunFiles
@@ -33,6 +40,7 @@ from apps.common.options import (
 )
 from apps.pipeline.artifacts import ArtifactWriter, RunTotals, staged_rows
 from apps.pipeline.clock import StageClock
+from apps.pipeline.container import identified
 from apps.pipeline.crew import crew
 from apps.pipeline.decode import Video, open_video
 from apps.pipeline.decoder import Decoded
@@ -68,6 +76,7 @@ _FRAMES_AHEAD = 2  # more than there are workers: one may be slow
 _FEWEST_DECODED = 0.5  # of the frames to process, below it a run fails
 _MEASURED_FRAMES = 4
 _WORTH_MEASURING = 150  # processed frames; a shorter run is over before it pays
+_REPLACED = "The video was replaced by another one during the run, which has no preview therefore."
 _OBVIOUS = 2  # threads: an inference in each is faster than one with both, whatever decoding costs
 
 
@@ -99,6 +108,7 @@ class Outcome:
     """
 
     video: VideoFacts
+    video_file: VideoFile
     stride: int
     detector: DetectorFacts
     letterbox: Letterbox
@@ -174,6 +184,7 @@ class PipelineRun:
 
     def _with_video(self, video: Video) -> Outcome:
         options = self.job.options
+        video_file = identified(self.job.video)
         stride = effective_stride(options.stride, options.fps, video.facts.fps)
         told = stride_warning(options, self.job.sources, video.facts.fps)
         if told is not None:
@@ -190,9 +201,10 @@ class PipelineRun:
         self.observer.log("info", f"Using {detector.facts.provider}")
         self.observer.log(
             "info",
-            f"{video.facts.frames} frames at {video.facts.fps:g} fps, stride {stride}: "
-            f"{sampled_count(video.facts.frames, stride)} to process; {detector.facts.model.id} "
-            f"at {detector.letterbox.canvas_width}x{detector.letterbox.canvas_height}",
+            f"{video_file.name}: {video.facts.frames} frames at {video.facts.fps:g} fps, stride "
+            f"{stride}: {sampled_count(video.facts.frames, stride)} to process; "
+            f"{detector.facts.model.id} at "
+            f"{detector.letterbox.canvas_width}x{detector.letterbox.canvas_height}",
         )
         if len(video.facts.streams) > 1:
             self.observer.log(
@@ -210,11 +222,12 @@ class PipelineRun:
         if options.save_preview:
             self.progress.phase("preview")
             with self.clock.measure("preview"):
-                self._render_preview()
+                self._make_preview(video_file)
         self._pacer.at_end()
         self._warn_of(video, stride, writer)
         return Outcome(
             video=video.facts,
+            video_file=video_file,
             stride=stride,
             detector=detector.facts,
             letterbox=detector.letterbox,
@@ -396,22 +409,34 @@ class PipelineRun:
             scene_cuts=cuts,
         )
 
-    def _render_preview(self) -> None:
-        tracks = collect_tracks(read_jsonl(staged_rows(self.job.files.staging)))
-        path = self.job.files.staging / "preview.mp4"
-        with self._opened() as video:
-            try:
-                render_preview(
-                    video,
-                    tracks,
-                    path,
-                    self.config.preview,
-                    threads=max(1, self.job.options.cpu_threads - self._plan.decoder),
-                    after_frame=lambda _: self._pacer.after_frame(),
-                )
-                self._written[path.name] = 1
-            except PreviewFailed:
-                self._warn("This video's preview cannot be encoded; the run has none.")
+    @property
+    def _preview(self) -> Path:
+        return self.job.files.staging / self.job.files.preview.name
+
+    def _make_preview(self, analysed: VideoFile) -> None:
+        """Whatever became of the video meanwhile, what was found in it is kept."""
+        try:
+            with self._opened() as video:
+                if identified(self.job.video) != analysed:
+                    self._warn(_REPLACED)
+                else:
+                    self._render_preview(video)
+        except VideoUnreadable:
+            self._preview.unlink(missing_ok=True)
+            self._warn("The video is gone or cannot be read any more; the run has no preview.")
+        except PreviewFailed:
+            self._warn("This video's preview cannot be encoded; the run has none.")
+
+    def _render_preview(self, video: Video) -> None:
+        render_preview(
+            video,
+            collect_tracks(read_jsonl(staged_rows(self.job.files.staging))),
+            self._preview,
+            self.config.preview,
+            threads=max(1, self.job.options.cpu_threads - self._plan.decoder),
+            after_frame=lambda _: self._pacer.after_frame(),
+        )
+        self._written[self._preview.name] = 1
 
     def _threads(self, detector: Detector) -> dict[str, Any]:
         plan: ThreadPlan = self._plan

@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from apps.common.errors import EpisodeNotFound
 from apps.common.layout import Layout
 from apps.common.names import is_name
+from apps.runs.store import has_runs
 
 VIDEO_STEM = "episode"
+VIDEO_SUFFIXES = frozenset(
+    {
+        *(".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".flv", ".ogv", ".wmv", ".asf"),
+        *(".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob", ".mxf", ".gxf", ".dv", ".wtv", ".rm"),
+        *(".rmvb", ".nut", ".ivf", ".obu", ".mjpeg", ".mjpg", ".apng", ".gif", ".y4m"),
+        *(".h264", ".264", ".hevc", ".265", ".m2v", ".vc1"),
+    }
+)
+_MOVING_PICTURES = frozenset({".apng", ".gif"})  # beside a video they are its picture
+# What lies beside videos: subtitles, descriptions, pictures, sound, checksums, half downloads.
+_SIDE_SUFFIXES = frozenset(
+    {
+        *(".srt", ".vtt", ".ass", ".ssa", ".sub", ".idx", ".sup", ".smi", ".ttml", ".mks"),
+        *(".json", ".jsonl", ".xml", ".nfo", ".txt", ".md", ".csv", ".yaml", ".yml", ".edl"),
+        *(".html", ".htm", ".pdf", ".url", ".log", ".zip", ".gz", ".torrent"),
+        *(".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".bmp", ".tif", ".tiff", ".svg"),
+        *(".mp3", ".m4a", ".aac", ".ac3", ".eac3", ".dts", ".wav", ".flac", ".opus", ".mka"),
+        *(".md5", ".sha1", ".sha256", ".sfv", ".lock", ".bak", ".old", ".orig", ".tmp"),
+        *(".part", ".partial", ".crdownload", ".download", ".ytdl"),
+    }
+)
 
 
 def find_video(layout: Layout, ep_id: str) -> Path:
@@ -18,10 +42,10 @@ def find_video(layout: Layout, ep_id: str) -> Path:
         InvalidInput: `ep_id` is not a name.
         EpisodeNotFound: there is no such episode, or no video in it.
     """
-    folder = layout.episode(ep_id)
-    videos = video_files(folder)
+    videos = video_files(layout.episode(ep_id))
     if not videos:
-        what = f"has no video ({VIDEO_STEM}.<ext>)" if folder.is_dir() else "does not exist"
+        exists = episode_exists(layout, ep_id)
+        what = f"has no video ({VIDEO_STEM}.<ext>)" if exists else "does not exist"
         raise EpisodeNotFound(
             f"Episode {ep_id!r} {what}.",
             hint=f"Upload it with POST /episodes, or put it at videos/{ep_id}/{VIDEO_STEM}.mp4 "
@@ -31,14 +55,51 @@ def find_video(layout: Layout, ep_id: str) -> Path:
 
 
 def video_files(folder: Path) -> list[Path]:
-    """Files named `episode.<ext>` in a folder, in order."""
-    return sorted(p for p in folder.glob(f"{VIDEO_STEM}.*") if p.is_file())
+    """The videos `episode.<ext>` of a folder, in order; the first one is the episode's.
+
+    Files with an ending that is not known count where there is no other, and side files
+    (`episode.en.srt`, `episode.jpg`) never.
+    """
+    named = [path for path in _entries(folder) if path.stem == VIDEO_STEM and path.suffix]
+    found = sorted(path for path in named if path.suffix.lower() not in _SIDE_SUFFIXES)
+    films = VIDEO_SUFFIXES - _MOVING_PICTURES
+    return _files(path for path in found if path.suffix.lower() in films) or _files(found)
+
+
+def several_videos_warning(layout: Layout, ep_id: str) -> str | None:
+    """What is told where an episode has more than one video; None where it has not."""
+    names = [path.name for path in video_files(layout.episode(ep_id))]
+    if len(names) < 2:
+        return None
+    return (
+        f"The episode has {len(names)} videos: {names[0]} is taken, not {', '.join(names[1:])}. "
+        "Leave only one in its folder."
+    )
+
+
+def episode_exists(layout: Layout, ep_id: str) -> bool:
+    """Whether it has a folder, or runs: the command line runs videos from anywhere."""
+    return layout.episode(ep_id).is_dir() or has_runs(layout, ep_id)
 
 
 def list_episodes(layout: Layout) -> list[str]:
-    """Names of the episodes that have a folder, in order."""
+    """Names of the episodes that exist, in order."""
+    uploaded = {path.name for path in _entries(layout.videos) if path.is_dir()}
+    ran = {path.name for path in _entries(layout.all_manifests)} - uploaded
+    return sorted(
+        [name for name in uploaded if is_name(name)]
+        + [name for name in ran if is_name(name) and has_runs(layout, name)]
+    )
+
+
+def _entries(folder: Path) -> list[Path]:
     try:
-        entries = list(layout.videos.iterdir())
+        return list(folder.iterdir())
     except OSError:
         return []
-    return sorted(entry.name for entry in entries if is_name(entry.name) and entry.is_dir())
+
+
+def _files(paths: Iterable[Path]) -> list[Path]:
+    with suppress(OSError):  # a folder that may be listed and not looked into
+        return [path for path in paths if path.is_file()]
+    return []

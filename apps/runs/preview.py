@@ -112,6 +112,7 @@ def prepare_preview(layout: Layout, manifest: RunManifest, settings: Settings) -
             run_id=manifest.run_id,
             data_root=str(layout.root),
             video=manifest.video,
+            video_file=manifest.video_file,
             cpu_threads=min(manifest.options.cpu_threads, limit),
             max_cpu_percent=manifest.options.max_cpu_percent,
             nice=settings.local_nice,

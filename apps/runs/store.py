@@ -97,6 +97,11 @@ def count_runs(layout: Layout, ep_id: str) -> int:
     return sum(layout.run(ep_id, n).manifest.is_file() for n in _run_names(layout, ep_id))
 
 
+def has_runs(layout: Layout, ep_id: str) -> bool:
+    """Whether an episode has a run, by their folders; no manifest is read."""
+    return any(layout.run(ep_id, n).manifest.is_file() for n in _run_names(layout, ep_id))
+
+
 def newest_runs(layout: Layout, ep_id: str, most: int) -> list[RunManifest]:
     """The episode's runs whose manifests changed last, the newest first; reads at most `most`."""
     changed = [(_changed(layout.run(ep_id, n).manifest), n) for n in _run_names(layout, ep_id)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import select
+import shutil
 import socket
 import threading
 import time
@@ -18,7 +19,7 @@ import psutil
 import pytest
 
 from tests.pipeline.videos import VP9, write_audio, write_numbered
-from tests.support.service import Server, serving, wait_for
+from tests.support.service import Server, run_cli, serving, wait_for
 
 BOUNDARY = "upload-test"
 FORM = "multipart/form-data"
@@ -141,6 +142,51 @@ def test_detail_of_a_video_that_cannot_be_read_says_why(server: Server, data_roo
     (folder / "episode.mp4").unlink()
     empty = server.client.get("/episodes/broken").json()
     assert (empty["video"], empty["facts"], empty["problem"]) == (None, None, None)
+
+
+def test_an_episode_whose_video_lies_elsewhere(
+    server: Server, data_root: Path, talk: Path, tmp_path: Path
+) -> None:
+    """The command line runs any video; its run is found, and what needs the video says so."""
+    video = shutil.copyfile(talk, tmp_path / "talk.mp4")
+    options = ("--ep-id", "from-afar", "--video", str(video), "--stride", "30", "--run-id", "one")
+    done = run_cli(data_root, *options)
+    assert done.returncode == 0, done.stderr
+    listed = server.client.get("/episodes", params={"q": "from-afar"}).json()
+    (item,) = listed["items"]
+    assert listed["total"] == 1
+    assert (item["video"], item["runs"], item["latest_run_id"]) == (None, 1, "one")
+    detail = server.client.get("/episodes/from-afar").json()
+    assert (detail["video"], detail["size_bytes"], detail["facts"]) == (None, None, None)
+    run = "/episodes/from-afar/runs/one"
+    for part in ("", "/tracks", "/detections", "/metrics", "/charts", "/diagnosis"):
+        answer = server.client.get(run + part)
+        assert answer.status_code == 200, part
+    for answer in (
+        server.detect_track("from-afar"),
+        server.client.post("/options/resolve", json={"ep_id": "from-afar"}),
+        server.client.get("/episodes/from-afar/thumbnail"),
+        server.client.post(f"{run}/preview"),
+    ):
+        assert "has no video" in check_problem(answer, 404)["detail"]
+    assert upload(server, "from-afar", talk).status_code == 201
+    assert server.client.post(f"{run}/preview").status_code == 200  # it is the same video
+
+
+def test_side_files_are_no_videos(server: Server, data_root: Path, talk: Path) -> None:
+    """Neither looked at nor in the way of an upload; a second video is told of."""
+    folder = data_root / "videos" / "dressed"
+    folder.mkdir()
+    for name in ("episode.en.srt", "episode.jpg", "episode.json"):
+        (folder / name).write_text("beside it")
+    assert server.client.get("/episodes/dressed").json()["video"] is None
+    assert upload(server, "dressed", talk).json()["video"] == "episode.mp4"
+    assert server.client.get("/episodes/dressed").json()["other_videos"] == []
+    shutil.copyfile(talk, folder / "episode.mkv")
+    detail = server.client.get("/episodes/dressed").json()
+    assert (detail["video"], detail["other_videos"]) == ("episode.mkv", ["episode.mp4"])
+    plan = server.client.post("/options/resolve", json={"ep_id": "dressed"}).json()
+    assert any("episode.mkv is taken, not episode.mp4" in told for told in plan["warnings"])
 
 
 @pytest.mark.parametrize(

@@ -530,6 +530,21 @@ def test_the_video_is_gone_or_another(server: Server, test_data: Path) -> None:
     assert not (folder_of(server, result) / ".partial").exists()
 
 
+def test_a_copy_is_the_same_video_and_one_of_the_same_shape_is_not(server: Server) -> None:
+    folder = server.data_root / "videos/twin"
+    folder.mkdir()
+    video = write_video(folder / "episode.mp4", [corners(160, 120)] * 30)
+    result = completed(server, "twin", stride=10)
+    kept = shutil.copyfile(video, server.data_root / "kept.mp4")
+    write_video(video, [corners(160, 120)[:, ::-1].copy()] * 30)
+    refused = server.client.post(f"{path_of(result)}/preview")
+    body = check_problem(refused, 409, "video-replaced")
+    assert "another video (episode.mp4, " in body["detail"]
+    assert not (folder_of(server, result) / "preview.mp4").exists()
+    video.write_bytes(kept.read_bytes())  # later, so its times are others
+    assert server.client.post(f"{path_of(result)}/preview").status_code == 200
+
+
 @pytest.mark.parametrize(
     ("run", "status"),
     [("nobody", 404), ("..", 404), ("%2e%2e", 422), ("..%2f..", 404), (".partial", 422)],

@@ -145,10 +145,28 @@ def test_a_mode_that_is_away_is_left_out_with_a_note(server: Server) -> None:
 
 
 def test_a_mode_that_was_asked_for_and_is_away(server: Server) -> None:
-    done = compare(
-        server, "--ep-id", "talk", "--modes", "redis", "--repeat", "1", "--stride", STRIDE
-    )
-    check_failure(done, "redis cannot be used: ")
+    """It is said before anything runs, not after the other paths."""
+    before = server.client.get("/episodes/talk/runs").json()["total"]
+    done = compare(server, "--ep-id", "talk", "--modes", "sse,local,redis", "--stride", STRIDE)
+    check_failure(done, "redis cannot be used: ", "make up")
+    assert server.client.get("/episodes/talk/runs").json()["total"] == before
+
+
+def test_what_was_measured_is_kept_when_a_path_fails(tmp_path: Path, test_data: Path) -> None:
+    """Here the server gives its local runs no time."""
+    root = tmp_path / "data"
+    add_episode(root, "talk", test_data / "videos" / "carphone_pristine.mp4")
+    arguments = ("--ep-id", "talk", "--modes", "local", "--repeat", "2", "--stride", STRIDE)
+    with serving(root, SCREENALYTICS_LOCAL_TIMEOUT_S="0.05") as server:
+        done = compare(server, *arguments, "--out", tmp_path / "out")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Note: local was left out: " in done.stdout
+    assert "longer than 0.05 s" in done.stdout
+    assert "Traceback" not in done.stderr
+    body = saved(tmp_path / "out")
+    order = [(m["round"], m["mode"]) for m in body["measurements"]]
+    assert order == [(1, "cli"), (2, "cli")]
+    assert [note for note in body["notes"] if note.startswith("local was left out")]
 
 
 @needs_worker

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -24,13 +25,15 @@ PEOPLE = 25  # identities in the ground truth: a face that comes back after a cu
 Box = tuple[float, float, float, float]  # x1, y1, x2, y2 in 0..1
 
 
-def run_tool(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def run_tool(
+    name: str, *arguments: str | Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(ROOT / "tools" / name), *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=55,
-        env=clean_environment(COLUMNS="200"),
+        env=clean_environment(COLUMNS="200", **environment),
         stdin=subprocess.DEVNULL,
         check=False,
     )
@@ -82,6 +85,24 @@ def test_demo_twice_uses_the_episode_that_is_there(tmp_path: Path, talk: Path) -
         done = run_tool("demo.py", "--video", talk, "--data-root", data_root, "--stride", "24")
         assert done.returncode == 0, done.stdout + done.stderr
         assert len(list((data_root / "manifests" / talk.stem / "runs").iterdir())) == runs
+
+
+def test_demo_on_two_videos_of_one_name(tmp_path: Path, talk: Path, test_data: Path) -> None:
+    """Each is run, once under the name and once under one with a number; and found again."""
+    data_root = tmp_path / "data"
+    other = test_data / "videos" / "short_hamilton_clip.mp4"
+    for source, folder in ((talk, "a"), (other, "b"), (other, "c")):
+        (tmp_path / folder).mkdir()
+        video = shutil.copyfile(source, tmp_path / folder / "clip.mp4")
+        options = ("--video", video, "--stride", "60")
+        done = run_tool("demo.py", *options, SCREENALYTICS_DATA_ROOT=str(data_root))
+        assert done.returncode == 0, done.stdout + done.stderr
+    stored = {path.name: path / "episode.mp4" for path in (data_root / "videos").iterdir()}
+    assert set(stored) == {"clip", "clip-2"}
+    assert stored["clip"].read_bytes() == talk.read_bytes()
+    assert stored["clip-2"].read_bytes() == other.read_bytes()
+    runs = {name: list((data_root / "manifests" / name / "runs").iterdir()) for name in stored}
+    assert {name: len(folders) for name, folders in runs.items()} == {"clip": 1, "clip-2": 2}
 
 
 @pytest.mark.parametrize("name", ["missing.mp4", "holiday [hd].mp4", "odd [bold] [x].mp4"])

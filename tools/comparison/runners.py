@@ -70,6 +70,14 @@ class Runner(ABC):
     def __init__(self, task: Task) -> None:
         self.task = task
 
+    def check(self) -> None:
+        """Asks whether the path can be used, before anything is run.
+
+        Raises:
+            ModeUnavailable: it cannot.
+        """
+        return
+
     @abstractmethod
     def run(self, run_id: str) -> None:
         """Raises:
@@ -226,6 +234,14 @@ class RedisRunner(HttpRunner):
     """Redis/Celery (queued): a job, asked for until it has ended."""
 
     mode = "redis"
+
+    def check(self) -> None:
+        with self._talking():
+            answer = self._client.get("/health/ready", timeout=30)
+        for name in ("redis", "workers"):
+            state = _object(answer.text).get("dependencies", {}).get(name, {})
+            if state.get("ok") is False:
+                raise ModeUnavailable(f"{state.get('detail')} Start it with `make up`.")
 
     def run(self, run_id: str) -> None:
         body = self._body(run_id, execution_mode="redis")

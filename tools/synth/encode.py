@@ -59,7 +59,8 @@ def write_video(path: Path, episode: Episode, frames: Iterable[Image]) -> None:
     """Encode ``frames`` (BGR, the episode's size) as H.264 in MP4 without audio."""
     # bitexact leaves times and library versions out of the container.
     options = {"movflags": "+faststart", "fflags": "+bitexact"}
-    with av.open(str(path), "w", format="mp4", options=options) as container:
+    name = f"file:{path.resolve()}"  # FFmpeg takes what stands before a colon for a protocol
+    with av.open(name, "w", format="mp4", options=options) as container:
         stream = _add_h264(container, episode)
         for number, pixels in enumerate(_one_ahead(frames)):
             frame = av.VideoFrame.from_ndarray(pixels, format="bgr24").reformat(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -13,7 +14,7 @@ from apps.common.errors import EpisodeExists, EpisodeNotFound, RunNotFound, Vide
 from apps.common.layout import Layout
 from apps.common.names import check_name
 from apps.common.schemas import EpisodeDetail, EpisodeList, EpisodesQuery, EpisodeSummary
-from apps.runs.episodes import list_episodes, video_files
+from apps.runs.episodes import episode_exists, list_episodes, video_files
 from apps.runs.lock import is_held
 from apps.runs.store import count_runs, latest_run_id, list_runs
 
@@ -42,6 +43,9 @@ _MULTIPART: dict[str, Any] = {
 def episodes(services: ServicesDep, query: Annotated[EpisodesQuery, Query()]) -> EpisodeList:
     """Episodes by name, a page at a time; `total` counts all that match.
 
+    One that ran a video from elsewhere (`episode_run.py --video`) has none of its own: `video` is
+    null then.
+
     `runs` counts folders here: a run whose manifest cannot be read is only left out by
     `GET /episodes/{ep_id}`.
     """
@@ -58,7 +62,7 @@ def episodes(services: ServicesDep, query: Annotated[EpisodesQuery, Query()]) ->
 async def episode(ep_id: str, services: ServicesDep) -> EpisodeDetail:
     """One episode, with what the decoder finds in its video."""
     layout = services.layout
-    if not layout.episode(ep_id).is_dir():
+    if not await run_in_threadpool(episode_exists, layout, ep_id):
         raise EpisodeNotFound(f"Episode {ep_id!r} does not exist.", hint="See GET /episodes.")
     summary = await run_in_threadpool(_exact_summary, layout, ep_id)
     videos = video_files(layout.episode(ep_id))
@@ -68,7 +72,12 @@ async def episode(ep_id: str, services: ServicesDep) -> EpisodeDetail:
             facts = await services.videos.facts(videos[0])
         except VideoUnreadable as error:
             problem = error.detail
-    return EpisodeDetail(**summary.model_dump(), facts=facts, problem=problem)
+    return EpisodeDetail(
+        **summary.model_dump(),
+        facts=facts,
+        problem=problem,
+        other_videos=[path.name for path in videos[1:]],
+    )
 
 
 @router.post("", status_code=201, openapi_extra=_MULTIPART)
@@ -101,8 +110,15 @@ def _summary(layout: Layout, ep_id: str, runs: int) -> EpisodeSummary:
     return EpisodeSummary(
         ep_id=ep_id,
         video=videos[0].name if videos else None,
-        size_bytes=videos[0].stat().st_size if videos else None,
+        size_bytes=_size(videos[0]) if videos else None,
         running=is_held(layout, ep_id),
         runs=runs,
         latest_run_id=latest,
     )
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:  # removed since it was found
+        return None

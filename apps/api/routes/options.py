@@ -29,7 +29,7 @@ from apps.common.schemas import (
     RunOptionsOffer,
     RunPlan,
 )
-from apps.runs.episodes import find_video
+from apps.runs.episodes import find_video, several_videos_warning
 from apps.runs.estimate import Estimate, estimate, past_run, planned_work
 from apps.runs.prepare import resolve_here
 from apps.runs.store import newest_of_episodes, newest_runs
@@ -90,8 +90,11 @@ async def resolve_plan(body: PlanRequest, services: ServicesDep) -> RunPlan:
         facts = await services.videos.facts(find_video(layout, ep_id), options.video_stream)
         stride = effective_stride(options.stride, options.fps, facts.fps)
         frames = sampled_count(facts.frames, stride)
-        told = stride_warning(options, resolution.sources, facts.fps)
-        resolution = resolution if told is None else with_warning(resolution, told)
+        for told in (
+            several_videos_warning(layout, ep_id),
+            stride_warning(options, resolution.sources, facts.fps),
+        ):
+            resolution = resolution if told is None else with_warning(resolution, told)
         guess = await run_in_threadpool(_estimate, layout, ep_id, options, facts, frames)
     return RunPlan(
         options=options,

@@ -210,14 +210,15 @@ def _find_or_download(model: str) -> Path:
         return found
     if model.endswith(".onnx"):
         raise ModelUnavailable(
-            f"The model file {Path(model).name} does not exist.",
+            f"The model file {Path(model).name} does not exist or cannot be read.",
             hint="Correct SCREENALYTICS_RETINAFACE_MODEL or --retinaface-model.",
         )
+    root = insightface_root(model)
     try:
         from insightface.utils.storage import ensure_available
 
         with contextlib.redirect_stdout(io.StringIO()):  # stdout carries the run's events
-            ensure_available("models", model, root=str(insightface_root()))
+            ensure_available("models", model, root=str(root))
     except Exception as error:
         raise ModelUnavailable(
             f"InsightFace's pack {model!r} is not on disk and could not be downloaded.",

@@ -44,6 +44,12 @@ def show_episode(client: Client, ep_id: str) -> EpisodeDetail:
             facts.error(plain(detail.problem), icon=":material/broken_image:")
         if detail.video is None:
             facts.warning("This episode has no video.", icon=":material/videocam_off:")
+        if detail.other_videos:
+            others = ", ".join(detail.other_videos)
+            facts.warning(
+                plain(f"{detail.video} is taken; beside it lies {others}."),
+                icon=":material/video_file:",
+            )
         facts.caption(f"{plain(detail.video or '')} · {size(detail.size_bytes)}")
     return detail
 

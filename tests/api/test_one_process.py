@@ -1,0 +1,78 @@
+"""The service is one process: several are refused at the start, and none of them is left."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.support.service import ROOT, clean_environment, free_port, gone, serving, wait_for
+
+
+@pytest.mark.parametrize(
+    ("options", "environment"),
+    [((), {"WEB_CONCURRENCY": "3"}), (("--workers", "2"), {})],
+    ids=["WEB_CONCURRENCY", "--workers"],
+)
+def test_several_are_refused(
+    tmp_path: Path, options: tuple[str, ...], environment: dict[str, str]
+) -> None:
+    port, log = free_port(), tmp_path / "log"
+    command = [sys.executable, "-m", "uvicorn", "apps.api.main:app", "--port", str(port), *options]
+    env = clean_environment(SCREENALYTICS_DATA_ROOT=str(tmp_path / "data"), **environment)
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=output)
+    watched = psutil.Process(process.pid)
+    family: set[psutil.Process] = set()
+    try:
+
+        def ended() -> bool:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                family.update(watched.children(recursive=True))
+            return process.poll() is not None
+
+        wait_for(ended, timeout=60, what="its end")
+    finally:
+        process.kill()
+        process.wait()
+    wait_for(lambda: gone(list(family)), what="the others to be gone")
+    said = [line for line in log.read_text().splitlines() if "one of several" in line]
+    assert said
+    assert all("--workers 1" in line and "WEB_CONCURRENCY" in line for line in said)
+    assert "Traceback" not in log.read_text()
+
+
+def test_one_is_served_whatever_the_environment_says(tmp_path: Path) -> None:
+    with serving(tmp_path / "data", "--workers", "1", WEB_CONCURRENCY="3") as server:
+        assert server.client.get("/health/live").status_code == 200
+
+
+def test_a_reloader_has_one_process_at_a_time(tmp_path: Path) -> None:
+    """Its process is a child as well, and the next one starts when the last one has ended."""
+    watched = tmp_path / "watched"
+    watched.mkdir()
+    (watched / "module.py").touch()
+    options = ("--reload", "--reload-dir", str(watched))
+    with serving(tmp_path / "data", *options, WEB_CONCURRENCY="3") as server:
+        first = server.client.get("/version").json()["started_at"]
+
+        def is_another() -> bool:
+            (watched / "module.py").write_text("changed = True\n")
+            try:
+                return bool(server.client.get("/version").json()["started_at"] != first)
+            except httpx.TransportError:
+                return False
+
+        wait_for(is_another, timeout=60, what="the server to be loaded anew")
+
+
+def test_what_starts_it_here_says_so() -> None:
+    """`make serve`, `make up`, the demo and the image are not hit by WEB_CONCURRENCY."""
+    for name in ("Makefile", "tools/up.py", "tools/demo.py", "Dockerfile"):
+        words = (ROOT / name).read_text().replace('", "', " ").replace('"', "")
+        assert "--workers 1" in words, name
