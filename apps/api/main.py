@@ -1,4 +1,4 @@
-"""The web service: `uvicorn apps.api.main:app`."""
+"""The web service: `uvicorn apps.api.main:app`, or rather `python -m apps.api`."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from apps.api.services import Services
 from apps.common.logs import configure_logging
 from apps.common.settings import Settings
 from apps.common.version import product_version, source_fingerprint
+from apps.web.guard import Guard
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -59,6 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     install_problem_handlers(app)
     key = None if chosen.api_key is None else chosen.api_key.get_secret_value()
     app.add_middleware(Gate, api_key=key)
+    app.add_middleware(Guard, hosts=chosen.hosts, open_path=health.LIVE_PATH)
     app.add_middleware(Identity, version=f"{product_version()}+{source_fingerprint()}")
     for module in (
         celery_jobs,

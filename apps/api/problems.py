@@ -1,4 +1,4 @@
-"""Errors become HTTP answers here and nowhere else: RFC 9457, `application/problem+json`."""
+"""Errors become HTTP answers of the API here and nowhere else: RFC 9457."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from apps.common.schemas import (
     OldPathRequest,
     PlanRequest,
 )
+from apps.web.problems import MEDIA_TYPE, problem_response
 
-MEDIA_TYPE = "application/problem+json"
 # Of every route; a route adds its own.
 DOCUMENTED_PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {MEDIA_TYPE: {"schema": {"type": "object"}}}}
@@ -31,14 +31,6 @@ DOCUMENTED_PROBLEMS: dict[int | str, dict[str, Any]] = {
     )
 }
 _SHOWN_ERRORS = 20
-
-
-def problem_response(
-    problem: dict[str, Any], headers: dict[str, str] | None = None
-) -> JSONResponse:
-    return JSONResponse(
-        problem, status_code=int(problem["status"]), media_type=MEDIA_TYPE, headers=headers
-    )
 
 
 def install_problem_handlers(app: FastAPI) -> None:

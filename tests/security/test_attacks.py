@@ -709,13 +709,13 @@ def test_bombs(server: Server, findings: Findings, small: bytes, name: str) -> N
 # Headers and forms
 
 
-START = b"GET /episodes HTTP/1.1\r\nHost: t\r\n"
-POST = b"POST /jobs/detect_track HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\n"
+START = b"GET /episodes HTTP/1.1\r\nHost: localhost\r\n"
+POST = b"POST /jobs/detect_track HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n"
 HEADERS = {
     "10000 headers": START + b"".join(b"X-%d: y\r\n" % n for n in range(10_000)) + b"\r\n",
     "a header of 1 MB": START + b"X: " + b"y" * 1_000_000 + b"\r\n\r\n",
-    "a path of 1 MB": b"GET /" + b"y" * 1_000_000 + b" HTTP/1.1\r\nHost: t\r\n\r\n",
+    "a path of 1 MB": b"GET /" + b"y" * 1_000_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "two lengths": POST + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
     "length and chunks": CHUNKED + b"Content-Length: 2\r\n\r\n0\r\n\r\n",
     "length of 5000 digits": POST + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n",
@@ -738,9 +738,9 @@ HEADERS = {
     "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "TLS hello": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 500,
     "noise": bytes(range(256)) * 10,
-    "another server's address": b"GET http://example.org/ HTTP/1.1\r\nHost: t\r\n\r\n",
-    "bytes in the path": b"GET /\xff\xfe HTTP/1.1\r\nHost: t\r\n\r\n",
-    "method of 60 kB": b"A" * 60_000 + b" / HTTP/1.1\r\nHost: t\r\n\r\n",
+    "another server's address": b"GET http://example.org/ HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "bytes in the path": b"GET /\xff\xfe HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "method of 60 kB": b"A" * 60_000 + b" / HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "upgrade to websocket": START + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
     "expects what nobody knows": POST + b"Expect: 999\r\nContent-Length: 2\r\n\r\n{}",
 }
@@ -884,7 +884,7 @@ def test_slow_clients_do_not_stop_others(server: Server, findings: Findings) -> 
 
 def test_clients_that_never_read(server: Server, run: dict, findings: Findings) -> None:
     path = f"/episodes/talk/runs/{run['run_id']}/preview"
-    request = f"GET {path} HTTP/1.1\r\nHost: t\r\n\r\n".encode() * 50
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() * 50
     with ExitStack() as stack:
         for _ in range(20):
             client = socket.socket()

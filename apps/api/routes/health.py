@@ -18,8 +18,10 @@ from apps.jobs.store import WorkerFacts
 
 router = APIRouter(tags=["health"])
 
+LIVE_PATH = "/health/live"
 
-@router.get("/health/live")
+
+@router.get(LIVE_PATH)
 async def live() -> Live:
     """The event loop answers."""
     return Live()
