@@ -13,7 +13,9 @@ from apps.common.hosts import KnownHosts
 class HostSettings(BaseSettings):
     """What API and page share: by which names they may be asked."""
 
-    model_config = SettingsConfigDict(env_prefix="SCREENALYTICS_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="SCREENALYTICS_", extra="ignore", frozen=True, allow_inf_nan=False
+    )
 
     allowed_hosts: str = Field(
         "",
@@ -60,5 +62,5 @@ class Settings(HostSettings):
         2, ge=1, description="Local runs at once in one server; the others wait for their turn."
     )
     local_timeout_s: float = Field(3600, gt=0, description="Longest local run, in seconds.")
-    upload_max_mb: float = Field(20_000, gt=0, description="Largest upload, in megabytes.")
+    upload_max_mb: float = Field(20_000, gt=0, le=1e9, description="Largest upload, in megabytes.")
     min_free_mb: float = Field(50, ge=0, description="Free space below which no run starts, MB.")
