@@ -11,6 +11,7 @@ from types import FrameType
 
 from fastapi import FastAPI
 
+from apps.api.head import Head
 from apps.api.middleware import Gate, Identity
 from apps.api.problems import DOCUMENTED_PROBLEMS, install_problem_handlers
 from apps.api.routes import (
@@ -59,6 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     install_problem_handlers(app)
     key = None if chosen.api_key is None else chosen.api_key.get_secret_value()
+    app.add_middleware(Head)
     app.add_middleware(Gate, api_key=key)
     app.add_middleware(Guard, hosts=chosen.hosts, open_path=health.LIVE_PATH)
     app.add_middleware(Identity, version=f"{product_version()}+{source_fingerprint()}")
