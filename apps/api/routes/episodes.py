@@ -15,7 +15,7 @@ from apps.common.names import check_name
 from apps.common.schemas import EpisodeDetail, EpisodeList, EpisodesQuery, EpisodeSummary
 from apps.runs.episodes import list_episodes, video_files
 from apps.runs.lock import is_held
-from apps.runs.store import count_runs, latest_run_id, list_runs
+from apps.runs.store import count_runs, latest_run_id
 
 router = APIRouter(prefix="/episodes", tags=["episodes"])
 
@@ -42,15 +42,12 @@ _MULTIPART: dict[str, Any] = {
 def episodes(services: ServicesDep, query: Annotated[EpisodesQuery, Query()]) -> EpisodeList:
     """Episodes by name, a page at a time; `total` counts all that match.
 
-    `runs` counts folders here: a run whose manifest cannot be read is only left out by
-    `GET /episodes/{ep_id}`.
+    `runs` counts manifests without reading them: one that is damaged is among them.
     """
     layout, part = services.layout, query.q.lower()
     names = [ep_id for ep_id in list_episodes(layout) if part in ep_id.lower()]
-    items = [
-        _summary(layout, ep_id, count_runs(layout, ep_id))
-        for ep_id in names[query.offset : query.offset + query.limit]
-    ]
+    page = names[query.offset : query.offset + query.limit]
+    items = [_summary(layout, ep_id) for ep_id in page]
     return EpisodeList(items=items, total=len(names))
 
 
@@ -60,7 +57,7 @@ async def episode(ep_id: str, services: ServicesDep) -> EpisodeDetail:
     layout = services.layout
     if not layout.episode(ep_id).is_dir():
         raise EpisodeNotFound(f"Episode {ep_id!r} does not exist.", hint="See GET /episodes.")
-    summary = await run_in_threadpool(_exact_summary, layout, ep_id)
+    summary = await run_in_threadpool(_summary, layout, ep_id)
     videos = video_files(layout.episode(ep_id))
     facts, problem = None, None
     if videos:
@@ -84,15 +81,11 @@ async def upload(request: Request, services: ServicesDep, response: Response) ->
         facts = await services.videos.facts(received.path)
         await run_in_threadpool(store_video, received, layout, ep_id)
     response.headers["location"] = f"/episodes/{ep_id}"
-    summary = await run_in_threadpool(_exact_summary, layout, ep_id)
+    summary = await run_in_threadpool(_summary, layout, ep_id)
     return EpisodeDetail(**summary.model_dump(), facts=facts)
 
 
-def _exact_summary(layout: Layout, ep_id: str) -> EpisodeSummary:
-    return _summary(layout, ep_id, len(list_runs(layout, ep_id)))
-
-
-def _summary(layout: Layout, ep_id: str, runs: int) -> EpisodeSummary:
+def _summary(layout: Layout, ep_id: str) -> EpisodeSummary:
     videos = video_files(layout.episode(ep_id))
     try:
         latest = latest_run_id(layout, ep_id)
@@ -103,6 +96,6 @@ def _summary(layout: Layout, ep_id: str, runs: int) -> EpisodeSummary:
         video=videos[0].name if videos else None,
         size_bytes=videos[0].stat().st_size if videos else None,
         running=is_held(layout, ep_id),
-        runs=runs,
+        runs=count_runs(layout, ep_id),
         latest_run_id=latest,
     )

@@ -24,7 +24,13 @@ from apps.common.names import check_name
 from apps.common.schemas import Diagnosis, PageQuery, Rows, RunList, RunSummary, TracksQuery
 from apps.runs.diagnosis import diagnose
 from apps.runs.rows import sorted_tracks
-from apps.runs.store import list_runs, read_completed, read_manifest, read_progress
+from apps.runs.store import (
+    list_runs,
+    read_completed,
+    read_manifest,
+    read_progress,
+    read_runs,
+)
 
 router = APIRouter(prefix="/episodes/{ep_id}/runs", tags=["runs"])
 
@@ -33,10 +39,16 @@ _NO_ROWS = "The run has no such rows."
 
 
 @router.get("")
-def runs(ep_id: str, services: ServicesDep) -> RunList:
-    """Runs of the episode, newest first."""
-    items = [summary(manifest) for manifest in list_runs(services.layout, check_name(ep_id))]
-    return RunList(items=items, total=len(items))
+def runs(ep_id: str, services: ServicesDep, query: Annotated[PageQuery, Query()]) -> RunList:
+    """Runs of the episode, newest first, a page at a time; `total` counts all.
+
+    A run whose manifest turns out to be damaged is counted, and missing from its page.
+    """
+    layout = services.layout
+    names = list_runs(layout, check_name(ep_id))
+    page = names[query.offset : query.offset + query.limit]
+    items = [summary(manifest) for manifest in read_runs(layout, ep_id, page)]
+    return RunList(items=items, total=len(names))
 
 
 @router.get("/{run_id}")
