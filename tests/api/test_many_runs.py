@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -76,16 +75,15 @@ def test_other_pages_are_not_read(server: Server, manifest: dict[str, Any]) -> N
 
 
 @pytest.mark.alone
-def test_20000_runs_are_listed_in_seconds_and_little_memory(
+def test_20000_runs_are_listed_in_little_time_and_memory(
     server: Server, manifest: dict[str, Any]
 ) -> None:
-    """All of them at once took 12 s and 770 MB."""
+    """All of them at once took 12 s and 770 MB. CPU seconds, whatever else the machine does."""
     add_runs(server, manifest, MANY)
     process = psutil.Process(server.process.pid)
-    before = process.memory_info().rss
-    start = time.monotonic()
+    before, start = process.memory_info().rss, sum(process.cpu_times())
     items, total = ids(server)
-    seconds, grown = time.monotonic() - start, process.memory_info().rss - before
+    seconds, grown = sum(process.cpu_times()) - start, process.memory_info().rss - before
     print(f"{seconds:.2f} s, {grown / 1e6:.0f} MB")
     assert (len(items), total) == (1000, MANY)
     assert seconds < 4
