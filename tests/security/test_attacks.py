@@ -87,7 +87,6 @@ def problems_of(server: Server, urls: list[str]) -> list[str]:
 
 # Checks of schemathesis that are left out, and why.
 LEFT_OUT = {
-    "status_code_conformance": "refusals (problem+json) are the same for all routes, not listed",
     "positive_data_acceptance": "the document cannot say which episodes and runs exist",
     "negative_data_rejection": "a query parameter that no route knows is passed over, as in HTTP",
     "use_after_free": "stateful; no route deletes",
@@ -154,7 +153,7 @@ def fuzzed(operation: Any, mode: GenerationMode, known: dict[str, str]) -> set[s
             bad.add(f"{label}: {status} for {case.as_curl_command()[:300]}")
         elif status >= 400 and kind != PROBLEM:
             bad.add(f"{label}: {status} is {kind}")
-        elif status < 400:
+        else:
             try:
                 case.validate_response(answer, checks=checks)
             except FailureGroup as failures:
@@ -179,6 +178,41 @@ def test_the_document_tells_what_refusals_look_like(server: Server, findings: Fi
         "is application/problem+json" if not wrong else f"{len(wrong)} say another type",
     )
     assert not wrong
+
+
+JSON = {"content-type": "application/json"}
+REFUSED: list[tuple[str, str, dict[str, Any], int]] = [
+    ("post", "/jobs/detect_track", {"content": b"[" * 100_000, "headers": JSON}, 400),
+    ("post", "/episodes", {"headers": {"origin": "http://evil.example"}}, 403),
+    ("get", "/version", {"headers": {"host": "evil.example"}}, 421),
+    ("get", "/version", {"headers": [(f"x-{number}", "y") for number in range(200)]}, 431),
+    ("post", "/options/resolve", {"content": b"x" * 1_100_000, "headers": JSON}, 413),
+    ("post", "/celery_jobs/detect_track", {"json": {"ep_id": "talk", "run_id": "{run_id}",
+     "execution_mode": "local"}}, 409),
+    ("get", "/episodes/{ep_id}/runs/{run_id}/preview", {"headers": {"range": "bytes=0-1"}}, 206),
+    ("get", "/episodes/{ep_id}/runs/{run_id}/log", {"headers": {"range": "bytes=9999999-"}}, 416),
+    ("get", "/episodes/{ep_id}/runs/{run_id}/log", {"headers": {"range": "bytes=x"}}, 400),
+    ("get", "/celery_jobs/{job_id}", {}, 503),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path", "sent", "status"), REFUSED)
+def test_the_document_names_each_answer(
+    server: Server, run: dict, method: str, path: str, sent: dict[str, Any], status: int
+) -> None:
+    names = {"ep_id": "talk", "run_id": run["run_id"], "job_id": "none"}
+    if "json" in sent:
+        sent = {"json": {**sent["json"], "run_id": run["run_id"]}}
+    answer = server.client.request(method, path.format(**names), **sent)
+    assert answer.status_code == status, answer.text
+    operation = server.client.get("/openapi.json").json()["paths"][path][method]
+    assert str(status) in operation["responses"]
+
+
+def test_an_upload_of_what_is_there_is_documented(server: Server, small: bytes) -> None:
+    assert upload(server, "talk", small).status_code == 409
+    document = server.client.get("/openapi.json").json()
+    assert "409" in document["paths"]["/episodes"]["post"]["responses"]
 
 
 @pytest.mark.parametrize(

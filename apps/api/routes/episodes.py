@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from apps.api.deps import ServicesDep
+from apps.api.problems import documented
 from apps.api.upload import receive_upload, store_video
 from apps.common.errors import EpisodeExists, EpisodeNotFound, RunNotFound, VideoUnreadable
 from apps.common.layout import Layout
@@ -19,6 +20,9 @@ from apps.runs.store import count_runs, latest_run_id
 
 router = APIRouter(prefix="/episodes", tags=["episodes"])
 
+_REFUSED = documented(
+    {409: "The episode has a video already.", 507: "The disk is full or not writable."}
+)
 _MULTIPART: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -68,7 +72,7 @@ async def episode(ep_id: str, services: ServicesDep) -> EpisodeDetail:
     return EpisodeDetail(**summary.model_dump(), facts=facts, problem=problem)
 
 
-@router.post("", status_code=201, openapi_extra=_MULTIPART)
+@router.post("", status_code=201, openapi_extra=_MULTIPART, responses=_REFUSED)
 async def upload(request: Request, services: ServicesDep, response: Response) -> EpisodeDetail:
     """Takes a video: form fields `ep_id` and `file`. It is streamed to disk and must decode."""
     layout = services.layout
