@@ -21,4 +21,4 @@ RUN install --directory --owner=screenalytics /data
 VOLUME /data
 USER screenalytics
 
-CMD ["uvicorn", "apps.api.main:app", "--host", "0.0.0.0", "--port", "8000", "--http", "h11", "--workers", "1", "--timeout-graceful-shutdown", "2"]
+CMD ["python", "-m", "apps.api", "--host", "0.0.0.0", "--port", "8000"]

@@ -60,12 +60,11 @@ check: $(VENV)/.dev  ## Lint, types, import contracts
 	$(BIN)/python -c "from importlinter.cli import lint_imports_command as main; main()"
 
 serve: setup  ## Starts the API on HOST:PORT
-	$(BIN)/python -m uvicorn apps.api.main:app --host $(HOST) --port $(PORT) --http h11 --workers 1 \
-	--timeout-graceful-shutdown 2
+	$(BIN)/python -m apps.api --host $(HOST) --port $(PORT)
 
 page: setup  ## Starts the page alone on PAGE_PORT, for the API on PORT
 	SCREENALYTICS_API_URL="$${SCREENALYTICS_API_URL:-http://127.0.0.1:$(PORT)}" \
-	$(BIN)/python -m streamlit run apps/ui/app.py --server.address 127.0.0.1 --server.port $(PAGE_PORT) \
+	$(BIN)/python -m apps.ui --server.address 127.0.0.1 --server.port $(PAGE_PORT) \
 	--server.headless true --browser.gatherUsageStats false --server.fileWatcherType none
 
 up: setup  ## Starts Redis, API, worker and page, stops all on Ctrl-C

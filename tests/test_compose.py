@@ -58,9 +58,9 @@ def test_every_variable_is_a_setting(name: str) -> None:
 def test_the_page_is_that_of_make_up() -> None:
     """The same program with the same options, but for the address; and the same settings."""
     plan = up._page(Settings(), Path("data"), "http://127.0.0.1:8000", 8501)
-    options = plan.command[4:]  # after python -m streamlit run
-    pairs = [f"{name}={value}" for name, value in zip(options[1::2], options[2::2], strict=True)]
-    expected = ["streamlit", "run", options[0], *pairs]
+    options = plan.command[3:]  # after python -m apps.ui
+    pairs = [f"{name}={value}" for name, value in zip(options[::2], options[1::2], strict=True)]
+    expected = ["python", "-m", "apps.ui", *pairs]
     own = [part.replace("0.0.0.0", "127.0.0.1") for part in SERVICES["page"]["command"]]
     assert sorted(own) == sorted(expected)
 
@@ -86,7 +86,7 @@ def test_commands_exist() -> None:
     command = [sys.executable, "-m", *worker[:3], "report"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "apps.api.main:app" in DOCKERFILE
+    assert 'CMD ["python", "-m", "apps.api", ' in DOCKERFILE
     for source in re.findall(r"^COPY (.+) \S+$", DOCKERFILE, re.MULTILINE):
         for path in source.split():
             assert (ROOT / path).exists(), path

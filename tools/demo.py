@@ -83,9 +83,7 @@ def server(data_root: Path) -> Iterator[httpx.Client]:
     port = free_port()
     data_root.mkdir(parents=True, exist_ok=True)
     log = data_root / "demo-server.log"
-    command = [sys.executable, "-m", "uvicorn", "apps.api.main:app"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--http", "h11"]
-    command += ["--workers", "1", "--timeout-graceful-shutdown", "2"]
+    command = [sys.executable, "-m", "apps.api", "--host", "127.0.0.1", "--port", str(port)]
     environment = {**os.environ, "SCREENALYTICS_DATA_ROOT": str(data_root)}
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)

@@ -154,12 +154,10 @@ def _stopping(stack: Stack, *names: str) -> Iterator[None]:
 
 
 def _api(settings: Settings, data_root: Path, port: int) -> Plan:
-    # h11 bounds the headers of a request; httptools, where it is installed, does not.
-    options = ["--host", "127.0.0.1", "--port", str(port), "--http", "h11"]
-    options += ["--workers", "1", "--timeout-graceful-shutdown", "2"]
+    options = ["--host", "127.0.0.1", "--port", str(port)]
     return Plan(
         name="api",
-        command=[sys.executable, "-m", "uvicorn", "apps.api.main:app", *options],
+        command=[sys.executable, "-m", "apps.api", *options],
         environment=_environment(settings, data_root),
         steps=(Step(signal.SIGTERM, 6), Step(signal.SIGKILL, 1)),
     )
@@ -194,7 +192,7 @@ def _page(settings: Settings, data_root: Path, url: str, port: int) -> Plan:
     options += ["--browser.gatherUsageStats", "false"]
     return Plan(
         name="page",
-        command=[sys.executable, "-m", "streamlit", "run", "apps/ui/app.py", *options],
+        command=[sys.executable, "-m", "apps.ui", *options],
         environment={
             **_environment(settings, data_root),
             **_readable_home(data_root),

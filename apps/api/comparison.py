@@ -15,7 +15,6 @@ from fastapi.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from apps.api.cancel import cancel_run
-from apps.api.problems import problem_response
 from apps.api.services import Services
 from apps.api.streaming import send_line, start_lines, unless_disconnected
 from apps.common.contracts import ErrorEvent, LogEvent
@@ -24,6 +23,7 @@ from apps.common.schemas import ComparisonRequest, ComparisonSummary
 from apps.runs.comparison import ComparisonEvent, ComparisonProcess
 from apps.runs.live import HEARTBEAT_SECONDS
 from apps.runs.record import now
+from apps.web.problems import problem_response
 
 _LATE_SECONDS = 0.5  # for a request that was on its way when the tool ended
 _POLL_SECONDS = 0.05

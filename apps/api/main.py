@@ -1,4 +1,4 @@
-"""The web service: `uvicorn apps.api.main:app`."""
+"""The web service: `uvicorn apps.api.main:app`, or rather `python -m apps.api`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from types import FrameType
 
 from fastapi import FastAPI
 
+from apps.api.head import Head
 from apps.api.middleware import Gate, Identity
 from apps.api.one_process import OneProcess
 from apps.api.problems import DOCUMENTED_PROBLEMS, install_problem_handlers
@@ -31,6 +32,7 @@ from apps.common.logs import configure_logging
 from apps.common.settings import Settings
 from apps.common.version import product_version, source_fingerprint
 from apps.runs.sweep import sweep_in_background
+from apps.web.guard import Guard
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -61,7 +63,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     install_problem_handlers(app)
     key = None if chosen.api_key is None else chosen.api_key.get_secret_value()
+    app.add_middleware(Head)
     app.add_middleware(Gate, api_key=key)
+    app.add_middleware(Guard, hosts=chosen.hosts, open_path=health.LIVE_PATH)
     app.add_middleware(Identity, version=f"{product_version()}+{source_fingerprint()}")
     app.add_middleware(OneProcess)
     for module in (

@@ -16,9 +16,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from apps.api.problems import problem_response
 from apps.common.errors import BodyTooLarge, HeadersTooLarge, NotAuthorised, ScreenalyticsError
 from apps.common.logs import bound
+from apps.web.problems import problem_response
 
 _log = logging.getLogger("screenalytics.api")
 REQUEST_ID_HEADER = "x-request-id"

@@ -1,8 +1,9 @@
-"""Errors become HTTP answers here and nowhere else: RFC 9457, `application/problem+json`."""
+"""Errors become HTTP answers of the API here and nowhere else: RFC 9457."""
 
 from __future__ import annotations
 
 import http
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -18,27 +19,40 @@ from apps.common.schemas import (
     OldPathRequest,
     PlanRequest,
 )
+from apps.web.problems import MEDIA_TYPE, problem_response
 
-MEDIA_TYPE = "application/problem+json"
-# Of every route; a route adds its own.
-DOCUMENTED_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"description": text, "content": {MEDIA_TYPE: {"schema": {"type": "object"}}}}
-    for status, text in (
-        (401, "The API key is missing or wrong."),
-        (404, "There is no such thing."),
-        (413, "The body is too large."),
-        (422, "Bad input; `detail` names the field."),
-    )
-}
+Documented = dict[int | str, dict[str, Any]]
 _SHOWN_ERRORS = 20
 
 
-def problem_response(
-    problem: dict[str, Any], headers: dict[str, str] | None = None
-) -> JSONResponse:
-    return JSONResponse(
-        problem, status_code=int(problem["status"]), media_type=MEDIA_TYPE, headers=headers
-    )
+def documented(texts: Mapping[int, str]) -> Documented:
+    """Problems in the OpenAPI document, by status: `responses` of a route."""
+    content = {MEDIA_TYPE: {"schema": {"type": "object"}}}
+    return {status: {"description": text, "content": content} for status, text in texts.items()}
+
+
+# Of every route; a route adds its own.
+DOCUMENTED_PROBLEMS = documented(
+    {
+        400: "The request cannot be read.",
+        401: "The API key is missing or wrong.",
+        403: "A page of another site asks for a change.",
+        404: "There is no such thing.",
+        408: "The request did not come to its end in time.",
+        413: "The body is too large.",
+        421: "The server is asked by a name that is not its own.",
+        422: "Bad input; `detail` names the field.",
+        431: "Too many headers.",
+        500: "The server failed; its log says more.",
+    }
+)
+# Of a route that answers with a file.
+DOCUMENTED_PARTS: Documented = {
+    206: {"description": "The part that the header Range asks for."},
+    **documented({416: "The file ends before the range."}),
+}
+# Of a route that asks the queue.
+DOCUMENTED_QUEUE = documented({503: "The queue is not available."})
 
 
 def install_problem_handlers(app: FastAPI) -> None:

@@ -17,7 +17,6 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from apps.api.problems import problem_response
 from apps.common.contracts import (
     ErrorEvent,
     Phase,
@@ -29,6 +28,7 @@ from apps.common.contracts import (
 from apps.common.errors import ScreenalyticsError
 from apps.runs.live import HEARTBEAT_SECONDS, E, LiveEvent, LiveRun
 from apps.runs.record import now
+from apps.web.problems import problem_response
 
 NDJSON = "application/x-ndjson"
 _LAST = ResultEvent | PreviewResultEvent | ErrorEvent

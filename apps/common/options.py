@@ -67,7 +67,7 @@ class RunRequest(BaseModel):
     profile: str | None = Field(None, max_length=64, description="A name from GET /options.")
     stride: int | None = Field(None, ge=1, le=100_000, description="Process every n-th frame.")
     fps: float | None = Field(
-        None, gt=0, le=1000, description="Process at most this many frames a second of video."
+        None, ge=0.001, le=1000, description="Process at most this many frames a second of video."
     )
     device: str | None = Field(
         None, max_length=32, description="auto, cpu, openvino, cuda, coreml or alias."

@@ -4,18 +4,42 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from apps.common.hosts import KnownHosts
 
-class Settings(BaseSettings):
+
+class HostSettings(BaseSettings):
+    """What API and page share: by which names they may be asked."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SCREENALYTICS_", extra="ignore", frozen=True, allow_inf_nan=False
+    )
+
+    allowed_hosts: str = Field(
+        "",
+        description="Names besides those of loopback by which API and page may be asked, with "
+        "commas; * allows every name.",
+    )
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_hosts(cls, value: str) -> str:
+        KnownHosts.parse(value)
+        return value
+
+    @property
+    def hosts(self) -> KnownHosts:
+        return KnownHosts.parse(self.allowed_hosts)
+
+
+class Settings(HostSettings):
     """Settings of the service. Every field is `SCREENALYTICS_<NAME>` in the environment.
 
     Fields that are options of a run as well (`SCREENALYTICS_STRIDE` and so on) are read by
     `apps.common.options.resolve`, not here.
     """
-
-    model_config = SettingsConfigDict(env_prefix="SCREENALYTICS_", extra="ignore", frozen=True)
 
     data_root: Path = Field(Path("data"), description="Folder of videos, runs and caches.")
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="Broker, results and locks.")
@@ -38,5 +62,5 @@ class Settings(BaseSettings):
         2, ge=1, description="Local runs at once in one server; the others wait for their turn."
     )
     local_timeout_s: float = Field(3600, gt=0, description="Longest local run, in seconds.")
-    upload_max_mb: float = Field(20_000, gt=0, description="Largest upload, in megabytes.")
+    upload_max_mb: float = Field(20_000, gt=0, le=1e9, description="Largest upload, in megabytes.")
     min_free_mb: float = Field(50, ge=0, description="Free space below which no run starts, MB.")

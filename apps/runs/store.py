@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from apps.common.contracts import Progress, RunManifest, RunStatus
 from apps.common.errors import RunNotFound
-from apps.common.files import read_json, write_json
+from apps.common.files import open_regular, read_json, write_json
 from apps.common.layout import Layout, RunFiles
 from apps.common.names import LATEST, is_name, is_run_name
 from apps.runs.lock import current_holder
 from apps.runs.record import now
 
 _log = logging.getLogger("screenalytics.runs")
+_BEGINNING_BYTES = 1024
+_STARTED_AT = re.compile(rb'^ +"started_at": "([^"\\]+)"', re.MULTILINE)
 
 
 def read_manifest(layout: Layout, ep_id: str, run_id: str) -> RunManifest:
@@ -86,27 +91,37 @@ def latest_run_id(layout: Layout, ep_id: str) -> str:
     return run_id
 
 
-def list_runs(layout: Layout, ep_id: str) -> list[RunManifest]:
-    """All readable runs of an episode, newest first."""
-    manifests = _read_each(layout, ep_id, _run_names(layout, ep_id))
-    return sorted(manifests, key=lambda manifest: manifest.started_at, reverse=True)
+def list_runs(layout: Layout, ep_id: str) -> list[str]:
+    """The names of an episode's runs, newest first, by the beginnings of their manifests.
+
+    So a page of many runs is cut out before their manifests are read (`read_runs`).
+    """
+    starts = ((_started_at(run.manifest), run.folder.name) for run in _runs(layout, ep_id))
+    return [name for start, name in sorted(starts, reverse=True) if start]
+
+
+def read_runs(layout: Layout, ep_id: str, names: Iterable[str]) -> Iterator[RunManifest]:
+    """The manifests of these runs, one at a time; those that cannot be read are passed over."""
+    for name in names:
+        with suppress(RunNotFound):
+            yield read_manifest(layout, ep_id, name)
 
 
 def count_runs(layout: Layout, ep_id: str) -> int:
     """How many runs an episode has, by their folders; no manifest is read."""
-    return sum(layout.run(ep_id, n).manifest.is_file() for n in _run_names(layout, ep_id))
+    return sum(run.manifest.is_file() for run in _runs(layout, ep_id))
 
 
 def has_runs(layout: Layout, ep_id: str) -> bool:
     """Whether an episode has a run, by their folders; no manifest is read."""
-    return any(layout.run(ep_id, n).manifest.is_file() for n in _run_names(layout, ep_id))
+    return any(run.manifest.is_file() for run in _runs(layout, ep_id))
 
 
 def newest_runs(layout: Layout, ep_id: str, most: int) -> list[RunManifest]:
     """The episode's runs whose manifests changed last, the newest first; reads at most `most`."""
-    changed = [(_changed(layout.run(ep_id, n).manifest), n) for n in _run_names(layout, ep_id)]
+    changed = [(_changed(run.manifest), run.folder.name) for run in _runs(layout, ep_id)]
     names = [name for when, name in sorted(changed, reverse=True) if when > 0]
-    return _read_each(layout, ep_id, names[:most])
+    return list(read_runs(layout, ep_id, names[:most]))
 
 
 def newest_of_episodes(layout: Layout, most: int) -> list[RunManifest]:
@@ -114,11 +129,12 @@ def newest_of_episodes(layout: Layout, most: int) -> list[RunManifest]:
     episodes = [name for name in _entries(layout.all_manifests) if is_name(name)]
     changed = [(_changed(layout.latest(ep_id)), ep_id) for ep_id in episodes]
     newest = [ep_id for when, ep_id in sorted(changed, reverse=True) if when > 0]
-    return [run for ep_id in newest[:most] for run in _read_each(layout, ep_id, [LATEST])]
+    return [run for ep_id in newest[:most] for run in read_runs(layout, ep_id, [LATEST])]
 
 
-def _run_names(layout: Layout, ep_id: str) -> list[str]:
-    return [name for name in _entries(layout.runs(ep_id)) if is_run_name(name)]
+def _runs(layout: Layout, ep_id: str) -> Iterator[RunFiles]:
+    folder = layout.runs(ep_id)
+    return (RunFiles(folder / name) for name in _entries(folder) if is_run_name(name))
 
 
 def _entries(folder: Path) -> list[str]:
@@ -136,14 +152,20 @@ def _changed(path: Path) -> int:
         return 0
 
 
-def _read_each(layout: Layout, ep_id: str, names: list[str]) -> list[RunManifest]:
-    manifests = []
-    for name in names:
-        try:
-            manifests.append(read_manifest(layout, ep_id, name))
-        except RunNotFound:
-            continue
-    return manifests
+def _started_at(path: Path) -> str:
+    """When the run of a manifest started; empty where it does not say.
+
+    It is among the first fields, so that a whole manifest need not be read.
+    """
+    try:
+        with open_regular(path) as stream:
+            found = _STARTED_AT.search(stream.read(_BEGINNING_BYTES))
+    except OSError:
+        return ""
+    if found is not None:
+        return found[1].decode("utf-8", "replace")
+    start = (read_json(path) or {}).get("started_at")
+    return start if isinstance(start, str) else ""
 
 
 def read_progress(files: RunFiles) -> Progress | None:

@@ -1,4 +1,4 @@
-"""The page: `streamlit run apps/ui/app.py`.
+"""The page: `streamlit run apps/ui/app.py`, or rather `python -m apps.ui`.
 
 Streamlit serves `main.py`; the routes beside it pass pictures, videos and uploads between the
 browser and the API: the browser needs to reach one address only, and never sees the API's key.
@@ -12,13 +12,17 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # streamlit adds this folder only
 
 import streamlit as st
+from starlette.middleware import Middleware
 
 from apps.ui.files import file_routes
 from apps.ui.problems import show_unexpected
 from apps.ui.settings import PageSettings
+from apps.web.guard import Guard
 
+settings = PageSettings()
 app = st.App(
     Path(__file__).with_name("main.py"),
-    routes=file_routes(PageSettings()),
+    routes=file_routes(settings),
+    middleware=[Middleware(Guard, hosts=settings.hosts, open_path="/_stcore/health")],
     on_script_error=show_unexpected,
 )

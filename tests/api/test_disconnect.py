@@ -40,7 +40,7 @@ def send_request(server: Server, *, stream: bool, ep_id: str = "show") -> socket
     accept = "application/x-ndjson" if stream else "*/*"
     connection = socket.create_connection(("127.0.0.1", server.port), timeout=5)
     head = (
-        "POST /celery_jobs/detect_track HTTP/1.1\r\nHost: test\r\n"
+        "POST /celery_jobs/detect_track HTTP/1.1\r\nHost: localhost\r\n"
         f"Accept: {accept}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
@@ -109,8 +109,8 @@ def test_server_killed(data_root: Path) -> None:
 @pytest.mark.trap(30)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_server_stops_within_three_seconds(data_root: Path, number: signal.Signals) -> None:
-    """With uvicorn's defaults, which wait for open requests for ever."""
-    with serving(data_root) as server:
+    """Not by uvicorn's own patience with open requests."""
+    with serving(data_root, "--timeout-graceful-shutdown", "600") as server:
         answers: list[httpx.Response] = []
         thread = threading.Thread(
             daemon=True, target=lambda: answers.append(server.detect_track("show", **SLOW))

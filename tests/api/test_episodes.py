@@ -39,8 +39,8 @@ def form_start(ep_id: str, filename: str = "clip.mp4") -> bytes:
 def send_head(server: Server, length: int) -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", server.port), timeout=10)
     head = (
-        f"POST /episodes HTTP/1.1\r\nHost: test\r\nContent-Type: {MULTIPART['content-type']}\r\n"
-        f"Content-Length: {length}\r\n\r\n"
+        "POST /episodes HTTP/1.1\r\nHost: localhost\r\n"
+        f"Content-Type: {MULTIPART['content-type']}\r\nContent-Length: {length}\r\n\r\n"
     )
     connection.sendall(head.encode())
     return connection

@@ -371,7 +371,7 @@ def test_a_client_that_leaves_the_stream_ends_the_run(server: Server, seconds: f
     body = json.dumps({"ep_id": "show", **SLOW})
     connection = socket.create_connection(("127.0.0.1", server.port), timeout=5)
     head = (
-        "POST /jobs/detect_track/stream HTTP/1.1\r\nHost: test\r\n"
+        "POST /jobs/detect_track/stream HTTP/1.1\r\nHost: localhost\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     connection.sendall((head + body).encode())

@@ -420,7 +420,7 @@ def begin_preview(server: Server, result: dict[str, Any], *, stream: bool) -> so
     connection = socket.create_connection(("127.0.0.1", server.port), timeout=5)
     accept = NDJSON["accept"] if stream else "*/*"
     head = (
-        f"POST {path_of(result)}/preview HTTP/1.1\r\nHost: test\r\nAccept: {accept}\r\n"
+        f"POST {path_of(result)}/preview HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n"
         "Content-Length: 0\r\n\r\n"
     )
     connection.sendall(head.encode())

@@ -164,6 +164,15 @@ def test_events_of_a_job(server: Server, working: Worker) -> None:
     assert events[-1][1]["frames_done"] == 46
 
 
+def test_head_of_a_jobs_events_does_not_wait_for_its_end(server: Server, working: Worker) -> None:
+    job_id = submit(server, "show", stride=1, max_cpu_percent=30).json()["job_id"]
+    head = server.client.head(f"/celery_jobs/{job_id}/events")
+    assert job(server, job_id)["state"] not in ENDS
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"].startswith("text/event-stream")
+    assert server.client.post(f"/celery_jobs/{job_id}/cancel").json()["state"] == "cancelled"
+
+
 @pytest.mark.trap(6, 33)
 def test_cancel_kills_the_tree_and_says_so(server: Server, working: Worker) -> None:
     accepted = submit(server, "show", stride=1, max_cpu_percent=30).json()

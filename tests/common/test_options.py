@@ -312,6 +312,7 @@ def test_the_process_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) ->
         ("fps", float("inf")),
         ("fps", 0),
         ("fps", -24),
+        ("fps", 5e-324),  # the least that a float can be
         ("det_thresh", 2),
         ("det_thresh", 0),
         ("det_thresh", float("nan")),

@@ -126,7 +126,7 @@ def wait_for_end(server: Server, job_id: str) -> str:
 def leave(server: Server, after: float) -> None:
     """Sends a local request, and closes the connection some time later."""
     body = '{"ep_id": "show", "execution_mode": "local", "stride": 5}'
-    head = "POST /celery_jobs/detect_track HTTP/1.1\r\nHost: test\r\n"
+    head = "POST /celery_jobs/detect_track HTTP/1.1\r\nHost: localhost\r\n"
     head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
         connection.sendall((head + body).encode())

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from apps.common.contracts import Holder, Progress, RunSpec, RunStatus
+from apps.common.contracts import Holder, Progress, RunManifest, RunSpec, RunStatus
 from apps.common.errors import InvalidInput, RunExists, RunNotFound
 from apps.common.files import read_json, write_json
 from apps.common.layout import Layout
@@ -26,6 +26,7 @@ from apps.runs.store import (
     list_runs,
     read_manifest,
     read_progress,
+    read_runs,
 )
 from tests.support.holding import holding
 
@@ -76,6 +77,10 @@ def complete(record: RunRecord) -> None:
     record.point_latest()
 
 
+def listed(layout: Layout, ep_id: str = EP) -> list[RunManifest]:
+    return list(read_runs(layout, ep_id, list_runs(layout, ep_id)))
+
+
 def change(layout: Layout, run_id: str, values: dict[str, Any]) -> None:
     path = layout.run(EP, run_id).manifest
     write_json(path, {**(read_json(path) or {}), **values})
@@ -119,7 +124,7 @@ def test_running_while_its_holder_lives(layout: Layout, hold: Hold) -> None:
     manifest = read_manifest(layout, EP, "r1")
     assert manifest.status == "interrupted"
     assert manifest.exit_reason
-    assert [run.status for run in list_runs(layout, EP)] == ["interrupted"]
+    assert [run.status for run in listed(layout)] == ["interrupted"]
 
 
 def test_running_without_a_holder_is_interrupted(layout: Layout) -> None:
@@ -183,7 +188,7 @@ def test_unreadable_manifests_are_not_found_and_not_listed(layout: Layout, data:
 
     with pytest.raises(RunNotFound, match="bad"):
         read_manifest(layout, EP, "bad")
-    assert [run.run_id for run in list_runs(layout, EP)] == ["good"]
+    assert [run.run_id for run in listed(layout)] == ["good"]
 
 
 @pytest.mark.parametrize(
@@ -206,7 +211,7 @@ def test_a_manifest_of_somewhere_else_does_not_break_a_listing(
     begin(layout, "moved")
     change(layout, "moved", {"status": status, **values})
 
-    assert [(run.ep_id, run.run_id) for run in list_runs(layout, EP)] == [(EP, "good")]
+    assert [(run.ep_id, run.run_id) for run in listed(layout)] == [(EP, "good")]
     with pytest.raises(RunNotFound):
         read_manifest(layout, EP, "moved")
 
@@ -258,7 +263,7 @@ def test_no_run_may_be_called_latest(layout: Layout) -> None:
     with pytest.raises(InvalidInput):
         begin(layout, "latest")
 
-    assert [run.run_id for run in list_runs(layout, EP)] == ["r1"]
+    assert [run.run_id for run in listed(layout)] == ["r1"]
 
 
 @pytest.mark.parametrize(
@@ -291,7 +296,7 @@ def test_a_listing_is_newest_first(layout: Layout) -> None:
         complete(begin(layout, run_id))
         change(layout, run_id, {"started_at": f"{started}T00:00:00.000+00:00"})
 
-    assert [run.run_id for run in list_runs(layout, EP)] == ["a", "b", "c"]
+    assert [run.run_id for run in listed(layout)] == ["a", "b", "c"]
 
 
 def test_a_listing_passes_over_what_is_no_run(layout: Layout) -> None:
@@ -303,11 +308,11 @@ def test_a_listing_passes_over_what_is_no_run(layout: Layout) -> None:
     (runs / "file").write_text("x")
     (runs / "folder" / "run.json").mkdir(parents=True)
 
-    assert [run.run_id for run in list_runs(layout, EP)] == ["r1"]
+    assert [run.run_id for run in listed(layout)] == ["r1"]
 
 
 def test_no_runs_is_an_empty_listing(layout: Layout) -> None:
-    assert list_runs(layout, EP) == []
+    assert listed(layout) == []
     assert list(layout.root.iterdir()) == []
 
 

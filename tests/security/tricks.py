@@ -53,7 +53,9 @@ def send_raw(server: Server, data: bytes, timeout: float = 3.0) -> int | None:
 
 def read_raw(server: Server, path: str) -> tuple[int | None, bytes]:
     """Status and everything that comes back for `GET path`, sent as it is."""
-    request = f"GET {path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n".encode("latin-1")
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode(
+        "latin-1"
+    )
     answer = b""
     address = ("127.0.0.1", server.port)
     with socket.create_connection(address, timeout=20) as connection, suppress(OSError):

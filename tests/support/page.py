@@ -65,7 +65,7 @@ def note_figure(name: str, value: float) -> None:
 
 @dataclass
 class PageServer:
-    """`streamlit run apps/ui/app.py` on a free port of loopback."""
+    """`python -m apps.ui` on a free port of loopback."""
 
     process: subprocess.Popen[bytes]
     url: str
@@ -86,9 +86,8 @@ def page_server(
     """
     port = free_port()
     log = folder / f"page-{port}.log"
-    command = [sys.executable, "-m", "streamlit", "run", "apps/ui/app.py"]
-    command += ["--server.address", "127.0.0.1", "--server.port", str(port)]
-    command += ["--server.headless", "true"]
+    command = [sys.executable, "-m", "apps.ui", "--server.address", "127.0.0.1"]
+    command += ["--server.port", str(port), "--server.headless", "true"]
     env = clean_environment(SCREENALYTICS_API_URL=api_url, **environment)
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=root, env=env, stdout=output, stderr=output)

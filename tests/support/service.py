@@ -151,8 +151,7 @@ def serving_checkout(
     """As `serving`, from another checkout than this one."""
     port = free_port()
     log = data_root.parent / f"server-{port}.log"
-    command = [sys.executable, "-m", "uvicorn", "apps.api.main:app", "--port", str(port)]
-    command += ["--http", "h11", *options]
+    command = [sys.executable, "-m", "apps.api", "--port", str(port), *options]
     env = clean_environment(
         SCREENALYTICS_DATA_ROOT=str(data_root),
         INSIGHTFACE_HOME=str(data_root.parent / "insightface"),  # never the user's own weights

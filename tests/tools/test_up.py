@@ -133,7 +133,7 @@ def test_everything_answers_and_everything_goes(start: Start, data_root: Path) -
     assert httpx.get(f"{url}/health/live").status_code == 200
     page_url = f"http://127.0.0.1:{up.page_port}"
     assert httpx.get(f"{page_url}/_stcore/health").text == "ok"
-    (page,) = [process for process in family if "streamlit" in words(process)]
+    (page,) = [process for process in family if "apps.ui" in words(process)]
     assert page.environ()["SCREENALYTICS_API_URL"] == url
     assert page.environ()["SCREENALYTICS_API_KEY"] == "s3cret-key"
     assert {address.laddr.ip for address in page.net_connections() if address.laddr} == {LOOPBACK}
@@ -173,7 +173,7 @@ def test_a_redis_that_was_there_stays(start: Start, tmp_path: Path, data_root: P
 def test_one_that_dies_takes_the_others_along(start: Start) -> None:
     up = start()
     family = up.wait_until_ready()
-    (api,) = [process for process in family if "uvicorn" in words(process)]
+    (api,) = [process for process in family if "apps.api" in words(process)]
     api.kill()
     assert up.process.wait(timeout=30) == 1
     assert gone(family)

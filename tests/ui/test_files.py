@@ -71,6 +71,10 @@ def test_a_video_passes_as_a_whole_and_in_parts(served: Served) -> None:
     path = served.server.data_root / "manifests" / "talk" / "runs" / served.run_id / "preview.mp4"
     assert whole.content == path.read_bytes()
 
+    head = served.client.head(served.run_file("preview"))
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == whole.headers["content-length"]
+
     part = served.client.get(served.run_file("preview"), headers={"Range": "bytes=100-199"})
     assert part.status_code == 206
     assert part.content == whole.content[100:200]

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter
 
 from apps.api.cancel import cancel_run
 from apps.api.deps import ServicesDep
+from apps.api.problems import documented
 from apps.common.contracts import RunManifest
 
 router = APIRouter(prefix="/episodes/{ep_id}/runs", tags=["runs"])
 
-_RESPONSES: dict[int | str, dict[str, Any]] = {
-    409: {
-        "description": "The run was started from a command line or by another server.",
-        "content": {"application/problem+json": {}},
-    }
-}
+_RESPONSES = documented({409: "The run was started from a command line or by another server."})
 
 
 @router.post("/{run_id}/cancel", responses=_RESPONSES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from apps.api.cancel import cancel_queued
 from apps.api.deps import ServicesDep
+from apps.api.problems import DOCUMENTED_QUEUE, Documented, documented
 from apps.api.services import Services
 from apps.api.streaming import NDJSON, RunResponse, wants_stream
 from apps.common.contracts import Holder, RunResult, RunSpec
@@ -37,8 +38,7 @@ from apps.runs.store import read_progress
 router = APIRouter(prefix="/celery_jobs", tags=["detect/track"])
 
 _POLL_SECONDS = 0.5
-_PROBLEM: dict[str, Any] = {"content": {"application/problem+json": {}}}
-_RESPONSES: dict[int | str, dict[str, Any]] = {
+_RESPONSES: Documented = {
     200: {
         "model": RunResult,
         "description": "The local run has ended. With `Accept: application/x-ndjson`: its events, "
@@ -47,12 +47,17 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         "content": {NDJSON: {}},
     },
     202: {"model": JobAccepted, "description": "The job is queued."},
-    404: {**_PROBLEM, "description": "No such episode, or no video in it."},
-    409: {**_PROBLEM, "description": "The episode is running already."},
-    422: {**_PROBLEM, "description": "Bad input, or an accelerator that is missing."},
-    500: {**_PROBLEM, "description": "The run failed; with exit code and last log lines."},
-    503: {**_PROBLEM, "description": "Queue not available, or the service is stopping."},
-    504: {**_PROBLEM, "description": "The run took longer than `timeout_s`."},
+    **documented(
+        {
+            404: "No such episode, or no video in it.",
+            409: "The episode is running already, or the run id is taken.",
+            422: "Bad input, or an accelerator that is missing.",
+            500: "The run failed; with exit code and last log lines.",
+            503: "Queue not available, or the service is stopping.",
+            504: "The run took longer than `timeout_s`.",
+            507: "The disk is full or not writable.",
+        }
+    ),
 }
 
 
@@ -114,13 +119,13 @@ def active_runs(services: ServicesDep, query: Annotated[ActiveRunsQuery, Query()
     return ActiveRuns(items=items, total=len(items), queue_problem=queue_problem)
 
 
-@router.get("/{job_id}")
+@router.get("/{job_id}", responses=DOCUMENTED_QUEUE)
 def job_status(job_id: str, services: ServicesDep) -> JobStatus:
     """A job's state, progress and, at the end, its result or error."""
     return _status(services.jobs.read(check_name(job_id, "job_id")))
 
 
-@router.get("/{job_id}/events", response_class=EventSourceResponse)
+@router.get("/{job_id}/events", response_class=EventSourceResponse, responses=DOCUMENTED_QUEUE)
 async def job_events(job_id: str, services: ServicesDep) -> EventSourceResponse:
     """The job as server-sent events: `progress` while it runs, then `result` or `error`."""
     check_name(job_id, "job_id")
@@ -128,7 +133,7 @@ async def job_events(job_id: str, services: ServicesDep) -> EventSourceResponse:
     return EventSourceResponse(_events(services, job), ping=5)
 
 
-@router.post("/{job_id}/cancel")
+@router.post("/{job_id}/cancel", responses=DOCUMENTED_QUEUE)
 async def cancel_job(job_id: str, services: ServicesDep) -> JobStatus:
     """Ends a job: a waiting one at once, a running one with its whole process tree."""
     return _status(await cancel_queued(services, check_name(job_id, "job_id")))

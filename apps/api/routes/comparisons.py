@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -11,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from apps.api.comparison import ComparisonResponse
 from apps.api.deps import ServicesDep
+from apps.api.problems import Documented, documented
 from apps.api.streaming import NDJSON, wants_stream
 from apps.common.names import check_name
 from apps.common.options import resolve
@@ -21,18 +21,23 @@ from apps.runs.lock import busy_error, is_held
 
 router = APIRouter(prefix="/episodes/{ep_id}/comparisons", tags=["comparisons"])
 
-_PROBLEM: dict[str, Any] = {"content": {"application/problem+json": {}}}
-_RESPONSES: dict[int | str, dict[str, Any]] = {
+_RESPONSES: Documented = {
     200: {
         "model": ComparisonSummary,
         "description": "The comparison has ended. With `Accept: application/x-ndjson`: lines of "
         "`log` and `heartbeat`, at least one a second; the last one is `result` or `error`.",
         "content": {NDJSON: {}},
     },
-    404: {**_PROBLEM, "description": "No such episode, or no video in it."},
-    409: {**_PROBLEM, "description": "The episode is running, or another comparison is."},
-    500: {**_PROBLEM, "description": "One of the runs failed."},
-    503: {**_PROBLEM, "description": "The service is stopping."},
+    **documented(
+        {
+            404: "No such episode, or no video in it.",
+            409: "The episode is running, or another comparison is.",
+            500: "One of the runs failed.",
+            503: "The service is stopping.",
+            504: "It took too long.",
+            507: "The disk is full or not writable.",
+        }
+    ),
 }
 
 

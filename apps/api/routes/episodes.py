@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from apps.api.deps import ServicesDep
+from apps.api.problems import documented
 from apps.api.upload import receive_upload, store_video
 from apps.common.errors import EpisodeExists, EpisodeNotFound, RunNotFound, VideoUnreadable
 from apps.common.layout import Layout
@@ -16,10 +17,13 @@ from apps.common.names import check_name
 from apps.common.schemas import EpisodeDetail, EpisodeList, EpisodesQuery, EpisodeSummary
 from apps.runs.episodes import episode_exists, list_episodes, video_files
 from apps.runs.lock import is_held
-from apps.runs.store import count_runs, latest_run_id, list_runs
+from apps.runs.store import count_runs, latest_run_id
 
 router = APIRouter(prefix="/episodes", tags=["episodes"])
 
+_REFUSED = documented(
+    {409: "The episode has a video already.", 507: "The disk is full or not writable."}
+)
 _MULTIPART: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -46,15 +50,12 @@ def episodes(services: ServicesDep, query: Annotated[EpisodesQuery, Query()]) ->
     One that ran a video from elsewhere (`episode_run.py --video`) has none of its own: `video` is
     null then.
 
-    `runs` counts folders here: a run whose manifest cannot be read is only left out by
-    `GET /episodes/{ep_id}`.
+    `runs` counts manifests without reading them: one that is damaged is among them.
     """
     layout, part = services.layout, query.q.lower()
     names = [ep_id for ep_id in list_episodes(layout) if part in ep_id.lower()]
-    items = [
-        _summary(layout, ep_id, count_runs(layout, ep_id))
-        for ep_id in names[query.offset : query.offset + query.limit]
-    ]
+    page = names[query.offset : query.offset + query.limit]
+    items = [_summary(layout, ep_id) for ep_id in page]
     return EpisodeList(items=items, total=len(names))
 
 
@@ -64,7 +65,7 @@ async def episode(ep_id: str, services: ServicesDep) -> EpisodeDetail:
     layout = services.layout
     if not await run_in_threadpool(episode_exists, layout, ep_id):
         raise EpisodeNotFound(f"Episode {ep_id!r} does not exist.", hint="See GET /episodes.")
-    summary = await run_in_threadpool(_exact_summary, layout, ep_id)
+    summary = await run_in_threadpool(_summary, layout, ep_id)
     videos = video_files(layout.episode(ep_id))
     facts, problem = None, None
     if videos:
@@ -80,7 +81,7 @@ async def episode(ep_id: str, services: ServicesDep) -> EpisodeDetail:
     )
 
 
-@router.post("", status_code=201, openapi_extra=_MULTIPART)
+@router.post("", status_code=201, openapi_extra=_MULTIPART, responses=_REFUSED)
 async def upload(request: Request, services: ServicesDep, response: Response) -> EpisodeDetail:
     """Takes a video: form fields `ep_id` and `file`. It is streamed to disk and must decode."""
     layout = services.layout
@@ -93,15 +94,11 @@ async def upload(request: Request, services: ServicesDep, response: Response) ->
         facts = await services.videos.facts(received.path)
         await run_in_threadpool(store_video, received, layout, ep_id)
     response.headers["location"] = f"/episodes/{ep_id}"
-    summary = await run_in_threadpool(_exact_summary, layout, ep_id)
+    summary = await run_in_threadpool(_summary, layout, ep_id)
     return EpisodeDetail(**summary.model_dump(), facts=facts)
 
 
-def _exact_summary(layout: Layout, ep_id: str) -> EpisodeSummary:
-    return _summary(layout, ep_id, len(list_runs(layout, ep_id)))
-
-
-def _summary(layout: Layout, ep_id: str, runs: int) -> EpisodeSummary:
+def _summary(layout: Layout, ep_id: str) -> EpisodeSummary:
     videos = video_files(layout.episode(ep_id))
     try:
         latest = latest_run_id(layout, ep_id)
@@ -112,7 +109,7 @@ def _summary(layout: Layout, ep_id: str, runs: int) -> EpisodeSummary:
         video=videos[0].name if videos else None,
         size_bytes=_size(videos[0]) if videos else None,
         running=is_held(layout, ep_id),
-        runs=runs,
+        runs=count_runs(layout, ep_id),
         latest_run_id=latest,
     )
 

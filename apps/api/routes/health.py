@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections import Counter
 
 from fastapi import APIRouter, Response
@@ -12,14 +10,17 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.concurrency import run_in_threadpool
 
 from apps.api.deps import ServicesDep
-from apps.common.errors import QueueUnavailable, ScreenalyticsError
+from apps.common.errors import QueueUnavailable, ScreenalyticsError, StorageFailed
 from apps.common.schemas import Dependency, Live, Ready, Version, WorkerSummary
 from apps.jobs.store import WorkerFacts
+from apps.runs.storage import check_storage
 
 router = APIRouter(tags=["health"])
 
+LIVE_PATH = "/health/live"
 
-@router.get("/health/live")
+
+@router.get(LIVE_PATH)
 async def live() -> Live:
     """The event loop answers."""
     return Live()
@@ -67,13 +68,11 @@ async def _detector(services: ServicesDep) -> Dependency:
 
 
 def _data_root(services: ServicesDep) -> Dependency:
-    root = services.layout.root
-    existing = next(path for path in (root, *root.parents) if path.exists())
-    if not os.access(existing, os.W_OK):
-        return Dependency(ok=False, required=True, detail="The data root is not writable.")
-    free_mb = shutil.disk_usage(existing).free / 1e6
-    enough = free_mb >= services.settings.min_free_mb
-    return Dependency(ok=enough, required=True, detail=f"{free_mb:.0f} MB free")
+    try:
+        free_mb = check_storage(services.layout, services.settings.min_free_mb)
+    except StorageFailed as error:
+        return Dependency(ok=False, required=True, detail=error.detail)
+    return Dependency(ok=True, required=True, detail=f"{free_mb:.0f} MB free")
 
 
 def _queue(services: ServicesDep) -> tuple[dict[str, Dependency], list[WorkerSummary]]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter, Response
 from starlette.concurrency import run_in_threadpool
 
 from apps.api.deps import ServicesDep
+from apps.api.problems import Documented, documented
 from apps.api.services import Services
 from apps.api.sse import SseRunResponse
 from apps.common.contracts import RunSpec
@@ -19,20 +18,23 @@ from apps.runs.prepare import prepare_run
 
 router = APIRouter(prefix="/jobs", tags=["old path"])
 
-_PROBLEM: dict[str, Any] = {"content": {"application/problem+json": {}}}
-_REFUSED: dict[int | str, dict[str, Any]] = {
-    404: {**_PROBLEM, "description": "No such episode, or no video in it."},
-    409: {**_PROBLEM, "description": "The episode is running already."},
-    422: {**_PROBLEM, "description": "Bad input, or an accelerator that is missing."},
-}
-_STREAM: dict[int | str, dict[str, Any]] = {
+_REFUSED = documented(
+    {
+        404: "No such episode, or no video in it.",
+        409: "The episode is running already, or the run id is taken.",
+        422: "Bad input, or an accelerator that is missing.",
+        507: "The disk is full or not writable.",
+    }
+)
+_STREAM: Documented = {
     200: {
         "description": "Events `progress` and `log`; the last one is `done` or `error`.",
         "content": {"text/event-stream": {}},
     },
     **_REFUSED,
+    **documented({503: "The service is stopping.", 504: "The run took too long."}),
 }
-_UNKNOWN: dict[int | str, dict[str, Any]] = {404: {**_PROBLEM, "description": "No such job."}}
+_UNKNOWN = documented({404: "No such job."})
 
 
 @router.post("/detect_track", status_code=202, responses=_REFUSED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Request
 from fastapi import Path as PathParameter
@@ -12,6 +12,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from apps.api.deps import ServicesDep
+from apps.api.problems import DOCUMENTED_PARTS, Documented, documented
 from apps.api.served import cache_of_result, run_file
 from apps.api.streaming import NDJSON, RunResponse, event_line, wants_stream
 from apps.common.contracts import PreviewResult, PreviewResultEvent
@@ -24,35 +25,40 @@ router = APIRouter(prefix="/episodes/{ep_id}", tags=["pictures"])
 
 _CROP = re.compile(r"crops/track-[0-9]{5,12}/frame_[0-9]{6,12}\.jpg")
 _EPISODE_CACHE = "private, max-age=300"  # a video may be replaced
-_JPEG: dict[int | str, dict[str, Any]] = {
+_JPEG: Documented = {
+    **DOCUMENTED_PARTS,
     200: {
         "description": "The picture.",
         "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}},
-    }
+    },
 }
-_PROBLEM: dict[str, Any] = {"content": {"application/problem+json": {}}}
-_PREVIEW: dict[int | str, dict[str, Any]] = {
+_PREVIEW: Documented = {
     200: {
         "model": PreviewResult,
         "description": "The preview is there. With `Accept: application/x-ndjson`: events, a line "
         "each; the last one is `result` or `error`.",
         "content": {NDJSON: {}},
     },
-    404: {**_PROBLEM, "description": "No such completed run, or its video is gone."},
-    409: {**_PROBLEM, "description": "It is being made already, or the video was replaced."},
-    422: {**_PROBLEM, "description": "The video cannot be read, or not be encoded."},
-    500: {**_PROBLEM, "description": "It failed."},
-    503: {**_PROBLEM, "description": "The service is stopping."},
-    504: {**_PROBLEM, "description": "It took too long."},
-    507: {**_PROBLEM, "description": "The disk is full or not writable."},
+    **documented(
+        {
+            404: "No such completed run, or its video is gone.",
+            409: "It is being made already, or the video was replaced.",
+            422: "The video cannot be read, or not be encoded.",
+            500: "It failed.",
+            503: "The service is stopping.",
+            504: "It took too long.",
+            507: "The disk is full or not writable.",
+        }
+    ),
 }
+_MADE = documented({503: "The service is stopping.", 507: "The disk is full or not writable."})
 TrackId = Annotated[
     str,
     PathParameter(pattern=r"^track-[0-9]{5,12}$", examples=["track-00001"]),
 ]
 
 
-@router.get("/thumbnail", response_class=FileResponse, responses=_JPEG)
+@router.get("/thumbnail", response_class=FileResponse, responses={**_JPEG, **_MADE})
 async def episode_thumbnail(ep_id: str, services: ServicesDep) -> Response:
     """A frame from about a tenth into the video, at most 320 pixels wide; made once."""
     path = await services.pictures.find(ep_id)

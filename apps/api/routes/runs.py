@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from apps.api.deps import ServicesDep
+from apps.api.problems import DOCUMENTED_PARTS, Documented
 from apps.api.served import cache_of_result, run_file
 from apps.api.streaming import NDJSON, wants_stream
 from apps.common.contracts import Progress, RunManifest, TrackMetrics
@@ -24,19 +25,35 @@ from apps.common.names import check_name
 from apps.common.schemas import Diagnosis, PageQuery, Rows, RunList, RunSummary, TracksQuery
 from apps.runs.diagnosis import diagnose
 from apps.runs.rows import sorted_tracks
-from apps.runs.store import list_runs, read_completed, read_manifest, read_progress
+from apps.runs.store import (
+    list_runs,
+    read_completed,
+    read_manifest,
+    read_progress,
+    read_runs,
+)
 
 router = APIRouter(prefix="/episodes/{ep_id}/runs", tags=["runs"])
 
 _CROP = re.compile(r"track-[0-9]{5,12}/frame_[0-9]{6,12}\.jpg")
 _NO_ROWS = "The run has no such rows."
+_AS_LINES: Documented = {
+    200: {"description": "A page; or the file, a line each.", "content": {NDJSON: {}}},
+    **DOCUMENTED_PARTS,
+}
 
 
 @router.get("")
-def runs(ep_id: str, services: ServicesDep) -> RunList:
-    """Runs of the episode, newest first."""
-    items = [summary(manifest) for manifest in list_runs(services.layout, check_name(ep_id))]
-    return RunList(items=items, total=len(items))
+def runs(ep_id: str, services: ServicesDep, query: Annotated[PageQuery, Query()]) -> RunList:
+    """Runs of the episode, newest first, a page at a time; `total` counts all.
+
+    A run whose manifest turns out to be damaged is counted, and missing from its page.
+    """
+    layout = services.layout
+    names = list_runs(layout, check_name(ep_id))
+    page = names[query.offset : query.offset + query.limit]
+    items = [summary(manifest) for manifest in read_runs(layout, ep_id, page)]
+    return RunList(items=items, total=len(names))
 
 
 @router.get("/{run_id}")
@@ -59,7 +76,7 @@ def progress(ep_id: str, run_id: str, services: ServicesDep) -> Progress:
     return found
 
 
-@router.get("/{run_id}/tracks", response_model=Rows)
+@router.get("/{run_id}/tracks", response_model=Rows, responses=_AS_LINES)
 def tracks(
     ep_id: str,
     run_id: str,
@@ -79,7 +96,7 @@ def tracks(
     return Rows(items=page, total=len(rows), offset=query.offset)
 
 
-@router.get("/{run_id}/detections", response_model=Rows)
+@router.get("/{run_id}/detections", response_model=Rows, responses=_AS_LINES)
 def detections(
     ep_id: str,
     run_id: str,
@@ -101,13 +118,13 @@ def metrics(ep_id: str, run_id: str, services: ServicesDep) -> TrackMetrics:
         raise RunNotFound("The run has no readable metrics.", hint="Look at its log.") from None
 
 
-@router.get("/{run_id}/log", response_class=PlainTextResponse)
+@router.get("/{run_id}/log", response_class=PlainTextResponse, responses=DOCUMENTED_PARTS)
 def log(ep_id: str, run_id: str, services: ServicesDep) -> Response:
     path = _files(services.layout, ep_id, run_id).log
     return run_file(services.layout, path, "text/plain; charset=utf-8", "The run has no log yet.")
 
 
-@router.get("/{run_id}/preview", response_class=FileResponse)
+@router.get("/{run_id}/preview", response_class=FileResponse, responses=DOCUMENTED_PARTS)
 def preview(ep_id: str, run_id: str, services: ServicesDep) -> Response:
     """The annotated video; answers Range requests."""
     path = _results(services.layout, ep_id, run_id).preview
@@ -121,7 +138,7 @@ def preview(ep_id: str, run_id: str, services: ServicesDep) -> Response:
     )
 
 
-@router.get("/{run_id}/crops/{crop:path}", response_class=FileResponse)
+@router.get("/{run_id}/crops/{crop:path}", response_class=FileResponse, responses=DOCUMENTED_PARTS)
 def crop(ep_id: str, run_id: str, crop: str, services: ServicesDep) -> Response:
     """One picture of a track, e.g. `track-00001/frame_000042.jpg`."""
     if _CROP.fullmatch(crop) is None:

@@ -1,0 +1,17 @@
+"""Starts the web service as it is meant to run: `python -m apps.api --port 8000`.
+
+It is `uvicorn apps.api.main:app` with its options, and with limits for slow clients.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from uvicorn.main import main
+
+from apps.web.connections import CONNECTION
+
+_OPTIONS = ("--http", CONNECTION, "--timeout-graceful-shutdown", "2")
+
+if __name__ == "__main__":
+    main(["apps.api.main:app", *_OPTIONS, *sys.argv[1:]], prog_name="python -m apps.api")
