@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from apps.common.redis_url import RedisUrl
 
 
 class Settings(BaseSettings):
@@ -15,10 +17,12 @@ class Settings(BaseSettings):
     `apps.common.options.resolve`, not here.
     """
 
-    model_config = SettingsConfigDict(env_prefix="SCREENALYTICS_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="SCREENALYTICS_", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     data_root: Path = Field(Path("data"), description="Folder of videos, runs and caches.")
-    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Broker, results and locks.")
+    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Broker, jobs and locks.")
     api_key: SecretStr | None = Field(
         None, min_length=8, description="Key that every request but /health must bring."
     )
@@ -40,3 +44,9 @@ class Settings(BaseSettings):
     local_timeout_s: float = Field(3600, gt=0, description="Longest local run, in seconds.")
     upload_max_mb: float = Field(20_000, gt=0, description="Largest upload, in megabytes.")
     min_free_mb: float = Field(50, ge=0, description="Free space below which no run starts, MB.")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, value: str) -> str:
+        RedisUrl.parse(value)
+        return value
