@@ -25,9 +25,9 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from apps.common.layout import Layout
+from apps.common.redis_url import RedisUrl
 from apps.common.settings import Settings
 from tools.stack import redis_server
-from tools.stack.redis_server import RedisAddress
 from tools.stack.services import Plan, Stack, Step, UpFailed
 
 DEFAULT_PORT, DEFAULT_PAGE_PORT = 8000, 8501
@@ -63,7 +63,8 @@ def main() -> int:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = f"SCREENALYTICS_{str(first['loc'][0]).upper()}"
-        complain(f"{name}: {first['msg']}. Correct or unset it.")
+        said = first["msg"].removeprefix("Value error, ")
+        complain(f"{name}: {said}. Correct or unset it.")
         return 1
     say("up | stopped")
     return 0
@@ -75,7 +76,7 @@ def up(stack: Stack, settings: Settings, port: int, page_port: int) -> None:
     Raises:
         UpFailed: something is in the way, did not start, or died.
     """
-    address = RedisAddress.parse(settings.redis_url)
+    address = RedisUrl.parse(settings.redis_url)
     _refuse_taken(port, page_port)
     data_root = settings.data_root.resolve()
     url, page_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{page_port}"
@@ -110,7 +111,7 @@ def _refuse_taken(port: int, page_port: int) -> None:
 
 
 @contextmanager
-def _redis(stack: Stack, address: RedisAddress, data_root: Path) -> Iterator[bool]:
+def _redis(stack: Stack, address: RedisUrl, data_root: Path) -> Iterator[bool]:
     """Redis for the time of the block; True where it was started here."""
     if redis_server.answers(address):
         yield False
@@ -225,7 +226,7 @@ def _answers(url: str) -> bool:
 
 
 def _ready_text(
-    page_url: str, url: str, address: RedisAddress, data_root: Path, *, own_redis: bool
+    page_url: str, url: str, address: RedisUrl, data_root: Path, *, own_redis: bool
 ) -> str:
     origin = "started here" if own_redis else "was running already, and will stay"
     return f"""

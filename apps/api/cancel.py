@@ -70,14 +70,14 @@ async def cancel_queued(services: Services, job_id: str) -> Job:
     Raises:
         JobNotFound, QueueUnavailable
     """
-    job = await run_in_threadpool(services.jobs.read, job_id)
-    answer = await run_in_threadpool(services.jobs.ask_cancel, job_id)
+    job = await services.ask_redis(services.jobs.read, job_id)
+    answer = await services.ask_redis(services.jobs.ask_cancel, job_id)
     if answer == "end":
         ended = RunCancelled("The job was cancelled.", hint="Submit it again to run it.")
-        await run_in_threadpool(services.jobs.cancel_now, job_id, ended.to_dict())
+        await services.ask_redis(services.jobs.cancel_now, job_id, ended.to_dict())
     deadline = time.monotonic() + _WAIT_SECONDS
     while not job.is_finished and time.monotonic() < deadline:
-        job = await run_in_threadpool(services.jobs.read, job_id)
+        job = await services.ask_redis(services.jobs.read, job_id)
         if not job.is_finished:
             await asyncio.sleep(_POLL_SECONDS)
     return job
@@ -86,7 +86,7 @@ async def cancel_queued(services: Services, job_id: str) -> Job:
 async def _end_queued(services: Services, ep_id: str, run_id: str) -> RunSpec | None:
     """What the run's job was to run; None where the queue cannot end it: the refusal says so."""
     try:
-        jobs = await run_in_threadpool(services.jobs.of_episode, ep_id)
+        jobs = await services.ask_redis(services.jobs.of_episode, ep_id)
         for job in jobs:
             if job.request.spec.run_id == run_id and not job.is_finished:
                 job = await cancel_queued(services, job.request.job_id)

@@ -47,11 +47,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.services = services
         _stop_runs_on_signals(services)
         sweep_in_background(services.layout)
-        first_look = asyncio.create_task(_look_at_host(services))
+        beside = [
+            asyncio.create_task(_look_at_host(services)),
+            asyncio.create_task(services.reconcile_forever()),
+        ]
         try:
             yield
         finally:
-            first_look.cancel()
+            for task in beside:
+                task.cancel()
             await services.close()
 
     app = FastAPI(

@@ -64,8 +64,9 @@ class QueueCollector(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        up = GaugeMetricFamily("screenalytics_redis_up", "Whether Redis answers")
+        up = GaugeMetricFamily("screenalytics_redis_up", "Whether Redis answers and takes jobs")
         try:
+            self._jobs.check()
             active, ended, workers = self._jobs.active(), self._jobs.counts(), self._jobs.workers()
         except QueueUnavailable:
             up.add_metric([], 0)

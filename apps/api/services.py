@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from typing import ParamSpec, TypeVar
 
+import anyio.to_thread
+from anyio import CapacityLimiter
 from prometheus_client import CollectorRegistry
 
 from apps.api.metrics import LocalMetrics, QueueCollector, outcome
@@ -19,6 +23,7 @@ from apps.common.settings import Settings
 from apps.common.version import SourceWatch, git_sha, product_version, source_fingerprint
 from apps.jobs.lease import EpisodeLease
 from apps.jobs.queue import Publisher
+from apps.jobs.reconcile import reconcile, turn_seconds
 from apps.jobs.store import JobStore
 from apps.runs.comparison import ComparisonProcess
 from apps.runs.launch import RunProcess
@@ -30,6 +35,9 @@ from apps.runs.probe import DetectorProbe, VideoProbe
 from apps.runs.record import now
 
 _log = logging.getLogger("screenalytics.api")
+_REDIS_THREADS = 8
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -71,11 +79,13 @@ class Services:
     registry: CollectorRegistry
     metrics: LocalMetrics
     _slots: asyncio.Semaphore
+    _redis_threads: CapacityLimiter
     claims: dict[str, Claim] = field(default_factory=dict)  # by episode
     # By episode and run; None while it waits for its turn.
     previews: dict[tuple[str, str], LiveRun[PreviewEvent] | None] = field(default_factory=dict)
     comparing: asyncio.Lock = field(default_factory=asyncio.Lock)
     comparison: ComparisonProcess | None = None  # the one that is under way
+    _giving_back: set[asyncio.Task[None]] = field(default_factory=set)
     _stopping: asyncio.Task[None] | None = None
 
     @staticmethod
@@ -98,7 +108,23 @@ class Services:
             registry=registry,
             metrics=LocalMetrics(registry),
             _slots=asyncio.Semaphore(settings.max_local_runs),
+            _redis_threads=CapacityLimiter(_REDIS_THREADS),
         )
+
+    async def ask_redis(self, ask: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Calls what waits for Redis, in a thread of those that do nothing else.
+
+        So whoever needs no Redis does not wait for one that hangs.
+        """
+        return await anyio.to_thread.run_sync(
+            partial(ask, *args, **kwargs), limiter=self._redis_threads, abandon_on_cancel=True
+        )
+
+    async def reconcile_forever(self) -> None:
+        """Sends jobs again that nobody works on (`apps.jobs.reconcile`), until it is cancelled."""
+        while True:
+            await asyncio.sleep(turn_seconds(self.jobs))
+            await self.ask_redis(reconcile, self.jobs, self.publisher)
 
     @asynccontextmanager
     async def running(self, spec: RunSpec, timeout_s: float) -> AsyncIterator[LiveRun[Event]]:
@@ -220,7 +246,7 @@ class Services:
     async def _lease(self, spec: RunSpec) -> AsyncIterator[None]:
         """Holds the episode against other hosts, where there is a Redis to hold it in."""
         lease = EpisodeLease(self.jobs, spec.ep_id, spec.run_id)
-        if not await asyncio.to_thread(lease.take):
+        if not await self.ask_redis(lease.take):
             raise EpisodeBusy(
                 f"Episode {spec.ep_id!r} is running on another host.",
                 hint="Wait until that run ends, or stop it, then try again.",
@@ -230,12 +256,15 @@ class Services:
             yield
         finally:
             renewal.cancel()
-            await asyncio.shield(asyncio.to_thread(lease.give_back))
+            # Not waited for: the run is gone, and a Redis that hangs must not keep its episode.
+            giving = asyncio.create_task(self.ask_redis(lease.give_back))
+            self._giving_back.add(giving)
+            giving.add_done_callback(self._giving_back.discard)
 
     async def _renew(self, lease: EpisodeLease) -> None:
         while True:
             await asyncio.sleep(self.jobs.lease_seconds / 4)
-            await asyncio.to_thread(lease.renew)
+            await self.ask_redis(lease.renew)
 
     def begin_stop(self) -> None:
         """Kills the local runs, so that the server does not wait for them. Safe to call twice."""

@@ -23,6 +23,7 @@
     ├── UploadTooLarge        exit 2    413
     ├── StorageFailed         exit 1    507   disk full, data root not writable
     ├── QueueUnavailable      exit 1    503   broker or workers away
+    ├── JobUnreadable         exit 1    500   what Redis has of a job is none
     ├── RunTimedOut           exit 1    504
     ├── RunCancelled          exit 143  500   stopped from outside: signal, client gone, parent gone
     ├── ServiceStopping       exit 143  503   the server was told to stop while the run was on
@@ -157,6 +158,10 @@ class StorageFailed(ScreenalyticsError):
 
 class QueueUnavailable(ScreenalyticsError):
     slug, title, status, exit_code = "queue-unavailable", "Queue is not available", 503, 1
+
+
+class JobUnreadable(ScreenalyticsError):
+    slug, title, status, exit_code = "job-unreadable", "Job cannot be read", 500, 1
 
 
 class RunTimedOut(ScreenalyticsError):

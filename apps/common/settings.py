@@ -8,13 +8,18 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from apps.common.hosts import KnownHosts
+from apps.common.redis_url import RedisUrl
 
 
 class HostSettings(BaseSettings):
     """What API and page share: by which names they may be asked."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SCREENALYTICS_", extra="ignore", frozen=True, allow_inf_nan=False
+        env_prefix="SCREENALYTICS_",
+        extra="ignore",
+        frozen=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
     )
 
     allowed_hosts: str = Field(
@@ -42,7 +47,7 @@ class Settings(HostSettings):
     """
 
     data_root: Path = Field(Path("data"), description="Folder of videos, runs and caches.")
-    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Broker, results and locks.")
+    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Broker, jobs and locks.")
     api_key: SecretStr | None = Field(
         None, min_length=8, description="Key that every request but /health must bring."
     )
@@ -64,3 +69,9 @@ class Settings(HostSettings):
     local_timeout_s: float = Field(3600, gt=0, description="Longest local run, in seconds.")
     upload_max_mb: float = Field(20_000, gt=0, le=1e9, description="Largest upload, in megabytes.")
     min_free_mb: float = Field(50, ge=0, description="Free space below which no run starts, MB.")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, value: str) -> str:
+        RedisUrl.parse(value)
+        return value

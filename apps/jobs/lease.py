@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import socket
 
-from redis.exceptions import LockError, RedisError
+from redis.exceptions import LockError
 from redis.lock import Lock
 
+from apps.common.errors import QueueUnavailable
 from apps.jobs.store import PREFIX, JobStore
 
 
@@ -25,7 +26,7 @@ class EpisodeLease:
     def __init__(self, store: JobStore, ep_id: str, run_id: str, host: str | None = None) -> None:
         self._host = socket.gethostname() if host is None else host
         self._token = f"{self._host}/{run_id}"
-        self._redis = store.redis
+        self._store = store
         self._name = f"{PREFIX}:episode:{ep_id}:lease"
         self._milliseconds = round(store.lease_seconds * 1000)
         self._lock = Lock(
@@ -43,30 +44,36 @@ class EpisodeLease:
         run.
         """
         try:
-            if self._lock.acquire(token=self._token):
-                return True
-            holder = str(self._redis.get(self._name) or "")
-            if holder != "" and not holder.startswith(f"{self._host}/"):
-                return False
-            # Of this host, where the file lock says that its run is gone; or just expired.
-            self._redis.set(self._name, self._token, px=self._milliseconds)
-            return True
-        except RedisError:
+            with self._store.answering():
+                return self._take()
+        except QueueUnavailable:
             return True
 
     def renew(self) -> None:
         """Starts the lease anew; takes it again where Redis lost it."""
         try:
-            self._lock.local.token = self._token.encode()
-            self._lock.reacquire()
+            with self._store.answering():
+                self._lock.local.token = self._token.encode()
+                self._lock.reacquire()
         except LockError:
             self.take()
-        except RedisError:
+        except QueueUnavailable:
             pass
 
     def give_back(self) -> None:
         try:
-            self._lock.local.token = self._token.encode()
-            self._lock.release()
-        except (LockError, RedisError):
+            with self._store.answering():
+                self._lock.local.token = self._token.encode()
+                self._lock.release()
+        except (LockError, QueueUnavailable):
             pass
+
+    def _take(self) -> bool:
+        if self._lock.acquire(token=self._token):
+            return True
+        holder = str(self._store.redis.get(self._name) or "")
+        if holder != "" and not holder.startswith(f"{self._host}/"):
+            return False
+        # Of this host, where the file lock says that its run is gone; or just expired.
+        self._store.redis.set(self._name, self._token, px=self._milliseconds)
+        return True

@@ -2,44 +2,80 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import time
+from typing import Any, cast
 
+import redis
 from celery import Celery
+from kombu import Connection
 from kombu.exceptions import OperationalError
 
-from apps.common.errors import QueueUnavailable
+from apps.common.redis_url import RedisUrl
 from apps.common.settings import Settings
-from apps.jobs.store import JobRequest
+from apps.jobs.limits import longest_delivery_s
+from apps.jobs.redis_errors import queue_unavailable
+from apps.jobs.store import JobRequest, JobStore
 
 TASK = "screenalytics.detect_track"
 QUEUE = "detect_track"
-_GRACE_SECONDS = 60  # for the run's own time limit to work before Celery's
-_RESULTS_KEPT_SECONDS = 7 * 24 * 3600
+_TRANSPORT = "apps.jobs.transport:Transport"
+_UNACKED, _UNACKED_INDEX = "unacked", "unacked_index"  # kombu's: message, and delivery time, by tag
+
+
+class _Celery(Celery):  # type: ignore[misc]
+    """Celery whose broker is the product's, and which keeps no results: the job's record does.
+
+    Celery itself prefers CELERY_BROKER_URL, CELERY_RESULT_BACKEND and the like in the environment
+    to what it is told, so that API and worker could use different servers.
+    """
+
+    backend_cls = "disabled"
+
+    def __init__(self, settings: Settings, **options: Any) -> None:
+        self._broker = RedisUrl.parse(settings.redis_url).for_broker
+        super().__init__("screenalytics", broker=self._broker, **options)
+
+    def connection_for_read(self, url: str | None = None, **options: Any) -> Connection:
+        del url
+        connection = super().connection_for_read(self._broker, **options)
+        connection.transport_cls = _TRANSPORT
+        return connection
+
+    def connection_for_write(self, url: str | None = None, **options: Any) -> Connection:
+        del url
+        return super().connection_for_write(self._broker, **options)
+
+    def connection(self, hostname: str | None = None, **options: Any) -> Connection:
+        del hostname
+        return self.connection_for_write(**options)
 
 
 def make_celery(settings: Settings) -> Celery:
     """The worker's application.
 
-    A message that is not acknowledged for `lease_s` is delivered again; a worker renews that time
-    while it works (`apps.worker.keeper`), so the lease is short and runs may be long.
+    A message that is not acknowledged for one and a half leases is delivered again. A worker
+    renews that time while it works (`apps.worker.keeper`), so the lease is short and runs may be
+    long; and by then a worker that says nothing is taken to be dead.
     """
-    app = Celery("screenalytics", broker=settings.redis_url, backend=settings.redis_url)
+    app = _Celery(settings)
     app.conf.update(
         task_default_queue=QUEUE,
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
         task_track_started=True,
-        result_expires=_RESULTS_KEPT_SECONDS,
+        task_ignore_result=True,
         task_serializer="json",
-        result_serializer="json",
         accept_content=["json"],
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        # A Redis that refuses for a while (out of memory, a replica) ends no worker.
+        broker_channel_error_retry=True,
         # A job outlives a broken connection: its run goes on, and a second delivery finds it.
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_transport_options={
-            "visibility_timeout": settings.lease_s,
+            "visibility_timeout": 1.5 * settings.lease_s,
             "unacked_restore_interval": max(1, round(settings.lease_s / 3)),
             "unacked_restore_throttle": 1,
             "socket_connect_timeout": 2,
@@ -50,18 +86,11 @@ def make_celery(settings: Settings) -> Celery:
 
 
 class Publisher:
-    """Sends jobs, and says at once when it cannot.
-
-    It has no result backend: Celery would wait for that one too, for twenty seconds.
-    """
+    """Sends jobs, and says at once when it cannot."""
 
     def __init__(self, settings: Settings) -> None:
-        self._app = Celery("screenalytics", broker=settings.redis_url)
-        options: dict[str, Any] = {
-            "visibility_timeout": settings.lease_s,
-            "socket_connect_timeout": 1,
-            "socket_timeout": 1,
-        }
+        self._app = _Celery(settings, set_as_current=False)
+        options: dict[str, Any] = {"socket_connect_timeout": 1, "socket_timeout": 1}
         self._app.conf.update(
             task_serializer="json",
             task_default_queue=QUEUE,
@@ -78,11 +107,48 @@ class Publisher:
                 TASK,
                 args=[request.job_id],
                 task_id=request.job_id,
-                time_limit=request.timeout_s + 2 * _GRACE_SECONDS,
-                soft_time_limit=request.timeout_s + _GRACE_SECONDS,
-                retry=False,
+                time_limit=longest_delivery_s(request.timeout_s),
+                # Once more where Redis was started anew since the connection was made.
+                retry=True,
+                retry_policy={"max_retries": 1, "interval_start": 0, "interval_step": 0},
             )
-        except (OperationalError, OSError, RuntimeError) as error:
-            raise QueueUnavailable(
-                "The job could not be sent to Redis.", hint="Check Redis, then send it again."
-            ) from error
+        except (OperationalError, redis.RedisError, OSError, RuntimeError) as error:
+            raise queue_unavailable(_root(error)) from error
+
+
+def renew_delivery(store: JobStore, tag: str) -> None:
+    """A message that is being worked on counts as delivered just now."""
+    with store.answering():
+        # XX: one that was delivered again, or acknowledged, stays away.
+        store.redis.zadd(_UNACKED_INDEX, {tag: time.time()}, xx=True)
+
+
+def sent_jobs(store: JobStore, newest_s: float) -> set[str]:
+    """Ids of the jobs whose message waits in the queue, or has been delivered of late.
+
+    Args:
+        newest_s: how long ago a delivery may be, seconds.
+    """
+    with store.answering():
+        waiting = cast("list[str]", store.redis.lrange(QUEUE, 0, -1))
+        tags = store.redis.zrangebyscore(_UNACKED_INDEX, time.time() - newest_s, "+inf")
+        delivered = store.redis.hmget(_UNACKED, cast("list[str]", tags)) if tags else []
+    texts = [*waiting, *(text for text in cast("list[str | None]", delivered) if text)]
+    return {job_id for job_id in map(_job_of, texts) if job_id is not None}
+
+
+def _job_of(text: str) -> str | None:
+    """The job that a message is about; a delivered one is the first of a list."""
+    try:
+        message = json.loads(text)
+        message = message[0] if isinstance(message, list) else message
+        return str(message["headers"]["id"])
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
+        return None
+
+
+def _root(error: BaseException) -> BaseException:
+    """What Redis itself answered, below what Celery and kombu make of it."""
+    while not isinstance(error, redis.RedisError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error

@@ -2,7 +2,7 @@
 
 Celery carries a job's id to a worker at least once; this store makes that harmless. Every change of
 state that two programs could race for is one script inside Redis, so a job begins in one place,
-ends once, and an episode has one unfinished job.
+ends once, and an episode has one unfinished job. All times are Redis's own.
 """
 
 from __future__ import annotations
@@ -15,62 +15,111 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import redis
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Json, ValidationError
+from redis.backoff import NoBackoff
+from redis.exceptions import LockError
+from redis.retry import Retry
 
 from apps.common.contracts import Progress, RunResult, RunSpec
-from apps.common.errors import JobNotFound, QueueUnavailable
+from apps.common.errors import JobNotFound, JobUnreadable
+from apps.common.redis_url import RedisUrl
+from apps.jobs.redis_errors import queue_unavailable
 
 JobState = Literal["queued", "in_progress", "success", "failed", "cancelled", "retrying"]
+Beat = Literal["ok", "cancel", "ended", "taken", "lost"]
 PREFIX = "screenalytics"
 KEPT_SECONDS = 30 * 24 * 3600
 _CONNECT_SECONDS = 0.5
 _ANSWER_SECONDS = 2.0
+_REST_SECONDS = 1.0  # after a call that waited in vain, for which the next ones do not wait
 
+_NOW = """
+local clock = redis.call('TIME')
+local now = clock[1] + clock[2] / 1000000
+"""
 # KEYS: episode's current job, job, active jobs, episode's jobs.
-# ARGV: job id, prefix of job keys, time, static fields as JSON, seconds to keep.
-_REGISTER = """
+# ARGV: job id, prefix of job keys, static fields as JSON, seconds to keep.
+# A record that is no hash, or has another state, keeps no episode.
+_REGISTER = (
+    _NOW
+    + """
 local current = redis.call('GET', KEYS[1])
-if current then
-  local state = redis.call('HGET', ARGV[2] .. current, 'state')
+if current and current ~= ARGV[1] then
+  local state = redis.pcall('HGET', ARGV[2] .. current, 'state')
   if state == 'queued' or state == 'in_progress' then return current end
 end
-redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[5])
-redis.call('HSET', KEYS[2], 'state', 'queued', 'static', ARGV[4], 'beat', ARGV[3], 'attempts', 0)
-redis.call('EXPIRE', KEYS[2], ARGV[5])
-redis.call('ZADD', KEYS[3], ARGV[3], ARGV[1])
-redis.call('ZADD', KEYS[4], ARGV[3], ARGV[1])
-redis.call('EXPIRE', KEYS[4], ARGV[5])
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[4])
+redis.call('HSET', KEYS[2], 'state', 'queued', 'static', ARGV[3], 'beat', now, 'attempts', 0)
+redis.call('EXPIRE', KEYS[2], ARGV[4])
+redis.call('ZADD', KEYS[3], now, ARGV[1])
+redis.call('ZADD', KEYS[4], now, ARGV[1])
+redis.call('EXPIRE', KEYS[4], ARGV[4])
 return false
 """
-# KEYS: job. ARGV: worker, time. Returns the state after it.
-_BEGIN = """
-local state = redis.call('HGET', KEYS[1], 'state')
+)
+# KEYS: job. ARGV: worker, the delivery's own token, seconds of a lease. Returns the state in which
+# the job has ended, or 'elsewhere' (another delivery's worker lives), 'cancel' or 'begun'.
+_BEGIN = (
+    _NOW
+    + """
+local job = redis.call('HMGET', KEYS[1], 'state', 'token', 'beat', 'cancel')
+local state, token, beat, cancel = job[1], job[2], tonumber(job[3]) or 0, job[4]
 if state ~= 'queued' and state ~= 'in_progress' then return state end
-if redis.call('HGET', KEYS[1], 'cancel') then return 'cancel' end
-redis.call('HSET', KEYS[1], 'state', 'in_progress', 'worker', ARGV[1], 'beat', ARGV[2])
-redis.call('HSETNX', KEYS[1], 'started', ARGV[2])
-redis.call('HINCRBY', KEYS[1], 'attempts', 1)
+if state == 'in_progress' and token ~= ARGV[2] and now - beat < tonumber(ARGV[3]) then
+  return 'elsewhere'
+end
+if cancel then return 'cancel' end
+redis.call('HSET', KEYS[1], 'state', 'in_progress', 'beat', now)
+redis.call('HSET', KEYS[1], 'worker', ARGV[1], 'token', ARGV[2])
+if token ~= ARGV[2] then redis.call('HINCRBY', KEYS[1], 'attempts', 1) end
 return 'begun'
 """
-# KEYS: job, active jobs, counts. ARGV: state, outcome, time, job id. 1 for the first ending.
+)
+# KEYS: job. ARGV: the delivery's token, progress as JSON or ''. It makes no record where there is
+# none.
+_BEAT = (
+    _NOW
+    + """
+local job = redis.call('HMGET', KEYS[1], 'state', 'token', 'cancel')
+if not job[1] then return 'lost' end
+if job[1] ~= 'in_progress' then return 'ended' end
+if job[2] ~= ARGV[1] then return 'taken' end
+redis.call('HSET', KEYS[1], 'beat', now)
+if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], 'progress', ARGV[2]) end
+return job[3] and 'cancel' or 'ok'
+"""
+)
+# KEYS: job, active jobs, counts. ARGV: state, outcome, job id. 1 for the first ending.
 _FINISH = """
-local state = redis.call('HGET', KEYS[1], 'state')
+redis.call('ZREM', KEYS[2], ARGV[3])
+local state = redis.pcall('HGET', KEYS[1], 'state')
 if state ~= 'queued' and state ~= 'in_progress' then return 0 end
-redis.call('HSET', KEYS[1], 'state', ARGV[1], 'outcome', ARGV[2], 'finished', ARGV[3])
-redis.call('ZREM', KEYS[2], ARGV[4])
+redis.call('HSET', KEYS[1], 'state', ARGV[1], 'outcome', ARGV[2])
 redis.call('HINCRBY', KEYS[3], ARGV[1], 1)
 return 1
 """
-# KEYS: job. ARGV: time, oldest beat of a living worker. Returns 'ended', 'end' (nobody runs it) or
-# 'asked' (its worker will end it).
-_CANCEL = """
-local state = redis.call('HGET', KEYS[1], 'state')
+# KEYS: job. ARGV: seconds of a lease. Returns 'ended', 'end' (nobody runs it) or 'asked' (its
+# worker will end it).
+_CANCEL = (
+    _NOW
+    + """
+local job = redis.call('HMGET', KEYS[1], 'state', 'beat')
+local state, beat = job[1], tonumber(job[2]) or 0
 if state ~= 'queued' and state ~= 'in_progress' then return 'ended' end
-redis.call('HSET', KEYS[1], 'cancel', ARGV[1])
-if state == 'queued' then return 'end' end
-if tonumber(redis.call('HGET', KEYS[1], 'beat')) < tonumber(ARGV[2]) then return 'end' end
+redis.call('HSET', KEYS[1], 'cancel', now)
+if state == 'queued' or now - beat >= tonumber(ARGV[1]) then return 'end' end
 return 'asked'
 """
+)
+# KEYS: job. It was sent to the queue (again).
+_SENT = (
+    _NOW
+    + """
+if redis.pcall('HGET', KEYS[1], 'state') == 'queued' then
+  redis.call('HSET', KEYS[1], 'beat', now)
+end
+"""
+)
 
 
 class _Frozen(BaseModel):
@@ -87,10 +136,15 @@ class JobRequest(_Frozen):
 
 
 class Job(_Frozen):
-    """A job as it stands now."""
+    """A job as it stands now.
+
+    Attributes:
+        silent_s: seconds since its worker said something, or since it was sent to the queue.
+    """
 
     request: JobRequest
     state: JobState
+    silent_s: float
     attempts: int
     worker: str | None
     progress: Progress | None
@@ -112,6 +166,25 @@ class WorkerFacts(_Frozen):
     git_sha: str
     fingerprint: str
     concurrency: int
+
+
+class _Outcome(_Frozen):
+    """How a job ended."""
+
+    result: RunResult | None = None
+    problem: dict[str, Any] | None = None
+
+
+class _Record(_Frozen):
+    """A job as Redis has it."""
+
+    static: Json[JobRequest]
+    state: Literal["queued", "in_progress", "success", "failed", "cancelled"]
+    beat: float
+    attempts: int
+    worker: str | None = None
+    progress: Json[Progress] | None = None
+    outcome: Json[_Outcome] = _Outcome()
 
 
 @dataclass(frozen=True)
@@ -143,28 +216,51 @@ class JobStore:
     """One connection pool to Redis; safe to use from several threads.
 
     Args:
-        url: of Redis.
+        url: of Redis, as in SCREENALYTICS_REDIS_URL.
         lease_seconds: a worker that has said nothing for so long is taken to be dead.
 
-    Every method raises `QueueUnavailable` where Redis does not answer.
+    Every method raises `QueueUnavailable` where Redis does not do its part.
     """
 
     def __init__(self, url: str, lease_seconds: float) -> None:
         self.lease_seconds = lease_seconds
         self.redis = redis.Redis.from_url(
-            url,
+            RedisUrl.parse(url).for_client,
             socket_connect_timeout=_CONNECT_SECONDS,
             socket_timeout=_ANSWER_SECONDS,
+            # Once more where Redis was started anew since the connection was made.
+            retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
             decode_responses=True,
+            encoding_errors="replace",
         )
         self._keys = _Keys()
+        self._rests_until = 0.0
 
     def close(self) -> None:
         self.redis.close()
 
-    def ping(self) -> None:
-        with queue_errors():
-            self.redis.ping()
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """For calls of `redis`: raises the product's error where Redis does not do its part.
+
+        After a call that waited in vain the next ones are refused at once for a moment, so that
+        a Redis that hangs holds few threads.
+        """
+        if time.monotonic() < self._rests_until:
+            raise queue_unavailable(redis.TimeoutError())
+        try:
+            yield
+        except LockError:
+            raise  # an answer, of a lock
+        except redis.RedisError as error:
+            if isinstance(error, redis.TimeoutError):
+                self._rests_until = time.monotonic() + _REST_SECONDS
+            raise queue_unavailable(error) from error
+
+    def check(self) -> None:
+        """Redis answers, and takes what is written."""
+        with self.answering():
+            self.redis.set(f"{PREFIX}:check", "1", px=1000)
 
     def register(self, request: JobRequest) -> str | None:
         """Makes the job known as queued. Returns the id of another unfinished job instead."""
@@ -178,34 +274,37 @@ class JobStore:
         arguments = [
             request.job_id,
             self._keys.job(""),
-            time.time(),
             request.model_dump_json(),
             KEPT_SECONDS,
         ]
         rival = self._run(_REGISTER, keys, arguments)
         return None if rival is None else str(rival)
 
-    def begin(self, job_id: str, worker: str) -> str:
-        """A worker takes the job: "begun", "cancel", or the state that it has ended in.
+    def begin(self, job_id: str, worker: str, token: str) -> str:
+        """A worker takes the job: "begun", "cancel", "elsewhere" (where another delivery's worker
+        lives), or the state that it has ended in.
+
+        Args:
+            token: of this delivery alone.
 
         Raises:
             JobNotFound: it is not known (any more).
         """
-        answer = self._run(_BEGIN, [self._keys.job(job_id)], [worker, time.time()])
+        arguments = [worker, token, self.lease_seconds]
+        answer = self._run(_BEGIN, [self._keys.job(job_id)], arguments)
         if answer is None:
             raise _unknown(job_id)
         return str(answer)
 
-    def beat(self, job_id: str, progress: Progress | None) -> bool:
-        """The worker lives. Returns True when the job is to be cancelled."""
-        fields: dict[Any, Any] = {"beat": time.time()}
-        if progress is not None:
-            fields["progress"] = progress.model_dump_json()
-        with queue_errors():
-            pipe = self.redis.pipeline(transaction=False)
-            pipe.hset(self._keys.job(job_id), mapping=fields)
-            pipe.hexists(self._keys.job(job_id), "cancel")
-            return bool(pipe.execute()[1])
+    def beat(self, job_id: str, token: str, progress: Progress | None) -> Beat:
+        """The worker of this delivery lives.
+
+        Returns:
+            "ok"; "cancel": it is to end the job; "ended": it has been ended; "taken": another
+            delivery has taken it; "lost": Redis knows it no longer.
+        """
+        text = "" if progress is None else progress.model_dump_json()
+        return cast("Beat", self._run(_BEAT, [self._keys.job(job_id)], [token, text]))
 
     def succeed(self, job_id: str, result: RunResult) -> bool:
         """True for the first ending; later ones change nothing."""
@@ -219,106 +318,145 @@ class JobStore:
 
     def ask_cancel(self, job_id: str) -> str:
         """ "ended" already, "end" (nobody runs it: the caller ends it) or "asked" (its worker)."""
-        now = time.time()
-        keys = [self._keys.job(job_id)]
-        return str(self._run(_CANCEL, keys, [now, now - self.lease_seconds]))
+        return str(self._run(_CANCEL, [self._keys.job(job_id)], [self.lease_seconds]))
+
+    def sent(self, job_id: str) -> None:
+        """It was sent to the queue again: it is not silent any more."""
+        self._run(_SENT, [self._keys.job(job_id)], [])
 
     def forget(self, job_id: str) -> None:
         """Removes a job that could not be sent to the queue."""
-        with queue_errors():
+        with self.answering():
             self.redis.delete(self._keys.job(job_id))
             self.redis.zrem(self._keys.active, job_id)
 
     def read(self, job_id: str) -> Job:
         """Raises:
         JobNotFound: there is no such job, or it ended longer ago than jobs are kept.
+        JobUnreadable: what Redis has of it is no job.
         """
-        with queue_errors():
-            fields = cast("dict[str, str]", self.redis.hgetall(self._keys.job(job_id)))
-        if "static" not in fields:
+        job = self._read([job_id])[job_id]
+        if job is None:
             raise _unknown(job_id)
-        return self._job(fields)
+        if isinstance(job, JobUnreadable):
+            raise job
+        return job
 
     def active(self) -> list[Job]:
         """Unfinished jobs, oldest first."""
-        with queue_errors():
+        return _readable(self.unfinished())
+
+    def unfinished(self) -> dict[str, Job | JobUnreadable | None]:
+        """The same by id, with those that cannot be read, or are lost (None)."""
+        with self.answering():
             names = cast("list[str]", self.redis.zrange(self._keys.active, 0, -1))
-        return self._known(names)
+        return self._read(names)
 
     def of_episode(self, ep_id: str, most: int = 20) -> list[Job]:
         """The episode's newest jobs, newest first, ended ones included."""
-        with queue_errors():
+        with self.answering():
             key = self._keys.history(ep_id)
             names = cast("list[str]", self.redis.zrevrange(key, 0, most - 1))
-        return self._known(names)
+        return _readable(self._read(names))
 
     def counts(self) -> dict[str, int]:
         """Jobs that ended, by the state in which they did."""
-        with queue_errors():
+        with self.answering():
             found = cast("dict[str, str]", self.redis.hgetall(self._keys.counts))
-        return {state: int(count) for state, count in found.items()}
+        return {state: int(count) for state, count in found.items() if count.isdigit()}
 
     def announce(self, worker: WorkerFacts, seconds: float) -> None:
-        with queue_errors():
+        with self.answering():
             key = self._keys.worker(worker.name)
             self.redis.set(key, worker.model_dump_json(), px=round(seconds * 1000))
 
     def sign_off(self, name: str) -> None:
-        with queue_errors():
+        with self.answering():
             self.redis.delete(self._keys.worker(name))
 
     def workers(self) -> list[WorkerFacts]:
         """Workers that said so a few seconds ago. Nothing is broadcast, so this takes no wait."""
-        with queue_errors():
+        with self.answering():
             names = sorted(self.redis.scan_iter(self._keys.worker("*"), count=1000))
-            texts = self.redis.mget(names) if names else []
-        return [WorkerFacts.model_validate_json(text) for text in texts if text]
+            texts = cast("list[str | None]", self.redis.mget(names) if names else [])
+        return [facts for facts in map(_worker, texts) if facts is not None]
+
+    def take_turn(self, name: str, seconds: float) -> bool:
+        """True for one program of all that ask within these seconds."""
+        with self.answering():
+            key = f"{PREFIX}:turn:{name}"
+            return bool(self.redis.set(key, "1", nx=True, px=round(seconds * 1000)))
+
+    def drop(self, job_id: str) -> None:
+        """Takes a job out of the unfinished ones, of which Redis has lost the rest."""
+        with self.answering():
+            self.redis.zrem(self._keys.active, job_id)
 
     def _finish(self, job_id: str, state: JobState, outcome: dict[str, Any]) -> bool:
         keys = [self._keys.job(job_id), self._keys.active, self._keys.counts]
-        arguments = [state, json.dumps(outcome), time.time(), job_id]
-        return bool(self._run(_FINISH, keys, arguments))
+        return bool(self._run(_FINISH, keys, [state, json.dumps(outcome), job_id]))
 
-    def _known(self, names: list[str]) -> list[Job]:
-        with queue_errors():
+    def _read(self, names: list[str]) -> dict[str, Job | JobUnreadable | None]:
+        with self.answering():
             pipe = self.redis.pipeline(transaction=False)
+            pipe.time()
             for name in names:
                 pipe.hgetall(self._keys.job(name))
-            return [self._job(fields) for fields in pipe.execute() if "static" in fields]
+            answers = pipe.execute(raise_on_error=False)
+            for answer in answers:
+                if isinstance(answer, redis.RedisError) and not _is_other_type(answer):
+                    raise answer
+        (seconds, microseconds), *found = answers
+        now = seconds + microseconds / 1e6
+        return {
+            name: self._job(name, fields, now) for name, fields in zip(names, found, strict=True)
+        }
 
-    def _job(self, fields: dict[str, str]) -> Job:
-        outcome = json.loads(fields.get("outcome", "{}"))
-        state = cast("JobState", fields["state"])
-        if state == "in_progress" and float(fields["beat"]) < time.time() - self.lease_seconds:
-            state = "retrying"  # its worker is gone; the queue delivers it again
-        progress = fields.get("progress")
-        result = outcome.get("result")
+    def _job(self, name: str, fields: Any, now: float) -> Job | JobUnreadable | None:
+        if fields == {}:
+            return None
+        try:
+            record = _Record.model_validate(fields)
+        except ValidationError:
+            return JobUnreadable(
+                f"What Redis has of job {name[:60]!r} is no job.",
+                hint="Something else wrote there. Its run's results, if there are any, are among "
+                "the episode's; send it again otherwise.",
+            )
+        silent_s = now - record.beat
+        state: JobState = record.state
+        if state == "in_progress" and silent_s >= self.lease_seconds:
+            state = "retrying"  # its worker is gone; it is delivered again soon
         return Job(
-            request=JobRequest.model_validate_json(fields["static"]),
+            request=record.static,
             state=state,
-            attempts=int(fields["attempts"]),
-            worker=fields.get("worker"),
-            progress=None if progress is None else Progress.model_validate_json(progress),
-            result=None if result is None else RunResult.model_validate(result),
-            problem=outcome.get("problem"),
+            silent_s=silent_s,
+            attempts=record.attempts,
+            worker=record.worker,
+            progress=record.progress,
+            result=record.outcome.result,
+            problem=record.outcome.problem,
         )
 
     def _run(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
-        with queue_errors():
+        with self.answering():
             return self.redis.eval(script, len(keys), *keys, *arguments)
 
 
-@contextmanager
-def queue_errors() -> Iterator[None]:
-    """Translates Redis's errors into the product's."""
+def _is_other_type(error: redis.RedisError) -> bool:
+    """Something else than a job has the key."""
+    return str(error).startswith("WRONGTYPE")
+
+
+def _readable(jobs: dict[str, Job | JobUnreadable | None]) -> list[Job]:
+    return [job for job in jobs.values() if isinstance(job, Job)]
+
+
+def _worker(text: str | None) -> WorkerFacts | None:
     try:
-        yield
-    except redis.RedisError as error:
-        raise QueueUnavailable(
-            "Redis does not answer.",
-            hint="Start it (make up does), or check SCREENALYTICS_REDIS_URL; execution_mode "
-            "'local' needs none.",
-        ) from error
+        return None if text is None else WorkerFacts.model_validate_json(text)
+    except ValidationError:
+        return None
 
 
 def _unknown(job_id: str) -> JobNotFound:

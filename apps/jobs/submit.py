@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 
 from apps.common.contracts import RunSpec
-from apps.common.errors import EpisodeBusy, JobNotFound, QueueUnavailable
+from apps.common.errors import EpisodeBusy, JobNotFound, JobUnreadable, QueueUnavailable
 from apps.jobs.queue import Publisher
 from apps.jobs.store import Job, JobRequest, JobStore
 from apps.runs.record import now
@@ -15,10 +15,9 @@ def submit(spec: RunSpec, timeout_s: float, store: JobStore, publisher: Publishe
     """Registers and sends a job.
 
     Raises:
-        QueueUnavailable: Redis is away, or no worker listens.
+        QueueUnavailable: Redis is away or refuses, or no worker listens.
         EpisodeBusy: the episode has an unfinished job.
     """
-    store.ping()
     if not store.workers():
         raise QueueUnavailable(
             "No worker listens to the queue.",
@@ -42,7 +41,7 @@ def submit(spec: RunSpec, timeout_s: float, store: JobStore, publisher: Publishe
 def _busy(store: JobStore, rival: str, ep_id: str) -> EpisodeBusy:
     try:
         job: Job | None = store.read(rival)
-    except JobNotFound:
+    except (JobNotFound, JobUnreadable):
         job = None
     since = "" if job is None else f" since {job.request.submitted_at}"
     return EpisodeBusy(

@@ -14,13 +14,16 @@ from celery.signals import setup_logging, worker_ready, worker_shutting_down
 from apps.common.errors import QueueUnavailable
 from apps.common.layout import Layout
 from apps.common.logs import configure_logging
+from apps.common.repeater import Repeater
 from apps.common.settings import Settings
 from apps.common.version import git_sha, product_version, source_fingerprint
-from apps.jobs.queue import make_celery
+from apps.jobs.queue import Publisher, make_celery
+from apps.jobs.reconcile import reconcile, turn_seconds
 from apps.jobs.store import JobStore, WorkerFacts
 from apps.runs.sweep import sweep_in_background
 from apps.worker.tasks import add_tasks
 
+_log = logging.getLogger("screenalytics.worker")
 _SAY_EVERY_SECONDS = 2.0
 _FORGOTTEN_AFTER_SECONDS = 8.0
 
@@ -35,19 +38,29 @@ class Announcer:
     def __init__(self, facts: WorkerFacts, store: JobStore) -> None:
         self._facts = facts
         self._store = store
+        self._problem = ""
         self._done = threading.Event()
-        threading.Thread(target=self._say, name="announcer", daemon=True).start()
+        threading.Thread(target=self._repeat, name="announcer", daemon=True).start()
 
     def stop(self) -> None:
         self._done.set()
         with contextlib.suppress(QueueUnavailable):  # Redis forgets it by itself
             self._store.sign_off(self._facts.name)
 
-    def _say(self) -> None:
+    def _repeat(self) -> None:
         while not self._done.is_set():
-            with contextlib.suppress(QueueUnavailable):  # said again soon
-                self._store.announce(self._facts, _FORGOTTEN_AFTER_SECONDS)
+            previous, self._problem = self._problem, self._say()
+            if self._problem not in ("", previous):
+                _log.warning("nobody hears of this worker: %s", self._problem)
             self._done.wait(_SAY_EVERY_SECONDS)
+
+    def _say(self) -> str:
+        """Why it could not be said, which is tried again soon; empty where it was."""
+        try:
+            self._store.announce(self._facts, _FORGOTTEN_AFTER_SECONDS)
+        except QueueUnavailable as error:
+            return error.detail
+        return ""
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]
@@ -67,5 +80,8 @@ def _announce(sender: Any, **_: Any) -> None:
         concurrency=sender.pool.num_processes,
     )
     sweep_in_background(Layout(settings.data_root.resolve()))
-    announcer = Announcer(facts, JobStore(settings.redis_url, settings.lease_s))
+    store, publisher = JobStore(settings.redis_url, settings.lease_s), Publisher(settings)
+    announcer = Announcer(facts, store)
     worker_shutting_down.connect(lambda **_: announcer.stop(), weak=False)
+    reconciler = Repeater("reconciler", turn_seconds(store), lambda: reconcile(store, publisher))
+    reconciler.__enter__()  # until the process ends: a signal's handler must not wait for a thread

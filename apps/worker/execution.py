@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
 import time
+from typing import Any
 
 from apps.common.contracts import ErrorEvent, Event, ProgressEvent, ResultEvent, RunResult
 from apps.common.cpu_limits import host_thread_limit
@@ -25,6 +27,7 @@ from apps.common.options import cap_threads, with_warning
 from apps.common.settings import Settings
 from apps.common.version import source_fingerprint
 from apps.jobs.lease import EpisodeLease
+from apps.jobs.limits import RUNS, SAY_SECONDS
 from apps.jobs.store import Job, JobStore
 from apps.runs.launch import RunProcess
 from apps.runs.live import LiveRun
@@ -35,7 +38,6 @@ from apps.worker.keeper import JobKeeper
 _log = logging.getLogger("screenalytics.worker")
 MAX_ATTEMPTS = 5  # a run that takes its worker down with it must not do so for ever
 _POLL_SECONDS = 0.3
-_STORE_PATIENCE_SECONDS = 600.0  # how long a finished job waits for Redis to come back
 
 
 class JobExecution:
@@ -62,17 +64,21 @@ class JobExecution:
         self._settings = settings
         self._worker = worker
         self._tag = delivery_tag
+        self._token = secrets.token_hex(8)  # of this delivery
         self._fingerprint = fingerprint
         self._layout = Layout(settings.data_root.resolve())
         self._cancel = asyncio.Event()
 
     async def run(self) -> Job:
-        """Executes the job, or finds that it has ended. Returns it as it stands then.
+        """Executes the job, or finds that it has ended or is executed elsewhere.
+
+        Returns:
+            It as it stands then.
 
         Raises:
             JobNotFound: nobody knows it any more; there is nothing to do.
         """
-        state = self._store.begin(self._job_id, self._worker)
+        state = self._store.begin(self._job_id, self._worker, self._token)
         job = self._store.read(self._job_id)
         if state == "cancel":
             self._store.cancel_now(self._job_id, _cancelled().to_dict())
@@ -80,6 +86,9 @@ class JobExecution:
             self._store.fail(self._job_id, _given_up(job.attempts).to_dict())
         elif state == "begun":
             await self._execute(job)
+        else:
+            # Its worker lives. Should it die, the job is sent again (`apps.jobs.reconcile`).
+            _log.info("delivery dropped", extra={"state": state})
         return self._store.read(self._job_id)
 
     async def _execute(self, job: Job) -> None:
@@ -92,11 +101,12 @@ class JobExecution:
         def on_cancel() -> None:
             loop.call_soon_threadsafe(self._cancel.set)
 
-        with JobKeeper(self._store, self._job_id, lease, self._tag, on_cancel) as keeper:
+        keeping = JobKeeper(self._store, self._job_id, self._token, lease, self._tag, on_cancel)
+        with keeping as keeper:
             try:
                 result = await self._result(job, lease, keeper)
                 with contextlib.suppress(QueueUnavailable):
-                    self._store.beat(self._job_id, keeper.progress)
+                    self._store.beat(self._job_id, self._token, keeper.progress)
             except ScreenalyticsError as error:
                 await self._end(error)
             else:
@@ -105,9 +115,9 @@ class JobExecution:
                 lease.give_back()
 
     async def _result(self, job: Job, lease: EpisodeLease, keeper: JobKeeper) -> RunResult:
-        deadline = time.monotonic() + job.request.timeout_s
+        left_s = job.request.timeout_s  # to wait for the episode; the run has as much again
         while True:
-            await self._wait_for_episode(job, lease, deadline)
+            left_s = await self._wait_for_episode(job, lease, left_s)
             keeper.lease_taken = True
             try:
                 return self._completed(job) or await self._run(job, keeper)
@@ -115,18 +125,25 @@ class JobExecution:
                 if not error.is_busy:
                     raise  # else another run was faster: wait for it like for any other
 
-    async def _wait_for_episode(self, job: Job, lease: EpisodeLease, deadline: float) -> None:
-        """Until no run holds the episode: another one, or this job's own from before."""
+    async def _wait_for_episode(self, job: Job, lease: EpisodeLease, seconds: float) -> float:
+        """Until no run holds the episode: another one, or this job's own from before.
+
+        Returns:
+            What is left of the seconds.
+        """
         spec = job.request.spec
+        deadline = time.monotonic() + seconds
         while is_held(self._layout, spec.ep_id) or not lease.take():
             if self._cancel.is_set():
                 raise _cancelled()
             if time.monotonic() > deadline:
                 raise RunTimedOut(
-                    "The episode was held by another run for too long.",
-                    hint="See GET /celery_jobs for what runs.",
+                    f"The episode was held by another run for {job.request.timeout_s:g} s; a job "
+                    "waits no longer than its run may take.",
+                    hint="See GET /celery_jobs for what runs; raise timeout_s, or send it later.",
                 )
             await asyncio.sleep(_POLL_SECONDS)
+        return deadline - time.monotonic()
 
     def _completed(self, job: Job) -> RunResult | None:
         """The result of this job's run, where an earlier delivery completed it."""
@@ -137,12 +154,13 @@ class JobExecution:
             return None
 
     async def _run(self, job: Job, keeper: JobKeeper) -> RunResult:
-        """Runs it; once more where the process was killed from outside, as by the system."""
-        try:
-            return await self._run_once(job, keeper)
-        except _Reported as error:
-            if int(error.problem.get("run_exit_code", 0)) >= 0:
-                raise
+        """Runs it; again where the process was killed from outside, as by the system."""
+        for _ in range(RUNS - 1):
+            try:
+                return await self._run_once(job, keeper)
+            except _Reported as error:
+                if int(error.problem.get("run_exit_code", 0)) >= 0:
+                    raise
         return await self._run_once(job, keeper)
 
     async def _run_once(self, job: Job, keeper: JobKeeper) -> RunResult:
@@ -191,22 +209,23 @@ class JobExecution:
 
     async def _end(self, outcome: RunResult | ScreenalyticsError) -> None:
         """Says how it ended. Waits for a Redis that is away: the results are on disk already."""
-        deadline = time.monotonic() + _STORE_PATIENCE_SECONDS
+        deadline = time.monotonic() + SAY_SECONDS
         while True:
             try:
-                if isinstance(outcome, RunResult):
-                    self._store.succeed(self._job_id, outcome)
-                elif isinstance(outcome, RunCancelled):
-                    self._store.cancel_now(self._job_id, outcome.to_dict())
-                elif isinstance(outcome, _Reported):
-                    self._store.fail(self._job_id, outcome.problem)
-                else:
-                    self._store.fail(self._job_id, outcome.to_dict())
+                self._say(outcome)
                 return
             except QueueUnavailable:
                 if time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(1)
+
+    def _say(self, outcome: RunResult | ScreenalyticsError) -> None:
+        if isinstance(outcome, RunResult):
+            self._store.succeed(self._job_id, outcome)
+        elif isinstance(outcome, RunCancelled):
+            self._store.cancel_now(self._job_id, outcome.to_dict())
+        else:
+            self._store.fail(self._job_id, outcome.to_dict())
 
 
 class _Reported(ScreenalyticsError):
@@ -219,6 +238,9 @@ class _Reported(ScreenalyticsError):
             raise RuntimeError("a run ends with a result or an error")
         super().__init__(event.detail, hint=event.hint)
         self.problem = event.problem
+
+    def to_dict(self) -> dict[str, Any]:
+        return self.problem
 
     @property
     def is_busy(self) -> bool:

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 from celery import Celery, Task
-from celery.exceptions import Ignore, Reject
+from celery.exceptions import Ignore
 
-from apps.common.errors import JobNotFound, QueueUnavailable
+from apps.common.errors import (
+    JobNotFound,
+    JobUnreadable,
+    QueueUnavailable,
+    RunFailed,
+    ScreenalyticsError,
+)
 from apps.common.logs import bind, clear
 from apps.common.settings import Settings
 from apps.common.version import source_fingerprint
 from apps.jobs.queue import TASK
-from apps.jobs.store import JobStore
+from apps.jobs.store import Job, JobStore
 from apps.worker.execution import JobExecution
+
+_log = logging.getLogger("screenalytics.worker")
 
 
 class JobFailed(Exception):
@@ -38,19 +47,42 @@ def add_tasks(app: Celery, settings: Settings) -> None:
                 delivery_tag=_delivery_tag(self),
                 fingerprint=fingerprint,
             )
-            job = asyncio.run(execution.run())
-        except JobNotFound:
+            job = _execute(execution, job_id, store)
+        except (JobNotFound, JobUnreadable):
             raise Ignore from None
-        except QueueUnavailable:
-            raise Reject(requeue=True) from None
+        except QueueUnavailable as error:
+            # Given back to a Redis that refuses, it would come again at once, and again. If it is
+            # not ended, it is sent again once Redis does its part (`apps.jobs.reconcile`).
+            _log.error("delivery dropped: %s", error.detail)
+            raise Ignore from None
         finally:
             store.close()
-        if job.state == "cancelled":
-            self.update_state(state="REVOKED")
-            raise Ignore
+        if not job.is_finished or job.state == "cancelled":
+            raise Ignore  # it is executed elsewhere, or nobody wants it
         if job.result is None:
             raise JobFailed((job.problem or {}).get("detail", "The job failed."))
         return job.result.model_dump(mode="json")
+
+
+def _execute(execution: JobExecution, job_id: str, store: JobStore) -> Job:
+    """Whatever happens in it, the job ends; where Redis is away then, it is sent again."""
+    try:
+        return asyncio.run(execution.run())
+    except (JobNotFound, QueueUnavailable):
+        raise
+    except Exception as error:
+        _log.exception("job ended by an error")
+        store.fail(job_id, _told(error).to_dict())
+        return store.read(job_id)
+
+
+def _told(error: Exception) -> ScreenalyticsError:
+    if isinstance(error, ScreenalyticsError):
+        return error
+    return RunFailed(
+        f"The worker met an error that it does not know: {type(error).__name__}.",
+        hint="The worker's log has the details; please report them.",
+    )
 
 
 def _delivery_tag(task: Task) -> str | None:

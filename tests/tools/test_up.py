@@ -18,9 +18,9 @@ import psutil
 import pytest
 import redis
 
+from apps.common.redis_url import RedisUrl
 from tests.support.service import ROOT, clean_environment, free_port, gone, wait_for
 from tools.stack import redis_server
-from tools.stack.redis_server import RedisAddress
 from tools.stack.services import Plan, Stack, Step, UpFailed
 
 READY_SECONDS = 60
@@ -106,10 +106,10 @@ def own_redis(folder: Path, password: str = "") -> Iterator[str]:
         [*command, "--save", "", "--dir", str(folder), "--requirepass", password],
         stdout=subprocess.DEVNULL,
     )
-    address = RedisAddress.parse(f"redis://:{password}@127.0.0.1:{port}/0")
+    address = RedisUrl.parse(f"redis://:{password}@127.0.0.1:{port}/0")
     try:
         wait_for(lambda: redis_server.answers(address), what="Redis")
-        yield address.url
+        yield address.for_client
     finally:
         process.terminate()
         process.wait(timeout=10)
@@ -165,7 +165,7 @@ def test_a_redis_that_was_there_stays(start: Start, tmp_path: Path, data_root: P
         assert "(was running already, and will stay)" in up.said()
         assert up.stop(signal.SIGTERM) == 0, up.said()
         assert gone(family)
-        assert redis_server.answers(RedisAddress.parse(url))
+        assert redis_server.answers(RedisUrl.parse(url))
     assert not (data_root / ".redis").exists()
 
 

@@ -7,64 +7,27 @@ import os
 import shutil
 import signal
 import socket
-from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from apps.common.redis_url import RedisUrl
 from tools.stack.services import Plan, Step, UpFailed
 
 PING_SECONDS = 0.5
-DEFAULT_PORT = 6379
 _OWN_HOSTS = {"127.0.0.1", "localhost"}
 
 
-@dataclass(frozen=True)
-class RedisAddress:
-    """What SCREENALYTICS_REDIS_URL says."""
-
-    url: str
-    scheme: str
-    host: str
-    port: int
-    username: str
-    password: str
-
-    @classmethod
-    def parse(cls, url: str) -> RedisAddress:
-        """Raises:
-        UpFailed: it is no URL of a Redis server.
-        """
-        try:
-            parts = urlsplit(url)
-            port = DEFAULT_PORT if parts.port is None else parts.port
-        except ValueError:
-            raise UpFailed("SCREENALYTICS_REDIS_URL is not a URL; see the README.") from None
-        if parts.scheme not in ("redis", "rediss", "unix"):
-            raise UpFailed(
-                f"SCREENALYTICS_REDIS_URL begins with {parts.scheme or 'nothing'!r}; "
-                "it must be like redis://127.0.0.1:6379/0."
-            )
-        host, user, password = parts.hostname or "", parts.username, parts.password
-        return cls(url, parts.scheme, host, port, unquote(user or ""), unquote(password or ""))
-
-    @property
-    def shown(self) -> str:
-        """Without its password."""
-        return f"{self.scheme}://{self.host}:{self.port}{urlsplit(self.url).path}"
-
-
-def answers(address: RedisAddress) -> bool:
+def answers(address: RedisUrl) -> bool:
     """True where a Redis server answers PING.
 
     Raises:
         UpFailed: it answers, but not to us.
     """
     client = redis.Redis.from_url(
-        address.url,
+        address.for_client,
         socket_timeout=PING_SECONDS,
         socket_connect_timeout=PING_SECONDS,
         retry=Retry(NoBackoff(), 0),
@@ -84,7 +47,7 @@ def answers(address: RedisAddress) -> bool:
         client.close()
 
 
-def plan(address: RedisAddress, folder: Path) -> Plan:
+def plan(address: RedisUrl, folder: Path) -> Plan:
     """How to start a Redis of our own at that address, with its file in `folder`.
 
     Raises:
@@ -141,7 +104,7 @@ def port_is_free(port: int) -> bool:
     return True
 
 
-def _configuration(address: RedisAddress, folder: Path) -> str:
+def _configuration(address: RedisUrl, folder: Path) -> str:
     """Given on standard input, where no other user can read the password.
 
     Only the append-only file is kept: jobs survive a restart, and no dump appears beside it.

@@ -84,7 +84,7 @@ async def detect_track(
         return RunResponse(
             services.running(spec, timeout_s), spec.run_id, stream=wants_stream(request)
         )
-    job = await run_in_threadpool(submit, spec, timeout_s, services.jobs, services.publisher)
+    job = await services.ask_redis(submit, spec, timeout_s, services.jobs, services.publisher)
     accepted = JobAccepted(
         job_id=job.job_id,
         ep_id=spec.ep_id,
@@ -97,7 +97,9 @@ async def detect_track(
 
 
 @router.get("")
-def active_runs(services: ServicesDep, query: Annotated[ActiveRunsQuery, Query()]) -> ActiveRuns:
+async def active_runs(
+    services: ServicesDep, query: Annotated[ActiveRunsQuery, Query()]
+) -> ActiveRuns:
     """Runs in progress on this host, whoever started them, and jobs that wait.
 
     With `ep_id`: the episode's newest jobs, ended ones included, so that a page that was loaded
@@ -105,14 +107,17 @@ def active_runs(services: ServicesDep, query: Annotated[ActiveRunsQuery, Query()
     """
     ep_id, queue_problem = query.ep_id, None
     try:
-        jobs = services.jobs.active() if ep_id is None else services.jobs.of_episode(ep_id)
+        if ep_id is None:
+            jobs = await services.ask_redis(services.jobs.active)
+        else:
+            jobs = await services.ask_redis(services.jobs.of_episode, ep_id)
     except QueueUnavailable as error:
         jobs, queue_problem = [], error.detail
     queued = [_line(job) for job in jobs]
     listed = {(run.ep_id, run.run_id) for run in queued}
     direct = [
         run
-        for run in _direct_runs(services)
+        for run in await run_in_threadpool(_direct_runs, services)
         if ep_id in (None, run.ep_id) and (run.ep_id, run.run_id) not in listed
     ]
     items = [*direct, *queued]
@@ -120,16 +125,16 @@ def active_runs(services: ServicesDep, query: Annotated[ActiveRunsQuery, Query()
 
 
 @router.get("/{job_id}", responses=DOCUMENTED_QUEUE)
-def job_status(job_id: str, services: ServicesDep) -> JobStatus:
+async def job_status(job_id: str, services: ServicesDep) -> JobStatus:
     """A job's state, progress and, at the end, its result or error."""
-    return _status(services.jobs.read(check_name(job_id, "job_id")))
+    return _status(await services.ask_redis(services.jobs.read, check_name(job_id, "job_id")))
 
 
 @router.get("/{job_id}/events", response_class=EventSourceResponse, responses=DOCUMENTED_QUEUE)
 async def job_events(job_id: str, services: ServicesDep) -> EventSourceResponse:
     """The job as server-sent events: `progress` while it runs, then `result` or `error`."""
     check_name(job_id, "job_id")
-    job = await run_in_threadpool(services.jobs.read, job_id)
+    job = await services.ask_redis(services.jobs.read, job_id)
     return EventSourceResponse(_events(services, job), ping=5)
 
 
@@ -147,7 +152,7 @@ async def _events(services: Services, job: Job) -> AsyncIterator[ServerSentEvent
             told = status
             yield ServerSentEvent(data=status, event="progress")
         await asyncio.sleep(_POLL_SECONDS)
-        job = await run_in_threadpool(services.jobs.read, job.request.job_id)
+        job = await services.ask_redis(services.jobs.read, job.request.job_id)
     if job.result is not None:
         yield ServerSentEvent(data=job.result.model_dump_json(), event="result")
     else:

@@ -33,7 +33,7 @@ async def ready(services: ServicesDep, response: Response) -> Ready:
         "data_root": await run_in_threadpool(_data_root, services),
         "detector": await _detector(services),
     }
-    queue, workers = await run_in_threadpool(_queue, services)
+    queue, workers = await services.ask_redis(_queue, services)
     dependencies |= queue
     ok = all(dependency.ok for dependency in dependencies.values() if dependency.required)
     response.status_code = 200 if ok else 503
@@ -41,9 +41,10 @@ async def ready(services: ServicesDep, response: Response) -> Ready:
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
-def metrics(services: ServicesDep) -> Response:
+async def metrics(services: ServicesDep) -> Response:
     """Runs by mode and outcome, frames, durations, CPU and the queue, for Prometheus."""
-    return Response(generate_latest(services.registry), media_type=CONTENT_TYPE_LATEST)
+    text = await services.ask_redis(generate_latest, services.registry)
+    return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/version")
@@ -78,6 +79,7 @@ def _data_root(services: ServicesDep) -> Dependency:
 def _queue(services: ServicesDep) -> tuple[dict[str, Dependency], list[WorkerSummary]]:
     """Redis and the workers, which queued mode needs and local mode does not."""
     try:
+        services.jobs.check()
         workers, active = services.jobs.workers(), services.jobs.active()
     except QueueUnavailable as error:
         gone = Dependency(ok=False, required=False, detail=error.detail)
@@ -85,7 +87,7 @@ def _queue(services: ServicesDep) -> tuple[dict[str, Dependency], list[WorkerSum
     running = Counter(job.worker for job in active if job.state == "in_progress")
     names = ", ".join(f"{worker.name} (version {worker.version})" for worker in workers)
     dependencies = {
-        "redis": Dependency(ok=True, required=False, detail="answers"),
+        "redis": Dependency(ok=True, required=False, detail="answers and takes jobs"),
         "workers": Dependency(
             ok=bool(workers), required=False, detail=names or "No worker listens to the queue."
         ),

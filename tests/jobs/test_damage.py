@@ -1,0 +1,129 @@
+"""What Redis holds was damaged, or is gone: nobody answers 500 for it, nobody dies of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from apps.jobs.queue import QUEUE
+from apps.jobs.store import JobStore
+from tests.api.test_queue import ended, submit
+from tests.support.jobs import job_request
+from tests.support.queue import LEASE_SECONDS, Redis, redis_server, worker
+from tests.support.service import Server, add_episode, serving, wait_for
+
+_INFO = '"delivery_info": {"exchange": "", "routing_key": "detect_track"}'
+_TAG = f'{{"delivery_tag": "a", "body_encoding": "base64", {_INFO}}}'
+_TASK = '{"task": "screenalytics.detect_track", "id": "x"}'
+_TYPE = '"content-type": "application/json", "content-encoding": "utf-8"'
+NO_MESSAGES = [
+    "5", "null", '"text"', "[]", "{}", "[1, {}]", "no JSON", "{", "\xff",
+    '{"body": 1}',
+    '{"body": "", "properties": {}}',
+    '{"body": "", "properties": {"delivery_tag": 1, "delivery_info": {}}}',
+    f'{{"body": "", "headers": 1, "properties": {_TAG}}}',
+    f'{{"body": "", "headers": {{}}, "properties": {_TAG}, {_TYPE}}}',
+    f'{{"body": "!", "headers": {_TASK}, "properties": {_TAG}, {_TYPE}}}',
+    f'{{"body": "NQ==", "headers": {_TASK}, "properties": {_TAG}, {_TYPE}}}',
+    f'{{"body": "W1tdLHt9LHt9XQ==", "headers": {_TASK}, "properties": {_TAG}}}',
+    f'{{"body": "W1tdLHt9LHt9XQ==", "headers": {_TASK}, "properties": {_TAG}, {_TYPE}}}',
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Path:
+    root = tmp_path_factory.mktemp("damage") / "data"
+    add_episode(root, "show", test_data / "videos" / "short_hamilton_clip.mp4")
+    add_episode(root, "talk", test_data / "videos" / "carphone_pristine.mp4")
+    return root
+
+
+@pytest.fixture(scope="module")
+def broker(data_root: Path) -> Iterator[Redis]:
+    with redis_server(data_root.parent / "redis") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server(data_root: Path, broker: Redis) -> Iterator[Server]:
+    settings = {"SCREENALYTICS_REDIS_URL": broker.url, "SCREENALYTICS_LEASE_S": LEASE_SECONDS}
+    with serving(data_root, **settings) as running:
+        yield running
+
+
+def damage(kind: str, broker: Redis, key: str) -> None:
+    match kind:
+        case "no job":
+            broker.ask("HSET", key, "static", '{"some": "JSON"}')
+        case "no JSON":
+            broker.ask("HSET", key, "static", "\xff{")
+        case "other state":
+            broker.ask("HSET", key, "state", "perhaps")
+        case "no number":
+            broker.ask("HSET", key, "attempts", "many", "beat", "nan?")
+        case "outcome":
+            broker.ask("HSET", key, "outcome", "[[[[")
+        case "other type":
+            broker.ask("DEL", key)
+            broker.ask("SET", key, "text")
+        case "half":
+            broker.ask("HDEL", key, "static", "attempts")
+
+
+KINDS = ["no job", "no JSON", "other state", "no number", "outcome", "other type", "half"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_damaged_record(server: Server, broker: Redis, data_root: Path, kind: str) -> None:
+    """Lists pass over it, its own address says what it is, and its episode is free soon."""
+    store = JobStore(broker.url, float(LEASE_SECONDS))
+    request = job_request(data_root, "talk", stride=12)
+    assert store.register(request) is None
+    store.close()
+    damage(kind, broker, f"screenalytics:job:{request.job_id}")
+    broker.ask("SET", "screenalytics:worker:odd", "no facts")
+    broker.ask("HSET", "screenalytics:counts", "odd", "many")
+    for path in ("/celery_jobs", "/celery_jobs?ep_id=talk", "/health/ready", "/metrics"):
+        answer = server.client.get(path)
+        assert answer.status_code == 200, (path, answer.text)
+        assert request.job_id not in answer.text
+    alone = server.client.get(f"/celery_jobs/{request.job_id}")
+    assert alone.headers["content-type"] == "application/problem+json"
+    assert alone.json()["type"].endswith(":job-unreadable")
+    wait_for(lambda: broker.ask("ZCARD", "screenalytics:active") == 0, what="it to be ended")
+    with worker(data_root, broker.url):
+        again = submit(server, "talk", stride=12)
+        assert again.status_code == 202, again.text
+        assert ended(server, again.json()["job_id"])["state"] == "success"
+
+
+def test_entries_of_the_queue_that_are_no_messages(
+    server: Server, broker: Redis, data_root: Path
+) -> None:
+    """The last one is a message that names no job, which Celery itself refuses."""
+    with worker(data_root, broker.url) as running:
+        for entry in NO_MESSAGES:
+            broker.ask("LPUSH", QUEUE, entry)
+        wait_for(lambda: broker.ask("LLEN", QUEUE) == 0, what="the queue to be read")
+        accepted = submit(server, "talk", stride=12).json()["job_id"]
+        assert ended(server, accepted)["state"] == "success"
+        assert running.process.poll() is None
+        assert running.log.read_text().count("dropped an entry") == len(NO_MESSAGES) - 1
+
+
+def test_redis_is_emptied_while_a_job_runs(server: Server, broker: Redis, data_root: Path) -> None:
+    """Its results are published; nothing of it comes back without an end in Redis."""
+    with worker(data_root, broker.url) as running:
+        accepted = submit(server, "show", stride=3, max_cpu_percent=40).json()
+        wait_for(running.runs, what="the run")
+        broker.ask("FLUSHALL")
+        wait_for(lambda: "Redis has lost the job" in running.log.read_text(), what="its words")
+        assert server.client.get(f"/celery_jobs/{accepted['job_id']}").status_code == 404
+        run = f"/episodes/show/runs/{accepted['run_id']}"
+        wait_for(lambda: server.client.get(run).json().get("status") == "completed", 40)
+        assert broker.ask("KEYS", "screenalytics:job:*") == []
+        again = submit(server, "talk", stride=12)
+        assert again.status_code == 202, again.text
+        assert ended(server, again.json()["job_id"])["state"] == "success"

@@ -1,0 +1,169 @@
+"""Deliveries too many and too few: a job begins once, and is never forgotten."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from apps.common.settings import Settings
+from apps.jobs.queue import QUEUE, Publisher
+from apps.jobs.store import JobStore, WorkerFacts
+from tests.api.test_queue import ended, job, submit
+from tests.support.jobs import job_request
+from tests.support.queue import LEASE_SECONDS, Redis, redis_server, worker
+from tests.support.service import Server, add_episode, serving, wait_for
+
+LEASE_S = float(LEASE_SECONDS)
+SLOW = {"stride": 1, "max_cpu_percent": 25}
+FACTS = WorkerFacts(
+    name="nobody", host="here", pid=1, version="0", git_sha="", fingerprint="", concurrency=1
+)
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Path:
+    root = tmp_path_factory.mktemp("deliveries") / "data"
+    add_episode(root, "show", test_data / "videos" / "short_hamilton_clip.mp4")
+    add_episode(root, "talk", test_data / "videos" / "carphone_pristine.mp4")
+    return root
+
+
+@pytest.fixture(scope="module")
+def broker(data_root: Path) -> Iterator[Redis]:
+    with redis_server(data_root.parent / "redis") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server(data_root: Path, broker: Redis) -> Iterator[Server]:
+    settings = {"SCREENALYTICS_REDIS_URL": broker.url, "SCREENALYTICS_LEASE_S": LEASE_SECONDS}
+    with serving(data_root, **settings) as running:
+        yield running
+
+
+@pytest.fixture
+def store(broker: Redis) -> Iterator[JobStore]:
+    opened = JobStore(broker.url, LEASE_S)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(server: Server, broker: Redis) -> Iterator[None]:
+    yield
+    for item in server.client.get("/celery_jobs").json()["items"]:
+        if item["job_id"] is not None:
+            server.client.post(f"/celery_jobs/{item['job_id']}/cancel")
+    broker.ask("DEL", QUEUE, "unacked", "unacked_index")
+
+
+def runs_of(server: Server, ep_id: str, run_id: str) -> list[str]:
+    runs = server.client.get(f"/episodes/{ep_id}/runs").json()["items"]
+    return [run["status"] for run in runs if run["run_id"] == run_id]
+
+
+@pytest.mark.trap(25, 32)
+def test_a_lost_connection_is_no_death(server: Server, broker: Redis, data_root: Path) -> None:
+    """The message comes again; the run goes on, is counted once, and parks nobody."""
+    with worker(data_root, broker.url, concurrency=2) as working:
+
+        def said(words: str) -> int:
+            return working.log.read_text().count(words)
+
+        long = submit(server, "show", **SLOW).json()
+        wait_for(working.runs, what="the run")
+        for number in range(6):  # more often than a worker may die
+            broker.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            broker.ask("CLIENT", "KILL", "TYPE", "pubsub")
+            wait_for(lambda n=number: said("sync complete") + said("all alone") > n + 1)
+        wait_for(lambda: said("delivery dropped"), what="a second delivery")
+        assert job(server, long["job_id"])["state"] == "in_progress"
+        short = submit(server, "talk", stride=12).json()["job_id"]
+        assert ended(server, short)["state"] == "success"  # by the other process
+        assert job(server, long["job_id"])["state"] == "in_progress"
+        end = ended(server, long["job_id"])
+    assert (end["state"], end["attempts"]) == ("success", 1)
+    assert runs_of(server, "show", long["run_id"]) == ["completed"]
+
+
+def test_a_second_message_is_dropped_while_the_first_is_worked_on(
+    server: Server, broker: Redis, data_root: Path, store: JobStore
+) -> None:
+    accepted = submit_to(server, data_root, broker)
+    with worker(data_root, broker.url) as first:
+        wait_for(first.runs, what="the run")
+        with worker(data_root, broker.url) as second:
+            publisher = Publisher(Settings(redis_url=broker.url))
+            for _ in range(7):
+                publisher.send(store.read(accepted["job_id"]).request)
+            wait_for(lambda: second.log.read_text().count("delivery dropped") == 7)
+            first.kill()  # nothing is left of any message: the job is sent again
+            wait_for(lambda: job(server, accepted["job_id"])["attempts"] == 2, 8 * LEASE_S)
+            end = ended(server, accepted["job_id"])
+    assert end["state"] == "success"
+    assert runs_of(server, "show", accepted["run_id"]) == ["completed"]
+
+
+def submit_to(server: Server, data_root: Path, broker: Redis) -> dict:
+    """A slow job that waits in the queue for a worker to come."""
+    store = JobStore(broker.url, LEASE_S)
+    store.announce(FACTS, 60)
+    accepted: dict = submit(server, "show", stride=2, max_cpu_percent=40).json()
+    store.sign_off(FACTS.name)
+    store.close()
+    return accepted
+
+
+def test_registered_and_never_sent(
+    server: Server, broker: Redis, data_root: Path, store: JobStore
+) -> None:
+    """As when the API is killed between the two."""
+    request = job_request(data_root, "talk", stride=12)
+    with worker(data_root, broker.url):
+        assert store.register(request) is None
+        assert submit(server, "talk").status_code == 409
+        assert ended(server, request.job_id)["state"] == "success"
+
+
+def test_taken_and_never_noted(
+    server: Server, broker: Redis, data_root: Path, store: JobStore
+) -> None:
+    """As when a worker is killed between taking a message and noting that it has it."""
+    store.announce(FACTS, 60)
+    accepted = submit(server, "talk", stride=12).json()["job_id"]
+    store.sign_off(FACTS.name)
+    assert accepted in broker.ask("RPOP", QUEUE)  # as the worker does
+    with worker(data_root, broker.url):
+        assert ended(server, accepted)["state"] == "success"
+
+
+def test_begun_and_forgotten(server: Server, broker: Redis, data_root: Path) -> None:
+    """The worker is killed, and Redis knows nothing of its message any more."""
+    with worker(data_root, broker.url) as first:
+        accepted = submit(server, "show", **SLOW).json()["job_id"]
+        wait_for(first.runs, what="the run")
+        first.kill()
+        broker.ask("DEL", "unacked", "unacked_index", QUEUE)
+        wait_for(lambda: job(server, accepted)["state"] == "retrying", what="the lease to lapse")
+        with worker(data_root, broker.url):
+            wait_for(lambda: job(server, accepted)["attempts"] == 2, what="the second try")
+            assert server.client.post(f"/celery_jobs/{accepted}/cancel").status_code == 200
+            assert ended(server, accepted)["state"] == "cancelled"
+
+
+def test_a_job_that_waits_its_turn_is_not_sent_again(
+    server: Server, broker: Redis, data_root: Path, store: JobStore
+) -> None:
+    """Nobody works, for several leases; the API looks after jobs all the time."""
+    store.announce(FACTS, 60)
+    accepted = submit(server, "talk", stride=12).json()["job_id"]
+    since = time.monotonic()
+    wait_for(lambda: time.monotonic() - since > 3 * LEASE_S, what="some leases to pass")
+    assert broker.ask("LLEN", QUEUE) == 1
+    assert job(server, accepted)["state"] == "queued"
+    assert server.client.post(f"/celery_jobs/{accepted}/cancel").json()["state"] == "cancelled"
+    store.sign_off(FACTS.name)
+    broker.ask("DEL", QUEUE)

@@ -1,0 +1,78 @@
+"""A Redis that hangs delays nobody who does not need it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.queue import redis_server
+from tests.support.service import add_episode, serving, wait_for
+
+READERS = 200
+
+
+@pytest.mark.alone
+def test_two_hundred_readers_of_a_redis_that_hangs(tmp_path: Path) -> None:
+    data_root = tmp_path / "data"
+    with (
+        redis_server(tmp_path / "redis") as redis,
+        serving(data_root, SCREENALYTICS_REDIS_URL=redis.url) as server,
+    ):
+        assert redis.process is not None
+        for path in ("/version", "/options", "/episodes"):
+            assert server.client.get(path).status_code == 200
+        redis.process.send_signal(signal.SIGSTOP)
+        answers: list[httpx.Response] = []
+        try:
+            threads = [
+                threading.Thread(target=_read, args=(server.url, answers), daemon=True)
+                for _ in range(READERS)
+            ]
+            for thread in threads:
+                thread.start()
+            times = [_seconds(server.client, p) for p in ("/version", "/episodes", "/version")]
+            for thread in threads:
+                thread.join(60)
+        finally:
+            redis.process.send_signal(signal.SIGCONT)
+        print(times)
+        assert len(answers) == READERS
+        assert all(answer.json()["queue_problem"] for answer in answers)
+        assert max(times) < 1.5
+        wait_for(lambda: server.client.get("/celery_jobs").json()["queue_problem"] is None)
+
+
+def test_a_comparison_beside_a_redis_that_hangs(tmp_path: Path, test_data: Path) -> None:
+    """Each run's episode is free when its answer arrives, so the next one can begin."""
+    data_root = tmp_path / "data"
+    add_episode(data_root, "talk", test_data / "videos" / "carphone_pristine.mp4")
+    with (
+        redis_server(tmp_path / "redis") as redis,
+        serving(data_root, SCREENALYTICS_REDIS_URL=redis.url) as server,
+    ):
+        assert redis.process is not None
+        redis.process.send_signal(signal.SIGSTOP)
+        try:
+            body = {"repeat": 1, "options": {"stride": 48}}
+            answer = server.client.post("/episodes/talk/comparisons", json=body)
+        finally:
+            redis.process.send_signal(signal.SIGCONT)
+    assert answer.status_code == 200, answer.text
+    assert [summary["mode"] for summary in answer.json()["summaries"]] == ["cli", "sse", "local"]
+    assert "redis was left out: Redis does not answer in time" in answer.text
+
+
+def _read(url: str, answers: list[httpx.Response]) -> None:
+    with httpx.Client(base_url=url, timeout=60) as client:
+        answers.append(client.get("/celery_jobs"))
+
+
+def _seconds(client: httpx.Client, path: str) -> float:
+    start = time.monotonic()
+    assert client.get(path).status_code == 200
+    return time.monotonic() - start

@@ -1,0 +1,89 @@
+"""Limits of a job: they follow from one another, and whatever ends a job is said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from apps.common.contracts import Holder
+from apps.common.layout import Layout
+from apps.jobs.limits import RUNS, SAY_SECONDS
+from apps.jobs.queue import QUEUE
+from apps.jobs.store import JobStore, WorkerFacts
+from apps.runs.record import now
+from tests.api.test_queue import ended, job, submit
+from tests.support.holding import holding
+from tests.support.queue import Redis, redis_server, worker
+from tests.support.service import Server, add_episode, gone, serving, wait_for
+
+FACTS = WorkerFacts(
+    name="nobody", host="here", pid=1, version="0", git_sha="", fingerprint="", concurrency=1
+)
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Path:
+    root = tmp_path_factory.mktemp("limits") / "data"
+    add_episode(root, "show", test_data / "videos" / "short_hamilton_clip.mp4")
+    add_episode(root, "talk", test_data / "videos" / "carphone_pristine.mp4")
+    return root
+
+
+@pytest.fixture(scope="module")
+def broker(data_root: Path) -> Iterator[Redis]:
+    with redis_server(data_root.parent / "redis") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server(data_root: Path, broker: Redis) -> Iterator[Server]:
+    with serving(data_root, SCREENALYTICS_REDIS_URL=broker.url) as running:
+        yield running
+
+
+def test_celerys_limit_allows_what_the_jobs_own_allow(server: Server, broker: Redis) -> None:
+    """It waits `timeout_s` for the episode, runs as long, and once more where the run is killed."""
+    store = JobStore(broker.url, 3)
+    store.announce(FACTS, 60)  # a worker that takes nothing
+    timeout_s = 1000.0
+    accepted = submit(server, "talk", timeout_s=timeout_s).json()["job_id"]
+    message = json.loads(broker.ask("LINDEX", QUEUE, 0))
+    broker.ask("DEL", QUEUE)
+    assert store.cancel_now(accepted, {"detail": "no longer wanted"})
+    store.sign_off(FACTS.name)
+    store.close()
+    hard, soft = message["headers"]["timelimit"]
+    assert soft is None
+    assert hard > timeout_s + RUNS * timeout_s + SAY_SECONDS
+
+
+def test_waiting_too_long_is_said(server: Server, broker: Redis, data_root: Path) -> None:
+    held = Holder(
+        ep_id="show", run_id="other", execution_mode="cli", pid=1, host="here", since=now()
+    )
+    with worker(data_root, broker.url), holding(Layout(data_root)) as hold:
+        first = submit(server, "talk", stride=1, max_cpu_percent=25).json()["job_id"]
+        wait_for(lambda: job(server, first)["state"] == "in_progress")
+        accepted = submit(server, "show", timeout_s=1).json()["job_id"]
+        hold(held)
+        server.client.post(f"/celery_jobs/{first}/cancel")
+        end = ended(server, accepted)
+    assert (end["state"], end["error"]["status"]) == ("failed", 504)
+    assert "held by another run for 1 s" in end["error"]["detail"]
+
+
+def test_a_limit_that_celery_was_given_ends_the_job_with_a_sentence(
+    server: Server, broker: Redis, data_root: Path
+) -> None:
+    """As any exception in the task that nobody expected: the job is not left unfinished."""
+    with worker(data_root, broker.url, "--soft-time-limit", "4") as running:
+        accepted = submit(server, "show", stride=1, max_cpu_percent=20).json()
+        processes = wait_for(running.runs, what="the run")
+        end = ended(server, accepted["job_id"])
+        assert end["state"] == "failed"
+        assert "SoftTimeLimitExceeded" in end["error"]["detail"]
+        wait_for(lambda: gone(processes), what="the run's end")
+        assert submit(server, "show", stride=12).status_code == 202
