@@ -21,11 +21,14 @@ sys.path.insert(0, str(ROOT))
 from rich.console import Console
 from rich.progress import track
 
+from apps.common.files import shown
 from apps.common.version import product_version
 from tests.faults.catalogue import FAULTS
+from tests.faults.evidence import evidence
 from tests.faults.scenarios import Trial, stack
 
 VIDEO = ROOT.parent / "shared" / "data" / "videos" / "short_hamilton_clip.mp4"
+EVIDENCE = ROOT / "build" / "faults"  # of trials that were not clean
 HEAD = """# Reliability
 
 Written by `make faults`: each fault is injected into real processes (API, Celery worker, Redis, the
@@ -93,8 +96,11 @@ def attempt(name: str, video: Path, seed: int) -> Trial:
         except Exception:
             traceback.print_exc()
             trial = Trial(lost=1)
-    if not trial.is_clean:
-        print(f"{name}, seed {seed}: {trial}", file=sys.stderr)
+        if not trial.is_clean:
+            kept = EVIDENCE / f"{name}-{seed}.txt"
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_text(f"{trial}\n{evidence(Path(folder))}")
+            print(f"{name}, seed {seed}: {trial}; see {shown(kept)}", file=sys.stderr)
     return trial
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 import psutil
 
+from tests.faults.evidence import ANSWERS
 from tests.support.queue import Redis, Worker, redis_server, worker
 from tests.support.service import Server, add_episode, gone, serving, wait_for
 
@@ -57,6 +58,11 @@ class Stack:
     redis: Redis
     rng: random.Random
     ends: list[float] = field(default_factory=list)  # seconds that runs were still there
+
+    def note(self, text: str) -> None:
+        """Keeps what a client was told, for the case that the trial is not clean."""
+        with (self.data_root.parent / ANSWERS).open("a") as stream:
+            stream.write(f"{time.time():.3f} {text}\n")
 
     @contextmanager
     def api(self, **environment: str) -> Iterator[Server]:
@@ -331,7 +337,13 @@ def _rivals(stack: Stack, count: int) -> Trial:
         def ask(mode: str) -> None:
             with httpx.Client(base_url=server.url, timeout=PATIENCE) as client:
                 body = {"ep_id": EPISODE, "execution_mode": mode, **RUN}
-                answers.append(client.post("/celery_jobs/detect_track", json=body))
+                stack.note(f"{mode}: asked")
+                try:
+                    answers.append(client.post("/celery_jobs/detect_track", json=body))
+                except httpx.HTTPError as error:
+                    stack.note(f"{mode}: {error!r}")
+                    raise
+                stack.note(f"{mode}: {answers[-1].status_code} {answers[-1].text}")
 
         modes = ["redis", "local"] * (count // 2)
         threads = [threading.Thread(target=ask, args=(mode,), daemon=True) for mode in modes]
@@ -342,6 +354,8 @@ def _rivals(stack: Stack, count: int) -> Trial:
         codes = [answer.status_code for answer in answers]
         jobs = [answer.json()["job_id"] for answer in answers if answer.status_code == 202]
         ends = [wait_for_end(server, job) for job in jobs]
+        for job in jobs:
+            stack.note(f"job: {server.client.get(f'/celery_jobs/{job}').text}")
         promised = codes.count(200) + len(jobs)
         runs = stack.completed_runs(server)
         unexpected = len([code for code in codes if code not in (200, 202, 409)])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.catalogue import FAULTS
+from tests.faults.evidence import evidence
 from tests.faults.scenarios import stack
 
 
@@ -20,5 +21,16 @@ def test_nothing_is_lost_nothing_is_doubled_and_nothing_is_left(
     video = test_data / "videos" / "short_hamilton_clip.mp4"
     with stack(tmp_path, video, seed=zlib.crc32(name.encode())) as running:
         trial = FAULTS[name](running)
-    assert trial.is_clean, trial
-    assert trial.completed >= 1
+    assert trial.is_clean, f"{trial}\n{evidence(tmp_path)}"
+    assert trial.completed >= 1, f"{trial}\n{evidence(tmp_path)}"
+
+
+def test_a_trial_that_is_not_clean_says_what_happened(tmp_path: Path, test_data: Path) -> None:
+    video = test_data / "videos" / "short_hamilton_clip.mp4"
+    with stack(tmp_path, video, seed=0) as running:
+        trial = FAULTS["two_at_once"](running)
+    told = evidence(tmp_path)
+    assert trial.is_clean, told
+    for telling in ("--- answers.txt", "local: asked", "job: {", "run.json", "run.log", "worker-"):
+        assert telling in told
+    assert '"status": "completed"' in told
