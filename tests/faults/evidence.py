@@ -24,5 +24,5 @@ def _end_of(path: Path) -> str:
     except OSError as error:
         return f"({error.strerror})"
     if path.suffix == ".jsonl":
-        return f"({content.count(b'\n')} rows)"
+        return f"({len(content.splitlines())} rows)"
     return content[-_SHOWN_BYTES:].decode("utf-8", "replace")
