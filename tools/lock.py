@@ -26,7 +26,9 @@ def main() -> int:
     base = ROOT / "requirements.txt"
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        subprocess.run([f"{folder}/bin/python", "-m", "pip", "install", "--quiet", "uv"], check=True)
+        subprocess.run(
+            [f"{folder}/bin/python", "-m", "pip", "install", "--quiet", "uv"], check=True
+        )
         uv = f"{folder}/bin/uv"
         write(base, compiled(uv))
         there = _PIN.findall(base.read_text())

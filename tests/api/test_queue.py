@@ -300,3 +300,23 @@ def test_local_mode_needs_no_queue(data_root: Path) -> None:
         ready = server.client.get("/health/ready")
         assert ready.status_code == 200
         assert not ready.json()["dependencies"]["redis"]["ok"]
+
+
+def test_a_worker_without_the_weights_takes_the_detector_that_it_has(
+    data_root: Path, test_data: Path, tmp_path: Path
+) -> None:
+    """The server's `auto` is InsightFace's detector; the worker decides for itself."""
+    weights = str(test_data / "weights" / "scrfd_500m_kps.onnx")
+    with (
+        redis_server(tmp_path / "other") as other,
+        serving(
+            data_root, SCREENALYTICS_REDIS_URL=other.url, SCREENALYTICS_RETINAFACE_MODEL=weights
+        ) as server,
+        worker(data_root, other.url),
+    ):
+        plan = server.client.post("/options/resolve", json={"ep_id": "talk"}).json()
+        assert plan["options"]["detector"] == "retinaface"
+        done = ended(server, submit(server, "talk").json()["job_id"])
+    assert done["state"] == "success"
+    assert done["result"]["options"]["detector"] == "centerface"
+    assert done["result"]["options"]["detector_asked"] == "auto"

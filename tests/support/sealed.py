@@ -59,15 +59,7 @@ def observe(scenario: str, folder: Path, *arguments: str) -> Observed:
     enter = [*_unshare(), "sh", "-c", _ENTER, "sh", str(resolver)]
     inside = [sys.executable, "-m", "tests.support.sealed", scenario, str(folder / "work")]
     done = subprocess.run(
-        [
-            *enter,
-            sys.executable,
-            "-m",
-            "tests.support.sealed",
-            scenario,
-            str(folder / "work"),
-            *arguments,
-        ],
+        [*enter, *inside, *arguments],
         env={"PATH": os.environ["PATH"], "HOME": str(home), "TMPDIR": str(temporary)},
         cwd=ROOT,
         capture_output=True,
