@@ -5,17 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from apps.common.environment import EnvironmentSettings
 
 
-class Settings(BaseSettings):
-    """Settings of the service. Every field is `SCREENALYTICS_<NAME>` in the environment.
+class Settings(EnvironmentSettings):
+    """Settings of the service.
 
     Fields that are options of a run as well (`SCREENALYTICS_STRIDE` and so on) are read by
     `apps.common.options.resolve`, not here.
     """
-
-    model_config = SettingsConfigDict(env_prefix="SCREENALYTICS_", extra="ignore", frozen=True)
 
     data_root: Path = Field(Path("data"), description="Folder of videos, runs and caches.")
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="Broker, results and locks.")
@@ -29,6 +28,9 @@ class Settings(BaseSettings):
         None,
         description="Pack name of InsightFace, or a recognition model's .onnx file, for tracks "
         "that are split and joined by faces.",
+    )
+    heartbeat_file: Path | None = Field(
+        None, description="File that a worker touches every two seconds, for health checks."
     )
     lease_s: float = Field(
         30, ge=1, description="A worker that says nothing for so long is taken to be dead, seconds."

@@ -19,6 +19,6 @@ from apps.ui.settings import PageSettings
 
 app = st.App(
     Path(__file__).with_name("main.py"),
-    routes=file_routes(PageSettings()),
+    routes=file_routes(PageSettings.of_environment()),
     on_script_error=show_unexpected,
 )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pydantic import AnyHttpUrl, Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from apps.common.environment import EnvironmentSettings
 
 
-class PageSettings(BaseSettings):
-    """Settings of the page. Every field is `SCREENALYTICS_<NAME>` in the environment."""
-
-    model_config = SettingsConfigDict(env_prefix="SCREENALYTICS_", extra="ignore", frozen=True)
+class PageSettings(EnvironmentSettings):
+    """Settings of the page."""
 
     api_url: str = Field("http://127.0.0.1:8000", description="Address of the API, for the page.")
     api_key: SecretStr | None = Field(None, min_length=8, description="Key of the API.")
