@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
+import secrets
 import shutil
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -18,6 +22,7 @@ from redis.retry import Retry
 from tools.stack.services import Plan, Step, UpFailed
 
 PING_SECONDS = 0.5
+URL_FILE = "url"  # beside the data of a Redis started here: how to reach it, for its owner only
 DEFAULT_PORT = 6379
 _OWN_HOSTS = {"127.0.0.1", "localhost"}
 
@@ -51,6 +56,12 @@ class RedisAddress:
         host, user, password = parts.hostname or "", parts.username, parts.password
         return cls(url, parts.scheme, host, port, unquote(user or ""), unquote(password or ""))
 
+    def with_password(self, password: str) -> RedisAddress:
+        """The same server, for the default user with this password."""
+        parts = urlsplit(self.url)
+        place = parts.netloc.rpartition("@")[2]
+        return RedisAddress.parse(parts._replace(netloc=f":{quote(password)}@{place}").geturl())
+
     @property
     def shown(self) -> str:
         """Without its password."""
@@ -63,12 +74,7 @@ def answers(address: RedisAddress) -> bool:
     Raises:
         UpFailed: it answers, but not to us.
     """
-    client = redis.Redis.from_url(
-        address.url,
-        socket_timeout=PING_SECONDS,
-        socket_connect_timeout=PING_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
+    client = _client(address)
     try:
         return bool(client.ping())
     except (redis.AuthenticationError, redis.ResponseError) as error:
@@ -76,12 +82,60 @@ def answers(address: RedisAddress) -> bool:
             return False
         raise UpFailed(
             f"Redis at {address.shown} answers, but refuses: {error}. "
-            "Correct SCREENALYTICS_REDIS_URL."
+            "Correct SCREENALYTICS_REDIS_URL. (That of a Redis that another `make up` started is "
+            f"in its data folder, in .redis/{URL_FILE}.)"
         ) from None
     except redis.RedisError:
         return False
     finally:
         client.close()
+
+
+def with_own_password(address: RedisAddress) -> RedisAddress:
+    """For a server that is started here: other users of this machine reach its port as well."""
+    return address if address.password else address.with_password(secrets.token_urlsafe(24))
+
+
+def noted(address: RedisAddress, folder: Path) -> RedisAddress:
+    """The same address with the password of a Redis that serves it with its file in `folder`."""
+    try:
+        password = RedisAddress.parse((folder / URL_FILE).read_text()).password
+    except (OSError, UpFailed):
+        return address
+    known = address.with_password(password)
+    return known if known.url == (folder / URL_FILE).read_text() else address
+
+
+@contextmanager
+def note(address: RedisAddress, folder: Path) -> Iterator[None]:
+    """Writes down, for the time of the block and for this user, how the server is reached."""
+    path = folder / URL_FILE
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(address.url)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def forbid_dangerous(address: RedisAddress) -> None:
+    """Takes from the server's only user what no program here needs: CONFIG, DEBUG, FLUSHALL, ….
+
+    A Redis older than 6 has no such rules; it is left as it is.
+    """
+    with contextlib.suppress(redis.ResponseError), _client(address) as client:
+        client.execute_command("ACL", "SETUSER", "default", "-@dangerous", "+info")
+
+
+def _client(address: RedisAddress) -> redis.Redis:
+    return redis.Redis.from_url(
+        address.url,
+        socket_timeout=PING_SECONDS,
+        socket_connect_timeout=PING_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
 
 
 def plan(address: RedisAddress, folder: Path) -> Plan:
