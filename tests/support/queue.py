@@ -109,17 +109,24 @@ class Worker:
 
 @contextmanager
 def worker(
-    data_root: Path, redis_url: str, *, concurrency: int = 1, root: Path = ROOT
+    data_root: Path,
+    redis_url: str,
+    *options: str,
+    concurrency: int = 1,
+    root: Path = ROOT,
+    **environment: str,
 ) -> Iterator[Worker]:
     """`celery worker`, ready to take jobs; its whole tree ends with the block."""
     log = data_root.parent / f"worker-{time.monotonic_ns()}.log"
     command = [sys.executable, "-m", "celery", "-A", "apps.worker.celery_app", "worker"]
     command += ["--concurrency", str(concurrency), "--loglevel", "INFO", "-n", f"{log.stem}@%h"]
+    command += options
     environment = clean_environment(
         SCREENALYTICS_DATA_ROOT=str(data_root),
         SCREENALYTICS_REDIS_URL=redis_url,
         SCREENALYTICS_LEASE_S=LEASE_SECONDS,
         INSIGHTFACE_HOME=str(data_root.parent / "insightface"),
+        **environment,
     )
     with log.open("wb") as output:
         process = subprocess.Popen(
