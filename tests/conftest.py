@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import apps  # noqa: F401 - sets what ONNX Runtime reads when a test loads it
+
 # A script that starts the tests in the background makes them ignore SIGINT, and what ignores it
 # passes that on to every process it starts; the tests send it to theirs.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,15 +1,19 @@
-"""The compose file, as far as it can be checked without an engine."""
+"""The image and the compose file, as far as they can be checked without an engine."""
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+import time
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 import yaml
 
+from apps.common.options import EnvironmentRequest
 from apps.common.settings import Settings
 from apps.ui.settings import PageSettings
 from tools import up
@@ -28,16 +32,55 @@ def test_the_services_of_make_up() -> None:
         assert service["restart"] == "unless-stopped"
 
 
-@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"redis"}))
+OWN = sorted(set(SERVICES) - {"redis"})
+# What `${NAME:-default}` stands for; a default that holds another one is not for every Compose.
+_VARIABLE = re.compile(r"\$\{[A-Z_]+:-([^${}]*)\}")
+
+
+def default(value: object) -> str:
+    return _VARIABLE.sub(r"\1", str(value))
+
+
+@pytest.mark.parametrize("name", OWN)
 def test_limits_user_and_volumes(name: str) -> None:
     service = SERVICES[name]
-    assert service["cpus"] > 0
+    assert 0 < float(default(service["cpus"])) <= 2  # an engine refuses more than the host has
     assert service["user"] == "1000:1000"
     first = "api" if name == "page" else "redis"
     assert service["depends_on"][first]["condition"] == "service_healthy"
     mounted = {volume.split(":")[0] for volume in service["volumes"]}
     assert mounted <= set(COMPOSE["volumes"])
     assert service["image"] == SERVICES["api"]["image"]
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_nothing_may_do_more_than_it_must(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges"]
+    assert re.fullmatch(r"[0-9]+[mg]", default(service["mem_limit"]))
+    assert 0 < service["pids_limit"] <= 512
+    if name in OWN:
+        assert "cap_add" not in service
+        assert service["tmpfs"] == ["/tmp"]
+
+
+def test_no_default_holds_another_one() -> None:
+    for path in ("docker-compose.yml", "docker-compose.secrets.yml"):
+        for wish in re.findall(r"\$\{[^}]*\}?", (ROOT / path).read_text()):
+            assert wish.count("${") == 1, wish
+
+
+def test_no_container_leaves_a_nameless_volume() -> None:
+    assert not re.search(r"^VOLUME", DOCKERFILE, re.MULTILINE)
+
+
+def test_models_lie_where_all_services_see_them() -> None:
+    (home,) = re.findall(r"INSIGHTFACE_HOME=(\S+)", DOCKERFILE)
+    data = SERVICES["api"]["environment"]["SCREENALYTICS_DATA_ROOT"]
+    assert Path(home).is_relative_to(data)
+    assert SERVICES["worker"]["volumes"] == SERVICES["api"]["volumes"] == [f"data:{data}"]
 
 
 def test_only_loopback_is_published() -> None:
@@ -49,10 +92,21 @@ def test_only_loopback_is_published() -> None:
 
 
 @pytest.mark.parametrize("name", ["api", "worker"])
-def test_every_variable_is_a_setting(name: str) -> None:
-    known = {f"SCREENALYTICS_{field.upper()}" for field in Settings.model_fields}
-    known.add("SCREENALYTICS_MAX_CPU_THREADS")  # read by apps.common.cpu_limits
-    assert set(SERVICES[name]["environment"]) <= known
+def test_every_setting_is_passed_on_and_nothing_else(name: str) -> None:
+    fields = {*Settings.model_fields, *EnvironmentRequest.model_fields, "max_cpu_threads"}
+    if name != "worker":
+        fields.remove("heartbeat_file")
+    expected = {f"SCREENALYTICS_{field.upper()}" for field in fields}
+    assert set(SERVICES[name]["environment"]) == expected
+
+
+@pytest.mark.parametrize("name", ["api", "worker", "page", "flower"])
+def test_the_key_may_be_a_file(name: str) -> None:
+    secrets = yaml.safe_load((ROOT / "docker-compose.secrets.yml").read_text())
+    (secret,) = secrets["services"][name]["secrets"]
+    variables = secrets["services"][name]["environment"]
+    assert variables == {"SCREENALYTICS_API_KEY_FILE": f"/run/secrets/{secret}"}
+    assert "file" in secrets["secrets"][secret]
 
 
 def test_the_page_is_that_of_make_up() -> None:
@@ -75,9 +129,8 @@ def test_flower_is_never_open() -> None:
     flower = SERVICES["flower"]
     assert flower["profiles"] == ["flower"]
     assert flower["ports"] == ["127.0.0.1:5555:5555"]
-    name, _, password = flower["environment"]["FLOWER_BASIC_AUTH"].partition(":-")[2].partition(":")
-    assert name == "screenalytics"
-    assert password == "${SCREENALYTICS_API_KEY}}"
+    assert flower["command"][:3] == ["python", "-m", "apps.worker.flower"]
+    assert flower["environment"]["FLOWER_BASIC_AUTH"] == "${FLOWER_BASIC_AUTH:-}"
     assert "requirements-flower.txt" in DOCKERFILE
 
 
@@ -87,6 +140,45 @@ def test_commands_exist() -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert 'CMD ["python", "-m", "apps.api", ' in DOCKERFILE
-    for source in re.findall(r"^COPY (.+) \S+$", DOCKERFILE, re.MULTILINE):
-        for path in source.split():
-            assert (ROOT / path).exists(), path
+
+
+def copied() -> list[str]:
+    sources = re.findall(r"^COPY (.+) \S+$", DOCKERFILE, re.MULTILINE)
+    return [path for source in sources for path in source.split()]
+
+
+def is_sent(path: str) -> bool:
+    """Whether a file reaches the engine: the last line of .dockerignore that matches decides."""
+    sent = True
+    for line in (ROOT / ".dockerignore").read_text().split():
+        pattern = line.removeprefix("!")
+        names = [str(part) for part in (Path(path), *Path(path).parents)]
+        if any(fnmatch(name, pattern) for name in names):
+            sent = line.startswith("!")
+    return sent
+
+
+@pytest.mark.parametrize("path", copied())
+def test_what_the_image_copies_is_there_and_reaches_the_engine(path: str) -> None:
+    assert (ROOT / path).exists()
+    assert is_sent(path)
+
+
+@pytest.mark.parametrize("path", [".git/config", "data/x", "tests/conftest.py", ".env", "key.txt"])
+def test_nothing_else_reaches_the_engine(path: str) -> None:
+    assert not is_sent(path)
+
+
+@pytest.mark.parametrize(("age_s", "healthy"), [(1, True), (60, False), (None, False)])
+def test_the_health_check_of_the_worker(tmp_path: Path, age_s: int | None, healthy: bool) -> None:
+    heartbeat = tmp_path / "heartbeat"
+    if age_s is not None:
+        heartbeat.touch()
+        os.utime(heartbeat, (time.time() - age_s, time.time() - age_s))
+    kind, check = SERVICES["worker"]["healthcheck"]["test"]
+    assert kind == "CMD-SHELL"
+    own = SERVICES["worker"]["environment"]["SCREENALYTICS_HEARTBEAT_FILE"]
+    assert own in check
+    command = check.replace("$$", "$").replace(own, str(heartbeat))
+    done = subprocess.run(["sh", "-c", command], check=False, stderr=subprocess.DEVNULL)
+    assert (done.returncode == 0) == healthy

@@ -81,11 +81,12 @@ def up(stack: Stack, settings: Settings, port: int, page_port: int) -> None:
     data_root = settings.data_root.resolve()
     url, page_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{page_port}"
     with (
-        _redis(stack, address, data_root) as own_redis,
+        _redis(stack, address, data_root) as (address, own_redis),
         _stopping(stack, "page", "worker", "api"),
     ):
         if stack.stop_requests:
             return
+        settings = settings.model_copy(update={"redis_url": address.for_client})
         stack.start(_api(settings, data_root, port))
         worker = stack.start(_worker(settings, data_root, port))
         stack.start(_page(settings, data_root, url, page_port))
@@ -111,17 +112,20 @@ def _refuse_taken(port: int, page_port: int) -> None:
 
 
 @contextmanager
-def _redis(stack: Stack, address: RedisUrl, data_root: Path) -> Iterator[bool]:
-    """Redis for the time of the block; True where it was started here."""
-    if redis_server.answers(address):
-        yield False
-        return
+def _redis(stack: Stack, asked: RedisUrl, data_root: Path) -> Iterator[tuple[RedisUrl, bool]]:
+    """Redis for the time of the block: how it is reached, and whether it was started here."""
     folder = data_root / ".redis"
-    plan = redis_server.plan(address, folder)
-    with _held(folder), _stopping(stack, "redis"):
+    there = redis_server.noted(asked, folder)
+    if redis_server.answers(there):
+        yield there, False
+        return
+    own = redis_server.with_own_password(asked)
+    plan = redis_server.plan(own, folder)
+    with _held(folder), redis_server.note(own, folder), _stopping(stack, "redis"):
         stack.start(plan)
-        stack.wait_until(lambda: redis_server.answers(address), "Redis", REDIS_READY_S)
-        yield True
+        if stack.wait_until(lambda: redis_server.answers(own), "Redis", REDIS_READY_S):
+            redis_server.forbid_dangerous(own)
+        yield own, True
 
 
 @contextmanager
@@ -129,7 +133,7 @@ def _held(folder: Path) -> Iterator[None]:
     """Two Redis servers that append to the same file would destroy it."""
     lock = FileLock(folder / ".lock", timeout=0)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
         raise UpFailed(
@@ -210,8 +214,9 @@ def _readable_home(data_root: Path) -> dict[str, str]:
 
 
 def _environment(settings: Settings, data_root: Path) -> dict[str, str]:
+    inherited = {k: v for k, v in os.environ.items() if k != "SCREENALYTICS_REDIS_URL_FILE"}
     return {
-        **os.environ,
+        **inherited,
         "PYTHONUNBUFFERED": "1",  # lines appear when they are written
         "SCREENALYTICS_DATA_ROOT": str(data_root),
         "SCREENALYTICS_REDIS_URL": settings.redis_url,

@@ -38,7 +38,7 @@ from apps.web.guard import Guard
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application. Settings come from the environment unless they are given."""
 
-    chosen = Settings() if settings is None else settings
+    chosen = Settings.of_environment() if settings is None else settings
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

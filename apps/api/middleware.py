@@ -64,7 +64,9 @@ class Identity:
             try:
                 await self._app(scope, receive, named)
             finally:
-                _log.info(
+                watched = scope["path"].startswith(_OPEN_PREFIX) and 0 < status < 400
+                _log.log(
+                    logging.DEBUG if watched else logging.INFO,
                     "request",
                     extra={
                         "method": scope["method"],

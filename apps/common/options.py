@@ -124,6 +124,7 @@ class Options(BaseModel):
     device: Device
     device_asked: str
     detector: str
+    detector_asked: str = ""  # of manifests that know none
     stride: int = Field(ge=1)
     fps: float = Field(gt=0)
     det_size: int
@@ -199,7 +200,7 @@ def resolve(
     name = layers.pick("profile", tables.profile_for_device[device], f"device:{device}")
     profile = _lookup("profile", name, tables.profiles, layers.sources["profile"])
     wanted = layers.pick("detector", tables.defaults.detector)
-    detector = _resolve_detector(wanted, layers.sources["detector"], host)
+    detector = _resolve_detector(wanted, layers.sources["detector"], host.detectors_on_disk)
     det_size = tables.det_size.coreml if device == "coreml" else tables.det_size.default
     from_profile = f"profile:{name}"
     options = Options(
@@ -207,6 +208,7 @@ def resolve(
         device=device,
         device_asked=asked,
         detector=detector,
+        detector_asked=wanted,
         stride=layers.pick("stride", profile.stride, from_profile),
         fps=layers.pick("fps", profile.fps, from_profile),
         det_size=layers.pick("det_size", det_size, f"device:{device}"),
@@ -253,6 +255,26 @@ def cap_threads(resolution: Resolution, limit: int, source: str) -> Resolution:
             "options": options.model_copy(update={"cpu_threads": limit}),
             "sources": {**resolution.sources, "cpu_threads": source},
         }
+    )
+
+
+def with_detectors(resolution: Resolution, on_disk: frozenset[str]) -> Resolution:
+    """The same resolution on a host with other weights: what `auto` means is decided anew.
+
+    Args:
+        on_disk: detectors that need no download there.
+    """
+    options, sources = resolution.options, resolution.sources
+    asked = options.detector_asked or options.detector
+    detector = _resolve_detector(asked, sources.get("detector", ""), on_disk)
+    if detector == options.detector:
+        return resolution
+    changes: dict[str, Any] = {"detector": detector}
+    if sources.get("det_thresh") == f"detector:{options.detector}":
+        changes["det_thresh"] = model_registry().detectors[detector].det_thresh
+        sources = {**sources, "det_thresh": f"detector:{detector}"}
+    return resolution.model_copy(
+        update={"options": options.model_copy(update=changes), "sources": sources}
     )
 
 
@@ -383,11 +405,11 @@ def _resolve_device(
     )
 
 
-def _resolve_detector(asked: str, source: str, host: HostFacts) -> str:
+def _resolve_detector(asked: str, source: str, on_disk: frozenset[str]) -> str:
     allowed = {"auto": "auto", **{name: name for name in model_registry().detectors}}
     name = _lookup("detector", asked.lower(), allowed, source)
     if name == "auto":
-        return "retinaface" if "retinaface" in host.detectors_on_disk else "centerface"
+        return "retinaface" if "retinaface" in on_disk else "centerface"
     return name
 
 

@@ -5,22 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from apps.common.environment import EnvironmentSettings
 from apps.common.hosts import KnownHosts
 from apps.common.redis_url import RedisUrl
 
 
-class HostSettings(BaseSettings):
+class HostSettings(EnvironmentSettings):
     """What API and page share: by which names they may be asked."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="SCREENALYTICS_",
-        extra="ignore",
-        frozen=True,
-        allow_inf_nan=False,
-        hide_input_in_errors=True,
-    )
 
     allowed_hosts: str = Field(
         "",
@@ -40,7 +32,7 @@ class HostSettings(BaseSettings):
 
 
 class Settings(HostSettings):
-    """Settings of the service. Every field is `SCREENALYTICS_<NAME>` in the environment.
+    """Settings of the service.
 
     Fields that are options of a run as well (`SCREENALYTICS_STRIDE` and so on) are read by
     `apps.common.options.resolve`, not here.
@@ -58,6 +50,9 @@ class Settings(HostSettings):
         None,
         description="Pack name of InsightFace, or a recognition model's .onnx file, for tracks "
         "that are split and joined by faces.",
+    )
+    heartbeat_file: Path | None = Field(
+        None, description="File that a worker touches every two seconds, for health checks."
     )
     lease_s: float = Field(
         30, ge=1, description="A worker that says nothing for so long is taken to be dead, seconds."

@@ -19,7 +19,7 @@ from apps.ui.problems import show_unexpected
 from apps.ui.settings import PageSettings
 from apps.web.guard import Guard
 
-settings = PageSettings()
+settings = PageSettings.of_environment()
 app = st.App(
     Path(__file__).with_name("main.py"),
     routes=file_routes(settings),

@@ -8,7 +8,7 @@ from apps.common.settings import HostSettings
 
 
 class PageSettings(HostSettings):
-    """Settings of the page. Every field is `SCREENALYTICS_<NAME>` in the environment."""
+    """Settings of the page."""
 
     api_url: str = Field("http://127.0.0.1:8000", description="Address of the API, for the page.")
     api_key: SecretStr | None = Field(None, min_length=8, description="Key of the API.")

@@ -28,6 +28,7 @@ OPTION_LABELS = {
     "device": "Device",
     "device_asked": "Device asked for",
     "detector": "Detector",
+    "detector_asked": "Detector asked for",
     "stride": "Stride",
     "fps": "Frames a second of video, at most",
     "det_size": "Detection size",

@@ -9,7 +9,7 @@ import socket
 import threading
 from typing import Any
 
-from celery.signals import setup_logging, worker_ready, worker_shutting_down
+from celery.signals import heartbeat_sent, setup_logging, worker_ready, worker_shutting_down
 
 from apps.common.errors import QueueUnavailable
 from apps.common.layout import Layout
@@ -27,7 +27,7 @@ _log = logging.getLogger("screenalytics.worker")
 _SAY_EVERY_SECONDS = 2.0
 _FORGOTTEN_AFTER_SECONDS = 8.0
 
-settings = Settings()
+settings = Settings.of_environment()
 app = celery_app = make_celery(settings)
 add_tasks(app, settings)
 
@@ -66,6 +66,14 @@ class Announcer:
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _log_as_json(loglevel: int, **_: Any) -> None:
     configure_logging(logging.getLevelName(loglevel))
+
+
+@heartbeat_sent.connect  # type: ignore[untyped-decorator]
+def _touch(**_: Any) -> None:
+    """Sent by the loop that takes jobs, so a file that stays new says that it turns."""
+    if settings.heartbeat_file is not None:
+        with contextlib.suppress(OSError):
+            settings.heartbeat_file.touch()
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]

@@ -23,7 +23,8 @@ from apps.common.errors import (
 )
 from apps.common.layout import Layout
 from apps.common.logs import bind
-from apps.common.options import cap_threads, with_warning
+from apps.common.model_files import detectors_on_disk
+from apps.common.options import cap_threads, with_detectors, with_warning
 from apps.common.settings import Settings
 from apps.common.version import source_fingerprint
 from apps.jobs.lease import EpisodeLease
@@ -166,6 +167,8 @@ class JobExecution:
     async def _run_once(self, job: Job, keeper: JobKeeper) -> RunResult:
         limit, source = host_thread_limit()
         resolution = cap_threads(job.request.spec.resolution, limit, source)
+        on_disk = detectors_on_disk(self._settings.retinaface_model)
+        resolution = with_detectors(resolution, on_disk)
         if self._fingerprint != source_fingerprint():
             stale = "The worker runs older code than the one on disk. Restart it."
             resolution = with_warning(resolution, stale)

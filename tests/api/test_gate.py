@@ -41,6 +41,14 @@ def test_with_the_key_and_for_health_the_door_is_open(locked: Server) -> None:
     assert locked.client.post("/celery_jobs/detect_track", json=body).status_code == 401
 
 
+def test_a_look_at_the_health_is_no_line_in_the_log(locked: Server) -> None:
+    begun = len(locked.log.read_text())
+    assert locked.client.get("/health/live").status_code == 200
+    assert locked.client.get("/health/nothing").status_code == 404
+    wait_for(lambda: '"/health/nothing"' in locked.log.read_text()[begun:], what="the log")
+    assert '"/health/live"' not in locked.log.read_text()[begun:]
+
+
 def test_no_key_is_needed_where_none_is_set(server: Server) -> None:
     assert server.client.get("/episodes").status_code == 200
 

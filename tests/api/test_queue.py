@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from tests.support.queue import Redis, Worker, redis_server, worker
@@ -310,3 +311,47 @@ def test_local_mode_needs_no_queue(data_root: Path) -> None:
         ready = server.client.get("/health/ready")
         assert ready.status_code == 200
         assert not ready.json()["dependencies"]["redis"]["ok"]
+
+
+def test_a_worker_without_the_weights_takes_the_detector_that_it_has(
+    data_root: Path, test_data: Path, tmp_path: Path
+) -> None:
+    """The server's `auto` is InsightFace's detector; the worker decides for itself."""
+    weights = str(test_data / "weights" / "scrfd_500m_kps.onnx")
+    with (
+        redis_server(tmp_path / "other") as other,
+        serving(
+            data_root, SCREENALYTICS_REDIS_URL=other.url, SCREENALYTICS_RETINAFACE_MODEL=weights
+        ) as server,
+        worker(data_root, other.url),
+    ):
+        plan = server.client.post("/options/resolve", json={"ep_id": "talk"}).json()
+        assert plan["options"]["detector"] == "retinaface"
+        done = ended(server, submit(server, "talk").json()["job_id"])
+    assert done["state"] == "success"
+    assert done["result"]["options"]["detector"] == "centerface"
+    assert done["result"]["options"]["detector_asked"] == "auto"
+
+
+def test_a_worker_shows_that_it_listens_by_a_file_of_its_own(
+    data_root: Path, broker: Redis, tmp_path: Path
+) -> None:
+    """Its health check looks at that file: no other worker answers for it, nobody is asked."""
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    with (
+        worker(data_root, broker.url, SCREENALYTICS_HEARTBEAT_FILE=str(other)),
+        worker(data_root, broker.url, SCREENALYTICS_HEARTBEAT_FILE=str(mine)) as running,
+    ):
+        for file in (mine, other, mine, other):
+            wait_for(file.exists, what="the first touch")
+            before = file.stat().st_mtime_ns
+            wait_for(lambda f=file, b=before: f.stat().st_mtime_ns > b, what="the next touch")
+        running.process.send_signal(signal.SIGSTOP)
+        process = psutil.Process(running.process.pid)
+        wait_for(lambda: process.status() == psutil.STATUS_STOPPED, what="the stop")
+        last = mine.stat().st_mtime_ns
+        for _ in range(3):
+            before = other.stat().st_mtime_ns
+            wait_for(lambda b=before: other.stat().st_mtime_ns > b, what="the other's touch")
+        assert mine.stat().st_mtime_ns == last
+        running.process.send_signal(signal.SIGCONT)

@@ -24,6 +24,7 @@ from apps.common.options import (
     resolve,
     sampled_count,
     stride_warning,
+    with_detectors,
 )
 
 COREML, CUDA, OPENVINO, CPU = (
@@ -208,7 +209,7 @@ def test_a_profile_of_the_environment_gives_its_values() -> None:
 def test_every_value_has_a_source() -> None:
     result = resolve(ask(), {}, HOST)
 
-    assert set(result.sources) == set(Options.model_fields) - {"device_asked"}
+    assert set(result.sources) == set(Options.model_fields) - {"device_asked", "detector_asked"}
 
 
 # --- limits -----------------------------------------------------------------------------------
@@ -512,6 +513,32 @@ def test_detector(asked: str | None, on_disk: set[str], detector: str) -> None:
 
     assert result.options.detector == detector
     assert result.sources["det_thresh"] == f"detector:{detector}"
+
+
+@pytest.mark.parametrize("thresh", [None, 0.6])
+@pytest.mark.parametrize("asked", [None, "auto", "centerface", "RetinaFace"])
+@pytest.mark.parametrize("there", [{"centerface"}, {"centerface", "retinaface"}])
+@pytest.mark.parametrize("here", [{"centerface"}, {"centerface", "retinaface"}])
+def test_what_auto_means_is_decided_where_the_run_is(
+    here: set[str], there: set[str], asked: str | None, thresh: float | None
+) -> None:
+    request = ask(detector=asked, det_thresh=thresh)
+    on = {
+        name: replace(HOST, detectors_on_disk=frozenset(weights))
+        for name, weights in (("here", here), ("there", there))
+    }
+
+    moved = with_detectors(resolve(request, {}, on["here"]), on["there"].detectors_on_disk)
+
+    assert moved == resolve(request, {}, on["there"])
+
+
+def test_a_resolution_of_an_older_version_keeps_its_detector() -> None:
+    result = resolve(ask(), {}, replace(HOST, detectors_on_disk=frozenset({"retinaface"})))
+    older = result.options.model_copy(update={"detector_asked": ""})
+    result = result.model_copy(update={"options": older})
+
+    assert with_detectors(result, frozenset({"centerface"})) == result
 
 
 @pytest.mark.parametrize("device", ["cpu", "coreml"])

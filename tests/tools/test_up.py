@@ -19,7 +19,14 @@ import pytest
 import redis
 
 from apps.common.redis_url import RedisUrl
-from tests.support.service import ROOT, clean_environment, free_port, gone, wait_for
+from tests.support.service import (
+    ROOT,
+    add_episode,
+    clean_environment,
+    free_port,
+    gone,
+    wait_for,
+)
 from tools.stack import redis_server
 from tools.stack.services import Plan, Stack, Step, UpFailed
 
@@ -139,8 +146,7 @@ def test_everything_answers_and_everything_goes(start: Start, data_root: Path) -
     assert {address.laddr.ip for address in page.net_connections() if address.laddr} == {LOOPBACK}
     with redis.Redis.from_url(up.redis_url) as client:
         assert client.ping()
-        assert client.config_get("save") == {"save": ""}
-        assert client.config_get("appendonly") == {"appendonly": "yes"}
+        assert client.info("persistence")["aof_enabled"] == 1
     assert any((data_root / ".redis").rglob("appendonly.aof*"))  # in a folder since Redis 7
     said = up.said()
     for part in ("redis | ", "api | ", "worker | ", "page | ", url, "(started here)"):
@@ -155,6 +161,40 @@ def test_everything_answers_and_everything_goes(start: Start, data_root: Path) -
     assert gone(family)
     assert "up | stopped" in up.said()
     assert not list((data_root / ".redis").glob("*.rdb"))
+
+
+@needs_worker
+def test_its_redis_is_for_its_owner_and_for_nothing_dangerous(
+    start: Start, data_root: Path, test_data: Path
+) -> None:
+    add_episode(data_root, "talk", test_data / "videos" / "carphone_pristine.mp4")
+    up = start()
+    family = up.wait_until_ready()
+    with redis.Redis.from_url(up.redis_url) as stranger, pytest.raises(redis.AuthenticationError):
+        stranger.ping()
+    note = data_root / ".redis" / redis_server.URL_FILE
+    assert note.stat().st_mode & 0o777 == 0o600
+    url = note.read_text()
+    with redis.Redis.from_url(url) as client:
+        assert client.info("server")["redis_version"]
+        for command in ("FLUSHALL", "CONFIG GET *", "DEBUG OBJECT x", "SHUTDOWN", "ACL LIST"):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                client.execute_command(*command.split())
+    password = url.partition("//:")[2].partition("@")[0]
+    assert len(password) > 30
+    assert password not in up.said()
+    assert not any(password in " ".join(words(process)) for process in family)
+    second = start(redis_url=up.redis_url)  # one more on the same data finds it
+    second.wait_until_ready()
+    assert "(was running already, and will stay)" in second.said()
+    jobs = f"http://127.0.0.1:{second.port}/celery_jobs"
+    job = httpx.post(f"{jobs}/detect_track", json={"ep_id": "talk"}).json()["job_id"]
+    ended = ("success", "failed")
+    wait_for(lambda: httpx.get(f"{jobs}/{job}").json()["state"] in ended, 60, "the job")
+    assert httpx.get(f"{jobs}/{job}").json()["state"] == "success"
+    assert second.stop(signal.SIGTERM) == 0
+    assert up.stop(signal.SIGTERM) == 0, up.said()
+    assert not note.exists()
 
 
 @needs_worker

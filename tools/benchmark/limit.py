@@ -21,6 +21,9 @@ from typing import TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+import apps  # noqa: F401 - sets what ONNX Runtime reads when it is loaded
+
+# isort: split
 import cv2
 import numpy as np
 import onnxruntime as ort

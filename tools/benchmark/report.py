@@ -6,15 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from apps.common.files import storage_errors, write_json
 from tools.benchmark.figures import Benchmark, Case, Limit, Measurement, Row
+from tools.plotting import Axes, Figure, FigureCanvasAgg
 
 COLORS = ("#c9c9c9", "#8ab2dc", "#e0b96f", "#9cc07a", "#c793b4", "#a9a9d6", "#e0907f")
 LIMIT_COLOR, DOT = "#b03030", "#222222"

@@ -6,9 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +14,7 @@ from apps.common.files import storage_errors, write_atomic, write_json
 from apps.common.schemas import ModeFigures
 from tools.comparison.figures import Comparison, Measurement
 from tools.comparison.sampler import INTERVAL_SECONDS, PEAK_WINDOW_SECONDS
+from tools.plotting import Axes, Figure, FigureCanvasAgg
 
 NOT_THE_SAME = "not the same work"
 PALE, STRONG, DOT = "#9db7d5", "#2f5d8a", "#222222"

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from apps.common.files import storage_errors, write_atomic
 from tools.evaluation.ablation import ABLATIONS
@@ -27,6 +25,7 @@ from tools.evaluation.work import (
     total_cuts,
     total_score,
 )
+from tools.plotting import Figure, FigureCanvasAgg
 from tools.synth.evaluation_set import RECIPES, SEEDS
 
 WORST = 4  # episodes of which a picture is drawn

@@ -7,9 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from rich.table import Table
 
 from apps.common.files import storage_errors, write_json
@@ -23,6 +20,7 @@ from tools.evaluation.work import (
     total_cuts,
     total_score,
 )
+from tools.plotting import Axes, Figure, FigureCanvasAgg
 
 MEAN = "mean"
 DPI = 120

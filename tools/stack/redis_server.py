@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
+import secrets
 import shutil
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import redis
@@ -17,6 +22,7 @@ from apps.common.redis_url import RedisUrl
 from tools.stack.services import Plan, Step, UpFailed
 
 PING_SECONDS = 0.5
+URL_FILE = "url"  # beside the data of a Redis started here: how to reach it, for its owner only
 _OWN_HOSTS = {"127.0.0.1", "localhost"}
 
 
@@ -26,12 +32,7 @@ def answers(address: RedisUrl) -> bool:
     Raises:
         UpFailed: it answers, but not to us.
     """
-    client = redis.Redis.from_url(
-        address.for_client,
-        socket_timeout=PING_SECONDS,
-        socket_connect_timeout=PING_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
+    client = _client(address)
     try:
         return bool(client.ping())
     except (redis.AuthenticationError, redis.ResponseError) as error:
@@ -39,12 +40,61 @@ def answers(address: RedisUrl) -> bool:
             return False
         raise UpFailed(
             f"Redis at {address.shown} answers, but refuses: {error}. "
-            "Correct SCREENALYTICS_REDIS_URL."
+            "Correct SCREENALYTICS_REDIS_URL. (That of a Redis that another `make up` started is "
+            f"in its data folder, in .redis/{URL_FILE}.)"
         ) from None
     except redis.RedisError:
         return False
     finally:
         client.close()
+
+
+def with_own_password(address: RedisUrl) -> RedisUrl:
+    """For a server that is started here: other users of this machine reach its port as well."""
+    if address.password:
+        return address
+    return replace(address, password=secrets.token_urlsafe(24))
+
+
+def noted(address: RedisUrl, folder: Path) -> RedisUrl:
+    """The same address with the password of a Redis that serves it with its file in `folder`."""
+    try:
+        known = RedisUrl.parse((folder / URL_FILE).read_text())
+    except (OSError, ValueError):
+        return address
+    return known if replace(address, password=known.password) == known else address
+
+
+@contextmanager
+def note(address: RedisUrl, folder: Path) -> Iterator[None]:
+    """Writes down, for the time of the block and for this user, how the server is reached."""
+    path = folder / URL_FILE
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(address.for_client)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def forbid_dangerous(address: RedisUrl) -> None:
+    """Takes from the server's only user what no program here needs: CONFIG, DEBUG, FLUSHALL, ….
+
+    A Redis older than 6 has no such rules; it is left as it is.
+    """
+    with contextlib.suppress(redis.ResponseError), _client(address) as client:
+        client.execute_command("ACL", "SETUSER", "default", "-@dangerous", "+info")
+
+
+def _client(address: RedisUrl) -> redis.Redis:
+    return redis.Redis.from_url(
+        address.for_client,
+        socket_timeout=PING_SECONDS,
+        socket_connect_timeout=PING_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
 
 
 def plan(address: RedisUrl, folder: Path) -> Plan:

@@ -1,0 +1,106 @@
+"""Settings come from the environment or from files, and a wrong one is told in one line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from apps.common.settings import Settings
+from apps.ui.settings import PageSettings
+from apps.worker.flower import basic_auth
+from tests.support.service import ROOT, clean_environment
+
+PROGRAMS = {
+    "api": ["-m", "uvicorn", "apps.api.main:app", "--port", "1"],
+    "worker": ["-m", "celery", "-A", "apps.worker.celery_app", "worker"],
+    "page": ["-m", "streamlit", "run", "apps/ui/app.py", "--server.headless", "true"],
+    "flower": ["-m", "apps.worker.flower"],
+}
+
+
+@pytest.mark.parametrize("kind", [Settings, PageSettings])
+def test_a_file_holds_the_key(
+    kind: type[Settings | PageSettings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "key"
+    file.write_text("key-of-the-file\n")
+    monkeypatch.setenv("SCREENALYTICS_API_KEY_FILE", str(file))
+    monkeypatch.setenv("SCREENALYTICS_API_KEY", "")  # as Compose passes one that is not set
+    settings = kind()
+    assert settings.api_key is not None
+    assert settings.api_key.get_secret_value() == "key-of-the-file"
+
+
+def test_without_a_file_an_empty_key_is_no_key_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCREENALYTICS_API_KEY", "")
+    with pytest.raises(ValidationError):
+        Settings()
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"SCREENALYTICS_API_KEY": "short"},
+        {"SCREENALYTICS_API_KEY": ""},
+        {"SCREENALYTICS_API_KEY_FILE": "nowhere"},
+    ],
+    ids=["short", "empty", "no file"],
+)
+def test_a_wrong_key_ends_a_program_with_one_line(program: str, wrong: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, *PROGRAMS[program]],
+        cwd=ROOT,
+        env=clean_environment(**wrong),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {next(iter(wrong))}")
+    assert "short" not in line
+    assert "Traceback" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, "error: Flower needs a password"),
+        ({"SCREENALYTICS_API_KEY": "one,two,three"}, "error: Flower needs a password"),
+    ],
+    ids=["none", "comma"],
+)
+def test_flower_does_not_start_without_a_password(variables: dict[str, str], expected: str) -> None:
+    done = subprocess.run(
+        [sys.executable, *PROGRAMS["flower"]],
+        cwd=ROOT,
+        env=clean_environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "key", "auth"),
+    [
+        (None, "a-long-key", "screenalytics:a-long-key"),
+        ("", "a-long-key", "screenalytics:a-long-key"),
+        ("me:mine", "a-long-key", "me:mine"),
+        ("me:mine", None, "me:mine"),
+        (None, None, ""),
+        (None, "one,two,three", ""),
+    ],
+)
+def test_the_password_of_flower(given: str | None, key: str | None, auth: str) -> None:
+    environ = {} if given is None else {"FLOWER_BASIC_AUTH": given}
+    assert basic_auth(environ, None if key is None else SecretStr(key)) == auth

@@ -1,0 +1,80 @@
+"""What people do with the product, executed in a sealed place by `tests/support/sealed.py`.
+
+Each is given a folder of its own and the path of a short video.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+
+from tests.support.queue import redis_server, worker
+from tests.support.service import ROOT, add_episode, cli_command, free_port, serving, wait_for
+
+# An upload that is not wanted begins seconds after ONNX Runtime was loaded; a run that is slow
+# enough to see it, and yet short.
+_SLOW = {"stride": 2, "max_cpu_percent": 60}
+
+
+def run(folder: str, video: str, *options: str) -> None:
+    """The command line."""
+    root = Path(folder) / "data"
+    add_episode(root, "ep", Path(video))
+    command = cli_command(root, "--ep-id", "ep", "--save-preview", "--save-crops", *options)
+    command += ["--stride", str(_SLOW["stride"]), "--max-cpu-percent", "60"]
+    subprocess.run(command, check=True, stdout=sys.stderr)
+
+
+def service(folder: str, video: str) -> None:
+    """The API with a local and a queued run, and the worker."""
+    root = Path(folder) / "data"
+    add_episode(root, "ep", Path(video))
+    with (
+        redis_server(Path(folder) / "redis") as redis,
+        worker(root, redis.url),
+        serving(root, SCREENALYTICS_REDIS_URL=redis.url) as server,
+    ):
+        assert server.detect_track("ep", save_preview=True, **_SLOW).status_code == 200
+        body = {"ep_id": "ep", "execution_mode": "redis", **_SLOW}
+        job = server.client.post("/celery_jobs/detect_track", json=body).json()["job_id"]
+        wait_for(lambda: _state(server.client, job) == "success", 90, "the job")
+
+
+def comparison(folder: str, video: str) -> None:
+    """The command that compares the ways to run; it draws."""
+    root = Path(folder) / "data"
+    add_episode(root, "ep", Path(video))
+    command = [sys.executable, str(ROOT / "tools" / "compare_modes.py"), "--ep-id", "ep"]
+    command += ["--modes", "local", "--repeat", "1", "--data-root", str(root)]
+    with serving(root) as server:
+        subprocess.run([*command, "--url", server.url], check=True, stdout=sys.stderr)
+
+
+def page(folder: str, _: str) -> None:
+    """The page as the README, the contract and the image start it, with a visitor."""
+    port = free_port()
+    command = [sys.executable, "-m", "streamlit", "run", "apps/ui/app.py"]
+    command += ["--server.address", "0.0.0.0", "--server.port", str(port)]
+    command += ["--server.headless", "true"]
+    with (Path(folder) / "page.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+    try:
+        wait_for(lambda: _answers(f"http://127.0.0.1:{port}/_stcore/health"), 60, "the page")
+        assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).status_code == 200
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def _state(client: httpx.Client, job: str) -> str:
+    return str(client.get(f"/celery_jobs/{job}").json()["state"])
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
