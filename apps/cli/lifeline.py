@@ -20,7 +20,7 @@ from collections.abc import Callable
 from apps.common.repeater import HelperThread
 
 STDIN = 0
-_GRACE_SECONDS = 1.4  # for an orderly stop, before the whole group is killed
+_GRACE_SECONDS = 1.0  # for an orderly stop, before the whole group is killed
 _LONGEST_LINE = 1_000_000  # bytes
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
