@@ -36,11 +36,14 @@ def test_several_are_refused(
                 family.update(watched.children(recursive=True))
             return process.poll() is not None
 
-        wait_for(ended, timeout=60, what="its end")
+        wait_for(ended, timeout=150, what="its end")
+        wait_for(lambda: gone(list(family)), what="the others to be gone")
     finally:
         process.kill()
         process.wait()
-    wait_for(lambda: gone(list(family)), what="the others to be gone")
+        for other in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                other.kill()
     said = [line for line in log.read_text().splitlines() if "one of several" in line]
     assert said
     assert all("--workers 1" in line and "WEB_CONCURRENCY" in line for line in said)
