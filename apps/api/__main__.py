@@ -11,7 +11,8 @@ from uvicorn.main import main
 
 from apps.web.connections import CONNECTION
 
-_OPTIONS = ("--http", CONNECTION, "--timeout-graceful-shutdown", "2")
+# One process: see `apps.api.one_process`.
+_OPTIONS = ("--http", CONNECTION, "--workers", "1", "--timeout-graceful-shutdown", "2")
 
 if __name__ == "__main__":
     main(["apps.api.main:app", *_OPTIONS, *sys.argv[1:]], prog_name="python -m apps.api")

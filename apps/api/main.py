@@ -34,6 +34,8 @@ from apps.common.version import product_version, source_fingerprint
 from apps.runs.sweep import sweep_in_background
 from apps.web.guard import Guard
 
+_BOUND_SECONDS = 0.5
+
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application. Settings come from the environment unless they are given."""
@@ -56,6 +58,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         finally:
             for task in beside:
                 task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
             await services.close()
 
     app = FastAPI(
@@ -90,6 +93,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 async def _look_at_host(services: Services) -> None:
     """Asks for the providers early, so that the first request need not wait for it."""
+    # Not before the port is bound: where that fails, asyncio ends its tasks at once, and waits for
+    # ever for one that is just starting a process.
+    await asyncio.sleep(_BOUND_SECONDS)
     with contextlib.suppress(Exception):
         await services.host.facts()
 

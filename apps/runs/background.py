@@ -22,7 +22,14 @@ from apps.common.files import storage_errors, write_json
 from apps.common.layout import JobFiles, Layout
 from apps.common.names import new_run_id
 from apps.common.version import ROOT
-from apps.runs.job_records import JobRecord, OldPathStatus, ProcessId, job_status, list_jobs
+from apps.runs.job_records import (
+    CANCELLED,
+    JobRecord,
+    OldPathStatus,
+    ProcessId,
+    job_status,
+    list_jobs,
+)
 from apps.runs.limiter import limit_cpu, reap
 from apps.runs.staging import remove_staging
 from apps.runs.store import close_unfinished
@@ -30,7 +37,6 @@ from apps.runs.store import close_unfinished
 _SCRIPT = ROOT / "tools" / "episode_run.py"
 _GRACE_SECONDS = 1.2  # between SIGTERM and SIGKILL
 _KILL_SECONDS = 2.0  # for the kernel to end what was killed
-_CANCELLED = "The job was cancelled by a request."
 
 
 def start_job(spec: RunSpec) -> JobRecord:
@@ -58,7 +64,7 @@ def cancel_job(layout: Layout, record: JobRecord) -> OldPathStatus:
         run = (layout, record.ep_id, record.run_id)
         _end_group(record.process)
         remove_staging(*run)
-        close_unfinished(*run, "cancelled", _CANCELLED, pid=record.process.pid)
+        close_unfinished(*run, "cancelled", CANCELLED, pid=record.process.pid)
     return job_status(layout, record)
 
 

@@ -25,6 +25,7 @@ from apps.runs.store import read_manifest, read_progress
 _SAME_START = 2.0  # seconds; psutil's start times differ by up to one between two readers
 _MAX_PID = 2**31 - 1
 _LOG_LINES = 20
+CANCELLED = "The job was cancelled by a request."
 
 JobState = Literal["running", "success", "failed", "cancelled", "interrupted"]
 _STATES: dict[str, JobState] = {
@@ -169,7 +170,8 @@ def _problem(
         return None
     reason = None if manifest is None else manifest.exit_reason
     if state == "cancelled":
-        return RunCancelled(reason or "The job was cancelled.", hint="Start it anew.").to_dict()
+        why = CANCELLED if record.cancelled else reason or "The run was cancelled."
+        return RunCancelled(why, hint="Start it anew.").to_dict()
     told, printed = _last_words(layout.job(record.job_id).output)
     if state == "failed" and told is not None:
         return told.problem

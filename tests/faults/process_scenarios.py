@@ -94,7 +94,7 @@ def api_killed_preview(stack: Stack) -> Trial:
 def api_killed_upload(stack: Stack) -> Trial:
     """`kill -9` of the API in the middle of an upload: the next one frees what had arrived."""
     head = (
-        "POST /episodes HTTP/1.1\r\nHost: test\r\nContent-Length: 9000000\r\n"
+        "POST /episodes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n"
         "Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n"
         'Content-Disposition: form-data; name="file"; filename="a.mp4"\r\n\r\n'
     )

@@ -19,6 +19,7 @@ from typing import Any
 
 import httpx
 import psutil
+import redis
 
 from tests.faults.evidence import ANSWERS
 from tests.support.queue import Redis, Worker, redis_server, worker
@@ -433,6 +434,81 @@ def timed_out(stack: Stack) -> Trial:
         return Trial(int(again == "success"), int(not told or again != "success"), 0, orphans)
 
 
+def api_killed_before_sending(stack: Stack) -> Trial:
+    """`kill -9` of the API between a job's registration and its sending; another one is started."""
+    with stack.worker():
+        with stack.api() as server:
+            threading.Thread(target=_submitted, args=(server,), daemon=True).start()
+            with redis.Redis(port=stack.redis.port, decode_responses=True) as client:
+                deadline = time.monotonic() + PATIENCE
+                while client.zcard("screenalytics:active") == 0:  # at once: it takes milliseconds
+                    assert time.monotonic() < deadline
+                server.process.kill()
+                job = str(client.zrange("screenalytics:active", 0, 0)[0])
+            server.process.wait()
+        with stack.api() as server:
+            return judge_job(stack, server, job)
+
+
+def _submitted(server: Server) -> None:
+    with suppress(httpx.HTTPError):
+        submit(server)
+
+
+def worker_killed_taking(stack: Stack) -> Trial:
+    """`kill -9` of a worker that Redis has just given a job; another one is started."""
+    with stack.api() as server:
+        with stack.worker() as first:
+            # It asks Redis for a second at a time. Stopped, it is given the job, and notes nothing.
+            wait_for(lambda: "brpop" in str(stack.redis.ask("CLIENT", "LIST")))
+            first.process.send_signal(signal.SIGSTOP)
+            job = submit(server)
+            first.kill()
+        with stack.worker():
+            return judge_job(stack, server, job)
+
+
+def connection_lost(stack: Stack) -> Trial:
+    """All connections to Redis break in the middle of a job: its message comes again."""
+    with stack.api() as server, stack.worker(concurrency=2):
+        job = submit(server)
+        stack.moment()
+        stack.redis.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        stack.redis.ask("CLIENT", "KILL", "TYPE", "pubsub")
+        trial = judge_job(stack, server, job)
+        attempts = server.client.get(f"/celery_jobs/{job}").json()["attempts"]
+        trial.lost += int(attempts != 1)  # nobody died
+        return trial
+
+
+def worker_frozen(stack: Stack) -> Trial:
+    """A worker is stopped (SIGSTOP) for longer than its lease, and goes on beside another one."""
+    with stack.api() as server, stack.worker() as first, stack.worker():
+        job = submit(server)
+        stack.moment()
+        frozen = [process for process in first.tree() if process not in first.runs()]
+        for process in frozen:
+            process.suspend()
+        time.sleep(stack.rng.uniform(4, 7))  # a lease has three seconds
+        for process in frozen:
+            process.resume()
+        return judge_job(stack, server, job)
+
+
+def redis_full(stack: Stack) -> Trial:
+    """Redis is out of memory for some seconds of a job."""
+    with stack.api() as server, stack.worker():
+        job = submit(server)
+        stack.moment()
+        stack.redis.ask("CONFIG", "SET", "maxmemory", 1)
+        refused = server.client.post("/celery_jobs/detect_track", json={"ep_id": EPISODE})
+        time.sleep(stack.rng.uniform(0.5, 6))
+        stack.redis.ask("CONFIG", "SET", "maxmemory", 0)
+        trial = judge_job(stack, server, job)
+        trial.lost += int(refused.status_code not in (409, 503))
+        return trial
+
+
 FAULTS: dict[str, Callable[[Stack], Trial]] = {
     function.__name__: function
     for function in (
@@ -443,8 +519,13 @@ FAULTS: dict[str, Callable[[Stack], Trial]] = {
         run_killed_local,
         api_killed_local,
         api_killed_queued,
+        api_killed_before_sending,
+        worker_killed_taking,
+        worker_frozen,
+        connection_lost,
         redis_restarted,
         redis_away,
+        redis_full,
         client_gone,
         cancelled,
         two_at_once,

@@ -18,9 +18,10 @@ from apps.jobs.redis_errors import queue_unavailable
 from apps.jobs.store import JobStore
 from tests.api.test_queue import ended, submit
 from tests.support.jobs import job_request
-from tests.support.queue import redis_server, worker
+from tests.support.queue import Redis, redis_server, worker
 from tests.support.service import add_episode, free_port, serving, wait_for
 
+_HIGHEST_PORT = 65535
 PASSWORD = "pa5sw0rd"
 
 # Each kind: how the server is made to refuse, its address, and what is said.
@@ -74,8 +75,14 @@ def few_rights(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[str]:
-    with redis_server(folder, "--cluster-enabled", "yes") as server:
+    server = Redis(folder, options=("--cluster-enabled", "yes"))
+    while server.port > _HIGHEST_PORT - 10_000:  # members talk to each other that much higher
+        server.port = free_port()
+    try:
+        server.start()
         yield server.url
+    finally:
+        server.stop()
 
 
 @contextmanager

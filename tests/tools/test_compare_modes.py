@@ -18,6 +18,7 @@ import psutil
 import pytest
 from rich.console import Console
 
+from apps.common.redis_url import RedisUrl
 from tests.support.service import (
     ROOT,
     Server,
@@ -40,7 +41,6 @@ from tools.comparison.figures import (
 from tools.comparison.runners import problem_text, server_sent_events
 from tools.comparison.sampler import Usage
 from tools.stack import redis_server
-from tools.stack.redis_server import RedisAddress
 
 STRIDE = "30"
 needs_worker = pytest.mark.skipif(
@@ -203,7 +203,7 @@ def test_all_modes(tmp_path: Path, test_data: Path) -> None:
     finally:
         up.terminate()
         up.wait(timeout=30)
-    assert not redis_server.answers(RedisAddress.parse(f"redis://127.0.0.1:{redis_port}/0"))
+    assert not redis_server.answers(RedisUrl.parse(f"redis://127.0.0.1:{redis_port}/0"))
 
 
 def check_failure(done: subprocess.CompletedProcess[str], *parts: str) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from apps.common.layout import Layout
 from tests.support.recognition import write_model
 from tests.support.service import (
     add_episode,
@@ -487,6 +488,23 @@ def test_disk_full(data_root: Path, tmp_path: Path) -> None:
     assert "latest.json" not in done.stdout
     assert ".partial" not in done.stdout
     assert "detections.jsonl" not in done.stdout
+
+
+def test_a_run_whose_results_are_removed_fails(data_root: Path, start: Start) -> None:
+    """Something else that tidies the data folder: the run must not say that it completed."""
+    process = start("--ep-id", "show", "--run-id", "lost", "--events", "ndjson", "--stride", "3")
+    wait_until_frames(process)
+    files = Layout(data_root).run("show", "lost")
+    (files.staging / "detections.jsonl").unlink()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    last = json.loads(output.splitlines()[-1])
+    assert last["type"] == "error"
+    assert "detections.jsonl" in last["detail"]
+    manifest = json.loads(files.manifest.read_text())
+    assert (manifest["status"], manifest["exit_reason"]) == ("failed", last["detail"])
+    assert not files.tracks.exists()
+    assert not Layout(data_root).latest("show").exists()
 
 
 def test_too_little_space_is_said_before_the_run(data_root: Path) -> None:
