@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import apps  # noqa: F401 - sets what ONNX Runtime reads when a test loads it
 
-# A script that starts the tests in the background makes them ignore SIGINT, and what ignores it
-# passes that on to every process it starts; the tests send it to theirs.
+if TYPE_CHECKING:
+    from tests.support.queue import Redis
+
+# A script that starts the tests in the background makes them ignore SIGINT, and `nohup` SIGHUP.
+# What ignores one passes that on to every process it starts; the tests send both to theirs.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)  # the tests go on; processes get the default
 
 REPO_ROOT = Path(__file__).resolve().parents[1]
 
@@ -25,3 +32,12 @@ def test_data() -> Path:
     if not (folder / "videos").is_dir():
         pytest.skip("no test data: set SCREENALYTICS_TEST_DATA to a folder that has videos/")
     return folder
+
+
+@pytest.fixture(scope="module")
+def broker(data_root: Path) -> Iterator[Redis]:
+    """A Redis beside the module's data root."""
+    from tests.support.queue import redis_server  # most folders need no Redis
+
+    with redis_server(data_root.parent / "redis") as running:
+        yield running

@@ -91,6 +91,11 @@ class JobNotFound(ScreenalyticsError):
 class VideoUnreadable(ScreenalyticsError):
     slug, title, status, exit_code = "video-unreadable", "Video cannot be read", 422, 3
 
+    @classmethod
+    def missing(cls) -> VideoUnreadable:
+        """Where it was found a moment ago."""
+        return cls("The video is missing or cannot be read.", hint="Look at its name and folder.")
+
 
 class AcceleratorMissing(ScreenalyticsError):
     slug, title, status, exit_code = "accelerator-missing", "Accelerator missing", 422, 4

@@ -126,6 +126,14 @@ def sync_tree(path: Path) -> None:
         list(pool.map(sync, [Path(folder) for folder, _, _ in os.walk(path)]))
 
 
+def entries_of(folder: Path) -> list[Path]:
+    """What lies in a folder, hidden names too; nothing where it cannot be read."""
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
 def files_in(path: Path) -> list[Path]:
     """The file itself, or all files below a folder."""
     if not path.is_dir():

@@ -27,8 +27,12 @@ class Repeater:
         self._ended = threading.Event()
         self._thread = HelperThread(target=self._repeat, name=name, daemon=True)
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
+        """Without a block: until the process ends."""
         self._thread.start()
+
+    def __enter__(self) -> Self:
+        self.start()
         return self
 
     def __exit__(

@@ -68,10 +68,11 @@ def pairs(
     """
     if len(tracks) == 0 or len(faces) == 0:
         return []
-    possible = np.isfinite(surprises(tracks, faces, limits, config))
-    costs = _distances(tracks, faces) + config.growth_weight * _growth(tracks, faces)
-    if limits.unlike is not None:
-        costs += config.look_weight * unlikeness(tracks.looks, faces.looks)
+    apart = _Differences.of(tracks, faces, limits)
+    costs = apart.distances + config.growth_weight * apart.growth
+    if apart.unlike is not None:
+        costs += config.look_weight * apart.unlike
+    possible = np.isfinite(apart.surprises(limits, config))
     return assignment(np.where(possible, costs, np.inf), config.most_cost)
 
 
@@ -81,15 +82,31 @@ def surprises(tracks: Places, faces: Places, limits: PairLimits, config: TrackCo
     Returns:
         Shape (m, n); infinite where a pair is beyond a limit.
     """
-    distances, growth = _distances(tracks, faces), _growth(tracks, faces)
-    possible = (distances <= limits.reach[:, None]) & (growth <= np.log(limits.growth))
-    surprise = distances + growth / config.surprising_growth
-    if limits.unlike is not None:
-        unlike = unlikeness(tracks.looks, faces.looks)
-        possible &= unlike <= limits.unlike[:, None]
-        surprise += unlike / config.surprising_look
-    possible &= surprise <= limits.surprise[:, None]
-    return np.where(possible, surprise, np.inf)
+    return _Differences.of(tracks, faces, limits).surprises(limits, config)
+
+
+@dataclass(frozen=True)
+class _Differences:
+    """Of m tracks and n faces, each of shape (m, n); `unlike` is None where looks say nothing."""
+
+    distances: FloatArray
+    growth: FloatArray
+    unlike: FloatArray | None
+
+    @classmethod
+    def of(cls, tracks: Places, faces: Places, limits: PairLimits) -> _Differences:
+        unlike = None if limits.unlike is None else unlikeness(tracks.looks, faces.looks)
+        return cls(_distances(tracks, faces), _growth(tracks, faces), unlike)
+
+    def surprises(self, limits: PairLimits, config: TrackConfig) -> FloatArray:
+        possible = self.distances <= limits.reach[:, None]
+        possible &= self.growth <= np.log(limits.growth)
+        surprise = self.distances + self.growth / config.surprising_growth
+        if self.unlike is not None and limits.unlike is not None:
+            possible &= self.unlike <= limits.unlike[:, None]
+            surprise += self.unlike / config.surprising_look
+        possible &= surprise <= limits.surprise[:, None]
+        return np.where(possible, surprise, np.inf)
 
 
 def far_pairs(tracks: Places, faces: Places, config: TrackConfig) -> list[tuple[int, int]]:

@@ -112,9 +112,7 @@ def identified(path: Path) -> VideoFile:
     try:
         size, fingerprint = path.stat().st_size, fingerprint_of(path)
     except OSError as error:
-        raise VideoUnreadable(
-            "The video is missing or cannot be read.", hint="Look at its name and folder."
-        ) from error
+        raise VideoUnreadable.missing() from error
     name = os.fsencode(path.name).decode("utf-8", "replace")
     return VideoFile(name=name, size_bytes=size, fingerprint=fingerprint)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -257,12 +257,10 @@ class FaceTracker:
         return pairs(known, faces, limits, config)
 
     def _predicted(self, tracks: list[_Track], now_s: float) -> Places:
-        """At least one."""
-        return Places(
-            np.stack([track.predicted(now_s, self.config.horizon_seconds) for track in tracks]),
-            np.stack([track.size for track in tracks]),
-            np.stack([track.look for track in tracks]),
-        )
+        """Where tracks should be now; at least one."""
+        horizon_s = self.config.horizon_seconds
+        centres = np.stack([track.predicted(now_s, horizon_s) for track in tracks])
+        return replace(_as_places(tracks), centres=centres)
 
     def _why_gone(self, track: _Track, faces: Places, now_s: float) -> TrackEnd:
         """Of a track that was seen in the sample before, by where its face should be now."""

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from apps.common.contracts import ErrorEvent, LogEvent
 from apps.common.errors import RunFailed, ServiceStopping
-from apps.common.files import read_json
+from apps.common.files import entries_of, read_json
 from apps.common.layout import Layout
 from apps.common.schemas import ComparisonRequest, ComparisonSummary
 from apps.common.settings import Settings
@@ -138,11 +138,7 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 def list_comparisons(layout: Layout, ep_id: str) -> list[ComparisonSummary]:
     """Finished comparisons of an episode, newest first. What cannot be read is passed over."""
-    try:
-        folders = list(layout.comparisons.iterdir())
-    except OSError:
-        return []
-    found = [_summary(layout, folder) for folder in folders]
+    found = [_summary(layout, folder) for folder in entries_of(layout.comparisons)]
     return sorted(
         (summary for summary in found if summary is not None and summary.ep_id == ep_id),
         key=lambda summary: (summary.created_at, summary.comparison_id),

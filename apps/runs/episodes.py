@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from apps.common.errors import EpisodeNotFound
+from apps.common.files import entries_of
 from apps.common.layout import Layout
 from apps.common.names import is_name
 from apps.runs.store import has_runs
@@ -60,7 +61,7 @@ def video_files(folder: Path) -> list[Path]:
     Files with an ending that is not known count where there is no other, and side files
     (`episode.en.srt`, `episode.jpg`) never.
     """
-    named = [path for path in _entries(folder) if path.stem == VIDEO_STEM and path.suffix]
+    named = [path for path in entries_of(folder) if path.stem == VIDEO_STEM and path.suffix]
     found = sorted(path for path in named if path.suffix.lower() not in _SIDE_SUFFIXES)
     films = VIDEO_SUFFIXES - _MOVING_PICTURES
     return _files(path for path in found if path.suffix.lower() in films) or _files(found)
@@ -84,19 +85,12 @@ def episode_exists(layout: Layout, ep_id: str) -> bool:
 
 def list_episodes(layout: Layout) -> list[str]:
     """Names of the episodes that exist, in order."""
-    uploaded = {path.name for path in _entries(layout.videos) if path.is_dir()}
-    ran = {path.name for path in _entries(layout.all_manifests)} - uploaded
+    uploaded = {path.name for path in entries_of(layout.videos) if path.is_dir()}
+    ran = {path.name for path in entries_of(layout.all_manifests)} - uploaded
     return sorted(
         [name for name in uploaded if is_name(name)]
         + [name for name in ran if is_name(name) and has_runs(layout, name)]
     )
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError:
-        return []
 
 
 def _files(paths: Iterable[Path]) -> list[Path]:

@@ -76,7 +76,7 @@ class RunProcess:
         ending: ScreenalyticsError | None = self._told
         killed = await self._child.kill(json.dumps(why.to_dict()))
         if ending is None:
-            ending = why if killed else RunFailed(await self._how_it_died())
+            ending = why if killed else _unfinished(await self._child.ended())
         await asyncio.to_thread(self._tidy, ending)
 
     def _tidy(self, ending: ScreenalyticsError) -> None:
@@ -86,20 +86,21 @@ class RunProcess:
         status = status_of(ending)
         close_unfinished(self._layout, ep_id, run_id, status, ending.detail, pid=self.pid)
 
-    async def _how_it_died(self) -> str:
-        return f"The process {how_it_ended(await self._child.ended())}."
-
     async def _died(self) -> ErrorEvent:
         """The process ended without a last word."""
         code = await self._child.ended()
-        how = how_it_ended(code)
         if self._killing is None:
-            await asyncio.to_thread(self._tidy, RunFailed(f"The process {how}."))
+            await asyncio.to_thread(self._tidy, _unfinished(code))
         log = self._layout.run(self.spec.ep_id, self.spec.run_id).log
         error = RunFailed(
-            f"The run's process {how} before it finished.",
+            f"The run's process {how_it_ended(code)} before it finished.",
             hint="Look at the log lines; if the system killed it, it may lack memory.",
             run_exit_code=code,
             logs=[*tail(log), *self._child.stderr][-20:],
         )
         return ErrorEvent.of(error)
+
+
+def _unfinished(code: int) -> RunFailed:
+    """What the manifest says of a process that ended without saying so itself."""
+    return RunFailed(f"The process {how_it_ended(code)}.")

@@ -56,9 +56,7 @@ class VideoProbe:
         try:
             stat = path.stat()
         except OSError:  # removed since it was found
-            raise VideoUnreadable(
-                "The video is missing or cannot be read.", hint="Look at its name and folder."
-            ) from None
+            raise VideoUnreadable.missing() from None
         state, key = (stat.st_mtime_ns, stat.st_size), (path, stream)
         known = self._known.get(key)
         if known is not None and known[0] == state:

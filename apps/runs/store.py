@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from apps.common.contracts import Progress, RunManifest, RunStatus
 from apps.common.errors import RunNotFound
-from apps.common.files import open_regular, read_json, write_json
+from apps.common.files import entries_of, open_regular, read_json, write_json
 from apps.common.layout import Layout, RunFiles
 from apps.common.names import LATEST, is_name, is_run_name
 from apps.runs.lock import current_holder
@@ -126,22 +126,15 @@ def newest_runs(layout: Layout, ep_id: str, most: int) -> list[RunManifest]:
 
 def newest_of_episodes(layout: Layout, most: int) -> list[RunManifest]:
     """The newest completed run of each of the episodes that ran last; reads at most `most`."""
-    episodes = [name for name in _entries(layout.all_manifests) if is_name(name)]
+    episodes = [path.name for path in entries_of(layout.all_manifests) if is_name(path.name)]
     changed = [(_changed(layout.latest(ep_id)), ep_id) for ep_id in episodes]
     newest = [ep_id for when, ep_id in sorted(changed, reverse=True) if when > 0]
     return [run for ep_id in newest[:most] for run in read_runs(layout, ep_id, [LATEST])]
 
 
 def _runs(layout: Layout, ep_id: str) -> Iterator[RunFiles]:
-    folder = layout.runs(ep_id)
-    return (RunFiles(folder / name) for name in _entries(folder) if is_run_name(name))
-
-
-def _entries(folder: Path) -> list[str]:
-    try:
-        return [entry.name for entry in folder.iterdir()]
-    except OSError:
-        return []
+    folders = entries_of(layout.runs(ep_id))
+    return (RunFiles(folder) for folder in folders if is_run_name(folder.name))
 
 
 def _changed(path: Path) -> int:

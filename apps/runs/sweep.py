@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from apps.common.files import TEMPORARY, remove_unclaimed
+from apps.common.files import TEMPORARY, entries_of, remove_unclaimed
 from apps.common.layout import DISCARDED, PART, Layout
 from apps.common.names import is_name, is_run_name
 from apps.runs.staging import remove_staging, remove_tree
@@ -54,7 +54,7 @@ def _sweep_and_tell(layout: Layout) -> None:
 def sweep(layout: Layout) -> Freed:
     """Removes all that nobody uses any more; what cannot be removed stays for the next time."""
     freed = Freed()
-    for path in _entries(layout.uploads):
+    for path in entries_of(layout.uploads):
         if path.name.endswith(PART) and (size := remove_unclaimed(path)) is not None:
             freed.uploads += 1
             freed.size += size
@@ -71,17 +71,17 @@ def sweep(layout: Layout) -> Freed:
 
 
 def _runs(layout: Layout, freed: Freed) -> Iterator[tuple[str, str]]:
-    for episode in _entries(layout.all_manifests):
+    for episode in entries_of(layout.all_manifests):
         if is_name(episode.name) and not episode.is_symlink():
             _remove_temporary(episode, freed)
-            for run in _entries(layout.runs(episode.name)):
+            for run in entries_of(layout.runs(episode.name)):
                 if is_run_name(run.name) and not run.is_symlink():
                     yield episode.name, run.name
 
 
 def _sweep_run(layout: Layout, ep_id: str, run_id: str, freed: Freed) -> None:
     files = layout.run(ep_id, run_id)
-    for path in _entries(files.folder):
+    for path in entries_of(files.folder):
         if path.name.startswith(DISCARDED):
             freed.size += remove_tree(path)
             freed.staging += int(not path.exists())
@@ -93,7 +93,7 @@ def _sweep_run(layout: Layout, ep_id: str, run_id: str, freed: Freed) -> None:
 
 
 def _remove_temporary(folder: Path, freed: Freed) -> None:
-    for path in _entries(folder):
+    for path in entries_of(folder):
         _remove_where_temporary(path, freed)
 
 
@@ -102,11 +102,3 @@ def _remove_where_temporary(path: Path, freed: Freed) -> None:
     if is_temporary and (size := remove_unclaimed(path)) is not None:
         freed.temporary += 1
         freed.size += size
-
-
-def _entries(folder: Path) -> list[Path]:
-    """What lies in a folder, hidden names too; nothing where it cannot be read."""
-    try:
-        return list(folder.iterdir())
-    except OSError:
-        return []

@@ -92,4 +92,4 @@ def _announce(sender: Any, **_: Any) -> None:
     announcer = Announcer(facts, store)
     worker_shutting_down.connect(lambda **_: announcer.stop(), weak=False)
     reconciler = Repeater("reconciler", turn_seconds(store), lambda: reconcile(store, publisher))
-    reconciler.__enter__()  # until the process ends: a signal's handler must not wait for a thread
+    reconciler.start()  # until the process ends: a signal's handler must not wait for a thread

@@ -8,28 +8,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 
+from tests.support.jobs import ENDS, ended, job, submit
 from tests.support.queue import Redis, Worker, redis_server, worker
-from tests.support.service import Server, add_episode, gone, run_cli, serving, wait_for
-
-ENDS = ("success", "failed", "cancelled")
-
-
-@pytest.fixture(scope="module")
-def data_root(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Path:
-    root = tmp_path_factory.mktemp("queue") / "data"
-    add_episode(root, "show", test_data / "videos" / "short_hamilton_clip.mp4")
-    add_episode(root, "talk", test_data / "videos" / "carphone_pristine.mp4")
-    return root
-
-
-@pytest.fixture(scope="module")
-def broker(data_root: Path) -> Iterator[Redis]:
-    with redis_server(data_root.parent / "redis") as running:
-        yield running
+from tests.support.service import Server, gone, run_cli, serving, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -42,19 +26,6 @@ def server(data_root: Path, broker: Redis) -> Iterator[Server]:
 def working(data_root: Path, broker: Redis, server: Server) -> Iterator[Worker]:
     with worker(data_root, broker.url) as running:
         yield running
-
-
-def submit(server: Server, ep_id: str, **fields: object) -> httpx.Response:
-    return server.client.post("/celery_jobs/detect_track", json={"ep_id": ep_id, **fields})
-
-
-def job(server: Server, job_id: str) -> dict:
-    return server.client.get(f"/celery_jobs/{job_id}").json()
-
-
-def ended(server: Server, job_id: str) -> dict:
-    wait_for(lambda: job(server, job_id)["state"] in ENDS, 30, "the job's end")
-    return job(server, job_id)
 
 
 @pytest.mark.trap(13, 34, 35)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from apps.jobs.queue import QUEUE
 from apps.jobs.store import JobStore
-from tests.api.test_queue import ended, submit
-from tests.support.jobs import job_request
-from tests.support.queue import LEASE_SECONDS, Redis, redis_server, worker
-from tests.support.service import Server, add_episode, serving, wait_for
+from tests.support.jobs import ended, job_request, submit
+from tests.support.queue import LEASE_SECONDS, Redis, worker
+from tests.support.service import Server, wait_for
 
 _INFO = '"delivery_info": {"exchange": "", "routing_key": "detect_track"}'
 _TAG = f'{{"delivery_tag": "a", "body_encoding": "base64", {_INFO}}}'
@@ -30,27 +28,6 @@ NO_MESSAGES = [
     f'{{"body": "W1tdLHt9LHt9XQ==", "headers": {_TASK}, "properties": {_TAG}}}',
     f'{{"body": "W1tdLHt9LHt9XQ==", "headers": {_TASK}, "properties": {_TAG}, {_TYPE}}}',
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def data_root(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Path:
-    root = tmp_path_factory.mktemp("damage") / "data"
-    add_episode(root, "show", test_data / "videos" / "short_hamilton_clip.mp4")
-    add_episode(root, "talk", test_data / "videos" / "carphone_pristine.mp4")
-    return root
-
-
-@pytest.fixture(scope="module")
-def broker(data_root: Path) -> Iterator[Redis]:
-    with redis_server(data_root.parent / "redis") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def server(data_root: Path, broker: Redis) -> Iterator[Server]:
-    settings = {"SCREENALYTICS_REDIS_URL": broker.url, "SCREENALYTICS_LEASE_S": LEASE_SECONDS}
-    with serving(data_root, **settings) as running:
-        yield running
 
 
 def damage(kind: str, broker: Redis, key: str) -> None:

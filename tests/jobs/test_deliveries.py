@@ -10,38 +10,13 @@ import pytest
 
 from apps.common.settings import Settings
 from apps.jobs.queue import QUEUE, Publisher
-from apps.jobs.store import JobStore, WorkerFacts
-from tests.api.test_queue import ended, job, submit
-from tests.support.jobs import job_request
-from tests.support.queue import LEASE_SECONDS, Redis, redis_server, worker
-from tests.support.service import Server, add_episode, serving, wait_for
+from apps.jobs.store import JobStore
+from tests.support.jobs import IDLER, ended, job, job_request, submit
+from tests.support.queue import LEASE_SECONDS, Redis, worker
+from tests.support.service import Server, wait_for
 
 LEASE_S = float(LEASE_SECONDS)
 SLOW = {"stride": 1, "max_cpu_percent": 25}
-FACTS = WorkerFacts(
-    name="nobody", host="here", pid=1, version="0", git_sha="", fingerprint="", concurrency=1
-)
-
-
-@pytest.fixture(scope="module")
-def data_root(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Path:
-    root = tmp_path_factory.mktemp("deliveries") / "data"
-    add_episode(root, "show", test_data / "videos" / "short_hamilton_clip.mp4")
-    add_episode(root, "talk", test_data / "videos" / "carphone_pristine.mp4")
-    return root
-
-
-@pytest.fixture(scope="module")
-def broker(data_root: Path) -> Iterator[Redis]:
-    with redis_server(data_root.parent / "redis") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def server(data_root: Path, broker: Redis) -> Iterator[Server]:
-    settings = {"SCREENALYTICS_REDIS_URL": broker.url, "SCREENALYTICS_LEASE_S": LEASE_SECONDS}
-    with serving(data_root, **settings) as running:
-        yield running
 
 
 @pytest.fixture
@@ -110,9 +85,9 @@ def test_a_second_message_is_dropped_while_the_first_is_worked_on(
 def submit_to(server: Server, data_root: Path, broker: Redis) -> dict:
     """A slow job that waits in the queue for a worker to come."""
     store = JobStore(broker.url, LEASE_S)
-    store.announce(FACTS, 60)
+    store.announce(IDLER, 60)
     accepted: dict = submit(server, "show", stride=2, max_cpu_percent=40).json()
-    store.sign_off(FACTS.name)
+    store.sign_off(IDLER.name)
     store.close()
     return accepted
 
@@ -132,9 +107,9 @@ def test_taken_and_never_noted(
     server: Server, broker: Redis, data_root: Path, store: JobStore
 ) -> None:
     """As when a worker is killed between taking a message and noting that it has it."""
-    store.announce(FACTS, 60)
+    store.announce(IDLER, 60)
     accepted = submit(server, "talk", stride=12).json()["job_id"]
-    store.sign_off(FACTS.name)
+    store.sign_off(IDLER.name)
     assert accepted in broker.ask("RPOP", QUEUE)  # as the worker does
     with worker(data_root, broker.url):
         assert ended(server, accepted)["state"] == "success"
@@ -158,12 +133,12 @@ def test_a_job_that_waits_its_turn_is_not_sent_again(
     server: Server, broker: Redis, data_root: Path, store: JobStore
 ) -> None:
     """Nobody works, for several leases; the API looks after jobs all the time."""
-    store.announce(FACTS, 60)
+    store.announce(IDLER, 60)
     accepted = submit(server, "talk", stride=12).json()["job_id"]
     since = time.monotonic()
     wait_for(lambda: time.monotonic() - since > 3 * LEASE_S, what="some leases to pass")
     assert broker.ask("LLEN", QUEUE) == 1
     assert job(server, accepted)["state"] == "queued"
     assert server.client.post(f"/celery_jobs/{accepted}/cancel").json()["state"] == "cancelled"
-    store.sign_off(FACTS.name)
+    store.sign_off(IDLER.name)
     broker.ask("DEL", QUEUE)

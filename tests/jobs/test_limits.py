@@ -12,30 +12,12 @@ from apps.common.contracts import Holder
 from apps.common.layout import Layout
 from apps.jobs.limits import RUNS, SAY_SECONDS
 from apps.jobs.queue import QUEUE
-from apps.jobs.store import JobStore, WorkerFacts
+from apps.jobs.store import JobStore
 from apps.runs.record import now
-from tests.api.test_queue import ended, job, submit
 from tests.support.holding import holding
-from tests.support.queue import Redis, redis_server, worker
-from tests.support.service import Server, add_episode, gone, serving, wait_for
-
-FACTS = WorkerFacts(
-    name="nobody", host="here", pid=1, version="0", git_sha="", fingerprint="", concurrency=1
-)
-
-
-@pytest.fixture(scope="module")
-def data_root(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Path:
-    root = tmp_path_factory.mktemp("limits") / "data"
-    add_episode(root, "show", test_data / "videos" / "short_hamilton_clip.mp4")
-    add_episode(root, "talk", test_data / "videos" / "carphone_pristine.mp4")
-    return root
-
-
-@pytest.fixture(scope="module")
-def broker(data_root: Path) -> Iterator[Redis]:
-    with redis_server(data_root.parent / "redis") as running:
-        yield running
+from tests.support.jobs import IDLER, ended, job, submit
+from tests.support.queue import Redis, worker
+from tests.support.service import Server, gone, serving, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +29,13 @@ def server(data_root: Path, broker: Redis) -> Iterator[Server]:
 def test_celerys_limit_allows_what_the_jobs_own_allow(server: Server, broker: Redis) -> None:
     """It waits `timeout_s` for the episode, runs as long, and once more where the run is killed."""
     store = JobStore(broker.url, 3)
-    store.announce(FACTS, 60)  # a worker that takes nothing
+    store.announce(IDLER, 60)  # a worker that takes nothing
     timeout_s = 1000.0
     accepted = submit(server, "talk", timeout_s=timeout_s).json()["job_id"]
     message = json.loads(broker.ask("LINDEX", QUEUE, 0))
     broker.ask("DEL", QUEUE)
     assert store.cancel_now(accepted, {"detail": "no longer wanted"})
-    store.sign_off(FACTS.name)
+    store.sign_off(IDLER.name)
     store.close()
     hard, soft = message["headers"]["timelimit"]
     assert soft is None

@@ -16,8 +16,7 @@ from apps.common.settings import Settings
 from apps.jobs.queue import Publisher
 from apps.jobs.redis_errors import queue_unavailable
 from apps.jobs.store import JobStore
-from tests.api.test_queue import ended, submit
-from tests.support.jobs import job_request
+from tests.support.jobs import ended, job_request, submit
 from tests.support.queue import Redis, redis_server, worker
 from tests.support.service import add_episode, free_port, serving, wait_for
 

@@ -19,6 +19,9 @@ What the service promises to whoever can reach it, and for whatever lies in its 
 - no request and no file makes it answer with an unexplained server error (5xx), or stop answering;
 - nothing outside the data root is served, and names never become paths without a check;
 - a video opens no other file and no connection, whatever it says;
+- a page of another site, open in the same browser, neither reads nor changes anything, in API and
+  page (`apps/web/guard.py`), and makes the page's server ask nobody;
+- clients that begin a request and do not end it keep nobody else out (`apps/web/connections.py`);
 - what it does not accept it refuses with `application/problem+json`, in bounded time and memory.
 
 It does not promise to withstand someone who can write to the data root as its own user: that person

@@ -1,16 +1,24 @@
-"""Jobs as the API registers them, without an API."""
+"""Jobs: asked of an API, and as the API registers them."""
 
 from __future__ import annotations
 
 import secrets
 from pathlib import Path
+from typing import Any
+
+import httpx
 
 from apps.common.contracts import RunSpec
 from apps.common.names import new_run_id
 from apps.common.options import HostFacts, RunRequest, resolve
-from apps.jobs.store import JobRequest
+from apps.jobs.store import JobRequest, WorkerFacts
 from apps.runs.record import now
+from tests.support.service import Server, wait_for
 
+ENDS = ("success", "failed", "cancelled")
+IDLER = WorkerFacts(  # announced, it takes no job
+    name="nobody", host="here", pid=1, version="0", git_sha="", fingerprint="", concurrency=1
+)
 _HOST = HostFacts(
     providers=("CPUExecutionProvider",),
     detectors_on_disk=frozenset(),
@@ -33,3 +41,17 @@ def job_request(
     return JobRequest(
         job_id=f"job-{secrets.token_hex(8)}", spec=spec, timeout_s=timeout_s, submitted_at=now()
     )
+
+
+def submit(server: Server, ep_id: str, **fields: object) -> httpx.Response:
+    return server.client.post("/celery_jobs/detect_track", json={"ep_id": ep_id, **fields})
+
+
+def job(server: Server, job_id: str) -> dict[str, Any]:
+    answer: dict[str, Any] = server.client.get(f"/celery_jobs/{job_id}").json()
+    return answer
+
+
+def ended(server: Server, job_id: str) -> dict[str, Any]:
+    wait_for(lambda: job(server, job_id)["state"] in ENDS, 30, "the job's end")
+    return job(server, job_id)

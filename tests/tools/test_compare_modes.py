@@ -110,7 +110,8 @@ def check_measurement(server: Server, measured: dict[str, Any]) -> None:
     assert facts["options"]["stride"] == int(STRIDE)
     assert facts["sources"]["stride"] == "request"
     assert facts["frames_done"] == answer["result"]["frames_done"] > 0
-    assert usage["cpu_seconds"] == pytest.approx(answer["cpu"]["seconds"], rel=0.25)
+    # A run this short is mostly start and end, and cannot count all of its own.
+    assert usage["cpu_seconds"] == pytest.approx(answer["cpu"]["seconds"], rel=0.25, abs=0.4)
     assert 0 < usage["mean_percent"] <= usage["peak_percent"]
     # From outside a child that was just forked counts its parent's pages once more.
     assert 0.7 < usage["peak_rss_mb"] / answer["peak_rss_mb"] < 2.3

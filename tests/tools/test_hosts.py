@@ -161,8 +161,7 @@ def test_a_terminal_that_vanishes(data_root: Path, arguments: tuple[str, ...], w
 
 
 def test_a_closed_terminals_signal_stops_in_order(data_root: Path) -> None:
-    default = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL)}
-    with terminal_run(data_root, *SLOW, **default) as (process, terminal):
+    with terminal_run(data_root, *SLOW) as (process, terminal):
         read_until(terminal, b"running")
         process.send_signal(signal.SIGHUP)
         os.close(terminal)
