@@ -94,8 +94,7 @@ def test_only_loopback_is_published() -> None:
 @pytest.mark.parametrize("name", ["api", "worker"])
 def test_every_setting_is_passed_on_and_nothing_else(name: str) -> None:
     fields = {*Settings.model_fields, *EnvironmentRequest.model_fields, "max_cpu_threads"}
-    if name != "worker":
-        fields.remove("heartbeat_file")
+    fields.remove("allowed_hosts" if name == "worker" else "heartbeat_file")
     expected = {f"SCREENALYTICS_{field.upper()}" for field in fields}
     assert set(SERVICES[name]["environment"]) == expected
 
