@@ -2,6 +2,8 @@
 
 import os
 
+__version__ = "0.1.0"
+
 # ONNX Runtime from 1.29 on reports its use over the network and keeps an id of the machine in the
 # user's cache. It reads this when it is loaded; `disable_telemetry_events()` comes too late.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"

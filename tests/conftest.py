@@ -13,7 +13,7 @@ import pytest
 import apps  # noqa: F401 - sets what ONNX Runtime reads when a test loads it
 
 if TYPE_CHECKING:
-    from tests.support.queue import Redis
+    from lab.processes.queue import Redis
 
 # A script that starts the tests in the background makes them ignore SIGINT, and `nohup` SIGHUP.
 # What ignores one passes that on to every process it starts; the tests send both to theirs.
@@ -37,7 +37,7 @@ def test_data() -> Path:
 @pytest.fixture(scope="module")
 def broker(data_root: Path) -> Iterator[Redis]:
     """A Redis beside the module's data root."""
-    from tests.support.queue import redis_server  # most folders need no Redis
+    from lab.processes.queue import redis_server  # most folders need no Redis
 
     with redis_server(data_root.parent / "redis") as running:
         yield running

@@ -15,8 +15,8 @@ import yaml
 
 from apps.common.options import EnvironmentRequest
 from apps.common.settings import Settings
+from apps.stack import up
 from apps.ui.settings import PageSettings
-from tools import up
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

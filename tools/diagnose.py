@@ -1,49 +1,9 @@
 #!/usr/bin/env python3
-"""Why was a run slow or hot? `python tools/diagnose.py --ep-id test-ep [--run latest]`."""
+"""`screenalytics diagnose`."""
 
-from __future__ import annotations
-
-import argparse
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from apps.common.errors import ScreenalyticsError
-from apps.common.layout import Layout
-from apps.common.names import LATEST
-from apps.common.schemas import Diagnosis
-from apps.common.settings import Settings
-from apps.runs.diagnosis import diagnose
-from apps.runs.store import read_manifest
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Says why a run was slow or hot.")
-    parser.add_argument("--ep-id", required=True, help="name of the episode")
-    parser.add_argument("--run", default=LATEST, help="name of the run (default: %(default)s)")
-    parser.add_argument("--data-root", type=Path, help="folder of videos and results")
-    parser.add_argument("--json", action="store_true", help="for programs")
-    arguments = parser.parse_args()
-    root = arguments.data_root or Settings().data_root
-    try:
-        diagnosis = diagnose(read_manifest(Layout(root), arguments.ep_id, arguments.run))
-    except ScreenalyticsError as error:
-        print(f"error: {error.detail} {error.hint or ''}", file=sys.stderr)
-        return error.exit_code
-    print(diagnosis.model_dump_json(indent=2) if arguments.json else text(diagnosis))
-    return 0
-
-
-def text(diagnosis: Diagnosis) -> str:
-    lines = [f"{diagnosis.ep_id}, run {diagnosis.run_id}: {diagnosis.status}"]
-    for finding in diagnosis.findings:
-        lines.append(f"\n{finding.severity.upper()}: {finding.summary}")
-        lines += [f"    {name}: {value}" for name, value in finding.evidence.items()]
-        if finding.action:
-            lines.append(f"    -> {finding.action}")
-    return "\n".join(lines)
-
+from apps.cli.diagnose import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -14,8 +14,8 @@ from apps.common.errors import QueueUnavailable, RunCancelled, RunElsewhere
 from apps.common.layout import Layout
 from apps.common.names import check_name
 from apps.jobs.store import Job
-from apps.runs.background import cancel_job
-from apps.runs.job_records import JobRecord, list_jobs
+from apps.legacy.background import cancel_job
+from apps.legacy.records import JobRecord, list_jobs
 from apps.runs.live import STOPPED_ELSEWHERE
 from apps.runs.lock import current_holder
 from apps.runs.record import record_unbegun

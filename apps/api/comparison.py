@@ -20,7 +20,7 @@ from apps.api.streaming import send_line, start_lines, unless_disconnected
 from apps.common.contracts import ErrorEvent, LogEvent
 from apps.common.errors import ComparisonBusy, InvalidInput, RunNotFound, ScreenalyticsError
 from apps.common.schemas import ComparisonRequest, ComparisonSummary
-from apps.runs.comparison import ComparisonEvent, ComparisonProcess
+from apps.comparison.process import ComparisonEvent, ComparisonProcess
 from apps.runs.live import HEARTBEAT_SECONDS
 from apps.runs.record import now
 from apps.web.problems import problem_response

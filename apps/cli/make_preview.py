@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from apps.cli.lifeline import Lifeline
+from apps.common.lifeline import Lifeline
 
 
 def main() -> int:

@@ -6,8 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from apps.cli.episode_run import last_word, listen_to_signals
-from apps.cli.lifeline import Lifeline
+from apps.cli.execution import last_word, listen_to_signals
 from apps.cli.observers import EventWriter
 from apps.common.config import pipeline_config
 from apps.common.contracts import (
@@ -21,18 +20,19 @@ from apps.common.contracts import (
 from apps.common.errors import RunFailed, ScreenalyticsError, VideoReplaced, VideoUnreadable
 from apps.common.files import storage_errors, sync
 from apps.common.layout import Layout, RunFiles
-from apps.pipeline.container import identified
-from apps.pipeline.decode import Video, open_video
-from apps.pipeline.meter import CpuMeter
-from apps.pipeline.pacing import Pacer
-from apps.pipeline.preview import PreviewFailed, TrackBoxes, collect_tracks, render_preview
+from apps.common.lifeline import Lifeline
+from apps.pipeline.decode.container import identified
+from apps.pipeline.decode.video import Video, open_video
+from apps.pipeline.pacing.meter import CpuMeter
+from apps.pipeline.pacing.pacer import Pacer
+from apps.pipeline.pacing.threads import limited_pools
 from apps.pipeline.progress import ProgressReporter
+from apps.pipeline.render.preview import PreviewFailed, TrackBoxes, collect_tracks, render_preview
 from apps.pipeline.stop import StopFlag, stopped
-from apps.pipeline.threads import limited_pools
+from apps.results.export import readable
+from apps.results.rows import read_rows
 from apps.runs.episodes import find_video
-from apps.runs.export import readable
 from apps.runs.preview import add_preview, existing_preview, making_preview
-from apps.runs.rows import read_rows
 
 _DECODER_THREADS = 1
 _RUN_AGAIN = "Run the episode again, with save_preview."

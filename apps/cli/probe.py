@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from apps.cli.lifeline import Lifeline
 from apps.common.cpu_limits import apply_global_cpu_limits
 from apps.common.errors import InvalidInput, ScreenalyticsError
 from apps.common.files import storage_errors, write_atomic
+from apps.common.lifeline import Lifeline
 
 
 def main(arguments: list[str]) -> int:
@@ -69,7 +69,7 @@ def _detector(cache: Path) -> dict[str, Any]:
 
 
 def _video(path: Path, stream: int | None) -> dict[str, Any]:
-    from apps.pipeline.decode import open_video
+    from apps.pipeline.decode.video import open_video
 
     with open_video(path, threads=1, stream=stream) as video:
         return video.facts.model_dump()
@@ -78,7 +78,7 @@ def _video(path: Path, stream: int | None) -> dict[str, Any]:
 def _picture(path: Path, target: Path) -> dict[str, Any]:
     """Writes a JPEG of one frame. Nobody waits for it as for a run, so it has low priority."""
     os.nice(10)
-    from apps.pipeline.poster import poster
+    from apps.pipeline.render.poster import poster
 
     jpeg = poster(path)
     with storage_errors():

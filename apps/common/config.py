@@ -1,15 +1,21 @@
-"""Reads `config/*.toml`, the only place of run defaults, into frozen objects."""
+"""Reads `apps/config/*.toml`, the only place of run defaults, into frozen objects.
+
+A file of the same name in the folder that `SCREENALYTICS_CONFIG_DIR` names is taken in its place.
+"""
 
 from __future__ import annotations
 
+import os
 import tomllib
 from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-CONFIG_DIR = Path(__file__).resolve().parents[2] / "config"
+CONFIG_DIR_VARIABLE = "SCREENALYTICS_CONFIG_DIR"
 
 
 class _Frozen(BaseModel):
@@ -219,5 +225,17 @@ def pipeline_config() -> PipelineConfig:
     return PipelineConfig.model_validate(_read("pipeline.toml"))
 
 
+def config_files() -> tuple[Traversable, ...]:
+    """The files that are in force, in the order of their names."""
+    return tuple(_file(name) for name in ("models.toml", "pipeline.toml", "profiles.toml"))
+
+
 def _read(name: str) -> dict[str, object]:
-    return tomllib.loads((CONFIG_DIR / name).read_text(encoding="utf-8"))
+    return tomllib.loads(_file(name).read_text(encoding="utf-8"))
+
+
+def _file(name: str) -> Traversable:
+    own = os.environ.get(CONFIG_DIR_VARIABLE, "")
+    if own and (found := Path(own) / name).is_file():
+        return found
+    return files("apps.config") / name

@@ -1,7 +1,7 @@
 """What is written to files and sent between processes (contract, sections 4 to 6).
 
 Rows that are written by the thousand (detections) are built as plain dicts in
-`apps.pipeline.artifacts`; everything that is read back by another program is a model here.
+`apps.pipeline.artifacts.writer`; everything that is read back by another program is a model here.
 """
 
 from __future__ import annotations

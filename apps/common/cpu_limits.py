@@ -3,7 +3,7 @@
 Only the standard library is imported here: `apply_global_cpu_limits()` must run before numpy,
 OpenCV or ONNX Runtime are imported, since OpenMP and the BLAS libraries read their variables
 once, when they are loaded. ONNX Runtime's wheels read none of them: its number goes into the
-session options (`apps.pipeline.detect.session`).
+session options (`apps.pipeline.inference.session`).
 """
 
 from __future__ import annotations

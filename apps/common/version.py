@@ -13,15 +13,12 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-_SOURCES = ("apps/**/*.py", "tools/**/*.py", "config/*.toml", "pyproject.toml")
+import apps
+from apps.common.config import config_files
+
+_PACKAGE = Path(apps.__file__).resolve().parent
+_CODE = ("**/*.py", "ui/**/*.css", "ui/**/*.js")
 _REREAD_SECONDS = 1.0
-
-
-@cache
-def product_version() -> str:
-    match = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
-    return match.group(1) if match else "0"
 
 
 def library_versions(names: Iterable[str]) -> dict[str, str]:
@@ -39,10 +36,11 @@ def git_sha() -> str:
     given = os.environ.get("SCREENALYTICS_GIT_SHA")
     if given:
         return given
-    git = ROOT / ".git"
+    checkout = _PACKAGE.parent
+    git = checkout / ".git"
     try:
         if git.is_file():  # a worktree or submodule names its folder in a file
-            git = (ROOT / git.read_text().removeprefix("gitdir:").strip()).resolve()
+            git = (checkout / git.read_text().removeprefix("gitdir:").strip()).resolve()
         head = (git / "HEAD").read_text().strip()
         if not head.startswith("ref: "):
             return head
@@ -59,11 +57,13 @@ def git_sha() -> str:
 
 
 def source_fingerprint() -> str:
-    """SHA-256 (first 16 hex digits) over names and content of the product's files on disk."""
+    """SHA-256 (first 16 hex digits) over the product's code and configuration on disk."""
     digest = hashlib.sha256()
-    for path in sorted(p for pattern in _SOURCES for p in ROOT.glob(pattern)):
-        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0")
+    for path in sorted(p for pattern in _CODE for p in _PACKAGE.glob(pattern)):
+        digest.update(path.relative_to(_PACKAGE).as_posix().encode() + b"\0")
         digest.update(path.read_bytes() + b"\0")
+    for config in config_files():
+        digest.update(config.name.encode() + b"\0" + config.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 
 

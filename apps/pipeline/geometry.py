@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float32]
+from apps.pipeline.arrays import FloatArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from apps.common.contracts import Phase, Progress
 from apps.common.repeater import Repeater
-from apps.pipeline.meter import CpuMeter
+from apps.pipeline.pacing.meter import CpuMeter
 
 BEAT_SECONDS = 0.5
 

@@ -1,7 +1,7 @@
 """Wires the stages of one run: decode -> detect -> shots -> track -> artifacts.
 
 The only module that knows all stages. It knows no lock, no manifest and no process: those are
-around it (`apps.cli.episode_run`).
+around it (`apps.cli.execution`).
 """
 
 from __future__ import annotations
@@ -38,28 +38,23 @@ from apps.common.options import (
     sampled_count,
     stride_warning,
 )
-from apps.pipeline.artifacts import ArtifactWriter, RunTotals, staged_rows
-from apps.pipeline.clock import StageClock
-from apps.pipeline.container import identified
-from apps.pipeline.crew import crew
-from apps.pipeline.decode import Video, open_video
-from apps.pipeline.decoder import Decoded
+from apps.pipeline.analysis import Examined, Examiner
+from apps.pipeline.artifacts.screen_time import SampleEdges
+from apps.pipeline.artifacts.thumbs import ThumbWriter
+from apps.pipeline.artifacts.writer import ArtifactWriter, RunTotals, staged_rows
+from apps.pipeline.decode.container import identified
+from apps.pipeline.decode.decoder import Decoded
+from apps.pipeline.decode.video import Video, open_video
 from apps.pipeline.detect import Attendance, Detector, DetectorFacts, DetectorRequest, make_detector
 from apps.pipeline.detect.second_look import SecondLook, doubtful_from
-from apps.pipeline.detect.session import CPU
-from apps.pipeline.examine import Examined, Examiner
 from apps.pipeline.geometry import Letterbox
-from apps.pipeline.identity import IdentityGate
-from apps.pipeline.meter import CpuMeter
+from apps.pipeline.inference.session import CPU
 from apps.pipeline.observer import Observer
-from apps.pipeline.pacing import Pacer, thermal_backoff
-from apps.pipeline.preview import PreviewFailed, collect_tracks, render_preview
-from apps.pipeline.progress import ProgressReporter
-from apps.pipeline.screen_time import SampleEdges
-from apps.pipeline.shots import ShotSplitter
-from apps.pipeline.stop import StopFlag
-from apps.pipeline.thermal import SensorReader, system_sensors
-from apps.pipeline.threads import (
+from apps.pipeline.ordered_parallel_map import crew
+from apps.pipeline.pacing.meter import CpuMeter
+from apps.pipeline.pacing.pacer import Pacer, thermal_backoff
+from apps.pipeline.pacing.thermal import SensorReader, system_sensors
+from apps.pipeline.pacing.threads import (
     Costs,
     ThreadPlan,
     best_plan,
@@ -68,8 +63,13 @@ from apps.pipeline.threads import (
     single_thread_seconds,
     usual_plan,
 )
-from apps.pipeline.thumbs import ThumbWriter
-from apps.pipeline.track import TRACKER_NAME, FaceTracker, thresholds
+from apps.pipeline.progress import ProgressReporter
+from apps.pipeline.render.preview import PreviewFailed, collect_tracks, render_preview
+from apps.pipeline.shots.splitter import ShotSplitter
+from apps.pipeline.stage_clock import StageClock
+from apps.pipeline.stop import StopFlag
+from apps.pipeline.track.identity import IdentityGate
+from apps.pipeline.track.tracker import TRACKER_NAME, FaceTracker, thresholds
 from apps.pipeline.types import Sighting
 
 _FRAMES_AHEAD = 2  # more than there are workers: one may be slow
@@ -132,7 +132,7 @@ class PipelineRun:
         progress: running.
         stop: checked before every frame.
         observer: told of the start, warnings and the provider.
-        read_sensors: see `apps.pipeline.thermal`.
+        read_sensors: see `apps.pipeline.pacing.thermal`.
     """
 
     job: Job
@@ -286,7 +286,7 @@ class PipelineRun:
         """For tracks that are split and joined by faces, where a model for that is given."""
         if self.job.recognition_model is None:
             return None
-        from apps.pipeline.recognise import ArcFace  # loads InsightFace
+        from apps.pipeline.track.recognition import ArcFace  # loads InsightFace
 
         recogniser = ArcFace(self.job.recognition_model, self._plan.detector)
         self._tell(f"Tracks are compared by faces, with {recogniser.facts.id}")

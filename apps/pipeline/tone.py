@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.pipeline.types import ByteArray, FloatArray
+from apps.pipeline.arrays import ByteArray, FloatArray
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame

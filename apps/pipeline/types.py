@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from apps.pipeline.arrays import ByteArray, FloatArray
 from apps.pipeline.geometry import Letterbox
-
-if TYPE_CHECKING:
-    from apps.pipeline.planes import Snippet
-    from apps.pipeline.tone import Tone
-
-FloatArray = NDArray[np.float32]
-ByteArray = NDArray[np.uint8]
-BoolArray = NDArray[np.bool_]
+from apps.pipeline.tone import Tone
+from apps.pipeline.yuv_crop import Snippet
 
 
 class Picture(Protocol):

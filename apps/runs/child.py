@@ -1,7 +1,7 @@
 """One process that works for this program: leader of its own group, told what to do on its input.
 
 Its standard input stays open for as long as it is wanted. When that ends, because it is to stop or
-because this program died, even of SIGKILL, it ends its own group (`apps.cli.lifeline`). It tells
+because this program died, even of SIGKILL, it ends its own group (`apps.common.lifeline`). It tells
 what it does on its standard output.
 
 Its group is of this program's session: when this program dies, the system sends SIGHUP and SIGCONT
@@ -14,14 +14,13 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from apps.common.version import ROOT
+from apps.common.python_module import python_module, same_code
 
 _GRACE_SECONDS = 1.2  # for an orderly stop, before SIGKILL; the contract gives two in all
 _LINE_LIMIT = 1_000_000  # bytes of one line
@@ -44,6 +43,7 @@ class Child:
     @classmethod
     async def start(
         cls,
+        module: str,
         arguments: list[str],
         line: str | None = None,
         *,
@@ -51,16 +51,16 @@ class Child:
         shares_stderr: bool = False,
     ) -> Child:
         """Args:
-        arguments: of this Python.
+        module: that is executed by this Python, found where this program's own modules are.
+        arguments: of the module.
         line: what the process reads first.
         environment: its own; this program's by default.
         shares_stderr: it writes its errors where this program does.
         """
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
+            *python_module(module),
             *arguments,
-            cwd=ROOT,
-            env=environment,
+            env=same_code(environment),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=None if shares_stderr else asyncio.subprocess.PIPE,

@@ -19,18 +19,17 @@ from apps.common.errors import (
 )
 from apps.common.files import tail
 from apps.common.layout import Layout
-from apps.common.version import ROOT
 from apps.runs.child import Child, how_it_ended
 from apps.runs.record import status_of
 from apps.runs.staging import remove_staging
 from apps.runs.store import close_unfinished
 
-_SCRIPT = ROOT / "tools" / "episode_run.py"
+RUN_MODULE = "apps.cli.episode_run"
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
 class RunProcess:
-    """One `tools/episode_run.py`. Use `start`.
+    """One `apps.cli.episode_run`. Use `start`.
 
     Whoever starts it must await `kill` in a `finally`: it does nothing to a process that ended.
     """
@@ -44,8 +43,8 @@ class RunProcess:
 
     @classmethod
     async def start(cls, spec: RunSpec) -> RunProcess:
-        arguments = [str(_SCRIPT), "--spec", "-", "--events", "ndjson"]
-        return cls(spec, await Child.start(arguments, spec.model_dump_json()))
+        arguments = ["--spec", "-", "--events", "ndjson"]
+        return cls(spec, await Child.start(RUN_MODULE, arguments, spec.model_dump_json()))
 
     @property
     def pid(self) -> int:

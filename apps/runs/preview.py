@@ -48,8 +48,7 @@ class PreviewProcess:
 
     @classmethod
     async def start(cls, spec: PreviewSpec) -> PreviewProcess:
-        arguments = ["-m", "apps.cli.make_preview"]
-        return cls(spec, await Child.start(arguments, spec.model_dump_json()))
+        return cls(spec, await Child.start("apps.cli.make_preview", [], spec.model_dump_json()))
 
     @property
     def pid(self) -> int:

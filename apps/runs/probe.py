@@ -80,7 +80,7 @@ async def write_picture(video: Path, target: Path) -> None:
 
 
 async def _probe(*arguments: str, timeout: float = _TIMEOUT_SECONDS) -> dict[str, Any]:
-    child = await Child.start(["-m", "apps.cli.probe", "--lifeline", *arguments])
+    child = await Child.start("apps.cli.probe", ["--lifeline", *arguments])
     try:
         async with asyncio.timeout(timeout):
             output = b"".join([line async for line in child.lines()])

@@ -9,11 +9,12 @@ import socket
 from datetime import UTC, datetime
 from typing import Any
 
+from apps import __version__
 from apps.common.contracts import RunManifest, RunSpec, RunStatus
 from apps.common.errors import RunCancelled, RunExists, ScreenalyticsError
 from apps.common.files import read_json, storage_errors, sync, write_json
 from apps.common.layout import Layout
-from apps.common.version import git_sha, product_version, source_fingerprint
+from apps.common.version import git_sha, source_fingerprint
 
 
 def now() -> str:
@@ -116,7 +117,7 @@ def record_unbegun(layout: Layout, spec: RunSpec, reason: str) -> None:
 def code_versions() -> dict[str, str]:
     """Versions of the product itself and of Python."""
     return {
-        "product": product_version(),
+        "product": __version__,
         "git_sha": git_sha(),
         "source_fingerprint": source_fingerprint(),
         "python": platform.python_version(),

@@ -6,10 +6,7 @@ browser and the API: the browser needs to reach one address only, and never sees
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # streamlit adds this folder only
 
 import streamlit as st
 from starlette.middleware import Middleware

@@ -11,12 +11,13 @@ from typing import Any
 
 from celery.signals import heartbeat_sent, setup_logging, worker_ready, worker_shutting_down
 
+from apps import __version__
 from apps.common.errors import QueueUnavailable
 from apps.common.layout import Layout
 from apps.common.logs import configure_logging
 from apps.common.repeater import Repeater
 from apps.common.settings import Settings
-from apps.common.version import git_sha, product_version, source_fingerprint
+from apps.common.version import git_sha, source_fingerprint
 from apps.jobs.queue import Publisher, make_celery
 from apps.jobs.reconcile import reconcile, turn_seconds
 from apps.jobs.store import JobStore, WorkerFacts
@@ -82,7 +83,7 @@ def _announce(sender: Any, **_: Any) -> None:
         name=sender.hostname,
         host=socket.gethostname(),
         pid=os.getpid(),
-        version=product_version(),
+        version=__version__,
         git_sha=git_sha(),
         fingerprint=source_fingerprint(),
         concurrency=sender.pool.num_processes,

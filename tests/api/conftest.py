@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.service import Server, add_episode, serving
+from lab.processes.service import Server, add_episode, serving
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.support.service import Server
+from lab.processes.service import Server
 
 HUGE = "x" * 10_000
 

@@ -17,9 +17,8 @@ import pytest
 
 from apps.common.contracts import Holder
 from apps.common.layout import Layout
-from tests.support.holding import holding
-from tests.support.queue import LEASE_SECONDS, Worker, redis_server, worker
-from tests.support.service import (
+from lab.processes.queue import LEASE_SECONDS, Worker, redis_server, worker
+from lab.processes.service import (
     Server,
     add_episode,
     clean_environment,
@@ -28,6 +27,7 @@ from tests.support.service import (
     serving,
     wait_for,
 )
+from tests.support.holding import holding
 
 SLOW = {"stride": 1, "max_cpu_percent": 30}  # a run that lasts long enough to be stopped
 STOPPED = "The run was stopped from elsewhere."

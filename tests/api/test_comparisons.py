@@ -16,8 +16,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.support.queue import LEASE_SECONDS, redis_server, worker
-from tests.support.service import PATIENCE, Server, add_episode, gone, serving, wait_for
+from lab.processes.queue import LEASE_SECONDS, redis_server, worker
+from lab.processes.service import PATIENCE, Server, add_episode, gone, serving, wait_for
 
 KEY = "correct-horse-battery"
 QUICK = {"stride": 48}

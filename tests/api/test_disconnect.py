@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.support.service import Server, add_episode, gone, serving, wait_for
+from lab.processes.service import Server, add_episode, gone, serving, wait_for
 
 pytestmark = pytest.mark.alone
 

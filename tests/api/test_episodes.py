@@ -18,8 +18,8 @@ import httpx
 import psutil
 import pytest
 
+from lab.processes.service import Server, run_cli, serving, wait_for
 from tests.pipeline.videos import VP9, write_audio, write_numbered
-from tests.support.service import Server, run_cli, serving, wait_for
 
 BOUNDARY = "upload-test"
 FORM = "multipart/form-data"

@@ -17,9 +17,9 @@ import httpx
 import psutil
 import pytest
 
+from lab.evaluation.ground_truth import read_ground_truth
+from lab.processes.service import Server, serving
 from tests.api.test_run_files import FRAMES, SAMPLED, Run, check_problem
-from tests.support.service import Server, serving
-from tools.evaluation.ground_truth import read_ground_truth
 
 WIDTH, HEIGHT = 640, 360
 STRIDE = 6

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.queue import LEASE_SECONDS, redis_server, worker
-from tests.support.service import Server, add_episode, gone, run_cli, serving, wait_for
+from lab.processes.queue import LEASE_SECONDS, redis_server, worker
+from lab.processes.service import Server, add_episode, gone, run_cli, serving, wait_for
 
 SLOW = {"stride": 1, "max_cpu_percent": 20, "save_crops": True}
 

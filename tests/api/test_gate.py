@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from lab.processes.service import Server, serving, serving_checkout, wait_for
 from tests.support.checkout import copy_checkout
-from tests.support.service import Server, serving, serving_checkout, wait_for
 
 KEY = "correct-horse-battery"
 

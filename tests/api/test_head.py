@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.service import Server
+from lab.processes.service import Server
 
 VARYING = {"date", "x-request-id"}
 

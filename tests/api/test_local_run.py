@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.service import Server, serving
+from lab.processes.service import Server, serving
 
 RESULT_FIELDS = {
     "status", "ep_id", "operation", "execution_mode", "run_id", "elapsed_seconds", "device",

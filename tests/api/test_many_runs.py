@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.support.service import Server, add_episode, run_cli, serving
+from lab.processes.service import Server, add_episode, run_cli, serving
 
 MANY = 20_000
 

@@ -18,16 +18,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.support.service import (
-    PATIENCE,
-    ROOT,
-    Server,
-    add_episode,
-    gone,
-    run_cli,
-    serving,
-    wait_for,
-)
+from lab.paths import CHECKOUT
+from lab.processes.service import PATIENCE, Server, add_episode, gone, run_cli, serving, wait_for
 
 SLOW = {"stride": 1, "max_cpu_percent": 30}  # a run that lasts long enough to be stopped
 SOME_SECONDS = {"stride": 4, "max_cpu_percent": 40}
@@ -406,7 +398,12 @@ def test_a_server_that_stops_says_so_in_the_stream(server: Server) -> None:
 
 
 def test_a_spec_that_is_not_there_is_an_error_of_its_own(tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "tools/episode_run.py"), "--spec", str(tmp_path / "no")]
+    command = [
+        sys.executable,
+        str(CHECKOUT / "tools/episode_run.py"),
+        "--spec",
+        str(tmp_path / "no"),
+    ]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert answer.returncode == 2
     assert "Traceback" not in answer.stderr

@@ -11,7 +11,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.support.service import ROOT, clean_environment, free_port, gone, serving, wait_for
+from lab.paths import CHECKOUT
+from lab.processes.service import clean_environment, free_port, gone, serving, wait_for
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,7 @@ def test_several_are_refused(
     command = [sys.executable, "-m", "uvicorn", "apps.api.main:app", "--port", str(port), *options]
     env = clean_environment(SCREENALYTICS_DATA_ROOT=str(tmp_path / "data"), **environment)
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=output)
+        process = subprocess.Popen(command, cwd=CHECKOUT, env=env, stdout=output, stderr=output)
     watched = psutil.Process(process.pid)
     family: set[psutil.Process] = set()
     try:
@@ -77,6 +78,6 @@ def test_a_reloader_has_one_process_at_a_time(tmp_path: Path) -> None:
 def test_what_starts_it_here_says_so() -> None:
     """`make serve`, `make up`, the demo and the image are not hit by WEB_CONCURRENCY."""
     for name in ("Makefile", "tools/up.py", "tools/demo.py", "Dockerfile", "apps/api/__main__.py"):
-        words = (ROOT / name).read_text().replace('", "', " ").replace('"', "")
+        words = (CHECKOUT / name).read_text().replace('", "', " ").replace('"', "")
         assert "-m apps.api" in words, name
     assert "--workers 1" in words

@@ -10,8 +10,8 @@ import pytest
 from apps.common.config import model_registry, run_defaults
 from apps.common.cpu_limits import usable_cores
 from apps.common.options import RunRequest
+from lab.processes.service import Server, serving
 from tests.api.test_run_files import check_problem
-from tests.support.service import Server, serving
 
 FRAMES = 275  # of `show`, 29.97 a second
 

@@ -20,10 +20,10 @@ import psutil
 import pytest
 
 from apps.common.layout import RunFiles
+from apps.demo.episode import DEMO_EP_ID, main
 from apps.runs.preview import making_preview
+from lab.processes.service import PATIENCE, Server, add_episode, gone, serving, wait_for
 from tests.pipeline.videos import H264, corners, write_video
-from tests.support.service import PATIENCE, Server, add_episode, gone, serving, wait_for
-from tools.make_demo_episode import DEMO_EP_ID, main
 
 KEPT = "private, max-age=86400, immutable"
 NDJSON = {"accept": "application/x-ndjson"}

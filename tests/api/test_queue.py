@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from lab.processes.queue import Redis, Worker, redis_server, worker
+from lab.processes.service import Server, gone, run_cli, serving, wait_for
 from tests.support.jobs import ENDS, ended, job, submit
-from tests.support.queue import Redis, Worker, redis_server, worker
-from tests.support.service import Server, gone, run_cli, serving, wait_for
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from lab.processes.queue import redis_server, worker
+from lab.processes.service import Server, add_episode, serving_checkout, wait_for
 from tests.support.checkout import copy_checkout
-from tests.support.queue import redis_server, worker
-from tests.support.service import Server, add_episode, serving_checkout, wait_for
 
 
 def warnings_of_a_job(server: Server) -> list[str]:

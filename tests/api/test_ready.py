@@ -14,7 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.service import ROOT, clean_environment, free_port, wait_for
+from lab.paths import CHECKOUT
+from lab.processes.service import clean_environment, free_port, wait_for
 
 # Root may read and write whatever the rights say; these are what lets it.
 _LIKE_A_USER = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
@@ -32,7 +33,7 @@ def served(data_root: Path, command: list[str]) -> Iterator[httpx.Client]:
     )
     whole = [*command, sys.executable, "-m", "apps.api", "--port", str(port)]
     with log.open("wb") as output:
-        process = subprocess.Popen(whole, cwd=ROOT, env=env, stdout=output, stderr=output)
+        process = subprocess.Popen(whole, cwd=CHECKOUT, env=env, stdout=output, stderr=output)
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as client:
 
         def lives() -> bool:
@@ -143,6 +144,8 @@ def test_a_run_says_it_before_it_begins(small_disk: Path, test_data: Path) -> No
     run += ["--video", str(test_data / "videos" / "carphone_pristine.mp4")]
     command = [*on_disk(small_disk, 80, 60), *run]
     env = clean_environment(INSIGHTFACE_HOME=str(small_disk.parent / "insightface"))
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        command, cwd=CHECKOUT, env=env, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 1
     assert "more files fit on the disk" in done.stderr

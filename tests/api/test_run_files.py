@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from apps.common.contracts import TrackEnd
+from lab.processes.service import Server, wait_for
 from tests.api.test_disconnect import send_request
-from tests.support.service import Server, wait_for
 
 DETECTION_KEYS = {
     "ep_id", "frame_idx", "ts_s", "bbox", "landmarks", "conf", "track_id", "model_id",

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.service import Server, add_episode, serving, wait_for
+from lab.processes.service import Server, add_episode, serving, wait_for
 
 NDJSON = {"accept": "application/x-ndjson"}
 SLOW = {"stride": 1, "max_cpu_percent": 20}

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
+from apps.demo.episode import main as make_demo_episode
+from lab.processes.queue import Worker, redis_server, worker
+from lab.processes.service import Server, add_episode, serving
 from tests.support.page import Tab, chromium, page_server, tab
-from tests.support.queue import Worker, redis_server, worker
-from tests.support.service import Server, add_episode, serving
-from tools.make_demo_episode import main as make_demo_episode
 
 DEMO = "demo-s01e01"
 

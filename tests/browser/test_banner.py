@@ -8,9 +8,9 @@ from pathlib import Path
 
 from playwright.sync_api import Browser
 
+from lab.processes.service import add_episode, serving_checkout
 from tests.support.checkout import copy_checkout
 from tests.support.page import Tab, page_server, tab
-from tests.support.service import add_episode, serving_checkout
 
 STALE = "The server is stale: it runs older code than the one on disk."
 NO_QUEUE = {"SCREENALYTICS_REDIS_URL": "redis://127.0.0.1:1/0"}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
+from lab.processes.service import gone, wait_for
 from tests.browser.conftest import DEMO, Product
 from tests.support.page import Tab
-from tests.support.service import gone, wait_for
 
 BUSY = "Running the comparison; leaving this page stops it."
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import psutil
 import pytest
 
+from lab.processes.service import gone, wait_for
 from tests.browser.conftest import DEMO, Product
 from tests.support.page import Tab, note_figure
-from tests.support.service import gone, wait_for
 
 LOCAL = "Local Worker (direct)"
 RUNNING = "⏳ Running detect_track synchronously..."

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
+from lab.processes.service import add_episode, gone, wait_for
 from tests.browser.conftest import DEMO, Product
 from tests.support.page import Tab, tab
-from tests.support.service import add_episode, gone, wait_for
 
 QUEUED = "Redis/Celery (queued)"
 LOCAL = "Local Worker (direct)"

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
+from lab.processes.service import wait_for
 from tests.browser.conftest import DEMO, Product
 from tests.support.page import SCREENSHOTS, Tab, tab
-from tests.support.service import wait_for
 
 HAVE_CURRENT_DATA = 2  # of a video's readyState
 SAMPLE_S = 6 / 24  # between two samples of the run that is shown

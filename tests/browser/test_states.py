@@ -13,11 +13,8 @@ from playwright.sync_api import Browser, expect
 
 from apps.common.layout import Layout
 from apps.runs.lock import is_held
-from tests.browser.conftest import DEMO, Product
-from tests.support.odd_data import FAILED, HOSTILE, LONG, WARNED, fill
-from tests.support.page import Tab, note_figure, page_server, tab
-from tests.support.queue import redis_server
-from tests.support.service import (
+from lab.processes.queue import redis_server
+from lab.processes.service import (
     Server,
     add_episode,
     clean_environment,
@@ -25,6 +22,9 @@ from tests.support.service import (
     serving,
     wait_for,
 )
+from tests.browser.conftest import DEMO, Product
+from tests.support.odd_data import FAILED, HOSTILE, LONG, WARNED, fill
+from tests.support.page import Tab, note_figure, page_server, tab
 
 NO_QUEUE = {"SCREENALYTICS_REDIS_URL": "redis://127.0.0.1:1/0"}
 JOINER = "\u2060"  # stands where a link or an icon would begin; it is not seen

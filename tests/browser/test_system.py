@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from lab.processes.service import gone, wait_for
 from tests.browser.conftest import DEMO, Product
 from tests.support.page import Tab
-from tests.support.service import gone, wait_for
 
 
 def test_health_and_versions(one_tab: Tab, product: Product) -> None:

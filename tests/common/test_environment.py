@@ -12,7 +12,8 @@ from pydantic import SecretStr, ValidationError
 from apps.common.settings import Settings
 from apps.ui.settings import PageSettings
 from apps.worker.flower import basic_auth
-from tests.support.service import ROOT, clean_environment
+from lab.paths import CHECKOUT
+from lab.processes.service import clean_environment
 
 PROGRAMS = {
     "api": ["-m", "uvicorn", "apps.api.main:app", "--port", "1"],
@@ -54,7 +55,7 @@ def test_without_a_file_an_empty_key_is_no_key_for_all(monkeypatch: pytest.Monke
 def test_a_wrong_key_ends_a_program_with_one_line(program: str, wrong: dict[str, str]) -> None:
     done = subprocess.run(
         [sys.executable, *PROGRAMS[program]],
-        cwd=ROOT,
+        cwd=CHECKOUT,
         env=clean_environment(**wrong),
         capture_output=True,
         text=True,
@@ -79,7 +80,7 @@ def test_a_wrong_key_ends_a_program_with_one_line(program: str, wrong: dict[str,
 def test_flower_does_not_start_without_a_password(variables: dict[str, str], expected: str) -> None:
     done = subprocess.run(
         [sys.executable, *PROGRAMS["flower"]],
-        cwd=ROOT,
+        cwd=CHECKOUT,
         env=clean_environment(**variables),
         capture_output=True,
         text=True,

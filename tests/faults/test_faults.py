@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.catalogue import FAULTS
-from tests.faults.evidence import evidence
-from tests.faults.scenarios import stack
+from lab.faults.catalogue import FAULTS
+from lab.faults.evidence import evidence
+from lab.faults.scenarios import stack
 
 
 @pytest.mark.trap(5, 6, 13, 25, 32, 33, 34)

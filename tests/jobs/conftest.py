@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.queue import LEASE_SECONDS, Redis
-from tests.support.service import Server, add_episode, serving
+from lab.processes.queue import LEASE_SECONDS, Redis
+from lab.processes.service import Server, add_episode, serving
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.queue import redis_server, worker
-from tests.support.service import ROOT, add_episode, clean_environment, serving, wait_for
+from lab.paths import CHECKOUT
+from lab.processes.queue import redis_server, worker
+from lab.processes.service import add_episode, clean_environment, serving, wait_for
 from tests.support.tls import tls_front
 
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -70,7 +71,7 @@ def test_a_job_and_a_command_reach_the_worker(tmp_path: Path, test_data: Path, k
         asked = subprocess.run(
             [sys.executable, "-m", "celery", "-A", "apps.worker.celery_app", "inspect", "ping"],
             env=environment,
-            cwd=ROOT,
+            cwd=CHECKOUT,
             capture_output=True,
             text=True,
             timeout=60,

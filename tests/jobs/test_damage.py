@@ -8,9 +8,9 @@ import pytest
 
 from apps.jobs.queue import QUEUE
 from apps.jobs.store import JobStore
+from lab.processes.queue import LEASE_SECONDS, Redis, worker
+from lab.processes.service import Server, wait_for
 from tests.support.jobs import ended, job_request, submit
-from tests.support.queue import LEASE_SECONDS, Redis, worker
-from tests.support.service import Server, wait_for
 
 _INFO = '"delivery_info": {"exchange": "", "routing_key": "detect_track"}'
 _TAG = f'{{"delivery_tag": "a", "body_encoding": "base64", {_INFO}}}'

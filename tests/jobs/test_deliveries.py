@@ -11,9 +11,9 @@ import pytest
 from apps.common.settings import Settings
 from apps.jobs.queue import QUEUE, Publisher
 from apps.jobs.store import JobStore
+from lab.processes.queue import LEASE_SECONDS, Redis, worker
+from lab.processes.service import Server, wait_for
 from tests.support.jobs import IDLER, ended, job, job_request, submit
-from tests.support.queue import LEASE_SECONDS, Redis, worker
-from tests.support.service import Server, wait_for
 
 LEASE_S = float(LEASE_SECONDS)
 SLOW = {"stride": 1, "max_cpu_percent": 25}

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.queue import redis_server
-from tests.support.service import add_episode, serving, wait_for
+from lab.processes.queue import redis_server
+from lab.processes.service import add_episode, serving, wait_for
 
 READERS = 200
 

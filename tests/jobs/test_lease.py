@@ -10,8 +10,8 @@ import pytest
 
 from apps.jobs.lease import EpisodeLease
 from apps.jobs.store import JobStore
-from tests.support.queue import redis_server
-from tests.support.service import add_episode, serving, wait_for
+from lab.processes.queue import redis_server
+from lab.processes.service import add_episode, serving, wait_for
 
 LEASE_S = 1.0
 

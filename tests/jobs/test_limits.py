@@ -14,10 +14,10 @@ from apps.jobs.limits import RUNS, SAY_SECONDS
 from apps.jobs.queue import QUEUE
 from apps.jobs.store import JobStore
 from apps.runs.record import now
+from lab.processes.queue import Redis, worker
+from lab.processes.service import Server, gone, serving, wait_for
 from tests.support.holding import holding
 from tests.support.jobs import IDLER, ended, job, submit
-from tests.support.queue import Redis, worker
-from tests.support.service import Server, gone, serving, wait_for
 
 
 @pytest.fixture(scope="module")

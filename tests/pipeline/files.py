@@ -12,7 +12,7 @@ import av
 import pytest
 from hypothesis import HealthCheck, settings
 
-from apps.pipeline.decode import Video, open_video
+from apps.pipeline.decode.video import Video, open_video
 from tests.pipeline.coded import Coded, Coding, coded
 from tests.pipeline.videos import read_number
 

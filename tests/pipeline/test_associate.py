@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.common.config import pipeline_config
-from apps.pipeline.associate import PairLimits, Places, far_pairs, pairs
+from apps.pipeline.track.association import PairLimits, Places, far_pairs, pairs
 
 CONFIG = pipeline_config().track
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.pipeline.bitstream import Coded, PacketReader, Part, packet_reader
-from apps.pipeline.bitstream.base import Bits, EndOfBits
+from apps.pipeline.decode.bitstream import Coded, PacketReader, Part, packet_reader
+from apps.pipeline.decode.bitstream.base import Bits, EndOfBits
 from tests.pipeline.coded import (
     H264_B,
     H264_OPEN,

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.common.config import BudgetConfig
-from apps.pipeline.budget import CpuBudget
-from tools.benchmark.windows import Watched
+from apps.pipeline.pacing.budget import CpuBudget
+from lab.benchmark.windows import Watched
 
 CONFIG = BudgetConfig(
     burst_seconds=0.1, window_seconds=5.0, window_excess=0.07, max_sleep_seconds=0.25
@@ -65,7 +65,7 @@ class Run:
         return 100 * self.cpu / self.now
 
     def highest_percent(self) -> float:
-        """Of all windows, as `tools/budget_check.py` sees them from outside."""
+        """Of all windows, as `lab/budget_check.py` sees them from outside."""
         seconds, cpu_seconds = zip(*self.looks, strict=True)
         return Watched(seconds, cpu_seconds, ()).window_percents(CONFIG.window_seconds)[1]
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.pipeline.crew import crew
+from apps.pipeline.ordered_parallel_map import crew
 
 NAME = "test-crew"
 

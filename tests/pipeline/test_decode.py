@@ -16,10 +16,11 @@ import pytest
 
 from apps.common.errors import VideoUnreadable
 from apps.common.options import sampled_count
-from apps.pipeline.decode import Video, open_video
+from apps.pipeline.arrays import ByteArray
+from apps.pipeline.decode.video import Video, open_video
+from apps.pipeline.frame_features import Glimpse
 from apps.pipeline.geometry import fit
-from apps.pipeline.overview import Glimpse
-from apps.pipeline.types import ByteArray, Frame
+from apps.pipeline.types import Frame
 from tests.pipeline.videos import (
     AV1,
     H264,

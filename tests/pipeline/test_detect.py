@@ -21,14 +21,15 @@ from onnx import TensorProto, helper
 
 from apps.common.config import model_registry
 from apps.common.errors import AcceleratorMissing, InvalidInput, ModelUnavailable
+from apps.pipeline.arrays import ByteArray
 from apps.pipeline.detect import Detector, DetectorRequest, make_detector
 from apps.pipeline.detect.agreement import overlaps
 from apps.pipeline.detect.centerface import CenterFace, packaged_model
 from apps.pipeline.detect.pictures import laid_in
 from apps.pipeline.detect.retinaface import RetinaFace
-from apps.pipeline.detect.session import SessionPlan, check_provider, make_session
 from apps.pipeline.geometry import Letterbox
-from apps.pipeline.types import ByteArray, Faces
+from apps.pipeline.inference.session import SessionPlan, check_provider, make_session
+from apps.pipeline.types import Faces
 
 CPU = "CPUExecutionProvider"
 CENTERFACE = model_registry().detectors["centerface"]

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.common.errors import VideoUnreadable
-from apps.pipeline.decode import open_video
+from apps.pipeline.decode.video import open_video
 from apps.pipeline.geometry import Orientation, fit
 from tests.pipeline.coded import (
     FRAME,

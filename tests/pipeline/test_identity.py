@@ -15,11 +15,12 @@ import pytest
 
 from apps.common.config import pipeline_config
 from apps.common.errors import ModelUnavailable
-from apps.pipeline.identity import IdentityGate
-from apps.pipeline.planes import Snippet, cut
-from apps.pipeline.recognise import ArcFace
-from apps.pipeline.track import FaceTracker, thresholds
-from apps.pipeline.types import Faces, FloatArray, Scene, Sighting
+from apps.pipeline.arrays import FloatArray
+from apps.pipeline.track.identity import IdentityGate
+from apps.pipeline.track.recognition import ArcFace
+from apps.pipeline.track.tracker import FaceTracker, thresholds
+from apps.pipeline.types import Faces, Scene, Sighting
+from apps.pipeline.yuv_crop import Snippet, cut
 from tests.support.recognition import write_model
 
 CONFIG = pipeline_config()

@@ -12,8 +12,8 @@ import pytest
 
 from apps.common.config import MeterConfig
 from apps.common.repeater import Repeater
-from apps.pipeline.crew import crew
-from apps.pipeline.meter import CpuMeter
+from apps.pipeline.ordered_parallel_map import crew
+from apps.pipeline.pacing.meter import CpuMeter
 
 CONFIG = MeterConfig(interval_seconds=0.02, peak_window_seconds=1.0)
 WORK_S = 0.5  # of CPU: many ticks of the kernel's clock, and a share of what imports cost

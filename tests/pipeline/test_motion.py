@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.common.config import pipeline_config
-from apps.pipeline.motion import Motion, MotionLimits, motion_between, overlay_of
-from apps.pipeline.overview import Overview
-from apps.pipeline.types import ByteArray, FloatArray
+from apps.pipeline.arrays import ByteArray, FloatArray
+from apps.pipeline.frame_features import Overview
+from apps.pipeline.shots.motion import Motion, MotionLimits, motion_between, overlay_of
 
 SHOTS = pipeline_config().shots
 LIMITS = MotionLimits(SHOTS.same_agreement, SHOTS.same_response, SHOTS.same_features)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from apps.pipeline.order import NO_TIME, display_order
+from apps.pipeline.decode.order import NO_TIME, display_order
 
 NO = NO_TIME
 

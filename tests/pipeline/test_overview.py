@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import skimage
 
+from apps.pipeline.arrays import ByteArray, FloatArray
+from apps.pipeline.frame_features import WIDTH, Overview
 from apps.pipeline.geometry import fit
-from apps.pipeline.overview import WIDTH, Overview
-from apps.pipeline.types import ByteArray, FloatArray, Frame
+from apps.pipeline.types import Frame
 
 FACE = (0.33, 0.1, 0.56, 0.4)  # in the photo of the astronaut
 

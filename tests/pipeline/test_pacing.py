@@ -12,11 +12,11 @@ from apps.common.config import pipeline_config
 from apps.common.contracts import Progress
 from apps.common.layout import Layout
 from apps.common.options import HostFacts, RunRequest, resolve
-from apps.pipeline.meter import CpuMeter
+from apps.pipeline.pacing.meter import CpuMeter
+from apps.pipeline.pacing.thermal import SensorReader
 from apps.pipeline.progress import ProgressReporter
 from apps.pipeline.run import Job, Outcome, PipelineRun
 from apps.pipeline.stop import StopFlag
-from apps.pipeline.thermal import SensorReader
 
 HOST = HostFacts(("CPUExecutionProvider",), frozenset({"centerface"}), thread_limit=2)
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from apps.common.config import PreviewConfig
-from apps.pipeline.decode import open_video
-from apps.pipeline.preview import TrackBoxes, collect_tracks, render_preview
+from apps.pipeline.decode.video import open_video
+from apps.pipeline.render.preview import TrackBoxes, collect_tracks, render_preview
 from tests.pipeline.videos import (
     BLUE,
     GREEN,

@@ -20,17 +20,18 @@ from apps.common.config import model_registry
 from apps.common.contracts import Agreement
 from apps.common.errors import ModelUnavailable, RunCancelled, StorageFailed
 from apps.common.options import Precision
-from apps.pipeline.decode import open_video
+from apps.pipeline.arrays import ByteArray, FloatArray
+from apps.pipeline.decode.video import open_video
 from apps.pipeline.detect import Attendance, DetectorRequest
 from apps.pipeline.detect.agreement import compare, is_enough, matches, overlaps
 from apps.pipeline.detect.centerface import CenterFace
-from apps.pipeline.detect.cpu_kind import CpuKind, cpu_kind
 from apps.pipeline.detect.pictures import calibration_pictures, check_pictures
 from apps.pipeline.detect.quantise import Recipe, recipe_for
-from apps.pipeline.detect.race import race
 from apps.pipeline.detect.retinaface import RetinaFace
-from apps.pipeline.detect.session import CPU, OPENVINO, float_type
-from apps.pipeline.types import ByteArray, Faces, FloatArray
+from apps.pipeline.inference.cpu_kind import CpuKind, cpu_kind
+from apps.pipeline.inference.provider_benchmark import race
+from apps.pipeline.inference.session import CPU, OPENVINO, float_type
+from apps.pipeline.types import Faces
 
 DETECTORS = model_registry().detectors
 REQUEST = DetectorRequest(1280, 720, 640, 0.5, provider=CPU, threads=1, precision="int8")

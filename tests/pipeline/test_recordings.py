@@ -19,7 +19,7 @@ from av.packet import PacketSideData
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.pipeline.decode import open_video
+from apps.pipeline.decode.video import open_video
 from apps.pipeline.geometry import fit
 from tests.pipeline.coded import (
     FRAME,

@@ -13,21 +13,22 @@ import pytest
 from apps.common.config import model_registry, pipeline_config
 from apps.common.files import read_jsonl
 from apps.common.layout import Layout
-from apps.pipeline.artifacts import staged_rows
-from apps.pipeline.decode import open_video
+from apps.pipeline.analysis import in_frame
+from apps.pipeline.arrays import ByteArray
+from apps.pipeline.artifacts.writer import staged_rows
+from apps.pipeline.decode.video import open_video
 from apps.pipeline.detect import Detector, DetectorRequest
 from apps.pipeline.detect.agreement import overlaps
 from apps.pipeline.detect.centerface import CenterFace
 from apps.pipeline.detect.retinaface import RetinaFace
 from apps.pipeline.detect.second_look import SecondLook, doubtful_from
-from apps.pipeline.detect.session import CPU
-from apps.pipeline.examine import in_frame
 from apps.pipeline.geometry import Letterbox
-from apps.pipeline.types import ByteArray, Faces, Frame
+from apps.pipeline.inference.session import CPU
+from apps.pipeline.types import Faces, Frame
+from lab.evaluation.rows import Rows
+from lab.evaluation.small_faces import Material, judged, read_marks
 from tests.pipeline.test_guards import run
 from tests.pipeline.videos import H264, Recipe, write_video
-from tools.evaluation.rows import Rows
-from tools.evaluation.small_faces import Material, judged, read_marks
 
 CONFIG = pipeline_config().second_look
 THRESHOLD = 0.5

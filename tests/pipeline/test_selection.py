@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apps.pipeline.decode import open_video
-from apps.pipeline.selection import NOT_SHOWN, Need, PacketOrder
+from apps.pipeline.decode.selection import NOT_SHOWN, Need, PacketOrder
+from apps.pipeline.decode.video import open_video
 from tests.pipeline.videos import AV1, H264, HEVC, MPEG4, VP9, Recipe, moving, write_video
 
 FRAMES = 90

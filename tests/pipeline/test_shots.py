@@ -14,15 +14,16 @@ import skimage
 from numpy.typing import NDArray
 
 from apps.common.config import pipeline_config
-from apps.pipeline.decode import open_video
+from apps.pipeline.arrays import FloatArray
+from apps.pipeline.decode.video import open_video
+from apps.pipeline.frame_features import Glimpse, Overview
 from apps.pipeline.geometry import fit
-from apps.pipeline.overview import Glimpse, Overview
-from apps.pipeline.shots import ShotSplitter
-from apps.pipeline.types import FloatArray, Scene
+from apps.pipeline.shots.splitter import ShotSplitter
+from apps.pipeline.types import Scene
+from lab.evaluation.rows import Found, Truth
+from lab.evaluation.scores import score_cuts
+from lab.evaluation.shot_truth import read_shots
 from tests.pipeline.videos import Image, write_video
-from tools.evaluation.rows import Found, Truth
-from tools.evaluation.scores import score_cuts
-from tools.evaluation.shot_truth import read_shots
 
 STRIDE = 6
 NO_FACES = np.zeros((0, 60), np.float32)

@@ -11,7 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.common.config import ThermalConfig, pipeline_config
-from apps.pipeline.thermal import Temperature, ThermalBackoff, cpu_temperature, system_sensors
+from apps.pipeline.pacing.thermal import (
+    Temperature,
+    ThermalBackoff,
+    cpu_temperature,
+    system_sensors,
+)
 
 CONFIG = ThermalConfig(
     period_seconds=5.0, hot_celsius=80.0, cool_celsius=70.0, step_percent=25.0, least_percent=50.0

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.pipeline.threads import (
+from apps.pipeline.pacing.threads import (
     Costs,
     ThreadPlan,
     best_plan,

@@ -13,13 +13,19 @@ import pytest
 
 from apps.common.config import ThumbsConfig
 from apps.pipeline import planes
-from apps.pipeline.decode import open_video
+from apps.pipeline.artifacts.thumbs import ThumbWriter, snippets
+from apps.pipeline.decode.picture import FullPicture
+from apps.pipeline.decode.video import open_video
 from apps.pipeline.geometry import fit
-from apps.pipeline.picture import FullPicture
-from apps.pipeline.planes import Snippet, cut
-from apps.pipeline.poster import poster
-from apps.pipeline.thumbs import ThumbWriter, snippets
-from apps.pipeline.types import Faces, Frame, Scene, Sighting, TrackedSighting
+from apps.pipeline.render.poster import poster
+from apps.pipeline.types import (
+    Faces,
+    Frame,
+    Scene,
+    Sighting,
+    TrackedSighting,
+)
+from apps.pipeline.yuv_crop import Snippet, cut
 from tests.pipeline.videos import H264, Image, Recipe, corner_names, corners, write_video
 
 CONFIG = ThumbsConfig(long_side=96, margin=0.25, jpeg_quality=85, clearly_better=1.25)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from apps.pipeline.timeline import Timeline, by_counting, by_slots, mended
+from apps.pipeline.decode.timeline import Timeline, by_counting, by_slots, mended
 
 NONE = math.nan
 D = 0.04

@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from apps.common.config import ThumbsConfig
-from apps.pipeline.decode import open_video
+from apps.pipeline.artifacts.thumbs import snippets
+from apps.pipeline.decode.video import open_video
 from apps.pipeline.geometry import fit
-from apps.pipeline.thumbs import snippets
 from apps.pipeline.tone import HLG, PQ, Tone
 from apps.pipeline.types import Faces
 from tests.pipeline.videos import Image, needs

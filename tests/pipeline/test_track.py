@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.common.config import TrackConfig, pipeline_config
-from apps.pipeline.track import FaceTracker, TrackThresholds, thresholds
+from apps.pipeline.track.tracker import FaceTracker, TrackThresholds, thresholds
 from apps.pipeline.types import Faces, Scene, Sighting, TrackedSighting
 
 CONFIG = pipeline_config().track

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import httpx
 
-from tests.support.queue import redis_server, worker
-from tests.support.service import ROOT, add_episode, cli_command, free_port, serving, wait_for
+from lab.paths import CHECKOUT
+from lab.processes.queue import redis_server, worker
+from lab.processes.service import add_episode, cli_command, free_port, serving, wait_for
 
 # An upload that is not wanted begins seconds after ONNX Runtime was loaded; a run that is slow
 # enough to see it, and yet short.
@@ -47,7 +48,7 @@ def comparison(folder: str, video: str) -> None:
     """The command that compares the ways to run; it draws."""
     root = Path(folder) / "data"
     add_episode(root, "ep", Path(video))
-    command = [sys.executable, str(ROOT / "tools" / "compare_modes.py"), "--ep-id", "ep"]
+    command = [sys.executable, str(CHECKOUT / "tools" / "compare_modes.py"), "--ep-id", "ep"]
     command += ["--modes", "local", "--repeat", "1", "--data-root", str(root)]
     with serving(root) as server:
         subprocess.run([*command, "--url", server.url], check=True, stdout=sys.stderr)
@@ -60,7 +61,7 @@ def page(folder: str, _: str) -> None:
     command += ["--server.address", "0.0.0.0", "--server.port", str(port)]
     command += ["--server.headless", "true"]
     with (Path(folder) / "page.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=CHECKOUT, stdout=log, stderr=log)
     try:
         wait_for(lambda: _answers(f"http://127.0.0.1:{port}/_stcore/health"), 60, "the page")
         assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).status_code == 200

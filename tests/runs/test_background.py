@@ -17,10 +17,10 @@ import pytest
 
 from apps.common.errors import InvalidInput, JobNotFound
 from apps.common.layout import Layout
-from apps.runs.background import cancel_job
-from apps.runs.job_records import JobRecord, ProcessId, find_job, job_status, list_jobs
-from apps.runs.limiter import cpulimit_arguments, limit_cpu
-from tests.support.service import gone, wait_for
+from apps.legacy.background import cancel_job
+from apps.legacy.limiter import cpulimit_arguments, limit_cpu
+from apps.legacy.records import JobRecord, ProcessId, find_job, job_status, list_jobs
+from lab.processes.service import gone, wait_for
 
 BUSY = "import threading\nwork = lambda: [None for _ in iter(int, 1)]\n"
 TWO_THREADS = BUSY + "threading.Thread(target=work).start()\nwork()"

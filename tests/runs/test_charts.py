@@ -12,8 +12,8 @@ import pytest
 
 from apps.common.contracts import DetectionRow, TrackRow, VideoFacts
 from apps.common.schemas import RunCharts
-from apps.runs.charts import chart_run, size_bins
-from apps.runs.rows import read_rows, sorted_tracks
+from apps.results.charts import chart_run, size_bins
+from apps.results.rows import read_rows, sorted_tracks
 
 NO_POINT = (None, None)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from apps.common.contracts import ProviderProbe, RunManifest, ThermalFacts
-from apps.runs.diagnosis import diagnose
-from tests.support.service import add_episode, run_cli
+from apps.results.diagnosis import diagnose
+from lab.processes.service import add_episode, run_cli
 
 PLAIN = ("--stride", "6", "--cpu-threads", "1")
 

@@ -9,7 +9,7 @@ import pytest
 
 from apps.common.contracts import CpuFigures, RunManifest, RunResult, VideoFacts
 from apps.common.options import HostFacts, Options, RunRequest, resolve
-from apps.runs.estimate import Estimate, PastRun, Work, estimate, past_run, planned_work
+from apps.results.estimate import Estimate, PastRun, Work, estimate, past_run, planned_work
 
 # 1000 processed frames of a video of 6000 frames.
 WORK = Work(

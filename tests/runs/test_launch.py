@@ -14,8 +14,8 @@ from apps.common.errors import RunCancelled, RunTimedOut
 from apps.common.files import read_json
 from apps.common.layout import Layout
 from apps.runs.launch import RunProcess
+from lab.processes.service import add_episode
 from tests.support.launching import spec_of
-from tests.support.service import add_episode
 
 EP = "show"
 LEFT = RunCancelled("The client went away.")

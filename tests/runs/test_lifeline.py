@@ -16,8 +16,8 @@ import pytest
 from apps.common.contracts import PreviewSpec, RunManifest
 from apps.common.files import read_json
 from apps.common.layout import Layout
+from lab.processes.service import add_episode, gone, run_cli, wait_for
 from tests.support.launching import Launch, launched, spec_of
-from tests.support.service import add_episode, gone, run_cli, wait_for
 
 pytestmark = pytest.mark.alone
 

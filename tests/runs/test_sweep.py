@@ -17,8 +17,8 @@ from apps.runs.lock import is_held
 from apps.runs.preview import making_preview
 from apps.runs.staging import remove_staging
 from apps.runs.sweep import Freed, sweep
+from lab.paths import CHECKOUT
 from tests.support.holding import holding
-from tests.support.service import ROOT
 
 CLAIM = (
     "import sys\n"
@@ -55,7 +55,7 @@ def claiming(path: Path) -> Iterator[subprocess.Popen[str]]:
     """Another process that writes the file; killed at the end of the block."""
     process = subprocess.Popen(
         [sys.executable, "-c", CLAIM, str(path)],
-        cwd=ROOT,
+        cwd=CHECKOUT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -173,7 +173,7 @@ def test_a_writer_whose_new_file_is_swept_writes_it_again(layout: Layout) -> Non
             "        remove_unclaimed(path)\n",
             str(layout.root),
         ],
-        cwd=ROOT,
+        cwd=CHECKOUT,
         stdout=subprocess.PIPE,
         text=True,
     )

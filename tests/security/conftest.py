@@ -8,8 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
+from lab.paths import CHECKOUT
+from lab.processes.service import Server, add_episode, serving
 from tests.security.tricks import Findings
-from tests.support.service import ROOT, Server, add_episode, serving
 
 HEAD = """\
 # Attacks and answers
@@ -42,7 +43,7 @@ def findings() -> Iterator[Findings]:
     found = Findings()
     yield found
     if os.environ.get("SCREENALYTICS_WRITE_DOCS") == "1":
-        found.write(ROOT / "docs" / "security.md", HEAD)
+        found.write(CHECKOUT / "docs" / "security.md", HEAD)
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ from schemathesis.core.failures import FailureGroup
 from schemathesis.core.result import Ok
 
 from apps.common.layout import Layout
+from lab.processes.service import Server
 from tests.pipeline.videos import MPEG4, write_numbered
 from tests.security.tricks import (
     Findings,
@@ -48,7 +49,6 @@ from tests.security.tricks import (
     with_timescale,
     y4m,
 )
-from tests.support.service import Server
 
 SECRET = b"root-of-all-secrets-4711"
 MEMORY_LIMIT = 1.5e9

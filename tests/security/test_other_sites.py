@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
+from lab.processes.service import Server, serving
 from tests.security.tricks import Findings
-from tests.support.service import Server, serving
 
 KEY = "correct-horse-battery"
 PROBLEM = "application/problem+json"

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from tests.support.service import Server
+from lab.processes.service import Server
 
 _BOXES_WITH_BOXES = {b"moov", b"trak", b"mdia", b"minf", b"dinf", b"stbl"}
 _TOO_MUCH_BYTES = 4e9  # what takes more is ended before it takes the machine

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from tests.support.service import ROOT
+from lab.paths import CHECKOUT
 
 _PARTS = ("apps", "config", "tools")
 
@@ -14,6 +14,6 @@ def copy_checkout(target: Path) -> Path:
     """Copies what the programs need, as it lies on disk now."""
     for part in _PARTS:
         ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / part, target / part, ignore=ignored)
-    shutil.copyfile(ROOT / "pyproject.toml", target / "pyproject.toml")
+        shutil.copytree(CHECKOUT / part, target / part, ignore=ignored)
+    shutil.copyfile(CHECKOUT / "pyproject.toml", target / "pyproject.toml")
     return target

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from apps.common.contracts import Holder
 from apps.common.layout import Layout
-from tests.support.service import ROOT
+from lab.paths import CHECKOUT
 
 HOLD = (
     "import sys\n"
@@ -33,7 +33,7 @@ def holding(layout: Layout) -> Iterator[Hold]:
     def start(holder: Holder) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "-c", HOLD, str(layout.root), holder.model_dump_json()],
-            cwd=ROOT,
+            cwd=CHECKOUT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -13,7 +13,7 @@ from apps.common.names import new_run_id
 from apps.common.options import HostFacts, RunRequest, resolve
 from apps.jobs.store import JobRequest, WorkerFacts
 from apps.runs.record import now
-from tests.support.service import Server, wait_for
+from lab.processes.service import Server, wait_for
 
 ENDS = ("success", "failed", "cancelled")
 IDLER = WorkerFacts(  # announced, it takes no job

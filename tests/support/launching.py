@@ -21,14 +21,15 @@ import psutil
 from apps.common.contracts import RunSpec
 from apps.common.options import HostFacts, RunRequest, resolve
 from apps.runs.child import Child
-from tests.support.service import ROOT, clean_environment
+from lab.paths import CHECKOUT
+from lab.processes.service import clean_environment
 
 HOST = HostFacts(("CPUExecutionProvider",), frozenset({"centerface"}), thread_limit=2)
 ARGUMENTS = {
-    "run": ["tools/episode_run.py", "--spec", "-", "--events", "ndjson"],
-    "preview": ["-m", "apps.cli.make_preview"],
-    "probe": ["-m", "apps.cli.probe", "--lifeline"],
-    "comparison": ["tools/compare_modes.py", "--events", "ndjson", "--lifeline"],
+    "run": ["apps.cli.episode_run", "--spec", "-", "--events", "ndjson"],
+    "preview": ["apps.cli.make_preview"],
+    "probe": ["apps.cli.probe", "--lifeline"],
+    "comparison": ["apps.comparison.command", "--events", "ndjson", "--lifeline"],
 }
 
 
@@ -67,7 +68,7 @@ def launched(what: str, *arguments: str, line: str = "", **environment: str) -> 
     """Starts a launcher that has just started its child; nothing of it is left after the block."""
     launcher = subprocess.Popen(
         [sys.executable, "-m", "tests.support.launching", what, *arguments],
-        cwd=ROOT,
+        cwd=CHECKOUT,
         env=clean_environment(**environment),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -89,7 +90,8 @@ def launched(what: str, *arguments: str, line: str = "", **environment: str) -> 
 
 
 async def _launch(what: str, arguments: list[str], line: str) -> None:
-    child = await Child.start([*ARGUMENTS[what], *arguments], line or None)
+    module, *options = ARGUMENTS[what]
+    child = await Child.start(module, [*options, *arguments], line or None)
     os.write(1, f"{child.pid}\n".encode())
     async for said in child.lines():
         os.write(1, said)

@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from tests.support.service import add_episode, run_cli
+from lab.processes.service import add_episode, run_cli
 
 FPS, HOUR_FRAMES, STRIDE = 25, 90_000, 6
 TRACKS = 5000

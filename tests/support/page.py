@@ -26,9 +26,10 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from tests.support.service import ROOT, clean_environment, free_port, wait_for
+from lab.paths import CHECKOUT
+from lab.processes.service import clean_environment, free_port, wait_for
 
-SCREENSHOTS = Path(os.environ.get("SCREENALYTICS_SCREENSHOTS", ROOT / "screenshots"))
+SCREENSHOTS = Path(os.environ.get("SCREENALYTICS_SCREENSHOTS", CHECKOUT / "screenshots"))
 PATIENCE_MS = 20_000
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 _BLUR = (
@@ -74,7 +75,7 @@ class PageServer:
 
 @contextmanager
 def page_server(
-    api_url: str, folder: Path, root: Path = ROOT, **environment: str
+    api_url: str, folder: Path, root: Path = CHECKOUT, **environment: str
 ) -> Iterator[PageServer]:
     """Serves the page of an API; ends it after the block.
 
@@ -248,7 +249,7 @@ class Tab:
         if docs is not None and os.environ.get("SCREENALYTICS_WRITE_DOCS") == "1":
             self.page.add_style_tag(content=_BLUR)
             self.page.wait_for_timeout(500)
-            self.page.screenshot(path=ROOT / "docs" / f"{docs}.png", clip=_CLIP)
+            self.page.screenshot(path=CHECKOUT / "docs" / f"{docs}.png", clip=_CLIP)
         self.page.set_viewport_size(size)
 
 

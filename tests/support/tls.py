@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.service import free_port, wait_for
+from lab.processes.service import free_port, wait_for
 
 
 @dataclass(frozen=True)

@@ -20,21 +20,10 @@ from rich.console import Console
 
 from apps.common.errors import InvalidInput, RunFailed, VideoUnreadable
 from apps.common.options import sampled_count
-from apps.pipeline.decode import open_video
-from tests.pipeline.videos import (
-    H264,
-    HEVC,
-    MPEG4,
-    VP9,
-    Recipe,
-    read_number,
-    write_audio,
-    write_numbered,
-)
-from tests.support.service import ROOT, clean_environment, gone, wait_for
-from tools.bench import notes, prepare
-from tools.benchmark import report
-from tools.benchmark.figures import (
+from apps.pipeline.decode.video import open_video
+from lab.bench import notes, prepare
+from lab.benchmark import report
+from lab.benchmark.figures import (
     LIMIT,
     Benchmark,
     Case,
@@ -47,13 +36,25 @@ from tools.benchmark.figures import (
     limits_of,
     summarise,
 )
-from tools.benchmark.inputs import lengthen, long_video, read_source
-from tools.benchmark.systems import (
+from lab.benchmark.inputs import lengthen, long_video, read_source
+from lab.benchmark.systems import (
     VARIANTS,
     first_frame_seconds,
     make_systems,
     measure,
     run_measured,
+)
+from lab.paths import CHECKOUT
+from lab.processes.service import clean_environment, gone, wait_for
+from tests.pipeline.videos import (
+    H264,
+    HEVC,
+    MPEG4,
+    VP9,
+    Recipe,
+    read_number,
+    write_audio,
+    write_numbered,
 )
 
 COUNT = 30
@@ -72,7 +73,7 @@ def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, str(ROOT / "tools" / "bench.py"), *map(str, arguments)]
+    return [sys.executable, str(CHECKOUT / "tools" / "bench.py"), *map(str, arguments)]
 
 
 # ---- long videos

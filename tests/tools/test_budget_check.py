@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from apps.common.errors import RunFailed
-from tests.support.service import add_episode, cli_command
-from tools.benchmark.windows import Watched, watch
-from tools.budget_check import (
+from lab.benchmark.windows import Watched, watch
+from lab.budget_check import (
     RUN_TOLERANCE,
     WINDOW_SECONDS,
     WINDOW_TOLERANCE,
@@ -19,6 +18,7 @@ from tools.budget_check import (
     options,
     row_of,
 )
+from lab.processes.service import add_episode, cli_command
 
 
 def watched(*samples: tuple[float, float], output: tuple[str, ...] = ()) -> Watched:

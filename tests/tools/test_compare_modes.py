@@ -19,8 +19,20 @@ import pytest
 from rich.console import Console
 
 from apps.common.redis_url import RedisUrl
-from tests.support.service import (
-    ROOT,
+from apps.comparison import report
+from apps.comparison.figures import (
+    Comparison,
+    Facts,
+    Measurement,
+    differences,
+    remarks,
+    summarise,
+)
+from apps.comparison.runners import problem_text, server_sent_events
+from apps.comparison.sampler import Usage
+from apps.stack import redis_server
+from lab.paths import CHECKOUT
+from lab.processes.service import (
     Server,
     add_episode,
     clean_environment,
@@ -29,18 +41,6 @@ from tests.support.service import (
     serving,
     wait_for,
 )
-from tools.comparison import report
-from tools.comparison.figures import (
-    Comparison,
-    Facts,
-    Measurement,
-    differences,
-    remarks,
-    summarise,
-)
-from tools.comparison.runners import problem_text, server_sent_events
-from tools.comparison.sampler import Usage
-from tools.stack import redis_server
 
 STRIDE = "30"
 needs_worker = pytest.mark.skipif(
@@ -61,7 +61,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Iterato
 
 def command(server: Server, *arguments: str | Path) -> list[str]:
     where = ("--url", server.url, "--data-root", server.data_root)
-    script = ROOT / "tools" / "compare_modes.py"
+    script = CHECKOUT / "tools" / "compare_modes.py"
     return [sys.executable, *map(str, (script, *where, *arguments))]
 
 
@@ -177,7 +177,7 @@ def test_all_modes(tmp_path: Path, test_data: Path) -> None:
     with (tmp_path / "up.log").open("wb") as log:
         up = subprocess.Popen(
             [
-                *(sys.executable, str(ROOT / "tools" / "up.py")),
+                *(sys.executable, str(CHECKOUT / "tools" / "up.py")),
                 *("--port", str(port), "--page-port", str(free_port())),
             ],
             env=clean_environment(

@@ -16,8 +16,9 @@ import cv2
 import psutil
 import pytest
 
-from tests.support.service import ROOT, clean_environment, run_cli
-from tools import contact_sheet
+from apps.results import contact_sheet
+from lab.paths import CHECKOUT
+from lab.processes.service import clean_environment, run_cli
 
 EP_ID = "demo-s01e01"
 STRIDE = 6
@@ -29,7 +30,7 @@ def run_tool(
     name: str, *arguments: str | Path, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(ROOT / "tools" / name), *map(str, arguments)],
+        [sys.executable, str(CHECKOUT / "tools" / name), *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=55,

@@ -19,8 +19,7 @@ import psutil
 import pytest
 
 from apps.common.layout import Layout
-from tests.support.recognition import write_model
-from tests.support.service import (
+from lab.processes.service import (
     add_episode,
     clean_environment,
     cli_command,
@@ -29,6 +28,7 @@ from tests.support.service import (
     serving,
     wait_for,
 )
+from tests.support.recognition import write_model
 
 INSIGHTFACE = ("--detector", "retinaface", "--retinaface-model")
 EPISODES = ("talk", "show")

@@ -16,11 +16,13 @@ import pytest
 from apps.common.contracts import DetectionRow
 from apps.common.errors import InvalidInput
 from apps.common.options import effective_stride
-from apps.runs.export import ExportedRun, cvat, readable
-from apps.runs.rows import read_rows
-from tools.evaluate import main
-from tools.evaluation.ground_truth import read_ground_truth
-from tools.evaluation.rows import (
+from apps.demo.encode import write_episode
+from apps.demo.scene import ROCKET, Camera, Episode, Shot, Transition
+from apps.results.export import ExportedRun, cvat, readable
+from apps.results.rows import read_rows
+from lab.evaluate import main
+from lab.evaluation.ground_truth import read_ground_truth
+from lab.evaluation.rows import (
     UNTRACKED,
     Found,
     Frames,
@@ -31,12 +33,10 @@ from tools.evaluation.rows import (
     read_run,
     read_truth,
 )
-from tools.evaluation.scores import CutScores, Scores, add_cuts, score, score_cuts, tracks_across
-from tools.evaluation.systems import options_for, run_library, run_product
-from tools.synth.director import Stage, along, keyed
-from tools.synth.encode import write_episode
-from tools.synth.people import GARAGE, PEOPLE
-from tools.synth.scene import ROCKET, Camera, Episode, Shot, Transition
+from lab.evaluation.scores import CutScores, Scores, add_cuts, score, score_cuts, tracks_across
+from lab.evaluation.systems import options_for, run_library, run_product
+from lab.scenes.director import Stage, along, keyed
+from lab.scenes.people import GARAGE, PEOPLE
 
 REPO_ROOT = Path(__file__).resolve().parents[2]
 LEFT, RIGHT = (0.0, 0.0, 40.0, 50.0), (200.0, 0.0, 240.0, 50.0)

@@ -16,13 +16,8 @@ import numpy as np
 import pytest
 
 from apps.common.config import pipeline_config
-from tools.make_evaluation_set import main
-from tools.synth.director import Director, Stage, along, keyed
-from tools.synth.evaluation_set import RECIPES, SEEDS, Recipe, make_episode
-from tools.synth.library import PARTIAL_NAME, entries, fingerprint, is_current, render
-from tools.synth.look import FLASH, Look
-from tools.synth.people import GARAGE, PEOPLE, mirrored
-from tools.synth.scene import (
+from apps.demo.look import FLASH, Look
+from apps.demo.scene import (
     HARDLY_VISIBLE,
     MIN_VISIBILITY,
     Box,
@@ -36,6 +31,11 @@ from tools.synth.scene import (
     ground_truth,
     render_frames,
 )
+from lab.make_evaluation_set import main
+from lab.scenes.director import Director, Stage, along, keyed
+from lab.scenes.evaluation_set import RECIPES, SEEDS, Recipe, make_episode
+from lab.scenes.library import PARTIAL_NAME, entries, fingerprint, is_current, render
+from lab.scenes.people import GARAGE, PEOPLE, mirrored
 
 TAKES = [(name, take) for name, seeds in SEEDS.items() for take in range(1, len(seeds) + 1)]
 STAGE = Stage(GARAGE)

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 import pytest
 
+from apps.demo.encode import write_episode
+from lab.evaluate import main
 from tests.tools.test_evaluate import REPO_ROOT, short_episode
-from tools.evaluate import main
-from tools.synth.encode import write_episode
 
 EP_ID, RUN_ID = "short", "every-2nd"
 

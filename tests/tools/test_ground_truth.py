@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.common.errors import InvalidInput
-from tools.evaluate import main
-from tools.evaluation.ground_truth import read_ground_truth
-from tools.evaluation.rows import Frames, Marked
+from lab.evaluate import main
+from lab.evaluation.ground_truth import read_ground_truth
+from lab.evaluation.rows import Frames, Marked
 
 BOX = (
     '<box frame="{}" xtl="{}" ytl="20" xbr="{}" ybr="60" outside="{}" occluded="0" keyframe="{}"/>'

@@ -20,9 +20,8 @@ import pytest
 
 from apps.common.contracts import PreviewSpec, RunManifest, RunSpec
 from apps.common.options import HostFacts, RunRequest, resolve
-from tests.pipeline.videos import moving, write_video
-from tests.support.service import (
-    ROOT,
+from lab.paths import CHECKOUT
+from lab.processes.service import (
     RUN_SCRIPT,
     add_episode,
     clean_environment,
@@ -31,6 +30,7 @@ from tests.support.service import (
     run_cli,
     wait_for,
 )
+from tests.pipeline.videos import moving, write_video
 
 QUICK = ("--ep-id", "talk", "--stride", "30", "--det-size", "160")
 SLOW = ("--ep-id", "talk", "--stride", "2", "--max-cpu-percent", "90")
@@ -115,7 +115,9 @@ def test_events_are_told_again_when_they_can_be(tmp_path: Path) -> None:
     )
     target = tmp_path / "events"
     with Path("/dev/full").open("wb") as full:
-        subprocess.run([sys.executable, "-c", code, str(target)], cwd=ROOT, stdout=full, check=True)
+        subprocess.run(
+            [sys.executable, "-c", code, str(target)], cwd=CHECKOUT, stdout=full, check=True
+        )
     lines = [line for line in target.read_bytes().split(b"\n") if line]
     assert [json.loads(line)["message"] for line in lines] == ["one \udce9", "two"]
 
@@ -184,7 +186,7 @@ def test_nohup_keeps_it_running(data_root: Path) -> None:
 def launched(command: list[str], line: str, output: int) -> subprocess.Popen[bytes]:
     """A process as launchers start it: told on its input, which stays open."""
     process = subprocess.Popen(
-        command, cwd=ROOT, env=clean_environment(), stdin=subprocess.PIPE, stdout=output
+        command, cwd=CHECKOUT, env=clean_environment(), stdin=subprocess.PIPE, stdout=output
     )
     assert process.stdin is not None
     process.stdin.write(line.encode() + b"\n")
@@ -315,7 +317,7 @@ def test_without_a_home_the_service_runs(
     command += ["-m", "uvicorn", "apps.api.main:app", "--port", str(port), "--http", "h11"]
     log = data_root.parent / "server.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
+        process = subprocess.Popen(command, cwd=CHECKOUT, stdout=output, stderr=output)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 
 import pytest
 
-from tools.evaluation.errors import IdentityError, identity_errors
-from tools.evaluation.rows import Found, Frames, FrameTable, Marked, Truth
-from tools.evaluation.scores import score
+from lab.evaluation.errors import IdentityError, identity_errors
+from lab.evaluation.rows import Found, Frames, FrameTable, Marked, Truth
+from lab.evaluation.scores import score
 
 STRIDE = 6
 Places = Mapping[int, float]  # left edge of each face of 10 pixels, by its number

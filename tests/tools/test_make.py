@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.service import ROOT, clean_environment
+from lab.paths import CHECKOUT
+from lab.processes.service import clean_environment
 
 HERE = Path(sys.prefix)
 
@@ -23,7 +24,7 @@ def checkout(tmp_path: Path) -> Path:
     folder = tmp_path / "checkout"
     folder.mkdir()
     for name in ("Makefile", "requirements.txt"):
-        shutil.copyfile(ROOT / name, folder / name)
+        shutil.copyfile(CHECKOUT / name, folder / name)
     return folder
 
 
@@ -59,7 +60,7 @@ def test_a_link_to_other_packages(checkout: Path) -> None:
 
 @pytest.mark.parametrize("target", ["up", "serve", "demo", "check"])
 def test_a_link_that_leads_nowhere(checkout: Path, target: str) -> None:
-    shutil.copyfile(ROOT / "requirements-dev.txt", checkout / "requirements-dev.txt")
+    shutil.copyfile(CHECKOUT / "requirements-dev.txt", checkout / "requirements-dev.txt")
     (checkout / ".venv").symlink_to(checkout / "nowhere")
     words = said(make(checkout, target))
     assert "The Python of .venv does not run here. Remove .venv, then run make again." in words
@@ -82,7 +83,7 @@ def test_a_copy_serves_though_its_scripts_name_the_old_place(checkout: Path) -> 
     (copy / "bin" / "python").symlink_to(os.path.realpath(HERE / "bin" / "python"))
     (copy / ".runtime").touch()
     for name in ("apps", "config", "pyproject.toml"):
-        (checkout / name).symlink_to(ROOT / name)
+        (checkout / name).symlink_to(CHECKOUT / name)
     done = make(checkout, "serve", "PORT=99999")
     assert "not found" not in done.stderr
     assert "Started server process" in done.stderr  # there is no such port

@@ -22,9 +22,9 @@ REPO_ROOT = Path(__file__).resolve().parents[2]
 if str(REPO_ROOT) not in sys.path:
     sys.path.insert(0, str(REPO_ROOT))
 
-from tools.make_demo_episode import DEMO_EP_ID, demo_episode, main  # noqa: E402
-from tools.synth.encode import FILE_NAMES, write_episode  # noqa: E402
-from tools.synth.scene import (  # noqa: E402
+from apps.demo.encode import FILE_NAMES, write_episode  # noqa: E402
+from apps.demo.episode import DEMO_EP_ID, demo_episode, main  # noqa: E402
+from apps.demo.scene import (  # noqa: E402
     ASTRONAUT,
     GROUP,
     Box,

@@ -16,11 +16,11 @@ import skimage
 
 from apps.common.contracts import RunManifest
 from apps.common.schemas import Diagnosis
-from apps.runs.diagnosis import diagnose
+from apps.results.diagnosis import diagnose
+from lab.processes.service import run_cli
 from tests.pipeline.coded import H264_B, MPEG2, Coding, coded, to_container, to_ts
 from tests.pipeline.transport import CLOCK
 from tests.pipeline.videos import VP9, Image, write_video
-from tests.support.service import run_cli
 
 FRAMES = 50
 

@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from apps.demo.encode import write_episode
+from lab.evaluation import document
+from lab.evaluation.ablation import ABLATIONS
+from lab.evaluation.detection import Looked, look_at, look_with_each_nms, together
+from lab.evaluation.real_clips import Real
+from lab.evaluation.rows import Found, read_truth
+from lab.evaluation.screen_time import measure_seconds
+from lab.evaluation.systems import ProductRun, run_product
+from lab.evaluation.work import Episode, Measure, evaluate
+from lab.scenes.evaluation_set import RECIPES
 from tests.tools.test_evaluate import short_episode
-from tools.evaluation import document
-from tools.evaluation.ablation import ABLATIONS
-from tools.evaluation.detection import Looked, look_at, look_with_each_nms, together
-from tools.evaluation.real_clips import Real
-from tools.evaluation.rows import Found, read_truth
-from tools.evaluation.screen_time import measure_seconds
-from tools.evaluation.systems import ProductRun, run_product
-from tools.evaluation.work import Episode, Measure, evaluate
-from tools.synth.encode import write_episode
-from tools.synth.evaluation_set import RECIPES
 
 
 @pytest.fixture(scope="module")

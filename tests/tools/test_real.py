@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 
 from apps.common.errors import InvalidInput
+from apps.demo.encode import write_episode
+from lab.evaluate import main
+from lab.evaluation.ground_truth import GroundTruth, read_ground_truth
+from lab.evaluation.real import Clip, ClipResult, evaluate_clip
+from lab.evaluation.real_clips import SOURCES, Real, Source, cuts_of_others, measure_real
+from lab.evaluation.real_document import section, write_picture
+from lab.evaluation.rows import Rows
+from lab.evaluation.sheet import LEGEND, MAX_ERRORS, write_sheet
+from lab.evaluation.shot_truth import Shots
 from tests.tools.test_evaluate import short_episode
-from tools.evaluate import main
-from tools.evaluation.ground_truth import GroundTruth, read_ground_truth
-from tools.evaluation.real import Clip, ClipResult, evaluate_clip
-from tools.evaluation.real_clips import SOURCES, Real, Source, cuts_of_others, measure_real
-from tools.evaluation.real_document import section, write_picture
-from tools.evaluation.rows import Rows
-from tools.evaluation.sheet import LEGEND, MAX_ERRORS, write_sheet
-from tools.evaluation.shot_truth import Shots
-from tools.synth.encode import write_episode
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.service import run_cli
-from tools.evaluation.rows import Found, Frames, FrameTable, Truth, read_truth
-from tools.evaluation.screen_time import (
+from apps.demo.encode import VIDEO_NAME, write_episode
+from apps.demo.episode import demo_episode
+from lab.evaluation.rows import Found, Frames, FrameTable, Truth, read_truth
+from lab.evaluation.screen_time import (
     COLUMNS,
     HEAD,
     FrameTimes,
@@ -22,8 +23,7 @@ from tools.evaluation.screen_time import (
     score_seconds,
     table_rows,
 )
-from tools.make_demo_episode import demo_episode
-from tools.synth.encode import VIDEO_NAME, write_episode
+from lab.processes.service import run_cli
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = "demo"
@@ -90,7 +90,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     "command",
-    [["-m", "tools.evaluation.screen_time"], [str(ROOT / "tools/evaluation/screen_time.py")]],
+    [["-m", "lab.evaluation.screen_time"], [str(ROOT / "lab/evaluation/screen_time.py")]],
 )
 def test_the_command_line_explains_its_columns(command: list[str], root: Path) -> None:
     """As a module and as a script; in its help and below its tables."""

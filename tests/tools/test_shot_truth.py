@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from apps.common.errors import InvalidInput
-from tools.evaluation.rows import Found, Truth
-from tools.evaluation.scores import CutErrors, CutScores, cut_errors, score_cuts
-from tools.evaluation.shot_truth import Shots, read_shots
-from tools.synth.scene import Transition
+from apps.demo.scene import Transition
+from lab.evaluation.rows import Found, Truth
+from lab.evaluation.scores import CutErrors, CutScores, cut_errors, score_cuts
+from lab.evaluation.shot_truth import Shots, read_shots
 
 
 def read(folder: Path, content: str | bytes) -> Shots:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tools.evaluation.rows import Rows
-from tools.evaluation.small_faces import HEADER, Material, Score, judged, read_marks
+from lab.evaluation.rows import Rows
+from lab.evaluation.small_faces import HEADER, Material, Score, judged, read_marks
 
 
 def rows(*boxes: tuple[float, float, float, float]) -> Rows:

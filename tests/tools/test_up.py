@@ -19,16 +19,10 @@ import pytest
 import redis
 
 from apps.common.redis_url import RedisUrl
-from tests.support.service import (
-    ROOT,
-    add_episode,
-    clean_environment,
-    free_port,
-    gone,
-    wait_for,
-)
-from tools.stack import redis_server
-from tools.stack.services import Plan, Stack, Step, UpFailed
+from apps.stack import redis_server
+from apps.stack.services import Plan, Stack, Step, UpFailed
+from lab.paths import CHECKOUT
+from lab.processes.service import add_episode, clean_environment, free_port, gone, wait_for
 
 READY_SECONDS = 60
 LOOPBACK = "127.0.0.1"
@@ -87,7 +81,7 @@ def start(tmp_path: Path, data_root: Path) -> Iterator[Start]:
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [
-                    *(sys.executable, str(ROOT / "tools" / "up.py")),
+                    *(sys.executable, str(CHECKOUT / "tools" / "up.py")),
                     *("--port", str(port), "--page-port", str(page_port)),
                 ],
                 env=environment,

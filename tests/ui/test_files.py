@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from lab.processes.service import Server, add_episode, serving
 from tests.support.page import PageServer, page_server
-from tests.support.service import Server, add_episode, serving
 
 KEY = "correct-horse-battery"
 

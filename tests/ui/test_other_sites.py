@@ -16,8 +16,9 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from lab.paths import CHECKOUT
+from lab.processes.service import clean_environment, wait_for
 from tests.support.page import PageServer, page_server
-from tests.support.service import ROOT, clean_environment, wait_for
 
 # Notes each name that the process looks up, and finds none but those of loopback.
 _WATCH = """
@@ -146,7 +147,7 @@ def test_on_all_addresses_it_asks_nobody_for_its_own(tmp_path: Path) -> None:
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
-            cwd=ROOT,
+            cwd=CHECKOUT,
             env=clean_environment(**watch(tmp_path)),
             stdout=output,
             stderr=output,

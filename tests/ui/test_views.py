@@ -11,8 +11,9 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from apps.ui import words
+from lab.paths import CHECKOUT
+from lab.processes.service import Server, add_episode, serving, serving_checkout
 from tests.support.checkout import copy_checkout
-from tests.support.service import ROOT, Server, add_episode, serving, serving_checkout
 
 Open = Callable[..., AppTest]
 NO_QUEUE = {"SCREENALYTICS_REDIS_URL": "redis://127.0.0.1:1/0"}
@@ -40,7 +41,7 @@ def open_page(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]
     def open_it(url: str = server.url, **query: str) -> AppTest:
         monkeypatch.setenv("SCREENALYTICS_API_URL", url)
         forget()
-        page = AppTest.from_file(str(ROOT / "apps" / "ui" / "main.py"), default_timeout=30)
+        page = AppTest.from_file(str(CHECKOUT / "apps" / "ui" / "main.py"), default_timeout=30)
         for name, value in query.items():
             page.query_params[name] = value
         started.append(page)

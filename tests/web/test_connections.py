@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from lab.processes.service import Server, add_episode, serving, wait_for
 from tests.support.page import page_server
-from tests.support.service import Server, add_episode, serving, wait_for
 
 FILES = 256
 HEAD = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"

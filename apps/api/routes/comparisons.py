@@ -15,7 +15,7 @@ from apps.api.streaming import NDJSON, wants_stream
 from apps.common.names import check_name
 from apps.common.options import resolve
 from apps.common.schemas import ComparisonList, ComparisonRequest, ComparisonSummary
-from apps.runs.comparison import list_comparisons
+from apps.comparison.process import list_comparisons
 from apps.runs.episodes import find_video
 from apps.runs.lock import busy_error, is_held
 

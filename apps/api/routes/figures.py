@@ -19,9 +19,9 @@ from apps.common.errors import RunNotFound
 from apps.common.files import read_json
 from apps.common.layout import Layout
 from apps.common.schemas import ChartsQuery, QueryParameters, RunCharts
-from apps.runs.charts import chart_run
-from apps.runs.export import ExportedRun, ExportFormat, chunks, coco, csv, cvat, mot, readable
-from apps.runs.rows import read_rows
+from apps.results.charts import chart_run
+from apps.results.export import ExportedRun, ExportFormat, chunks, coco, csv, cvat, mot, readable
+from apps.results.rows import read_rows
 from apps.runs.store import read_completed
 
 router = APIRouter(prefix="/episodes/{ep_id}/runs/{run_id}", tags=["runs"])

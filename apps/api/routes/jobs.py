@@ -12,8 +12,8 @@ from apps.api.sse import SseRunResponse
 from apps.common.contracts import RunSpec
 from apps.common.options import RunRequest
 from apps.common.schemas import OldPathJob, OldPathRequest
-from apps.runs.background import cancel_job, start_job
-from apps.runs.job_records import OldPathStatus, find_job, job_status
+from apps.legacy.background import cancel_job, start_job
+from apps.legacy.records import OldPathStatus, find_job, job_status
 from apps.runs.prepare import prepare_run
 
 router = APIRouter(prefix="/jobs", tags=["old path"])

@@ -29,8 +29,8 @@ from apps.common.schemas import (
     RunOptionsOffer,
     RunPlan,
 )
+from apps.results.estimate import Estimate, estimate, past_run, planned_work
 from apps.runs.episodes import find_video, several_videos_warning
-from apps.runs.estimate import Estimate, estimate, past_run, planned_work
 from apps.runs.prepare import resolve_here
 from apps.runs.store import newest_of_episodes, newest_runs
 

@@ -23,8 +23,8 @@ from apps.common.files import read_json, read_jsonl
 from apps.common.layout import Layout, RunFiles
 from apps.common.names import check_name
 from apps.common.schemas import Diagnosis, PageQuery, Rows, RunList, RunSummary, TracksQuery
-from apps.runs.diagnosis import diagnose
-from apps.runs.rows import sorted_tracks
+from apps.results.diagnosis import diagnose
+from apps.results.rows import sorted_tracks
 from apps.runs.store import (
     list_runs,
     read_completed,

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from apps.common.contracts import Agreement
+from apps.pipeline.arrays import ByteArray, FloatArray
 from apps.pipeline.detect.base import Finder
-from apps.pipeline.types import ByteArray, FloatArray
 
 SAME_FACE = 0.5  # least intersection over union
 LEAST_RECALL = 0.98

@@ -10,8 +10,9 @@ import onnxruntime as ort
 
 from apps.common.contracts import ModelFacts, ProviderProbe
 from apps.common.options import Precision
+from apps.pipeline.arrays import ByteArray, FloatArray
 from apps.pipeline.geometry import Letterbox
-from apps.pipeline.types import ByteArray, Faces, FloatArray
+from apps.pipeline.types import Faces
 
 Finder = Callable[[ByteArray], Faces]
 

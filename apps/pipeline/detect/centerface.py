@@ -20,6 +20,7 @@ from apps.common.config import DetectorConfig
 from apps.common.contracts import ModelFacts
 from apps.common.errors import ModelUnavailable
 from apps.common.files import sha256_of, storage_errors, write_atomic
+from apps.pipeline.arrays import ByteArray, FloatArray
 from apps.pipeline.detect.base import (
     NOBODY,
     Attendance,
@@ -27,9 +28,9 @@ from apps.pipeline.detect.base import (
     DetectorRequest,
     Finder,
 )
-from apps.pipeline.detect.ready import Weights, detector_facts, ready_session
+from apps.pipeline.detect.loading import Weights, detector_facts, ready_session
 from apps.pipeline.geometry import Letterbox, fit
-from apps.pipeline.types import ByteArray, Faces, FloatArray
+from apps.pipeline.types import Faces
 
 MODEL_ID = "centerface"
 CELL = 4  # pixels of the picture for one cell of the output

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from onnx import numpy_helper
 
-from apps.pipeline.types import FloatArray
+from apps.pipeline.arrays import FloatArray
 
 _MOST = 16  # a channel that the pictures hardly touched must not overflow on others
 _HOMOGENEOUS = {"Relu", "LeakyRelu", "PRelu"}  # f(s * x) = s * f(x) for s > 0

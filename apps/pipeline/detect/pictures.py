@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 from apps.common.errors import ModelUnavailable
+from apps.pipeline.arrays import ByteArray
 from apps.pipeline.geometry import Letterbox, fit_into
-from apps.pipeline.types import ByteArray
 
 GROUP = ("insightface", "data/images/t1.jpg")  # six people
 ASTRONAUT = ("skimage", "data/astronaut.png")

@@ -23,12 +23,12 @@ from apps.common.contracts import Agreement, QuantisedFacts
 from apps.common.errors import ModelUnavailable, ScreenalyticsError
 from apps.common.files import read_json, sha256_of, storage_errors, write_atomic, write_json
 from apps.common.options import FloatType
+from apps.pipeline.arrays import ByteArray
 from apps.pipeline.detect.agreement import LEAST_MEAN_IOU, LEAST_RECALL, compare, is_enough
 from apps.pipeline.detect.base import Attendance, Network
-from apps.pipeline.detect.cpu_kind import CpuKind, cpu_kind
 from apps.pipeline.detect.pictures import check_pictures
-from apps.pipeline.detect.session import CPU, SessionPlan, float_type, make_session
-from apps.pipeline.types import ByteArray
+from apps.pipeline.inference.cpu_kind import CpuKind, cpu_kind
+from apps.pipeline.inference.session import CPU, SessionPlan, float_type, make_session
 
 _RECIPE = 2  # raise when what is made or how it is checked changes
 _PATIENCE_SECONDS = 0.5  # between two looks at whether the run is to stop, while another makes it

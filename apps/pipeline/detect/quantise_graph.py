@@ -19,11 +19,11 @@ from onnxruntime.quantization.calibrate import MinMaxCalibrater
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
+from apps.pipeline.arrays import FloatArray
 from apps.pipeline.detect.base import Network
 from apps.pipeline.detect.equalise import equalisable_tensors, equalise
 from apps.pipeline.detect.pictures import calibration_pictures
-from apps.pipeline.detect.session import CPU, session_options
-from apps.pipeline.types import FloatArray
+from apps.pipeline.inference.session import CPU, session_options
 
 _OPSET = 13  # the first that has a scale for each channel
 _LAYERS = {"Conv", "ConvTranspose", "Add"}

@@ -18,6 +18,7 @@ from apps.common.contracts import ModelFacts
 from apps.common.errors import ModelUnavailable
 from apps.common.files import sha256_of, storage_errors, write_atomic
 from apps.common.model_files import insightface_detector, insightface_root
+from apps.pipeline.arrays import ByteArray, FloatArray
 from apps.pipeline.detect.base import (
     NOBODY,
     Attendance,
@@ -25,9 +26,9 @@ from apps.pipeline.detect.base import (
     DetectorRequest,
     Finder,
 )
-from apps.pipeline.detect.ready import Weights, detector_facts, ready_session
+from apps.pipeline.detect.loading import Weights, detector_facts, ready_session
 from apps.pipeline.geometry import Letterbox, fit, fit_into
-from apps.pipeline.types import ByteArray, Faces, FloatArray
+from apps.pipeline.types import Faces
 
 _STRIDE = 32  # of its coarsest output
 _OUTPUTS = (6, 9, 10, 15)  # of InsightFace's detectors: three or five scales, with landmarks or not

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.common.config import SecondLookConfig
+from apps.pipeline.arrays import ByteArray, FloatArray
 from apps.pipeline.detect.agreement import overlaps
 from apps.pipeline.geometry import Letterbox, grow
-from apps.pipeline.planes import Snippet, cut
-from apps.pipeline.types import ByteArray, Faces, FloatArray, Frame
+from apps.pipeline.types import Faces, Frame
+from apps.pipeline.yuv_crop import Snippet, cut
 
 _AS_STORED = 1 << 16  # pixels; a side that no frame has, so that a part is kept with every pixel
 

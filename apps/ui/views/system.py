@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
+from apps import __version__
 from apps.common.schemas import ActiveRun, Dependency, Ready, Version
-from apps.common.version import git_sha, product_version
+from apps.common.version import git_sha
 from apps.ui.client import ApiProblem, Client
 from apps.ui.problems import problems_shown
 from apps.ui.session import client, page_fingerprint, reader_zone
@@ -91,7 +92,7 @@ def _show_versions(version: Version, ready: Ready) -> None:
         },
         {
             "Program": "page",
-            "Version": product_version(),
+            "Version": __version__,
             "Source": loaded["page"],
             "Commit": git_sha()[:10],
             "State": _against(loaded["page"], version),

@@ -1,0 +1,1 @@
+"""Defaults of runs, the registry of models and thresholds of the pipeline, as TOML."""

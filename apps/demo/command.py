@@ -1,0 +1,230 @@
+"""The main job from end to end: an episode, a server, one local request, pictures: `make demo`."""
+
+from __future__ import annotations
+
+import argparse
+import filecmp
+import itertools
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from apps.common.files import shown, tail
+from apps.common.layout import Layout
+from apps.common.python_module import python_module, same_code
+from apps.common.settings import Settings
+from apps.demo import episode
+from apps.results import contact_sheet
+from apps.runs.episodes import video_files
+
+START_TIMEOUT_S = 30
+console = Console()
+
+
+class DemoFailed(Exception):
+    """Says what went wrong, in a sentence."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Runs detect/track on a demo or on your video.")
+    parser.add_argument("--video", type=Path, help="your own video instead of the demo episode")
+    parser.add_argument(
+        "--data-root",
+        type=Path,
+        default=Settings().data_root,
+        help="folder of videos and results (default: $SCREENALYTICS_DATA_ROOT, else data/)",
+    )
+    parser.add_argument("--stride", type=int, default=6, help="default: %(default)s")
+    arguments = parser.parse_args()
+    try:
+        demo(arguments.video, arguments.data_root.resolve(), arguments.stride)
+    except DemoFailed as failure:
+        console.print(
+            f"[red]The demo failed:[/] {escape(str(failure))}", markup=True, highlight=False
+        )
+        return 1
+    except KeyboardInterrupt:
+        console.print("Stopped.")
+        return 130
+    return 0
+
+
+def demo(video: Path | None, data_root: Path, stride: int) -> None:
+    if video is None:
+        ep_id = episode.DEMO_EP_ID
+        if episode.main(["--data-root", str(data_root)]) != 0:
+            raise DemoFailed("the demo episode could not be rendered")
+    with server(data_root) as client:
+        if video is not None:
+            ep_id = upload(client, video, Layout(data_root))
+        result = run(client, {"ep_id": ep_id, "stride": stride})
+    show(result, data_root)
+
+
+@contextmanager
+def server(data_root: Path) -> Iterator[httpx.Client]:
+    """The API on a free port of this machine, for the time of the block."""
+    port = free_port()
+    data_root.mkdir(parents=True, exist_ok=True)
+    log = data_root / "demo-server.log"
+    command = [*python_module("apps.api"), "--host", "127.0.0.1", "--port", str(port)]
+    environment = {**os.environ, "SCREENALYTICS_DATA_ROOT": str(data_root)}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env=same_code(environment), stdout=output, stderr=output
+        )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=None) as client:
+            wait_until_live(client, process, log)
+            console.print(f"API on http://127.0.0.1:{port} (docs at /docs)", highlight=False)
+            yield client
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=10)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until_live(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if client.get("/health/live", timeout=1).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise DemoFailed("the API did not start: " + " ".join(tail(log, 3)))
+
+
+def upload(client: httpx.Client, video: Path, layout: Layout) -> str:
+    """Uploads the video unless it is there already; its episode name.
+
+    Where another video has the name of its file, it gets a number.
+    """
+    if not video.is_file():
+        raise DemoFailed(f"there is no file {video}")
+    for ep_id in names_for(video):
+        stored = video_files(layout.episode(ep_id))
+        if not stored:
+            with video.open("rb") as stream:
+                answer = client.post("/episodes", data={"ep_id": ep_id}, files={"file": stream})
+            if answer.status_code == 409:  # another one came first
+                continue
+            if answer.status_code != 201:
+                raise DemoFailed(problem(answer.json()))
+        elif not filecmp.cmp(stored[0], video, shallow=False):
+            continue
+        console.print(f"Episode {ep_id}", highlight=False)
+        return ep_id
+    raise AssertionError("there is always another number")
+
+
+def names_for(video: Path) -> Iterator[str]:
+    """An episode's name after the video's, then that with numbers from 2 on."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", video.stem).strip(".-_")[:100] or "episode"
+    stem = re.sub(r"\.{2,}", ".", stem)
+    yield stem
+    yield from (f"{stem}-{number}" for number in itertools.count(2))
+
+
+def run(client: httpx.Client, wishes: dict[str, Any]) -> dict[str, Any]:
+    """The one request of local mode, with its progress as it comes."""
+    body = {**wishes, "execution_mode": "local", "save_crops": True, "save_preview": True}
+    console.print(f"POST /celery_jobs/detect_track {json.dumps(body)}", highlight=False)
+    headers = {"accept": "application/x-ndjson"}
+    with (
+        progress_bar() as bar,
+        client.stream("POST", "/celery_jobs/detect_track", json=body, headers=headers) as answer,
+    ):
+        if answer.status_code != 200:
+            raise DemoFailed(problem(json.loads(answer.read())))
+        task = bar.add_task("starting", total=None, rate=0.0, cpu=0.0)
+        for line in answer.iter_lines():
+            event = json.loads(line)
+            if event["type"] == "progress":
+                bar.update(
+                    task,
+                    description=event["phase"],
+                    completed=event["frames_done"],
+                    total=event["frames_total"],
+                    rate=event["analyzed_fps"],
+                    cpu=event["cpu_percent"] or 0.0,
+                )
+            elif event["type"] == "log":
+                bar.console.print(event["message"], markup=False, highlight=False)
+            elif event["type"] == "error":
+                raise DemoFailed(problem(event["problem"]))
+            elif event["type"] == "result":
+                return dict(event)
+    raise DemoFailed("the answer broke off before the result")
+
+
+def progress_bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]:.1f} frames/s"),
+        TextColumn("CPU {task.fields[cpu]:.0f} %"),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
+def problem(body: dict[str, Any]) -> str:
+    return f"{body.get('detail', body)} {body.get('hint', '')}".strip()
+
+
+def show(result: dict[str, Any], data_root: Path) -> None:
+    folder = (data_root / result["artifacts"]["manifest"]).parent
+    sheet = contact_sheet.write(folder)
+    cpu, cap = result["cpu"], result["options"]["max_cpu_percent"]
+    table = Table(title=f"{result['ep_id']}, run {result['run_id']}", show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    rows = [
+        ("Frames processed", f"{result['frames_done']} of {result['frames_total']}"),
+        ("Faces found", str(result["detections"])),
+        ("Tracks", str(result["tracks"])),
+        ("On the screen", f"{result['screen_s']:.1f} ± {result['screen_error_s']:.1f} s of faces"),
+        ("Rate", f"{result['analyzed_fps']:g} processed frames a second"),
+        ("Wall clock", f"{result['elapsed_seconds']:.1f} s, start and preview included"),
+        (
+            "CPU",
+            f"mean {cpu['mean_percent']:g} %, peak {cpu['peak_percent']:g} % "
+            f"(budget {'none' if cap is None else f'{cap:g} %'}; 100 % is one core)",
+        ),
+        ("Memory", f"peak {result['peak_rss_mb']:g} MB"),
+        ("Provider", f"{result['provider']}, {result['cpu_threads']} threads"),
+        ("Profile", f"{result['profile']}, stride {result['options']['stride']}"),
+        ("Warnings", "\n".join(result["warnings"]) or "none"),
+        ("Results", shown(folder)),
+        ("Preview", shown(folder / "preview.mp4")),
+        ("Contact sheet", "no tracks" if sheet is None else shown(sheet)),
+    ]
+    for name, value in rows:
+        table.add_row(name, value)
+    console.print(table, highlight=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

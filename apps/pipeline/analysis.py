@@ -1,0 +1,138 @@
+"""Examine: what is done with one frame whatever the others show, by any worker."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import cv2
+
+from apps.common.config import CropsConfig, ThumbsConfig
+from apps.pipeline.arrays import FloatArray
+from apps.pipeline.artifacts.thumbs import snippets
+from apps.pipeline.decode.decoder import Decoded
+from apps.pipeline.decode.video import Video
+from apps.pipeline.detect import Detector
+from apps.pipeline.detect.second_look import SecondLook
+from apps.pipeline.frame_features import Glimpse, Overview
+from apps.pipeline.geometry import Letterbox
+from apps.pipeline.stage_clock import StageClock
+from apps.pipeline.types import Faces, Frame, Scene, Sighting
+from apps.pipeline.yuv_crop import Snippet
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A frame's faces, and what tells how it follows on the frame before.
+
+    Args:
+        view: of the frame.
+        looks: shape (n, 60), see `Overview.looks`.
+        glimpses: of the frames since the one before, this one last.
+        crops, snippets: see `Sighting`.
+        looked_again: there was a second look at it.
+    """
+
+    index: int
+    ts_s: float
+    faces: Faces
+    view: Overview
+    looks: FloatArray
+    glimpses: tuple[Glimpse, ...]
+    crops: tuple[bytes, ...]
+    snippets: tuple[Snippet, ...]
+    looked_again: bool
+
+    def in_scene(self, scene: Scene) -> Sighting:
+        return Sighting(
+            self.index, self.ts_s, self.faces, scene, self.looks, self.crops, self.snippets
+        )
+
+
+class Examiner:
+    """Args:
+    video: that the frames are of.
+    detector: made for it.
+    second_look: where one is wanted; the detector then reports its doubts too.
+    clock: told of the stages' times.
+    thumbs: of which size faces are cut out.
+    crops: writes pictures of faces, where they are wanted.
+    one_inference: inferences take turns.
+    """
+
+    def __init__(
+        self,
+        video: Video,
+        detector: Detector,
+        second_look: SecondLook | None,
+        clock: StageClock,
+        thumbs: ThumbsConfig,
+        crops: CropsConfig | None,
+        *,
+        one_inference: bool,
+    ) -> None:
+        self._video = video
+        self._detector = detector
+        self._second_look = second_look
+        self._clock = clock
+        self._thumbs = thumbs
+        self._crops = crops
+        self._turn = threading.Lock() if one_inference else nullcontext()
+
+    def examine(self, decoded: Decoded) -> Examined:
+        """May be called by several threads at once."""
+        measure = self._clock.measure
+        with measure("scale"):
+            frame = self._video.scaled(decoded, self._detector.letterbox)
+        with self._turn, measure("detect"):
+            faces = in_frame(self._detector.detect(frame.image), frame.letterbox)
+        faces, looked_again = self._settled(frame, faces)
+        with measure("look"):
+            view = Overview.of(frame)
+            looks = view.looks(faces.boxes)
+            seen = decoded.picture.glimpse()
+            glimpse = Glimpse(decoded.ts_s, view if seen is None else seen)
+        with measure("crops"):
+            crops = self._cropped(frame, faces)
+            cut_out = snippets(frame, faces, self._thumbs)
+        return Examined(
+            frame.index,
+            frame.ts_s,
+            faces,
+            view,
+            looks,
+            (*decoded.passed, glimpse),
+            crops,
+            cut_out,
+            looked_again,
+        )
+
+    def _settled(self, frame: Frame, faces: Faces) -> tuple[Faces, bool]:
+        """The faces after the second look, where one is wanted, and whether it took place."""
+        if self._second_look is None:
+            return faces, False
+        with self._clock.measure("second_look"):
+            mosaic, found = self._second_look.mosaic(frame, faces), Faces.none()
+        if mosaic is not None:
+            with self._turn, self._clock.measure("second_look"):
+                found = self._detector.detect(mosaic.image)
+        return self._second_look.settled(faces, mosaic, found), mosaic is not None
+
+    def _cropped(self, frame: Frame, faces: Faces) -> tuple[bytes, ...]:
+        if frame.picture is None or self._crops is None:
+            return ()
+        quality = [cv2.IMWRITE_JPEG_QUALITY, self._crops.jpeg_quality]
+        crops = frame.picture.crops(faces.boxes, self._crops.margin)
+        return tuple(cv2.imencode(".jpg", crop, quality)[1].tobytes() for crop in crops)
+
+
+def in_frame(faces: Faces, letterbox: Letterbox) -> Faces:
+    """From pixels of the picture to 0..1 of the frame; boxes that lie in the margin go."""
+    boxes = letterbox.normalise(faces.boxes.reshape(-1, 2, 2)).reshape(-1, 4)
+    inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    return Faces(
+        boxes[inside],
+        letterbox.normalise(faces.landmarks[inside]),
+        faces.conf[inside],
+    )

@@ -1,0 +1,83 @@
+"""Thumbs: one small picture of every track, of its best face so far.
+
+A face is cut out while its frame is at hand; its track's number is known only later. So every face
+is kept as it was stored for that while, which costs little, and the few that are the best of their
+tracks become pictures. The files are replaced in the staging folder; nothing grows with the video.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+
+from apps.common.config import ThumbsConfig
+from apps.pipeline.arrays import FloatArray
+from apps.pipeline.artifacts.writer import track_name
+from apps.pipeline.geometry import grow
+from apps.pipeline.types import Faces, Frame, TrackedSighting
+from apps.pipeline.yuv_crop import Snippet, cut
+
+
+def snippets(frame: Frame, faces: Faces, config: ThumbsConfig) -> tuple[Snippet, ...]:
+    """Every face with a margin, from the detector's picture where it is large enough in that.
+
+    Args:
+        frame: with its picture at full size.
+        faces: in 0..1 of the frame.
+    """
+    return tuple(_snippet(frame, box, config) for box in faces.boxes)
+
+
+def _snippet(frame: Frame, box: FloatArray, config: ThumbsConfig) -> Snippet:
+    size = (frame.letterbox.inner_width, frame.letterbox.inner_height)
+    place = grow(box, config.margin, *size)
+    large = max(place[2] - place[0], place[3] - place[1]) >= config.long_side
+    stored = None
+    if not large and frame.picture is not None:
+        stored = frame.picture.snippet(box, config.margin, config.long_side)
+    if stored is not None:
+        return stored
+    tone = None if frame.picture is None else frame.picture.tone
+    return cut(frame.image, place, size, config.long_side, tone)
+
+
+class ThumbWriter:
+    """Keeps each track's file as good as its best face so far.
+
+    Args:
+        staging: the run's staging folder.
+        config: see `config/pipeline.toml`.
+    """
+
+    def __init__(self, staging: Path, config: ThumbsConfig) -> None:
+        self._folder = staging / "thumbs"
+        self._config = config
+        self._best: dict[int, float] = {}  # confidence times area, by track
+
+    @property
+    def written(self) -> int:
+        """How many files there are."""
+        return len(self._best)
+
+    def add(self, item: TrackedSighting) -> None:
+        """Writes those of a sighting's faces that are clearly better than what their tracks have.
+
+        Args:
+            item: its sighting has a snippet for each face.
+        """
+        sighting, faces = item.sighting, item.sighting.faces
+        for face, number in enumerate(item.tracks):
+            if number == 0:
+                continue
+            left, top, right, bottom = (float(v) for v in faces.boxes[face])
+            score = float(faces.conf[face]) * (right - left) * (bottom - top)
+            if score > self._best.get(number, 0.0) * self._config.clearly_better:
+                self._best[number] = score
+                self._write(number, sighting.snippets[face])
+
+    def _write(self, number: int, snippet: Snippet) -> None:
+        self._folder.mkdir(exist_ok=True)
+        quality = [cv2.IMWRITE_JPEG_QUALITY, self._config.jpeg_quality]
+        jpeg = cv2.imencode(".jpg", snippet.picture(self._config.long_side), quality)[1]
+        (self._folder / f"{track_name(number)}.jpg").write_bytes(jpeg.tobytes())

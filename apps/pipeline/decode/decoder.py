@@ -1,0 +1,221 @@
+"""Decoder: one stream's packets to frames that know their number and time.
+
+Each packet carries its number through the decoder (FFmpeg's `copy_opaque`), so every frame is known
+by the packet that it came from, whatever its time says and whatever was lost before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import av
+import av.error
+
+from apps.common.errors import VideoUnreadable
+from apps.pipeline.decode.container import HINT, packets_of
+from apps.pipeline.decode.index import FrameIndex
+from apps.pipeline.decode.picture import Display, FullPicture
+from apps.pipeline.decode.selection import NOT_SHOWN, Need
+from apps.pipeline.frame_features import Glimpse
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+
+_MAX_PASSED = 64  # glimpses, of 64 KiB each
+NOT_ONE_FRAME = "Not one frame of the video could be decoded."
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A frame as the decoder gives it; see `Frame` for the arguments.
+
+    Args:
+        passed: frames between the sampled one before and this one that had to be decoded, in
+            order. How many they are is up to the encoder.
+    """
+
+    index: int
+    ts_s: float
+    picture: FullPicture
+    passed: tuple[Glimpse, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Carried:
+    """What a packet carries through the decoder: an object of its own, as PyAV wants it."""
+
+    packet: int
+
+
+@dataclass
+class _Passed:
+    """Glimpses of the frames since the last sampled one: all, or of a long stride every n-th."""
+
+    glimpses: list[Glimpse] = field(default_factory=list)
+    _every: int = 1
+    _count: int = 0
+
+    def add(self, shown: Decoded) -> None:
+        self._count += 1
+        if self._count % self._every != 0:
+            return
+        seen = shown.picture.glimpse()
+        if seen is None:
+            return
+        self.glimpses.append(Glimpse(shown.ts_s, seen))
+        if len(self.glimpses) == _MAX_PASSED:
+            del self.glimpses[::2]
+            self._every *= 2
+
+
+def _packet_of(frame: VideoFrame) -> int:
+    """Number of the packet that a frame came from; -1 where the decoder does not tell."""
+    carried = frame.opaque
+    return carried.packet if isinstance(carried, _Carried) else -1
+
+
+class FrameDecoder:
+    """Decodes one stream once, from its start.
+
+    Args:
+        container: freshly opened.
+        stream: of it; nothing of it is decoded yet.
+        index: of that stream.
+        threads: of the codec, >= 1.
+
+    Attributes:
+        damaged_packets: packets that the decoder refused, so far.
+        truncated: the file broke off.
+    """
+
+    def __init__(
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        index: FrameIndex,
+        threads: int,
+    ) -> None:
+        self._container = container
+        self._stream = stream
+        self._index = index
+        self._display = Display(stream)
+        self.damaged_packets = 0
+        self.truncated = False
+        self.use_threads(threads)
+
+    def use_threads(self, count: int) -> None:
+        """How many threads the codec has, >= 1; to be told before anything is decoded."""
+        self._stream.codec_context.thread_count = count
+        self._stream.codec_context.thread_type = "NONE" if count == 1 else "AUTO"
+
+    def sampled(self, stride: int) -> Iterator[Decoded]:
+        """Frames 0, stride, 2*stride, ... in display order.
+
+        Args:
+            stride: >= 1.
+
+        Raises:
+            VideoUnreadable: not one frame could be decoded.
+        """
+        last = (self._index.count - 1) // stride * stride
+        passed = _Passed()
+        for number, frame in self._numbered(stride):
+            shown = self._shown(number, frame)
+            if number % stride == 0:
+                yield replace(shown, passed=tuple(passed.glimpses))
+                passed = _Passed()
+            else:
+                passed.add(shown)
+            if number >= last:
+                return
+
+    def decoded(self, stride: int = 1) -> Iterator[Decoded]:
+        """Frames in display order, as the decoder gives them.
+
+        Args:
+            stride: frames 0, stride, 2*stride, ... are wanted; others come where they had to be
+                decoded anyway.
+
+        Raises:
+            VideoUnreadable: not one frame could be decoded.
+        """
+        return (self._shown(number, frame) for number, frame in self._numbered(stride))
+
+    def _numbered(self, stride: int) -> Iterator[tuple[int, VideoFrame]]:
+        newest = -1
+        for frame in self._all_frames(stride):
+            number = self._number(_packet_of(frame), newest + 1)
+            # What an edit list leaves out, and a frame that the decoder gives twice or too late.
+            if newest < number < self._index.count:
+                newest = number
+                yield number, frame
+        if newest < 0:
+            raise VideoUnreadable(NOT_ONE_FRAME, hint=HINT)
+
+    def _shown(self, number: int, frame: VideoFrame) -> Decoded:
+        """Of a frame that the decoder has just given."""
+        seconds = float(self._index.timeline.seconds[number])
+        turned = self._index.turned.get(_packet_of(frame))
+        return Decoded(number, seconds, self._display.picture(frame, turned))
+
+    def _number(self, packet: int, following: int) -> int:
+        """Of the packet that a frame came from; or counted, where that cannot be known."""
+        if self._index.display is None:
+            return following
+        is_known = 0 <= packet < len(self._index.display)
+        return int(self._index.display[packet]) if is_known else NOT_SHOWN
+
+    def _all_frames(self, stride: int) -> Iterator[VideoFrame]:
+        context = self._stream.codec_context
+        context.copy_opaque = True
+        context.reorder_depth = max(context.reorder_depth, self._index.held_back)
+        for number, packet, need, begins_anew in self._needed(stride):
+            if begins_anew:
+                yield from self._held_back()
+                context.flush_buffers()
+            # Some decoders look at this when they are opened only.
+            context.skip_frame = need.value if context.is_open else Need.PICTURE.value
+            packet.opaque = _Carried(number)
+            yield from self._decode(packet)
+        yield from self._held_back()
+
+    def _needed(self, stride: int) -> Iterator[tuple[int, Packet[VideoStream], Need, bool]]:
+        """The packets to decode with their numbers, and what the decoder is to make of each.
+
+        And whether another sequence began with it, or between it and the one before.
+        """
+        order = self._index.order if stride > 1 else None
+        needs = [] if order is None else order.needs(stride)
+        begins_anew = False
+        for number, packet in enumerate(self._packets()):
+            need = needs[number] if number < len(needs) else Need.PICTURE
+            begins_anew |= number in self._index.anew
+            if need is not Need.NOTHING:
+                yield number, packet, need, begins_anew
+                begins_anew = False
+
+    def _packets(self) -> Iterator[Packet[VideoStream]]:
+        try:
+            yield from packets_of(self._container, self._stream)
+        except av.error.FFmpegError:
+            self.truncated = True
+
+    def _decode(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError:
+            self.damaged_packets += 1
+            return []
+        return [frame for frame in frames if isinstance(frame, av.VideoFrame)]
+
+    def _held_back(self) -> list[VideoFrame]:
+        """What the decoder has still to show."""
+        nothing_more: Packet[Any] = av.Packet()
+        nothing_more.stream = self._stream
+        return self._decode(nothing_more)

@@ -1,0 +1,251 @@
+"""Decode: a local video file to sampled frames at the detector's size.
+
+Frames have their numbers and times from the index (`index.py`), which is read first; what the
+sampled frames do not need is not decoded (`selection.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from apps.common.contracts import VideoFacts
+from apps.common.errors import VideoUnreadable
+from apps.pipeline.decode.container import candidates, chosen_stream, described, opened
+from apps.pipeline.decode.decoder import Decoded, FrameDecoder
+from apps.pipeline.decode.index import FrameIndex, read_index
+from apps.pipeline.decode.picture import Display, FullPicture, Scalers
+from apps.pipeline.geometry import Letterbox, fit_into
+from apps.pipeline.tone import PQ
+from apps.pipeline.types import Frame
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+
+_MOST_UNSEEN = 0.5  # of all pictures; where more cannot be decoded, the file is broken
+
+
+@dataclass
+class Video:
+    """An open video. Use `open_video`.
+
+    Attributes:
+        warnings: what is unusual about the file, and what was done about it; a sentence each.
+    """
+
+    facts: VideoFacts
+    index: FrameIndex
+    warnings: list[str]
+    _source: _Source
+    _decoder: FrameDecoder
+    _ends_early: bool
+    _scalers: Scalers = field(default_factory=Scalers)
+
+    @property
+    def damaged_packets(self) -> int:
+        """Packets that the decoder refused, so far."""
+        return self._decoder.damaged_packets
+
+    @property
+    def truncated(self) -> bool:
+        """The file ends before all frames that it announces."""
+        return self._ends_early or self._decoder.truncated
+
+    def frames(self, stride: int, letterbox: Letterbox) -> Iterator[Frame]:
+        """Frames 0, stride, 2*stride, ... in display order, scaled into the letterbox.
+
+        Args:
+            stride: >= 1.
+            letterbox: the detector's picture.
+
+        Raises:
+            VideoUnreadable: not one frame could be decoded.
+        """
+        return (self.scaled(decoded, letterbox) for decoded in self.sampled(stride))
+
+    def sampled(self, stride: int) -> Iterator[Decoded]:
+        """See `FrameDecoder.sampled`."""
+        return self._decoder.sampled(stride)
+
+    def scaled(self, decoded: Decoded, letterbox: Letterbox) -> Frame:
+        """A frame as a detector wants it. May be called by several threads at once.
+
+        Args:
+            letterbox: made for the video's first frame; one of another shape lies otherwise on the
+                same canvas.
+        """
+        picture, place = decoded.picture, letterbox
+        if picture.size != (self.facts.width, self.facts.height):
+            place = fit_into(*picture.size, letterbox.canvas_width, letterbox.canvas_height)
+        return Frame(
+            index=decoded.index,
+            ts_s=decoded.ts_s,
+            image=picture.in_letterbox(place, self._scalers.own),
+            letterbox=place,
+            picture=picture,
+        )
+
+    def decoded(self, stride: int = 1) -> Iterator[Decoded]:
+        """See `FrameDecoder.decoded`."""
+        return self._decoder.decoded(stride)
+
+    def use_threads(self, count: int) -> None:
+        """How many threads the decoder has, >= 1; to be told before anything is decoded."""
+        self._decoder.use_threads(count)
+
+    @contextmanager
+    def again(self) -> Iterator[Video]:
+        """The same video from its start, with a decoder of its own; the index is not read anew."""
+        with self._source.opened(self.index, threads=1) as (_, decoder):
+            yield Video(
+                self.facts, self.index, self.warnings, self._source, decoder, self._ends_early
+            )
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where frames come from.
+
+    Args:
+        stream: its number in the file.
+    """
+
+    path: Path
+    stream: int
+
+    @contextmanager
+    def opened(
+        self, index: FrameIndex, *, threads: int
+    ) -> Iterator[tuple[InputContainer, FrameDecoder]]:
+        """The file from its start, and a decoder of its stream."""
+        with opened(self.path) as container:
+            stream = chosen_stream(container, self.stream)
+            yield container, FrameDecoder(container, stream, index, threads)
+
+    def looked_at(self, index: FrameIndex) -> tuple[FrameIndex, FullPicture]:
+        """The index as it is shown, and the first frame that decodes.
+
+        What cannot be decoded in front of the first picture that needs no other, as in a recording
+        that begins in the middle of a group, is shown by no player: it is not counted.
+
+        Raises:
+            VideoUnreadable: there is no frame.
+        """
+        with self.opened(index, threads=1) as (container, decoder):
+            first = next(decoder.decoded())
+            unseen = min(first.index, index.first_start)
+            if unseen <= _MOST_UNSEEN * index.count:
+                index = index.without_first(unseen)
+            return index.on_players_clock(container), first.picture
+
+
+@contextmanager
+def open_video(path: Path, *, threads: int, stream: int | None = None) -> Iterator[Video]:
+    """Opens a local video file and reads its index.
+
+    Args:
+        path: a regular file; URLs, playlists and pipes are refused.
+        threads: of the decoder, >= 1.
+        stream: number of the video stream in the file; None for the likeliest one.
+
+    Raises:
+        VideoUnreadable: no such file, not a video, no video stream, no frames.
+    """
+    source, index, first, passed_over = _first_that_decodes(path, stream)
+    with source.opened(index, threads=threads) as (container, decoder):
+        chosen = chosen_stream(container, source.stream)
+        yield Video(
+            _facts(container, chosen, index, first),
+            index,
+            [*passed_over, *index.warnings()],
+            source,
+            decoder,
+            _ends_early(container, chosen, index),
+        )
+
+
+def _ends_early(container: InputContainer, stream: VideoStream, index: FrameIndex) -> bool:
+    """Args:
+    container: nothing is read of it yet.
+    """
+    match container.format.name:
+        case "mov,mp4,m4a,3gp,3g2,mj2":
+            return stream.frames > index.packets
+        case "avi":  # empty slots may stand at the end; its list of packets is behind the last one
+            return stream.frames > index.slots and len(stream.index_entries) < index.packets
+        case _:
+            return False
+
+
+def _first_that_decodes(
+    path: Path, stream: int | None
+) -> tuple[_Source, FrameIndex, FullPicture, list[str]]:
+    """Of the streams that may be the film, or of the one that is asked for.
+
+    Returns:
+        With the index, the first frame, and what is to be said of the streams before it.
+    """
+    numbers = [] if stream is None else [stream]
+    problems: list[VideoUnreadable] = []
+    while True:
+        try:
+            with opened(path) as container:
+                numbers = numbers or candidates(container)
+                source = _Source(path, numbers[len(problems)])
+                index = read_index(container, chosen_stream(container, source.stream))
+            index, first = source.looked_at(index)
+        except VideoUnreadable as problem:
+            problems.append(problem)
+            if len(problems) >= len(numbers):
+                raise problems[0] from None
+        else:
+            passed_over = [
+                f"Video stream {number} was passed over: {problem.detail}"
+                for number, problem in zip(numbers, problems, strict=False)
+            ]
+            return source, index, first, passed_over
+
+
+@contextmanager
+def opened_stream(path: Path) -> Iterator[tuple[InputContainer, VideoStream, Display]]:
+    """A video file and its pictures, without an index: for a look at single frames, by one thread.
+
+    Raises:
+        VideoUnreadable: as `open_video`, but for a file whose packets all are damaged.
+    """
+    with opened(path) as container:
+        stream = chosen_stream(container, candidates(container)[0])
+        stream.codec_context.thread_type = "NONE"
+        yield container, stream, Display(stream)
+
+
+def _facts(
+    container: InputContainer,
+    stream: VideoStream,
+    index: FrameIndex,
+    first: FullPicture,
+) -> VideoFacts:
+    width, height = first.size
+    return VideoFacts(
+        width=width,
+        height=height,
+        coded_width=first.frame.width,
+        coded_height=first.frame.height,
+        rotation=first.orientation.degrees,
+        mirrored=first.orientation.mirrored,
+        sample_aspect_ratio=round(first.sample_aspect_ratio, 6),
+        fps=index.fps,
+        variable_frame_rate=index.timeline.is_irregular(),
+        frames=index.count,
+        duration_s=round(index.end_s - float(index.timeline.seconds[0]), 3),
+        codec=stream.codec_context.name,
+        container=container.format.name,
+        stream=stream.index,
+        streams=[described(other) for other in container.streams.video],
+        transfer="sdr" if first.tone is None else "pq" if first.tone.transfer == PQ else "hlg",
+    )

@@ -1,0 +1,79 @@
+"""From weights to the session that a run uses: precision, then provider, then the check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import onnxruntime as ort
+
+from apps.common.contracts import ModelFacts, ProviderProbe, QuantisedFacts
+from apps.common.files import sha256_of
+from apps.pipeline.detect.base import Attendance, DetectorFacts, DetectorRequest, Network
+from apps.pipeline.detect.quantise import Quantiser
+from apps.pipeline.geometry import Letterbox
+from apps.pipeline.inference.provider_benchmark import fastest_session
+from apps.pipeline.inference.session import SessionPlan
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A float model with the network that it is of."""
+
+    path: Path
+    network: Network
+
+
+@dataclass(frozen=True)
+class ReadySession:
+    """Args:
+    quantised: facts of the eight-bit model, where that runs.
+    probe: the race that decided on the provider, where there was one.
+    """
+
+    session: ort.InferenceSession
+    quantised: QuantisedFacts | None
+    probe: ProviderProbe | None
+
+
+def ready_session(
+    weights: Weights,
+    request: DetectorRequest,
+    letterbox: Letterbox,
+    cache: Path,
+    attendance: Attendance,
+) -> ReadySession:
+    """Raises:
+    ModelUnavailable: the model cannot be loaded, or int8 is no good here.
+    AcceleratorMissing: the session does not use the provider that was asked for.
+    """
+    width, height = letterbox.canvas_width, letterbox.canvas_height
+    sha256 = sha256_of(weights.path)
+    plan = SessionPlan(
+        weights.path,
+        sha256,
+        weights.network.dimensions(width, height),
+        request.threads,
+        request.provider,
+    )
+    if request.precision == "float32":
+        session, probe = fastest_session(plan, request.rivals, letterbox, cache, attendance)
+        return ReadySession(session, None, probe)
+    quantiser = Quantiser(weights.path, sha256, weights.network, request.threads, cache, attendance)
+    eight = quantiser.model()
+    plan = replace(plan, model=eight.path, sha256=eight.facts.sha256, precision="int8")
+    session, probe = fastest_session(plan, request.rivals, letterbox, cache, attendance)
+    facts = quantiser.checked(session.get_providers()[0]).facts
+    return ReadySession(session, facts, probe)
+
+
+def detector_facts(model: ModelFacts, ready: ReadySession) -> DetectorFacts:
+    """Read back from the session."""
+    providers = tuple(ready.session.get_providers())
+    return DetectorFacts(
+        model=model,
+        provider=providers[0],
+        session_providers=providers,
+        intra_op_threads=ready.session.get_session_options().intra_op_num_threads,
+        probe=ready.probe,
+    )

@@ -1,0 +1,37 @@
+"""How different faces look, and which of some belong to which of others."""
+
+from __future__ import annotations
+
+import lap
+import numpy as np
+
+from apps.pipeline.arrays import FloatArray
+
+_IMPOSSIBLE = 1e6
+
+
+def appearance_distance(some: FloatArray, others: FloatArray) -> FloatArray:
+    """Mean difference of each look and each other one.
+
+    Args:
+        some, others: shape (m, k) and (n, k), of `Overview.looks`.
+
+    Returns:
+        Shape (m, n).
+    """
+    unlike: FloatArray = np.abs(some[:, None] - others[None]).mean(axis=2)
+    return unlike
+
+
+def assignment(costs: FloatArray, most_cost: float = np.inf) -> list[tuple[int, int]]:
+    """The pairs (row, column) with the least sum, by column.
+
+    Args:
+        costs: shape (m, n); infinite where a pair cannot be.
+        most_cost: what is left without a pair costs half of it.
+    """
+    possible = np.isfinite(costs)
+    limited = np.where(possible, costs, _IMPOSSIBLE).astype(np.float64)
+    _, columns, _ = lap.lapjv(limited, extend_cost=True, cost_limit=most_cost)
+    found = [(row, int(column)) for row, column in enumerate(columns) if column >= 0]
+    return sorted((pair for pair in found if possible[pair]), key=lambda pair: pair[1])

@@ -1,0 +1,144 @@
+"""Which detection continues which track, in one frame.
+
+Between samples a quarter or half a second apart a face moves by more than its own width, so
+overlap tells little. A pair is judged by the distance between the predicted centre and the face, in
+sizes of the face, by the change of its size, and by how unlike they look; pairs are chosen together
+so that the sum is least (Jonker and Volgenant, 1987).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from apps.common.config import TrackConfig
+from apps.pipeline.arrays import FloatArray
+from apps.pipeline.matching import appearance_distance, assignment
+
+
+@dataclass(frozen=True)
+class Places:
+    """Tracks as predicted, or faces as detected.
+
+    Args:
+        centres: shape (n, 2), x and y in 0..1.
+        sizes: shape (n, 2), width and height in 0..1, > 0.
+        looks: shape (n, k).
+    """
+
+    centres: FloatArray
+    sizes: FloatArray
+    looks: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.centres)
+
+    def __getitem__(self, which: list[int]) -> Places:
+        return Places(self.centres[which], self.sizes[which], self.looks[which])
+
+
+@dataclass(frozen=True)
+class PairLimits:
+    """What a pair may differ by, for each of m tracks.
+
+    Args:
+        reach: shape (m,), how far from its place a face may be, in sizes of the face.
+        surprise: shape (m,), how much place, size and looks together may differ.
+        unlike: shape (m,), mean difference of looks beyond which two faces are two people; None
+            where looks say nothing.
+        growth: times that a face may be larger or smaller.
+    """
+
+    reach: FloatArray
+    surprise: FloatArray
+    unlike: FloatArray | None
+    growth: float
+
+
+def pairs(
+    tracks: Places, faces: Places, limits: PairLimits, config: TrackConfig
+) -> list[tuple[int, int]]:
+    """The best pairs of m tracks and n faces, none of them used twice.
+
+    Returns:
+        Indices (track, face), by face.
+    """
+    if len(tracks) == 0 or len(faces) == 0:
+        return []
+    apart = _Differences.of(tracks, faces, limits)
+    costs = apart.distances + config.growth_weight * apart.growth
+    if apart.unlike is not None:
+        costs += config.look_weight * apart.unlike
+    possible = np.isfinite(apart.surprises(limits, config))
+    return assignment(np.where(possible, costs, np.inf), config.most_cost)
+
+
+def surprises(tracks: Places, faces: Places, limits: PairLimits, config: TrackConfig) -> FloatArray:
+    """How much place, size and looks of m tracks and n faces differ all together, in face sizes.
+
+    Returns:
+        Shape (m, n); infinite where a pair is beyond a limit.
+    """
+    return _Differences.of(tracks, faces, limits).surprises(limits, config)
+
+
+@dataclass(frozen=True)
+class _Differences:
+    """Of m tracks and n faces, each of shape (m, n); `unlike` is None where looks say nothing."""
+
+    distances: FloatArray
+    growth: FloatArray
+    unlike: FloatArray | None
+
+    @classmethod
+    def of(cls, tracks: Places, faces: Places, limits: PairLimits) -> _Differences:
+        unlike = None if limits.unlike is None else appearance_distance(tracks.looks, faces.looks)
+        return cls(_distances(tracks, faces), _growth(tracks, faces), unlike)
+
+    def surprises(self, limits: PairLimits, config: TrackConfig) -> FloatArray:
+        possible = self.distances <= limits.reach[:, None]
+        possible &= self.growth <= np.log(limits.growth)
+        surprise = self.distances + self.growth / config.surprising_growth
+        if self.unlike is not None and limits.unlike is not None:
+            possible &= self.unlike <= limits.unlike[:, None]
+            surprise += self.unlike / config.surprising_look
+        possible &= surprise <= limits.surprise[:, None]
+        return np.where(possible, surprise, np.inf)
+
+
+def far_pairs(tracks: Places, faces: Places, config: TrackConfig) -> list[tuple[int, int]]:
+    """Pairs of what is left, farther apart than a face usually moves, that can only be one face.
+
+    Each is the only one that the other could be, by size and looks.
+
+    Returns:
+        Indices (track, face).
+    """
+    if len(tracks) == 0 or len(faces) == 0:
+        return []
+    alike = _growth(tracks, faces) <= config.far_growth
+    alike &= appearance_distance(tracks.looks, faces.looks) <= config.far_unlike
+    near = _distances(tracks, faces) <= config.far_reach
+    alone = (alike.sum(axis=0)[None] == 1) & (alike.sum(axis=1)[:, None] == 1)
+    return [(int(track), int(face)) for track, face in np.argwhere(alike & near & alone)]
+
+
+def _distances(tracks: Places, faces: Places) -> FloatArray:
+    """Between all centres, in sizes of the face, shape (m, n)."""
+    scales = np.sqrt(tracks.sizes[:, None] * faces.sizes[None])  # shape (m, n, 2)
+    between: FloatArray = np.linalg.norm(
+        (tracks.centres[:, None] - faces.centres[None]) / scales, axis=2
+    )
+    return between
+
+
+def _growth(tracks: Places, faces: Places) -> FloatArray:
+    """Of the size, as the absolute value of its logarithm, shape (m, n)."""
+    growth: FloatArray = np.abs(_log_size(faces)[None] - _log_size(tracks)[:, None])
+    return growth
+
+
+def _log_size(places: Places) -> FloatArray:
+    logarithms: FloatArray = np.log(places.sizes.prod(axis=1)) / 2
+    return logarithms

@@ -1,0 +1,5 @@
+"""A run beside a plain loop and the least that decoding and detection cost: `lab/bench.py`."""
+
+from lab import development
+
+development.require("supervision", "trackers")

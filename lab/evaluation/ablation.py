@@ -1,0 +1,86 @@
+"""The product's tracker without one of its parts, or with another number: what each buys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from apps.common.config import pipeline_config
+from apps.pipeline.types import Sighting
+from lab.evaluation.rows import Found
+from lab.evaluation.systems import ProductRun, track_again
+
+
+def _unchanged(sighting: Sighting) -> Sighting:
+    return sighting
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """One change.
+
+    Args:
+        name: what is missing or different.
+        numbers: of `[track]` in config/pipeline.toml, in place of the configured ones.
+        strip: takes something away from what the tracker is given.
+    """
+
+    name: str
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    strip: Callable[[Sighting], Sighting] = _unchanged
+
+    def apply(self, run: ProductRun) -> Found:
+        config = pipeline_config().track.model_copy(update=dict(self.numbers))
+        return track_again(run, config, map(self.strip, run.sightings))
+
+
+def _one_shot(sighting: Sighting) -> Sighting:
+    return replace(sighting, scene=replace(sighting.scene, shot=0))
+
+
+def _no_motion(sighting: Sighting) -> Sighting:
+    return replace(sighting, scene=replace(sighting.scene, motion=None))
+
+
+def _no_looks(sighting: Sighting) -> Sighting:
+    return replace(sighting, looks=None)
+
+
+def _no_flashes(sighting: Sighting) -> Sighting:
+    return replace(sighting, scene=replace(sighting.scene, is_lit_otherwise=False))
+
+
+ABLATIONS = (
+    Ablation("as configured"),
+    Ablation("no cuts", strip=_one_shot),
+    Ablation("no camera motion", strip=_no_motion),
+    Ablation("no looks", strip=_no_looks),
+    Ablation("flashes not known", strip=_no_flashes),
+    Ablation("no prediction", {"horizon_seconds": 0.0}),
+    Ablation("single sightings dropped", {"single_confidence": 2.0}),
+    Ablation("one round of pairing", {"high_confidence_threshold": 0.0}),
+    Ablation("first_reach_per_second 7", {"first_reach_per_second": 7.0}),
+    Ablation("reach_per_second 3", {"reach_per_second": 3.0}),
+    Ablation("most_reach 3", {"most_reach": 3.0}),
+    Ablation("most_growth 1.8", {"most_growth": 1.8}),
+    Ablation("growth_weight 1.5", {"growth_weight": 1.5}),
+    Ablation("look_weight 0", {"look_weight": 0.0}),
+    Ablation("look_weight 0.2", {"look_weight": 0.2}),
+    Ablation("most_cost 9", {"most_cost": 9.0}),
+    Ablation(
+        "hidden faces believed", {"max_surprise_hidden": np.inf, "most_unlike_hidden": np.inf}
+    ),
+    Ablation("hidden_per_second 0", {"hidden_per_second": 0.0}),
+    Ablation("max_surprise_known 4", {"max_surprise_known": 4.0}),
+    Ablation("max_surprise_new 9", {"max_surprise_new": 9.0}),
+    Ablation("nothing decided later", {"max_surprise_claimed": -np.inf}),
+    Ablation("no far passers", {"far_reach": 0.0}),
+    Ablation("most_unlike 9", {"most_unlike": 9.0}),
+    Ablation("most_unlike_moving 7", {"most_unlike_moving": 7.0}),
+    Ablation("velocity_seconds 1", {"velocity_seconds": 1.0}),
+    Ablation("look_seconds 0.1", {"look_seconds": 0.1}),
+    Ablation("lost_seconds 0.75", {"lost_seconds": 0.75}),
+)

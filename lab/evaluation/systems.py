@@ -1,0 +1,252 @@
+"""What is evaluated: this product, and the library's ByteTrack as it comes."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import supervision as sv
+from trackers import ByteTrackTracker
+from trackers.utils.iou import GIoU, IoU
+
+from apps.common.config import TrackConfig, pipeline_config
+from apps.common.contracts import Progress, VideoFacts
+from apps.common.layout import Layout
+from apps.common.options import HostFacts, Options, RunRequest, SmallFaces, resolve
+from apps.pipeline.analysis import Examined
+from apps.pipeline.artifacts.writer import staged_rows
+from apps.pipeline.detect import Detector
+from apps.pipeline.pacing.meter import CpuMeter
+from apps.pipeline.progress import ProgressReporter
+from apps.pipeline.run import Job, PipelineRun
+from apps.pipeline.shots.splitter import ShotSplitter
+from apps.pipeline.stop import StopFlag
+from apps.pipeline.track.tracker import FaceTracker, thresholds
+from apps.pipeline.types import Faces, Scene, Sighting
+from lab.evaluation.memory import RememberingDetector, memory_name
+from lab.evaluation.rows import NO_ROWS, Found, Frames, Rows, read_run
+
+DEFAULTS = "defaults"
+# The embedded detector on one thread, so that figures are the same on every machine.
+_HOST = HostFacts(("CPUExecutionProvider",), frozenset({"centerface"}), thread_limit=1)
+_EVERY_FRAME = 1000.0  # frames a second: no profile's limit, the stride alone decides
+
+
+@dataclass
+class _Quiet:
+    """An `Observer` that nobody listens to."""
+
+    def started(self, frames_total: int) -> None: ...
+
+    def progress(self, progress: Progress) -> None: ...
+
+    def log(self, level: str, message: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class ProductRun:
+    """A run of the product, and what its tracker was given.
+
+    Args:
+        found: as it was written.
+        sightings: of the sampled frames, in order, without pictures.
+        size: width and height of the video's picture, pixels.
+        frames: of the video.
+    """
+
+    found: Found
+    sightings: list[Sighting]
+    size: tuple[int, int]
+    frames: int
+
+
+@dataclass
+class _RememberingRun(PipelineRun):
+    """The product's run, with a detector that remembers; everything else is as it is."""
+
+    memories: Path = field(kw_only=True)
+    sightings: list[Sighting] = field(init=False, default_factory=list)
+    _detector: RememberingDetector | None = field(init=False, default=None)
+
+    def _load_detector(self, facts: VideoFacts) -> Detector:
+        inner = super()._load_detector(facts)
+        name = memory_name(inner, self.job.options, self._reported_from())
+        self._detector = RememberingDetector(inner, self.memories / f"{self.job.ep_id}-{name}.npz")
+        return self._detector
+
+    def _sightings(
+        self, examined: Iterator[Examined], splitter: ShotSplitter
+    ) -> Iterator[Sighting]:
+        for sighting in super()._sightings(examined, splitter):
+            self.sightings.append(replace(sighting, crops=(), snippets=()))
+            yield sighting
+
+    def settle(self) -> float:
+        """Keeps what the detector found; returns the CPU seconds that it takes without memory."""
+        assert self._detector is not None
+        self._detector.save()
+        return self._detector.seconds()
+
+
+def options_for(stride: int, small_faces: SmallFaces = "off") -> Options:
+    """The product's defaults, on one thread, at exactly this stride, without a CPU budget.
+
+    A budget would count what this process and its other children do.
+    """
+    request = RunRequest(
+        device="cpu",
+        detector="centerface",
+        stride=stride,
+        fps=_EVERY_FRAME,
+        cpu_threads=1,
+        small_faces=small_faces,
+    )
+    options = resolve(request, {}, _HOST).options
+    return options.model_copy(update={"max_cpu_percent": None, "thermal_backoff": False})
+
+
+def run_product(
+    video: Path, ep_id: str, stride: int, cache: Path, small_faces: SmallFaces = "off"
+) -> ProductRun:
+    """Runs the product's pipeline in this process.
+
+    Args:
+        cache: folder for models and remembered faces.
+        small_faces: the product's option.
+
+    Raises:
+        ScreenalyticsError: whatever a run can fail with.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="evaluate-") as folder,
+        CpuMeter(pipeline_config().meter) as meter,
+        ProgressReporter("run", meter, lambda _: None) as progress,
+    ):
+        files = Layout(Path(folder)).run(ep_id, "run")
+        files.staging.mkdir(parents=True)
+        job = Job(ep_id, "run", options_for(stride, small_faces), video, files, cache)
+        run = _RememberingRun(
+            job, meter, progress, StopFlag(), _Quiet(), memories=cache / "detections"
+        )
+        outcome = run.execute()
+        facts = outcome.video
+        found = Found(
+            rows=read_run(staged_rows(files.staging), (facts.width, facts.height)),
+            sampled=tuple(range(0, facts.frames, stride)),
+            cuts=tuple(outcome.metrics.scene_cuts),
+            detector_seconds=run.settle(),
+            video_seconds=facts.duration_s,
+        )
+        again = ProductRun(found, run.sightings, (facts.width, facts.height), facts.frames)
+        start = time.perf_counter()
+        track_again(again, pipeline_config().track, again.sightings)
+        spent = time.perf_counter() - start
+        return replace(again, found=replace(found, tracker_seconds=spent))
+
+
+def track_again(run: ProductRun, config: TrackConfig, sightings: Iterable[Sighting]) -> Found:
+    """What the product's tracker makes of the same frames with another configuration.
+
+    Args:
+        run: of the frames.
+        config: of the tracker.
+        sightings: those of `run`, or what is left of them.
+    """
+    sides = np.array([*run.size, *run.size], np.float64)
+    tracker = FaceTracker(config, thresholds(config, options_for(1).det_thresh))
+    rows: Frames = {}
+    for item in tracker.track(sightings):
+        faces = item.sighting.faces
+        if len(faces) > 0:
+            ids = np.array(item.tracks, np.int64)
+            rows[item.sighting.index] = Rows(ids, faces.boxes * sides, faces.conf.astype(float))
+    return Found(rows, run.found.sampled)
+
+
+def run_product_tracker(
+    detections: Frames,
+    sampled: Sequence[int],
+    fps: float,
+    size: tuple[int, int],
+    settings: Mapping[str, float] | None = None,
+) -> Found:
+    """Runs the product's tracker alone, in one shot, on given detections.
+
+    Args:
+        fps: of the video.
+        size: width and height of its picture.
+        settings: in place of the configured ones.
+    """
+    config = pipeline_config().track.model_copy(update=dict(settings or {}))
+    limits = thresholds(config, options_for(1).det_thresh)
+    tracker = FaceTracker(config, limits)
+    sides = np.array([*size, *size])
+    sightings = []
+    for frame in sampled:
+        rows = detections.get(frame, NO_ROWS)
+        no_landmarks = np.zeros((len(rows), 5, 2), np.float32)
+        boxes = (rows.boxes / sides).astype(np.float32)
+        faces = Faces(boxes, no_landmarks, rows.conf.astype(np.float32))
+        sightings.append(Sighting(frame, frame / fps, faces, Scene(0)))
+    start = time.perf_counter()
+    tracked = list(tracker.track(sightings))
+    spent = time.perf_counter() - start
+    numbered = {
+        item.sighting.index: replace(
+            detections.get(item.sighting.index, NO_ROWS), ids=np.array(item.tracks, np.int64)
+        )
+        for item in tracked
+    }
+    return Found(numbered, tuple(sampled), tracker_seconds=spent)
+
+
+def run_library(
+    detections: Frames,
+    sampled: Sequence[int],
+    make_tracker: Callable[[], ByteTrackTracker] = ByteTrackTracker,
+) -> Found:
+    """Runs the library's ByteTrack over the detections of the sampled frames.
+
+    It knows of no shots and no times, as in its documentation's examples.
+    """
+    tracker = make_tracker()
+    found: Frames = {}
+    start = time.perf_counter()
+    for frame in sampled:
+        rows = detections.get(frame, NO_ROWS)
+        given = sv.Detections(
+            xyxy=rows.boxes.astype(np.float32), confidence=rows.conf.astype(np.float32)
+        )
+        result = tracker.update(given)
+        if len(result) > 0:
+            ids = np.asarray(result.tracker_id, np.int64) + 1  # -1 is its word for untracked
+            found[frame] = Rows(
+                ids, result.xyxy.astype(np.float64), result.confidence.astype(np.float64)
+            )
+    return Found(found, tuple(sampled), tracker_seconds=time.perf_counter() - start)
+
+
+def library_variants(fps: float, stride: int) -> dict[str, Callable[[], ByteTrackTracker]]:
+    """The library at its defaults and at other settings, by name."""
+    grid = itertools.product((0.5, 0.7), (1, 2), (0.05, 0.1, 0.2, 0.3), (30, 60), (False, True))
+    variants: dict[str, Callable[[], ByteTrackTracker]] = {DEFAULTS: ByteTrackTracker}
+    for activation, confirm, overlap, buffer, is_general in grid:
+        measure = "GIoU" if is_general else "IoU"
+        least = overlap - 0.4 if is_general else overlap
+        name = f"start {activation}, confirm {confirm}, {measure} {least:.2f}, buffer {buffer}"
+        variants[name] = partial(
+            ByteTrackTracker,
+            lost_track_buffer=buffer,
+            frame_rate=fps / stride,
+            track_activation_threshold=activation,
+            minimum_consecutive_frames=confirm,
+            minimum_iou_threshold=least,
+            iou=GIoU() if is_general else IoU(),
+        )
+    return variants

@@ -1,0 +1,10 @@
+"""All faults, by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lab.faults import process_scenarios, scenarios
+from lab.faults.scenarios import Stack, Trial
+
+FAULTS: dict[str, Callable[[Stack], Trial]] = {**scenarios.FAULTS, **process_scenarios.FAULTS}

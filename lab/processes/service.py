@@ -1,0 +1,191 @@
+"""Real servers and real runs for tests: started as users start them, ended by their id."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from apps.runs.launch import RUN_MODULE
+from lab.paths import CHECKOUT
+
+RUN_SCRIPT = CHECKOUT / "tools" / "episode_run.py"
+
+
+def clean_environment(**extra: str) -> dict[str, str]:
+    """This environment with this checkout's code and `extra`, without the product's variables."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("SCREENALYTICS_")}
+    return {**kept, "PYTHONPATH": str(CHECKOUT), **extra}
+
+
+def add_episode(data_root: Path, ep_id: str, video: Path) -> None:
+    folder = data_root / "videos" / ep_id
+    folder.mkdir(parents=True)
+    shutil.copyfile(video, folder / f"episode{video.suffix}")
+
+
+def run_cli(
+    data_root: Path, *arguments: str, timeout: float = 120, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """`tools/episode_run.py` from start to end."""
+    return subprocess.run(
+        cli_command(data_root, *arguments),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env=clean_environment(
+            INSIGHTFACE_HOME=str(data_root.parent / "insightface"), **environment
+        ),
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+
+
+def cli_command(data_root: Path, *arguments: str) -> list[str]:
+    return [sys.executable, str(RUN_SCRIPT), "--data-root", str(data_root), *arguments]
+
+
+# Beside other tests everything takes longer; those of time itself run alone (mark `alone`).
+PATIENCE = 3.0 if "PYTEST_XDIST_WORKER" in os.environ else 1.0
+
+
+def wait_for(condition: Callable[[], Any], timeout: float = 20.0, what: str = "it") -> Any:
+    """The first true answer of `condition`; fails the test after `timeout` seconds."""
+    timeout *= PATIENCE
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        answer = condition()
+        if answer:
+            return answer
+        time.sleep(0.02)
+    raise AssertionError(f"waited {timeout:g} s for {what}")
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not any(_is_alive(process) for process in processes)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # it went between the two questions
+        return False
+
+
+@dataclass
+class Server:
+    """A live API. `client` has no read timeout: a local run may take long."""
+
+    process: subprocess.Popen[bytes]
+    client: httpx.Client
+    data_root: Path
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return str(self.client.base_url)
+
+    @property
+    def port(self) -> int:
+        return int(self.client.base_url.port or 0)
+
+    def run_processes(self) -> list[psutil.Process]:
+        """Processes of runs that this server started, with their descendants."""
+        try:
+            children = psutil.Process(self.process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+        return [p for p in children if _is_run(p)]
+
+    def wait_for_run(self) -> list[psutil.Process]:
+        found: list[psutil.Process] = wait_for(self.run_processes, what="a run to start")
+        return found
+
+    def detect_track(self, ep_id: str, **fields: Any) -> httpx.Response:
+        body = {"ep_id": ep_id, "execution_mode": "local", **fields}
+        return self.client.post("/celery_jobs/detect_track", json=body)
+
+    def phase(self, ep_id: str) -> str | None:
+        """Phase of the newest run of the episode, as the API tells it."""
+        runs = self.client.get(f"/episodes/{ep_id}/runs").json()["items"]
+        if not runs:
+            return None
+        answer = self.client.get(f"/episodes/{ep_id}/runs/{runs[0]['run_id']}/progress")
+        return str(answer.json()["phase"]) if answer.status_code == 200 else None
+
+
+def _is_run(process: psutil.Process) -> bool:
+    try:
+        return not {str(RUN_SCRIPT), RUN_MODULE}.isdisjoint(process.cmdline())
+    except psutil.Error:
+        return False
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serving(data_root: Path, *options: str, **environment: str) -> Iterator[Server]:
+    """An API server on a free port of loopback; ends it, and what it left, after the block."""
+    with serving_checkout(CHECKOUT, data_root, *options, **environment) as server:
+        yield server
+
+
+@contextmanager
+def serving_checkout(
+    root: Path, data_root: Path, *options: str, **environment: str
+) -> Iterator[Server]:
+    """As `serving`, from another checkout than this one."""
+    port = free_port()
+    log = data_root.parent / f"server-{port}.log"
+    command = [sys.executable, "-m", "apps.api", "--port", str(port), *options]
+    env = clean_environment(
+        PYTHONPATH=str(root),
+        SCREENALYTICS_DATA_ROOT=str(data_root),
+        INSIGHTFACE_HOME=str(data_root.parent / "insightface"),  # never the user's own weights
+        **environment,
+    )
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=root, env=env, stdout=output, stderr=output)
+    client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=httpx.Timeout(5, read=120))
+    server = Server(process, client, data_root, log)
+    try:
+        wait_for(lambda: _is_live(server), what=f"the server; its log: {log.read_text()}")
+        yield server
+    finally:
+        client.close()
+        _end(process)
+
+
+def _is_live(server: Server) -> bool:
+    if server.process.poll() is not None:
+        raise AssertionError(f"the server died: {server.log.read_text()}")
+    try:
+        return server.client.get("/health/live").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
