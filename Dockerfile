@@ -25,7 +25,7 @@ COPY tools tools
 RUN python -m compileall -q apps tools \
     && python -c "import apps.api.main, apps.worker.celery_app, apps.pipeline.run, apps.ui.app, altair, \
         celery.apps.worker, celery.backends.redis, celery.concurrency.prefork, flower.app, \
-        insightface.model_zoo, kombu.transport.redis, streamlit.web.bootstrap, tools.comparison.report, \
+        insightface.model_zoo, kombu.transport.redis, streamlit.web.bootstrap, apps.comparison.report, \
         uvicorn.protocols.http.h11_impl" \
     && rm -rf /root/.cache /root/.streamlit
 

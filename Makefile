@@ -71,13 +71,13 @@ up: setup  ## Starts Redis, API, worker and page, stops all on Ctrl-C
 	@$(BIN)/python tools/up.py --port $(PORT) --page-port $(PAGE_PORT)
 
 faults: $(VENV)/.dev  ## Injects faults many times; writes docs/reliability.md
-	$(BIN)/python tools/faults.py
+	$(BIN)/python lab/faults/__main__.py
 
 bench: $(VENV)/.dev  ## Measures a run beside a plain loop and the limit; or on VIDEO=file
-	$(BIN)/python tools/bench.py --quick $(if $(VIDEO),--video "$(VIDEO)")
+	$(BIN)/python lab/bench.py --quick $(if $(VIDEO),--video "$(VIDEO)")
 
 quality: $(VENV)/.dev  ## Measures tracks, cuts and detector; writes docs/quality.md
-	$(BIN)/python tools/quality.py
+	$(BIN)/python lab/quality.py
 
 lock:  ## Pins what pyproject.toml asks for, in its newest versions
 	$(PYTHON) tools/lock.py

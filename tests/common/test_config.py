@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel, ValidationError
 
 from apps.common.config import (
-    CONFIG_DIR,
+    CONFIG_DIR_VARIABLE,
     DetectorConfig,
     Profile,
     model_registry,
@@ -19,8 +22,10 @@ from apps.common.config import (
     run_defaults,
 )
 from apps.common.options import AUTO_DEVICE_ORDER, PROVIDER_OF_DEVICE
+from lab.processes.service import clean_environment
 
 ROOT = Path(__file__).resolve().parents[2]
+CONFIG = files("apps.config")
 LOADERS: dict[str, Callable[[], BaseModel]] = {
     "profiles.toml": run_defaults,
     "models.toml": model_registry,
@@ -29,12 +34,12 @@ LOADERS: dict[str, Callable[[], BaseModel]] = {
 
 
 def test_every_file_has_a_loader() -> None:
-    assert {path.name for path in CONFIG_DIR.iterdir()} == set(LOADERS)
+    assert {file.name for file in CONFIG.iterdir() if file.name.endswith(".toml")} == set(LOADERS)
 
 
 @pytest.mark.parametrize("name", LOADERS)
 def test_every_table_and_value_is_loaded(name: str) -> None:
-    raw = tomllib.loads((CONFIG_DIR / name).read_text(encoding="utf-8"))
+    raw = tomllib.loads((CONFIG / name).read_text(encoding="utf-8"))
 
     assert LOADERS[name]().model_dump(exclude_none=True) == raw
 
@@ -96,7 +101,7 @@ def names_in(source: str) -> Iterator[str]:
             yield node.arg.lower()
 
 
-SOURCES = sorted(path for part in ("apps", "tools") for path in (ROOT / part).rglob("*.py"))
+SOURCES = sorted(path for part in ("apps", "tools", "lab") for path in (ROOT / part).rglob("*.py"))
 
 
 def test_the_search_finds_a_second_table() -> None:
@@ -111,3 +116,18 @@ def test_no_code_knows_a_profile_by_name(path: Path) -> None:
     profiles = set(run_defaults().profiles)
 
     assert profiles.isdisjoint(names_in(path.read_text(encoding="utf-8")))
+
+
+def test_a_folder_of_ones_own_wins_file_by_file(tmp_path: Path) -> None:
+    """Asked in a process of its own: what was read once is kept."""
+    text = (CONFIG / "profiles.toml").read_text(encoding="utf-8")
+    (tmp_path / "profiles.toml").write_text(text.replace("stride = 12", "stride = 11", 1))
+    program = (
+        "from apps.common.config import pipeline_config, run_defaults\n"
+        "print(max(p.stride for p in run_defaults().profiles.values()), bool(pipeline_config()))"
+    )
+    environment = clean_environment(**{CONFIG_DIR_VARIABLE: str(tmp_path)})
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["11", "True"]

@@ -7,13 +7,9 @@ from pathlib import Path
 
 from lab.paths import CHECKOUT
 
-_PARTS = ("apps", "config", "tools")
-
 
 def copy_checkout(target: Path) -> Path:
     """Copies what the programs need, as it lies on disk now."""
-    for part in _PARTS:
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(CHECKOUT / part, target / part, ignore=ignored)
-    shutil.copyfile(CHECKOUT / "pyproject.toml", target / "pyproject.toml")
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(CHECKOUT / "apps", target / "apps", ignore=ignored)
     return target
