@@ -26,7 +26,7 @@ class _Done(Generic[R]):
 
 
 @contextmanager
-def crew(
+def ordered_parallel_map(
     source: Iterator[T], work: Callable[[T], R], *, threads: int, depth: int, name: str
 ) -> Iterator[Iterator[R]]:
     """Results in the order of the source; an exception is raised where its result would be.
@@ -38,22 +38,22 @@ def crew(
         depth: at most so many items are taken and not consumed, so memory stays bounded; >= 1.
         name: of the threads.
     """
-    team = _Team(source, work, depth)
+    work_shared = _ParallelMap(source, work, depth)
     helpers = [
-        threading.Thread(target=team.help_out, name=f"{name}-{number}", daemon=True)
+        threading.Thread(target=work_shared.help_out, name=f"{name}-{number}", daemon=True)
         for number in range(1, threads)
     ]
     for helper in helpers:
         helper.start()
     try:
-        yield team.results()
+        yield work_shared.results()
     finally:
-        team.abandon()
+        work_shared.abandon()
         for helper in helpers:
             helper.join()
 
 
-class _Team(Generic[T, R]):
+class _ParallelMap(Generic[T, R]):
     def __init__(self, source: Iterator[T], work: Callable[[T], R], depth: int) -> None:
         self._source = source
         self._work = work

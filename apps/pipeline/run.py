@@ -50,7 +50,7 @@ from apps.pipeline.detect.second_look import SecondLook, doubtful_from
 from apps.pipeline.geometry import Letterbox
 from apps.pipeline.inference.session import CPU
 from apps.pipeline.observer import Observer
-from apps.pipeline.ordered_parallel_map import crew
+from apps.pipeline.ordered_parallel_map import ordered_parallel_map
 from apps.pipeline.pacing.meter import CpuMeter
 from apps.pipeline.pacing.pacer import Pacer, thermal_backoff
 from apps.pipeline.pacing.thermal import SensorReader, system_sensors
@@ -361,7 +361,7 @@ class PipelineRun:
         workers = self._plan.workers
         with (
             self.clock.measure("stages"),
-            crew(
+            ordered_parallel_map(
                 frames,
                 examiner.examine,
                 threads=workers,

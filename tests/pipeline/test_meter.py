@@ -12,7 +12,7 @@ import pytest
 
 from apps.common.config import MeterConfig
 from apps.common.repeater import Repeater
-from apps.pipeline.ordered_parallel_map import crew
+from apps.pipeline.ordered_parallel_map import ordered_parallel_map
 from apps.pipeline.pacing.meter import CpuMeter
 
 CONFIG = MeterConfig(interval_seconds=0.02, peak_window_seconds=1.0)
@@ -37,7 +37,9 @@ def a_crew(threads: int) -> int:
     items = iter(range(10 * threads))
     with (
         CpuMeter(CONFIG) as meter,
-        crew(items, lambda _: burn(0.1), threads=threads, depth=9, name="worker") as results,
+        ordered_parallel_map(
+            items, lambda _: burn(0.1), threads=threads, depth=9, name="worker"
+        ) as results,
     ):
         assert sum(1 for _ in results) == 10 * threads
         return meter.busy_threads()

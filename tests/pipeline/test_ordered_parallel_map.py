@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.pipeline.ordered_parallel_map import crew
+from apps.pipeline.ordered_parallel_map import ordered_parallel_map
 
-NAME = "test-crew"
+NAME = "test-map"
 
 
 def alive() -> int:
@@ -26,7 +26,9 @@ def doubled(number: int) -> int:
 @settings(deadline=None)
 @given(st.integers(0, 30), st.integers(1, 5), st.integers(1, 6))
 def test_all_results_in_order(count: int, threads: int, depth: int) -> None:
-    with crew(iter(range(count)), doubled, threads=threads, depth=depth, name=NAME) as results:
+    with ordered_parallel_map(
+        iter(range(count)), doubled, threads=threads, depth=depth, name=NAME
+    ) as results:
         assert list(results) == [2 * number for number in range(count)]
     assert alive() == 0
 
@@ -39,13 +41,17 @@ def test_in_order_however_long_each_takes(pauses: list[float], threads: int) -> 
         return numbered[0]
 
     source = enumerate(pauses)
-    with crew(source, work, threads=threads, depth=threads + 2, name=NAME) as results:
+    with ordered_parallel_map(
+        source, work, threads=threads, depth=threads + 2, name=NAME
+    ) as results:
         assert list(results) == list(range(len(pauses)))
 
 
 def test_results_may_be_false_or_none() -> None:
     items = [None, False, 0, []]
-    with crew(iter(items), lambda item: item, threads=2, depth=2, name=NAME) as results:
+    with ordered_parallel_map(
+        iter(items), lambda item: item, threads=2, depth=2, name=NAME
+    ) as results:
         assert list(results) == items
 
 
@@ -66,7 +72,7 @@ def test_the_source_is_asked_by_one_at_a_time_and_never_too_far_ahead(threads: i
         time.sleep(0.002)
         return number
 
-    with crew(produce(), work, threads=threads, depth=depth, name=NAME) as results:
+    with ordered_parallel_map(produce(), work, threads=threads, depth=depth, name=NAME) as results:
         for number in results:
             assert number == consumed
             consumed += 1
@@ -93,7 +99,9 @@ def test_so_many_work_at_once_and_never_more(threads: int) -> None:
             spend()
             yield number
 
-    with crew(produce(), lambda _: spend(), threads=threads, depth=9, name=NAME) as results:
+    with ordered_parallel_map(
+        produce(), lambda _: spend(), threads=threads, depth=9, name=NAME
+    ) as results:
         for _ in results:
             spend()
     assert most == threads
@@ -111,7 +119,7 @@ def test_the_source_and_the_work_go_on_beside_each_other() -> None:
     def work(number: int) -> bool:
         return number == 9 or asked[number + 1].wait(10)
 
-    with crew(produce(), work, threads=2, depth=4, name=NAME) as results:
+    with ordered_parallel_map(produce(), work, threads=2, depth=4, name=NAME) as results:
         assert list(results) == [True] * 10
 
 
@@ -123,7 +131,7 @@ def test_an_error_of_the_source_comes_after_the_results_before_it(threads: int) 
 
     seen: list[int] = []
     with (
-        crew(produce(), doubled, threads=threads, depth=5, name=NAME) as results,
+        ordered_parallel_map(produce(), doubled, threads=threads, depth=5, name=NAME) as results,
         pytest.raises(LookupError, match="broken"),
     ):
         seen.extend(results)
@@ -140,7 +148,7 @@ def test_an_error_of_the_work_is_raised_where_its_result_would_be(threads: int) 
 
     seen: list[int] = []
     with (
-        crew(iter(range(50)), work, threads=threads, depth=5, name=NAME) as results,
+        ordered_parallel_map(iter(range(50)), work, threads=threads, depth=5, name=NAME) as results,
         pytest.raises(ArithmeticError, match="three"),
     ):
         seen.extend(results)
@@ -155,7 +163,10 @@ def test_what_is_no_exception_comes_through_as_well() -> None:
     def work(_: int) -> None:
         raise Stop
 
-    with crew(iter(range(3)), work, threads=2, depth=3, name=NAME) as results, pytest.raises(Stop):
+    with (
+        ordered_parallel_map(iter(range(3)), work, threads=2, depth=3, name=NAME) as results,
+        pytest.raises(Stop),
+    ):
         list(results)
     assert alive() == 0
 
@@ -168,7 +179,7 @@ def test_an_endless_source_is_left_at_once() -> None:
             number += 1
 
     start = time.monotonic()
-    with crew(produce(), doubled, threads=3, depth=4, name=NAME) as results:
+    with ordered_parallel_map(produce(), doubled, threads=3, depth=4, name=NAME) as results:
         assert next(results) == 0
     assert time.monotonic() - start < 1
     assert alive() == 0
@@ -176,7 +187,9 @@ def test_an_endless_source_is_left_at_once() -> None:
 
 def test_an_error_of_the_consumer_ends_the_threads_too() -> None:
     def consume() -> None:
-        with crew(iter(range(1000)), doubled, threads=3, depth=4, name=NAME) as results:
+        with ordered_parallel_map(
+            iter(range(1000)), doubled, threads=3, depth=4, name=NAME
+        ) as results:
             for result in results:
                 if result == 6:
                     raise RuntimeError("consumer")
@@ -205,7 +218,7 @@ def test_items_are_let_go_once_they_are_worked_on() -> None:
             yield large
             del large
 
-    with crew(produce(), lambda _: None, threads=2, depth=20, name=NAME) as results:
+    with ordered_parallel_map(produce(), lambda _: None, threads=2, depth=20, name=NAME) as results:
         for _ in results:
             time.sleep(0.001)
     assert most <= 4
