@@ -38,7 +38,6 @@ from apps.common.options import (
     sampled_count,
     stride_warning,
 )
-from apps.pipeline.analysis import Examined, Examiner
 from apps.pipeline.artifacts.screen_time import SampleEdges
 from apps.pipeline.artifacts.thumbs import ThumbWriter
 from apps.pipeline.artifacts.writer import ArtifactWriter, RunTotals, staged_rows
@@ -47,6 +46,7 @@ from apps.pipeline.decode.decoder import Decoded
 from apps.pipeline.decode.video import Video, open_video
 from apps.pipeline.detect import Attendance, Detector, DetectorFacts, DetectorRequest, make_detector
 from apps.pipeline.detect.second_look import SecondLook, doubtful_from
+from apps.pipeline.frame_analysis import FrameAnalyser, FrameAnalysis
 from apps.pipeline.geometry import Letterbox
 from apps.pipeline.inference.session import CPU
 from apps.pipeline.observer import Observer
@@ -347,7 +347,7 @@ class PipelineRun:
         tracker = FaceTracker(self.config.track, limits, gate)
         splitter = ShotSplitter(self.config.shots)
         thumbs = ThumbWriter(self.job.files.staging, self.config.thumbs)
-        examiner = Examiner(
+        analyser = FrameAnalyser(
             video,
             detector,
             self._second_look(detector),
@@ -363,13 +363,13 @@ class PipelineRun:
             self.clock.measure("stages"),
             ordered_parallel_map(
                 frames,
-                examiner.examine,
+                analyser.analyse,
                 threads=workers,
                 depth=workers + _FRAMES_AHEAD,
                 name="worker",
-            ) as examined,
+            ) as analysed,
         ):
-            sightings = self.clock.over("upstream", self._sightings(examined, splitter))
+            sightings = self.clock.over("upstream", self._sightings(analysed, splitter))
             for item in self.clock.over("upstream_and_track", tracker.track(sightings)):
                 with self.clock.measure("write"):
                     writer.add(item)
@@ -386,9 +386,9 @@ class PipelineRun:
                 self._pacer.after_frame()
 
     def _sightings(
-        self, examined: Iterator[Examined], splitter: ShotSplitter
+        self, analysed: Iterator[FrameAnalysis], splitter: ShotSplitter
     ) -> Iterator[Sighting]:
-        for frame in examined:
+        for frame in analysed:
             self.stop.check()
             with self.clock.measure("shots"):
                 scene = splitter.scene_of(frame.index, frame.view, frame.looks, frame.glimpses)

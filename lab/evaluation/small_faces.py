@@ -24,11 +24,11 @@ from scipy.optimize import linear_sum_assignment
 from apps.common.config import pipeline_config
 from apps.common.errors import ScreenalyticsError
 from apps.demo.encode import VIDEO_NAME
-from apps.pipeline.analysis import in_frame
 from apps.pipeline.decode.decoder import Decoded
 from apps.pipeline.decode.video import Video, open_video
 from apps.pipeline.detect import Detector, DetectorRequest, make_detector
 from apps.pipeline.detect.second_look import SecondLook, doubtful_from
+from apps.pipeline.frame_analysis import in_frame
 from apps.pipeline.geometry import Letterbox
 from apps.pipeline.inference.session import CPU
 from apps.pipeline.types import Faces, Frame

@@ -19,9 +19,9 @@ from apps.common.config import TrackConfig, pipeline_config
 from apps.common.contracts import Progress, VideoFacts
 from apps.common.layout import Layout
 from apps.common.options import HostFacts, Options, RunRequest, SmallFaces, resolve
-from apps.pipeline.analysis import Examined
 from apps.pipeline.artifacts.writer import staged_rows
 from apps.pipeline.detect import Detector
+from apps.pipeline.frame_analysis import FrameAnalysis
 from apps.pipeline.pacing.meter import CpuMeter
 from apps.pipeline.progress import ProgressReporter
 from apps.pipeline.run import Job, PipelineRun
@@ -81,9 +81,9 @@ class _RememberingRun(PipelineRun):
         return self._detector
 
     def _sightings(
-        self, examined: Iterator[Examined], splitter: ShotSplitter
+        self, analysed: Iterator[FrameAnalysis], splitter: ShotSplitter
     ) -> Iterator[Sighting]:
-        for sighting in super()._sightings(examined, splitter):
+        for sighting in super()._sightings(analysed, splitter):
             self.sightings.append(replace(sighting, crops=(), snippets=()))
             yield sighting
 

@@ -13,7 +13,6 @@ import pytest
 from apps.common.config import model_registry, pipeline_config
 from apps.common.files import read_jsonl
 from apps.common.layout import Layout
-from apps.pipeline.analysis import in_frame
 from apps.pipeline.arrays import ByteArray
 from apps.pipeline.artifacts.writer import staged_rows
 from apps.pipeline.decode.video import open_video
@@ -22,6 +21,7 @@ from apps.pipeline.detect.agreement import overlaps
 from apps.pipeline.detect.centerface import CenterFace
 from apps.pipeline.detect.retinaface import RetinaFace
 from apps.pipeline.detect.second_look import SecondLook, doubtful_from
+from apps.pipeline.frame_analysis import in_frame
 from apps.pipeline.geometry import Letterbox
 from apps.pipeline.inference.session import CPU
 from apps.pipeline.types import Faces, Frame

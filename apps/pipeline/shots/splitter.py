@@ -45,7 +45,7 @@ _MAX_GLIMPSES = 256  # of the last seconds; at 90 pictures a second
 
 @dataclass(frozen=True)
 class _Seen:
-    """An examined frame.
+    """An analysed frame.
 
     Args:
         looks: of its faces, shape (n, 60).

@@ -23,7 +23,7 @@ from apps.pipeline.yuv_crop import Snippet
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
+class FrameAnalysis:
     """A frame's faces, and what tells how it follows on the frame before.
 
     Args:
@@ -50,7 +50,7 @@ class Examined:
         )
 
 
-class Examiner:
+class FrameAnalyser:
     """Args:
     video: that the frames are of.
     detector: made for it.
@@ -80,7 +80,7 @@ class Examiner:
         self._crops = crops
         self._turn = threading.Lock() if one_inference else nullcontext()
 
-    def examine(self, decoded: Decoded) -> Examined:
+    def analyse(self, decoded: Decoded) -> FrameAnalysis:
         """May be called by several threads at once."""
         measure = self._clock.measure
         with measure("scale"):
@@ -96,7 +96,7 @@ class Examiner:
         with measure("crops"):
             crops = self._cropped(frame, faces)
             cut_out = snippets(frame, faces, self._thumbs)
-        return Examined(
+        return FrameAnalysis(
             frame.index,
             frame.ts_s,
             faces,
