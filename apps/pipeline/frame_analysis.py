@@ -15,7 +15,7 @@ from apps.pipeline.decode.decoder import Decoded
 from apps.pipeline.decode.video import Video
 from apps.pipeline.detect import Detector
 from apps.pipeline.detect.second_look import SecondLook
-from apps.pipeline.frame_features import Glimpse, Overview
+from apps.pipeline.frame_features import FrameFeatures, Glimpse
 from apps.pipeline.geometry import Letterbox
 from apps.pipeline.stage_clock import StageClock
 from apps.pipeline.types import Faces, Frame, Scene, Sighting
@@ -28,7 +28,7 @@ class FrameAnalysis:
 
     Args:
         view: of the frame.
-        looks: shape (n, 60), see `Overview.looks`.
+        looks: shape (n, 60), see `FrameFeatures.looks`.
         glimpses: of the frames since the one before, this one last.
         crops, snippets: see `Sighting`.
         looked_again: there was a second look at it.
@@ -37,7 +37,7 @@ class FrameAnalysis:
     index: int
     ts_s: float
     faces: Faces
-    view: Overview
+    view: FrameFeatures
     looks: FloatArray
     glimpses: tuple[Glimpse, ...]
     crops: tuple[bytes, ...]
@@ -89,7 +89,7 @@ class FrameAnalyser:
             faces = in_frame(self._detector.detect(frame.image), frame.letterbox)
         faces, looked_again = self._settled(frame, faces)
         with measure("look"):
-            view = Overview.of(frame)
+            view = FrameFeatures.of(frame)
             looks = view.looks(faces.boxes)
             seen = decoded.picture.glimpse()
             glimpse = Glimpse(decoded.ts_s, view if seen is None else seen)

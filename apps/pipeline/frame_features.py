@@ -69,7 +69,7 @@ class _Tiny(ABC):
 
 
 @dataclass(frozen=True)
-class Overview(_Tiny):
+class FrameFeatures(_Tiny):
     """One processed frame, 256 pixels wide.
 
     Args:
@@ -79,7 +79,7 @@ class Overview(_Tiny):
     image: ByteArray
 
     @staticmethod
-    def of(frame: Frame) -> Overview:
+    def of(frame: Frame) -> FrameFeatures:
         box = frame.letterbox
         image = frame.image[: box.inner_height, : box.inner_width]
         size = (WIDTH, max(8, round(image.shape[0] * WIDTH / image.shape[1])))
@@ -87,19 +87,21 @@ class Overview(_Tiny):
         while image.shape[1] >= 2 * WIDTH:
             half = (image.shape[1] // 2, max(1, image.shape[0] // 2))
             image = cv2.resize(image, half, interpolation=cv2.INTER_AREA)
-        return Overview(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR))
+        return FrameFeatures(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR))
 
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width, pixels."""
         return self.image.shape[0], self.image.shape[1]
 
-    def like(self, other: Overview) -> Overview:
+    def like(self, other: FrameFeatures) -> FrameFeatures:
         """The same view in the shape of another one."""
         if self.shape == other.shape:
             return self
         height, width = other.shape
-        return Overview(cv2.resize(self.image, (width, height), interpolation=cv2.INTER_LINEAR))
+        return FrameFeatures(
+            cv2.resize(self.image, (width, height), interpolation=cv2.INTER_LINEAR)
+        )
 
     @cached_property
     def grey(self) -> ByteArray:
@@ -198,20 +200,20 @@ class Glimpse(_Tiny):
     """
 
     ts_s: float
-    source: Snippet | Overview
+    source: Snippet | FrameFeatures
 
     @cached_property
-    def view(self) -> Overview:
+    def view(self) -> FrameFeatures:
         """Made when it is asked for the first time, which is rarely needed."""
-        if isinstance(self.source, Overview):
+        if isinstance(self.source, FrameFeatures):
             return self.source
         width, height = self.source.shape
-        return Overview(self.source.picture(glimpse_side(width, height)))
+        return FrameFeatures(self.source.picture(glimpse_side(width, height)))
 
     @cached_property
     def tiny(self) -> FloatArray:
-        """As `Overview.tiny`."""
-        if isinstance(self.source, Overview):
+        """As `FrameFeatures.tiny`."""
+        if isinstance(self.source, FrameFeatures):
             return self.source.tiny
         return _tiny(self.source.picture(2 * TINY[0]))
 

@@ -14,7 +14,7 @@ def appearance_distance(some: FloatArray, others: FloatArray) -> FloatArray:
     """Mean difference of each look and each other one.
 
     Args:
-        some, others: shape (m, k) and (n, k), of `Overview.looks`.
+        some, others: shape (m, k) and (n, k), of `FrameFeatures.looks`.
 
     Returns:
         Shape (m, n).

@@ -130,7 +130,7 @@ class Sighting:
     """The faces of one processed frame, before tracking.
 
     Args:
-        looks: shape (n, 60), what each face looks like (`Overview.looks`); None where that is
+        looks: shape (n, 60), what each face looks like (`FrameFeatures.looks`); None where that is
             not known.
         crops: a JPEG for each face, where crops are wanted.
         snippets: for each face what its thumb is made of.

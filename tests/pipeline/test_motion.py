@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from apps.common.config import pipeline_config
 from apps.pipeline.arrays import ByteArray, FloatArray
-from apps.pipeline.frame_features import Overview
+from apps.pipeline.frame_features import FrameFeatures
 from apps.pipeline.shots.motion import Motion, MotionLimits, motion_between, overlay_of
 
 SHOTS = pipeline_config().shots
@@ -27,11 +27,11 @@ def photo(name: str = "coffee") -> ByteArray:
 
 def taken(
     image: ByteArray, x: float = 0, y: float = 0, zoom: float = 1, turn: float = 0
-) -> Overview:
+) -> FrameFeatures:
     """The picture that a camera takes of a photo's middle, moved by pixels of the picture."""
     matrix = cv2.getRotationMatrix2D((image.shape[1] / 2, image.shape[0] / 2), turn, zoom)
     matrix[:, 2] += CENTRE - (image.shape[1] / 2, image.shape[0] / 2) - (x, y)
-    return Overview(cv2.warpAffine(image, matrix, (256, 144), flags=cv2.INTER_AREA))
+    return FrameFeatures(cv2.warpAffine(image, matrix, (256, 144), flags=cv2.INTER_AREA))
 
 
 def where(motion: Motion, point: tuple[float, float]) -> FloatArray:
@@ -86,7 +86,7 @@ def test_who_walks_past_a_plain_wall_is_not_the_camera(step: int) -> None:
     before, after = wall.copy(), wall.copy()
     before[30:120, 100:150] = person
     after[30:120, 100 + step : 150 + step] = person
-    motion = motion_between(Overview(before), Overview(after), LIMITS)
+    motion = motion_between(FrameFeatures(before), FrameFeatures(after), LIMITS)
     assert where(motion, (128, 72)) == pytest.approx((128, 72), abs=1)
 
 
@@ -112,7 +112,7 @@ def test_what_can_be_followed_is_not_looked_for() -> None:
 
 def test_another_light_is_the_same_place() -> None:
     before, image = taken(photo()), taken(photo(), 4, 2).image
-    lit = Overview(np.clip(image * 1.8 + 20, 0, 255).astype(np.uint8))
+    lit = FrameFeatures(np.clip(image * 1.8 + 20, 0, 255).astype(np.uint8))
     motion = motion_between(before, lit, LIMITS)
     assert motion.response >= LIMITS.response
     assert where(motion, (100, 70)) == pytest.approx((96, 68), abs=1.5)
@@ -129,7 +129,7 @@ def test_another_place_does_not_agree(other: str) -> None:
 @pytest.mark.parametrize("shape", [(8, 256), (455, 256), (144, 256)])
 @pytest.mark.parametrize("level", [0, 255])
 def test_an_empty_picture_moves_nowhere(shape: tuple[int, int], level: int) -> None:
-    plain = Overview(np.full((*shape, 3), level, np.uint8))
+    plain = FrameFeatures(np.full((*shape, 3), level, np.uint8))
     motion = motion_between(plain, plain, LIMITS)
     assert np.isfinite(motion.matrix).all()
     assert motion.matrix == pytest.approx(np.eye(2, 3), abs=1e-6)
@@ -153,10 +153,10 @@ def test_what_stays_in_one_place_lies_over_the_picture_and_what_stays_everywhere
             scattered[row : row + 16, column : column + 16] = cells[0][row : row + 16, column:][
                 :, :16
             ]
-    found = overlay_of(Overview(cells[0]), Overview(strip))
+    found = overlay_of(FrameFeatures(cells[0]), FrameFeatures(strip))
     assert found is not None
     assert found[60:].all()
     assert not found[:40].any()
-    assert overlay_of(Overview(cells[0]), Overview(scattered)) is None
-    assert overlay_of(Overview(cells[0]), Overview(cells[0])) is None
-    assert overlay_of(Overview(cells[0]), Overview(cells[1])) is None
+    assert overlay_of(FrameFeatures(cells[0]), FrameFeatures(scattered)) is None
+    assert overlay_of(FrameFeatures(cells[0]), FrameFeatures(cells[0])) is None
+    assert overlay_of(FrameFeatures(cells[0]), FrameFeatures(cells[1])) is None

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from apps.common.config import pipeline_config
 from apps.pipeline.arrays import FloatArray
 from apps.pipeline.decode.video import open_video
-from apps.pipeline.frame_features import Glimpse, Overview
+from apps.pipeline.frame_features import FrameFeatures, Glimpse
 from apps.pipeline.geometry import fit
 from apps.pipeline.shots.splitter import ShotSplitter
 from apps.pipeline.types import Scene
@@ -36,7 +36,7 @@ def shots_of(path: Path, stride: int = STRIDE) -> tuple[list[int], list[int]]:
         box = fit(video.facts.width, video.facts.height, 640)
         shots = []
         for decoded in video.sampled(stride):
-            view = Overview.of(video.scaled(decoded, box))
+            view = FrameFeatures.of(video.scaled(decoded, box))
             seen = decoded.picture.glimpse()
             assert seen is not None
             glimpses = (*decoded.passed, Glimpse(decoded.ts_s, seen))
@@ -123,7 +123,7 @@ def scenes(
 ) -> list[Scene]:
     splitter = ShotSplitter(pipeline_config().shots)
     faces = [NO_FACES] * len(pictures) if looks is None else looks
-    views = [Overview(np.ascontiguousarray(picture)) for picture in pictures]
+    views = [FrameFeatures(np.ascontiguousarray(picture)) for picture in pictures]
     return [
         splitter.scene_of(n, view, found, [Glimpse(n * step_s, view)])
         for n, (view, found) in enumerate(zip(views, faces, strict=True))
@@ -208,8 +208,8 @@ def wide_picture() -> Image:
     return np.concatenate(parts, axis=1)
 
 
-def window(place: int) -> Overview:
-    return Overview(np.ascontiguousarray(wide_picture()[:, place : place + 256]))
+def window(place: int) -> FrameFeatures:
+    return FrameFeatures(np.ascontiguousarray(wide_picture()[:, place : place + 256]))
 
 
 def with_passed(places: list[int], cut_to: int | None = None) -> list[int]:
@@ -292,8 +292,8 @@ def around_cuts(test_data: Path) -> list[list[Image]]:
     return [enlarged[max(0, cut - 6) : cut + 6] for cut in cuts]
 
 
-def small_view(picture: Image) -> Overview:
-    return Overview(cv2.resize(picture, (256, 144), interpolation=cv2.INTER_AREA))
+def small_view(picture: Image) -> FrameFeatures:
+    return FrameFeatures(cv2.resize(picture, (256, 144), interpolation=cv2.INTER_AREA))
 
 
 @pytest.mark.parametrize("stride", [1, 12])
@@ -331,7 +331,7 @@ def test_a_black_that_lasts_is_a_shot() -> None:
     black = [plain(0, 0, 0)] * 10
     splitter = ShotSplitter(pipeline_config().shots)
     for n, picture in enumerate([*[room()] * 8, *black, *[room()] * 8]):
-        view = Overview(np.ascontiguousarray(picture))
+        view = FrameFeatures(np.ascontiguousarray(picture))
         splitter.scene_of(n, view, NO_FACES, [Glimpse(n * 0.12, view)])
     assert splitter.cuts == [8, 18]
 
@@ -389,7 +389,7 @@ def test_a_fade_to_black_and_back_ends_the_shot(seconds: float, step_s: float) -
 def sampled_every_fourth(pictures: list[Image]) -> list[Scene]:
     """25 pictures a second, all of them decoded."""
     splitter = ShotSplitter(pipeline_config().shots)
-    views = [Overview(np.ascontiguousarray(picture)) for picture in pictures]
+    views = [FrameFeatures(np.ascontiguousarray(picture)) for picture in pictures]
     glimpses = [Glimpse(n / 25, view) for n, view in enumerate(views)]
     return [
         splitter.scene_of(n, views[n], NO_FACES, glimpses[max(0, n - 3) : n + 1])
@@ -422,7 +422,7 @@ def test_a_dissolve_counts_from_its_middle() -> None:
     shares = [0.0] * 30 + [n / 21 for n in range(1, 21)] + [1.0] * 30
     since = []
     for n, picture in enumerate(mixed(room(), other_room(), shares)):
-        view = Overview(np.ascontiguousarray(picture))
+        view = FrameFeatures(np.ascontiguousarray(picture))
         since.append(splitter.scene_of(n, view, NO_FACES, [Glimpse(n / 25, view)]).since_s)
     [cut] = splitter.cuts
     [since_s] = [one for one in since if one is not None]
@@ -494,7 +494,7 @@ def test_a_camera_that_zooms_for_ever_does_no_harm() -> None:
     for number in range(200):
         zoom = (1.0, 1.3, 1.69)[number % 3]
         side = int(500 / zoom)
-        view = Overview(cv2.resize(photo[:side, :side], (256, 144)))
+        view = FrameFeatures(cv2.resize(photo[:side, :side], (256, 144)))
         splitter.scene_of(number, view, NO_FACES, [Glimpse(0.3 * number, view)])
         assert len(splitter._shot) < 16
     assert splitter.cuts == []

@@ -108,7 +108,7 @@ class FullPicture:
         )
 
     def glimpse(self) -> Snippet | None:
-        """The whole frame with no more of its pixels than an overview has."""
+        """The whole frame with no more of its pixels than they need."""
         return self.snippet(_WHOLE, 0.0, glimpse_side(*self.size))
 
 

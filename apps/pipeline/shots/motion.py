@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from apps.pipeline.arrays import BoolArray, ByteArray, FloatArray
-from apps.pipeline.frame_features import COARSE, Overview
+from apps.pipeline.frame_features import COARSE, FrameFeatures
 
 _FOLLOW: dict[str, Any] = {
     "winSize": (11, 11),
@@ -87,7 +87,10 @@ class MotionLimits:
 
 
 def motion_between(
-    before: Overview, now: Overview, limits: MotionLimits, overlay: BoolArray | None = None
+    before: FrameFeatures,
+    now: FrameFeatures,
+    limits: MotionLimits,
+    overlay: BoolArray | None = None,
 ) -> Motion:
     """Measures the motion. What is not believed leaves the shift alone, or no motion at all.
 
@@ -119,7 +122,7 @@ def motion_between(
     return Motion(shifted if is_trusted else _still(), agreement, response, features, stays)
 
 
-def overlay_of(before: Overview, now: Overview) -> BoolArray | None:
+def overlay_of(before: FrameFeatures, now: FrameFeatures) -> BoolArray | None:
     """What lies over two pictures of which the rest has changed: a logo, subtitles, a ticker.
 
     It stays across a cut, and says nothing of the place.
@@ -139,7 +142,7 @@ def overlay_of(before: Overview, now: Overview) -> BoolArray | None:
     return overlay
 
 
-def _of_unit_square(matrix: FloatArray, view: Overview) -> FloatArray:
+def _of_unit_square(matrix: FloatArray, view: FrameFeatures) -> FloatArray:
     """The same motion for points in 0..1 instead of pixels."""
     height, width = view.grey.shape
     scale = np.array([width, height], np.float32)
@@ -148,7 +151,7 @@ def _of_unit_square(matrix: FloatArray, view: Overview) -> FloatArray:
     return of_unit.astype(np.float32)
 
 
-def _explains(matrix: FloatArray, before: Overview, now: Overview, share: float) -> bool:
+def _explains(matrix: FloatArray, before: FrameFeatures, now: FrameFeatures, share: float) -> bool:
     """Whether the moved picture differs from the new one by a share of what it does unmoved.
 
     Points of people who walk past a plain wall agree with each other, the wall has none.
@@ -176,7 +179,7 @@ def _texture(cells: FloatArray) -> FloatArray:
     return texture
 
 
-def _is_clear(points: FloatArray, view: Overview, overlay: BoolArray | None) -> BoolArray:
+def _is_clear(points: FloatArray, view: FrameFeatures, overlay: BoolArray | None) -> BoolArray:
     """Which points, in pixels of the view, lie in no overlay."""
     if overlay is None:
         return np.ones(len(points), bool)
@@ -186,7 +189,9 @@ def _is_clear(points: FloatArray, view: Overview, overlay: BoolArray | None) -> 
     return clear
 
 
-def _shift(before: Overview, now: Overview, overlay: BoolArray | None) -> tuple[FloatArray, float]:
+def _shift(
+    before: FrameFeatures, now: FrameFeatures, overlay: BoolArray | None
+) -> tuple[FloatArray, float]:
     """By phase correlation, in parts of the picture's sides; and its response."""
     width, height = COARSE
     # Copies: OpenCV multiplies what it is given by the window, in place.
@@ -199,7 +204,7 @@ def _shift(before: Overview, now: Overview, overlay: BoolArray | None) -> tuple[
 
 
 def _fit(
-    before: Overview, now: Overview, overlay: BoolArray | None, guess: FloatArray
+    before: FrameFeatures, now: FrameFeatures, overlay: BoolArray | None, guess: FloatArray
 ) -> tuple[float, FloatArray | None, bool]:
     """Share of the points that agree, what they agree on, and whether it is that they stay.
 
@@ -238,7 +243,7 @@ def _fit(
 
 
 def _find(
-    before: Overview, now: Overview, overlay: BoolArray | None
+    before: FrameFeatures, now: FrameFeatures, overlay: BoolArray | None
 ) -> tuple[int, FloatArray | None, bool]:
     """Number of features that are found again, how they moved, and whether they stayed.
 

@@ -26,7 +26,7 @@ import numpy as np
 
 from apps.common.config import ShotsConfig
 from apps.pipeline.arrays import FloatArray
-from apps.pipeline.frame_features import Glimpse, Overview
+from apps.pipeline.frame_features import FrameFeatures, Glimpse
 from apps.pipeline.matching import appearance_distance, assignment
 from apps.pipeline.shots.motion import Motion, MotionLimits, motion_between, overlay_of
 from apps.pipeline.types import Scene
@@ -52,7 +52,7 @@ class _Seen:
         glimpse: of the same frame.
     """
 
-    view: Overview
+    view: FrameFeatures
     looks: FloatArray
     glimpse: Glimpse
 
@@ -81,7 +81,7 @@ class ShotSplitter:
         self.cuts: list[int] = []
 
     def scene_of(
-        self, index: int, view: Overview, looks: FloatArray, glimpses: Sequence[Glimpse]
+        self, index: int, view: FrameFeatures, looks: FloatArray, glimpses: Sequence[Glimpse]
     ) -> Scene:
         """Where the next frame in order belongs.
 
@@ -170,7 +170,7 @@ class ShotSplitter:
         return self._are_two_places(one.view, other.view, limit)
 
     def _are_two_places(
-        self, one: Overview, other: Overview, limit: float, *, is_gradual: bool = False
+        self, one: FrameFeatures, other: FrameFeatures, limit: float, *, is_gradual: bool = False
     ) -> bool:
         if _difference(one, other) < limit:
             return False
@@ -180,8 +180,8 @@ class ShotSplitter:
 
     def _is_same_place(
         self,
-        one: Overview,
-        other: Overview,
+        one: FrameFeatures,
+        other: FrameFeatures,
         motion: Motion,
         colours: float,
         *,
@@ -307,7 +307,7 @@ def _since_in_mixture(
     return next((glimpse for glimpse, share in pairs if share >= prevails), now)
 
 
-def _is_shaped_otherwise(one: Overview, other: Overview) -> bool:
+def _is_shaped_otherwise(one: FrameFeatures, other: FrameFeatures) -> bool:
     """Whether the picture's sides have another ratio: another programme, or a phone was turned.
 
     Recordings change the number of their pixels as well, and show the same shape.
@@ -316,16 +316,16 @@ def _is_shaped_otherwise(one: Overview, other: Overview) -> bool:
     return high > _SAME_SHAPE * low
 
 
-def _difference(one: Overview, other: Overview) -> float:
+def _difference(one: FrameFeatures, other: FrameFeatures) -> float:
     """Of two pictures, in colours and in what lies where."""
     return _distance(one, other) + _layout_distance(one, other) / _LAYOUT_SCALE
 
 
-def _layout_distance(one: Overview | Glimpse, other: Overview | Glimpse) -> float:
+def _layout_distance(one: FrameFeatures | Glimpse, other: FrameFeatures | Glimpse) -> float:
     return float(np.abs(one.layout - other.layout).mean())
 
 
-def _distance(one: Overview, other: Overview) -> float:
+def _distance(one: FrameFeatures, other: FrameFeatures) -> float:
     """Bhattacharyya distance of their colours, 0..1; of nearly black pictures less of it."""
     light = min(1.0, max(one.light, other.light) / _DIM)
     return light * float(cv2.compareHist(one.colours, other.colours, cv2.HISTCMP_BHATTACHARYYA))

@@ -7,7 +7,7 @@ import pytest
 import skimage
 
 from apps.pipeline.arrays import ByteArray, FloatArray
-from apps.pipeline.frame_features import WIDTH, Overview
+from apps.pipeline.frame_features import WIDTH, FrameFeatures
 from apps.pipeline.geometry import fit
 from apps.pipeline.types import Frame
 
@@ -28,7 +28,7 @@ def test_the_margin_of_the_detectors_picture_is_not_in_it(width: int, height: in
     box = fit(width, height, 640)
     image = np.zeros((box.canvas_height, box.canvas_width, 3), np.uint8)
     image[: box.inner_height, : box.inner_width] = 200
-    view = Overview.of(Frame(0, 0.0, image, box))
+    view = FrameFeatures.of(Frame(0, 0.0, image, box))
     assert view.image.shape[1] == WIDTH
     assert (view.image == 200).all()
     assert len(view.points) == 0
@@ -37,7 +37,7 @@ def test_the_margin_of_the_detectors_picture_is_not_in_it(width: int, height: in
 
 
 def test_points_lie_in_the_picture_one_in_a_cell() -> None:
-    view = Overview(astronaut())
+    view = FrameFeatures(astronaut())
     assert 40 < len(view.points) <= 60
     assert (view.points >= 0).all()
     assert (view.points < WIDTH).all()
@@ -46,8 +46,8 @@ def test_points_lie_in_the_picture_one_in_a_cell() -> None:
 
 
 def test_looks_tell_faces_apart_whatever_the_light() -> None:
-    view = Overview(astronaut())
-    brighter = Overview(np.clip(view.image * 1.15 + 8, 0, 255).astype(np.uint8))
+    view = FrameFeatures(astronaut())
+    brighter = FrameFeatures(np.clip(view.image * 1.15 + 8, 0, 255).astype(np.uint8))
     [face, flag] = view.looks(boxes(FACE, (0.05, 0.1, 0.28, 0.4)))
     [lit] = brighter.looks(boxes(FACE))
     [moved] = view.looks(boxes((0.34, 0.11, 0.57, 0.41)))
@@ -58,7 +58,7 @@ def test_looks_tell_faces_apart_whatever_the_light() -> None:
 
 
 def test_boxes_at_the_edge_and_beyond_have_looks_too() -> None:
-    view = Overview(astronaut())
+    view = FrameFeatures(astronaut())
     odd = boxes((-0.1, -0.2, 0.1, 0.1), (0.95, 0.9, 1.3, 1.2), (0.5, 0.5, 0.5, 0.5), (1, 1, 1, 1))
     looks = view.looks(odd)
     assert looks.shape == (4, 60)
