@@ -111,12 +111,12 @@ class TrackConfig(_Frozen):
     most_cost: float
     most_growth: float
     growth_weight: float
-    look_weight: float
+    appearance_weight: float
     surprising_growth: float
-    surprising_look: float
+    surprising_appearance: float
     max_surprise_hidden: float
     hidden_per_second: float
-    most_unlike_hidden: float
+    max_appearance_distance_hidden: float
     max_surprise_left: float
     max_surprise_known: float
     max_surprise_new: float
@@ -127,12 +127,12 @@ class TrackConfig(_Frozen):
     nearer: float
     far_reach: float
     far_growth: float
-    far_unlike: float
-    most_unlike: float
-    most_unlike_moving: float
+    far_appearance_distance: float
+    max_appearance_distance: float
+    max_appearance_distance_moving: float
     velocity_seconds: float
     horizon_seconds: float
-    look_seconds: float
+    appearance_seconds: float
 
 
 class RecognitionConfig(_Frozen):

@@ -28,7 +28,7 @@ class FrameAnalysis:
 
     Args:
         view: of the frame.
-        looks: shape (n, 60), see `FrameFeatures.looks`.
+        appearance: shape (n, 60), see `FrameFeatures.appearance`.
         glimpses: of the frames since the one before, this one last.
         crops, snippets: see `Sighting`.
         looked_again: there was a second look at it.
@@ -38,7 +38,7 @@ class FrameAnalysis:
     ts_s: float
     faces: Faces
     view: FrameFeatures
-    looks: FloatArray
+    appearance: FloatArray
     glimpses: tuple[Glimpse, ...]
     crops: tuple[bytes, ...]
     snippets: tuple[Snippet, ...]
@@ -46,7 +46,7 @@ class FrameAnalysis:
 
     def in_scene(self, scene: Scene) -> Sighting:
         return Sighting(
-            self.index, self.ts_s, self.faces, scene, self.looks, self.crops, self.snippets
+            self.index, self.ts_s, self.faces, scene, self.appearance, self.crops, self.snippets
         )
 
 
@@ -90,7 +90,7 @@ class FrameAnalyser:
         faces, looked_again = self._settled(frame, faces)
         with measure("look"):
             view = FrameFeatures.of(frame)
-            looks = view.looks(faces.boxes)
+            appearance = view.appearance(faces.boxes)
             seen = decoded.picture.glimpse()
             glimpse = Glimpse(decoded.ts_s, view if seen is None else seen)
         with measure("crops"):
@@ -101,7 +101,7 @@ class FrameAnalyser:
             frame.ts_s,
             faces,
             view,
-            looks,
+            appearance,
             (*decoded.passed, glimpse),
             crops,
             cut_out,

@@ -168,7 +168,7 @@ class FrameFeatures(_Tiny):
             return np.zeros((0, 2), np.float32), np.zeros((0, 32), np.uint8)
         return np.array([point.pt for point in found], np.float32), described
 
-    def looks(self, boxes: FloatArray) -> FloatArray:
+    def appearance(self, boxes: FloatArray) -> FloatArray:
         """What each face looks like, coarsely: colours without its overall lightness.
 
         Args:

@@ -11,16 +11,16 @@ _IMPOSSIBLE = 1e6
 
 
 def appearance_distance(some: FloatArray, others: FloatArray) -> FloatArray:
-    """Mean difference of each look and each other one.
+    """Mean difference of each appearance and each other one.
 
     Args:
-        some, others: shape (m, k) and (n, k), of `FrameFeatures.looks`.
+        some, others: shape (m, k) and (n, k), of `FrameFeatures.appearance`.
 
     Returns:
         Shape (m, n).
     """
-    unlike: FloatArray = np.abs(some[:, None] - others[None]).mean(axis=2)
-    return unlike
+    distances: FloatArray = np.abs(some[:, None] - others[None]).mean(axis=2)
+    return distances
 
 
 def assignment(costs: FloatArray, most_cost: float = np.inf) -> list[tuple[int, int]]:

@@ -391,7 +391,7 @@ class PipelineRun:
         for frame in analysed:
             self.stop.check()
             with self.clock.measure("shots"):
-                scene = splitter.scene_of(frame.index, frame.view, frame.looks, frame.glimpses)
+                scene = splitter.scene_of(frame.index, frame.view, frame.appearance, frame.glimpses)
             self._second_looks += frame.looked_again
             yield frame.in_scene(scene)
             self.progress.frame_done()

@@ -130,8 +130,8 @@ class Sighting:
     """The faces of one processed frame, before tracking.
 
     Args:
-        looks: shape (n, 60), what each face looks like (`FrameFeatures.looks`); None where that is
-            not known.
+        appearance: shape (n, 60), what each face looks like (`FrameFeatures.appearance`); None
+            where that is not known.
         crops: a JPEG for each face, where crops are wanted.
         snippets: for each face what its thumb is made of.
     """
@@ -140,7 +140,7 @@ class Sighting:
     ts_s: float
     faces: Faces
     scene: Scene
-    looks: FloatArray | None = None
+    appearance: FloatArray | None = None
     crops: tuple[bytes, ...] = ()
     snippets: tuple[Snippet, ...] = ()
 

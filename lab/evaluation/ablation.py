@@ -45,8 +45,8 @@ def _no_motion(sighting: Sighting) -> Sighting:
     return replace(sighting, scene=replace(sighting.scene, motion=None))
 
 
-def _no_looks(sighting: Sighting) -> Sighting:
-    return replace(sighting, looks=None)
+def _no_appearance(sighting: Sighting) -> Sighting:
+    return replace(sighting, appearance=None)
 
 
 def _no_flashes(sighting: Sighting) -> Sighting:
@@ -57,7 +57,7 @@ ABLATIONS = (
     Ablation("as configured"),
     Ablation("no cuts", strip=_one_shot),
     Ablation("no camera motion", strip=_no_motion),
-    Ablation("no looks", strip=_no_looks),
+    Ablation("no appearance", strip=_no_appearance),
     Ablation("flashes not known", strip=_no_flashes),
     Ablation("no prediction", {"horizon_seconds": 0.0}),
     Ablation("single sightings dropped", {"single_confidence": 2.0}),
@@ -67,20 +67,21 @@ ABLATIONS = (
     Ablation("most_reach 3", {"most_reach": 3.0}),
     Ablation("most_growth 1.8", {"most_growth": 1.8}),
     Ablation("growth_weight 1.5", {"growth_weight": 1.5}),
-    Ablation("look_weight 0", {"look_weight": 0.0}),
-    Ablation("look_weight 0.2", {"look_weight": 0.2}),
+    Ablation("appearance_weight 0", {"appearance_weight": 0.0}),
+    Ablation("appearance_weight 0.2", {"appearance_weight": 0.2}),
     Ablation("most_cost 9", {"most_cost": 9.0}),
     Ablation(
-        "hidden faces believed", {"max_surprise_hidden": np.inf, "most_unlike_hidden": np.inf}
+        "hidden faces believed",
+        {"max_surprise_hidden": np.inf, "max_appearance_distance_hidden": np.inf},
     ),
     Ablation("hidden_per_second 0", {"hidden_per_second": 0.0}),
     Ablation("max_surprise_known 4", {"max_surprise_known": 4.0}),
     Ablation("max_surprise_new 9", {"max_surprise_new": 9.0}),
     Ablation("nothing decided later", {"max_surprise_claimed": -np.inf}),
     Ablation("no far passers", {"far_reach": 0.0}),
-    Ablation("most_unlike 9", {"most_unlike": 9.0}),
-    Ablation("most_unlike_moving 7", {"most_unlike_moving": 7.0}),
+    Ablation("max_appearance_distance 9", {"max_appearance_distance": 9.0}),
+    Ablation("max_appearance_distance_moving 7", {"max_appearance_distance_moving": 7.0}),
     Ablation("velocity_seconds 1", {"velocity_seconds": 1.0}),
-    Ablation("look_seconds 0.1", {"look_seconds": 0.1}),
+    Ablation("appearance_seconds 0.1", {"appearance_seconds": 0.1}),
     Ablation("lost_seconds 0.75", {"lost_seconds": 0.75}),
 )

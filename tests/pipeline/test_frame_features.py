@@ -48,9 +48,9 @@ def test_points_lie_in_the_picture_one_in_a_cell() -> None:
 def test_looks_tell_faces_apart_whatever_the_light() -> None:
     view = FrameFeatures(astronaut())
     brighter = FrameFeatures(np.clip(view.image * 1.15 + 8, 0, 255).astype(np.uint8))
-    [face, flag] = view.looks(boxes(FACE, (0.05, 0.1, 0.28, 0.4)))
-    [lit] = brighter.looks(boxes(FACE))
-    [moved] = view.looks(boxes((0.34, 0.11, 0.57, 0.41)))
+    [face, flag] = view.appearance(boxes(FACE, (0.05, 0.1, 0.28, 0.4)))
+    [lit] = brighter.appearance(boxes(FACE))
+    [moved] = view.appearance(boxes((0.34, 0.11, 0.57, 0.41)))
     assert face.shape == (60,)
     assert np.abs(face - lit).mean() < 4
     assert np.abs(face - moved).mean() < 4
@@ -60,7 +60,7 @@ def test_looks_tell_faces_apart_whatever_the_light() -> None:
 def test_boxes_at_the_edge_and_beyond_have_looks_too() -> None:
     view = FrameFeatures(astronaut())
     odd = boxes((-0.1, -0.2, 0.1, 0.1), (0.95, 0.9, 1.3, 1.2), (0.5, 0.5, 0.5, 0.5), (1, 1, 1, 1))
-    looks = view.looks(odd)
-    assert looks.shape == (4, 60)
-    assert np.isfinite(looks).all()
-    assert view.looks(boxes()).shape == (0, 60)
+    appearance = view.appearance(odd)
+    assert appearance.shape == (4, 60)
+    assert np.isfinite(appearance).all()
+    assert view.appearance(boxes()).shape == (0, 60)

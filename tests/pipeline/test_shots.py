@@ -119,10 +119,10 @@ def test_a_flash_on_a_sample_leaves_the_rest_in_one_piece(tmp_path: Path) -> Non
 
 
 def scenes(
-    pictures: list[Image], looks: list[FloatArray] | None = None, step_s: float = 0.5
+    pictures: list[Image], appearance: list[FloatArray] | None = None, step_s: float = 0.5
 ) -> list[Scene]:
     splitter = ShotSplitter(pipeline_config().shots)
-    faces = [NO_FACES] * len(pictures) if looks is None else looks
+    faces = [NO_FACES] * len(pictures) if appearance is None else appearance
     views = [FrameFeatures(np.ascontiguousarray(picture)) for picture in pictures]
     return [
         splitter.scene_of(n, view, found, [Glimpse(n * step_s, view)])

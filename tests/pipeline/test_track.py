@@ -182,14 +182,14 @@ def test_a_zoom_is_followed() -> None:
     assert numbers(followed) == [(1, 2)] * 4
 
 
-def with_look(sighting: Sighting, *levels: float) -> Sighting:
-    return replace(sighting, looks=np.array([[level] * 60 for level in levels], np.float32))
+def with_appearance(sighting: Sighting, *levels: float) -> Sighting:
+    return replace(sighting, appearance=np.array([[level] * 60 for level in levels], np.float32))
 
 
 def test_another_face_at_the_same_place_is_another_track() -> None:
     rows = seen([[A]] * 4)
-    looks = (0.0, 1.0, 40.0, 40.0)
-    assert numbers(with_look(s, v) for s, v in zip(rows, looks, strict=True)) == [
+    appearance = (0.0, 1.0, 40.0, 40.0)
+    assert numbers(with_appearance(s, v) for s, v in zip(rows, appearance, strict=True)) == [
         (1,),
         (1,),
         (2,),
@@ -198,18 +198,18 @@ def test_another_face_at_the_same_place_is_another_track() -> None:
 
 
 def test_while_the_picture_changes_faces_must_look_more_alike() -> None:
-    rows, looks = seen([[A]] * 4), (0.0, 1.0, 11.0, 11.0)
-    calm = [with_look(s, v) for s, v in zip(rows, looks, strict=True)]
+    rows, appearance = seen([[A]] * 4), (0.0, 1.0, 11.0, 11.0)
+    calm = [with_appearance(s, v) for s, v in zip(rows, appearance, strict=True)]
     assert numbers(calm) == [(1,)] * 4
     changing = [replace(s, scene=replace(s.scene, is_calm=n != 2)) for n, s in enumerate(calm)]
     assert numbers(changing) == [(1,), (1,), (2,), (2,)]
 
 
 def test_a_flash_ends_no_track() -> None:
-    rows, looks = seen([[A]] * 5), (0.0, 1.0, 60.0, 1.0, 1.0)
+    rows, appearance = seen([[A]] * 5), (0.0, 1.0, 60.0, 1.0, 1.0)
     lit = [
-        replace(with_look(s, v), scene=Scene(0, is_lit_otherwise=s.index in (12, 18)))
-        for s, v in zip(rows, looks, strict=True)
+        replace(with_appearance(s, v), scene=Scene(0, is_lit_otherwise=s.index in (12, 18)))
+        for s, v in zip(rows, appearance, strict=True)
     ]
     assert numbers(lit) == [(1,)] * 5
 
@@ -217,8 +217,8 @@ def test_a_flash_ends_no_track() -> None:
 def test_looks_tell_two_faces_apart_that_change_places() -> None:
     left, right = (0.4, 0.2, 0.48, 0.36), (0.47, 0.2, 0.55, 0.36)
     rows = seen([[left, right]] * 4)
-    looks = [(0.0, 10.0), (0.0, 10.0), (10.0, 0.0), (10.0, 0.0)]
-    found = numbers(with_look(s, *v) for s, v in zip(rows, looks, strict=True))
+    appearance = [(0.0, 10.0), (0.0, 10.0), (10.0, 0.0), (10.0, 0.0)]
+    found = numbers(with_appearance(s, *v) for s, v in zip(rows, appearance, strict=True))
     assert found == [(1, 2), (1, 2), (2, 1), (2, 1)]
 
 
@@ -367,11 +367,11 @@ def test_people_in_a_street(test_data: Path) -> None:
 
 
 def looking(rows: Iterable[Sequence[tuple[Box, float]]], stride: int = 6) -> list[Sighting]:
-    """Faces with the level of their looks."""
+    """Faces with the level of their appearance."""
     table = [list(row) for row in rows]
     boxes = [[box for box, _ in row] for row in table]
     return [
-        with_look(sighting, *(level for _, level in row))
+        with_appearance(sighting, *(level for _, level in row))
         for sighting, row in zip(seen(boxes, stride), table, strict=True)
     ]
 

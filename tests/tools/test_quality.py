@@ -54,7 +54,7 @@ def test_what_is_taken_away_is_missed(run: ProductRun) -> None:
 
     assert tracks(run.found) == {1, 2}
     assert tracks(ablation("no cuts", run)) == {1}
-    assert tracks(ablation("no looks", run)) == {1, 2}
+    assert tracks(ablation("no appearance", run)) == {1, 2}
     assert len({one.name for one in ABLATIONS}) == len(ABLATIONS)
 
 

@@ -48,12 +48,12 @@ class _Seen:
     """An analysed frame.
 
     Args:
-        looks: of its faces, shape (n, 60).
+        appearance: of its faces, shape (n, 60).
         glimpse: of the same frame.
     """
 
     view: FrameFeatures
-    looks: FloatArray
+    appearance: FloatArray
     glimpse: Glimpse
 
 
@@ -81,17 +81,17 @@ class ShotSplitter:
         self.cuts: list[int] = []
 
     def scene_of(
-        self, index: int, view: FrameFeatures, looks: FloatArray, glimpses: Sequence[Glimpse]
+        self, index: int, view: FrameFeatures, appearance: FloatArray, glimpses: Sequence[Glimpse]
     ) -> Scene:
         """Where the next frame in order belongs.
 
         Args:
             index: of the frame.
             view: of the frame.
-            looks: of its faces, as `view` tells them; shape (n, 60).
+            appearance: of its faces, as `view` tells them; shape (n, 60).
             glimpses: of the frames since the one before that were decoded, this one last.
         """
-        now = _Seen(view, looks, glimpses[-1])
+        now = _Seen(view, appearance, glimpses[-1])
         self._samples.append((index, now.glimpse.ts_s))
         self._shot.extend(glimpses)
         before, passed = self._before, (*self._passed, *glimpses)
@@ -163,7 +163,7 @@ class ShotSplitter:
         limit = config.other_place + config.other_place_per_second * apart_s
         if len(jumps) > 1 and jumps[largest] < config.abrupt * sorted(jumps)[-2]:
             limit += config.doubt
-        if self._are_others(before.looks, now.looks):
+        if self._are_others(before.appearance, now.appearance):
             limit -= config.doubt
         if len(chain) == 1:  # the samples themselves, which are not the same place
             return _difference(before.view, now.view) >= limit
@@ -254,10 +254,10 @@ class ShotSplitter:
         """
         if len(before) == 0 or len(now) == 0:
             return False
-        unlike = appearance_distance(before, now)
-        if min(unlike.shape) < _CROWD:
-            return float(unlike.min()) >= self._config.other_faces
-        paired = [unlike[pair] for pair in assignment(unlike)]
+        apart = appearance_distance(before, now)
+        if min(apart.shape) < _CROWD:
+            return float(apart.min()) >= self._config.other_faces
+        paired = [apart[pair] for pair in assignment(apart)]
         return float(np.mean(paired)) >= self._config.other_faces
 
 

@@ -2,7 +2,7 @@
 
 Between samples a quarter or half a second apart a face moves by more than its own width, so
 overlap tells little. A pair is judged by the distance between the predicted centre and the face, in
-sizes of the face, by the change of its size, and by how unlike they look; pairs are chosen together
+sizes of the face, by the change of its size, and by the distance of their appearances; pairs are chosen together
 so that the sum is least (Jonker and Volgenant, 1987).
 """
 
@@ -24,18 +24,18 @@ class Places:
     Args:
         centres: shape (n, 2), x and y in 0..1.
         sizes: shape (n, 2), width and height in 0..1, > 0.
-        looks: shape (n, k).
+        appearance: shape (n, k).
     """
 
     centres: FloatArray
     sizes: FloatArray
-    looks: FloatArray
+    appearance: FloatArray
 
     def __len__(self) -> int:
         return len(self.centres)
 
     def __getitem__(self, which: list[int]) -> Places:
-        return Places(self.centres[which], self.sizes[which], self.looks[which])
+        return Places(self.centres[which], self.sizes[which], self.appearance[which])
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,15 @@ class PairLimits:
 
     Args:
         reach: shape (m,), how far from its place a face may be, in sizes of the face.
-        surprise: shape (m,), how much place, size and looks together may differ.
-        unlike: shape (m,), mean difference of looks beyond which two faces are two people; None
-            where looks say nothing.
+        surprise: shape (m,), how much place, size and appearance together may differ.
+        appearance_distance: shape (m,), difference of appearances beyond which two faces are two
+            people; None where appearances say nothing.
         growth: times that a face may be larger or smaller.
     """
 
     reach: FloatArray
     surprise: FloatArray
-    unlike: FloatArray | None
+    appearance_distance: FloatArray | None
     growth: float
 
 
@@ -68,14 +68,14 @@ def pairs(
         return []
     apart = _Differences.of(tracks, faces, limits)
     costs = apart.distances + config.growth_weight * apart.growth
-    if apart.unlike is not None:
-        costs += config.look_weight * apart.unlike
+    if apart.appearance_distance is not None:
+        costs += config.appearance_weight * apart.appearance_distance
     possible = np.isfinite(apart.surprises(limits, config))
     return assignment(np.where(possible, costs, np.inf), config.most_cost)
 
 
 def surprises(tracks: Places, faces: Places, limits: PairLimits, config: TrackConfig) -> FloatArray:
-    """How much place, size and looks of m tracks and n faces differ all together, in face sizes.
+    """How much m tracks and n faces differ in place, size and appearance together, in face sizes.
 
     Returns:
         Shape (m, n); infinite where a pair is beyond a limit.
@@ -85,24 +85,28 @@ def surprises(tracks: Places, faces: Places, limits: PairLimits, config: TrackCo
 
 @dataclass(frozen=True)
 class _Differences:
-    """Of m tracks and n faces, each of shape (m, n); `unlike` is None where looks say nothing."""
+    """Of m tracks and n faces, each of shape (m, n); None where appearances say nothing."""
 
     distances: FloatArray
     growth: FloatArray
-    unlike: FloatArray | None
+    appearance_distance: FloatArray | None
 
     @classmethod
     def of(cls, tracks: Places, faces: Places, limits: PairLimits) -> _Differences:
-        unlike = None if limits.unlike is None else appearance_distance(tracks.looks, faces.looks)
-        return cls(_distances(tracks, faces), _growth(tracks, faces), unlike)
+        apart = (
+            None
+            if limits.appearance_distance is None
+            else appearance_distance(tracks.appearance, faces.appearance)
+        )
+        return cls(_distances(tracks, faces), _growth(tracks, faces), apart)
 
     def surprises(self, limits: PairLimits, config: TrackConfig) -> FloatArray:
         possible = self.distances <= limits.reach[:, None]
         possible &= self.growth <= np.log(limits.growth)
         surprise = self.distances + self.growth / config.surprising_growth
-        if self.unlike is not None and limits.unlike is not None:
-            possible &= self.unlike <= limits.unlike[:, None]
-            surprise += self.unlike / config.surprising_look
+        if self.appearance_distance is not None and limits.appearance_distance is not None:
+            possible &= self.appearance_distance <= limits.appearance_distance[:, None]
+            surprise += self.appearance_distance / config.surprising_appearance
         possible &= surprise <= limits.surprise[:, None]
         return np.where(possible, surprise, np.inf)
 
@@ -110,7 +114,7 @@ class _Differences:
 def far_pairs(tracks: Places, faces: Places, config: TrackConfig) -> list[tuple[int, int]]:
     """Pairs of what is left, farther apart than a face usually moves, that can only be one face.
 
-    Each is the only one that the other could be, by size and looks.
+    Each is the only one that the other could be, by size and appearance.
 
     Returns:
         Indices (track, face).
@@ -118,7 +122,9 @@ def far_pairs(tracks: Places, faces: Places, config: TrackConfig) -> list[tuple[
     if len(tracks) == 0 or len(faces) == 0:
         return []
     alike = _growth(tracks, faces) <= config.far_growth
-    alike &= appearance_distance(tracks.looks, faces.looks) <= config.far_unlike
+    alike &= (
+        appearance_distance(tracks.appearance, faces.appearance) <= config.far_appearance_distance
+    )
     near = _distances(tracks, faces) <= config.far_reach
     alone = (alike.sum(axis=0)[None] == 1) & (alike.sum(axis=1)[:, None] == 1)
     return [(int(track), int(face)) for track, face in np.argwhere(alike & near & alone)]

@@ -1,7 +1,7 @@
 """Track: follows faces through the sampled frames of each shot.
 
 Made for samples that lie far apart. Tracks are predicted by true times, after the camera's own
-movement is taken out, and associated by distance in face sizes and by looks (`associate`).
+movement is taken out, and associated by distance in face sizes and by appearance (`associate`).
 Confident detections choose first and doubtful ones continue what is left, as in ByteTrack (Zhang et
 al., 2022). A track's first sightings get their number once it is confirmed, so sightings leave this
 stage a little later than they enter it.
@@ -78,7 +78,7 @@ class _Track:
     Args:
         centre: shape (2,), where it was seen last, moved with the camera since.
         size: shape (2,), likewise.
-        look: shape (k,), its running mean.
+        appearance: shape (k,), its running mean.
         seen_s: when it was seen last.
         best_conf: highest confidence so far.
         velocity: shape (2,), of the face in the moving picture, per second.
@@ -91,7 +91,7 @@ class _Track:
 
     centre: FloatArray
     size: FloatArray
-    look: FloatArray
+    appearance: FloatArray
     seen_s: float
     best_conf: float
     unnumbered: list[tuple[_Pending, int]]
@@ -130,7 +130,9 @@ class _Track:
             seen - self.velocity
         )
         if is_same_light:
-            self.look = self.look + _gain(step, config.look_seconds) * (face.looks[0] - self.look)
+            self.appearance = self.appearance + _gain(step, config.appearance_seconds) * (
+                face.appearance[0] - self.appearance
+            )
         self.centre, self.size, self.seen_s = face.centres[0], face.sizes[0], now_s
 
 
@@ -141,7 +143,7 @@ class _Claim:
     Args:
         former: of the face that is out of sight.
         track: the one that began.
-        surprise: how much place, size and looks differ.
+        surprise: how much place, size and appearance differ.
     """
 
     former: _Track
@@ -250,11 +252,15 @@ class FaceTracker:
         known = self._predicted(tracks, now)
         reach = np.array([track.reach(now, config) for track in tracks], np.float32)
         surprise = np.array([self._max_surprise(track, now) for track in tracks], np.float32)
-        most_unlike, unlike = self._most_unlike(sighting.scene), None
-        if most_unlike is not None:
+        limit, apart = self._max_appearance_distance(sighting.scene), None
+        if limit is not None:
             hidden = [self._is_hidden(track, now) for track in tracks]
-            unlike = np.where(hidden, min(most_unlike, config.most_unlike_hidden), most_unlike)
-        limits = PairLimits(reach, surprise, unlike, config.most_growth)
+            apart = np.where(
+                hidden,
+                min(limit, config.max_appearance_distance_hidden),
+                limit,
+            )
+        limits = PairLimits(reach, surprise, apart, config.most_growth)
         return pairs(known, faces, limits, config)
 
     def _predicted(self, tracks: list[_Track], now_s: float) -> Places:
@@ -307,17 +313,21 @@ class FaceTracker:
             return config.max_surprise_left if is_left else config.max_surprise_known
         return config.max_surprise_known if track.number > 0 else config.max_surprise_new
 
-    def _most_unlike(self, scene: Scene) -> float | None:
+    def _max_appearance_distance(self, scene: Scene) -> float | None:
         if scene.is_lit_otherwise:
             return None
-        return self.config.most_unlike if scene.is_calm else self.config.most_unlike_moving
+        return (
+            self.config.max_appearance_distance
+            if scene.is_calm
+            else self.config.max_appearance_distance_moving
+        )
 
     def _begin(self, pending: _Pending, face: int, faces: Places) -> None:
         sighting = pending.sighting
         track = _Track(
             faces.centres[face],
             faces.sizes[face],
-            faces.looks[face],
+            faces.appearance[face],
             sighting.ts_s,
             float(sighting.faces.conf[face]),
             [(pending, face)],
@@ -359,8 +369,8 @@ class FaceTracker:
             return []
         reach = np.array([other.reach(now, config) for other in gone], np.float32)
         surprise = np.full(len(gone), config.max_surprise_claimed, np.float32)
-        unlike = np.full(len(gone), config.most_unlike_hidden, np.float32)
-        limits = PairLimits(reach, surprise, unlike, config.most_growth_claimed)
+        apart = np.full(len(gone), config.max_appearance_distance_hidden, np.float32)
+        limits = PairLimits(reach, surprise, apart, config.most_growth_claimed)
         found = surprises(self._predicted(gone, now), _as_places([track]), limits, config)[:, 0]
         return [
             _Claim(former, track, float(surprise))
@@ -501,12 +511,16 @@ def _as_places(tracks: Sequence[_Track]) -> Places:
     return Places(
         np.stack([track.centre for track in tracks]),
         np.stack([track.size for track in tracks]),
-        np.stack([track.look for track in tracks]),
+        np.stack([track.appearance for track in tracks]),
     )
 
 
 def _places(sighting: Sighting) -> Places:
     boxes = sighting.faces.boxes
     sizes = np.maximum(boxes[:, 2:] - boxes[:, :2], np.float32(_SMALLEST_SIDE))
-    looks = np.zeros((len(boxes), 1), np.float32) if sighting.looks is None else sighting.looks
-    return Places((boxes[:, :2] + boxes[:, 2:]) * np.float32(0.5), sizes, looks)
+    appearance = (
+        np.zeros((len(boxes), 1), np.float32)
+        if sighting.appearance is None
+        else sighting.appearance
+    )
+    return Places((boxes[:, :2] + boxes[:, 2:]) * np.float32(0.5), sizes, appearance)

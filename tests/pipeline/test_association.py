@@ -21,7 +21,9 @@ def places(*rows: tuple[float, ...]) -> Places:
 def chosen(
     tracks: Places, faces: Places, reach: float = 2.0, max_surprise: float = np.inf
 ) -> list[tuple[int, int]]:
-    every = (np.full(len(tracks), most) for most in (reach, max_surprise, CONFIG.most_unlike))
+    every = (
+        np.full(len(tracks), most) for most in (reach, max_surprise, CONFIG.max_appearance_distance)
+    )
     return pairs(tracks, faces, PairLimits(*every, CONFIG.most_growth), CONFIG)
 
 
@@ -38,7 +40,7 @@ def test_what_is_too_far_too_large_or_too_unlike_is_no_pair() -> None:
     assert chosen(track, places((0.71, 0.5, 0.1, 0))) == []
     assert chosen(track, places((0.5, 0.5, 0.1 * CONFIG.most_growth * 1.05, 0))) == []
     assert chosen(track, places((0.5, 0.5, 0.1 / CONFIG.most_growth / 1.05, 0))) == []
-    assert chosen(track, places((0.5, 0.5, 0.1, CONFIG.most_unlike + 1))) == []
+    assert chosen(track, places((0.5, 0.5, 0.1, CONFIG.max_appearance_distance + 1))) == []
 
 
 def test_distance_is_measured_in_faces() -> None:
@@ -56,7 +58,7 @@ def test_looks_decide_between_two_that_are_as_near() -> None:
 def test_place_size_and_looks_together_surprise_more_than_each_alone() -> None:
     track = places((0.5, 0.5, 0.1, 0))
     size = 0.1 * np.exp(CONFIG.surprising_growth)
-    look = CONFIG.surprising_look
+    look = CONFIG.surprising_appearance
     for face in ((0.6, 0.5, 0.1, 0), (0.5, 0.5, size, 0), (0.5, 0.5, 0.1, look)):
         assert chosen(track, places(face), max_surprise=1.01) == [(0, 0)]
         assert chosen(track, places(face), max_surprise=0.99) == []
@@ -71,7 +73,10 @@ def test_far_apart_is_who_can_be_nobody_else() -> None:
     assert far_pairs(track, places((0.1 + 0.101 * CONFIG.far_reach, 0.5, 0.1, 1)), CONFIG) == []
     larger = 0.1 * np.exp(CONFIG.far_growth) * 1.01
     assert far_pairs(track, places((0.7, 0.5, larger, 1)), CONFIG) == []
-    assert far_pairs(track, places((0.7, 0.5, 0.1, CONFIG.far_unlike + 0.1)), CONFIG) == []
+    assert (
+        far_pairs(track, places((0.7, 0.5, 0.1, CONFIG.far_appearance_distance + 0.1)), CONFIG)
+        == []
+    )
     two = places(there, (0.5, 0.5, 0.1, 2))
     assert far_pairs(track, two, CONFIG) == []
     assert far_pairs(two, track, CONFIG) == []
