@@ -104,15 +104,15 @@ class TrackConfig(_Frozen):
     activation_threshold: float
     high_confidence_threshold: float
     single_confidence: float
-    reach: float
-    first_reach_per_second: float
-    reach_per_second: float
-    most_reach: float
-    most_cost: float
-    most_growth: float
-    growth_weight: float
+    gate_distance: float
+    first_gate_distance_per_second: float
+    gate_distance_per_second: float
+    max_gate_distance: float
+    max_cost: float
+    max_scale_change: float
+    scale_change_weight: float
     appearance_weight: float
-    surprising_growth: float
+    surprising_scale_change: float
     surprising_appearance: float
     max_surprise_hidden: float
     hidden_per_second: float
@@ -121,12 +121,12 @@ class TrackConfig(_Frozen):
     max_surprise_known: float
     max_surprise_new: float
     max_surprise_claimed: float
-    most_growth_claimed: float
+    max_scale_change_claimed: float
     claim_seconds: float
     claim_margin: float
     nearer: float
-    far_reach: float
-    far_growth: float
+    far_gate_distance: float
+    far_scale_change: float
     far_appearance_distance: float
     max_appearance_distance: float
     max_appearance_distance_moving: float

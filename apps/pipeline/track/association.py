@@ -18,7 +18,7 @@ from apps.pipeline.matching import appearance_distance, assignment
 
 
 @dataclass(frozen=True)
-class Places:
+class BoxStates:
     """Tracks as predicted, or faces as detected.
 
     Args:
@@ -34,8 +34,8 @@ class Places:
     def __len__(self) -> int:
         return len(self.centres)
 
-    def __getitem__(self, which: list[int]) -> Places:
-        return Places(self.centres[which], self.sizes[which], self.appearance[which])
+    def __getitem__(self, which: list[int]) -> BoxStates:
+        return BoxStates(self.centres[which], self.sizes[which], self.appearance[which])
 
 
 @dataclass(frozen=True)
@@ -43,21 +43,21 @@ class PairLimits:
     """What a pair may differ by, for each of m tracks.
 
     Args:
-        reach: shape (m,), how far from its place a face may be, in sizes of the face.
+        gate_distance: shape (m,), how far from its place a face may be, in sizes of the face.
         surprise: shape (m,), how much place, size and appearance together may differ.
         appearance_distance: shape (m,), difference of appearances beyond which two faces are two
             people; None where appearances say nothing.
-        growth: times that a face may be larger or smaller.
+        scale_change: times that a face may be larger or smaller.
     """
 
-    reach: FloatArray
+    gate_distance: FloatArray
     surprise: FloatArray
     appearance_distance: FloatArray | None
-    growth: float
+    scale_change: float
 
 
 def pairs(
-    tracks: Places, faces: Places, limits: PairLimits, config: TrackConfig
+    tracks: BoxStates, faces: BoxStates, limits: PairLimits, config: TrackConfig
 ) -> list[tuple[int, int]]:
     """The best pairs of m tracks and n faces, none of them used twice.
 
@@ -67,14 +67,16 @@ def pairs(
     if len(tracks) == 0 or len(faces) == 0:
         return []
     apart = _Differences.of(tracks, faces, limits)
-    costs = apart.distances + config.growth_weight * apart.growth
+    costs = apart.distances + config.scale_change_weight * apart.scale_change
     if apart.appearance_distance is not None:
         costs += config.appearance_weight * apart.appearance_distance
     possible = np.isfinite(apart.surprises(limits, config))
-    return assignment(np.where(possible, costs, np.inf), config.most_cost)
+    return assignment(np.where(possible, costs, np.inf), config.max_cost)
 
 
-def surprises(tracks: Places, faces: Places, limits: PairLimits, config: TrackConfig) -> FloatArray:
+def surprises(
+    tracks: BoxStates, faces: BoxStates, limits: PairLimits, config: TrackConfig
+) -> FloatArray:
     """How much m tracks and n faces differ in place, size and appearance together, in face sizes.
 
     Returns:
@@ -88,22 +90,22 @@ class _Differences:
     """Of m tracks and n faces, each of shape (m, n); None where appearances say nothing."""
 
     distances: FloatArray
-    growth: FloatArray
+    scale_change: FloatArray
     appearance_distance: FloatArray | None
 
     @classmethod
-    def of(cls, tracks: Places, faces: Places, limits: PairLimits) -> _Differences:
+    def of(cls, tracks: BoxStates, faces: BoxStates, limits: PairLimits) -> _Differences:
         apart = (
             None
             if limits.appearance_distance is None
             else appearance_distance(tracks.appearance, faces.appearance)
         )
-        return cls(_distances(tracks, faces), _growth(tracks, faces), apart)
+        return cls(_distances(tracks, faces), _scale_change(tracks, faces), apart)
 
     def surprises(self, limits: PairLimits, config: TrackConfig) -> FloatArray:
-        possible = self.distances <= limits.reach[:, None]
-        possible &= self.growth <= np.log(limits.growth)
-        surprise = self.distances + self.growth / config.surprising_growth
+        possible = self.distances <= limits.gate_distance[:, None]
+        possible &= self.scale_change <= np.log(limits.scale_change)
+        surprise = self.distances + self.scale_change / config.surprising_scale_change
         if self.appearance_distance is not None and limits.appearance_distance is not None:
             possible &= self.appearance_distance <= limits.appearance_distance[:, None]
             surprise += self.appearance_distance / config.surprising_appearance
@@ -111,7 +113,7 @@ class _Differences:
         return np.where(possible, surprise, np.inf)
 
 
-def far_pairs(tracks: Places, faces: Places, config: TrackConfig) -> list[tuple[int, int]]:
+def far_pairs(tracks: BoxStates, faces: BoxStates, config: TrackConfig) -> list[tuple[int, int]]:
     """Pairs of what is left, farther apart than a face usually moves, that can only be one face.
 
     Each is the only one that the other could be, by size and appearance.
@@ -121,16 +123,16 @@ def far_pairs(tracks: Places, faces: Places, config: TrackConfig) -> list[tuple[
     """
     if len(tracks) == 0 or len(faces) == 0:
         return []
-    alike = _growth(tracks, faces) <= config.far_growth
+    alike = _scale_change(tracks, faces) <= config.far_scale_change
     alike &= (
         appearance_distance(tracks.appearance, faces.appearance) <= config.far_appearance_distance
     )
-    near = _distances(tracks, faces) <= config.far_reach
+    near = _distances(tracks, faces) <= config.far_gate_distance
     alone = (alike.sum(axis=0)[None] == 1) & (alike.sum(axis=1)[:, None] == 1)
     return [(int(track), int(face)) for track, face in np.argwhere(alike & near & alone)]
 
 
-def _distances(tracks: Places, faces: Places) -> FloatArray:
+def _distances(tracks: BoxStates, faces: BoxStates) -> FloatArray:
     """Between all centres, in sizes of the face, shape (m, n)."""
     scales = np.sqrt(tracks.sizes[:, None] * faces.sizes[None])  # shape (m, n, 2)
     between: FloatArray = np.linalg.norm(
@@ -139,12 +141,12 @@ def _distances(tracks: Places, faces: Places) -> FloatArray:
     return between
 
 
-def _growth(tracks: Places, faces: Places) -> FloatArray:
+def _scale_change(tracks: BoxStates, faces: BoxStates) -> FloatArray:
     """Of the size, as the absolute value of its logarithm, shape (m, n)."""
-    growth: FloatArray = np.abs(_log_size(faces)[None] - _log_size(tracks)[:, None])
-    return growth
+    scale_change: FloatArray = np.abs(_log_size(faces)[None] - _log_size(tracks)[:, None])
+    return scale_change
 
 
-def _log_size(places: Places) -> FloatArray:
-    logarithms: FloatArray = np.log(places.sizes.prod(axis=1)) / 2
+def _log_size(states: BoxStates) -> FloatArray:
+    logarithms: FloatArray = np.log(states.sizes.prod(axis=1)) / 2
     return logarithms

@@ -18,7 +18,7 @@ import numpy as np
 from apps.common.config import TrackConfig
 from apps.common.contracts import TrackEnd
 from apps.pipeline.arrays import FloatArray
-from apps.pipeline.track.association import PairLimits, Places, far_pairs, pairs, surprises
+from apps.pipeline.track.association import BoxStates, PairLimits, far_pairs, pairs, surprises
 from apps.pipeline.track.identity import Identity, IdentityGate
 from apps.pipeline.types import Scene, Sighting, TrackedSighting
 
@@ -101,10 +101,14 @@ class _Track:
     identity: Identity | None = None
     vanished: TrackEnd = "lost"
 
-    def reach(self, now_s: float, config: TrackConfig) -> float:
+    def gate_distance(self, now_s: float, config: TrackConfig) -> float:
         """How far from its place the face may be, in its sizes: less once its speed is known."""
-        speed = config.reach_per_second if self.number > 0 else config.first_reach_per_second
-        return min(config.reach + speed * (now_s - self.seen_s), config.most_reach)
+        speed = (
+            config.gate_distance_per_second
+            if self.number > 0
+            else config.first_gate_distance_per_second
+        )
+        return min(config.gate_distance + speed * (now_s - self.seen_s), config.max_gate_distance)
 
     def predicted(self, now_s: float, horizon_s: float) -> FloatArray:
         """A face that walks out of the picture comes back at its edge.
@@ -122,7 +126,9 @@ class _Track:
         self.size = self.size * zoom
         self.velocity = turn @ self.velocity
 
-    def see(self, face: Places, now_s: float, config: TrackConfig, *, is_same_light: bool) -> None:
+    def see(
+        self, face: BoxStates, now_s: float, config: TrackConfig, *, is_same_light: bool
+    ) -> None:
         """Takes up a new sighting: `face` is one place."""
         step = max(now_s - self.seen_s, _SHORTEST_STEP)
         seen = (face.centres[0] - self.centre) / np.float32(step)
@@ -209,7 +215,7 @@ class FaceTracker:
         if sighting.scene.motion is not None:
             for track in self._tracks:
                 track.follow_camera(sighting.scene.motion)
-        faces = _places(sighting)
+        faces = _box_states(sighting)
         conf = sighting.faces.conf
         free, unused, extended = list(self._tracks), [], list[_Track]()
         is_high = conf >= self.limits.high_confidence
@@ -244,13 +250,13 @@ class FaceTracker:
         self._before_s = sighting.ts_s
 
     def _pairs(
-        self, tracks: list[_Track], faces: Places, sighting: Sighting
+        self, tracks: list[_Track], faces: BoxStates, sighting: Sighting
     ) -> list[tuple[int, int]]:
         if not tracks or len(faces) == 0:
             return []
         now, config = sighting.ts_s, self.config
         known = self._predicted(tracks, now)
-        reach = np.array([track.reach(now, config) for track in tracks], np.float32)
+        gate_distance = np.array([track.gate_distance(now, config) for track in tracks], np.float32)
         surprise = np.array([self._max_surprise(track, now) for track in tracks], np.float32)
         limit, apart = self._max_appearance_distance(sighting.scene), None
         if limit is not None:
@@ -260,16 +266,16 @@ class FaceTracker:
                 min(limit, config.max_appearance_distance_hidden),
                 limit,
             )
-        limits = PairLimits(reach, surprise, apart, config.most_growth)
+        limits = PairLimits(gate_distance, surprise, apart, config.max_scale_change)
         return pairs(known, faces, limits, config)
 
-    def _predicted(self, tracks: list[_Track], now_s: float) -> Places:
+    def _predicted(self, tracks: list[_Track], now_s: float) -> BoxStates:
         """Where tracks should be now; at least one."""
         horizon_s = self.config.horizon_seconds
         centres = np.stack([track.predicted(now_s, horizon_s) for track in tracks])
-        return replace(_as_places(tracks), centres=centres)
+        return replace(_as_box_states(tracks), centres=centres)
 
-    def _why_gone(self, track: _Track, faces: Places, now_s: float) -> TrackEnd:
+    def _why_gone(self, track: _Track, faces: BoxStates, now_s: float) -> TrackEnd:
         """Of a track that was seen in the sample before, by where its face should be now."""
         place = track.predicted(now_s, self.config.horizon_seconds)
         if _is_outside(track, place):
@@ -281,9 +287,9 @@ class FaceTracker:
         return "covered" if (nearer & behind_body).any() else "lost"
 
     def _far_pairs(
-        self, tracks: list[_Track], faces: Places, scene: Scene
+        self, tracks: list[_Track], faces: BoxStates, scene: Scene
     ) -> list[tuple[int, int]]:
-        """People who pass so fast that they were seen once before, by the tracks' places."""
+        """People who pass so fast that they were seen once before, by the tracks' states."""
         if scene.is_lit_otherwise:
             return []
         passers = [
@@ -294,7 +300,7 @@ class FaceTracker:
         chosen = [tracks[known] for known in passers]
         if not chosen:
             return []
-        found = far_pairs(_as_places(chosen), faces, self.config)
+        found = far_pairs(_as_box_states(chosen), faces, self.config)
         return [(passers[place], face) for place, face in found]
 
     def _is_hidden(self, track: _Track, now_s: float) -> bool:
@@ -322,7 +328,7 @@ class FaceTracker:
             else self.config.max_appearance_distance_moving
         )
 
-    def _begin(self, pending: _Pending, face: int, faces: Places) -> None:
+    def _begin(self, pending: _Pending, face: int, faces: BoxStates) -> None:
         sighting = pending.sighting
         track = _Track(
             faces.centres[face],
@@ -337,7 +343,7 @@ class FaceTracker:
             self._claims += self._possible_claims(track)
         self._tracks.append(track)
 
-    def _extend(self, track: _Track, pending: _Pending, face: int, faces: Places) -> None:
+    def _extend(self, track: _Track, pending: _Pending, face: int, faces: BoxStates) -> None:
         sighting = pending.sighting
         is_same_light = not sighting.scene.is_lit_otherwise
         track.see(faces[[face]], sighting.ts_s, self.config, is_same_light=is_same_light)
@@ -367,11 +373,11 @@ class FaceTracker:
         ]
         if not gone:
             return []
-        reach = np.array([other.reach(now, config) for other in gone], np.float32)
+        gate_distance = np.array([other.gate_distance(now, config) for other in gone], np.float32)
         surprise = np.full(len(gone), config.max_surprise_claimed, np.float32)
         apart = np.full(len(gone), config.max_appearance_distance_hidden, np.float32)
-        limits = PairLimits(reach, surprise, apart, config.most_growth_claimed)
-        found = surprises(self._predicted(gone, now), _as_places([track]), limits, config)[:, 0]
+        limits = PairLimits(gate_distance, surprise, apart, config.max_scale_change_claimed)
+        found = surprises(self._predicted(gone, now), _as_box_states([track]), limits, config)[:, 0]
         return [
             _Claim(former, track, float(surprise))
             for former, surprise in zip(gone, found, strict=True)
@@ -506,16 +512,16 @@ def _is_outside(track: _Track, place: FloatArray) -> bool:
     return bool((gone_low | gone_high | beyond).any())
 
 
-def _as_places(tracks: Sequence[_Track]) -> Places:
+def _as_box_states(tracks: Sequence[_Track]) -> BoxStates:
     """Where tracks were seen last; at least one."""
-    return Places(
+    return BoxStates(
         np.stack([track.centre for track in tracks]),
         np.stack([track.size for track in tracks]),
         np.stack([track.appearance for track in tracks]),
     )
 
 
-def _places(sighting: Sighting) -> Places:
+def _box_states(sighting: Sighting) -> BoxStates:
     boxes = sighting.faces.boxes
     sizes = np.maximum(boxes[:, 2:] - boxes[:, :2], np.float32(_SMALLEST_SIDE))
     appearance = (
@@ -523,4 +529,4 @@ def _places(sighting: Sighting) -> Places:
         if sighting.appearance is None
         else sighting.appearance
     )
-    return Places((boxes[:, :2] + boxes[:, 2:]) * np.float32(0.5), sizes, appearance)
+    return BoxStates((boxes[:, :2] + boxes[:, 2:]) * np.float32(0.5), sizes, appearance)
