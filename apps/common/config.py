@@ -88,7 +88,7 @@ class ShotsConfig(_Frozen):
     doubt: float
     abrupt: float
     other_faces: float
-    calm_agreement: float
+    stable_agreement: float
     other_light: float
     gradual_seconds: float
     rest_seconds: float

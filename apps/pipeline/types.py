@@ -112,16 +112,16 @@ class Scene:
         shot: number of its shot, from 0.
         motion: shape (2, 3), takes points (x, y, 1), 0..1 of the frame before, to this frame;
             None where the camera stands still, or nothing is known.
-        is_calm: most of the picture was found again.
-        is_lit_otherwise: the place was found again, in other light.
+        is_stable: most of the picture was found again.
+        lighting_changed: the place was found again, in other light.
         since_s: of the first frame of a shot that another one mixed into: since when more of the
             picture is the new one's.
     """
 
     shot: int
     motion: FloatArray | None = None
-    is_calm: bool = True
-    is_lit_otherwise: bool = False
+    is_stable: bool = True
+    lighting_changed: bool = False
     since_s: float | None = None
 
 

@@ -50,7 +50,7 @@ def _no_appearance(sighting: Sighting) -> Sighting:
 
 
 def _no_flashes(sighting: Sighting) -> Sighting:
-    return replace(sighting, scene=replace(sighting.scene, is_lit_otherwise=False))
+    return replace(sighting, scene=replace(sighting.scene, lighting_changed=False))
 
 
 ABLATIONS = (

@@ -159,13 +159,13 @@ def test_the_same_shape_in_other_numbers_of_pixels_is_none() -> None:
 
 @pytest.mark.parametrize("gain", [1.8, 2.6])
 def test_a_flash_is_no_cut_but_another_light(gain: float) -> None:
-    calm = room()
-    lit = np.clip(calm * gain + 25, 0, 255).astype(np.uint8)
-    found = scenes([calm, calm, lit, calm])
+    stable = room()
+    lit = np.clip(stable * gain + 25, 0, 255).astype(np.uint8)
+    found = scenes([stable, stable, lit, stable])
     assert [scene.shot for scene in found] == [0, 0, 0, 0]
-    assert not found[1].is_lit_otherwise
-    assert found[2].is_lit_otherwise or gain < 2
-    assert found[1].is_calm
+    assert not found[1].lighting_changed
+    assert found[2].lighting_changed or gain < 2
+    assert found[1].is_stable
 
 
 def looks_of(*levels: float) -> FloatArray:
@@ -475,10 +475,10 @@ def test_a_dissolve_that_a_few_samples_see_is_one_cut(step_s: float) -> None:
 
 
 def test_a_burst_of_flashes_is_no_dissolve() -> None:
-    calm = room()
-    lit = np.clip(calm * 2.2 + 25, 0, 255).astype(np.uint8)
-    half = np.clip(calm * 1.6 + 12, 0, 255).astype(np.uint8)
-    pictures = [calm, calm, calm, lit, half, lit, half, lit, calm, calm]
+    stable = room()
+    lit = np.clip(stable * 2.2 + 25, 0, 255).astype(np.uint8)
+    half = np.clip(stable * 1.6 + 12, 0, 255).astype(np.uint8)
+    pictures = [stable, stable, stable, lit, half, lit, half, lit, stable, stable]
     assert {scene.shot for scene in scenes(pictures, step_s=0.2)} == {0}
 
 

@@ -199,16 +199,16 @@ def test_another_face_at_the_same_place_is_another_track() -> None:
 
 def test_while_the_picture_changes_faces_must_look_more_alike() -> None:
     rows, appearance = seen([[A]] * 4), (0.0, 1.0, 11.0, 11.0)
-    calm = [with_appearance(s, v) for s, v in zip(rows, appearance, strict=True)]
-    assert numbers(calm) == [(1,)] * 4
-    changing = [replace(s, scene=replace(s.scene, is_calm=n != 2)) for n, s in enumerate(calm)]
+    stable = [with_appearance(s, v) for s, v in zip(rows, appearance, strict=True)]
+    assert numbers(stable) == [(1,)] * 4
+    changing = [replace(s, scene=replace(s.scene, is_stable=n != 2)) for n, s in enumerate(stable)]
     assert numbers(changing) == [(1,), (1,), (2,), (2,)]
 
 
 def test_a_flash_ends_no_track() -> None:
     rows, appearance = seen([[A]] * 5), (0.0, 1.0, 60.0, 1.0, 1.0)
     lit = [
-        replace(with_appearance(s, v), scene=Scene(0, is_lit_otherwise=s.index in (12, 18)))
+        replace(with_appearance(s, v), scene=Scene(0, lighting_changed=s.index in (12, 18)))
         for s, v in zip(rows, appearance, strict=True)
     ]
     assert numbers(lit) == [(1,)] * 5

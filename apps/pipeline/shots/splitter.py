@@ -120,9 +120,9 @@ class ShotSplitter:
             self._changed_s = now.glimpse.ts_s
             return self._cut(self._first_since(since_s), now, since_s)
         is_correlated = motion.response >= self._config.same_response
-        is_lit_otherwise = is_correlated and colours >= self._config.other_light
-        is_calm = motion.agreement >= self._config.calm_agreement or is_correlated
-        return Scene(len(self.cuts), motion.matrix, is_calm, is_lit_otherwise)
+        lighting_changed = is_correlated and colours >= self._config.other_light
+        is_stable = motion.agreement >= self._config.stable_agreement or is_correlated
+        return Scene(len(self.cuts), motion.matrix, is_stable, lighting_changed)
 
     def _cut_from(self, before: _Seen, index: int, now: _Seen) -> Scene:
         """Where a plain picture lay between, that is a shot."""

@@ -2,7 +2,8 @@
 
 Between samples a quarter or half a second apart a face moves by more than its own width, so
 overlap tells little. A pair is judged by the distance between the predicted centre and the face, in
-sizes of the face, by the change of its size, and by the distance of their appearances; pairs are chosen together
+sizes of the face, by the change of its size, and by the distance of their appearances; pairs are
+chosen together
 so that the sum is least (Jonker and Volgenant, 1987).
 """
 

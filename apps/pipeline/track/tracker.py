@@ -119,7 +119,7 @@ class _Track:
         edges = np.minimum(self.centre, 0.0), np.maximum(self.centre, 1.0)
         return np.clip(ahead, *edges).astype(np.float32)
 
-    def follow_camera(self, motion: FloatArray) -> None:
+    def compensate_camera_motion(self, motion: FloatArray) -> None:
         turn, shift = motion[:, :2], motion[:, 2]
         zoom = np.sqrt(abs(np.linalg.det(turn)))
         self.centre = turn @ self.centre + shift
@@ -214,7 +214,7 @@ class FaceTracker:
         self._end_lost(sighting.ts_s)
         if sighting.scene.motion is not None:
             for track in self._tracks:
-                track.follow_camera(sighting.scene.motion)
+                track.compensate_camera_motion(sighting.scene.motion)
         faces = _box_states(sighting)
         conf = sighting.faces.conf
         free, unused, extended = list(self._tracks), [], list[_Track]()
@@ -290,7 +290,7 @@ class FaceTracker:
         self, tracks: list[_Track], faces: BoxStates, scene: Scene
     ) -> list[tuple[int, int]]:
         """People who pass so fast that they were seen once before, by the tracks' states."""
-        if scene.is_lit_otherwise:
+        if scene.lighting_changed:
             return []
         passers = [
             known
@@ -320,11 +320,11 @@ class FaceTracker:
         return config.max_surprise_known if track.number > 0 else config.max_surprise_new
 
     def _max_appearance_distance(self, scene: Scene) -> float | None:
-        if scene.is_lit_otherwise:
+        if scene.lighting_changed:
             return None
         return (
             self.config.max_appearance_distance
-            if scene.is_calm
+            if scene.is_stable
             else self.config.max_appearance_distance_moving
         )
 
@@ -339,13 +339,13 @@ class FaceTracker:
             [(pending, face)],
             sighting.ts_s,
         )
-        if not sighting.scene.is_lit_otherwise:
+        if not sighting.scene.lighting_changed:
             self._claims += self._possible_claims(track)
         self._tracks.append(track)
 
     def _extend(self, track: _Track, pending: _Pending, face: int, faces: BoxStates) -> None:
         sighting = pending.sighting
-        is_same_light = not sighting.scene.is_lit_otherwise
+        is_same_light = not sighting.scene.lighting_changed
         track.see(faces[[face]], sighting.ts_s, self.config, is_same_light=is_same_light)
         track.best_conf = max(track.best_conf, float(sighting.faces.conf[face]))
         track.unnumbered.append((pending, face))
