@@ -37,7 +37,7 @@ eye; then rendered episodes, of which everything is known.
 _RENDERED = """## Rendered episodes
 
 Numbers were chosen on real videos (docs/cuts.md has more of them) and on the *tuning* set (seeds
-{tuning}); the *heldout* set (seeds {heldout}) has other people, states, speeds and timings. Every
+{tuning}); the *heldout* set (seeds {heldout}) has other people, places, speeds and timings. Every
 recipe of `lab/scenes/evaluation_set.py` is rendered for each seed. {method}
 """
 
@@ -288,11 +288,11 @@ def _worst_picture(worst: Mapping[str, tuple[Truth, Frames, float]]) -> Figure:
     panels = figure.subplots(max(1, len(worst)), 1, squeeze=False)[:, 0]
     for axes, (name, (truth, found, fps)) in zip(panels, worst.items(), strict=False):
         for frames, style in ((truth.rows, "truth"), (found, "tracks")):
-            for number, (times, states) in _lines(frames, fps).items():
+            for number, (times, places) in _lines(frames, fps).items():
                 if style == "truth":
-                    axes.plot(times, states, color="#cccccc", lw=7, solid_capstyle="round")
+                    axes.plot(times, places, color="#cccccc", lw=7, solid_capstyle="round")
                 else:
-                    axes.plot(times, states, color=f"C{number % 10}", marker="o", ms=3, lw=1.2)
+                    axes.plot(times, places, color=f"C{number % 10}", marker="o", ms=3, lw=1.2)
         for cut in truth.cuts:
             axes.axvline(cut / fps, color="#888888", ls=":", lw=1)
         axes.set_title(name, loc="left", fontsize=10)
@@ -307,7 +307,7 @@ def _lines(frames: Frames, fps: float) -> dict[int, tuple[list[float], list[floa
     for frame in sorted(frames):
         for number, box in zip(frames[frame].ids, frames[frame].boxes, strict=True):
             if number > 0:
-                times, states = lines.setdefault(int(number), ([], []))
+                times, places = lines.setdefault(int(number), ([], []))
                 times.append(frame / fps)
-                states.append(float(box[0] + box[2]) / 2)
+                places.append(float(box[0] + box[2]) / 2)
     return lines

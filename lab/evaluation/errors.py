@@ -1,4 +1,4 @@
-"""Where tracks and identities part: the states that a person looks at first.
+"""Where tracks and identities part: the places that a person looks at first.
 
 Faces and tracks are paired in each scored frame, one to one, at the least overlap that is asked
 for; pairs of the frame before stay together as long as they overlap, as CLEAR has it. Tracks that
@@ -204,7 +204,7 @@ def _error(
 def _pairs(
     faces: Rows, tracked: Rows, iou: float, now: dict[int, int]
 ) -> Iterator[tuple[int, int]]:
-    """BoxStates of faces and boxes that belong together.
+    """Places of faces and boxes that belong together.
 
     Args:
         now: the track of each identity in the frame before.

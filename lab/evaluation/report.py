@@ -207,7 +207,7 @@ def picture(results: Sequence[Result]) -> Figure:
 
 def _panel(axes: Axes, set_name: str, results: Sequence[Result]) -> None:
     strides = sorted({result.stride for result in results})
-    states = range(len(strides))
+    places = range(len(strides))
 
     def line(value: Callable[[Sequence[Result]], float]) -> list[float]:
         return [value(_chosen(results, set_name, stride)) for stride in strides]
@@ -216,14 +216,14 @@ def _panel(axes: Axes, set_name: str, results: Sequence[Result]) -> None:
         for field, style in (("idf1", "-"), ("hota", "--"), ("recall", ":")):
             heights = line(lambda r, s=system, f=field: mean_score(r, s, f))  # type: ignore[misc]
             label = f"{system} {'recall' if field == 'recall' else field.upper()}"
-            axes.plot(states, heights, style, color=COLOURS[system], marker="o", ms=4, label=label)
-    axes.set_xticks(states, [str(stride) for stride in strides])
+            axes.plot(places, heights, style, color=COLOURS[system], marker="o", ms=4, label=label)
+    axes.set_xticks(places, [str(stride) for stride in strides])
     axes.set_xlabel("stride (every n-th frame)")
     axes.set_ylabel("mean over episodes")
     axes.set_ylim(top=1.01)
     axes.set_title(f"{set_name} set, {len({r.label for r in results})} episodes")
     cost = axes.twinx()
-    cost.bar(states, line(detector_cost), width=0.3, color=COST, alpha=0.35, zorder=0)
+    cost.bar(places, line(detector_cost), width=0.3, color=COST, alpha=0.35, zorder=0)
     cost.set_ylabel("detector, CPU s for a minute of video")
     axes.set_zorder(cost.get_zorder() + 1)
     axes.patch.set_visible(False)

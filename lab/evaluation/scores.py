@@ -243,7 +243,7 @@ def _detection(faces: Sequence[Rows], found: Sequence[Rows], iou: float) -> tupl
 
 
 def _renumbered(frames: Sequence[Rows]) -> list[np.ndarray[tuple[int], np.dtype[np.int64]]]:
-    """The ids of each frame as 0, 1, 2, ...: the library uses them as states in arrays."""
+    """The ids of each frame as 0, 1, 2, ...: the library uses them as places in arrays."""
     known = {number: place for place, number in enumerate(sorted(_all_ids(frames)))}
     return [np.array([known[i] for i in rows.ids.tolist()], np.int64) for rows in frames]
 

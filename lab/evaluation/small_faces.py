@@ -2,7 +2,7 @@
 """What it costs to find small faces: `python lab/evaluation/small_faces.py`.
 
 Recall by the height of faces, boxes that are no face, and CPU time of a frame: of larger pictures,
-of overlapping tiles, of a second look at doubtful states (the option `small_faces`), and of other
+of overlapping tiles, of a second look at doubtful places (the option `small_faces`), and of other
 detectors. On hand-marked videos where they are at hand, and on rendered ones.
 """
 
@@ -414,12 +414,12 @@ def judged(material: Material, frame: int, boxes: Rows) -> tuple[NDArray[np.bool
     true = material.faces.get(frame, NO_ROWS)
     ignored = material.ignored.get(frame, NO_ROWS)
     alike = overlaps(true, boxes)
-    faces, states = linear_sum_assignment(-alike)
-    good = alike[faces, states] >= material.iou
+    faces, places = linear_sum_assignment(-alike)
+    good = alike[faces, places] >= material.iou
     hits = np.zeros(len(true), bool)
     hits[faces[good]] = True
     free = np.ones(len(boxes), bool)
-    free[states[good]] = False
+    free[places[good]] = False
     free &= ~(overlaps(boxes, ignored) >= material.iou).any(axis=1)
     free &= ~(covered(boxes, ignored) >= _INSIDE).any(axis=1)
     return hits, int(free.sum())

@@ -186,8 +186,8 @@ def in_processes(
 
 def in_order(episodes: Sequence[Episode], results: Iterable[Result]) -> list[Result]:
     """As the episodes were asked for, not as they came."""
-    states = {(e.set_name, e.name, e.take): place for place, e in enumerate(episodes)}
-    return sorted(results, key=lambda result: states[result.set_name, result.name, result.take])
+    places = {(e.set_name, e.name, e.take): place for place, e in enumerate(episodes)}
+    return sorted(results, key=lambda result: places[result.set_name, result.name, result.take])
 
 
 def mean_score(results: Sequence[Result], system: str, name: str) -> float:

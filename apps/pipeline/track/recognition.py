@@ -89,15 +89,15 @@ class ArcFace:
         return aligned
 
 
-def _similarity(points: FloatArray, states: FloatArray) -> FloatArray:
-    """Shape (2, 3): turns, scales and moves points so that they come nearest to states.
+def _similarity(points: FloatArray, places: FloatArray) -> FloatArray:
+    """Shape (2, 3): turns, scales and moves points so that they come nearest to places.
 
     Least squares, with points as complex numbers, of which a similarity is a linear function.
 
     Args:
-        points, states: shape (n, 2).
+        points, places: shape (n, 2).
     """
-    p, q = points @ (1, 1j), states @ (1, 1j)
+    p, q = points @ (1, 1j), places @ (1, 1j)
     apart = p - p.mean()
     factor = np.vdot(apart, q - q.mean()) / max(np.vdot(apart, apart).real, _TINY)
     shift = q.mean() - factor * p.mean()

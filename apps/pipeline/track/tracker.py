@@ -289,7 +289,7 @@ class FaceTracker:
     def _far_pairs(
         self, tracks: list[_Track], faces: BoxStates, scene: Scene
     ) -> list[tuple[int, int]]:
-        """People who pass so fast that they were seen once before, by the tracks' states."""
+        """People who pass so fast that they were seen once before, by the tracks' places."""
         if scene.lighting_changed:
             return []
         passers = [
