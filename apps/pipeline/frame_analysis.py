@@ -10,7 +10,7 @@ import cv2
 
 from apps.common.config import CropsConfig, ThumbsConfig
 from apps.pipeline.arrays import FloatArray
-from apps.pipeline.artifacts.thumbs import snippets
+from apps.pipeline.artifacts.thumbs import face_patches
 from apps.pipeline.decode.decoder import Decoded
 from apps.pipeline.decode.video import Video
 from apps.pipeline.detect import Detector
@@ -19,7 +19,7 @@ from apps.pipeline.frame_features import FrameFeatures, Glimpse
 from apps.pipeline.geometry import Letterbox
 from apps.pipeline.stage_clock import StageClock
 from apps.pipeline.types import Faces, Frame, Scene, Sighting
-from apps.pipeline.yuv_crop import Snippet
+from apps.pipeline.yuv_crop import FacePatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class FrameAnalysis:
         view: of the frame.
         appearance: shape (n, 60), see `FrameFeatures.appearance`.
         glimpses: of the frames since the one before, this one last.
-        crops, snippets: see `Sighting`.
+        crops, face_patches: see `Sighting`.
         looked_again: there was a second look at it.
     """
 
@@ -41,12 +41,12 @@ class FrameAnalysis:
     appearance: FloatArray
     glimpses: tuple[Glimpse, ...]
     crops: tuple[bytes, ...]
-    snippets: tuple[Snippet, ...]
+    face_patches: tuple[FacePatch, ...]
     looked_again: bool
 
     def in_scene(self, scene: Scene) -> Sighting:
         return Sighting(
-            self.index, self.ts_s, self.faces, scene, self.appearance, self.crops, self.snippets
+            self.index, self.ts_s, self.faces, scene, self.appearance, self.crops, self.face_patches
         )
 
 
@@ -95,7 +95,7 @@ class FrameAnalyser:
             glimpse = Glimpse(decoded.ts_s, view if seen is None else seen)
         with measure("crops"):
             crops = self._cropped(frame, faces)
-            cut_out = snippets(frame, faces, self._thumbs)
+            cut_out = face_patches(frame, faces, self._thumbs)
         return FrameAnalysis(
             frame.index,
             frame.ts_s,

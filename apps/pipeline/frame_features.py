@@ -12,7 +12,7 @@ import numpy as np
 
 from apps.pipeline.arrays import ByteArray, FloatArray
 from apps.pipeline.types import Frame
-from apps.pipeline.yuv_crop import Snippet
+from apps.pipeline.yuv_crop import FacePatch
 
 WIDTH = 256  # pixels; more costs time and finds no further cut
 COARSE = (128, 72)
@@ -200,7 +200,7 @@ class Glimpse(_Tiny):
     """
 
     ts_s: float
-    source: Snippet | FrameFeatures
+    source: FacePatch | FrameFeatures
 
     @cached_property
     def view(self) -> FrameFeatures:

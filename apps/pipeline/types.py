@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from apps.pipeline.arrays import ByteArray, FloatArray
 from apps.pipeline.geometry import Letterbox
 from apps.pipeline.tone import Tone
-from apps.pipeline.yuv_crop import Snippet
+from apps.pipeline.yuv_crop import FacePatch
 
 
 class Picture(Protocol):
@@ -34,7 +34,7 @@ class Picture(Protocol):
         """
         ...
 
-    def snippet(self, box: FloatArray, margin: float, long_side: int) -> Snippet | None:
+    def face_patch(self, box: FloatArray, margin: float, long_side: int) -> FacePatch | None:
         """The part around one box, without converting the frame; None where that cannot be done.
 
         Args:
@@ -133,7 +133,7 @@ class Sighting:
         appearance: shape (n, 60), what each face looks like (`FrameFeatures.appearance`); None
             where that is not known.
         crops: a JPEG for each face, where crops are wanted.
-        snippets: for each face what its thumb is made of.
+        face_patches: for each face what its thumb is made of.
     """
 
     index: int
@@ -142,7 +142,7 @@ class Sighting:
     scene: Scene
     appearance: FloatArray | None = None
     crops: tuple[bytes, ...] = ()
-    snippets: tuple[Snippet, ...] = ()
+    face_patches: tuple[FacePatch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

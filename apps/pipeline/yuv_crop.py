@@ -32,7 +32,7 @@ _FULL_RANGE = 2  # FFmpeg's number of "0..255"; else brightness is 16..235
 
 
 @dataclass(frozen=True, slots=True)
-class Snippet:
+class FacePatch:
     """A part of a frame, apart from it and as it was stored.
 
     Args:
@@ -66,13 +66,13 @@ class Snippet:
         return np.ascontiguousarray(self.orientation.shown(image))
 
 
-def cut(
+def bgr_crop(
     image: ByteArray,
     place: tuple[int, int, int, int],
     size: tuple[int, int],
     long_side: int,
     tone: Tone | None = None,
-) -> Snippet:
+) -> FacePatch:
     """A part of a BGR picture.
 
     Args:
@@ -88,10 +88,10 @@ def cut(
     width, height = size
     within = (left / width, top / height, right / width, bottom / height)
     shape = (right - left, bottom - top)
-    return Snippet((part,), None, Orientation(), shape, within, tone)
+    return FacePatch((part,), None, Orientation(), shape, within, tone)
 
 
-def cut_planes(
+def yuv_crop(
     frame: VideoFrame,
     box: FloatArray,
     margin: float,
@@ -100,7 +100,7 @@ def cut_planes(
     sample_aspect_ratio: float,
     long_side: int,
     tone: Tone | None = None,
-) -> Snippet | None:
+) -> FacePatch | None:
     """A part of a decoded frame; None where it is not stored as three planes.
 
     Args:
@@ -120,7 +120,7 @@ def cut_planes(
     stored = orientation.stored(place)
     step = max(1, int(max(x2 - x1, y2 - y1) / long_side))
     parts = tuple(_part(frame.format, plane, stored, step) for plane in frame.planes[:3])
-    return Snippet(parts, _matrix(frame), orientation, (x2 - x1, y2 - y1), place, tone)
+    return FacePatch(parts, _matrix(frame), orientation, (x2 - x1, y2 - y1), place, tone)
 
 
 def _has_planes(frame: VideoFrame) -> bool:

@@ -84,7 +84,7 @@ class _RememberingRun(PipelineRun):
         self, analysed: Iterator[FrameAnalysis], splitter: ShotSplitter
     ) -> Iterator[Sighting]:
         for sighting in super()._sightings(analysed, splitter):
-            self.sightings.append(replace(sighting, crops=(), snippets=()))
+            self.sightings.append(replace(sighting, crops=(), face_patches=()))
             yield sighting
 
     def settle(self) -> float:

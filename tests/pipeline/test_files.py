@@ -476,9 +476,9 @@ def test_pictures_are_turned_and_mirrored_as_their_matrix_says(tmp_path: Path, k
     assert corner_names(frame.picture.crops(whole, 0)[0]) == names
     for (x, y), name in zip(QUARTERS, names, strict=True):
         place = np.array([x, y, x + 0.46, y + 0.46], np.float32)
-        snippet = frame.picture.snippet(place, 0, 48)
-        assert snippet is not None
-        assert set(corner_names(snippet.picture(48))) == {name}
+        patch = frame.picture.face_patch(place, 0, 48)
+        assert patch is not None
+        assert set(corner_names(patch.picture(48))) == {name}
 
 
 ROTATED, MIRRORED = Orientation(1, mirrored=False), Orientation(0, mirrored=True)

@@ -20,7 +20,7 @@ from apps.pipeline.track.identity import IdentityGate
 from apps.pipeline.track.recognition import ArcFace
 from apps.pipeline.track.tracker import FaceTracker, thresholds
 from apps.pipeline.types import Faces, Scene, Sighting
-from apps.pipeline.yuv_crop import Snippet, cut
+from apps.pipeline.yuv_crop import FacePatch, bgr_crop
 from tests.support.recognition import write_model
 
 CONFIG = pipeline_config()
@@ -45,11 +45,11 @@ def landmarks_of(box: Box) -> FloatArray:
     return np.array([(x1 + x * (x2 - x1), y1 + y * (y2 - y1)) for x, y in within], np.float32)
 
 
-def snippet_of(box: Box, colour: tuple[int, int, int]) -> Snippet:
+def face_patch_of(box: Box, colour: tuple[int, int, int]) -> FacePatch:
     width, height = FRAME
     image = np.full((height, width, 3), colour, np.uint8)
     x1, y1, x2, y2 = (round(v * s) for v, s in zip(box, FRAME * 2, strict=True))
-    return cut(image, (x1, y1, x2, y2), FRAME, 96)
+    return bgr_crop(image, (x1, y1, x2, y2), FRAME, 96)
 
 
 def seen(rows: Sequence[Sequence[Face]], stride: int = 6, **of_faces: Any) -> list[Sighting]:
@@ -64,7 +64,7 @@ def seen(rows: Sequence[Sequence[Face]], stride: int = 6, **of_faces: Any) -> li
                 np.full(len(row), of_faces.get("conf", 0.9), np.float32),
             ),
             Scene(0),
-            snippets=tuple(snippet_of(box, colour) for box, colour in row),
+            face_patches=tuple(face_patch_of(box, colour) for box, colour in row),
         )
         for n, row in enumerate(rows)
     ]
@@ -116,7 +116,8 @@ def test_two_who_change_places_are_told_apart_again(gate: IdentityGate) -> None:
 def test_nobody_is_joined_across_a_cut(gate: IdentityGate) -> None:
     rows = seen([[(A, ANNA)]] * 8)
     later = [
-        Sighting(s.index + 48, s.ts_s + 2, s.faces, Scene(1), snippets=s.snippets) for s in rows
+        Sighting(s.index + 48, s.ts_s + 2, s.faces, Scene(1), face_patches=s.face_patches)
+        for s in rows
     ]
 
     assert numbers([*rows, *later], gate) == [(1,)] * 8 + [(2,)] * 8
@@ -155,10 +156,10 @@ def test_the_face_is_turned_upright_and_to_its_place(tmp_path: Path) -> None:
     image = np.zeros((height, width, 3), np.uint8)
     for (x, y), colour in zip(points, colours, strict=True):
         cv2.circle(image, (round(x), round(y)), 5, colour, -1)
-    snippet = cut(image, (150, 40, 460, 330), (width, height), 400)
+    patch = bgr_crop(image, (150, 40, 460, 330), (width, height), 400)
     recogniser = ArcFace(str(write_model(tmp_path / "colours.onnx")), threads=1)
 
-    aligned = recogniser.aligned(snippet, (points / (width, height)).astype(np.float32))
+    aligned = recogniser.aligned(patch, (points / (width, height)).astype(np.float32))
 
     assert aligned.shape == (112, 112, 3)
     for (x, y), colour in zip(wanted, colours, strict=True):

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from apps.common.config import ThumbsConfig
-from apps.pipeline import planes
-from apps.pipeline.artifacts.thumbs import ThumbWriter, snippets
+from apps.pipeline.artifacts.thumbs import ThumbWriter, face_patches
 from apps.pipeline.decode.picture import FullPicture
 from apps.pipeline.decode.video import open_video
 from apps.pipeline.geometry import fit
@@ -25,7 +24,7 @@ from apps.pipeline.types import (
     Sighting,
     TrackedSighting,
 )
-from apps.pipeline.yuv_crop import Snippet, cut
+from apps.pipeline.yuv_crop import FacePatch
 from tests.pipeline.videos import H264, Image, Recipe, corner_names, corners, write_video
 
 CONFIG = ThumbsConfig(long_side=96, margin=0.25, jpeg_quality=85, clearly_better=1.25)
@@ -72,7 +71,7 @@ def test_it_is_the_part_that_a_crop_shows(tmp_path: Path, kind: str, box: list[f
     source = write_video(tmp_path / f"a{suffix}", [corners(240, 160)] * 2, KINDS[kind])
     picture = first_frame(source).picture
     assert picture is not None
-    found = picture.snippet(np.array(box, np.float32), 0.1, 96)
+    found = picture.face_patch(np.array(box, np.float32), 0.1, 96)
     assert found is not None
     image = found.picture(96)
     (crop,) = picture.crops(np.array([box], np.float32), 0.1)
@@ -86,7 +85,7 @@ def test_all_four_corners_are_where_they_belong(tmp_path: Path) -> None:
     source = write_video(tmp_path / "a.mp4", [corners(240, 160)] * 2, KINDS["turned left"])
     picture = first_frame(source).picture
     assert picture is not None
-    found = picture.snippet(np.array(CENTRE, np.float32), 0.0, 96)
+    found = picture.face_patch(np.array(CENTRE, np.float32), 0.0, 96)
     assert found is not None
     assert corner_names(found.picture(96)) == ["green", "white", "red", "blue"]
 
@@ -96,8 +95,8 @@ def test_other_kinds_of_frames_are_cut_from_the_detectors_picture(tmp_path: Path
     source = write_video(tmp_path / "a.mkv", [corners(240, 160)] * 2, recipe)
     frame = first_frame(source, 120)
     assert frame.picture is not None
-    assert frame.picture.snippet(np.array(CENTRE, np.float32), 0.25, 96) is None
-    (found,) = snippets(frame, faces(CENTRE), CONFIG)
+    assert frame.picture.face_patch(np.array(CENTRE, np.float32), 0.25, 96) is None
+    (found,) = face_patches(frame, faces(CENTRE), CONFIG)
     image = found.picture(96)
     assert max(image.shape[:2]) == 96
     assert corner_names(image) == ["red", "green", "blue", "white"]
@@ -110,7 +109,7 @@ def test_a_large_face_needs_no_frame_at_full_size(
     """From 96 pixels in the detector's picture on, that one is enough."""
     source = write_video(tmp_path / "a.mp4", [corners(1280, 640)] * 2)
     frame = first_frame(source, 640)
-    (found,) = snippets(frame, faces([0.05, 0.05, 0.05 + side / 2, 0.05 + side]), CONFIG)
+    (found,) = face_patches(frame, faces([0.05, 0.05, 0.05 + side / 2, 0.05 + side]), CONFIG)
     assert len(found.planes) == planes_count
     assert max(found.picture(96).shape) == 96
 
@@ -123,8 +122,8 @@ def test_no_frame_is_converted_as_a_whole(tmp_path: Path, monkeypatch: pytest.Mo
     frame = first_frame(source)
     monkeypatch.setattr(FullPicture, "pixels", refuse)
     boxes = [[0.1, 0.1, 0.15, 0.2], [0.5, 0.5, 0.9, 0.9], [0.0, 0.0, 0.01, 0.01]]
-    assert len(snippets(frame, faces(*boxes), CONFIG)) == 3
-    assert snippets(frame, Faces.none(), CONFIG) == ()
+    assert len(face_patches(frame, faces(*boxes), CONFIG)) == 3
+    assert face_patches(frame, Faces.none(), CONFIG) == ()
 
 
 @pytest.mark.parametrize("size", [(320, 180), (3840, 2160)])
@@ -132,7 +131,7 @@ def test_what_waits_for_its_track_is_small(tmp_path: Path, size: tuple[int, int]
     source = write_video(tmp_path / "a.mp4", [corners(*size)])
     frame = first_frame(source)
     boxes = [[0.0, 0.0, side, side] for side in (0.01, 0.03, 0.06, 0.1, 0.2, 0.5, 1.0)]
-    for found in snippets(frame, faces(*boxes), CONFIG):
+    for found in face_patches(frame, faces(*boxes), CONFIG):
         assert sum(plane.nbytes for plane in found.planes) <= 3 * 200 * 200
         assert all(plane.base is None for plane in found.planes)  # it keeps no frame alive
 
@@ -143,14 +142,14 @@ def test_what_waits_for_its_track_is_small(tmp_path: Path, size: tuple[int, int]
 )
 def test_boxes_at_the_edge(tmp_path: Path, box: list[float]) -> None:
     source = write_video(tmp_path / "a.mp4", [corners(66, 50)] * 2)  # odd chroma
-    for found in snippets(first_frame(source), faces(box), CONFIG):
+    for found in face_patches(first_frame(source), faces(box), CONFIG):
         assert max(found.picture(96).shape[:2]) == 96
 
 
 # --- the best of a track -----------------------------------------------------------------------
 
 
-def plain(level: int) -> Snippet:
+def plain(level: int) -> FacePatch:
     return cut(np.full((96, 80, 3), level, np.uint8), (0, 0, 80, 96), (80, 96), 96)
 
 
@@ -191,13 +190,13 @@ def test_faces_of_no_track_have_none(tmp_path: Path) -> None:
 
 def test_a_growing_face_is_written_seldom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[int] = []
-    original = Snippet.picture
+    original = FacePatch.picture
 
-    def counted(self: Snippet, long_side: int) -> Image:
+    def counted(self: FacePatch, long_side: int) -> Image:
         written.append(long_side)
         return original(self, long_side)
 
-    monkeypatch.setattr(planes.Snippet, "picture", counted)
+    monkeypatch.setattr(yuv_crop.FacePatch, "picture", counted)
     writer = ThumbWriter(tmp_path, CONFIG)
     for n in range(1000):
         writer.add(item(n % 256, 0.05 + 0.9 * n / 1000, 1))

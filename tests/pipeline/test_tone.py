@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from apps.common.config import ThumbsConfig
-from apps.pipeline.artifacts.thumbs import snippets
+from apps.pipeline.artifacts.thumbs import face_patches
 from apps.pipeline.decode.video import open_video
 from apps.pipeline.geometry import fit
 from apps.pipeline.tone import HLG, PQ, Tone
@@ -156,7 +156,7 @@ def test_what_people_look_at_is_mapped_and_what_the_detector_sees_is_not(
     points, conf = np.zeros((2, 5, 2), np.float32), np.ones(2, np.float32)
     # The first is cut from the detector's picture, the second from the stored planes.
     config = ThumbsConfig(long_side=96, margin=0, jpeg_quality=90, clearly_better=1.2)
-    large, small = snippets(frame, Faces(boxes, points, conf), config)
+    large, small = face_patches(frame, Faces(boxes, points, conf), config)
     assert np.abs(middles(large.picture(96)).astype(int) - wanted).max() <= 14
     assert np.abs(small.picture(96)[48, 48, ::-1].astype(int) - wanted[0]).max() <= 14
 

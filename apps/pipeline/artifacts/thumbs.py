@@ -16,30 +16,30 @@ from apps.pipeline.arrays import FloatArray
 from apps.pipeline.artifacts.writer import track_name
 from apps.pipeline.geometry import grow
 from apps.pipeline.types import Faces, Frame, TrackedSighting
-from apps.pipeline.yuv_crop import Snippet, cut
+from apps.pipeline.yuv_crop import FacePatch, bgr_crop
 
 
-def snippets(frame: Frame, faces: Faces, config: ThumbsConfig) -> tuple[Snippet, ...]:
+def face_patches(frame: Frame, faces: Faces, config: ThumbsConfig) -> tuple[FacePatch, ...]:
     """Every face with a margin, from the detector's picture where it is large enough in that.
 
     Args:
         frame: with its picture at full size.
         faces: in 0..1 of the frame.
     """
-    return tuple(_snippet(frame, box, config) for box in faces.boxes)
+    return tuple(_face_patch(frame, box, config) for box in faces.boxes)
 
 
-def _snippet(frame: Frame, box: FloatArray, config: ThumbsConfig) -> Snippet:
+def _face_patch(frame: Frame, box: FloatArray, config: ThumbsConfig) -> FacePatch:
     size = (frame.letterbox.inner_width, frame.letterbox.inner_height)
     place = grow(box, config.margin, *size)
     large = max(place[2] - place[0], place[3] - place[1]) >= config.long_side
     stored = None
     if not large and frame.picture is not None:
-        stored = frame.picture.snippet(box, config.margin, config.long_side)
+        stored = frame.picture.face_patch(box, config.margin, config.long_side)
     if stored is not None:
         return stored
     tone = None if frame.picture is None else frame.picture.tone
-    return cut(frame.image, place, size, config.long_side, tone)
+    return bgr_crop(frame.image, place, size, config.long_side, tone)
 
 
 class ThumbWriter:
@@ -64,7 +64,7 @@ class ThumbWriter:
         """Writes those of a sighting's faces that are clearly better than what their tracks have.
 
         Args:
-            item: its sighting has a snippet for each face.
+            item: its sighting has a patch for each face.
         """
         sighting, faces = item.sighting, item.sighting.faces
         for face, number in enumerate(item.tracks):
@@ -74,10 +74,10 @@ class ThumbWriter:
             score = float(faces.conf[face]) * (right - left) * (bottom - top)
             if score > self._best.get(number, 0.0) * self._config.clearly_better:
                 self._best[number] = score
-                self._write(number, sighting.snippets[face])
+                self._write(number, sighting.face_patches[face])
 
-    def _write(self, number: int, snippet: Snippet) -> None:
+    def _write(self, number: int, patch: FacePatch) -> None:
         self._folder.mkdir(exist_ok=True)
         quality = [cv2.IMWRITE_JPEG_QUALITY, self._config.jpeg_quality]
-        jpeg = cv2.imencode(".jpg", snippet.picture(self._config.long_side), quality)[1]
+        jpeg = cv2.imencode(".jpg", patch.picture(self._config.long_side), quality)[1]
         (self._folder / f"{track_name(number)}.jpg").write_bytes(jpeg.tobytes())

@@ -14,7 +14,7 @@ from apps.pipeline.arrays import ByteArray, FloatArray
 from apps.pipeline.frame_features import glimpse_side
 from apps.pipeline.geometry import Letterbox, Orientation, displayed_size, grow, quarter_turns
 from apps.pipeline.tone import Tone
-from apps.pipeline.yuv_crop import Snippet, cut_planes
+from apps.pipeline.yuv_crop import FacePatch, yuv_crop
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -96,8 +96,8 @@ class FullPicture:
         places = [grow(box, margin, image.shape[1], image.shape[0]) for box in boxes]
         return [np.ascontiguousarray(image[y1:y2, x1:x2]) for x1, y1, x2, y2 in places]
 
-    def snippet(self, box: FloatArray, margin: float, long_side: int) -> Snippet | None:
-        return cut_planes(
+    def face_patch(self, box: FloatArray, margin: float, long_side: int) -> FacePatch | None:
+        return yuv_crop(
             self.frame,
             box,
             margin,
@@ -107,9 +107,9 @@ class FullPicture:
             tone=self.tone,
         )
 
-    def glimpse(self) -> Snippet | None:
+    def glimpse(self) -> FacePatch | None:
         """The whole frame with no more of its pixels than they need."""
-        return self.snippet(_WHOLE, 0.0, glimpse_side(*self.size))
+        return self.face_patch(_WHOLE, 0.0, glimpse_side(*self.size))
 
 
 class Display:

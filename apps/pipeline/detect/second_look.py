@@ -20,7 +20,7 @@ from apps.pipeline.arrays import ByteArray, FloatArray
 from apps.pipeline.detect.agreement import overlaps
 from apps.pipeline.geometry import Letterbox, grow
 from apps.pipeline.types import Faces, Frame
-from apps.pipeline.yuv_crop import Snippet, cut
+from apps.pipeline.yuv_crop import FacePatch, bgr_crop
 
 _AS_STORED = 1 << 16  # pixels; a side that no frame has, so that a part is kept with every pixel
 
@@ -141,7 +141,7 @@ class SecondLook:
         is_part = np.any(np.all(inside, axis=2), axis=1)
         return np.flatnonzero(~is_sure & ~is_part & (heights < self.config.max_height))
 
-    def _part(self, frame: Frame, box: FloatArray) -> Snippet:
+    def _part(self, frame: Frame, box: FloatArray) -> FacePatch:
         """The frame around a face, as large as a cell when the face has its target height.
 
         It has no tone: the detector sees colours as they are stored.
@@ -156,9 +156,9 @@ class SecondLook:
             for middle, side in zip(centre, sides, strict=True)
         ]
         place = np.array([*low, low[0] + sides[0], low[1] + sides[1]], np.float32)
-        stored = None if frame.picture is None else frame.picture.snippet(place, 0.0, _AS_STORED)
+        stored = None if frame.picture is None else frame.picture.face_patch(place, 0.0, _AS_STORED)
         if stored is None:
-            stored = cut(frame.image, grow(place, 0.0, *inner), inner, _AS_STORED)
+            stored = bgr_crop(frame.image, grow(place, 0.0, *inner), inner, _AS_STORED)
         return replace(stored, tone=None)
 
     def _confirmed(self, cell: Cell, doubt: FloatArray, found: Faces) -> Faces | None:

@@ -17,7 +17,7 @@ from apps.common.config import RecognitionConfig
 from apps.common.contracts import ModelFacts, RecognitionFacts
 from apps.pipeline.arrays import FloatArray
 from apps.pipeline.types import Sighting
-from apps.pipeline.yuv_crop import Snippet
+from apps.pipeline.yuv_crop import FacePatch
 
 
 class Recogniser(Protocol):
@@ -26,11 +26,11 @@ class Recogniser(Protocol):
     @property
     def facts(self) -> ModelFacts: ...
 
-    def embed(self, snippet: Snippet, landmarks: FloatArray) -> FloatArray:
+    def embed(self, patch: FacePatch, landmarks: FloatArray) -> FloatArray:
         """Shape (k,), of length 1.
 
         Args:
-            snippet: the face with a margin.
+            patch: the face with a margin.
             landmarks: shape (5, 2), x and y in 0..1 of the displayed frame.
         """
         ...
@@ -90,15 +90,15 @@ class IdentityGate:
     def identity(self, sighting: Sighting, face: int) -> Identity | None:
         """None where the face is too small, too doubtful or has no landmarks."""
         faces = sighting.faces
-        snippet, landmarks = sighting.snippets[face], faces.landmarks[face]
+        patch, landmarks = sighting.face_patches[face], faces.landmarks[face]
         if (
             faces.conf[face] < self.config.least_confidence
-            or max(snippet.shape) < self.config.least_pixels
+            or max(patch.shape) < self.config.least_pixels
             or not np.isfinite(landmarks).all()
         ):
             return None
         self.compared += 1
-        return Identity(self.recogniser.embed(snippet, landmarks), sighting.index)
+        return Identity(self.recogniser.embed(patch, landmarks), sighting.index)
 
     def is_other(self, known: Identity, seen: Identity) -> bool:
         """Another person has taken the place."""

@@ -19,7 +19,7 @@ from apps.common.files import sha256_of
 from apps.common.model_files import insightface_recogniser, insightface_root
 from apps.pipeline.arrays import ByteArray, FloatArray
 from apps.pipeline.inference.session import CPU, SessionPlan, make_session
-from apps.pipeline.yuv_crop import Snippet
+from apps.pipeline.yuv_crop import FacePatch
 
 _SIDE = 112  # pixels of an aligned face
 # Eyes, nose and mouth corners in it, x and y in pixels (InsightFace, `face_align.arcface_dst`).
@@ -73,15 +73,15 @@ class ArcFace:
     def facts(self) -> ModelFacts:
         return self._facts
 
-    def embed(self, snippet: Snippet, landmarks: FloatArray) -> FloatArray:
-        raw = self._model.get_feat(self.aligned(snippet, landmarks))[0]
+    def embed(self, patch: FacePatch, landmarks: FloatArray) -> FloatArray:
+        raw = self._model.get_feat(self.aligned(patch, landmarks))[0]
         embedding: FloatArray = raw / max(np.linalg.norm(raw), _TINY)
         return embedding
 
-    def aligned(self, snippet: Snippet, landmarks: FloatArray) -> ByteArray:
+    def aligned(self, patch: FacePatch, landmarks: FloatArray) -> ByteArray:
         """Shape (112, 112, 3), BGR: eyes, nose and mouth corners where ArcFace has them."""
-        picture = snippet.picture(_MARGIN_SIDE)
-        left, top, right, bottom = snippet.place
+        picture = patch.picture(_MARGIN_SIDE)
+        left, top, right, bottom = patch.place
         within = (landmarks - (left, top)) / (right - left, bottom - top)
         height, width = picture.shape[:2]
         turn = _similarity(within * (width, height), _PLACES)
