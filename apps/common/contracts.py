@@ -176,13 +176,13 @@ class RecognitionFacts(_Readable):
 
 
 class ProviderProbe(_Readable):
-    """A race between ONNX Runtime's providers for one model and picture.
+    """a benchmark between ONNX Runtime's providers for one model and picture.
 
     Args:
         chosen: the fastest.
         milliseconds: median of one inference, by provider.
         picture: width and height, pixels.
-        remembered: true where the race was run by an earlier run on this host.
+        remembered: true where the benchmark was run by an earlier run on this host.
     """
 
     chosen: str

@@ -229,7 +229,7 @@ def resolve(
 
 
 def provider_rivals(options: Options) -> tuple[str, ...]:
-    """Providers that the device's own must beat in a race before it is taken."""
+    """Providers that the device's own must beat in a benchmark before it is taken."""
     if options.device == "openvino" and options.device_asked.lower() == "auto":
         return (PROVIDER_OF_DEVICE["cpu"],)
     return ()

@@ -44,10 +44,16 @@ from apps.pipeline.artifacts.writer import ArtifactWriter, RunTotals, staged_row
 from apps.pipeline.decode.container import identified
 from apps.pipeline.decode.decoder import Decoded
 from apps.pipeline.decode.video import Video, open_video
-from apps.pipeline.detect import Attendance, Detector, DetectorFacts, DetectorRequest, make_detector
+from apps.pipeline.detect import (
+    Detector,
+    DetectorFacts,
+    DetectorRequest,
+    make_detector,
+)
 from apps.pipeline.detect.second_look import SecondLook, doubtful_from
 from apps.pipeline.frame_analysis import FrameAnalyser, FrameAnalysis
 from apps.pipeline.geometry import Letterbox
+from apps.pipeline.inference.callbacks import LoadCallbacks
 from apps.pipeline.inference.session import CPU
 from apps.pipeline.observer import Observer
 from apps.pipeline.ordered_parallel_map import ordered_parallel_map
@@ -266,7 +272,7 @@ class PipelineRun:
             request,
             cache=self.job.cache,
             retinaface_model=self.job.retinaface_model,
-            attendance=Attendance(self._tell, self._pacer.between),
+            callbacks=LoadCallbacks(self._tell, self._pacer.between),
         )
 
     def _reported_from(self) -> float:

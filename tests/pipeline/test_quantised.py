@@ -22,14 +22,17 @@ from apps.common.errors import ModelUnavailable, RunCancelled, StorageFailed
 from apps.common.options import Precision
 from apps.pipeline.arrays import ByteArray, FloatArray
 from apps.pipeline.decode.video import open_video
-from apps.pipeline.detect import Attendance, DetectorRequest
+from apps.pipeline.detect import (
+    DetectorRequest,
+)
 from apps.pipeline.detect.agreement import compare, is_enough, matches, overlaps
 from apps.pipeline.detect.centerface import CenterFace
 from apps.pipeline.detect.pictures import calibration_pictures, check_pictures
 from apps.pipeline.detect.quantise import Recipe, recipe_for
 from apps.pipeline.detect.retinaface import RetinaFace
+from apps.pipeline.inference.callbacks import LoadCallbacks
 from apps.pipeline.inference.cpu_kind import CpuKind, cpu_kind
-from apps.pipeline.inference.provider_benchmark import race
+from apps.pipeline.inference.provider_benchmark import benchmark_providers
 from apps.pipeline.inference.session import CPU, OPENVINO, float_type
 from apps.pipeline.types import Faces
 
@@ -41,9 +44,11 @@ needs_openvino = pytest.mark.skipif(
 )
 
 
-def centerface(cache: Path, attendance: Attendance | None = None, **changes: object) -> CenterFace:
+def centerface(
+    cache: Path, callbacks: LoadCallbacks | None = None, **changes: object
+) -> CenterFace:
     request = replace(REQUEST, **changes)
-    present = Attendance() if attendance is None else attendance
+    present = LoadCallbacks() if callbacks is None else callbacks
     return CenterFace(request, DETECTORS["centerface"], cache, present)
 
 
@@ -192,7 +197,7 @@ def test_only_quantised_models_are_rounded_further(
 def test_it_is_made_and_checked_once(cache: Path) -> None:
     said: list[str] = []
     before = kept(cache, ".onnx").stat().st_mtime_ns
-    centerface(cache, Attendance(said.append))
+    centerface(cache, LoadCallbacks(said.append))
     assert said == []
     assert kept(cache, ".onnx").stat().st_mtime_ns == before
 
@@ -203,7 +208,7 @@ def test_it_is_made_and_checked_once(cache: Path) -> None:
 def test_what_is_damaged_is_made_anew(cache: Path, ending: str, content: bytes) -> None:
     kept(cache, ending).write_bytes(content)
     said: list[str] = []
-    assert centerface(cache, Attendance(said.append)).facts.model.quantised is not None
+    assert centerface(cache, LoadCallbacks(said.append)).facts.model.quantised is not None
     assert len(said) == 2
 
 
@@ -215,7 +220,7 @@ def test_a_run_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
             raise RunCancelled("stopped")
 
     with pytest.raises(RunCancelled):
-        centerface(tmp_path, Attendance(check=stop_at_the_fifth))
+        centerface(tmp_path, LoadCallbacks(check=stop_at_the_fifth))
     assert [path.suffix for path in (tmp_path / "quantised").iterdir()] == [".lock"]
 
 
@@ -224,7 +229,7 @@ def test_waiting_for_another_run_can_be_stopped(cache: Path) -> None:
         raise RunCancelled("stopped")
 
     with FileLock(kept(cache, ".lock")), pytest.raises(RunCancelled):
-        centerface(cache, Attendance(check=stop))
+        centerface(cache, LoadCallbacks(check=stop))
 
 
 def test_a_cache_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
@@ -322,7 +327,7 @@ def test_two_that_find_nothing_do_not_agree() -> None:
 def test_a_race_gives_a_median_for_each(cache: Path) -> None:
     detector = centerface(cache, precision="float32", width=64, height=64)
     sessions = {"one": detector._session, "other": detector._session}
-    found = race(sessions, (64, 64), Attendance())
+    found = benchmark_providers(sessions, (64, 64), LoadCallbacks())
     assert set(found) == {"one", "other"}
     assert found["one"] == pytest.approx(found["other"], rel=0.5)
 

@@ -150,7 +150,7 @@ def test_boxes_at_the_edge(tmp_path: Path, box: list[float]) -> None:
 
 
 def plain(level: int) -> FacePatch:
-    return cut(np.full((96, 80, 3), level, np.uint8), (0, 0, 80, 96), (80, 96), 96)
+    return bgr_crop(np.full((96, 80, 3), level, np.uint8), (0, 0, 80, 96), (80, 96), 96)
 
 
 def item(level: int, side: float, *tracks: int, conf: float = 0.9) -> TrackedSighting:

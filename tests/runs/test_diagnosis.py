@@ -105,8 +105,8 @@ def test_a_provider_that_won_a_race_is_no_fallback(plain: RunManifest) -> None:
     device = plain.options.model_copy(update={"device": "openvino"})
     changes = {"options": device, "sources": {**plain.sources, "device": "default"}}
     assert causes(plain.model_copy(update=changes)) == ["cpu-fallback"]
-    race = ProviderProbe(chosen=str(plain.provider), milliseconds={}, picture=[1, 1], threads=1)
-    assert causes(plain.model_copy(update={**changes, "provider_probe": race})) == []
+    probe = ProviderProbe(chosen=str(plain.provider), milliseconds={}, picture=[1, 1], threads=1)
+    assert causes(plain.model_copy(update={**changes, "provider_probe": probe})) == []
 
 
 @pytest.mark.parametrize("threads", [{"detector": 0}, {"detector": 64}, {"busy": 3}, {"blas": 2}])

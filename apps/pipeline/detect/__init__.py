@@ -7,14 +7,13 @@ from pathlib import Path
 from apps.common.config import model_registry
 from apps.common.errors import InvalidInput
 from apps.pipeline.detect.base import (
-    NOBODY,
-    Attendance,
     Detector,
     DetectorFacts,
     DetectorRequest,
 )
+from apps.pipeline.inference.callbacks import NO_CALLBACKS, LoadCallbacks
 
-__all__ = ["Attendance", "Detector", "DetectorFacts", "DetectorRequest", "make_detector"]
+__all__ = ["Detector", "DetectorFacts", "DetectorRequest", "make_detector"]
 
 
 def make_detector(
@@ -23,14 +22,14 @@ def make_detector(
     *,
     cache: Path,
     retinaface_model: str | None,
-    attendance: Attendance = NOBODY,
+    callbacks: LoadCallbacks = NO_CALLBACKS,
 ) -> Detector:
     """Loads the detector of that name in `config/models.toml`.
 
     Args:
         cache: folder of caches.
         retinaface_model: pack or file for `retinaface`; None takes the configured pack.
-        attendance: told of what takes long.
+        callbacks: told of what takes long.
 
     Raises:
         InvalidInput: there is none of that name.
@@ -41,9 +40,9 @@ def make_detector(
     if name == "centerface":
         from apps.pipeline.detect.centerface import CenterFace
 
-        return CenterFace(request, config[name], cache, attendance)
+        return CenterFace(request, config[name], cache, callbacks)
     if name == "retinaface":
         from apps.pipeline.detect.retinaface import RetinaFace
 
-        return RetinaFace(request, config[name], retinaface_model, cache, attendance)
+        return RetinaFace(request, config[name], retinaface_model, cache, callbacks)
     raise InvalidInput(f"Unknown detector {name!r}.", hint=f"Allowed: {', '.join(sorted(config))}.")

@@ -25,7 +25,7 @@ class DetectorFacts:
         provider: ONNX Runtime's execution provider that the session uses first.
         session_providers: all of the session's, in order.
         intra_op_threads: as the session's options say.
-        probe: the race that the provider won, where there was one.
+        probe: the benchmark that the provider won, where there was one.
     """
 
     model: ModelFacts
@@ -89,7 +89,7 @@ class DetectorRequest:
         provider: ONNX Runtime's execution provider.
         threads: intra-op threads of the session, >= 1.
         precision: of the network's arithmetic.
-        rivals: providers that `provider` must beat in a race; none where it was asked for.
+        rivals: providers that `provider` must beat in a benchmark; none where it was asked for.
     """
 
     width: int
@@ -100,27 +100,3 @@ class DetectorRequest:
     threads: int
     precision: Precision = "float32"
     rivals: tuple[str, ...] = ()
-
-
-def _silent(_: str) -> None:
-    """Nobody listens."""
-
-
-def _go_on() -> None:
-    """Nobody stops it."""
-
-
-@dataclass(frozen=True)
-class Attendance:
-    """Who is told of what takes long, and may end it.
-
-    Args:
-        say: takes a line for the run's log.
-        check: raises where the run is to stop.
-    """
-
-    say: Callable[[str], None] = _silent
-    check: Callable[[], None] = _go_on
-
-
-NOBODY = Attendance()

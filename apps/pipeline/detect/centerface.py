@@ -22,14 +22,13 @@ from apps.common.errors import ModelUnavailable
 from apps.common.files import sha256_of, storage_errors, write_atomic
 from apps.pipeline.arrays import ByteArray, FloatArray
 from apps.pipeline.detect.base import (
-    NOBODY,
-    Attendance,
     DetectorFacts,
     DetectorRequest,
     Finder,
 )
-from apps.pipeline.detect.loading import Weights, detector_facts, ready_session
+from apps.pipeline.detect.loading import Weights, detector_facts, load_session
 from apps.pipeline.geometry import Letterbox, fit
+from apps.pipeline.inference.callbacks import NO_CALLBACKS, LoadCallbacks
 from apps.pipeline.types import Faces
 
 MODEL_ID = "centerface"
@@ -84,13 +83,13 @@ class CenterFace:
         request: DetectorRequest,
         config: DetectorConfig,
         cache: Path,
-        attendance: Attendance = NOBODY,
+        callbacks: LoadCallbacks = NO_CALLBACKS,
     ) -> None:
         """Args:
         request: picture, threshold, provider, threads, precision.
         config: its entry in `config/models.toml`.
         cache: folder for the prepared model.
-        attendance: told of what takes long.
+        callbacks: told of what takes long.
 
         Raises:
             ModelUnavailable: the package or its model is missing or broken.
@@ -99,12 +98,12 @@ class CenterFace:
         sha256 = sha256_of(source)
         self._letterbox = fit(request.width, request.height, request.det_size)
         usual = CenterFaceNetwork(config.det_thresh, config.nms_iou)
-        ready = ready_session(
+        ready = load_session(
             Weights(prepared_model(source, sha256, cache), usual),
             request,
             self._letterbox,
             cache,
-            attendance,
+            callbacks,
         )
         self._session = ready.session
         self._find = replace(usual, threshold=request.det_thresh).finder(ready.session)

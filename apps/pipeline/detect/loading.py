@@ -9,9 +9,14 @@ import onnxruntime as ort
 
 from apps.common.contracts import ModelFacts, ProviderProbe, QuantisedFacts
 from apps.common.files import sha256_of
-from apps.pipeline.detect.base import Attendance, DetectorFacts, DetectorRequest, Network
+from apps.pipeline.detect.base import (
+    DetectorFacts,
+    DetectorRequest,
+    Network,
+)
 from apps.pipeline.detect.quantise import Quantiser
 from apps.pipeline.geometry import Letterbox
+from apps.pipeline.inference.callbacks import LoadCallbacks
 from apps.pipeline.inference.provider_benchmark import fastest_session
 from apps.pipeline.inference.session import SessionPlan
 
@@ -28,7 +33,7 @@ class Weights:
 class ReadySession:
     """Args:
     quantised: facts of the eight-bit model, where that runs.
-    probe: the race that decided on the provider, where there was one.
+    probe: the benchmark that decided on the provider, where there was one.
     """
 
     session: ort.InferenceSession
@@ -36,12 +41,12 @@ class ReadySession:
     probe: ProviderProbe | None
 
 
-def ready_session(
+def load_session(
     weights: Weights,
     request: DetectorRequest,
     letterbox: Letterbox,
     cache: Path,
-    attendance: Attendance,
+    callbacks: LoadCallbacks,
 ) -> ReadySession:
     """Raises:
     ModelUnavailable: the model cannot be loaded, or int8 is no good here.
@@ -57,12 +62,12 @@ def ready_session(
         request.provider,
     )
     if request.precision == "float32":
-        session, probe = fastest_session(plan, request.rivals, letterbox, cache, attendance)
+        session, probe = fastest_session(plan, request.rivals, letterbox, cache, callbacks)
         return ReadySession(session, None, probe)
-    quantiser = Quantiser(weights.path, sha256, weights.network, request.threads, cache, attendance)
+    quantiser = Quantiser(weights.path, sha256, weights.network, request.threads, cache, callbacks)
     eight = quantiser.model()
     plan = replace(plan, model=eight.path, sha256=eight.facts.sha256, precision="int8")
-    session, probe = fastest_session(plan, request.rivals, letterbox, cache, attendance)
+    session, probe = fastest_session(plan, request.rivals, letterbox, cache, callbacks)
     facts = quantiser.checked(session.get_providers()[0]).facts
     return ReadySession(session, facts, probe)
 

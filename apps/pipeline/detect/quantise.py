@@ -25,8 +25,11 @@ from apps.common.files import read_json, sha256_of, storage_errors, write_atomic
 from apps.common.options import FloatType
 from apps.pipeline.arrays import ByteArray
 from apps.pipeline.detect.agreement import LEAST_MEAN_IOU, LEAST_RECALL, compare, is_enough
-from apps.pipeline.detect.base import Attendance, Network
+from apps.pipeline.detect.base import (
+    Network,
+)
 from apps.pipeline.detect.pictures import check_pictures
+from apps.pipeline.inference.callbacks import LoadCallbacks
 from apps.pipeline.inference.cpu_kind import CpuKind, cpu_kind
 from apps.pipeline.inference.session import CPU, SessionPlan, float_type, make_session
 
@@ -85,7 +88,7 @@ class Quantiser:
         network: how it is used.
         threads: for making it, >= 1.
         cache: folder of caches.
-        attendance: told of what takes long.
+        callbacks: told of what takes long.
     """
 
     source: Path
@@ -93,7 +96,7 @@ class Quantiser:
     network: Network
     threads: int
     cache: Path
-    attendance: Attendance
+    callbacks: LoadCallbacks
 
     def model(self) -> Quantised:
         """The model, unchecked as yet: made now where it is not there.
@@ -101,7 +104,7 @@ class Quantiser:
         Raises:
             ModelUnavailable: it cannot be made.
             StorageFailed: the cache cannot be written.
-            RunCancelled: by the attendance.
+            RunCancelled: by the callbacks.
         """
         with storage_errors():
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -156,7 +159,7 @@ class Quantiser:
         """Two runs do not both do it. The wait for the other one can be ended."""
         lock = FileLock(self._path.with_suffix(".lock"))
         while not lock.is_locked:
-            self.attendance.check()
+            self.callbacks.check()
             with storage_errors(), suppress(Timeout):  # the latter is an OSError too
                 lock.acquire(timeout=_PATIENCE_SECONDS)
         try:
@@ -189,7 +192,7 @@ class Quantiser:
         return Quantised(self._path, facts)
 
     def _make(self) -> None:
-        self.attendance.say(f"Making the eight-bit form of {self.source.name}, once for this host")
+        self.callbacks.say(f"Making the eight-bit form of {self.source.name}, once for this host")
         try:
             from apps.pipeline.detect.quantise_graph import quantised_graph
 
@@ -199,7 +202,7 @@ class Quantiser:
                 activations=self._recipe.activations,
                 weight_bits=self._recipe.weight_bits,
                 threads=self.threads,
-                check=self.attendance.check,
+                check=self.callbacks.check,
             )
         except ScreenalyticsError:
             raise
@@ -224,11 +227,11 @@ class Quantiser:
 
         def pictures() -> Iterator[ByteArray]:
             for picture in check_pictures(width, height):
-                self.attendance.check()
+                self.callbacks.check()
                 yield picture
 
         agreement = compare(self.network.finder(exact), self.network.finder(eight), pictures())
-        self.attendance.say(f"int8 against float32 with {provider}: {_sentence(agreement)}")
+        self.callbacks.say(f"int8 against float32 with {provider}: {_sentence(agreement)}")
         return agreement
 
 

@@ -20,14 +20,13 @@ from apps.common.files import sha256_of, storage_errors, write_atomic
 from apps.common.model_files import insightface_detector, insightface_root
 from apps.pipeline.arrays import ByteArray, FloatArray
 from apps.pipeline.detect.base import (
-    NOBODY,
-    Attendance,
     DetectorFacts,
     DetectorRequest,
     Finder,
 )
-from apps.pipeline.detect.loading import Weights, detector_facts, ready_session
+from apps.pipeline.detect.loading import Weights, detector_facts, load_session
 from apps.pipeline.geometry import Letterbox, fit, fit_into
+from apps.pipeline.inference.callbacks import NO_CALLBACKS, LoadCallbacks
 from apps.pipeline.types import Faces
 
 _STRIDE = 32  # of its coarsest output
@@ -90,14 +89,14 @@ class RetinaFace:
         config: DetectorConfig,
         model: str | None,
         cache: Path,
-        attendance: Attendance = NOBODY,
+        callbacks: LoadCallbacks = NO_CALLBACKS,
     ) -> None:
         """Args:
         request: picture, threshold, provider, threads, precision.
         config: its entry in `config/models.toml`.
         model: a pack's name or an `.onnx` file; None takes the configured pack.
         cache: folder of caches.
-        attendance: told of what takes long.
+        callbacks: told of what takes long.
 
         Raises:
             ModelUnavailable: it is neither on disk nor downloadable, or is no detector.
@@ -107,7 +106,7 @@ class RetinaFace:
         fixed, usable = _usable_model(path, cache)
         usual = ScrfdNetwork(path, config.det_thresh, config.nms_iou, fixed)
         self._letterbox = usual.letterbox(request)
-        ready = ready_session(Weights(usable, usual), request, self._letterbox, cache, attendance)
+        ready = load_session(Weights(usable, usual), request, self._letterbox, cache, callbacks)
         self._session = ready.session
         self._find = replace(usual, threshold=request.det_thresh).finder(ready.session)
         facts = ModelFacts(

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from apps.common.contracts import ProviderProbe
 from apps.common.errors import ModelUnavailable, StorageFailed
 from apps.common.files import read_json, storage_errors, write_json
-from apps.pipeline.detect.base import Attendance
 from apps.pipeline.geometry import Letterbox
+from apps.pipeline.inference.callbacks import LoadCallbacks
 from apps.pipeline.inference.cpu_kind import cpu_kind
 from apps.pipeline.inference.graph_cache import open_session
 from apps.pipeline.inference.session import SessionPlan
@@ -29,7 +29,7 @@ def fastest_session(
     rivals: tuple[str, ...],
     letterbox: Letterbox,
     cache: Path,
-    attendance: Attendance,
+    callbacks: LoadCallbacks,
 ) -> tuple[ort.InferenceSession, ProviderProbe | None]:
     """The session of the plan's provider, or of a rival that is faster.
 
@@ -47,10 +47,10 @@ def fastest_session(
     known = _remembered(notes, (plan.provider, *rivals))
     if known is not None:
         return open_session(plan.by(known.chosen), cache), known
-    sessions = _sessions(plan, rivals, cache, attendance)
+    sessions = _sessions(plan, rivals, cache, callbacks)
     size = (letterbox.canvas_width, letterbox.canvas_height)
-    attendance.say(f"Measuring {' and '.join(sessions)}, once for this host and picture")
-    milliseconds = race(sessions, size, attendance)
+    callbacks.say(f"Measuring {' and '.join(sessions)}, once for this host and picture")
+    milliseconds = benchmark_providers(sessions, size, callbacks)
     probe = ProviderProbe(
         chosen=min(milliseconds, key=lambda provider: milliseconds[provider]),
         milliseconds=milliseconds,
@@ -58,18 +58,18 @@ def fastest_session(
         threads=plan.threads,
     )
     figures = ", ".join(f"{name} {spent:.1f} ms" for name, spent in milliseconds.items())
-    attendance.say(f"One inference: {figures}")
+    callbacks.say(f"One inference: {figures}")
     try:
         with storage_errors():
             notes.parent.mkdir(parents=True, exist_ok=True)
             write_json(notes, probe.model_dump())
     except StorageFailed:
-        attendance.say("The measurement cannot be kept; the next run measures again.")
+        callbacks.say("The measurement cannot be kept; the next run measures again.")
     return sessions[probe.chosen], probe
 
 
-def race(
-    sessions: dict[str, ort.InferenceSession], size: tuple[int, int], attendance: Attendance
+def benchmark_providers(
+    sessions: dict[str, ort.InferenceSession], size: tuple[int, int], callbacks: LoadCallbacks
 ) -> dict[str, float]:
     """Median milliseconds of one inference, by provider. They take turns for about a second.
 
@@ -83,7 +83,7 @@ def race(
         session.run(None, {session.get_inputs()[0].name: blob})
     begin, rounds = time.perf_counter(), 0
     while rounds < _LEAST_ROUNDS or time.perf_counter() - begin < _RACE_SECONDS:
-        attendance.check()
+        callbacks.check()
         for name, session in sessions.items():
             start = time.perf_counter()
             session.run(None, {session.get_inputs()[0].name: blob})
@@ -93,7 +93,7 @@ def race(
 
 
 def _sessions(
-    plan: SessionPlan, rivals: tuple[str, ...], cache: Path, attendance: Attendance
+    plan: SessionPlan, rivals: tuple[str, ...], cache: Path, callbacks: LoadCallbacks
 ) -> dict[str, ort.InferenceSession]:
     """Of all that can run the model. What was not asked for by name may fail to."""
     sessions = {}
@@ -101,7 +101,7 @@ def _sessions(
         try:
             sessions[provider] = open_session(plan.by(provider), cache)
         except ModelUnavailable:
-            attendance.say(f"{provider} cannot run {plan.model.name}")
+            callbacks.say(f"{provider} cannot run {plan.model.name}")
     sessions[rivals[-1]] = open_session(plan.by(rivals[-1]), cache)
     return sessions
 
