@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from apps.common.config import ThumbsConfig
+from apps.pipeline import yuv_crop
 from apps.pipeline.artifacts.thumbs import ThumbWriter, face_patches
 from apps.pipeline.decode.picture import FullPicture
 from apps.pipeline.decode.video import open_video
@@ -24,7 +25,7 @@ from apps.pipeline.types import (
     Sighting,
     TrackedSighting,
 )
-from apps.pipeline.yuv_crop import FacePatch
+from apps.pipeline.yuv_crop import FacePatch, bgr_crop
 from tests.pipeline.videos import H264, Image, Recipe, corner_names, corners, write_video
 
 CONFIG = ThumbsConfig(long_side=96, margin=0.25, jpeg_quality=85, clearly_better=1.25)
