@@ -43,12 +43,19 @@ from apps.common.options import SmallFaces
 from lab.evaluation import alone, finished, real_report, report
 from lab.evaluation import arguments as values
 from lab.evaluation.errors import IdentityError
+from lab.evaluation.evaluate_episodes import (
+    PRODUCT,
+    Episode,
+    Measure,
+    Result,
+    evaluate_all,
+    in_order,
+)
 from lab.evaluation.ground_truth import GroundTruth, read_ground_truth
 from lab.evaluation.real import Clip, evaluate_clip
 from lab.evaluation.real_clips import IOU as MARKED_IOU
 from lab.evaluation.sheet import Sheet, write_sheet
 from lab.evaluation.shot_truth import Shots, read_shots
-from lab.evaluation.work import PRODUCT, Episode, Measure, Result, evaluate_all, in_order
 from lab.make_evaluation_set import DEFAULT_FOLDER, render_missing
 from lab.scenes.evaluation_set import SEEDS
 from lab.scenes.library import entries

@@ -22,14 +22,8 @@ from apps.demo.encode import VIDEO_NAME, episode_folder, write_episode
 from apps.demo.episode import DEMO_EP_ID, demo_episode
 from lab.evaluation import arguments as values
 from lab.evaluation import document, real_document
-from lab.evaluation.alone import Contest, Given, contests
 from lab.evaluation.detection import NMS_OVERLAPS, Looked, look_at, look_with_each_nms, together
-from lab.evaluation.real_clips import data_folder, measure_real
-from lab.evaluation.rows import Frames, Truth, read_truth
-from lab.evaluation.screen_time import STRIDES as SECONDS_STRIDES
-from lab.evaluation.screen_time import ScreenScore, measure_seconds
-from lab.evaluation.systems import run_product
-from lab.evaluation.work import (
+from lab.evaluation.evaluate_episodes import (
     PRODUCT,
     Episode,
     Measure,
@@ -38,6 +32,12 @@ from lab.evaluation.work import (
     in_order,
     in_processes,
 )
+from lab.evaluation.real_clips import data_folder, measure_real
+from lab.evaluation.rows import Frames, Truth, read_truth
+from lab.evaluation.screen_time import STRIDES as SECONDS_STRIDES
+from lab.evaluation.screen_time import ScreenScore, measure_seconds
+from lab.evaluation.systems import run_product
+from lab.evaluation.tracker_only import Contest, Given, contests
 from lab.make_evaluation_set import DEFAULT_FOLDER, render_missing
 from lab.paths import CHECKOUT
 from lab.scenes.evaluation_set import RECIPES, SEEDS, episode_id, make_episode

@@ -16,10 +16,10 @@ from apps.common.names import check_name
 from apps.jobs.store import Job
 from apps.legacy.background import cancel_job
 from apps.legacy.records import JobRecord, list_jobs
-from apps.runs.live import STOPPED_ELSEWHERE
 from apps.runs.lock import current_holder
 from apps.runs.record import record_unbegun
 from apps.runs.store import close_unfinished, read_manifest
+from apps.runs.supervise import STOPPED_ELSEWHERE
 
 _POLL_SECONDS = 0.1
 _WAIT_SECONDS = 3.0  # a worker hears of a cancel within half a second, and kills within 1.2

@@ -21,8 +21,8 @@ from apps.common.contracts import ErrorEvent, LogEvent
 from apps.common.errors import ComparisonBusy, InvalidInput, RunNotFound, ScreenalyticsError
 from apps.common.schemas import ComparisonRequest, ComparisonSummary
 from apps.comparison.process import ComparisonEvent, ComparisonProcess
-from apps.runs.live import HEARTBEAT_SECONDS
 from apps.runs.record import now
+from apps.runs.supervise import HEARTBEAT_SECONDS
 from apps.web.problems import problem_response
 
 _LATE_SECONDS = 0.5  # for a request that was on its way when the tool ended

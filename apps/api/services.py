@@ -29,11 +29,11 @@ from apps.jobs.reconcile import reconcile, turn_seconds
 from apps.jobs.store import JobStore
 from apps.results.pictures import EpisodePictures
 from apps.runs.launch import RunProcess
-from apps.runs.live import LiveRun, stopped_elsewhere
 from apps.runs.prepare import Host
 from apps.runs.preview import PreviewProcess, preview_busy
 from apps.runs.probe import DetectorProbe, VideoProbe
 from apps.runs.record import now
+from apps.runs.supervise import SupervisedRun, stopped_elsewhere
 
 _log = logging.getLogger("screenalytics.api")
 _REDIS_THREADS = 8
@@ -60,7 +60,7 @@ class Claim:
     """An episode that a request of this server runs, or will when its turn comes."""
 
     spec: RunSpec
-    run: LiveRun[Event] | None = None
+    run: SupervisedRun[Event] | None = None
     stop_asked: asyncio.Event = field(default_factory=asyncio.Event)
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -83,7 +83,9 @@ class Services:
     _redis_threads: CapacityLimiter
     claims: dict[str, Claim] = field(default_factory=dict)  # by episode
     # By episode and run; None while it waits for its turn.
-    previews: dict[tuple[str, str], LiveRun[PreviewEvent] | None] = field(default_factory=dict)
+    previews: dict[tuple[str, str], SupervisedRun[PreviewEvent] | None] = field(
+        default_factory=dict
+    )
     comparing: asyncio.Lock = field(default_factory=asyncio.Lock)
     comparison: ComparisonProcess | None = None  # the one that is under way
     _giving_back: set[asyncio.Task[None]] = field(default_factory=set)
@@ -128,7 +130,7 @@ class Services:
             await self.ask_redis(reconcile, self.jobs, self.publisher)
 
     @asynccontextmanager
-    async def running(self, spec: RunSpec, timeout_s: float) -> AsyncIterator[LiveRun[Event]]:
+    async def running(self, spec: RunSpec, timeout_s: float) -> AsyncIterator[SupervisedRun[Event]]:
         """Starts a run and holds it for the time of the block; at its end the run is gone.
 
         Raises:
@@ -140,7 +142,7 @@ class Services:
         bind(run_id=spec.run_id, ep_id=spec.ep_id)
         try:
             async with self._turn(claim), self._lease(spec):
-                claim.run = run = LiveRun(await RunProcess.start(spec), timeout_s)
+                claim.run = run = SupervisedRun(await RunProcess.start(spec), timeout_s)
                 _log.info("run started", extra={"pid": run.pid, "mode": spec.execution_mode})
                 try:
                     if claim.stop_asked.is_set():
@@ -154,7 +156,7 @@ class Services:
             self._release(claim)
 
     @asynccontextmanager
-    async def previewing(self, spec: PreviewSpec) -> AsyncIterator[LiveRun[PreviewEvent]]:
+    async def previewing(self, spec: PreviewSpec) -> AsyncIterator[SupervisedRun[PreviewEvent]]:
         """Makes a preview in the same manner; it waits for a slot of local runs.
 
         Raises:
@@ -170,7 +172,7 @@ class Services:
             async with self._slots:
                 self._refuse_when_stopping()
                 process = await PreviewProcess.start(spec)
-                run = self.previews[key] = LiveRun(
+                run = self.previews[key] = SupervisedRun(
                     process, self.settings.local_timeout_s, "preview"
                 )
                 try:

@@ -13,7 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 from apps.api.services import Services
 from apps.api.streaming import final_response, unless_disconnected
 from apps.common.contracts import ErrorEvent, Event, ResultEvent, RunSpec, StartedEvent
-from apps.runs.live import LiveRun
+from apps.runs.supervise import SupervisedRun
 
 _PING_SECONDS = 3  # proxies and people are promised a sign of life every five
 _FAREWELL_SECONDS = 3.0  # for the last event of a run that the server's own stop has ended
@@ -55,7 +55,7 @@ async def _until_started(events: AsyncIterator[Event | None]) -> Event:
 
 
 async def _messages(
-    run: LiveRun[Event], events: AsyncIterator[Event | None]
+    run: SupervisedRun[Event], events: AsyncIterator[Event | None]
 ) -> AsyncIterator[ServerSentEvent]:
     async for event in events:
         if isinstance(event, ResultEvent | ErrorEvent):

@@ -26,8 +26,8 @@ from apps.common.contracts import (
     StartedEvent,
 )
 from apps.common.errors import ScreenalyticsError
-from apps.runs.live import HEARTBEAT_SECONDS, E, LiveEvent, LiveRun
 from apps.runs.record import now
+from apps.runs.supervise import HEARTBEAT_SECONDS, E, SupervisedEvent, SupervisedRun
 from apps.web.problems import problem_response
 
 NDJSON = "application/x-ndjson"
@@ -51,9 +51,9 @@ class RunResponse(Response):
     """
 
     def __init__(
-        self, running: AbstractAsyncContextManager[LiveRun[E]], run_id: str, *, stream: bool
+        self, running: AbstractAsyncContextManager[SupervisedRun[E]], run_id: str, *, stream: bool
     ) -> None:
-        self._running: AbstractAsyncContextManager[LiveRun[Any]] = running
+        self._running: AbstractAsyncContextManager[SupervisedRun[Any]] = running
         self._run_id = run_id
         self._stream = stream
         self.background = None
@@ -80,7 +80,7 @@ class RunResponse(Response):
         else:
             await final_response(last)(scope, receive, send)
 
-    async def _last_event(self, lines: _Lines) -> LiveEvent:
+    async def _last_event(self, lines: _Lines) -> SupervisedEvent:
         async with self._running as run:
             lines.turn_came()
             async for event in run.events():
@@ -134,15 +134,15 @@ class _Lines:
                 await start_lines(self._send, {"x-run-id": self._run_id})
                 self.begun = True
 
-    async def tell(self, event: LiveEvent) -> None:
+    async def tell(self, event: SupervisedEvent) -> None:
         if isinstance(event, ProgressEvent):
             self._progress = event
         await self._send_line(event, more=True)
 
-    async def end(self, last: LiveEvent) -> None:
+    async def end(self, last: SupervisedEvent) -> None:
         await self._send_line(last, more=False)
 
-    async def _send_line(self, event: LiveEvent, *, more: bool) -> None:
+    async def _send_line(self, event: SupervisedEvent, *, more: bool) -> None:
         async with self._sending:
             self._due = time.monotonic() + HEARTBEAT_SECONDS
             await send_line(event_line(event), self._send, more=more)
@@ -188,7 +188,7 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-def final_response(event: LiveEvent) -> Response:
+def final_response(event: SupervisedEvent) -> Response:
     if isinstance(event, ResultEvent | PreviewResultEvent):
         return JSONResponse(event.model_dump(mode="json", exclude={"type"}))
     if isinstance(event, ErrorEvent):
@@ -196,7 +196,7 @@ def final_response(event: LiveEvent) -> Response:
     raise RuntimeError(f"a run cannot end with {event.type!r}")
 
 
-def event_line(event: LiveEvent) -> dict[str, Any]:
+def event_line(event: SupervisedEvent) -> dict[str, Any]:
     return {"type": event.type, **event.model_dump(mode="json")}  # people read its start
 
 

@@ -55,7 +55,7 @@ def make_celery(settings: Settings) -> Celery:
     """The worker's application.
 
     A message that is not acknowledged for one and a half leases is delivered again. A worker
-    renews that time while it works (`apps.worker.keeper`), so the lease is short and runs may be
+    renews that time while it works (`apps.worker.heartbeat`), so the lease is short and runs may be
     long; and by then a worker that says nothing is taken to be dead.
     """
     app = _Celery(settings)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import streamlit as st
 
 from apps.ui.client import ApiProblem
-from apps.ui.words import plain, with_commands
+from apps.ui.formatting import plain, with_commands
 
 _log = logging.getLogger("screenalytics.page")
 

@@ -31,10 +31,10 @@ from apps.jobs.lease import EpisodeLease
 from apps.jobs.limits import RUNS, SAY_SECONDS
 from apps.jobs.store import Job, JobStore
 from apps.runs.launch import RunProcess
-from apps.runs.live import LiveRun
 from apps.runs.lock import is_held
 from apps.runs.store import read_manifest
-from apps.worker.keeper import JobKeeper
+from apps.runs.supervise import SupervisedRun
+from apps.worker.heartbeat import JobHeartbeat
 
 _log = logging.getLogger("screenalytics.worker")
 MAX_ATTEMPTS = 5  # a run that takes its worker down with it must not do so for ever
@@ -102,7 +102,7 @@ class JobExecution:
         def on_cancel() -> None:
             loop.call_soon_threadsafe(self._cancel.set)
 
-        keeping = JobKeeper(self._store, self._job_id, self._token, lease, self._tag, on_cancel)
+        keeping = JobHeartbeat(self._store, self._job_id, self._token, lease, self._tag, on_cancel)
         with keeping as keeper:
             try:
                 result = await self._result(job, lease, keeper)
@@ -115,7 +115,7 @@ class JobExecution:
             finally:
                 lease.give_back()
 
-    async def _result(self, job: Job, lease: EpisodeLease, keeper: JobKeeper) -> RunResult:
+    async def _result(self, job: Job, lease: EpisodeLease, keeper: JobHeartbeat) -> RunResult:
         left_s = job.request.timeout_s  # to wait for the episode; the run has as much again
         while True:
             left_s = await self._wait_for_episode(job, lease, left_s)
@@ -154,7 +154,7 @@ class JobExecution:
         except RunNotFound:
             return None
 
-    async def _run(self, job: Job, keeper: JobKeeper) -> RunResult:
+    async def _run(self, job: Job, keeper: JobHeartbeat) -> RunResult:
         """Runs it; again where the process was killed from outside, as by the system."""
         for _ in range(RUNS - 1):
             try:
@@ -164,7 +164,7 @@ class JobExecution:
                     raise
         return await self._run_once(job, keeper)
 
-    async def _run_once(self, job: Job, keeper: JobKeeper) -> RunResult:
+    async def _run_once(self, job: Job, keeper: JobHeartbeat) -> RunResult:
         limit, source = host_thread_limit()
         resolution = cap_threads(job.request.spec.resolution, limit, source)
         on_disk = detectors_on_disk(self._settings.retinaface_model)
@@ -185,7 +185,7 @@ class JobExecution:
                 "replace_unfinished": True,
             }
         )
-        run = LiveRun(await RunProcess.start(spec), job.request.timeout_s)
+        run = SupervisedRun(await RunProcess.start(spec), job.request.timeout_s)
         stopping = asyncio.create_task(self._stop_when_cancelled(run))
         try:
             last = await self._follow(run, keeper)
@@ -198,7 +198,7 @@ class JobExecution:
             return RunResult.model_validate(last.model_dump())
         raise _Reported(last)
 
-    async def _follow(self, run: LiveRun[Event], keeper: JobKeeper) -> Event | None:
+    async def _follow(self, run: SupervisedRun[Event], keeper: JobHeartbeat) -> Event | None:
         last: Event | None = None
         async for event in run.events():
             if isinstance(event, ProgressEvent):
@@ -206,7 +206,7 @@ class JobExecution:
             last = event or last
         return last
 
-    async def _stop_when_cancelled(self, run: LiveRun[Event]) -> None:
+    async def _stop_when_cancelled(self, run: SupervisedRun[Event]) -> None:
         await self._cancel.wait()
         await run.end("The job was cancelled.")
 

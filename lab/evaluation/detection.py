@@ -17,7 +17,7 @@ from apps.pipeline.decode.video import open_video
 from apps.pipeline.detect import DetectorRequest
 from apps.pipeline.detect.centerface import CenterFace, suppress
 from apps.pipeline.types import Faces
-from lab.evaluation.memory import RememberingDetector, memory_name
+from lab.evaluation.detection_cache import RememberingDetector, memory_name
 from lab.evaluation.rows import NO_ROWS, Rows, Truth, covered, overlaps
 from lab.evaluation.systems import options_for
 

@@ -11,14 +11,8 @@ import numpy as np
 from apps.common.files import storage_errors, write_atomic
 from apps.comparison.plotting import Figure, FigureCanvasAgg
 from lab.evaluation.ablation import ABLATIONS
-from lab.evaluation.alone import Contest
 from lab.evaluation.detection import THRESHOLDS, Looked, bands, together
-from lab.evaluation.real_clips import Real
-from lab.evaluation.real_document import markdown_table, section, write_picture
-from lab.evaluation.report import DPI, METHOD, detector_cost, picture
-from lab.evaluation.rows import Frames, Truth
-from lab.evaluation.screen_time import HEAD, ScreenScore, explained, table_rows
-from lab.evaluation.work import (
+from lab.evaluation.evaluate_episodes import (
     LIBRARY,
     PRODUCT,
     Result,
@@ -26,6 +20,12 @@ from lab.evaluation.work import (
     total_cuts,
     total_score,
 )
+from lab.evaluation.real_clips import Real
+from lab.evaluation.real_document import markdown_table, section, write_picture
+from lab.evaluation.report import DPI, METHOD, detector_cost, picture
+from lab.evaluation.rows import Frames, Truth
+from lab.evaluation.screen_time import HEAD, ScreenScore, explained, table_rows
+from lab.evaluation.tracker_only import Contest
 from lab.scenes.evaluation_set import RECIPES, SEEDS
 
 WORST = 4  # episodes of which a picture is drawn

@@ -10,13 +10,13 @@ from typing import Any
 
 from apps.common.options import SmallFaces
 from lab.evaluation.errors import IdentityError, identity_errors
+from lab.evaluation.evaluate_episodes import LIBRARY, PRODUCT
 from lab.evaluation.ground_truth import GroundTruth
 from lab.evaluation.rows import Found, Truth
 from lab.evaluation.scores import CutErrors, CutScores, Scores, cut_errors, score, score_cuts
 from lab.evaluation.sheet import Sheet
 from lab.evaluation.shot_truth import Shots
 from lab.evaluation.systems import ProductRun, run_library, run_product
-from lab.evaluation.work import LIBRARY, PRODUCT
 
 _NO_FACES = GroundTruth({}, {})
 _MAX_NAME = 60  # characters of a file's name that its remembered faces are kept under

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from lab.evaluation.evaluate_episodes import LIBRARY, PRODUCT
 from lab.evaluation.real import ClipResult, CutResult
 from lab.evaluation.real_clips import CUT_STRIDES, IOU, TRACK_STRIDES, Real
 from lab.evaluation.real_report import transition
 from lab.evaluation.sheet import write_sheet
-from lab.evaluation.work import LIBRARY, PRODUCT
 
 PICTURE = "quality-real.png"
 _TRACKS = (

@@ -11,8 +11,7 @@ from rich.table import Table
 
 from apps.common.files import storage_errors, write_json
 from apps.comparison.plotting import Axes, Figure, FigureCanvasAgg
-from lab.evaluation.scores import CutScores, Scores
-from lab.evaluation.work import (
+from lab.evaluation.evaluate_episodes import (
     LIBRARY,
     PRODUCT,
     Measure,
@@ -21,6 +20,7 @@ from lab.evaluation.work import (
     total_cuts,
     total_score,
 )
+from lab.evaluation.scores import CutScores, Scores
 
 MEAN = "mean"
 DPI = 120

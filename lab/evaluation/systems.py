@@ -29,7 +29,7 @@ from apps.pipeline.shots.splitter import ShotSplitter
 from apps.pipeline.stop import StopFlag
 from apps.pipeline.track.tracker import FaceTracker, thresholds
 from apps.pipeline.types import Faces, Scene, Sighting
-from lab.evaluation.memory import RememberingDetector, memory_name
+from lab.evaluation.detection_cache import RememberingDetector, memory_name
 from lab.evaluation.rows import NO_ROWS, Found, Frames, Rows, read_run
 
 DEFAULTS = "defaults"

@@ -13,11 +13,11 @@ from apps.demo.encode import write_episode
 from lab.evaluation import document
 from lab.evaluation.ablation import ABLATIONS
 from lab.evaluation.detection import Looked, look_at, look_with_each_nms, together
+from lab.evaluation.evaluate_episodes import Episode, Measure, evaluate
 from lab.evaluation.real_clips import Real
 from lab.evaluation.rows import Found, read_truth
 from lab.evaluation.screen_time import measure_seconds
 from lab.evaluation.systems import ProductRun, run_product
-from lab.evaluation.work import Episode, Measure, evaluate
 from lab.scenes.evaluation_set import RECIPES
 from tests.tools.test_evaluate import short_episode
 

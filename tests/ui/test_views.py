@@ -10,7 +10,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from apps.ui import words
+from apps.ui import formatting
 from lab.paths import CHECKOUT
 from lab.processes.service import Server, add_episode, serving, serving_checkout
 from tests.support.checkout import copy_checkout
@@ -185,7 +185,7 @@ def test_seconds_on_the_screen(server: Server, monkeypatch: pytest.MonkeyPatch) 
     [card] = [text.value for text in page.caption if text.value.startswith("**Track ")]
     assert card.split("  \n") == [
         "**Track 00001**",
-        f"On screen {words.screen_time(track['screen_s'], track['screen_error_s'])}",
+        f"On screen {formatting.screen_time(track['screen_s'], track['screen_error_s'])}",
         f"Sightings {track['stats']['detections']}",
         f"Confidence {track['stats']['avg_conf']:.2f}",
         "Ended: end of the video",

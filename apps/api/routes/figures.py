@@ -13,7 +13,7 @@ from pydantic import Field
 from starlette.types import Receive, Scope, Send
 
 from apps.api.deps import ServicesDep
-from apps.api.served import cache_of_result
+from apps.api.file_responses import cache_of_result
 from apps.common.contracts import DetectionRow, RunManifest, TrackRow, VideoFacts
 from apps.common.errors import RunNotFound
 from apps.common.files import read_json

@@ -12,8 +12,8 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from apps.api.deps import ServicesDep
+from apps.api.file_responses import cache_of_result, run_file
 from apps.api.problems import DOCUMENTED_PARTS, Documented, documented
-from apps.api.served import cache_of_result, run_file
 from apps.api.streaming import NDJSON, RunResponse, event_line, wants_stream
 from apps.common.contracts import PreviewResult, PreviewResultEvent
 from apps.common.files import read_jsonl

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from apps.api.deps import ServicesDep
+from apps.api.file_responses import cache_of_result, run_file
 from apps.api.problems import DOCUMENTED_PARTS, Documented
-from apps.api.served import cache_of_result, run_file
 from apps.api.streaming import NDJSON, wants_stream
 from apps.common.contracts import Progress, RunManifest, TrackMetrics
 from apps.common.errors import InvalidInput, RunNotFound

@@ -6,9 +6,9 @@ import streamlit as st
 
 from apps.common.schemas import Version
 from apps.ui.client import Client
+from apps.ui.formatting import moment, plain
 from apps.ui.problems import problems_shown
 from apps.ui.session import page_fingerprint, reader_zone
-from apps.ui.words import moment, plain
 
 _LOOK_AGAIN_SECONDS = 5
 _RESTART = "Restart: Ctrl-C where `make up` runs, then `make up` again."

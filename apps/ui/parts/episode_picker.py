@@ -8,8 +8,8 @@ from apps.common.contracts import VideoFacts
 from apps.common.schemas import EpisodeDetail
 from apps.ui.client import Client
 from apps.ui.files import thumbnail_url
+from apps.ui.formatting import count, duration, plain, size
 from apps.ui.parts.upload import choose_uploaded
-from apps.ui.words import count, duration, plain, size
 
 
 def pick_episode(client: Client, *, locked: bool = False) -> str | None:

@@ -11,8 +11,8 @@ import streamlit as st
 from apps.common.options import Precision, SmallFaces
 from apps.common.schemas import DetectTrackRequest, PlanRequest, RunOptionsOffer, RunPlan
 from apps.ui.client import Bounds
+from apps.ui.formatting import MODE_LABELS, OPTION_LABELS, count, duration, option, plain, source
 from apps.ui.session import bounds, offer
-from apps.ui.words import MODE_LABELS, OPTION_LABELS, count, duration, option, plain, source
 
 AUTO = "auto"
 _MODES: tuple[Literal["local", "redis"], ...] = ("local", "redis")

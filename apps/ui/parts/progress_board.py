@@ -8,7 +8,7 @@ import altair as alt
 import streamlit as st
 
 from apps.common.contracts import Progress
-from apps.ui.words import count, duration, percent, rate
+from apps.ui.formatting import count, duration, percent, rate
 
 PHASES = {
     "waiting": "Waiting for its turn",

@@ -6,7 +6,7 @@ import streamlit as st
 
 from apps.common.contracts import RunResult
 from apps.common.schemas import Diagnosis, Finding
-from apps.ui.words import count, duration, megabytes, percent, plain, rate, screen_time
+from apps.ui.formatting import count, duration, megabytes, percent, plain, rate, screen_time
 
 _ICONS = {
     "problem": ":material/error:",

@@ -11,7 +11,7 @@ from typing import Any
 import altair as alt
 
 from apps.common.schemas import HistogramBin, RunCharts
-from apps.ui.words import clock_tenths
+from apps.ui.formatting import clock_tenths
 
 PICKED = "picked"
 _LANE_HEIGHT, _MOST_HEIGHT = 16, 420

@@ -11,7 +11,7 @@ import streamlit as st
 import streamlit.components.v2 as components
 
 from apps.ui.files import UPLOAD_PATH
-from apps.ui.words import plain
+from apps.ui.formatting import plain
 
 _ASSETS = Path(__file__).resolve().parents[1] / "assets"
 _form = components.component(

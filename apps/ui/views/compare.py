@@ -12,10 +12,10 @@ import streamlit as st
 from apps.common.contracts import ErrorEvent, LogEvent, RunManifest
 from apps.common.schemas import ComparisonRequest, ComparisonSummary, ModeFigures, RunSummary
 from apps.ui.client import ApiProblem, Client
+from apps.ui.formatting import MODE_LABELS, OPTION_LABELS, moment, option, plain
 from apps.ui.parts.episode_picker import pick_episode
 from apps.ui.problems import problems_shown
 from apps.ui.session import client, reader_zone
-from apps.ui.words import MODE_LABELS, OPTION_LABELS, moment, option, plain
 
 _MOST = 6
 _LETTERS = "ABCDEF"

@@ -9,8 +9,9 @@ import streamlit as st
 from apps.common.contracts import ResultEvent, RunManifest
 from apps.common.schemas import RunList, RunPlan
 from apps.ui.client import ApiProblem, Client
+from apps.ui.formatting import moment, plain
 from apps.ui.pages import link_to_results
-from apps.ui.parts.elsewhere import follow_elsewhere, under_way
+from apps.ui.parts.active_run import follow_elsewhere, under_way
 from apps.ui.parts.episode_picker import pick_episode, show_episode
 from apps.ui.parts.local_run import run_locally
 from apps.ui.parts.options_form import Choices, choose, show_plan, show_sources
@@ -18,7 +19,6 @@ from apps.ui.parts.result_card import show_causes, show_description, show_figure
 from apps.ui.parts.upload import show_upload
 from apps.ui.problems import problems_shown, show_problem
 from apps.ui.session import LocalOutcome, PendingRun, Session, client, reader_zone, session
-from apps.ui.words import moment, plain
 
 _SENT_SECONDS = 0.05  # Streamlit sends what the script has drawn more often than that
 

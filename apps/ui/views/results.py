@@ -11,9 +11,10 @@ import streamlit as st
 from apps.common.contracts import RunManifest, VideoFacts
 from apps.common.schemas import Diagnosis, Rows, RunCharts, RunSummary, TrackOrder
 from apps.common.screen_time import screen_time
-from apps.ui import words
+from apps.ui import formatting
 from apps.ui.client import ApiProblem, Client
 from apps.ui.files import download_url, preview_url, track_thumbnail_url
+from apps.ui.formatting import MODE_LABELS, clock, count, ended, moment, option, plain, source
 from apps.ui.parts.episode_picker import pick_episode
 from apps.ui.parts.result_card import show_causes, show_description, show_figures
 from apps.ui.parts.track_charts import (
@@ -27,7 +28,6 @@ from apps.ui.parts.track_charts import (
 )
 from apps.ui.problems import problems_shown, show_problem
 from apps.ui.session import client, reader_zone
-from apps.ui.words import MODE_LABELS, clock, count, ended, moment, option, plain, source
 
 _GALLERY = 12
 _MOST_TRACKS = 10_000
@@ -289,7 +289,7 @@ def _show_track(run: RunManifest, track: dict[str, Any]) -> None:
 
 def _on_screen(track: dict[str, Any]) -> str:
     screen = screen_time(track)
-    return "–" if screen is None else words.screen_time(screen.seconds, screen.error_s)
+    return "–" if screen is None else formatting.screen_time(screen.seconds, screen.error_s)
 
 
 def _show_charts(charts: RunCharts) -> None:

@@ -8,9 +8,9 @@ from apps import __version__
 from apps.common.schemas import ActiveRun, Dependency, Ready, Version
 from apps.common.version import git_sha
 from apps.ui.client import ApiProblem, Client
+from apps.ui.formatting import MODE_LABELS, count, moment, percent, plain
 from apps.ui.problems import problems_shown
 from apps.ui.session import client, page_fingerprint, reader_zone
-from apps.ui.words import MODE_LABELS, count, moment, percent, plain
 
 _LOOK_EVERY_SECONDS = 3.0
 

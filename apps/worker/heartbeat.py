@@ -24,7 +24,7 @@ _TOLD: dict[Beat, str] = {
 }
 
 
-class JobKeeper(Repeater):
+class JobHeartbeat(Repeater):
     """A context manager.
 
     Args:

@@ -6,9 +6,9 @@ import streamlit as st
 
 from apps.common.schemas import ActiveRun, ActiveRuns
 from apps.ui.client import ApiProblem, Client
+from apps.ui.formatting import MODE_LABELS, plain
 from apps.ui.parts.progress_board import History, ProgressBoard
 from apps.ui.problems import problems_shown, show_problem
-from apps.ui.words import MODE_LABELS, plain
 
 _LOOK_EVERY_SECONDS = 1.0
 _UNDER_WAY = {"queued": "waits for a worker", "in_progress": "is running", "retrying": "is retried"}

@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from apps.common.contracts import TrackEnd
-from apps.ui import words
+from apps.ui import formatting
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from apps.ui import words
     ],
 )
 def test_durations(seconds: float | None, shown: str) -> None:
-    assert words.duration(seconds) == shown
+    assert formatting.duration(seconds) == shown
 
 
 @pytest.mark.parametrize(
@@ -38,20 +38,20 @@ def test_durations(seconds: float | None, shown: str) -> None:
     ],
 )
 def test_seconds_on_the_screen(seconds: float, error_s: float | None, shown: str) -> None:
-    assert words.screen_time(seconds, error_s) == shown
+    assert formatting.screen_time(seconds, error_s) == shown
 
 
 def test_every_end_of_a_track_has_words() -> None:
-    assert set(words.ENDS) == set(get_args(TrackEnd))
-    assert words.ended("left") == "left the picture"
-    assert [words.ended(odd) for odd in (None, "gone", ["cut"])] == [None] * 3
+    assert set(formatting.ENDS) == set(get_args(TrackEnd))
+    assert formatting.ended("left") == "left the picture"
+    assert [formatting.ended(odd) for odd in (None, "gone", ["cut"])] == [None] * 3
 
 
 @pytest.mark.parametrize(
     ("seconds", "shown"), [(0, "0:00"), (7.9, "0:07"), (750, "12:30"), (3723, "1:02:03")]
 )
 def test_places_in_a_video(seconds: float, shown: str) -> None:
-    assert words.clock(seconds) == shown
+    assert formatting.clock(seconds) == shown
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_places_in_a_video(seconds: float, shown: str) -> None:
     [(0, "0:00.0"), (2.24, "0:02.2"), (59.96, "1:00.0"), (3723.4, "1:02:03.4")],
 )
 def test_places_in_a_video_to_a_tenth(seconds: float, shown: str) -> None:
-    assert words.clock_tenths(seconds) == shown
+    assert formatting.clock_tenths(seconds) == shown
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_places_in_a_video_to_a_tenth(seconds: float, shown: str) -> None:
     ],
 )
 def test_sizes(number: float | None, shown: str) -> None:
-    assert words.size(number) == shown
+    assert formatting.size(number) == shown
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_sizes(number: float | None, shown: str) -> None:
     ],
 )
 def test_sources(word: str, shown: str) -> None:
-    assert words.source(word) == shown
+    assert formatting.source(word) == shown
 
 
 @pytest.mark.parametrize(
@@ -112,18 +112,18 @@ def test_sources(word: str, shown: str) -> None:
     ],
 )
 def test_options(name: str, value: object, shown: str) -> None:
-    assert words.option(name, value) == shown
+    assert formatting.option(name, value) == shown
 
 
 def test_moments_are_in_the_readers_zone() -> None:
     stamp = "2026-11-24T23:30:00+00:00"
-    assert words.moment(stamp, UTC) == "24 Nov, 23:30"
-    assert words.moment(stamp, timezone(timedelta(hours=1))) == "25 Nov, 00:30"
-    assert words.moment("yesterday", UTC) == "yesterday"
+    assert formatting.moment(stamp, UTC) == "24 Nov, 23:30"
+    assert formatting.moment(stamp, timezone(timedelta(hours=1))) == "25 Nov, 00:30"
+    assert formatting.moment("yesterday", UTC) == "yesterday"
 
 
 def test_markdown_is_shown_as_it_is() -> None:
-    assert words.plain("![x](h/p.png) <b> :red[x] $y$") == (
+    assert formatting.plain("![x](h/p.png) <b> :red[x] $y$") == (
         r"\!\[x\]\(h/p\.png\) \<b\> \:red\[x\] \$y\$"
     )
 
@@ -133,10 +133,10 @@ def test_markdown_is_shown_as_it_is() -> None:
     [":material/delete:", ":joy:", ":+1:", ":man-running:", "http://h/", "WWW.h.io", "a@h.io"],
 )
 def test_no_icon_and_no_link_comes_out_of_a_text(code: str) -> None:
-    shown = words.plain(f"x{code}").replace("\\", "")
+    shown = formatting.plain(f"x{code}").replace("\\", "")
     assert code not in shown
     assert shown.replace("\u2060", "") == f"x{code}"
 
 
 def test_other_colons_stay_as_they_are() -> None:
-    assert "\u2060" not in words.plain("10:21:05 CPU: 7 a:b 127.0.0.1:80")
+    assert "\u2060" not in formatting.plain("10:21:05 CPU: 7 a:b 127.0.0.1:80")

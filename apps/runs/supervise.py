@@ -29,9 +29,11 @@ STOPPED_ELSEWHERE = "The run was stopped from elsewhere."
 HEARTBEAT_SECONDS = 0.9  # a listener is promised a sign of life every second
 
 
-LiveEvent = ProgressEvent | LogEvent | StartedEvent | ResultEvent | PreviewResultEvent | ErrorEvent
-E_co = TypeVar("E_co", bound=LiveEvent, covariant=True)
-E = TypeVar("E", bound=LiveEvent)
+SupervisedEvent = (
+    ProgressEvent | LogEvent | StartedEvent | ResultEvent | PreviewResultEvent | ErrorEvent
+)
+E_co = TypeVar("E_co", bound=SupervisedEvent, covariant=True)
+E = TypeVar("E", bound=SupervisedEvent)
 
 
 class Watched(Protocol[E_co]):
@@ -45,7 +47,7 @@ class Watched(Protocol[E_co]):
     async def kill(self, why: RunCancelled | RunTimedOut, /) -> None: ...
 
 
-class LiveRun(Generic[E]):
+class SupervisedRun(Generic[E]):
     """One run between its start and its end.
 
     Args:
