@@ -40,8 +40,8 @@ from rich.progress import Progress
 
 from apps.common.errors import InvalidInput, ScreenalyticsError
 from apps.common.options import SmallFaces
-from lab.evaluation import alone, finished, real_report, report
 from lab.evaluation import arguments as values
+from lab.evaluation import existing_run, real_report, report, tracker_only
 from lab.evaluation.errors import IdentityError
 from lab.evaluation.evaluate_episodes import (
     PRODUCT,
@@ -134,21 +134,21 @@ def _with_progress(episodes: list[Episode], measure: Measure, jobs: int) -> Iter
 def _evaluate_alone(arguments: argparse.Namespace, console: Console) -> None:
     if arguments.gt is None:
         raise InvalidInput("There is no ground truth.", hint="Give it with --gt FILE.")
-    given = alone.Given(
+    given = tracker_only.Given(
         arguments.detections, arguments.gt, arguments.fps, arguments.size, arguments.marked_every
     )
-    for contest in alone.contests(given, arguments.strides, arguments.iou):
-        console.print(alone.table(contest, arguments.iou))
+    for contest in tracker_only.contests(given, arguments.strides, arguments.iou):
+        console.print(tracker_only.table(contest, arguments.iou))
 
 
 def _evaluate_run(arguments: argparse.Namespace, console: Console) -> None:
     faces, shots = _marked(arguments)
-    run = finished.read_finished(arguments.run)
-    judged = finished.judge_run(run, faces, shots, arguments.iou, strict=arguments.strict)
+    run = existing_run.read_finished(arguments.run)
+    judged = existing_run.judge_run(run, faces, shots, arguments.iou, strict=arguments.strict)
     name = arguments.run.name
     if faces is not None:
-        console.print(finished.table(judged, arguments.iou))
-        console.print(" ".join(filter(None, (faces.note, finished.counted(judged)))))
+        console.print(existing_run.table(judged, arguments.iou))
+        console.print(" ".join(filter(None, (faces.note, existing_run.counted(judged)))))
     if judged.cuts is not None:
         console.print(real_report.cut_table(f"{name}: cuts", [(name, judged.cuts)]))
     _print_errors(console, [(name, error) for error in judged.errors], arguments)
@@ -157,12 +157,12 @@ def _evaluate_run(arguments: argparse.Namespace, console: Console) -> None:
         _draw([judged.sheet(video)], name, console, arguments)
 
 
-def _video_of(run: finished.FinishedRun, given: Path | None, console: Console) -> Path | None:
+def _video_of(run: existing_run.FinishedRun, given: Path | None, console: Console) -> Path | None:
     """The video that a run's errors are drawn on."""
     if given is not None:
-        return finished.checked_video(run, given)
+        return existing_run.checked_video(run, given)
     try:
-        return finished.video_of(run)
+        return existing_run.video_of(run)
     except ScreenalyticsError as error:
         console.print(
             f"Errors are drawn on an empty ground, since the run's video is not at hand: "

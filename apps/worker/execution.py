@@ -102,12 +102,12 @@ class JobExecution:
         def on_cancel() -> None:
             loop.call_soon_threadsafe(self._cancel.set)
 
-        keeping = JobHeartbeat(self._store, self._job_id, self._token, lease, self._tag, on_cancel)
-        with keeping as keeper:
+        beating = JobHeartbeat(self._store, self._job_id, self._token, lease, self._tag, on_cancel)
+        with beating as heartbeat:
             try:
-                result = await self._result(job, lease, keeper)
+                result = await self._result(job, lease, heartbeat)
                 with contextlib.suppress(QueueUnavailable):
-                    self._store.beat(self._job_id, self._token, keeper.progress)
+                    self._store.beat(self._job_id, self._token, heartbeat.progress)
             except ScreenalyticsError as error:
                 await self._end(error)
             else:
@@ -115,13 +115,13 @@ class JobExecution:
             finally:
                 lease.give_back()
 
-    async def _result(self, job: Job, lease: EpisodeLease, keeper: JobHeartbeat) -> RunResult:
+    async def _result(self, job: Job, lease: EpisodeLease, heartbeat: JobHeartbeat) -> RunResult:
         left_s = job.request.timeout_s  # to wait for the episode; the run has as much again
         while True:
             left_s = await self._wait_for_episode(job, lease, left_s)
-            keeper.lease_taken = True
+            heartbeat.lease_taken = True
             try:
-                return self._completed(job) or await self._run(job, keeper)
+                return self._completed(job) or await self._run(job, heartbeat)
             except _Reported as error:
                 if not error.is_busy:
                     raise  # else another run was faster: wait for it like for any other
@@ -154,17 +154,17 @@ class JobExecution:
         except RunNotFound:
             return None
 
-    async def _run(self, job: Job, keeper: JobHeartbeat) -> RunResult:
+    async def _run(self, job: Job, heartbeat: JobHeartbeat) -> RunResult:
         """Runs it; again where the process was killed from outside, as by the system."""
         for _ in range(RUNS - 1):
             try:
-                return await self._run_once(job, keeper)
+                return await self._run_once(job, heartbeat)
             except _Reported as error:
                 if int(error.problem.get("run_exit_code", 0)) >= 0:
                     raise
-        return await self._run_once(job, keeper)
+        return await self._run_once(job, heartbeat)
 
-    async def _run_once(self, job: Job, keeper: JobHeartbeat) -> RunResult:
+    async def _run_once(self, job: Job, heartbeat: JobHeartbeat) -> RunResult:
         limit, source = host_thread_limit()
         resolution = cap_threads(job.request.spec.resolution, limit, source)
         on_disk = detectors_on_disk(self._settings.retinaface_model)
@@ -188,7 +188,7 @@ class JobExecution:
         run = SupervisedRun(await RunProcess.start(spec), job.request.timeout_s)
         stopping = asyncio.create_task(self._stop_when_cancelled(run))
         try:
-            last = await self._follow(run, keeper)
+            last = await self._follow(run, heartbeat)
         finally:
             stopping.cancel()
             await run.end("The worker stopped.")
@@ -198,11 +198,11 @@ class JobExecution:
             return RunResult.model_validate(last.model_dump())
         raise _Reported(last)
 
-    async def _follow(self, run: SupervisedRun[Event], keeper: JobHeartbeat) -> Event | None:
+    async def _follow(self, run: SupervisedRun[Event], heartbeat: JobHeartbeat) -> Event | None:
         last: Event | None = None
         async for event in run.events():
             if isinstance(event, ProgressEvent):
-                keeper.progress = event
+                heartbeat.progress = event
             last = event or last
         return last
 

@@ -56,9 +56,9 @@ class JobHeartbeat(Repeater):
         self.lease_taken = False
         self._last: Beat = "ok"
         self._renewed_at = 0.0
-        super().__init__("keeper", BEAT_SECONDS, self._keep)
+        super().__init__("heartbeat", BEAT_SECONDS, self._beat)
 
-    def _keep(self) -> None:
+    def _beat(self) -> None:
         try:
             beat = self._store.beat(self._job_id, self._token, self.progress)
             if time.monotonic() - self._renewed_at > self._store.lease_seconds / 4:

@@ -42,7 +42,7 @@ _IDLE = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 _PROBE = re.compile(r"/\w+/_stcore/(health|host-config)$")
 _WATCH = """words => {
   window.wordsSeen = new Set();
-  const look = () => formatting.forEach(word => {
+  const look = () => words.forEach(word => {
     if (document.body.textContent.includes(word)) window.wordsSeen.add(word);
   });
   look();

@@ -31,7 +31,7 @@ class CpuKind:
         width of the CPU that it runs on.
         """
         words = " ".join((self.machine, self.model, *sorted(self.flags)))
-        return hashlib.sha256(formatting.encode()).hexdigest()[:10]
+        return hashlib.sha256(words.encode()).hexdigest()[:10]
 
 
 @cache

@@ -48,7 +48,7 @@ def _key(plan: SessionPlan) -> str:
     words = (
         f"{plan.sha256} {ort.__version__} {sizes} {plan.provider} {cpu_kind().digest} {_VERSION}"
     )
-    return hashlib.sha256(formatting.encode()).hexdigest()[:24]
+    return hashlib.sha256(words.encode()).hexdigest()[:24]
 
 
 def _cached(plan: SessionPlan, folder: Path, key: str) -> ort.InferenceSession | None:

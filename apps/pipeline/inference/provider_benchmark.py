@@ -111,7 +111,7 @@ def _key(plan: SessionPlan, rivals: tuple[str, ...]) -> str:
         f"{plan.sha256} {sorted(plan.dimensions.items())} {plan.threads} {plan.provider} {rivals} "
         f"{ort.__version__} {cpu_kind().digest}"
     )
-    return hashlib.sha256(formatting.encode()).hexdigest()[:24]
+    return hashlib.sha256(words.encode()).hexdigest()[:24]
 
 
 def _remembered(notes: Path, providers: tuple[str, ...]) -> ProviderProbe | None:
