@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from apps import __version__
 from apps.api.head import Head
-from apps.api.middleware import Gate, Identity
+from apps.api.middleware import AccessMiddleware, RequestContextMiddleware
 from apps.api.one_process import OneProcess
 from apps.api.problems import DOCUMENTED_PROBLEMS, install_problem_handlers
 from apps.api.routes import (
@@ -72,9 +72,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     install_problem_handlers(app)
     key = None if chosen.api_key is None else chosen.api_key.get_secret_value()
     app.add_middleware(Head)
-    app.add_middleware(Gate, api_key=key)
+    app.add_middleware(AccessMiddleware, api_key=key)
     app.add_middleware(Guard, hosts=chosen.hosts, open_path=health.LIVE_PATH)
-    app.add_middleware(Identity, version=f"{__version__}+{source_fingerprint()}")
+    app.add_middleware(RequestContextMiddleware, version=f"{__version__}+{source_fingerprint()}")
     app.add_middleware(OneProcess)
     for module in (
         celery_jobs,

@@ -31,7 +31,7 @@ _UPLOAD_PATH = "/episodes"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-class Identity:
+class RequestContextMiddleware:
     """Puts the version and a request id on every answer.
 
     Args:
@@ -77,7 +77,7 @@ class Identity:
                 )
 
 
-class Gate:
+class AccessMiddleware:
     """Refuses requests without the API key, where one is set, and bodies that are too large.
 
     Args:
