@@ -13,9 +13,9 @@ from apps.common.contracts import ExecutionMode, RunManifest, RunSpec
 from apps.common.errors import QueueUnavailable, RunCancelled, RunElsewhere
 from apps.common.layout import Layout
 from apps.common.names import check_name
-from apps.jobs.store import Job
+from apps.jobs.store import QueueJob
 from apps.legacy.background import cancel_job
-from apps.legacy.records import JobRecord, list_jobs
+from apps.legacy.records import LegacyJob, list_jobs
 from apps.runs.lock import current_holder
 from apps.runs.record import record_unbegun
 from apps.runs.store import close_unfinished, read_manifest
@@ -64,7 +64,7 @@ async def cancel_run(services: Services, ep_id: str, run_id: str) -> RunManifest
     return manifest
 
 
-async def cancel_queued(services: Services, job_id: str) -> Job:
+async def cancel_queued(services: Services, job_id: str) -> QueueJob:
     """Ends a job: a waiting one at once, a running one by its worker, which is waited for.
 
     Raises:
@@ -105,7 +105,7 @@ def _end_background(layout: Layout, ep_id: str, run_id: str) -> RunSpec | None:
     return None
 
 
-def _spec_of(layout: Layout, record: JobRecord) -> RunSpec | None:
+def _spec_of(layout: Layout, record: LegacyJob) -> RunSpec | None:
     try:
         text = layout.job(record.job_id).spec.read_text(encoding="utf-8")
         spec = RunSpec.model_validate_json(text)

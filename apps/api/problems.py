@@ -16,7 +16,7 @@ from apps.common.options import RunRequest
 from apps.common.schemas import (
     ComparisonRequest,
     DetectTrackRequest,
-    OldPathRequest,
+    LegacyRequest,
     PlanRequest,
 )
 from apps.web.problems import MEDIA_TYPE, problem_response
@@ -89,7 +89,7 @@ def _body_of(request: Request) -> type[RunRequest] | type[ComparisonRequest]:
     if path.endswith("/comparisons"):
         return ComparisonRequest
     if path.startswith("/jobs/"):
-        return OldPathRequest
+        return LegacyRequest
     return PlanRequest if path.startswith("/options/") else DetectTrackRequest
 
 

@@ -35,7 +35,7 @@ from apps.common.version import library_versions
 from apps.pipeline.artifacts.writer import discard, publish
 from apps.pipeline.pacing.meter import CpuMeter
 from apps.pipeline.progress import ProgressReporter
-from apps.pipeline.run import Job, Outcome, PipelineRun
+from apps.pipeline.run import Outcome, PipelineRun, RunPlan
 from apps.pipeline.stop import StopFlag, stopped
 from apps.runs.episodes import find_video, several_videos_warning
 from apps.runs.lock import episode_lock
@@ -218,7 +218,7 @@ class _Execution:
 
     def _execute(self, record: RunRecord, log: RunLog, video: Path) -> RunResult:
         spec = self._spec
-        job = Job(
+        plan = RunPlan(
             ep_id=spec.ep_id,
             run_id=spec.run_id,
             options=spec.resolution.options,
@@ -240,7 +240,7 @@ class _Execution:
             CpuMeter(pipeline_config().meter) as meter,
             ProgressReporter(spec.run_id, meter, report) as progress,
         ):
-            outcome = PipelineRun(job, meter, progress, self._stop, log).execute()
+            outcome = PipelineRun(plan, meter, progress, self._stop, log).execute()
             progress.phase("writing")
             self._stop.check()
             result = self._publish(record, outcome, meter, progress)

@@ -59,7 +59,7 @@ class RunFiles:
 
 
 @dataclass(frozen=True)
-class JobFiles:
+class LegacyJobFiles:
     """The files of one background job: its record, what it was told, what it printed."""
 
     record: Path
@@ -117,9 +117,11 @@ class Layout:
     def holder(self, ep_id: str) -> Path:
         return self.locks / f"{check_name(ep_id)}.json"
 
-    def job(self, job_id: str) -> JobFiles:
+    def job(self, job_id: str) -> LegacyJobFiles:
         name = check_name(job_id, "job_id")
-        return JobFiles(*(self.jobs / f"{name}.{kind}" for kind in ("json", "spec", "ndjson")))
+        return LegacyJobFiles(
+            *(self.jobs / f"{name}.{kind}" for kind in ("json", "spec", "ndjson"))
+        )
 
     def pictures(self, ep_id: str) -> Path:
         return self.cache / "pictures" / check_name(ep_id)

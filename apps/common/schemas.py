@@ -38,7 +38,7 @@ class DetectTrackRequest(RunRequest):
     )
 
 
-class OldPathRequest(RunRequest):
+class LegacyRequest(RunRequest):
     """`POST /jobs/detect_track` and `/jobs/detect_track/stream`."""
 
     model_config = ConfigDict(
@@ -52,7 +52,7 @@ class OldPathRequest(RunRequest):
     run_id: str | None = Field(None, description="Name of the run; a new one by default.")
 
 
-class OldPathJob(BaseModel):
+class LegacyJobAccepted(BaseModel):
     """A run that goes on in the background."""
 
     job_id: str
@@ -299,7 +299,7 @@ class PlanRequest(RunRequest):
     ep_id: str | None = Field(None, description="Of this episode, whose frames are counted then.")
 
 
-class RunPlan(BaseModel):
+class ResolvedPlan(BaseModel):
     """What a run would do: the options as they would be applied, and what that means.
 
     The time is estimated from the episode's and then other episodes' completed runs on this host.

@@ -11,7 +11,7 @@ import logging
 
 from apps.common.errors import JobUnreadable, QueueUnavailable
 from apps.jobs.queue import Publisher, sent_jobs
-from apps.jobs.store import Job, JobStore
+from apps.jobs.store import JobStore, QueueJob
 
 _log = logging.getLogger("screenalytics.jobs")
 _TURN = "reconcile"
@@ -42,7 +42,7 @@ def _look(store: JobStore, publisher: Publisher) -> None:
         elif isinstance(job, JobUnreadable):
             store.fail(job_id, job.to_dict())
             _log.error("job ended: its record cannot be read", extra={"job_id": job_id})
-    overdue = [job for job in jobs.values() if isinstance(job, Job) and _is_silent(job, store)]
+    overdue = [job for job in jobs.values() if isinstance(job, QueueJob) and _is_silent(job, store)]
     if not overdue:
         return
     sent = sent_jobs(store, newest_s=2 * store.lease_seconds)
@@ -54,5 +54,5 @@ def _look(store: JobStore, publisher: Publisher) -> None:
             _log.warning("job sent again", extra={"job_id": job_id, "silent_s": job.silent_s})
 
 
-def _is_silent(job: Job, store: JobStore) -> bool:
+def _is_silent(job: QueueJob, store: JobStore) -> bool:
     return job.silent_s >= store.lease_seconds

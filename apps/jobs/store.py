@@ -25,7 +25,7 @@ from apps.common.errors import JobNotFound, JobUnreadable
 from apps.common.redis_url import RedisUrl
 from apps.jobs.redis_errors import queue_unavailable
 
-JobState = Literal["queued", "in_progress", "success", "failed", "cancelled", "retrying"]
+QueueJobState = Literal["queued", "in_progress", "success", "failed", "cancelled", "retrying"]
 Beat = Literal["ok", "cancel", "ended", "taken", "lost"]
 PREFIX = "screenalytics"
 KEPT_SECONDS = 30 * 24 * 3600
@@ -135,7 +135,7 @@ class JobRequest(_Frozen):
     submitted_at: str
 
 
-class Job(_Frozen):
+class QueueJob(_Frozen):
     """A job as it stands now.
 
     Attributes:
@@ -143,7 +143,7 @@ class Job(_Frozen):
     """
 
     request: JobRequest
-    state: JobState
+    state: QueueJobState
     silent_s: float
     attempts: int
     worker: str | None
@@ -330,7 +330,7 @@ class JobStore:
             self.redis.delete(self._keys.job(job_id))
             self.redis.zrem(self._keys.active, job_id)
 
-    def read(self, job_id: str) -> Job:
+    def read(self, job_id: str) -> QueueJob:
         """Raises:
         JobNotFound: there is no such job, or it ended longer ago than jobs are kept.
         JobUnreadable: what Redis has of it is no job.
@@ -342,17 +342,17 @@ class JobStore:
             raise job
         return job
 
-    def active(self) -> list[Job]:
+    def active(self) -> list[QueueJob]:
         """Unfinished jobs, oldest first."""
         return _readable(self.unfinished())
 
-    def unfinished(self) -> dict[str, Job | JobUnreadable | None]:
+    def unfinished(self) -> dict[str, QueueJob | JobUnreadable | None]:
         """The same by id, with those that cannot be read, or are lost (None)."""
         with self.answering():
             names = cast("list[str]", self.redis.zrange(self._keys.active, 0, -1))
         return self._read(names)
 
-    def of_episode(self, ep_id: str, most: int = 20) -> list[Job]:
+    def of_episode(self, ep_id: str, most: int = 20) -> list[QueueJob]:
         """The episode's newest jobs, newest first, ended ones included."""
         with self.answering():
             key = self._keys.history(ep_id)
@@ -392,11 +392,11 @@ class JobStore:
         with self.answering():
             self.redis.zrem(self._keys.active, job_id)
 
-    def _finish(self, job_id: str, state: JobState, outcome: dict[str, Any]) -> bool:
+    def _finish(self, job_id: str, state: QueueJobState, outcome: dict[str, Any]) -> bool:
         keys = [self._keys.job(job_id), self._keys.active, self._keys.counts]
         return bool(self._run(_FINISH, keys, [state, json.dumps(outcome), job_id]))
 
-    def _read(self, names: list[str]) -> dict[str, Job | JobUnreadable | None]:
+    def _read(self, names: list[str]) -> dict[str, QueueJob | JobUnreadable | None]:
         with self.answering():
             pipe = self.redis.pipeline(transaction=False)
             pipe.time()
@@ -412,7 +412,7 @@ class JobStore:
             name: self._job(name, fields, now) for name, fields in zip(names, found, strict=True)
         }
 
-    def _job(self, name: str, fields: Any, now: float) -> Job | JobUnreadable | None:
+    def _job(self, name: str, fields: Any, now: float) -> QueueJob | JobUnreadable | None:
         if fields == {}:
             return None
         try:
@@ -424,10 +424,10 @@ class JobStore:
                 "the episode's; send it again otherwise.",
             )
         silent_s = now - record.beat
-        state: JobState = record.state
+        state: QueueJobState = record.state
         if state == "in_progress" and silent_s >= self.lease_seconds:
             state = "retrying"  # its worker is gone; it is delivered again soon
-        return Job(
+        return QueueJob(
             request=record.static,
             state=state,
             silent_s=silent_s,
@@ -448,8 +448,8 @@ def _is_other_type(error: redis.RedisError) -> bool:
     return str(error).startswith("WRONGTYPE")
 
 
-def _readable(jobs: dict[str, Job | JobUnreadable | None]) -> list[Job]:
-    return [job for job in jobs.values() if isinstance(job, Job)]
+def _readable(jobs: dict[str, QueueJob | JobUnreadable | None]) -> list[QueueJob]:
+    return [job for job in jobs.values() if isinstance(job, QueueJob)]
 
 
 def _worker(text: str | None) -> WorkerFacts | None:

@@ -7,7 +7,7 @@ import secrets
 from apps.common.contracts import RunSpec
 from apps.common.errors import EpisodeBusy, JobNotFound, JobUnreadable, QueueUnavailable
 from apps.jobs.queue import Publisher
-from apps.jobs.store import Job, JobRequest, JobStore
+from apps.jobs.store import JobRequest, JobStore, QueueJob
 from apps.runs.record import now
 
 
@@ -40,7 +40,7 @@ def submit(spec: RunSpec, timeout_s: float, store: JobStore, publisher: Publishe
 
 def _busy(store: JobStore, rival: str, ep_id: str) -> EpisodeBusy:
     try:
-        job: Job | None = store.read(rival)
+        job: QueueJob | None = store.read(rival)
     except (JobNotFound, JobUnreadable):
         job = None
     since = "" if job is None else f" since {job.request.submitted_at}"

@@ -18,14 +18,14 @@ from filelock import FileLock
 from apps.common.contracts import RunSpec
 from apps.common.errors import EpisodeBusy
 from apps.common.files import storage_errors, write_json
-from apps.common.layout import JobFiles, Layout
+from apps.common.layout import Layout, LegacyJobFiles
 from apps.common.names import new_run_id
 from apps.common.python_module import python_module, same_code
 from apps.legacy.limiter import limit_cpu, reap
 from apps.legacy.records import (
     CANCELLED,
-    JobRecord,
-    OldPathStatus,
+    LegacyJob,
+    LegacyJobStatus,
     ProcessId,
     job_status,
     list_jobs,
@@ -38,7 +38,7 @@ _GRACE_SECONDS = 1.2  # between SIGTERM and SIGKILL
 _KILL_SECONDS = 2.0  # for the kernel to end what was killed
 
 
-def start_job(spec: RunSpec) -> JobRecord:
+def start_job(spec: RunSpec) -> LegacyJob:
     """Starts a run in a session of its own, under a CPU limiter. Blocks for a moment.
 
     Raises:
@@ -54,7 +54,7 @@ def start_job(spec: RunSpec) -> JobRecord:
             return _start(layout, spec)
 
 
-def cancel_job(layout: Layout, record: JobRecord) -> OldPathStatus:
+def cancel_job(layout: Layout, record: LegacyJob) -> LegacyJobStatus:
     """Ends the job's process group, politely at first. Leaves an ended job as it is."""
     if record.process.is_alive():
         record = record.model_copy(update={"cancelled": True})
@@ -79,7 +79,7 @@ def _refuse_second(layout: Layout, ep_id: str) -> None:
             )
 
 
-def _start(layout: Layout, spec: RunSpec) -> JobRecord:
+def _start(layout: Layout, spec: RunSpec) -> LegacyJob:
     job_id = f"job-{new_run_id()}"
     files = layout.job(job_id)
     files.spec.write_text(spec.model_dump_json() + "\n", encoding="utf-8")
@@ -87,7 +87,7 @@ def _start(layout: Layout, spec: RunSpec) -> JobRecord:
     try:
         identity = ProcessId.of(process.pid)
         limiter = limit_cpu(process.pid)  # at once, before the process counts its cores
-        record = JobRecord(
+        record = LegacyJob(
             job_id=job_id,
             ep_id=spec.ep_id,
             run_id=spec.run_id,
@@ -112,7 +112,7 @@ def _identity(pid: int | None) -> ProcessId | None:
     return None
 
 
-def _spawn(files: JobFiles) -> subprocess.Popen[bytes]:
+def _spawn(files: LegacyJobFiles) -> subprocess.Popen[bytes]:
     with files.output.open("wb") as output:  # a pipe would outlive its reader, and then fill
         return subprocess.Popen(
             [*python_module(RUN_MODULE), "--spec", str(files.spec), "--events", "ndjson"],

@@ -27,8 +27,8 @@ _MAX_PID = 2**31 - 1
 _LOG_LINES = 20
 CANCELLED = "The job was cancelled by a request."
 
-JobState = Literal["running", "success", "failed", "cancelled", "interrupted"]
-_STATES: dict[str, JobState] = {
+LegacyJobState = Literal["running", "success", "failed", "cancelled", "interrupted"]
+_STATES: dict[str, LegacyJobState] = {
     "running": "running",
     "completed": "success",
     "failed": "failed",
@@ -61,7 +61,7 @@ class ProcessId(BaseModel):
             return False
 
 
-class JobRecord(BaseModel):
+class LegacyJob(BaseModel):
     """`.jobs/<job_id>.json`."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -76,11 +76,11 @@ class JobRecord(BaseModel):
     cancelled: bool = False
 
 
-class OldPathStatus(BaseModel):
+class LegacyJobStatus(BaseModel):
     """The answer of `GET /jobs/{job_id}`."""
 
     job_id: str
-    state: JobState
+    state: LegacyJobState
     ep_id: str
     run_id: str
     execution_mode: Literal["sse"] = "sse"
@@ -91,7 +91,7 @@ class OldPathStatus(BaseModel):
     problem: dict[str, Any] | None = Field(description="Why it is no success (RFC 9457).")
 
 
-def find_job(layout: Layout, job_id: str) -> JobRecord:
+def find_job(layout: Layout, job_id: str) -> LegacyJob:
     """The record of a job.
 
     Raises:
@@ -106,7 +106,7 @@ def find_job(layout: Layout, job_id: str) -> JobRecord:
     return record
 
 
-def list_jobs(layout: Layout) -> Iterator[JobRecord]:
+def list_jobs(layout: Layout) -> Iterator[LegacyJob]:
     """Every job whose record can be read."""
     for path in sorted(layout.jobs.glob("*.json")):
         record = _readable(path)
@@ -114,12 +114,12 @@ def list_jobs(layout: Layout) -> Iterator[JobRecord]:
             yield record
 
 
-def job_status(layout: Layout, record: JobRecord) -> OldPathStatus:
+def job_status(layout: Layout, record: LegacyJob) -> LegacyJobStatus:
     """The job as it is now. It ends with its process, so an ended job holds nothing any more."""
     alive = record.process.is_alive()  # asked first: without it the manifest changes no more
     manifest = _manifest(layout, record)
     state = "running" if alive else _ended_state(record, manifest)
-    return OldPathStatus(
+    return LegacyJobStatus(
         job_id=record.job_id,
         state=state,
         ep_id=record.ep_id,
@@ -132,10 +132,10 @@ def job_status(layout: Layout, record: JobRecord) -> OldPathStatus:
     )
 
 
-def _readable(path: Path) -> JobRecord | None:
+def _readable(path: Path) -> LegacyJob | None:
     body = read_json(path)
     try:
-        record = None if body is None else JobRecord.model_validate(body)
+        record = None if body is None else LegacyJob.model_validate(body)
     except ValidationError:
         return None
     if record is None or not is_name(record.ep_id) or not is_run_name(record.run_id):
@@ -143,28 +143,28 @@ def _readable(path: Path) -> JobRecord | None:
     return record
 
 
-def _manifest(layout: Layout, record: JobRecord) -> RunManifest | None:
+def _manifest(layout: Layout, record: LegacyJob) -> RunManifest | None:
     try:
         return read_manifest(layout, record.ep_id, record.run_id)
     except RunNotFound:
         return None
 
 
-def _ended_state(record: JobRecord, manifest: RunManifest | None) -> JobState:
+def _ended_state(record: LegacyJob, manifest: RunManifest | None) -> LegacyJobState:
     state = "failed" if manifest is None else _STATES[manifest.status]
     if record.cancelled and (manifest is None or state == "interrupted"):
         return "cancelled"  # killed before it could say so itself
     return state
 
 
-def _limiter_now(record: JobRecord, alive: bool) -> LimiterName:
+def _limiter_now(record: LegacyJob, alive: bool) -> LimiterName:
     """A limiter that ended before its run limits nothing any more."""
     limiter = record.limiter_process
     return "none" if alive and limiter is not None and not limiter.is_alive() else record.limiter
 
 
 def _problem(
-    layout: Layout, record: JobRecord, state: JobState, manifest: RunManifest | None
+    layout: Layout, record: LegacyJob, state: LegacyJobState, manifest: RunManifest | None
 ) -> dict[str, Any] | None:
     if state in ("running", "success"):
         return None

@@ -87,7 +87,7 @@ _OBVIOUS = 2  # threads: an inference in each is faster than one with both, what
 
 
 @dataclass(frozen=True)
-class Job:
+class RunPlan:
     """What to run, and where its files are.
 
     Args:
@@ -107,7 +107,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished run found out. Results lie in the job's staging folder.
+    """What a finished run found out. Results lie in the plan's staging folder.
 
     Args:
         written: these results, and of how many files each consists.
@@ -130,10 +130,10 @@ class Outcome:
 
 @dataclass
 class PipelineRun:
-    """One execution of a job. `execute` is called once.
+    """One execution of a plan. `execute` is called once.
 
     Args:
-        job: what to do.
+        plan: what to do.
         meter: running.
         progress: running.
         stop: checked before every frame.
@@ -141,7 +141,7 @@ class PipelineRun:
         read_sensors: see `apps.pipeline.pacing.thermal`.
     """
 
-    job: Job
+    plan: RunPlan
     meter: CpuMeter
     progress: ProgressReporter
     stop: StopFlag
@@ -152,7 +152,7 @@ class PipelineRun:
     read_sensors: SensorReader = system_sensors
 
     def __post_init__(self) -> None:
-        options = self.job.options
+        options = self.plan.options
         self._pacer = Pacer(
             options.max_cpu_percent,
             self.meter,
@@ -181,18 +181,18 @@ class PipelineRun:
             return self._with_video(video)
 
     def _opened(self) -> AbstractContextManager[Video]:
-        stream = self.job.options.video_stream
+        stream = self.plan.options.video_stream
         return open_video(
-            self.job.video,
+            self.plan.video,
             threads=self._plan.decoder,
             stream=None if stream == "auto" else stream,
         )
 
     def _with_video(self, video: Video) -> Outcome:
-        options = self.job.options
-        video_file = identified(self.job.video)
+        options = self.plan.options
+        video_file = identified(self.plan.video)
         stride = effective_stride(options.stride, options.fps, video.facts.fps)
-        told = stride_warning(options, self.job.sources, video.facts.fps)
+        told = stride_warning(options, self.plan.sources, video.facts.fps)
         if told is not None:
             self._warn(told)
         self.progress.expect(sampled_count(video.facts.frames, stride), video.facts.frames)
@@ -256,7 +256,7 @@ class PipelineRun:
         )
 
     def _load_detector(self, facts: VideoFacts) -> Detector:
-        options = self.job.options
+        options = self.plan.options
         request = DetectorRequest(
             width=facts.width,
             height=facts.height,
@@ -270,31 +270,31 @@ class PipelineRun:
         return make_detector(
             options.detector,
             request,
-            cache=self.job.cache,
-            retinaface_model=self.job.retinaface_model,
+            cache=self.plan.cache,
+            retinaface_model=self.plan.retinaface_model,
             callbacks=LoadCallbacks(self._tell, self._pacer.between),
         )
 
     def _reported_from(self) -> float:
         """The least confidence that the detector reports."""
-        options = self.job.options
+        options = self.plan.options
         if options.small_faces == "off":
             return options.det_thresh
         return doubtful_from(options.det_thresh, self.config.second_look)
 
     def _second_look(self, detector: Detector) -> SecondLook | None:
-        options = self.job.options
+        options = self.plan.options
         if options.small_faces == "off":
             return None
         return SecondLook(self.config.second_look, options.det_thresh, detector.letterbox)
 
     def _load_gate(self) -> IdentityGate | None:
         """For tracks that are split and joined by faces, where a model for that is given."""
-        if self.job.recognition_model is None:
+        if self.plan.recognition_model is None:
             return None
         from apps.pipeline.track.recognition import ArcFace  # loads InsightFace
 
-        recogniser = ArcFace(self.job.recognition_model, self._plan.detector)
+        recogniser = ArcFace(self.plan.recognition_model, self._plan.detector)
         self._tell(f"Tracks are compared by faces, with {recogniser.facts.id}")
         return IdentityGate(recogniser, self.config.recognition)
 
@@ -304,7 +304,7 @@ class PipelineRun:
         Returns:
             The detector, made anew where it gets another number of threads.
         """
-        threads = self.job.options.cpu_threads
+        threads = self.plan.options.cpu_threads
         one_inference = detector.facts.provider != CPU
         plan = usual_plan(threads, one_inference=one_inference)
         is_long = sampled_count(video.facts.frames, stride) >= _WORTH_MEASURING
@@ -329,8 +329,8 @@ class PipelineRun:
 
     def _writer(self, video: Video, stride: int, detector: Detector) -> ArtifactWriter:
         return ArtifactWriter(
-            self.job.files,
-            self.job.ep_id,
+            self.plan.files,
+            self.plan.ep_id,
             detector.facts.model.id,
             SampleEdges(video.index.timeline.seconds, video.index.end_s, stride),
             self.config.crops,
@@ -346,13 +346,13 @@ class PipelineRun:
         writer: ArtifactWriter,
     ) -> tuple[list[int], Mapping[int, TrackEnd]]:
         """Decode to tracks, frame by frame. Returns the cuts, and why tracks ended if known."""
-        options = self.job.options
+        options = self.plan.options
         limits = thresholds(self.config.track, options.det_thresh)
         if limits.warning is not None:
             self._warn(limits.warning)
         tracker = FaceTracker(self.config.track, limits, gate)
         splitter = ShotSplitter(self.config.shots)
-        thumbs = ThumbWriter(self.job.files.staging, self.config.thumbs)
+        thumbs = ThumbWriter(self.plan.files.staging, self.config.thumbs)
         analyser = FrameAnalyser(
             video,
             detector,
@@ -410,20 +410,20 @@ class PipelineRun:
             elapsed_sec=round(self.meter.elapsed(), 3),
             analyzed_fps=self.progress.analyzed_fps(),
             device=device_of(facts.provider),
-            detector=self.job.options.detector,
+            detector=self.plan.options.detector,
             tracker=TRACKER_NAME,
             scene_cuts=cuts,
         )
 
     @property
     def _preview(self) -> Path:
-        return self.job.files.staging / self.job.files.preview.name
+        return self.plan.files.staging / self.plan.files.preview.name
 
     def _make_preview(self, analysed: VideoFile) -> None:
         """Whatever became of the video meanwhile, what was found in it is kept."""
         try:
             with self._opened() as video:
-                if identified(self.job.video) != analysed:
+                if identified(self.plan.video) != analysed:
                     self._warn(_REPLACED)
                 else:
                     self._render_preview(video)
@@ -436,10 +436,10 @@ class PipelineRun:
     def _render_preview(self, video: Video) -> None:
         render_preview(
             video,
-            collect_tracks(read_jsonl(staged_rows(self.job.files.staging))),
+            collect_tracks(read_jsonl(staged_rows(self.plan.files.staging))),
             self._preview,
             self.config.preview,
-            threads=max(1, self.job.options.cpu_threads - self._plan.decoder),
+            threads=max(1, self.plan.options.cpu_threads - self._plan.decoder),
             after_frame=lambda _: self._pacer.after_frame(),
         )
         self._written[self._preview.name] = 1
@@ -447,7 +447,7 @@ class PipelineRun:
     def _threads(self, detector: Detector) -> dict[str, Any]:
         plan: ThreadPlan = self._plan
         return {
-            "limit": self.job.options.cpu_threads,
+            "limit": self.plan.options.cpu_threads,
             "workers": plan.workers,
             "decoder": plan.decoder,
             "detector": detector.facts.intra_op_threads,
@@ -499,11 +499,11 @@ class PipelineRun:
                 f"confidence {self.config.track.activation_threshold:g}, and one alone is a track "
                 f"from {self.config.track.single_confidence:g}, else it needs a second sighting "
                 f"within {self.config.track.lost_seconds:g} s; the detection threshold is "
-                f"{self.job.options.det_thresh:g} and the stride {stride}."
+                f"{self.plan.options.det_thresh:g} and the stride {stride}."
             )
 
     def _note_budget(self) -> None:
-        options = self.job.options
+        options = self.plan.options
         cap = "no cap" if options.max_cpu_percent is None else f"{options.max_cpu_percent:g} %"
         self.observer.log(
             "info",

@@ -31,11 +31,11 @@ from apps.common.schemas import (
     JobStatus,
     PlanRequest,
     Ready,
+    ResolvedPlan,
     Rows,
     RunCharts,
     RunList,
     RunOptionsOffer,
-    RunPlan,
     TrackOrder,
     Version,
 )
@@ -152,9 +152,9 @@ class Client:
     def offer(self) -> RunOptionsOffer:
         return self._get("/options", RunOptionsOffer)
 
-    def plan(self, request: PlanRequest) -> RunPlan:
+    def plan(self, request: PlanRequest) -> ResolvedPlan:
         body = request.model_dump(exclude_none=True)
-        return _parsed(self._send("POST", "/options/resolve", json=body), RunPlan)
+        return _parsed(self._send("POST", "/options/resolve", json=body), ResolvedPlan)
 
     def bounds(self) -> dict[str, Bounds]:
         """Bounds of the fields of a run, from the server's OpenAPI document."""

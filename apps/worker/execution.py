@@ -29,7 +29,7 @@ from apps.common.settings import Settings
 from apps.common.version import source_fingerprint
 from apps.jobs.lease import EpisodeLease
 from apps.jobs.limits import RUNS, SAY_SECONDS
-from apps.jobs.store import Job, JobStore
+from apps.jobs.store import JobStore, QueueJob
 from apps.runs.launch import RunProcess
 from apps.runs.lock import is_held
 from apps.runs.store import read_manifest
@@ -70,7 +70,7 @@ class JobExecution:
         self._layout = Layout(settings.data_root.resolve())
         self._cancel = asyncio.Event()
 
-    async def run(self) -> Job:
+    async def run(self) -> QueueJob:
         """Executes the job, or finds that it has ended or is executed elsewhere.
 
         Returns:
@@ -92,7 +92,7 @@ class JobExecution:
             _log.info("delivery dropped", extra={"state": state})
         return self._store.read(self._job_id)
 
-    async def _execute(self, job: Job) -> None:
+    async def _execute(self, job: QueueJob) -> None:
         loop = asyncio.get_running_loop()
         spec = job.request.spec
         bind(run_id=spec.run_id, ep_id=spec.ep_id)
@@ -115,7 +115,9 @@ class JobExecution:
             finally:
                 lease.give_back()
 
-    async def _result(self, job: Job, lease: EpisodeLease, heartbeat: JobHeartbeat) -> RunResult:
+    async def _result(
+        self, job: QueueJob, lease: EpisodeLease, heartbeat: JobHeartbeat
+    ) -> RunResult:
         left_s = job.request.timeout_s  # to wait for the episode; the run has as much again
         while True:
             left_s = await self._wait_for_episode(job, lease, left_s)
@@ -126,7 +128,7 @@ class JobExecution:
                 if not error.is_busy:
                     raise  # else another run was faster: wait for it like for any other
 
-    async def _wait_for_episode(self, job: Job, lease: EpisodeLease, seconds: float) -> float:
+    async def _wait_for_episode(self, job: QueueJob, lease: EpisodeLease, seconds: float) -> float:
         """Until no run holds the episode: another one, or this job's own from before.
 
         Returns:
@@ -146,7 +148,7 @@ class JobExecution:
             await asyncio.sleep(_POLL_SECONDS)
         return deadline - time.monotonic()
 
-    def _completed(self, job: Job) -> RunResult | None:
+    def _completed(self, job: QueueJob) -> RunResult | None:
         """The result of this job's run, where an earlier delivery completed it."""
         spec = job.request.spec
         try:
@@ -154,7 +156,7 @@ class JobExecution:
         except RunNotFound:
             return None
 
-    async def _run(self, job: Job, heartbeat: JobHeartbeat) -> RunResult:
+    async def _run(self, job: QueueJob, heartbeat: JobHeartbeat) -> RunResult:
         """Runs it; again where the process was killed from outside, as by the system."""
         for _ in range(RUNS - 1):
             try:
@@ -164,7 +166,7 @@ class JobExecution:
                     raise
         return await self._run_once(job, heartbeat)
 
-    async def _run_once(self, job: Job, heartbeat: JobHeartbeat) -> RunResult:
+    async def _run_once(self, job: QueueJob, heartbeat: JobHeartbeat) -> RunResult:
         limit, source = host_thread_limit()
         resolution = cap_threads(job.request.spec.resolution, limit, source)
         on_disk = detectors_on_disk(self._settings.retinaface_model)

@@ -20,7 +20,7 @@ from apps.common.logs import bind, clear
 from apps.common.settings import Settings
 from apps.common.version import source_fingerprint
 from apps.jobs.queue import TASK
-from apps.jobs.store import Job, JobStore
+from apps.jobs.store import JobStore, QueueJob
 from apps.worker.execution import JobExecution
 
 _log = logging.getLogger("screenalytics.worker")
@@ -64,7 +64,7 @@ def add_tasks(app: Celery, settings: Settings) -> None:
         return job.result.model_dump(mode="json")
 
 
-def _execute(execution: JobExecution, job_id: str, store: JobStore) -> Job:
+def _execute(execution: JobExecution, job_id: str, store: JobStore) -> QueueJob:
     """Whatever happens in it, the job ends; where Redis is away then, it is sent again."""
     try:
         return asyncio.run(execution.run())

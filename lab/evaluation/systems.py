@@ -24,7 +24,7 @@ from apps.pipeline.detect import Detector
 from apps.pipeline.frame_analysis import FrameAnalysis
 from apps.pipeline.pacing.meter import CpuMeter
 from apps.pipeline.progress import ProgressReporter
-from apps.pipeline.run import Job, PipelineRun
+from apps.pipeline.run import PipelineRun, RunPlan
 from apps.pipeline.shots.splitter import ShotSplitter
 from apps.pipeline.stop import StopFlag
 from apps.pipeline.track.tracker import FaceTracker, thresholds
@@ -76,8 +76,8 @@ class _RememberingRun(PipelineRun):
 
     def _load_detector(self, facts: VideoFacts) -> Detector:
         inner = super()._load_detector(facts)
-        name = memory_name(inner, self.job.options, self._reported_from())
-        self._detector = RememberingDetector(inner, self.memories / f"{self.job.ep_id}-{name}.npz")
+        name = memory_name(inner, self.plan.options, self._reported_from())
+        self._detector = RememberingDetector(inner, self.memories / f"{self.plan.ep_id}-{name}.npz")
         return self._detector
 
     def _sightings(
@@ -130,9 +130,9 @@ def run_product(
     ):
         files = Layout(Path(folder)).run(ep_id, "run")
         files.staging.mkdir(parents=True)
-        job = Job(ep_id, "run", options_for(stride, small_faces), video, files, cache)
+        plan = RunPlan(ep_id, "run", options_for(stride, small_faces), video, files, cache)
         run = _RememberingRun(
-            job, meter, progress, StopFlag(), _Quiet(), memories=cache / "detections"
+            plan, meter, progress, StopFlag(), _Quiet(), memories=cache / "detections"
         )
         outcome = run.execute()
         facts = outcome.video

@@ -22,7 +22,7 @@ from apps.common.layout import Layout
 from apps.common.options import HostFacts, RunRequest, resolve
 from apps.pipeline.pacing.meter import CpuMeter
 from apps.pipeline.progress import ProgressReporter
-from apps.pipeline.run import Job, Outcome, PipelineRun
+from apps.pipeline.run import Outcome, PipelineRun, RunPlan
 from apps.pipeline.stop import StopFlag
 
 HOST = HostFacts(("CPUExecutionProvider",), frozenset({"centerface"}), thread_limit=2)
@@ -105,12 +105,12 @@ def run(video: Path, folder: Path, **wishes: Any) -> Outcome:
     # A budget would count what the tests before used.
     uncapped = {"max_cpu_percent": None, "thermal_backoff": False}
     options = resolve(request, {}, HOST).options.model_copy(update=uncapped)
-    job = Job("talk", "run", options, video, files, folder.parent / "cache")
+    plan = RunPlan("talk", "run", options, video, files, folder.parent / "cache")
     with (
         CpuMeter(pipeline_config().meter) as meter,
         ProgressReporter("run", meter, lambda _: None) as progress,
     ):
-        return PipelineRun(job, meter, progress, StopFlag(), Listener()).execute()
+        return PipelineRun(plan, meter, progress, StopFlag(), Listener()).execute()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from apps.common.options import HostFacts, RunRequest, resolve
 from apps.pipeline.pacing.meter import CpuMeter
 from apps.pipeline.pacing.thermal import SensorReader
 from apps.pipeline.progress import ProgressReporter
-from apps.pipeline.run import Job, Outcome, PipelineRun
+from apps.pipeline.run import Outcome, PipelineRun, RunPlan
 from apps.pipeline.stop import StopFlag
 
 HOST = HostFacts(("CPUExecutionProvider",), frozenset({"centerface"}), thread_limit=2)
@@ -46,14 +46,14 @@ def run(
     files = Layout(folder).run("talk", "run")
     files.staging.mkdir(parents=True)
     options = resolve(request, environ, HOST).options
-    job = Job("talk", "run", options, video, files, folder / "cache")
+    plan = RunPlan("talk", "run", options, video, files, folder / "cache")
     listener = Listener()
     with (
         CpuMeter(pipeline_config().meter) as meter,
         ProgressReporter("run", meter, lambda _: None) as progress,
     ):
         pipeline = PipelineRun(
-            job, meter, progress, StopFlag(), listener, read_sensors=read_sensors
+            plan, meter, progress, StopFlag(), listener, read_sensors=read_sensors
         )
         return pipeline.execute(), listener.lines
 

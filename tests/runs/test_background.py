@@ -19,7 +19,7 @@ from apps.common.errors import InvalidInput, JobNotFound
 from apps.common.layout import Layout
 from apps.legacy.background import cancel_job
 from apps.legacy.limiter import cpulimit_arguments, limit_cpu
-from apps.legacy.records import JobRecord, ProcessId, find_job, job_status, list_jobs
+from apps.legacy.records import LegacyJob, ProcessId, find_job, job_status, list_jobs
 from lab.processes.service import gone, wait_for
 
 BUSY = "import threading\nwork = lambda: [None for _ in iter(int, 1)]\n"
@@ -80,12 +80,12 @@ def layout(tmp_path: Path) -> Layout:
     return layout
 
 
-def save(layout: Layout, process: ProcessId, **fields: object) -> JobRecord:
+def save(layout: Layout, process: ProcessId, **fields: object) -> LegacyJob:
     values = {
         "job_id": "job-1", "ep_id": "show", "run_id": "r1", "profile": "balanced",
         "process": process, "limiter": "none", **fields,
     }  # fmt: skip
-    record = JobRecord.model_validate(values)
+    record = LegacyJob.model_validate(values)
     layout.job(record.job_id).record.write_text(record.model_dump_json())
     return record
 

@@ -29,7 +29,7 @@ from apps.common.schemas import (
     JobAccepted,
     JobStatus,
 )
-from apps.jobs.store import Job
+from apps.jobs.store import QueueJob
 from apps.jobs.submit import submit
 from apps.runs.lock import current_holders
 from apps.runs.prepare import prepare_run
@@ -144,7 +144,7 @@ async def cancel_job(job_id: str, services: ServicesDep) -> JobStatus:
     return _status(await cancel_queued(services, check_name(job_id, "job_id")))
 
 
-async def _events(services: Services, job: Job) -> AsyncIterator[ServerSentEvent]:
+async def _events(services: Services, job: QueueJob) -> AsyncIterator[ServerSentEvent]:
     told = ""
     while not job.is_finished:
         status = _status(job).model_dump_json()
@@ -182,7 +182,7 @@ def _direct(services: Services, run: RunSpec | Holder, state: str) -> ActiveRun:
     )
 
 
-def _line(job: Job) -> ActiveRun:
+def _line(job: QueueJob) -> ActiveRun:
     spec = job.request.spec
     return ActiveRun(
         run_id=spec.run_id,
@@ -194,7 +194,7 @@ def _line(job: Job) -> ActiveRun:
     )
 
 
-def _status(job: Job) -> JobStatus:
+def _status(job: QueueJob) -> JobStatus:
     spec = job.request.spec
     return JobStatus(
         job_id=job.request.job_id,

@@ -11,9 +11,9 @@ from apps.api.services import Services
 from apps.api.sse import SseRunResponse
 from apps.common.contracts import RunSpec
 from apps.common.options import RunRequest
-from apps.common.schemas import OldPathJob, OldPathRequest
+from apps.common.schemas import LegacyJobAccepted, LegacyRequest
 from apps.legacy.background import cancel_job, start_job
-from apps.legacy.records import OldPathStatus, find_job, job_status
+from apps.legacy.records import LegacyJobStatus, find_job, job_status
 from apps.runs.prepare import prepare_run
 
 router = APIRouter(prefix="/jobs", tags=["old path"])
@@ -38,11 +38,13 @@ _UNKNOWN = documented({404: "No such job."})
 
 
 @router.post("/detect_track", status_code=202, responses=_REFUSED)
-async def start(body: OldPathRequest, services: ServicesDep, response: Response) -> OldPathJob:
+async def start(
+    body: LegacyRequest, services: ServicesDep, response: Response
+) -> LegacyJobAccepted:
     """Starts a run in the background; it goes on when the server is started anew."""
     record = await run_in_threadpool(start_job, await _spec(body, services))
     response.headers["location"] = f"/jobs/{record.job_id}"
-    return OldPathJob(
+    return LegacyJobAccepted(
         job_id=record.job_id,
         ep_id=record.ep_id,
         run_id=record.run_id,
@@ -52,24 +54,24 @@ async def start(body: OldPathRequest, services: ServicesDep, response: Response)
 
 
 @router.post("/detect_track/stream", responses=_STREAM, response_class=Response)
-async def stream(body: OldPathRequest, services: ServicesDep) -> Response:
+async def stream(body: LegacyRequest, services: ServicesDep) -> Response:
     """The same run as server-sent events; closing the connection ends it."""
     return SseRunResponse(await _spec(body, services), services)
 
 
 @router.get("/{job_id}", responses=_UNKNOWN)
-def status(job_id: str, services: ServicesDep) -> OldPathStatus:
+def status(job_id: str, services: ServicesDep) -> LegacyJobStatus:
     """The job's state, its progress, and its result or problem at the end."""
     return job_status(services.layout, find_job(services.layout, job_id))
 
 
 @router.post("/{job_id}/cancel", responses=_UNKNOWN)
-def cancel(job_id: str, services: ServicesDep) -> OldPathStatus:
+def cancel(job_id: str, services: ServicesDep) -> LegacyJobStatus:
     """Ends the job with all its processes. A job that has ended already stays as it is."""
     return cancel_job(services.layout, find_job(services.layout, job_id))
 
 
-async def _spec(body: OldPathRequest, services: Services) -> RunSpec:
+async def _spec(body: LegacyRequest, services: Services) -> RunSpec:
     return await prepare_run(
         ep_id=body.ep_id,
         run_id=body.run_id,

@@ -26,8 +26,8 @@ from apps.common.schemas import (
     DeviceOffer,
     PlanRequest,
     ProfileOffer,
+    ResolvedPlan,
     RunOptionsOffer,
-    RunPlan,
 )
 from apps.results.estimate import Estimate, estimate, past_run, planned_work
 from apps.runs.episodes import find_video, several_videos_warning
@@ -72,7 +72,7 @@ async def offer(services: ServicesDep) -> RunOptionsOffer:
 
 
 @router.post("/resolve")
-async def resolve_plan(body: PlanRequest, services: ServicesDep) -> RunPlan:
+async def resolve_plan(body: PlanRequest, services: ServicesDep) -> ResolvedPlan:
     """The options that a run would have, and with `ep_id` its frames and about how long it takes.
 
     Nothing is started. It refuses what `POST /celery_jobs/detect_track` refuses.
@@ -96,7 +96,7 @@ async def resolve_plan(body: PlanRequest, services: ServicesDep) -> RunPlan:
         ):
             resolution = resolution if told is None else with_warning(resolution, told)
         guess = await run_in_threadpool(_estimate, layout, ep_id, options, facts, frames)
-    return RunPlan(
+    return ResolvedPlan(
         options=options,
         sources=resolution.sources,
         warnings=list(resolution.warnings),

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast, get_args
 import streamlit as st
 
 from apps.common.options import Precision, SmallFaces
-from apps.common.schemas import DetectTrackRequest, PlanRequest, RunOptionsOffer, RunPlan
+from apps.common.schemas import DetectTrackRequest, PlanRequest, ResolvedPlan, RunOptionsOffer
 from apps.ui.client import Bounds
 from apps.ui.formatting import MODE_LABELS, OPTION_LABELS, count, duration, option, plain, source
 from apps.ui.session import bounds, offer
@@ -80,14 +80,14 @@ def choose(ep_id: str, usual_mode: str) -> Choices:
     return Choices(mode, {name: value for name, value in options.items() if value is not None})
 
 
-def show_plan(plan: RunPlan) -> None:
+def show_plan(plan: ResolvedPlan) -> None:
     """What the run would do: how much, and how long."""
     st.markdown(_headline(plan))
     for warning in plan.warnings:
         st.warning(plain(warning), icon=":material/warning:")
 
 
-def show_sources(plan: RunPlan) -> None:
+def show_sources(plan: ResolvedPlan) -> None:
     """Each value as it would be applied, and where it comes from."""
     values = plan.options.model_dump()
     rows = [
@@ -100,7 +100,7 @@ def show_sources(plan: RunPlan) -> None:
     )
 
 
-def _headline(plan: RunPlan) -> str:
+def _headline(plan: ResolvedPlan) -> str:
     parts = []
     if plan.frames_total is not None and plan.effective_stride is not None:
         parts.append(f"**{count(plan.frames_total)} frames** will be processed")

@@ -7,7 +7,7 @@ import time
 import streamlit as st
 
 from apps.common.contracts import ResultEvent, RunManifest
-from apps.common.schemas import RunList, RunPlan
+from apps.common.schemas import ResolvedPlan, RunList
 from apps.ui.client import ApiProblem, Client
 from apps.ui.formatting import moment, plain
 from apps.ui.pages import link_to_results
@@ -73,7 +73,9 @@ def _usual_mode(runs: RunList) -> str:
     return runs.items[0].execution_mode if runs.items else "local"
 
 
-def _run_button(api: Client, ep_id: str, choices: Choices, plan: RunPlan, mine: Session) -> None:
+def _run_button(
+    api: Client, ep_id: str, choices: Choices, plan: ResolvedPlan, mine: Session
+) -> None:
     if choices.mode == "local":
         st.button(
             "Run detect/track",
