@@ -137,8 +137,8 @@ class TrackConfig(_Frozen):
 
 class RecognitionConfig(_Frozen):
     every_frames: int = Field(ge=1)
-    least_confidence: float
-    least_pixels: int
+    min_confidence: float
+    min_pixels: int
     other_person: float
     same_person: float
     newer_share: float = Field(gt=0, le=1)
@@ -188,7 +188,7 @@ class ThermalConfig(_Frozen):
     hot_celsius: float
     cool_celsius: float
     step_percent: float = Field(gt=0)
-    least_percent: float = Field(gt=0)
+    min_percent: float = Field(gt=0)
 
 
 class MeterConfig(_Frozen):

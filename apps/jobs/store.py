@@ -352,11 +352,11 @@ class JobStore:
             names = cast("list[str]", self.redis.zrange(self._keys.active, 0, -1))
         return self._read(names)
 
-    def of_episode(self, ep_id: str, most: int = 20) -> list[QueueJob]:
+    def of_episode(self, ep_id: str, limit: int = 20) -> list[QueueJob]:
         """The episode's newest jobs, newest first, ended ones included."""
         with self.answering():
             key = self._keys.history(ep_id)
-            names = cast("list[str]", self.redis.zrevrange(key, 0, most - 1))
+            names = cast("list[str]", self.redis.zrevrange(key, 0, limit - 1))
         return _readable(self._read(names))
 
     def counts(self) -> dict[str, int]:

@@ -33,7 +33,7 @@ _XYZ_OF_RGB = np.array(  # of sRGB, over the white point
 _LIGHT = 0.5  # weight of lightness in a look beside the two axes of colour
 _CELLS = (10, 6)  # columns, rows: one point to follow in each
 _CORNER = 3  # pixels of `small`, the side of what is taken for a corner
-_LEAST_CORNER = 1e-4  # smallest eigenvalue of a point that can be followed; plain walls have none
+_MIN_CORNER = 1e-4  # smallest eigenvalue of a point that can be followed; plain walls have none
 _FEATURES: dict[str, Any] = {  # small ones, for a small picture; zooms up to 1.2 ** 5 = 2.5
     "nfeatures": 400,
     "scaleFactor": 1.2,
@@ -149,7 +149,7 @@ class FrameFeatures(_Tiny):
         cells = cells.transpose(0, 2, 1, 3).reshape(rows * columns, -1)
         best = cells.argmax(axis=1)
         cell = np.arange(len(cells))
-        usable = cells[cell, best] > _LEAST_CORNER
+        usable = cells[cell, best] > _MIN_CORNER
         x = (cell % columns) * width + best % width
         y = (cell // columns) * height + best // width
         at = np.stack([x, y], axis=1)[usable]

@@ -23,15 +23,15 @@ def appearance_distance(some: FloatArray, others: FloatArray) -> FloatArray:
     return distances
 
 
-def assignment(costs: FloatArray, most_cost: float = np.inf) -> list[tuple[int, int]]:
+def assignment(costs: FloatArray, max_cost: float = np.inf) -> list[tuple[int, int]]:
     """The pairs (row, column) with the least sum, by column.
 
     Args:
         costs: shape (m, n); infinite where a pair cannot be.
-        most_cost: what is left without a pair costs half of it.
+        max_cost: what is left without a pair costs half of it.
     """
     possible = np.isfinite(costs)
     limited = np.where(possible, costs, _IMPOSSIBLE).astype(np.float64)
-    _, columns, _ = lap.lapjv(limited, extend_cost=True, cost_limit=most_cost)
+    _, columns, _ = lap.lapjv(limited, extend_cost=True, cost_limit=max_cost)
     found = [(row, int(column)) for row, column in enumerate(columns) if column >= 0]
     return sorted((pair for pair in found if possible[pair]), key=lambda pair: pair[1])

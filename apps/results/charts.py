@@ -80,10 +80,10 @@ class _Stretches:
         count: how many stretches there are.
     """
 
-    def __init__(self, frames: int, stride: int, most: int) -> None:
+    def __init__(self, frames: int, stride: int, limit: int) -> None:
         self._frames = frames
         self._stride = stride
-        self.width = stride * -(-sampled_count(frames, stride) // most)
+        self.width = stride * -(-sampled_count(frames, stride) // limit)
         self.count = sampled_count(frames, self.width)
 
     def of(self, frame: int) -> int:
@@ -183,11 +183,11 @@ def size_bins(heights: Counter[int]) -> list[HistogramBin]:
     ]
 
 
-def _round_width(least: float) -> int:
+def _round_width(minimum: float) -> int:
     """The smallest of 1, 2, 5, 10, 20, 50, ... that is not below `least`."""
-    power = 10 ** max(0, math.floor(math.log10(least))) if least > 1 else 1
+    power = 10 ** max(0, math.floor(math.log10(minimum))) if minimum > 1 else 1
     candidates = [step * power for step in (*_ROUND_STEPS, 10)]
-    return next(width for width in candidates if width >= least)
+    return next(width for width in candidates if width >= minimum)
 
 
 def _is_upright(row: DetectionRow) -> bool:

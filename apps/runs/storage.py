@@ -10,7 +10,7 @@ from apps.common.errors import StorageFailed
 from apps.common.files import storage_errors
 from apps.common.layout import Layout
 
-_LEAST_FILES = 32  # a run without crops makes about twenty
+_MIN_FILES = 32  # a run without crops makes about twenty
 
 
 def check_space(root: Path, min_free_mb: float) -> float:
@@ -27,7 +27,7 @@ def check_space(root: Path, min_free_mb: float) -> float:
             f"Only {free_mb:.0f} MB are free in the data folder.",
             hint=f"Free space (at least {min_free_mb:g} MB), then run again.",
         )
-    if disk.f_files > 0 and disk.f_favail < _LEAST_FILES:  # some file systems do not count them
+    if disk.f_files > 0 and disk.f_favail < _MIN_FILES:  # some file systems do not count them
         raise StorageFailed(
             f"Only {disk.f_favail} more files fit on the disk of the data folder (inodes).",
             hint="Delete files there, then run again.",

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from argparse import ArgumentTypeError
 
-_MOST_STRIDE = 100_000  # as of a run
-_MOST_FPS = 10_000.0
+_MAX_STRIDE = 100_000  # as of a run
+_MAX_FPS = 10_000.0
 _LONGEST_SIDE = 100_000  # pixels
 
 
 def strides(text: str) -> tuple[int, ...]:
     """Such as `1,6,12`, in order and each once."""
     parts = text.split(",")
-    if not all(_is_whole(part) and 1 <= int(part) <= _MOST_STRIDE for part in parts):
+    if not all(_is_whole(part) and 1 <= int(part) <= _MAX_STRIDE for part in parts):
         raise ArgumentTypeError(
-            f"{text!r} is not a list of whole numbers from 1 to {_MOST_STRIDE}, such as 1,6,12"
+            f"{text!r} is not a list of whole numbers from 1 to {_MAX_STRIDE}, such as 1,6,12"
         )
     return tuple(sorted({int(part) for part in parts}))
 
@@ -34,8 +34,8 @@ def overlap(text: str) -> float:
 
 def fps(text: str) -> float:
     """Frames a second."""
-    if not 0.0 < (value := _number(text)) <= _MOST_FPS:
-        raise ArgumentTypeError(f"{text!r} is not a number above 0 and up to {_MOST_FPS:g}")
+    if not 0.0 < (value := _number(text)) <= _MAX_FPS:
+        raise ArgumentTypeError(f"{text!r} is not a number above 0 and up to {_MAX_FPS:g}")
     return value
 
 

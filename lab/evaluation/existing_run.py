@@ -17,7 +17,7 @@ from apps.pipeline.decode.video import open_video
 from apps.runs.episodes import find_video
 from lab.evaluation.errors import IdentityError, identity_errors
 from lab.evaluation.ground_truth import GroundTruth
-from lab.evaluation.mot import MOST_FRAMES
+from lab.evaluation.mot import MAX_FRAMES
 from lab.evaluation.real import CutResult, judge_cuts, true_of
 from lab.evaluation.real_report import COUNTED
 from lab.evaluation.rows import Found, Truth, read_run
@@ -99,8 +99,8 @@ def read_finished(folder: Path) -> FinishedRun:
     video, stride = manifest.video, manifest.effective_stride
     if video is None or stride is None:
         raise InvalidInput(f"{files.manifest.name} has no video or no stride.", hint=_HINT)
-    _check_range(files.manifest, "frames", video.frames, MOST_FRAMES)
-    _check_range(files.manifest, "effective_stride", stride, MOST_FRAMES)
+    _check_range(files.manifest, "frames", video.frames, MAX_FRAMES)
+    _check_range(files.manifest, "effective_stride", stride, MAX_FRAMES)
     for name, side in (("width", video.width), ("height", video.height)):
         _check_range(files.manifest, name, side, 1_000_000)
     sampled = range(0, video.frames, stride)
@@ -182,9 +182,9 @@ def _read(path: Path, model: type[M]) -> M:
         ) from error
 
 
-def _check_range(path: Path, name: str, value: int, most: int) -> None:
-    if not 1 <= value <= most:
-        raise InvalidInput(f"{path.name} has {name} {value}, not 1 to {most}.", hint=_HINT)
+def _check_range(path: Path, name: str, value: int, limit: int) -> None:
+    if not 1 <= value <= limit:
+        raise InvalidInput(f"{path.name} has {name} {value}, not 1 to {limit}.", hint=_HINT)
 
 
 def table(judged: Judged, iou: float) -> Table:

@@ -28,7 +28,7 @@ from defusedxml.ElementTree import ParseError, iterparse
 
 from apps.common.errors import InvalidInput
 from apps.common.files import open_regular
-from lab.evaluation.mot import LARGEST, MOST_FRAMES, MOST_IDS, short
+from lab.evaluation.mot import LARGEST, MAX_FRAMES, MAX_IDS, short
 from lab.evaluation.rows import EVERY_FRAME, Frames, FrameTable, Marked, read_mot
 
 LABEL = "face"
@@ -136,7 +136,7 @@ class _Annotations:
         if label.casefold() not in (LABEL, IGNORE):
             self.foreign.add(label)
             return
-        identity = _whole(track, "id", MOST_IDS) + 1
+        identity = _whole(track, "id", MAX_IDS) + 1
         for frame, box, is_ignored in _seen(track):
             if (identity, frame) in self.taken:
                 raise ValueError(f"track {identity - 1} has two boxes in frame {frame}")
@@ -196,7 +196,7 @@ def _marked_by(meta: Any) -> Marked:
 
 
 def _is_frame(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) < len(str(MOST_FRAMES))
+    return text.isascii() and text.isdecimal() and len(text) < len(str(MAX_FRAMES))
 
 
 def _first_bytes(path: Path) -> bytes:
@@ -226,7 +226,7 @@ def _seen(track: Any) -> Iterator[tuple[int, tuple[float, ...], bool]]:
     for shape in track:
         if shape.tag != "box":
             raise ValueError(f"a track of faces has a {short(shape.tag)}, not only boxes")
-        frame = _whole(shape, "frame", MOST_FRAMES)
+        frame = _whole(shape, "frame", MAX_FRAMES)
         if _whole(shape, "outside", 1) == 1:
             continue
         if shape.get("rotation") is not None and _number(shape, "rotation") != 0.0:
@@ -250,12 +250,12 @@ def _is_ignored(shape: Any, frame: int) -> bool:
     return False
 
 
-def _whole(element: Any, name: str, most: int) -> int:
+def _whole(element: Any, name: str, limit: int) -> int:
     text = element.get(name, "")
-    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(most))):
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(limit))):
         raise ValueError(f"a {element.tag} has {name}={short(text)}")
-    if int(text) > most:
-        raise ValueError(f"a {element.tag} has {name}={text}, more than {most}")
+    if int(text) > limit:
+        raise ValueError(f"a {element.tag} has {name}={text}, more than {limit}")
     return int(text)
 
 

@@ -15,13 +15,13 @@ from typing import NamedTuple
 from apps.common.errors import InvalidInput
 from apps.common.files import open_regular
 
-MOST_FRAMES = 10_000_000  # more than 90 hours
-MOST_IDS = 10**12
+MAX_FRAMES = 10_000_000  # more than 90 hours
+MAX_IDS = 10**12
 LARGEST = 10.0**9  # pixels
 SHOWN = 60  # characters of a foreign file's words that an error repeats
 _BETWEEN = re.compile(r"\s*[,;]\s*|\s+")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
-_LEAST_COLUMNS = 6
+_MIN_COLUMNS = 6
 _HINT = (
     "Give lines of frame,id,left,top,width,height,confidence without a header; frames count from "
     "1, sizes are pixels above 0."
@@ -85,10 +85,10 @@ def _line(text: str, place: int, taken: set[tuple[int, int]]) -> MotLine:
 
 
 def _parsed(cells: list[str]) -> MotLine:
-    if len(cells) < _LEAST_COLUMNS:
-        raise ValueError(f"{len(cells)} columns in place of {_LEAST_COLUMNS} or more")
-    frame = _whole("frame", cells[0], 1, MOST_FRAMES)
-    number = _whole("id", cells[1], -1, MOST_IDS)
+    if len(cells) < _MIN_COLUMNS:
+        raise ValueError(f"{len(cells)} columns in place of {_MIN_COLUMNS} or more")
+    frame = _whole("frame", cells[0], 1, MAX_FRAMES)
+    number = _whole("id", cells[1], -1, MAX_IDS)
     left, top, width, height = (
         _number(name, cell)
         for name, cell in zip(("left", "top", "width", "height"), cells[2:6], strict=True)
@@ -96,25 +96,25 @@ def _parsed(cells: list[str]) -> MotLine:
     for name, size in (("width", width), ("height", height)):
         if size <= 0.0:
             raise ValueError(f"{name} {size:g} is not above 0")
-    conf = _number("confidence", cells[6]) if len(cells) > _LEAST_COLUMNS else 1.0
+    conf = _number("confidence", cells[6]) if len(cells) > _MIN_COLUMNS else 1.0
     return MotLine(frame - 1, number, (left, top, left + width, top + height), conf)
 
 
-def _whole(name: str, text: str, least: int, most: int) -> int:
-    value = _number(name, text, most)
+def _whole(name: str, text: str, minimum: int, limit: int) -> int:
+    value = _number(name, text, limit)
     if value != int(value):
         raise ValueError(f"{name} {short(text)} is not a whole number")
-    if value < least:
-        raise ValueError(f"{name} {short(text)} is below {least}")
+    if value < minimum:
+        raise ValueError(f"{name} {short(text)} is below {minimum}")
     return int(value)
 
 
-def _number(name: str, text: str, most: float = LARGEST) -> float:
+def _number(name: str, text: str, limit: float = LARGEST) -> float:
     if not _NUMBER.fullmatch(text):
         raise ValueError(f"{name} is {short(text)}, not a number")
     value = float(text)
-    if not abs(value) <= most:
-        raise ValueError(f"{name} {short(text)} is beyond {most:g}")
+    if not abs(value) <= limit:
+        raise ValueError(f"{name} {short(text)} is beyond {limit:g}")
     return value
 
 

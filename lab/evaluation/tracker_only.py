@@ -47,7 +47,7 @@ _FOR_PEOPLE = {
 _PRODUCTS: dict[str, dict[str, float]] = {"product": {}, "product, for people": _FOR_PEOPLE}
 
 
-_MOST_FRAMES = 1_000_000  # 65 trackers look at each; 9 hours of video
+_MAX_FRAMES = 1_000_000  # 65 trackers look at each; 9 hours of video
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,10 @@ def contests(given: Given, strides: Sequence[int], iou: float) -> Iterator[Conte
         raise InvalidInput("The ground truth is empty.", hint="Give a file with at least one row.")
     frames = max((*known.faces, *known.ignored)) + 1
     truth = Truth(known.faces, known.ignored, (), (), frames, known.marked)
-    if frames > _MOST_FRAMES:
+    if frames > _MAX_FRAMES:
         raise InvalidInput(
             f"The ground truth goes on to frame {frames - 1} (from 0); trackers alone are run on "
-            f"{_MOST_FRAMES} frames at most.",
+            f"{_MAX_FRAMES} frames at most.",
             hint="Give a part of it, and the detections of that part.",
         )
     size = given.size

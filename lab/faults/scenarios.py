@@ -374,7 +374,7 @@ def twenty_episodes(stack: Stack) -> Trial:
     names = [f"episode-{number:02d}" for number in range(20)]
     for name in names:
         add_episode(stack.data_root, name, stack.video)
-    allowed, most, done = 2, 0, threading.Event()
+    allowed, largest, done = 2, 0, threading.Event()
     with stack.api(SCREENALYTICS_MAX_LOCAL_RUNS=str(allowed)) as server:
         codes: list[int] = []
 
@@ -384,12 +384,12 @@ def twenty_episodes(stack: Stack) -> Trial:
                 codes.append(client.post("/celery_jobs/detect_track", json=body).status_code)
 
         def watch() -> None:
-            nonlocal most
+            nonlocal largest
             while not done.wait(0.05):
                 # A run's own short-lived child looks like its parent until it executes.
                 direct = psutil.Process(server.process.pid).children()
                 runs = {p.pid for p in server.run_processes()}
-                most = max(most, len([p for p in direct if p.pid in runs]))
+                largest = max(largest, len([p for p in direct if p.pid in runs]))
 
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
@@ -403,7 +403,7 @@ def twenty_episodes(stack: Stack) -> Trial:
         completed = sum(stack.completed_runs(server, name) for name in names)
         return Trial(
             completed=completed,
-            lost=len(names) - codes.count(200) + max(0, most - allowed),
+            lost=len(names) - codes.count(200) + max(0, largest - allowed),
             doubled=max(0, completed - len(names)),
             orphans=left(stack),
         )

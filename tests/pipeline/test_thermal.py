@@ -19,7 +19,7 @@ from apps.pipeline.pacing.thermal import (
 )
 
 CONFIG = ThermalConfig(
-    period_seconds=5.0, hot_celsius=80.0, cool_celsius=70.0, step_percent=25.0, least_percent=50.0
+    period_seconds=5.0, hot_celsius=80.0, cool_celsius=70.0, step_percent=25.0, min_percent=50.0
 )
 HOT, WARM, COOL = 90.0, 75.0, 60.0
 
@@ -167,7 +167,7 @@ def test_the_budget_stays_in_its_bounds_and_recovers(
 ) -> None:
     machine = Machine(usual=usual)
     budgets = [machine.after_period(celsius) for celsius in (first, *heat)]
-    least = min(usual, CONFIG.least_percent)
+    least = min(usual, CONFIG.min_percent)
     assert all(least <= budget <= usual for budget in budgets)
     steps = [abs(after - before) for before, after in zip([usual, *budgets], budgets, strict=False)]
     assert max(steps) <= CONFIG.step_percent + 1e-9
@@ -182,4 +182,4 @@ def test_the_budget_stays_in_its_bounds_and_recovers(
 def test_the_shipped_numbers_fit_together() -> None:
     config = pipeline_config().thermal
     assert config.cool_celsius < config.hot_celsius
-    assert config.least_percent >= 5  # what a request may ask for
+    assert config.min_percent >= 5  # what a request may ask for

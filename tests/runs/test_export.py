@@ -311,7 +311,7 @@ def test_chunks_are_the_text() -> None:
         ("cvat", 1_000_000 + 30_000 * 45),
     ],
 )
-def test_many_rows_need_no_memory(format: str, most: int) -> None:
+def test_many_rows_need_no_memory(format: str, limit: int) -> None:
     """CVAT's tracks come one after the other: it holds five numbers a row."""
 
     def rows() -> Iterator[DetectionRow]:
@@ -330,4 +330,4 @@ def test_many_rows_need_no_memory(format: str, most: int) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert size > 1_000_000
-    assert peak < most
+    assert peak < limit

@@ -261,8 +261,8 @@ def test_nobody_takes_over_the_track_of_a_hidden_face(
     assert {stride: score.takeovers for stride, score in scores.items()} == dict.fromkeys(
         strides, 0
     )
-    for stride, least_idf1 in zip((3, 6, 12), least, strict=True):
-        assert scores[stride].idf1 >= least_idf1
+    for stride, min_idf1 in zip((3, 6, 12), least, strict=True):
+        assert scores[stride].idf1 >= min_idf1
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)

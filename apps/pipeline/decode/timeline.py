@@ -189,8 +189,8 @@ class _Clock:
         pictures = int(self._known[later] - self._known[earlier])
         slack = _TOLERANCE * self.distance
         step = self._times[later] - self._times[earlier]
-        least = max(0.0, pictures * self._low - slack)
-        return bool(least <= step < pictures * self._high + slack)
+        minimum = max(0.0, pictures * self._low - slack)
+        return bool(minimum <= step < pictures * self._high + slack)
 
     def _is_jump_between(self, earlier: int, later: int) -> bool:
         """Times on two sides of a jump are of two clocks."""

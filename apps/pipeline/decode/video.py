@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 
-_MOST_UNSEEN = 0.5  # of all pictures; where more cannot be decoded, the file is broken
+_MAX_UNSEEN = 0.5  # of all pictures; where more cannot be decoded, the file is broken
 
 
 @dataclass
@@ -139,7 +139,7 @@ class _Source:
         with self.opened(index, threads=1) as (container, decoder):
             first = next(decoder.decoded())
             unseen = min(first.index, index.first_start)
-            if unseen <= _MOST_UNSEEN * index.count:
+            if unseen <= _MAX_UNSEEN * index.count:
                 index = index.without_first(unseen)
             return index.on_players_clock(container), first.picture
 

@@ -11,9 +11,9 @@ from apps.pipeline.arrays import ByteArray, FloatArray
 from apps.pipeline.detect.base import Finder
 
 SAME_FACE = 0.5  # least intersection over union
-LEAST_RECALL = 0.98
-LEAST_PRECISION = 0.98
-LEAST_MEAN_IOU = 0.9
+MIN_RECALL = 0.98
+MIN_PRECISION = 0.98
+MIN_MEAN_IOU = 0.9
 
 
 def compare(reference: Finder, other: Finder, pictures: Iterable[ByteArray]) -> Agreement:
@@ -38,9 +38,9 @@ def compare(reference: Finder, other: Finder, pictures: Iterable[ByteArray]) -> 
 
 def is_enough(agreement: Agreement) -> bool:
     return (
-        agreement.recall >= LEAST_RECALL
-        and agreement.precision >= LEAST_PRECISION
-        and agreement.mean_iou >= LEAST_MEAN_IOU
+        agreement.recall >= MIN_RECALL
+        and agreement.precision >= MIN_PRECISION
+        and agreement.mean_iou >= MIN_MEAN_IOU
     )
 
 

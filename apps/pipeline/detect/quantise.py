@@ -24,7 +24,7 @@ from apps.common.errors import ModelUnavailable, ScreenalyticsError
 from apps.common.files import read_json, sha256_of, storage_errors, write_atomic, write_json
 from apps.common.options import FloatType
 from apps.pipeline.arrays import ByteArray
-from apps.pipeline.detect.agreement import LEAST_MEAN_IOU, LEAST_RECALL, compare, is_enough
+from apps.pipeline.detect.agreement import MIN_MEAN_IOU, MIN_RECALL, compare, is_enough
 from apps.pipeline.detect.base import (
     Network,
 )
@@ -136,7 +136,7 @@ class Quantiser:
             raise ModelUnavailable(
                 f"Precision 'int8' does not find the same faces as 'float32' with "
                 f"{self.source.name} on this machine: {_sentence(agreement)}; needed are "
-                f"{LEAST_RECALL:.0%} and {LEAST_MEAN_IOU:g}.",
+                f"{MIN_RECALL:.0%} and {MIN_MEAN_IOU:g}.",
                 hint=_HINT,
             )
         return self._quantised(agreement, floats)

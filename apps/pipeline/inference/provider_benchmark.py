@@ -21,7 +21,7 @@ from apps.pipeline.inference.graph_cache import open_session
 from apps.pipeline.inference.session import SessionPlan
 
 _RACE_SECONDS = 1.0
-_LEAST_ROUNDS = 3
+_MIN_ROUNDS = 3
 
 
 def fastest_session(
@@ -82,7 +82,7 @@ def benchmark_providers(
     for session in sessions.values():  # the first inference allocates
         session.run(None, {session.get_inputs()[0].name: blob})
     begin, rounds = time.perf_counter(), 0
-    while rounds < _LEAST_ROUNDS or time.perf_counter() - begin < _RACE_SECONDS:
+    while rounds < _MIN_ROUNDS or time.perf_counter() - begin < _RACE_SECONDS:
         callbacks.check()
         for name, session in sessions.items():
             start = time.perf_counter()

@@ -101,12 +101,12 @@ class CpuBudget:
         if not self._frames:
             return 0.0
         window = self.config.window_seconds
-        most = (1 + self.config.window_excess) * rate * window
+        limit = (1 + self.config.window_excess) * rate * window
         frame_seconds = max(seconds for seconds, _ in self._frames)
         frame_cpu = max(cpu for _, cpu in self._frames)
         now, cpu = self._seen[-1]
         # Before a frame that is dearer than a whole window there is a window of rest.
-        begin = self._time_of(min(cpu, cpu + frame_cpu - most))
+        begin = self._time_of(min(cpu, cpu + frame_cpu - limit))
         # Its end is that of the last frame's work, not of what helpers like the meter go on using.
         begin = min(begin, self._framed_s + frame_seconds)
         return begin + window - min(frame_seconds, window) - now

@@ -81,8 +81,8 @@ class CpuMeter(Repeater):
         seconds, on a busy machine or under a small budget, they would seem to do much of it.
         """
         with self._lock:
-            most = max((life.seconds for life in self._threads.values()), default=0.0)
-            busy = [x for x in self._threads.values() if x.seconds >= _BUSY_SHARE * most > 0]
+            largest = max((life.seconds for life in self._threads.values()), default=0.0)
+            busy = [x for x in self._threads.values() if x.seconds >= _BUSY_SHARE * largest > 0]
             # Most are there when one of them is new.
             at_once = [sum(x.first <= new.first <= x.last for x in busy) for new in busy]
         return max(at_once, default=1)

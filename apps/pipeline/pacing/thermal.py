@@ -28,7 +28,7 @@ _CPU_SENSORS = (
     "acpitz",
 )
 SensorReader = Callable[[], Mapping[str, Sequence[Any]]]
-_LEAST_CELSIUS, _MOST_CELSIUS = 1.0, 130.0  # broken sensors say 0, 255 or less than nothing
+_MIN_CELSIUS, _MAX_CELSIUS = 1.0, 130.0  # broken sensors say 0, 255 or less than nothing
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def cpu_temperature(sensors: Mapping[str, Sequence[Any]]) -> Temperature | None:
     """
     for name in _CPU_SENSORS:
         readings = (reading.current for reading in sensors.get(name, ()))
-        sensible = [c for c in readings if c is not None and _LEAST_CELSIUS <= c <= _MOST_CELSIUS]
+        sensible = [c for c in readings if c is not None and _MIN_CELSIUS <= c <= _MAX_CELSIUS]
         if sensible:
             return Temperature(name, float(max(sensible)))
     return None
@@ -82,7 +82,7 @@ class ThermalBackoff:
         log: Callable[[str], None],
     ) -> None:
         self._usual = usual_percent
-        self._least = min(usual_percent, config.least_percent)
+        self._least = min(usual_percent, config.min_percent)
         self._config = config
         self._read = read_sensors
         self._elapsed = elapsed

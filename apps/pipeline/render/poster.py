@@ -29,7 +29,7 @@ WIDTH = 320  # pixels; a smaller video is not enlarged
 _HIGHEST = 640  # pixels
 _JPEG_QUALITY = 85
 _PLACES = (0.10, 0.13, 0.17, 0.23, 0.33, 0.45, 0.60, 0.80)  # of the video's length, in turn
-_MOST_DECODED = 900  # frames in all; half a second of 360p, some seconds of 4K
+_MAX_DECODED = 900  # frames in all; half a second of 360p, some seconds of 4K
 _WITHOUT_LENGTH = 25  # frames from one look to the next
 _DARK = 24.0  # mean brightness, 0..255
 _FLAT = 12.0  # standard deviation of brightness, 0..255
@@ -42,14 +42,14 @@ def poster(path: Path) -> bytes:
         VideoUnreadable: it is no video, or not one frame of it decodes.
     """
     best: ByteArray | None = None
-    most = -1.0
+    largest = -1.0
     for image in itertools.chain(_at_places(path), _from_start(path)):
         brightness, spread = _light(image)
         if brightness >= _DARK and spread >= _FLAT:
             best = image
             break
-        if spread > most:
-            best, most = image, spread
+        if spread > largest:
+            best, largest = image, spread
     if best is None:
         raise VideoUnreadable(
             "Not one frame of the video could be decoded.",
@@ -63,7 +63,7 @@ def _at_places(path: Path) -> Iterator[ByteArray]:
 
     There are none where the file does not say how long it is, or cannot be searched by time.
     """
-    left = _MOST_DECODED
+    left = _MAX_DECODED
     with opened_stream(path) as (container, stream, display):
         start, length = _span(container)
         for place in _PLACES if length > 0 else ():
@@ -83,7 +83,7 @@ def _at_places(path: Path) -> Iterator[ByteArray]:
 def _from_start(path: Path) -> Iterator[ByteArray]:
     """Small pictures of a frame each second or so."""
     with opened_stream(path) as (container, stream, display):
-        frames = itertools.islice(plainly_decoded(container, stream), _MOST_DECODED)
+        frames = itertools.islice(plainly_decoded(container, stream), _MAX_DECODED)
         for frame in itertools.islice(frames, 0, None, _WITHOUT_LENGTH):
             yield _small(display.picture(frame))
 

@@ -39,9 +39,9 @@ _FEATURES_FIT_WITHIN = 3.0  # pixels
 _STAYED = 0.5  # of the points that agree on a motion, as many that stayed
 _NO_WORSE = 1.0  # difference that a motion leaves, over that of the pictures as they are
 _MUCH_BETTER = 0.6  # true ones leave 0.4 at most, coincidences 0.85 at least
-_LEAST_OVERLAP = 0.1  # share of the picture
-_MOST_ZOOM = 4.0  # and one over it: what is beyond fits by chance
-_MOST_TURN = 0.35  # radians
+_MIN_OVERLAP = 0.1  # share of the picture
+_MAX_ZOOM = 4.0  # and one over it: what is beyond fits by chance
+_MAX_TURN = 0.35  # radians
 _CELL = 8  # pixels of COARSE: the side of a part of the picture that stays or changes
 _TEXTURE = 6.0  # mean difference of a cell's pixels from their mean, 0..255; plain ones say nothing
 _UNCHANGED = 2.0  # mean difference of a cell; what is encoded anew differs by less than this
@@ -161,7 +161,7 @@ def _explains(matrix: FloatArray, before: FrameFeatures, now: FrameFeatures, sha
     pixels[:, :2] /= size
     moved = cv2.warpAffine(before.small, pixels, COARSE)
     covered = cv2.warpAffine(np.full_like(before.small, 255), pixels, COARSE) == 255
-    if covered.mean() < _LEAST_OVERLAP:
+    if covered.mean() < _MIN_OVERLAP:
         return False
     still = cv2.absdiff(before.small, now.small).mean()
     return bool(cv2.absdiff(moved, now.small)[covered].mean() <= share * still)
@@ -264,7 +264,7 @@ def _find(
     if matrix is None:
         return 0, None, False
     zoom, turn = np.hypot(matrix[0, 0], matrix[1, 0]), np.arctan2(matrix[1, 0], matrix[0, 0])
-    if abs(turn) > _MOST_TURN or not 1 / _MOST_ZOOM <= zoom <= _MOST_ZOOM:
+    if abs(turn) > _MAX_TURN or not 1 / _MAX_ZOOM <= zoom <= _MAX_ZOOM:
         return 0, None, False
     found = fits.ravel() == 1
     return int(found.sum()), matrix, _stay(here[found], there[found])

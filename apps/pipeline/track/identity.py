@@ -92,8 +92,8 @@ class IdentityGate:
         faces = sighting.faces
         patch, landmarks = sighting.face_patches[face], faces.landmarks[face]
         if (
-            faces.conf[face] < self.config.least_confidence
-            or max(patch.shape) < self.config.least_pixels
+            faces.conf[face] < self.config.min_confidence
+            or max(patch.shape) < self.config.min_pixels
             or not np.isfinite(landmarks).all()
         ):
             return None

@@ -14,7 +14,7 @@ from apps.common.schemas import HistogramBin, RunCharts
 from apps.ui.formatting import clock_tenths
 
 PICKED = "picked"
-_LANE_HEIGHT, _MOST_HEIGHT = 16, 420
+_LANE_HEIGHT, _MAX_HEIGHT = 16, 420
 _AXIS_HEIGHT = 40
 _TRACK_COLOUR = "#3b82c4"  # as the first colour of the theme
 _CLOCK = (
@@ -166,7 +166,7 @@ def timeline(
         .encode(alt.X("cut:Q", scale=alt.Scale(domain=list(window), nice=False), title=None))
     )
     return alt.layer(marks, tracks).properties(
-        height=min(_MOST_HEIGHT, height * _LANE_HEIGHT + _AXIS_HEIGHT)
+        height=min(_MAX_HEIGHT, height * _LANE_HEIGHT + _AXIS_HEIGHT)
     )
 
 

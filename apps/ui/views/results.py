@@ -30,7 +30,7 @@ from apps.ui.problems import problems_shown, show_problem
 from apps.ui.session import client, reader_zone
 
 _GALLERY = 12
-_MOST_TRACKS = 10_000
+_MAX_TRACKS = 10_000
 _WINDOW_FROM_SECONDS = 600  # longer videos are looked at a part at a time
 _ORDERS: dict[str, tuple[TrackOrder, bool]] = {
     "Appearance": ("start", False),
@@ -104,7 +104,7 @@ def charts_of(ep_id: str, run_id: str) -> RunCharts:
 
 @st.cache_data(max_entries=4, show_spinner="Reading tracks…")
 def tracks_of(ep_id: str, run_id: str) -> Rows:
-    return client().tracks(ep_id, run_id, limit=_MOST_TRACKS)
+    return client().tracks(ep_id, run_id, limit=_MAX_TRACKS)
 
 
 @st.fragment
