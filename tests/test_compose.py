@@ -68,8 +68,8 @@ def test_nothing_may_do_more_than_it_must(name: str) -> None:
 
 def test_no_default_holds_another_one() -> None:
     for path in ("docker-compose.yml", "docker-compose.secrets.yml"):
-        for wish in re.findall(r"\$\{[^}]*\}?", (ROOT / path).read_text()):
-            assert wish.count("${") == 1, wish
+        for wanted in re.findall(r"\$\{[^}]*\}?", (ROOT / path).read_text()):
+            assert wanted.count("${") == 1, wanted
 
 
 def test_no_container_leaves_a_nameless_volume() -> None:

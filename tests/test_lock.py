@@ -73,8 +73,8 @@ def test_all_that_the_project_wishes_is_pinned(python: str) -> None:
     where = environment(python, "linux")
     pinned = {canonicalize_name(pin.name) for pin in pins("requirements.txt")}
     for text in PROJECT["project"]["dependencies"]:
-        wish = Requirement(text)
-        assert canonicalize_name(wish.name) in pinned or not applies(wish, where), text
+        wanted = Requirement(text)
+        assert canonicalize_name(wanted.name) in pinned or not applies(wanted, where), text
 
 
 @pytest.mark.parametrize("name", FILES)

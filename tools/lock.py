@@ -40,7 +40,7 @@ def main() -> int:
 
 
 def compiled(uv: str, *options: str) -> str:
-    """Pins of what pyproject.toml wishes, and of all that those need."""
+    """Pins of what pyproject.toml requested, and of all that those need."""
     command = [uv, "pip", "compile", "pyproject.toml", "--quiet", "--universal"]
     command += ["--python-version", OLDEST_PYTHON, "--no-python-downloads"]
     command += ["--generate-hashes", "--no-annotate", "--no-header", *options]

@@ -176,7 +176,7 @@ def resolve(
     """Turns a request into options. Pure: the same arguments give the same result.
 
     Args:
-        request: validated wishes of the caller.
+        request: validated requested of the caller.
         environ: environment variables; only `SCREENALYTICS_<FIELD>` are read.
         host: facts of the machine that will run.
         defaults: the tables of `config/profiles.toml`; those on disk by default.
@@ -259,7 +259,7 @@ def cap_threads(resolution: Resolution, limit: int, source: str) -> Resolution:
 
 
 def with_detectors(resolution: Resolution, on_disk: frozenset[str]) -> Resolution:
-    """The same resolution on a host with other weights: what `auto` means is decided anew.
+    """The same resolution on a host with other weights: what `auto` means is decided again.
 
     Args:
         on_disk: detectors that need no download there.

@@ -120,12 +120,12 @@ def compare(arguments: argparse.Namespace, voice: Voice) -> bool:
     given = {} if arguments.data_root is None else {"data_root": arguments.data_root}
     settings = Settings(**given)
     data_root = settings.data_root.resolve()
-    wishes = {name: getattr(arguments, name) for name in RunRequest.model_fields}
+    requested = {name: getattr(arguments, name) for name in RunRequest.model_fields}
     task = Task(
         ep_id=check_name(arguments.ep_id),
         data_root=data_root,
         url=arguments.url.rstrip("/"),
-        options={name: value for name, value in wishes.items() if value is not None},
+        options={name: value for name, value in requested.items() if value is not None},
         nice=arguments.nice,
         headers=headers(settings),
     )

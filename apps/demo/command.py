@@ -146,9 +146,9 @@ def names_for(video: Path) -> Iterator[str]:
     yield from (f"{stem}-{number}" for number in itertools.count(2))
 
 
-def run(client: httpx.Client, wishes: dict[str, Any]) -> dict[str, Any]:
+def run(client: httpx.Client, requested: dict[str, Any]) -> dict[str, Any]:
     """The one request of local mode, with its progress as it comes."""
-    body = {**wishes, "execution_mode": "local", "save_crops": True, "save_preview": True}
+    body = {**requested, "execution_mode": "local", "save_crops": True, "save_preview": True}
     console.print(f"POST /celery_jobs/detect_track {json.dumps(body)}", highlight=False)
     headers = {"accept": "application/x-ndjson"}
     with (

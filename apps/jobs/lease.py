@@ -50,7 +50,7 @@ class EpisodeLease:
             return True
 
     def renew(self) -> None:
-        """Starts the lease anew; takes it again where Redis lost it."""
+        """Starts the lease again; takes it again where Redis lost it."""
         try:
             with self._store.answering():
                 self._lock.local.token = self._token.encode()

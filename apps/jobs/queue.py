@@ -108,7 +108,7 @@ class Publisher:
                 args=[request.job_id],
                 task_id=request.job_id,
                 time_limit=longest_delivery_s(request.timeout_s),
-                # Once more where Redis was started anew since the connection was made.
+                # Once more where Redis was started again since the connection was made.
                 retry=True,
                 retry_policy={"max_retries": 1, "interval_start": 0, "interval_step": 0},
             )

@@ -228,7 +228,7 @@ class JobStore:
             RedisUrl.parse(url).for_client,
             socket_connect_timeout=_CONNECT_SECONDS,
             socket_timeout=_ANSWER_SECONDS,
-            # Once more where Redis was started anew since the connection was made.
+            # Once more where Redis was started again since the connection was made.
             retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
             decode_responses=True,
             encoding_errors="replace",

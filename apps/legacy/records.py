@@ -1,7 +1,7 @@
 """What is known of a background job (old path): its record, its state, its end.
 
 A job's state is never stored. It is read off the process and the run's manifest, so that there are
-no two truths, and a server that was started anew knows the jobs of the one before.
+no two truths, and a server that was started again knows the jobs of the one before.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def _problem(
     reason = None if manifest is None else manifest.exit_reason
     if state == "cancelled":
         why = CANCELLED if record.cancelled else reason or "The run was cancelled."
-        return RunCancelled(why, hint="Start it anew.").to_dict()
+        return RunCancelled(why, hint="Start it again.").to_dict()
     told, printed = _last_words(layout.job(record.job_id).output)
     if state == "failed" and told is not None:
         return told.problem

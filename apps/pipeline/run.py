@@ -302,7 +302,7 @@ class PipelineRun:
         """Divides the threads by what the first frames cost, where that decides anything.
 
         Returns:
-            The detector, made anew where it gets another number of threads.
+            The detector, made again where it gets another number of threads.
         """
         threads = self.plan.options.cpu_threads
         one_inference = detector.facts.provider != CPU
@@ -473,7 +473,7 @@ class PipelineRun:
             raise VideoUnreadable(
                 f"Only {done} of the {wanted} frames to process could be decoded.",
                 hint="The video is damaged or encrypted: check it in a player, then copy or record "
-                "it anew.",
+                "it again.",
                 frames_done=done,
                 frames_total=wanted,
             )

@@ -110,8 +110,8 @@ def record_unbegun(layout: Layout, spec: RunSpec, reason: str) -> None:
         reason: a sentence.
     """
     if not layout.run(spec.ep_id, spec.run_id).manifest.exists():
-        anew = spec.model_copy(update={"replace_unfinished": True})
-        RunRecord(layout, anew, {}).end("cancelled", reason)
+        again = spec.model_copy(update={"replace_unfinished": True})
+        RunRecord(layout, again, {}).end("cancelled", reason)
 
 
 def code_versions() -> dict[str, str]:

@@ -57,7 +57,7 @@ class RememberingDetector:
     def detect(self, image: ByteArray) -> Faces:
         key = hashlib.blake2b(image.tobytes(), digest_size=_DIGEST_BYTES).digest()
         if key not in self._known:
-            # CPU time of this thread: a busy machine does not make the detector dearer.
+            # CPU time of this thread: a busy machine does not make the detector costlier.
             start = time.thread_time()
             faces = self.inner.detect(image)
             self._known[key] = faces, time.thread_time() - start

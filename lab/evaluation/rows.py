@@ -233,7 +233,7 @@ def read_truth(folder: Path) -> Truth:
     except (KeyError, TypeError) as error:
         raise InvalidInput(
             f"{folder.name} has a {JSON_NAME} or {ABOUT_NAME} that no episode was rendered with.",
-            hint="Render it anew: lab/make_evaluation_set.py or apps/demo/episode.py.",
+            hint="Render it again: lab/make_evaluation_set.py or apps/demo/episode.py.",
         ) from error
 
 

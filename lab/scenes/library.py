@@ -1,4 +1,4 @@
-"""The folder of rendered evaluation episodes: made on demand, made anew when their recipe changed.
+"""The folder of rendered evaluation episodes: made on demand, made again when their recipe changed.
 
 The folder is a data root (`videos/<ep_id>/...`), so the product runs on it as it is. Beside the
 video and its ground truth lie the faces that are neither to be found nor to be missed

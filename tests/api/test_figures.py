@@ -403,10 +403,10 @@ def test_many_runs(large: Server) -> None:
 def test_an_estimate_among_many_runs(large: Server, server: Server) -> None:
     target = large.data_root / "videos/Show-s09e09/episode.mp4"
     shutil.copy(server.data_root / "videos/show/episode.mp4", target)
-    wishes = {"ep_id": "Show-s09e09", "stride": STRIDE}
-    large.client.post("/options/resolve", json=wishes)  # the video is looked at once
+    requested = {"ep_id": "Show-s09e09", "stride": STRIDE}
+    large.client.post("/options/resolve", json=requested)  # the video is looked at once
     start = time.monotonic()
-    body = large.client.post("/options/resolve", json=wishes).json()
+    body = large.client.post("/options/resolve", json=requested).json()
     assert time.monotonic() - start < 0.5
     assert body["estimate_runs"] == 5
     assert body["estimate_seconds"] > 0

@@ -72,7 +72,7 @@ def test_a_reloader_has_one_process_at_a_time(tmp_path: Path) -> None:
             except httpx.TransportError:
                 return False
 
-        wait_for(is_another, timeout=60, what="the server to be loaded anew")
+        wait_for(is_another, timeout=60, what="the server to be loaded again")
 
 
 def test_what_starts_it_here_says_so() -> None:

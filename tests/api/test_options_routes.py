@@ -50,15 +50,15 @@ def test_the_offer_is_what_runs_are_held_to(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "wishes",
+    "requested",
     [
         {"profile": "balanced", "stride": 24, "det_thresh": 0.6, "cpu_threads": 500},
         {"stride": 4, "fps": 1},  # gives way to the limit, with a warning
     ],
 )
-def test_a_plan_is_what_the_run_does(server: Server, wishes: dict[str, Any]) -> None:
-    planned = plan(server, ep_id="show", **wishes)
-    result = server.detect_track("show", **wishes).json()
+def test_a_plan_is_what_the_run_does(server: Server, requested: dict[str, Any]) -> None:
+    planned = plan(server, ep_id="show", **requested)
+    result = server.detect_track("show", **requested).json()
     manifest = server.client.get(f"/episodes/show/runs/{result['run_id']}").json()
     assert planned["options"] == result["options"]
     assert planned["sources"] == manifest["sources"]
@@ -78,15 +78,17 @@ def test_a_plan_without_an_episode(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wishes", "stride"),
+    ("requested", "stride"),
     [({"stride": 1, "fps": 1000}, 1), ({"stride": 1, "fps": 10}, 3), ({"stride": 7, "fps": 10}, 7)],
 )
-def test_frames_of_the_episode(server: Server, wishes: dict[str, Any], stride: int) -> None:
-    body = plan(server, ep_id="show", **wishes)
+def test_frames_of_the_episode(server: Server, requested: dict[str, Any], stride: int) -> None:
+    body = plan(server, ep_id="show", **requested)
     assert body["effective_stride"] == stride
     assert body["frames_total"] == -(-FRAMES // stride)
-    told = [f"The stride is {stride}, not {wishes['stride']}" in text for text in body["warnings"]]
-    assert told == ([] if stride == wishes["stride"] else [True])
+    told = [
+        f"The stride is {stride}, not {requested['stride']}" in text for text in body["warnings"]
+    ]
+    assert told == ([] if stride == requested["stride"] else [True])
 
 
 def test_a_fallback_is_told_beforehand(server: Server) -> None:
@@ -100,17 +102,17 @@ def test_a_fallback_is_told_beforehand(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wishes", "allowed"),
+    ("requested", "allowed"),
     [
         ({"profile": "fast"}, {"low_power", "balanced", "performance"}),
         ({"device": "tpu"}, {"auto", "cpu", "cuda", "coreml", "openvino", "mps", "metal", "apple"}),
         ({"detector": "yolo"}, {"auto", "centerface", "retinaface"}),
     ],
 )
-def test_an_unknown_name_lists_what_is_allowed(server, wishes: dict, allowed: set[str]) -> None:
-    problem = check_problem(server.client.post("/options/resolve", json=wishes), 422)
+def test_an_unknown_name_lists_what_is_allowed(server, requested: dict, allowed: set[str]) -> None:
+    problem = check_problem(server.client.post("/options/resolve", json=requested), 422)
     assert set(problem["allowed"]) == allowed
-    run = server.detect_track("show", **wishes)
+    run = server.detect_track("show", **requested)
     assert run.json() == problem
 
 
@@ -147,23 +149,23 @@ def test_a_video_that_cannot_be_read(server: Server, data_root: Path) -> None:
 
 def test_estimates_rest_on_earlier_runs(server: Server) -> None:
     """`talk` has no run: what `show` took is scaled to it, until it has its own."""
-    wishes = {"stride": 12, "cpu_threads": 1, "max_cpu_percent": 1000}
-    before = plan(server, ep_id="talk", **wishes)
+    requested = {"stride": 12, "cpu_threads": 1, "max_cpu_percent": 1000}
+    before = plan(server, ep_id="talk", **requested)
     assert (before["estimate_seconds"], before["estimate_runs"]) == (None, 0)
 
-    shown = server.detect_track("show", **wishes).json()
-    own = plan(server, ep_id="show", **wishes)
+    shown = server.detect_track("show", **requested).json()
+    own = plan(server, ep_id="show", **requested)
     assert own["estimate_runs"] == 1
     assert own["estimate_seconds"] == pytest.approx(shown["elapsed_seconds"], abs=0.06)
-    denser = plan(server, ep_id="show", **{**wishes, "stride": 3})
+    denser = plan(server, ep_id="show", **{**requested, "stride": 3})
     assert own["estimate_seconds"] < denser["estimate_seconds"]
     assert denser["estimate_seconds"] < 4.5 * own["estimate_seconds"]
-    other = plan(server, ep_id="talk", **wishes)
+    other = plan(server, ep_id="talk", **requested)
     assert other["estimate_runs"] == 1
     assert 0 < other["estimate_seconds"] < own["estimate_seconds"]  # fewer and smaller frames
 
-    result = server.detect_track("talk", **wishes).json()
-    again = plan(server, ep_id="talk", **wishes)
+    result = server.detect_track("talk", **requested).json()
+    again = plan(server, ep_id="talk", **requested)
     assert again["estimate_seconds"] == pytest.approx(result["elapsed_seconds"], abs=0.06)
 
 

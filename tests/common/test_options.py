@@ -153,17 +153,17 @@ def test_the_precedence_table_has_every_field() -> None:
 
 
 def asked_for(field: str) -> str:
-    """`device` in the options is what it came to; the wish stands beside it."""
+    """`device` in the options is what it came to; the wanted stands beside it."""
     return "device_asked" if field == "device" else field
 
 
-@pytest.mark.parametrize(("field", "wish", "env", "below", "source"), PRECEDENCE)
+@pytest.mark.parametrize(("field", "wanted", "env", "below", "source"), PRECEDENCE)
 def test_request_over_environment_over_profile(
-    field: str, wish: Any, env: Any, below: Any, source: str
+    field: str, wanted: Any, env: Any, below: Any, source: str
 ) -> None:
     name = f"SCREENALYTICS_{field.upper()}"
     cases = [
-        (ask(**{field: wish}), {name: str(env)}, wish, "request"),
+        (ask(**{field: wanted}), {name: str(env)}, wanted, "request"),
         (ask(), {name: f" {env} "}, env, f"env:{name}"),
         (ask(), {}, below, source),
         (ask(), {name: " "}, below, source),  # set to nothing is not set
@@ -430,16 +430,16 @@ def test_fallback_runs_on_cpu_and_says_so(
 
 @pytest.mark.parametrize("device", ["cpu", "openvino"])
 @pytest.mark.parametrize(
-    ("wish", "environ", "source"),
+    ("wanted", "environ", "source"),
     [
         ("int8", {"SCREENALYTICS_PRECISION": "float32"}, "request"),
         (None, {"SCREENALYTICS_PRECISION": "int8"}, "env:SCREENALYTICS_PRECISION"),
     ],
 )
 def test_eight_bits_on_the_cpu(
-    device: str, wish: str | None, environ: dict[str, str], source: str
+    device: str, wanted: str | None, environ: dict[str, str], source: str
 ) -> None:
-    result = resolve(ask(device=device, precision=wish), environ, HOST)
+    result = resolve(ask(device=device, precision=wanted), environ, HOST)
 
     assert (result.options.precision, result.sources["precision"]) == ("int8", source)
 

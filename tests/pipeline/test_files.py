@@ -402,7 +402,7 @@ def test_high_frame_rates_in_a_container_that_counts_milliseconds(tmp_path: Path
 def test_an_edit_list_that_begins_in_the_middle_of_a_group(
     tmp_path: Path, recipe: Recipe, stride: int
 ) -> None:
-    """As cut without coding anew: what is in front is decoded and not shown."""
+    """As cut without coding again: what is in front is decoded and not shown."""
     source = write_numbered(tmp_path / "source.mp4", 75, recipe)
     path = tmp_path / "a.mp4"
     with av.open(str(source)) as whole, av.open(str(path), "w") as container:

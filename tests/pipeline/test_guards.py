@@ -97,8 +97,8 @@ def _counting_reformat(found: Counts) -> Callable[..., Any]:
     return counted
 
 
-def run(video: Path, folder: Path, **wishes: Any) -> Outcome:
-    request = RunRequest(device="cpu", detector="centerface", fps=1000, **wishes)
+def run(video: Path, folder: Path, **requested: Any) -> Outcome:
+    request = RunRequest(device="cpu", detector="centerface", fps=1000, **requested)
     layout = Layout(folder)
     files = layout.run("talk", "run")
     files.staging.mkdir(parents=True)

@@ -83,7 +83,7 @@ def threads_that_follow_each_other() -> int:
         (a_library_with_three_threads, (), 4),
         # As on a machine where others take the CPU, or with a budget of a few percent.
         (helpers_that_cost_as_much_as_the_work, (), 1),
-        # As those of a decoder that is opened anew; the main thread has loaded this before.
+        # As those of a decoder that is opened again; the main thread has loaded this before.
         (threads_that_follow_each_other, (), 2),
     ],
 )

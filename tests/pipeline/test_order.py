@@ -70,7 +70,7 @@ def test_a_rule_is_stronger_than_times() -> None:
 
 
 def test_no_picture_waits_longer_than_a_decoder_can_hold_it() -> None:
-    """Where a count begins anew without a word, the pieces are mixed for some pictures only."""
+    """Where a count begins again without a word, the pieces are mixed for some pictures only."""
     count = 100
     places = [*range(1000, 1000 + count), *range(count)]
     shown = order([NO] * (2 * count), None, places)

@@ -359,18 +359,18 @@ def test_openvino_tells_what_its_float_layers_are_computed_in(tmp_path: Path) ->
 @needs_openvino
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_auto_takes_the_faster_one_and_remembers(tmp_path: Path, precision: str) -> None:
-    wish = {"provider": OPENVINO, "rivals": (CPU,), "precision": precision}
-    first = centerface(tmp_path, **wish).facts
+    wanted = {"provider": OPENVINO, "rivals": (CPU,), "precision": precision}
+    first = centerface(tmp_path, **wanted).facts
     assert first.probe is not None
     assert set(first.probe.milliseconds) == {OPENVINO, CPU}
     fastest = min(first.probe.milliseconds, key=first.probe.milliseconds.__getitem__)
     assert first.provider == first.probe.chosen == fastest
-    again = centerface(tmp_path, **wish).facts
+    again = centerface(tmp_path, **wanted).facts
     assert again.probe == first.probe.model_copy(update={"remembered": True})
     assert again.provider == first.provider
     note = next((tmp_path / "races").iterdir())
     note.write_text(note.read_text().replace(f'"chosen": "{first.provider}"', '"chosen": "other"'))
-    assert centerface(tmp_path, **wish).facts.probe.remembered is False  # type: ignore[union-attr]
+    assert centerface(tmp_path, **wanted).facts.probe.remembered is False  # type: ignore[union-attr]
 
 
 @needs_openvino

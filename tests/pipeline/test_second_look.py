@@ -115,8 +115,8 @@ def test_results_do_not_depend_on_threads(tmp_path: Path, test_data: Path) -> No
     outcomes, rows = [], []
     for threads in (1, 2):
         folder = tmp_path / str(threads)
-        wishes = {"stride": 15, "cpu_threads": threads, "small_faces": "second_look"}
-        outcomes.append(run(video, folder, **wishes).counts)
+        requested = {"stride": 15, "cpu_threads": threads, "small_faces": "second_look"}
+        outcomes.append(run(video, folder, **requested).counts)
         rows.append(rows_of(folder))
     assert rows[0] == rows[1]
     assert outcomes[0] == outcomes[1]

@@ -375,7 +375,7 @@ def test_the_first_ending_stays(layout: Layout, status: RunStatus) -> None:
 
 
 def test_close_leaves_the_run_of_another_process_alone(layout: Layout) -> None:
-    """A job that was delivered again has begun it anew under its name."""
+    """A job that was delivered again has begun it again under its name."""
     record = begin(layout)
 
     close_unfinished(layout, EP, "r1", "cancelled", "why", pid=record.manifest.pid + 1)

@@ -108,7 +108,7 @@ def test_a_preview_that_is_being_made_keeps_what_it_stages(layout: Layout) -> No
 
 
 def test_a_launcher_leaves_what_a_later_run_of_the_name_stages(layout: Layout) -> None:
-    """A job that was delivered again begins the same run anew as soon as the first is dead."""
+    """A job that was delivered again begins the same run again as soon as the first is dead."""
     folder = stage(layout, "r1", "running")
     with holding(layout) as hold:
         hold(holder("r1"))

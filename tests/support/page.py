@@ -186,7 +186,7 @@ class Tab:
 
     def choose(self, label: str, option: str | re.Pattern[str]) -> None:
         """Picks an option of a select box."""
-        self.settle()  # a box that is drawn anew closes
+        self.settle()  # a box that is drawn again closes
         box = self.page.get_by_test_id("stSelectbox").filter(has_text=label).first
         box.scroll_into_view_if_needed()  # scrolling would close it again
         self.page.wait_for_timeout(300)
@@ -237,7 +237,7 @@ class Tab:
 
         Args:
             name: of its file in the folder of screenshots.
-            docs: of its file in docs/, written anew where SCREENALYTICS_WRITE_DOCS is 1. Photos
+            docs: of its file in docs/, written again where SCREENALYTICS_WRITE_DOCS is 1. Photos
                 and videos are blurred in that one: they are others'.
         """
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)

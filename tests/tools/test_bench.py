@@ -365,8 +365,8 @@ def test_the_table_fits_and_shows_what_was_missed() -> None:
 
 def test_from_end_to_end(tmp_path: Path, test_data: Path) -> None:
     video = test_data / "videos" / "carphone_pristine.mp4"
-    wishes = ("--frames", "200", "--strides", "10,20", "--threads", "1", "--rounds", "1")
-    done = bench("--video", video, *wishes, "--data-root", tmp_path)
+    requested = ("--frames", "200", "--strides", "10,20", "--threads", "1", "--rounds", "1")
+    done = bench("--video", video, *requested, "--data-root", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "…" not in done.stdout
     (folder,) = (tmp_path / "benchmarks").iterdir()
@@ -388,7 +388,7 @@ def test_from_end_to_end(tmp_path: Path, test_data: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wishes", "code", "said"),
+    ("requested", "code", "said"),
     [
         (("--heights", "720"), 2, "144 lines"),
         (("--variants", "fp16"), 2, "int8"),
@@ -398,10 +398,10 @@ def test_from_end_to_end(tmp_path: Path, test_data: Path) -> None:
     ],
 )
 def test_bad_arguments(
-    tmp_path: Path, test_data: Path, wishes: tuple[str, str], code: int, said: str
+    tmp_path: Path, test_data: Path, requested: tuple[str, str], code: int, said: str
 ) -> None:
     video = test_data / "videos" / "carphone_pristine.mp4"
-    done = bench("--video", video, *wishes, "--frames", "100", "--data-root", tmp_path)
+    done = bench("--video", video, *requested, "--frames", "100", "--data-root", tmp_path)
     assert done.returncode == code, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
@@ -409,9 +409,12 @@ def test_bad_arguments(
 
 def test_an_interrupted_benchmark_leaves_no_process(tmp_path: Path, test_data: Path) -> None:
     video = test_data / "videos" / "short_hamilton_clip.mp4"
-    wishes = ("--video", video, "--strides", "1", "--data-root", tmp_path)
+    requested = ("--video", video, "--strides", "1", "--data-root", tmp_path)
     with subprocess.Popen(
-        command(*wishes), env=clean_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        command(*requested),
+        env=clean_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     ) as process:
         root = psutil.Process(process.pid)
         family: list[psutil.Process] = wait_for(

@@ -85,8 +85,8 @@ def saved(folder: Path) -> dict[str, Any]:
 
 
 def test_local_beside_the_command_line(server: Server, tmp_path: Path) -> None:
-    wishes = ("--ep-id", "talk", "--modes", "local", "--repeat", "2", "--stride", STRIDE)
-    done = compare(server, *wishes, "--out", tmp_path)
+    requested = ("--ep-id", "talk", "--modes", "local", "--repeat", "2", "--stride", STRIDE)
+    done = compare(server, *requested, "--out", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "not the same work" not in done.stdout
     body = saved(tmp_path)
@@ -239,10 +239,10 @@ def test_an_option_that_the_run_refuses(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "wishes", [("--modes", "cloud"), ("--modes", ","), ("--repeat", "0"), ("--repeat", "x")]
+    "requested", [("--modes", "cloud"), ("--modes", ","), ("--repeat", "0"), ("--repeat", "x")]
 )
-def test_bad_arguments(server: Server, wishes: tuple[str, str]) -> None:
-    done = compare(server, "--ep-id", "talk", *wishes)
+def test_bad_arguments(server: Server, requested: tuple[str, str]) -> None:
+    done = compare(server, "--ep-id", "talk", *requested)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
 

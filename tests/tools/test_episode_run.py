@@ -210,7 +210,7 @@ def test_progress_bar_on_a_terminal(data_root: Path) -> None:
         (["--ep-id", "talk", "--profile", "turbo"], 2, "low_power"),
         (["--ep-id", "../../etc/passwd"], 2, "ep_id"),
         (["--ep-id", "talk", "--run-id", "a/b"], 2, "run_id"),
-        (["--ep-id", "talk", "--wish", "1"], 2, "--wish"),
+        (["--ep-id", "talk", "--wanted", "1"], 2, "--wanted"),
         ([], 2, "--ep-id"),
         (["--ep-id", "nobody"], 3, "does not exist"),
         (["--ep-id", "talk", "--video", "missing.mp4"], 3, "missing"),

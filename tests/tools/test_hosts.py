@@ -196,13 +196,13 @@ def launched(command: list[str], line: str, output: int) -> subprocess.Popen[byt
 
 def test_a_launcher_that_reads_no_more_ends_its_run(data_root: Path) -> None:
     """That one is the contract: its pipe is its interest in the run."""
-    wishes = RunRequest(stride=1, fps=60, max_cpu_percent=30)
+    requested = RunRequest(stride=1, fps=60, max_cpu_percent=30)
     host = HostFacts(("CPUExecutionProvider",), frozenset({"centerface"}), 2, "cores")
     spec = RunSpec(
         ep_id="talk",
         run_id="left",
         execution_mode="local",
-        resolution=resolve(wishes, {}, host),
+        resolution=resolve(requested, {}, host),
         data_root=str(data_root),
     )
     command = [sys.executable, str(RUN_SCRIPT), "--spec", "-", "--events", "ndjson"]

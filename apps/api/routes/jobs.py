@@ -41,7 +41,7 @@ _UNKNOWN = documented({404: "No such job."})
 async def start(
     body: LegacyRequest, services: ServicesDep, response: Response
 ) -> LegacyJobAccepted:
-    """Starts a run in the background; it goes on when the server is started anew."""
+    """Starts a run in the background; it goes on when the server is started again."""
     record = await run_in_threadpool(start_job, await _spec(body, services))
     response.headers["location"] = f"/jobs/{record.job_id}"
     return LegacyJobAccepted(

@@ -175,8 +175,8 @@ class FrameDecoder:
         context = self._stream.codec_context
         context.copy_opaque = True
         context.reorder_depth = max(context.reorder_depth, self._index.held_back)
-        for number, packet, need, begins_anew in self._needed(stride):
-            if begins_anew:
+        for number, packet, need, restarts in self._needed(stride):
+            if restarts:
                 yield from self._held_back()
                 context.flush_buffers()
             # Some decoders look at this when they are opened only.
@@ -192,13 +192,13 @@ class FrameDecoder:
         """
         order = self._index.order if stride > 1 else None
         needs = [] if order is None else order.needs(stride)
-        begins_anew = False
+        restarts = False
         for number, packet in enumerate(self._packets()):
             need = needs[number] if number < len(needs) else Need.PICTURE
-            begins_anew |= number in self._index.anew
+            restarts |= number in self._index.restarts
             if need is not Need.NOTHING:
-                yield number, packet, need, begins_anew
-                begins_anew = False
+                yield number, packet, need, restarts
+                restarts = False
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
         try:

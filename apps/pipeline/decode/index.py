@@ -58,7 +58,7 @@ class FrameIndex:
             field of; NOT_SHOWN where it holds none. None where that cannot be known beforehand:
             frames are then counted as they leave the decoder.
         order: what selection must know of the packets; None where all are to be decoded.
-        anew: packets before which the decoder is emptied, since another sequence begins.
+        restarts: packets before which the decoder is emptied, since another sequence begins.
         first_start: number of the picture where decoding can begin.
         held_back: how many pictures the decoder must hold back, so that they come in order.
         turned: by packet, how its picture is displayed where the coded data say that.
@@ -70,7 +70,7 @@ class FrameIndex:
     slots: int
     display: IntArray | None
     order: PacketOrder | None
-    anew: frozenset[int] = frozenset()
+    restarts: frozenset[int] = frozenset()
     first_start: int = 0
     held_back: int = 0
     turned: Mapping[int, Orientation] = field(default_factory=dict)
@@ -248,7 +248,7 @@ def _indexed(
         slots=slots,
         display=display,
         order=None if display is None else _packet_order(packets, display),
-        anew=frozenset(
+        restarts=frozenset(
             number for number, coded in enumerate(packets.coded) if coded.begins_sequence
         ),
         first_start=_first_start(packets, display),

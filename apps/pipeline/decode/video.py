@@ -100,7 +100,7 @@ class Video:
 
     @contextmanager
     def again(self) -> Iterator[Video]:
-        """The same video from its start, with a decoder of its own; the index is not read anew."""
+        """The same video from its start, with a decoder of its own; the index is not read again."""
         with self._source.opened(self.index, threads=1) as (_, decoder):
             yield Video(
                 self.facts, self.index, self.warnings, self._source, decoder, self._ends_early

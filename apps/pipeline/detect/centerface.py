@@ -33,7 +33,7 @@ from apps.pipeline.types import Faces
 
 MODEL_ID = "centerface"
 CELL = 4  # pixels of the picture for one cell of the output
-_PREPARED = 1  # raise when `_prepare` changes, so that cached models are made anew
+_PREPARED = 1  # raise when `_prepare` changes, so that cached models are made again
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from apps.pipeline.types import Faces
 _STRIDE = 32  # of its coarsest output
 _OUTPUTS = (6, 9, 10, 15)  # of InsightFace's detectors: three or five scales, with landmarks or not
 _HEIGHT, _WIDTH = "screenalytics_height", "screenalytics_width"
-_NAMED = 1  # raise when `_with_named_sizes` changes, so that cached models are made anew
+_NAMED = 1  # raise when `_with_named_sizes` changes, so that cached models are made again
 
 
 @dataclass(frozen=True)

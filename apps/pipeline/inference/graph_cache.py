@@ -1,7 +1,7 @@
 """Optimised graphs, kept on disk: ONNX Runtime's optimiser runs once for a model and shape.
 
 Only for the CPU provider; others compile what ONNX Runtime cannot write down. The cache is a help
-and never a condition: a damaged file is made anew, and a folder that cannot be written is passed
+and never a condition: a damaged file is made again, and a folder that cannot be written is passed
 over.
 """
 

@@ -4,7 +4,7 @@ A leaky bucket: CPU seconds flow in as they are spent and leak out at the budget
 the brim the run sleeps until the level is down again. Time that was not used is not saved up, so
 a slow passage is not followed by a hot one; what was overspent (loading a model) is paid back.
 
-Frames that are dear beside the budget come in lumps: one more or less of them in a few seconds is
+Frames that are costly beside the budget come in lumps: one more or less of them in a few seconds is
 a difference that the bucket does not see. So the next one also waits until it fits into a window.
 """
 
@@ -20,7 +20,7 @@ from itertools import pairwise
 from apps.common.config import BudgetConfig
 
 _SHORTEST_NAP_SECONDS = 0.001  # timers are no finer
-_REMEMBERED_FRAMES = 8  # the next one is taken to cost as much as the dearest of these
+_REMEMBERED_FRAMES = 8  # the next one is taken to cost as much as the costliest of these
 
 
 def _always() -> bool:
@@ -105,7 +105,7 @@ class CpuBudget:
         frame_seconds = max(seconds for seconds, _ in self._frames)
         frame_cpu = max(cpu for _, cpu in self._frames)
         now, cpu = self._seen[-1]
-        # Before a frame that is dearer than a whole window there is a window of rest.
+        # Before a frame that is costlier than a whole window there is a window of rest.
         begin = self._time_of(min(cpu, cpu + frame_cpu - limit))
         # Its end is that of the last frame's work, not of what helpers like the meter go on using.
         begin = min(begin, self._framed_s + frame_seconds)

@@ -76,7 +76,7 @@ class CpuMeter(Repeater):
     def busy_threads(self) -> int:
         """The most threads at once of those that did a share of the work worth naming; >= 1.
 
-        Those that follow each other, as when a decoder is opened anew, are not there at once.
+        Those that follow each other, as when a decoder is opened again, are not there at once.
         Helpers are not counted: they cost the same every second, so where the work gets few
         seconds, on a busy machine or under a small budget, they would seem to do much of it.
         """

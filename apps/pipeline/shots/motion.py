@@ -44,7 +44,7 @@ _MAX_ZOOM = 4.0  # and one over it: what is beyond fits by chance
 _MAX_TURN = 0.35  # radians
 _CELL = 8  # pixels of COARSE: the side of a part of the picture that stays or changes
 _TEXTURE = 6.0  # mean difference of a cell's pixels from their mean, 0..255; plain ones say nothing
-_UNCHANGED = 2.0  # mean difference of a cell; what is encoded anew differs by less than this
+_UNCHANGED = 2.0  # mean difference of a cell; what is encoded again differs by less than this
 _OVERLAY = 0.4  # of the picture, and of what shows in it: where more stays it is the place itself
 
 

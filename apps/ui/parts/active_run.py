@@ -21,7 +21,7 @@ def under_way(active: ActiveRuns) -> ActiveRun | None:
 
 @st.fragment(run_every=_LOOK_EVERY_SECONDS)
 def follow_elsewhere(client: Client, ep_id: str) -> None:
-    """Shows it and looks again; draws the whole page anew when it is over."""
+    """Shows it and looks again; draws the whole page again when it is over."""
     with problems_shown():
         run = under_way(client.active(ep_id))
         if run is None:

@@ -22,7 +22,7 @@ RUNNING = "⏳ Running detect_track synchronously..."
 
 
 def run_locally(client: Client, run: PendingRun, mine: Session) -> None:
-    """Runs, shows how far it is, notes how it ended, and draws the page anew."""
+    """Runs, shows how far it is, notes how it ended, and draws the page again."""
     ep_id = run.request.ep_id
     with st.container(border=True):
         st.markdown(f"**{RUNNING}**")

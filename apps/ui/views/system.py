@@ -60,7 +60,7 @@ def _show_run(api: Client, run: ActiveRun) -> None:
 
 
 def _stop(api: Client, run: ActiveRun) -> None:
-    """A refusal is a toast: the list is drawn anew at once, and what stands in it goes."""
+    """A refusal is a toast: the list is drawn again at once, and what stands in it goes."""
     try:
         api.stop(run)
     except ApiProblem as problem:

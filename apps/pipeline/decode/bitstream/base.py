@@ -126,7 +126,7 @@ _OTHERS_BITS = 24
 
 
 class Epochs:
-    """Display places by a count that begins anew at times (picture order counts)."""
+    """Display places by a count that begins again at times (picture order counts)."""
 
     def __init__(self) -> None:
         self._epoch = 0

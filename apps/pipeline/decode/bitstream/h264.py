@@ -210,7 +210,7 @@ class H264Reader(UnitReader):
         count, is_first = self._order.count(s), part is Part.PICTURE
         is_start = is_idr and is_first
         can_recover, self._can_recover = self._can_recover, False
-        begins = is_first and self._begins_anew(s, count, can_recover=can_recover)
+        begins = is_first and self._restarts(s, count, can_recover=can_recover)
         if is_start or begins:
             self.epochs.begin()
             self._undecodable = count if begins and not is_idr else None
@@ -221,7 +221,7 @@ class H264Reader(UnitReader):
         turned = self.turns.next(begins=is_start)
         return Coded(part, place, is_start, has_headers, begins, drops, turned)
 
-    def _begins_anew(self, s: _Slice, count: int, *, can_recover: bool) -> bool:
+    def _restarts(self, s: _Slice, count: int, *, can_recover: bool) -> bool:
         """Whether the decoder is to be emptied before a picture.
 
         No picture before a random access point is shown after it: elsewise two recordings were

@@ -102,7 +102,7 @@ class HevcReader(UnitReader):
         except (EndOfBits, KeyError):
             return Coded(has_headers=has_headers)
         count, is_start = self._count(s, unit, unit_type), unit_type in _IRAP
-        begins = is_start and self._begins_anew(s, unit_type, count)
+        begins = is_start and self._restarts(s, unit_type, count)
         place = self.epochs.place(count)
         is_shown = s.is_output and not (unit_type in _RASL and self._drops_leading)
         self.active = s.sps.raw
@@ -110,7 +110,7 @@ class HevcReader(UnitReader):
         turned = self.turns.next(begins=is_start and self._drops_leading)
         return Coded(part, place, is_start, has_headers, begins, turned=turned)
 
-    def _begins_anew(self, s: _Slice, unit_type: int, count: int) -> bool:
+    def _restarts(self, s: _Slice, unit_type: int, count: int) -> bool:
         """Whether the decoder is to be emptied before a picture that decoding can begin with.
 
         After an end of the sequence, and where the picture says so, it would throw away what it
