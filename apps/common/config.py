@@ -5,17 +5,46 @@ A file of the same name in the folder that `SCREENALYTICS_CONFIG_DIR` names is t
 
 from __future__ import annotations
 
+import logging
 import os
 import tomllib
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 CONFIG_DIR_VARIABLE = "SCREENALYTICS_CONFIG_DIR"
+_log = logging.getLogger("screenalytics.config")
+
+# Still read, with a warning, in a file of one's own.
+_FORMER_NAMES: dict[str, dict[str, str]] = {
+    "shots": {"calm_agreement": "stable_agreement"},
+    "track": {
+        "reach": "gate_distance",
+        "first_reach_per_second": "first_gate_distance_per_second",
+        "reach_per_second": "gate_distance_per_second",
+        "most_reach": "max_gate_distance",
+        "most_cost": "max_cost",
+        "most_growth": "max_scale_change",
+        "most_growth_claimed": "max_scale_change_claimed",
+        "growth_weight": "scale_change_weight",
+        "surprising_growth": "surprising_scale_change",
+        "far_reach": "far_gate_distance",
+        "far_growth": "far_scale_change",
+        "look_weight": "appearance_weight",
+        "look_seconds": "appearance_seconds",
+        "surprising_look": "surprising_appearance",
+        "far_unlike": "far_appearance_distance",
+        "most_unlike": "max_appearance_distance",
+        "most_unlike_hidden": "max_appearance_distance_hidden",
+        "most_unlike_moving": "max_appearance_distance_moving",
+    },
+    "recognition": {"least_confidence": "min_confidence", "least_pixels": "min_pixels"},
+    "thermal": {"least_percent": "min_percent"},
+}
 
 
 class _Frozen(BaseModel):
@@ -230,8 +259,15 @@ def config_files() -> tuple[Traversable, ...]:
     return tuple(_file(name) for name in ("models.toml", "pipeline.toml", "profiles.toml"))
 
 
-def _read(name: str) -> dict[str, object]:
-    return tomllib.loads(_file(name).read_text(encoding="utf-8"))
+def _read(name: str) -> dict[str, Any]:
+    tables = tomllib.loads(_file(name).read_text(encoding="utf-8"))
+    for table, names in _FORMER_NAMES.items():
+        values = tables.get(table)
+        if isinstance(values, dict):
+            for former in names.keys() & values.keys():
+                _log.warning("%s: %s.%s is %s now.", name, table, former, names[former])
+                values.setdefault(names[former], values.pop(former))
+    return tables
 
 
 def _file(name: str) -> Traversable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -14,6 +15,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from apps.common.config import (
+    _FORMER_NAMES,
     CONFIG_DIR_VARIABLE,
     DetectorConfig,
     Profile,
@@ -131,3 +133,23 @@ def test_a_folder_of_ones_own_wins_file_by_file(tmp_path: Path) -> None:
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["11", "True"]
+
+
+def test_former_names_are_read_with_a_warning(tmp_path: Path) -> None:
+    """The file as it was before its keys had the field's names."""
+    text = (CONFIG / "pipeline.toml").read_text(encoding="utf-8")
+    for table, names in _FORMER_NAMES.items():
+        head, mark, rest = text.partition(f"[{table}]\n")
+        body, end, tail = rest.partition("\n[")
+        for former, name in names.items():
+            body, count = re.subn(rf"(?m)^{name} =", f"{former} =", body)
+            assert count == 1, name
+        text = head + mark + body + end + tail
+    (tmp_path / "pipeline.toml").write_text(text)
+    program = "from apps.common.config import *; print(pipeline_config().model_dump_json())"
+    environment = clean_environment(**{CONFIG_DIR_VARIABLE: str(tmp_path)})
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == pipeline_config().model_dump_json()
+    assert "track.reach is gate_distance now." in done.stderr
