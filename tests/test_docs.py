@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 
-from apps.common.contracts import TrackEnd
+from apps.common.contracts.manifest import TrackEnd
 from apps.common.options import RunRequest
 from apps.common.settings import Settings
 from tests.pipeline.test_artifacts import METRIC_KEYS, TRACK_KEYS

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from apps.api.services import Services
-from apps.common.contracts import ExecutionMode, RunManifest, RunSpec
+from apps.common.contracts.manifest import ExecutionMode, RunManifest
 from apps.common.errors import QueueUnavailable, RunCancelled, RunElsewhere
 from apps.common.layout import Layout
 from apps.common.names import check_name
@@ -18,6 +18,7 @@ from apps.legacy.background import cancel_job
 from apps.legacy.records import LegacyJob, list_jobs
 from apps.runs.lock import current_holder
 from apps.runs.record import record_unbegun
+from apps.runs.spec import RunSpec
 from apps.runs.store import close_unfinished, read_manifest
 from apps.runs.supervise import STOPPED_ELSEWHERE
 

@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from apps.api.cancel import cancel_run
 from apps.api.services import Services
 from apps.api.streaming import send_line, start_lines, unless_disconnected
-from apps.common.contracts import ErrorEvent, LogEvent
+from apps.common.contracts.events import ErrorEvent, LogEvent
 from apps.common.errors import ComparisonBusy, InvalidInput, RunNotFound, ScreenalyticsError
 from apps.common.schemas import ComparisonRequest, ComparisonSummary
 from apps.comparison.process import ComparisonEvent, ComparisonProcess

@@ -8,7 +8,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from apps.common.contracts import ErrorEvent, Event, ExecutionMode, ResultEvent
+from apps.common.contracts.events import ErrorEvent, Event, ResultEvent
+from apps.common.contracts.manifest import ExecutionMode
 from apps.common.errors import QueueUnavailable, RunCancelled, RunTimedOut, from_dict
 from apps.jobs.store import JobStore
 

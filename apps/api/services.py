@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from apps import __version__
 from apps.api.metrics import LocalMetrics, QueueCollector, outcome
-from apps.common.contracts import Event, PreviewEvent, PreviewSpec, RunSpec
+from apps.common.contracts.events import Event, PreviewEvent
 from apps.common.errors import EpisodeBusy, ServiceStopping
 from apps.common.layout import Layout
 from apps.common.logs import bind
@@ -33,6 +33,7 @@ from apps.runs.prepare import Host
 from apps.runs.preview import PreviewProcess, preview_busy
 from apps.runs.probe import DetectorProbe, VideoProbe
 from apps.runs.record import now
+from apps.runs.spec import PreviewSpec, RunSpec
 from apps.runs.supervise import SupervisedRun, stopped_elsewhere
 
 _log = logging.getLogger("screenalytics.api")

@@ -12,7 +12,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from apps.api.services import Services
 from apps.api.streaming import final_response, unless_disconnected
-from apps.common.contracts import ErrorEvent, Event, ResultEvent, RunSpec, StartedEvent
+from apps.common.contracts.events import ErrorEvent, Event, ResultEvent, StartedEvent
+from apps.runs.spec import RunSpec
 from apps.runs.supervise import SupervisedRun
 
 _PING_SECONDS = 3  # proxies and people are promised a sign of life every five

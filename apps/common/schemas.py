@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from apps.common.contracts import Progress, RunResult, VideoFacts
+from apps.common.contracts.manifest import Progress, RunResult, VideoFacts
 from apps.common.options import Options, RunRequest
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from apps.common.contracts import RunManifest
+from apps.common.contracts.manifest import RunManifest
 from apps.common.schemas import ComparisonSummary, ModeFigures
 from apps.comparison.runners import ComparisonFailed
 from apps.comparison.sampler import Usage

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from apps.common.contracts import ErrorEvent, LogEvent
+from apps.common.contracts.events import ErrorEvent, LogEvent
 from apps.common.errors import RunFailed, ServiceStopping
 from apps.common.files import entries_of, read_json
 from apps.common.layout import Layout

@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 from pydantic import ValidationError
 
-from apps.common.contracts import RunManifest
+from apps.common.contracts.manifest import RunManifest
 from apps.common.errors import ScreenalyticsError
 from apps.common.layout import Layout
 from apps.common.options import ENV_PREFIX

@@ -12,7 +12,7 @@ from types import TracebackType
 
 import psutil
 
-from apps.common.contracts import RunManifest
+from apps.common.contracts.manifest import RunManifest
 from apps.common.process_cpu import PeakWindow, age_seconds, tree_usage
 
 INTERVAL_SECONDS = 0.1

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from pydantic_core import to_json
 from rich.console import Console
 
-from apps.common.contracts import ErrorEvent, LogEvent
+from apps.common.contracts.events import ErrorEvent, LogEvent
 from apps.common.errors import ScreenalyticsError
 from apps.common.files import shown
 from apps.comparison import report

@@ -20,10 +20,11 @@ from redis.backoff import NoBackoff
 from redis.exceptions import LockError
 from redis.retry import Retry
 
-from apps.common.contracts import Progress, RunResult, RunSpec
+from apps.common.contracts.manifest import Progress, RunResult
 from apps.common.errors import JobNotFound, JobUnreadable
 from apps.common.redis_url import RedisUrl
 from apps.jobs.redis_errors import queue_unavailable
+from apps.runs.spec import RunSpec
 
 QueueJobState = Literal["queued", "in_progress", "success", "failed", "cancelled", "retrying"]
 Beat = Literal["ok", "cancel", "ended", "taken", "lost"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import secrets
 
-from apps.common.contracts import RunSpec
 from apps.common.errors import EpisodeBusy, JobNotFound, JobUnreadable, QueueUnavailable
 from apps.jobs.queue import Publisher
 from apps.jobs.store import JobRequest, JobStore, QueueJob
 from apps.runs.record import now
+from apps.runs.spec import RunSpec
 
 
 def submit(spec: RunSpec, timeout_s: float, store: JobStore, publisher: Publisher) -> JobRequest:

@@ -15,7 +15,6 @@ from pathlib import Path
 import psutil
 from filelock import FileLock
 
-from apps.common.contracts import RunSpec
 from apps.common.errors import EpisodeBusy
 from apps.common.files import storage_errors, write_json
 from apps.common.layout import Layout, LegacyJobFiles
@@ -31,6 +30,7 @@ from apps.legacy.records import (
     list_jobs,
 )
 from apps.runs.launch import RUN_MODULE
+from apps.runs.spec import RunSpec
 from apps.runs.staging import remove_staging
 from apps.runs.store import close_unfinished
 

@@ -14,7 +14,8 @@ from typing import Any, Literal
 import psutil
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from apps.common.contracts import ErrorEvent, Progress, RunManifest, RunResult
+from apps.common.contracts.events import ErrorEvent
+from apps.common.contracts.manifest import Progress, RunManifest, RunResult
 from apps.common.errors import JobNotFound, RunCancelled, RunFailed, RunNotFound
 from apps.common.files import read_json, tail
 from apps.common.layout import Layout

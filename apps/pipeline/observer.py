@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from apps.common.contracts import Progress
+from apps.common.contracts.manifest import Progress
 
 
 class Observer(Protocol):

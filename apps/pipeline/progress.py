@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from apps.common.contracts import Phase, Progress
+from apps.common.contracts.manifest import Phase, Progress
 from apps.common.repeater import Repeater
 from apps.pipeline.pacing.meter import CpuMeter
 

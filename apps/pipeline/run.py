@@ -17,7 +17,7 @@ from typing import Any
 import cv2
 
 from apps.common.config import PipelineConfig, pipeline_config
-from apps.common.contracts import (
+from apps.common.contracts.manifest import (
     RecognitionFacts,
     ThermalFacts,
     TrackEnd,

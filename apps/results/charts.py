@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
-from apps.common.contracts import DetectionRow, TrackRow, VideoFacts
+from apps.common.contracts.manifest import VideoFacts
+from apps.common.contracts.rows import DetectionRow, TrackRow
 from apps.common.options import sampled_count
 from apps.common.schemas import FacesBin, HistogramBin, RunCharts
 

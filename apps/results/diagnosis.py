@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from apps.common.config import run_defaults
-from apps.common.contracts import RunManifest
+from apps.common.contracts.manifest import RunManifest
 from apps.common.options import EXPECTED_DECODED, PROVIDER_OF_DEVICE, sampled_count
 from apps.common.schemas import Diagnosis, Finding, Severity
 

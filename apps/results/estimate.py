@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from apps.common.contracts import RunManifest, VideoFacts
+from apps.common.contracts.manifest import RunManifest, VideoFacts
 from apps.common.options import Options
 
 # What an earlier run must share, the nearest first. `_ALWAYS` besides.

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from xml.sax.saxutils import escape
 
-from apps.common.contracts import DetectionRow
+from apps.common.contracts.rows import DetectionRow
 
 ExportFormat = Literal["mot", "coco", "csv", "cvat"]
 LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from apps.common.contracts import ErrorEvent, Event, ResultEvent, RunSpec
+from apps.common.contracts.events import ErrorEvent, Event, ResultEvent
 from apps.common.errors import (
     RunCancelled,
     RunFailed,
@@ -21,6 +21,7 @@ from apps.common.files import tail
 from apps.common.layout import Layout
 from apps.runs.child import Child, how_it_ended
 from apps.runs.record import status_of
+from apps.runs.spec import RunSpec
 from apps.runs.staging import remove_staging
 from apps.runs.store import close_unfinished
 

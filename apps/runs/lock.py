@@ -17,7 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from apps.common.contracts import Holder
+from apps.common.contracts.manifest import Holder
 from apps.common.errors import EpisodeBusy
 from apps.common.files import read_json, storage_errors, write_json
 from apps.common.layout import Layout

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 
-from apps.common.contracts import ExecutionMode, RunSpec
+from apps.common.contracts.manifest import ExecutionMode
 from apps.common.cpu_limits import host_thread_limit
 from apps.common.errors import RunExists
 from apps.common.layout import Layout
@@ -17,6 +17,7 @@ from apps.common.version import SourceWatch
 from apps.runs.episodes import find_video
 from apps.runs.lock import busy_error, is_held
 from apps.runs.probe import host_providers
+from apps.runs.spec import RunSpec
 
 
 class Host:

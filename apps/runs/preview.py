@@ -12,14 +12,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from apps.common.contracts import (
-    ErrorEvent,
-    PreviewEvent,
-    PreviewResult,
-    PreviewResultEvent,
-    PreviewSpec,
-    RunManifest,
-)
+from apps.common.contracts.events import ErrorEvent, PreviewEvent, PreviewResult, PreviewResultEvent
+from apps.common.contracts.manifest import RunManifest
 from apps.common.cpu_limits import host_thread_limit
 from apps.common.errors import (
     PreviewBusy,
@@ -34,6 +28,7 @@ from apps.common.layout import Layout, RunFiles
 from apps.common.settings import Settings
 from apps.runs.child import Child, how_it_ended
 from apps.runs.episodes import find_video
+from apps.runs.spec import PreviewSpec
 
 _EVENT: TypeAdapter[PreviewEvent] = TypeAdapter(PreviewEvent)
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from apps.common.contracts import VideoFacts
+from apps.common.contracts.manifest import VideoFacts
 from apps.common.errors import RunFailed, VideoUnreadable, from_dict
 from apps.common.options import VideoStreamChoice
 from apps.runs.child import Child

@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from apps import __version__
-from apps.common.contracts import RunManifest, RunSpec, RunStatus
+from apps.common.contracts.manifest import RunManifest, RunStatus
 from apps.common.errors import RunCancelled, RunExists, ScreenalyticsError
 from apps.common.files import read_json, storage_errors, sync, write_json
 from apps.common.layout import Layout
 from apps.common.version import git_sha, source_fingerprint
+from apps.runs.spec import RunSpec
 
 
 def now() -> str:

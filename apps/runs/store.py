@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from apps.common.contracts import Progress, RunManifest, RunStatus
+from apps.common.contracts.manifest import Progress, RunManifest, RunStatus
 from apps.common.errors import RunNotFound
 from apps.common.files import entries_of, open_regular, read_json, write_json
 from apps.common.layout import Layout, RunFiles

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Generic, Protocol, TypeVar
 
-from apps.common.contracts import (
+from apps.common.contracts.events import (
     ErrorEvent,
     LogEvent,
     PreviewResultEvent,

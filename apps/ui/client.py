@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from apps.common.contracts import ErrorEvent, Event, LogEvent, RunManifest
+from apps.common.contracts.events import ErrorEvent, Event, LogEvent
+from apps.common.contracts.manifest import RunManifest
 from apps.common.schemas import (
     ActiveRun,
     ActiveRuns,

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from apps.common.contracts import ErrorEvent, ResultEvent
+from apps.common.contracts.events import ErrorEvent, ResultEvent
 from apps.common.schemas import DetectTrackRequest, RunOptionsOffer
 from apps.common.version import source_fingerprint
 from apps.ui.client import Bounds, Client

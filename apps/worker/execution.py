@@ -9,7 +9,8 @@ import secrets
 import time
 from typing import Any
 
-from apps.common.contracts import ErrorEvent, Event, ProgressEvent, ResultEvent, RunResult
+from apps.common.contracts.events import ErrorEvent, Event, ProgressEvent, ResultEvent
+from apps.common.contracts.manifest import RunResult
 from apps.common.cpu_limits import host_thread_limit
 from apps.common.errors import (
     EpisodeBusy,

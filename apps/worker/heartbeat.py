@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from apps.common.contracts import Progress
+from apps.common.contracts.manifest import Progress
 from apps.common.errors import QueueUnavailable
 from apps.common.repeater import Repeater
 from apps.jobs.lease import EpisodeLease

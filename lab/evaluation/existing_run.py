@@ -9,7 +9,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 from rich.table import Table
 
-from apps.common.contracts import RunManifest, TrackMetrics, VideoFacts
+from apps.common.contracts.manifest import RunManifest, TrackMetrics, VideoFacts
 from apps.common.errors import InvalidInput
 from apps.common.files import read_json
 from apps.common.layout import Layout, RunFiles

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from trackers.eval.box import box_ioa, box_iou
 
-from apps.common.contracts import DetectionRow
+from apps.common.contracts.rows import DetectionRow
 from apps.common.errors import InvalidInput
 from apps.common.files import read_json
 from apps.demo.encode import JSON_NAME, MOT_NAME

@@ -16,7 +16,7 @@ from trackers import ByteTrackTracker
 from trackers.utils.iou import GIoU, IoU
 
 from apps.common.config import TrackConfig, pipeline_config
-from apps.common.contracts import Progress, VideoFacts
+from apps.common.contracts.manifest import Progress, VideoFacts
 from apps.common.layout import Layout
 from apps.common.options import HostFacts, Options, RunRequest, SmallFaces, resolve
 from apps.pipeline.artifacts.writer import staged_rows

@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from apps.common.contracts import Holder
+from apps.common.contracts.manifest import Holder
 from apps.common.layout import Layout
 from lab.processes.queue import LEASE_SECONDS, Worker, redis_server, worker
 from lab.processes.service import (

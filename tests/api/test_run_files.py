@@ -13,7 +13,7 @@ import av
 import httpx
 import pytest
 
-from apps.common.contracts import TrackEnd
+from apps.common.contracts.manifest import TrackEnd
 from lab.processes.service import Server, wait_for
 from tests.api.test_disconnect import send_request
 

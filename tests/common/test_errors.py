@@ -8,7 +8,7 @@ import re
 import pytest
 
 from apps.common import errors
-from apps.common.contracts import ErrorEvent
+from apps.common.contracts.events import ErrorEvent
 from apps.common.errors import RunFailed, ScreenalyticsError, error_types, from_dict
 
 DOCUMENTED = {

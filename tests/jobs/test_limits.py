@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.common.contracts import Holder
+from apps.common.contracts.manifest import Holder
 from apps.common.layout import Layout
 from apps.jobs.limits import RUNS, SAY_SECONDS
 from apps.jobs.queue import QUEUE

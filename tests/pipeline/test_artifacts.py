@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from apps.common.config import CropsConfig, MetricsConfig
-from apps.common.contracts import TrackEnd
+from apps.common.contracts.manifest import TrackEnd
 from apps.common.errors import StorageFailed
 from apps.common.layout import RunFiles
 from apps.pipeline.artifacts.screen_time import SampleEdges

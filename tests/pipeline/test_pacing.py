@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from apps.common.config import pipeline_config
-from apps.common.contracts import Progress
+from apps.common.contracts.manifest import Progress
 from apps.common.layout import Layout
 from apps.common.options import HostFacts, RunRequest, resolve
 from apps.pipeline.pacing.meter import CpuMeter

@@ -17,7 +17,7 @@ from filelock import FileLock
 from onnx import numpy_helper
 
 from apps.common.config import model_registry
-from apps.common.contracts import Agreement
+from apps.common.contracts.manifest import Agreement
 from apps.common.errors import ModelUnavailable, RunCancelled, StorageFailed
 from apps.common.options import Precision
 from apps.pipeline.arrays import ByteArray, FloatArray

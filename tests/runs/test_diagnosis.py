@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.common.contracts import ProviderProbe, RunManifest, ThermalFacts
+from apps.common.contracts.manifest import ProviderProbe, RunManifest, ThermalFacts
 from apps.results.diagnosis import diagnose
 from lab.processes.service import add_episode, run_cli
 

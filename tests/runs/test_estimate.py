@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apps.common.contracts import CpuFigures, RunManifest, RunResult, VideoFacts
+from apps.common.contracts.manifest import CpuFigures, RunManifest, RunResult, VideoFacts
 from apps.common.options import HostFacts, Options, RunRequest, resolve
 from apps.results.estimate import Estimate, PastRun, Work, estimate, past_run, planned_work
 

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trackers.io.mot import load_mot_file
 
-from apps.common.contracts import DetectionRow
+from apps.common.contracts.rows import DetectionRow
 from apps.results.export import LANDMARKS, ExportedRun, chunks, coco, csv, cvat, mot, readable
 from lab.evaluation.ground_truth import read_ground_truth
 

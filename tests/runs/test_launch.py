@@ -9,11 +9,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from apps.common.contracts import ErrorEvent, RunManifest, RunSpec
+from apps.common.contracts.events import ErrorEvent
+from apps.common.contracts.manifest import RunManifest
 from apps.common.errors import RunCancelled, RunTimedOut
 from apps.common.files import read_json
 from apps.common.layout import Layout
 from apps.runs.launch import RunProcess
+from apps.runs.spec import RunSpec
 from lab.processes.service import add_episode
 from tests.support.launching import spec_of
 

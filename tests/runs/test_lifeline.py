@@ -13,9 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from apps.common.contracts import PreviewSpec, RunManifest
+from apps.common.contracts.manifest import RunManifest
 from apps.common.files import read_json
 from apps.common.layout import Layout
+from apps.runs.spec import PreviewSpec
 from lab.processes.service import add_episode, gone, run_cli, wait_for
 from tests.support.launching import Launch, launched, spec_of
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.common.contracts import ExecutionMode, Holder
+from apps.common.contracts.manifest import ExecutionMode, Holder
 from apps.common.errors import EpisodeBusy, InvalidInput, StorageFailed
 from apps.common.layout import Layout
 from apps.runs.lock import busy_error, current_holder, episode_lock, is_held

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from apps.common.contracts import Holder, Progress, RunManifest, RunSpec, RunStatus
+from apps.common.contracts.manifest import Holder, Progress, RunManifest, RunStatus
 from apps.common.errors import InvalidInput, RunExists, RunNotFound
 from apps.common.files import read_json, write_json
 from apps.common.layout import Layout
@@ -20,6 +20,7 @@ from apps.common.options import HostFacts, RunRequest, resolve
 from apps.runs import store
 from apps.runs.lock import current_holder
 from apps.runs.record import RunRecord
+from apps.runs.spec import RunSpec
 from apps.runs.store import (
     close_unfinished,
     latest_run_id,

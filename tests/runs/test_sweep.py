@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.common.contracts import Holder
+from apps.common.contracts.manifest import Holder
 from apps.common.files import claimed, write_atomic, write_json
 from apps.common.layout import Layout
 from apps.runs.lock import is_held

@@ -7,14 +7,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from apps.common.contracts import Holder
+from apps.common.contracts.manifest import Holder
 from apps.common.layout import Layout
 from lab.paths import CHECKOUT
 
 HOLD = (
     "import sys\n"
     "from pathlib import Path\n"
-    "from apps.common.contracts import Holder\n"
+    "from apps.common.contracts.manifest import Holder\n"
     "from apps.common.layout import Layout\n"
     "from apps.runs.lock import episode_lock\n"
     "holder = Holder.model_validate_json(sys.argv[2])\n"

@@ -8,11 +8,11 @@ from typing import Any
 
 import httpx
 
-from apps.common.contracts import RunSpec
 from apps.common.names import new_run_id
 from apps.common.options import HostFacts, RunRequest, resolve
 from apps.jobs.store import JobRequest, WorkerFacts
 from apps.runs.record import now
+from apps.runs.spec import RunSpec
 from lab.processes.service import Server, wait_for
 
 ENDS = ("success", "failed", "cancelled")

@@ -18,9 +18,9 @@ from typing import Any
 
 import psutil
 
-from apps.common.contracts import RunSpec
 from apps.common.options import HostFacts, RunRequest, resolve
 from apps.runs.child import Child
+from apps.runs.spec import RunSpec
 from lab.paths import CHECKOUT
 from lab.processes.service import clean_environment
 

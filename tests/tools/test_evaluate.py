@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from apps.common.contracts import DetectionRow
+from apps.common.contracts.rows import DetectionRow
 from apps.common.errors import InvalidInput
 from apps.common.options import effective_stride
 from apps.demo.encode import write_episode

@@ -18,8 +18,9 @@ from typing import Any
 import httpx
 import pytest
 
-from apps.common.contracts import PreviewSpec, RunManifest, RunSpec
+from apps.common.contracts.manifest import RunManifest
 from apps.common.options import HostFacts, RunRequest, resolve
+from apps.runs.spec import PreviewSpec, RunSpec
 from lab.paths import CHECKOUT
 from lab.processes.service import (
     RUN_SCRIPT,

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import skimage
 
-from apps.common.contracts import RunManifest
+from apps.common.contracts.manifest import RunManifest
 from apps.common.schemas import Diagnosis
 from apps.results.diagnosis import diagnose
 from lab.processes.service import run_cli

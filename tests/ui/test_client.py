@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from apps.common.contracts import ErrorEvent, LogEvent, ProgressEvent, ResultEvent
+from apps.common.contracts.events import ErrorEvent, LogEvent, ProgressEvent, ResultEvent
 from apps.common.schemas import (
     ComparisonRequest,
     ComparisonSummary,

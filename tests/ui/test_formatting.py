@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from apps.common.contracts import TrackEnd
+from apps.common.contracts.manifest import TrackEnd
 from apps.ui import formatting
 
 

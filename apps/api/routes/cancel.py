@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from apps.api.cancel import cancel_run
 from apps.api.deps import ServicesDep
 from apps.api.problems import documented
-from apps.common.contracts import RunManifest
+from apps.common.contracts.manifest import RunManifest
 
 router = APIRouter(prefix="/episodes/{ep_id}/runs", tags=["runs"])
 

@@ -17,7 +17,7 @@ from apps.api.deps import ServicesDep
 from apps.api.problems import DOCUMENTED_QUEUE, Documented, documented
 from apps.api.services import Services
 from apps.api.streaming import NDJSON, RunResponse, wants_stream
-from apps.common.contracts import Holder, RunResult, RunSpec
+from apps.common.contracts.manifest import Holder, RunResult
 from apps.common.errors import QueueUnavailable
 from apps.common.names import check_name
 from apps.common.options import RunRequest
@@ -33,6 +33,7 @@ from apps.jobs.store import QueueJob
 from apps.jobs.submit import submit
 from apps.runs.lock import current_holders
 from apps.runs.prepare import prepare_run
+from apps.runs.spec import RunSpec
 from apps.runs.store import read_progress
 
 router = APIRouter(prefix="/celery_jobs", tags=["detect/track"])

@@ -14,7 +14,8 @@ from starlette.types import Receive, Scope, Send
 
 from apps.api.deps import ServicesDep
 from apps.api.file_responses import cache_of_result
-from apps.common.contracts import DetectionRow, RunManifest, TrackRow, VideoFacts
+from apps.common.contracts.manifest import RunManifest, VideoFacts
+from apps.common.contracts.rows import DetectionRow, TrackRow
 from apps.common.errors import RunNotFound
 from apps.common.files import read_json
 from apps.common.layout import Layout

@@ -9,12 +9,12 @@ from apps.api.deps import ServicesDep
 from apps.api.problems import Documented, documented
 from apps.api.services import Services
 from apps.api.sse import SseRunResponse
-from apps.common.contracts import RunSpec
 from apps.common.options import RunRequest
 from apps.common.schemas import LegacyJobAccepted, LegacyRequest
 from apps.legacy.background import cancel_job, start_job
 from apps.legacy.records import LegacyJobStatus, find_job, job_status
 from apps.runs.prepare import prepare_run
+from apps.runs.spec import RunSpec
 
 router = APIRouter(prefix="/jobs", tags=["old path"])
 

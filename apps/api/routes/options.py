@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from apps.api.deps import ServicesDep
 from apps.common.config import model_registry, run_defaults
-from apps.common.contracts import VideoFacts
+from apps.common.contracts.manifest import VideoFacts
 from apps.common.layout import Layout
 from apps.common.names import check_name
 from apps.common.options import (

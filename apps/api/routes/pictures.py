@@ -15,7 +15,7 @@ from apps.api.deps import ServicesDep
 from apps.api.file_responses import cache_of_result, run_file
 from apps.api.problems import DOCUMENTED_PARTS, Documented, documented
 from apps.api.streaming import NDJSON, RunResponse, event_line, wants_stream
-from apps.common.contracts import PreviewResult, PreviewResultEvent
+from apps.common.contracts.events import PreviewResult, PreviewResultEvent
 from apps.common.files import read_jsonl
 from apps.common.layout import Layout, RunFiles
 from apps.runs.preview import existing_preview, prepare_preview

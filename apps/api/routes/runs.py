@@ -17,7 +17,7 @@ from apps.api.deps import ServicesDep
 from apps.api.file_responses import cache_of_result, run_file
 from apps.api.problems import DOCUMENTED_PARTS, Documented
 from apps.api.streaming import NDJSON, wants_stream
-from apps.common.contracts import Progress, RunManifest, TrackMetrics
+from apps.common.contracts.manifest import Progress, RunManifest, TrackMetrics
 from apps.common.errors import InvalidInput, RunNotFound
 from apps.common.files import read_json, read_jsonl
 from apps.common.layout import Layout, RunFiles

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from apps.common.config import CropsConfig, MetricsConfig
-from apps.common.contracts import TrackEnd, TrackMetrics
+from apps.common.contracts.manifest import TrackEnd, TrackMetrics
 from apps.common.errors import StorageFailed
 from apps.common.files import files_in, storage_errors, sync, sync_tree, write_json
 from apps.common.layout import RESULT_NAMES, RunFiles

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import av
 import av.error
 
-from apps.common.contracts import VideoFile
+from apps.common.contracts.manifest import VideoFile
 from apps.common.errors import VideoUnreadable
 from apps.common.files import fingerprint_of
 

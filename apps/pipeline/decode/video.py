@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from apps.common.contracts import VideoFacts
+from apps.common.contracts.manifest import VideoFacts
 from apps.common.errors import VideoUnreadable
 from apps.pipeline.decode.container import candidates, chosen_stream, described, opened
 from apps.pipeline.decode.decoder import Decoded, FrameDecoder

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from apps.common.contracts import Agreement
+from apps.common.contracts.manifest import Agreement
 from apps.pipeline.arrays import ByteArray, FloatArray
 from apps.pipeline.detect.base import Finder
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import onnxruntime as ort
 
-from apps.common.contracts import ModelFacts, ProviderProbe
+from apps.common.contracts.manifest import ModelFacts, ProviderProbe
 from apps.common.options import Precision
 from apps.pipeline.arrays import ByteArray, FloatArray
 from apps.pipeline.geometry import Letterbox

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import onnxruntime as ort
 
-from apps.common.contracts import ModelFacts, ProviderProbe, QuantisedFacts
+from apps.common.contracts.manifest import ModelFacts, ProviderProbe, QuantisedFacts
 from apps.common.files import sha256_of
 from apps.pipeline.detect.base import (
     DetectorFacts,

@@ -19,7 +19,7 @@ import onnxruntime as ort
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from apps.common.contracts import Agreement, QuantisedFacts
+from apps.common.contracts.manifest import Agreement, QuantisedFacts
 from apps.common.errors import ModelUnavailable, ScreenalyticsError
 from apps.common.files import read_json, sha256_of, storage_errors, write_atomic, write_json
 from apps.common.options import FloatType

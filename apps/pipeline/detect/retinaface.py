@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime as ort
 
 from apps.common.config import DetectorConfig
-from apps.common.contracts import ModelFacts
+from apps.common.contracts.manifest import ModelFacts
 from apps.common.errors import ModelUnavailable
 from apps.common.files import sha256_of, storage_errors, write_atomic
 from apps.common.model_files import insightface_detector, insightface_root

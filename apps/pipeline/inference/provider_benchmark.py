@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime as ort
 from pydantic import ValidationError
 
-from apps.common.contracts import ProviderProbe
+from apps.common.contracts.manifest import ProviderProbe
 from apps.common.errors import ModelUnavailable, StorageFailed
 from apps.common.files import read_json, storage_errors, write_json
 from apps.pipeline.geometry import Letterbox

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import psutil
 
 from apps.common.config import MeterConfig
-from apps.common.contracts import CpuFigures
+from apps.common.contracts.manifest import CpuFigures
 from apps.common.process_cpu import PeakWindow, TreeUsage, age_seconds, tree_usage
 from apps.common.repeater import HelperThread, Repeater
 

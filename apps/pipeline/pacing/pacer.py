@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from apps.common.config import PipelineConfig
-from apps.common.contracts import ThermalFacts
+from apps.common.contracts.manifest import ThermalFacts
 from apps.common.options import Options
 from apps.pipeline.pacing.budget import CpuBudget
 from apps.pipeline.pacing.meter import CpuMeter

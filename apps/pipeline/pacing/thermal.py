@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from apps.common.config import ThermalConfig
-from apps.common.contracts import ThermalFacts
+from apps.common.contracts.manifest import ThermalFacts
 
 # Drivers that measure the CPU, the better ones first: Intel, AMD, boards with an ARM chip; then the
 # firmware's zone, which is near the CPU on most laptops.

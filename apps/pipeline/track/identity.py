@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from apps.common.config import RecognitionConfig
-from apps.common.contracts import ModelFacts, RecognitionFacts
+from apps.common.contracts.manifest import ModelFacts, RecognitionFacts
 from apps.pipeline.arrays import FloatArray
 from apps.pipeline.types import Sighting
 from apps.pipeline.yuv_crop import FacePatch

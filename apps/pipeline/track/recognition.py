@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from apps.common.config import model_registry
-from apps.common.contracts import ModelFacts
+from apps.common.contracts.manifest import ModelFacts
 from apps.common.errors import ModelUnavailable
 from apps.common.files import sha256_of
 from apps.common.model_files import insightface_recogniser, insightface_root

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from apps.common.config import TrackConfig
-from apps.common.contracts import TrackEnd
+from apps.common.contracts.manifest import TrackEnd
 from apps.pipeline.arrays import FloatArray
 from apps.pipeline.track.association import BoxStates, PairLimits, far_pairs, pairs, surprises
 from apps.pipeline.track.identity import Identity, IdentityGate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from apps.common.contracts import VideoFacts
+from apps.common.contracts.manifest import VideoFacts
 from apps.common.schemas import EpisodeDetail
 from apps.ui.client import Client
 from apps.ui.files import thumbnail_url

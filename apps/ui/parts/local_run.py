@@ -12,7 +12,7 @@ from contextlib import closing
 
 import streamlit as st
 
-from apps.common.contracts import ErrorEvent, LogEvent, ProgressEvent, ResultEvent
+from apps.common.contracts.events import ErrorEvent, LogEvent, ProgressEvent, ResultEvent
 from apps.common.schemas import DetectTrackRequest
 from apps.ui.client import ApiProblem, Client
 from apps.ui.parts.progress_board import History, ProgressBoard

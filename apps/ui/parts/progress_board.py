@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import altair as alt
 import streamlit as st
 
-from apps.common.contracts import Progress
+from apps.common.contracts.manifest import Progress
 from apps.ui.formatting import count, duration, percent, rate
 
 PHASES = {

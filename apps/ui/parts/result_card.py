@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from apps.common.contracts import RunResult
+from apps.common.contracts.manifest import RunResult
 from apps.common.schemas import Diagnosis, Finding
 from apps.ui.formatting import count, duration, megabytes, percent, plain, rate, screen_time
 

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import altair as alt
 import streamlit as st
 
-from apps.common.contracts import ErrorEvent, LogEvent, RunManifest
+from apps.common.contracts.events import ErrorEvent, LogEvent
+from apps.common.contracts.manifest import RunManifest
 from apps.common.schemas import ComparisonRequest, ComparisonSummary, ModeFigures, RunSummary
 from apps.ui.client import ApiProblem, Client
 from apps.ui.formatting import MODE_LABELS, OPTION_LABELS, moment, option, plain

@@ -6,7 +6,8 @@ import time
 
 import streamlit as st
 
-from apps.common.contracts import ResultEvent, RunManifest
+from apps.common.contracts.events import ResultEvent
+from apps.common.contracts.manifest import RunManifest
 from apps.common.schemas import ResolvedPlan, RunList
 from apps.ui.client import ApiProblem, Client
 from apps.ui.formatting import moment, plain

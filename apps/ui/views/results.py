@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import streamlit as st
 
-from apps.common.contracts import RunManifest, VideoFacts
+from apps.common.contracts.manifest import RunManifest, VideoFacts
 from apps.common.schemas import Diagnosis, Rows, RunCharts, RunSummary, TrackOrder
 from apps.common.screen_time import screen_time
 from apps.ui import formatting

@@ -1,17 +1,13 @@
-"""What is written to files and sent between processes (contract, sections 4 to 6).
-
-Rows that are written by the thousand (detections) are built as plain dicts in
-`apps.pipeline.artifacts.writer`; everything that is read back by another program is a model here.
-"""
+"""Files that are read as a whole: a run's manifest, progress and metrics; who holds a lock."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from apps.common.errors import ScreenalyticsError
-from apps.common.options import FloatType, Options, Precision, Resolution
+from apps.common.contracts.base import Readable
+from apps.common.options import FloatType, Options, Precision
 
 SCHEMA_VERSION = 1
 ExecutionMode = Literal["local", "redis", "sse", "cli"]
@@ -21,33 +17,7 @@ TrackEnd = Literal["cut", "left", "covered", "lost", "end"]
 """With its shot, at the picture's edge, behind something, for no known reason, with the file."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class _Readable(BaseModel):
-    """A file that an older or newer version may have written: unknown fields are passed over."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class RunSpec(_Model):
-    """All that crosses from the launcher to the process that runs: one JSON line on its stdin."""
-
-    ep_id: str
-    run_id: str
-    execution_mode: ExecutionMode
-    resolution: Resolution
-    data_root: str
-    retinaface_model: str | None = None
-    recognition_model: str | None = None
-    nice: int = 0
-    min_free_mb: float = 0
-    launcher_fingerprint: str | None = None
-    replace_unfinished: bool = False
-
-
-class Progress(_Readable):
+class Progress(Readable):
     """`progress.json`, and the `progress` events."""
 
     phase: Phase
@@ -62,7 +32,7 @@ class Progress(_Readable):
     cpu_percent: float | None = None
 
 
-class CpuFigures(_Readable):
+class CpuFigures(Readable):
     """CPU of the run's process tree; 100 percent is one core."""
 
     peak_percent: float
@@ -70,7 +40,7 @@ class CpuFigures(_Readable):
     seconds: float
 
 
-class ThermalFacts(_Readable):
+class ThermalFacts(Readable):
     """What heat did to a run's CPU budget; percents are of one core.
 
     Args:
@@ -85,7 +55,7 @@ class ThermalFacts(_Readable):
     lowest_percent: float
 
 
-class RunResult(_Readable):
+class RunResult(Readable):
     """The answer of a finished run, the same by every path.
 
     Args:
@@ -114,11 +84,11 @@ class RunResult(_Readable):
     cpu: CpuFigures
     peak_rss_mb: float
     artifacts: dict[str, str]
-    logs: list[str] = []
-    warnings: list[str] = []
+    logs: list[str] = Field([])
+    warnings: list[str] = Field([])
 
 
-class Agreement(_Readable):
+class Agreement(Readable):
     """How far an eight-bit model finds the faces that its float original finds.
 
     Args:
@@ -136,7 +106,7 @@ class Agreement(_Readable):
     least_iou: float
 
 
-class QuantisedFacts(_Readable):
+class QuantisedFacts(Readable):
     """The eight-bit form of a model: its own checksum, how it was made, what its check found.
 
     ``float_layers`` is what the layers that are not quantised were computed in.
@@ -149,7 +119,7 @@ class QuantisedFacts(_Readable):
     float_layers: FloatType = "float32"
 
 
-class ModelFacts(_Readable):
+class ModelFacts(Readable):
     """Which weights ran."""
 
     id: str
@@ -160,7 +130,7 @@ class ModelFacts(_Readable):
     quantised: QuantisedFacts | None = None
 
 
-class RecognitionFacts(_Readable):
+class RecognitionFacts(Readable):
     """What a recognition model did to the tracks.
 
     Args:
@@ -175,7 +145,7 @@ class RecognitionFacts(_Readable):
     joins: int
 
 
-class ProviderProbe(_Readable):
+class ProviderProbe(Readable):
     """a benchmark between ONNX Runtime's providers for one model and picture.
 
     Args:
@@ -192,7 +162,7 @@ class ProviderProbe(_Readable):
     remembered: bool = False
 
 
-class VideoFacts(_Readable):
+class VideoFacts(Readable):
     """What the decoder found. Sizes in pixels as shown: rotated, with square pixels.
 
     Args:
@@ -219,11 +189,11 @@ class VideoFacts(_Readable):
     container: str
     mirrored: bool = False
     stream: int | None = None  # of manifests that do not tell it
-    streams: list[str] = []
+    streams: list[str] = Field([])
     transfer: Literal["sdr", "pq", "hlg"] = "sdr"
 
 
-class VideoFile(_Readable):
+class VideoFile(Readable):
     """Which file a run read.
 
     Args:
@@ -235,57 +205,7 @@ class VideoFile(_Readable):
     fingerprint: str
 
 
-class PreviewSpec(_Model):
-    """What the process that makes a run's preview is told: one JSON line on its stdin.
-
-    Args:
-        video: as the run found it.
-        video_file: the file that the run read; None of runs that did not note it.
-        cpu_threads: of the run, and no more than this host allows.
-        max_cpu_percent: of the run.
-    """
-
-    ep_id: str
-    run_id: str
-    data_root: str
-    video: VideoFacts
-    video_file: VideoFile | None = None
-    cpu_threads: int = Field(ge=1)
-    max_cpu_percent: float | None = Field(ge=5, le=102_400, allow_inf_nan=False)
-    nice: int = 0
-
-
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Seconds = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
-FrameIndex = Annotated[int, Field(ge=0, le=10**12)]
-Point = tuple[Share | None, Share | None]
-
-
-class _Row(_Readable):
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
-
-
-class DetectionRow(_Row):
-    """A line of `detections.jsonl` (`det_v1`). Places are parts of the picture's sides, 0..1.
-
-    Landmarks: eyes, nose, mouth corners, left before right as seen; None where there is none.
-    """
-
-    frame_idx: FrameIndex
-    ts_s: Seconds
-    bbox: tuple[Share, Share, Share, Share]
-    landmarks: tuple[Point, Point, Point, Point, Point]
-    conf: Share
-    track_id: str | None = Field(pattern=r"^track-[0-9]{5,12}$")
-
-
-class TrackRow(_Row):
-    """What is read of a line of `tracks.jsonl` (`track_v1`)."""
-
-    frame_span: tuple[FrameIndex, FrameIndex]
-
-
-class TrackMetrics(_Readable):
+class TrackMetrics(Readable):
     """`track_metrics.json`.
 
     Args:
@@ -314,7 +234,7 @@ class TrackMetrics(_Readable):
     screen_error_s: float | None = None
 
 
-class RunManifest(_Readable):
+class RunManifest(Readable):
     """`run.json`. Written when the run starts and replaced when it ends."""
 
     schema_version: int = SCHEMA_VERSION
@@ -333,27 +253,27 @@ class RunManifest(_Readable):
     launcher_fingerprint: str | None = None
     device: str | None = None
     provider: str | None = None
-    session_providers: list[str] = []
+    session_providers: list[str] = Field([])
     model: ModelFacts | None = None
     provider_probe: ProviderProbe | None = None
     recognition: RecognitionFacts | None = None
     video: VideoFacts | None = None
     video_file: VideoFile | None = None
     effective_stride: int | None = None
-    detection_picture: list[int] = []
-    counts: dict[str, int] = {}
-    times: dict[str, float] = {}
-    threads: dict[str, Any] = {}
+    detection_picture: list[int] = Field([])
+    counts: dict[str, int] = Field({})
+    times: dict[str, float] = Field({})
+    threads: dict[str, Any] = Field({})
     cpu: CpuFigures | None = None
     cpu_limit_percent: float | None = None
     thermal: ThermalFacts | None = None
     peak_rss_mb: float | None = None
-    warnings: list[str] = []
+    warnings: list[str] = Field([])
     exit_reason: str | None = None
     result: RunResult | None = None
 
 
-class Holder(_Readable):
+class Holder(Readable):
     """Who holds an episode's lock."""
 
     ep_id: str
@@ -362,71 +282,3 @@ class Holder(_Readable):
     pid: int
     host: str
     since: str
-
-
-class ProgressEvent(Progress):
-    type: Literal["progress"] = "progress"
-
-
-class LogEvent(_Readable):
-    type: Literal["log"] = "log"
-    level: str
-    message: str
-    time: str
-
-
-class StartedEvent(_Readable):
-    """The run holds the episode and its video is open: from here on it is a run."""
-
-    type: Literal["started"] = "started"
-    run_id: str
-    frames_total: int
-
-
-class ResultEvent(RunResult):
-    type: Literal["result"] = "result"
-
-
-class ErrorEvent(_Readable):
-    """A failure: the whole problem object (RFC 9457) and, beside it, its readable members."""
-
-    type: Literal["error"] = "error"
-    problem: dict[str, Any]
-    title: str
-    status: int
-    detail: str
-    hint: str | None = None
-
-    @classmethod
-    def of(cls, error: ScreenalyticsError) -> ErrorEvent:
-        return cls(
-            problem=error.to_dict(),
-            title=error.title,
-            status=error.status,
-            detail=error.detail,
-            hint=error.hint,
-        )
-
-
-class PreviewResult(_Readable):
-    """The answer of a preview that was asked for after its run."""
-
-    status: Literal["completed"] = "completed"
-    ep_id: str
-    run_id: str
-    artifact: Literal["preview.mp4"] = "preview.mp4"
-    elapsed_seconds: float
-
-
-class PreviewResultEvent(PreviewResult):
-    type: Literal["result"] = "result"
-
-
-Event = Annotated[
-    ProgressEvent | LogEvent | StartedEvent | ResultEvent | ErrorEvent,
-    Field(discriminator="type"),
-]
-PreviewEvent = Annotated[
-    ProgressEvent | LogEvent | StartedEvent | PreviewResultEvent | ErrorEvent,
-    Field(discriminator="type"),
-]

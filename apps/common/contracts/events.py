@@ -1,0 +1,79 @@
+"""What a run, or the making of a preview, tells while it is on: one JSON line an event."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from apps.common.contracts.base import Readable
+from apps.common.contracts.manifest import Progress, RunResult
+from apps.common.errors import ScreenalyticsError
+
+
+class ProgressEvent(Progress):
+    type: Literal["progress"] = "progress"
+
+
+class LogEvent(Readable):
+    type: Literal["log"] = "log"
+    level: str
+    message: str
+    time: str
+
+
+class StartedEvent(Readable):
+    """The run holds the episode and its video is open: from here on it is a run."""
+
+    type: Literal["started"] = "started"
+    run_id: str
+    frames_total: int
+
+
+class ResultEvent(RunResult):
+    type: Literal["result"] = "result"
+
+
+class ErrorEvent(Readable):
+    """A failure: the whole problem object (RFC 9457) and, beside it, its readable members."""
+
+    type: Literal["error"] = "error"
+    problem: dict[str, Any]
+    title: str
+    status: int
+    detail: str
+    hint: str | None = None
+
+    @classmethod
+    def of(cls, error: ScreenalyticsError) -> ErrorEvent:
+        return cls(
+            problem=error.to_dict(),
+            title=error.title,
+            status=error.status,
+            detail=error.detail,
+            hint=error.hint,
+        )
+
+
+class PreviewResult(Readable):
+    """The answer of a preview that was asked for after its run."""
+
+    status: Literal["completed"] = "completed"
+    ep_id: str
+    run_id: str
+    artifact: Literal["preview.mp4"] = "preview.mp4"
+    elapsed_seconds: float
+
+
+class PreviewResultEvent(PreviewResult):
+    type: Literal["result"] = "result"
+
+
+Event = Annotated[
+    ProgressEvent | LogEvent | StartedEvent | ResultEvent | ErrorEvent,
+    Field(discriminator="type"),
+]
+PreviewEvent = Annotated[
+    ProgressEvent | LogEvent | StartedEvent | PreviewResultEvent | ErrorEvent,
+    Field(discriminator="type"),
+]
