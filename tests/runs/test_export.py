@@ -303,7 +303,7 @@ def test_chunks_are_the_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("format", "most"),
+    ("format", "limit"),
     [
         ("mot", 1_000_000),
         ("coco", 1_000_000),

@@ -2,8 +2,8 @@
 
 Times tell it where they are sound: every picture has one, no two have the same, and the clock never
 goes back. Nearly always they are. Where they are not, the coded pictures themselves tell it
-(`bitstream`), and a clock that begins again in the middle of the file leaves its pictures where they
-are in the file.
+(`bitstream`), and a clock that begins again in the middle of the file leaves its pictures where
+they are in the file.
 """
 
 from __future__ import annotations
