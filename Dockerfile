@@ -18,11 +18,10 @@ RUN pip install --no-cache-dir --disable-pip-version-check --no-compile --no-dep
     && find . -type d -name tests -prune -exec rm -rf {} +
 
 COPY pyproject.toml README.md ./
-COPY config config
 COPY apps apps
-COPY tools tools
 # What the programs load is compiled by loading it: a read-only container could not keep that.
-RUN python -m compileall -q apps tools \
+RUN pip install --no-cache-dir --disable-pip-version-check --no-deps . \
+    && rm -rf apps build *.egg-info \
     && python -c "import apps.api.main, apps.worker.celery_app, apps.pipeline.run, apps.ui.app, altair, \
         celery.apps.worker, celery.backends.redis, celery.concurrency.prefork, flower.app, \
         insightface.model_zoo, kombu.transport.redis, streamlit.web.bootstrap, apps.comparison.report, \
@@ -38,4 +37,4 @@ ENV SCREENALYTICS_GIT_SHA=$GIT_SHA \
 RUN install --directory --owner=screenalytics /data
 USER screenalytics
 
-CMD ["python", "-m", "apps.api", "--host", "0.0.0.0", "--port", "8000"]
+CMD ["screenalytics", "serve", "--host", "0.0.0.0", "--port", "8000"]

@@ -13,7 +13,7 @@ LINKED := $(shell test -L $(VENV) && echo yes)
 OTHERS = --no-index --dry-run -r $< >/dev/null 2>&1 || { echo "$(VENV) is a link, and its packages \
 are not those of $<. Remove the link (rm $(VENV)), then run make again." >&2; exit 1; }
 
-.PHONY: help usable setup setup-dev demo test check serve page up faults bench quality lock clean
+.PHONY: help usable command setup setup-dev demo test check serve page up faults bench quality lock clean
 
 help:  ## Shows this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,7 +22,7 @@ usable:
 	@test ! -e $(VENV) -a ! -L $(VENV) || $(BIN)/python -c "" 2>/dev/null || { echo "The Python of \
 	$(VENV) does not run here. Remove $(VENV), then run make again." >&2; exit 1; }
 
-setup: usable $(VENV)/.runtime  ## Makes .venv with the pinned packages
+setup: usable $(VENV)/.runtime command  ## Makes .venv with the pinned packages and `screenalytics`
 
 # --no-deps: the pins are complete, and packages that ask for opencv-python (which needs a display's
 # libraries) get opencv-python-headless, the same module, instead.
@@ -36,7 +36,15 @@ else
 	@touch $@
 endif
 
-setup-dev: $(VENV)/.dev  ## Adds what tests, checks and measuring need
+# The command `screenalytics` of this checkout; that of a copied .venv would run the old one's code.
+command: $(VENV)/.runtime
+ifndef LINKED
+	@test "$$(cat $(VENV)/.checkout 2>/dev/null)" = "$(CURDIR)" -a ! pyproject.toml -nt $(VENV)/.checkout || { \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . && \
+	echo "$(CURDIR)" > $(VENV)/.checkout; }
+endif
+
+setup-dev: $(VENV)/.dev command  ## Adds what tests, checks and measuring need
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
 ifdef LINKED
@@ -47,13 +55,13 @@ else
 endif
 
 demo: setup  ## Finds the faces of a demo episode, or of VIDEO=file
-	$(BIN)/python tools/demo.py $(if $(VIDEO),--video "$(VIDEO)")
+	$(BIN)/python -m apps.demo.command $(if $(VIDEO),--video "$(VIDEO)")
 
-test: $(VENV)/.dev  ## Runs all tests
+test: $(VENV)/.dev command  ## Runs all tests
 	$(BIN)/python -m pytest -m "not alone" -n 3 --dist loadfile
 	$(BIN)/python -m pytest -m alone
 
-check: $(VENV)/.dev  ## Lint, types, import contracts
+check: $(VENV)/.dev command  ## Lint, types, import contracts
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
@@ -64,20 +72,19 @@ serve: setup  ## Starts the API on HOST:PORT
 
 page: setup  ## Starts the page alone on PAGE_PORT, for the API on PORT
 	SCREENALYTICS_API_URL="$${SCREENALYTICS_API_URL:-http://127.0.0.1:$(PORT)}" \
-	$(BIN)/python -m apps.ui --server.address 127.0.0.1 --server.port $(PAGE_PORT) \
-	--server.headless true --browser.gatherUsageStats false --server.fileWatcherType none
+	$(BIN)/python -m apps.ui --server.address 127.0.0.1 --server.port $(PAGE_PORT)
 
 up: setup  ## Starts Redis, API, worker and page, stops all on Ctrl-C
-	@$(BIN)/python tools/up.py --port $(PORT) --page-port $(PAGE_PORT)
+	@$(BIN)/python -m apps.stack.up --port $(PORT) --page-port $(PAGE_PORT)
 
 faults: $(VENV)/.dev  ## Injects faults many times; writes docs/reliability.md
-	$(BIN)/python lab/faults/__main__.py
+	$(BIN)/python -m lab.faults
 
 bench: $(VENV)/.dev  ## Measures a run beside a plain loop and the limit; or on VIDEO=file
-	$(BIN)/python lab/bench.py --quick $(if $(VIDEO),--video "$(VIDEO)")
+	$(BIN)/python -m lab.bench --quick $(if $(VIDEO),--video "$(VIDEO)")
 
 quality: $(VENV)/.dev  ## Measures tracks, cuts and detector; writes docs/quality.md
-	$(BIN)/python lab/quality.py
+	$(BIN)/python -m lab.quality
 
 lock:  ## Pins what pyproject.toml asks for, in its newest versions
 	$(PYTHON) tools/lock.py

@@ -1,4 +1,4 @@
-"""Starts the web service as it is meant to run: `python -m apps.api --port 8000`.
+"""Starts the web service as it is meant to run: `screenalytics serve`, `python -m apps.api`.
 
 It is `uvicorn apps.api.main:app` with its options, and with limits for slow clients.
 """
@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import sys
 
-from uvicorn.main import main
+from uvicorn.main import main as uvicorn
 
 from apps.web.connections import CONNECTION
 
 # One process: see `apps.api.one_process`.
 _OPTIONS = ("--http", CONNECTION, "--workers", "1", "--timeout-graceful-shutdown", "2")
 
+
+def main() -> None:
+    uvicorn(["apps.api.main:app", *_OPTIONS, *sys.argv[1:]], prog_name=sys.argv[0])
+
+
 if __name__ == "__main__":
-    main(["apps.api.main:app", *_OPTIONS, *sys.argv[1:]], prog_name="python -m apps.api")
+    main()

@@ -1,4 +1,4 @@
-"""Why was a run slow or hot? `python tools/diagnose.py --ep-id test-ep [--run latest]`."""
+"""Why was a run slow or hot? `screenalytics diagnose --ep-id test-ep [--run latest]`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ from apps.results.diagnosis import diagnose
 from apps.runs.store import read_manifest
 
 
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(description="Says why a run was slow or hot.")
+    p.add_argument("--ep-id", required=True, help="name of the episode")
+    p.add_argument("--run", default=LATEST, help="name of the run (default: %(default)s)")
+    p.add_argument("--data-root", type=Path, help="folder of videos and results")
+    p.add_argument("--json", action="store_true", help="for programs")
+    return p
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Says why a run was slow or hot.")
-    parser.add_argument("--ep-id", required=True, help="name of the episode")
-    parser.add_argument("--run", default=LATEST, help="name of the run (default: %(default)s)")
-    parser.add_argument("--data-root", type=Path, help="folder of videos and results")
-    parser.add_argument("--json", action="store_true", help="for programs")
-    arguments = parser.parse_args()
+    arguments = parser().parse_args()
     root = arguments.data_root or Settings().data_root
     try:
         diagnosis = diagnose(read_manifest(Layout(root), arguments.ep_id, arguments.run))

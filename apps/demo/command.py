@@ -40,17 +40,21 @@ class DemoFailed(Exception):
     """Says what went wrong, in a sentence."""
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Runs detect/track on a demo or on your video.")
-    parser.add_argument("--video", type=Path, help="your own video instead of the demo episode")
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(description="Runs detect/track on a demo or on your video.")
+    p.add_argument("--video", type=Path, help="your own video instead of the demo episode")
+    p.add_argument(
         "--data-root",
         type=Path,
         default=Settings().data_root,
         help="folder of videos and results (default: $SCREENALYTICS_DATA_ROOT, else data/)",
     )
-    parser.add_argument("--stride", type=int, default=6, help="default: %(default)s")
-    arguments = parser.parse_args()
+    p.add_argument("--stride", type=int, default=6, help="default: %(default)s")
+    return p
+
+
+def main() -> int:
+    arguments = parser().parse_args()
     try:
         demo(arguments.video, arguments.data_root.resolve(), arguments.stride)
     except DemoFailed as failure:

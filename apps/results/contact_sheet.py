@@ -101,10 +101,14 @@ def write(run_folder: Path) -> Path | None:
     return path
 
 
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(description="One picture of all tracks of a run.")
+    p.add_argument("run_folder", type=Path, help="data/manifests/<ep_id>/runs/<run_id>")
+    return p
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description="One picture of all tracks of a run.")
-    parser.add_argument("run_folder", type=Path, help="data/manifests/<ep_id>/runs/<run_id>")
-    path = write(parser.parse_args().run_folder)
+    path = write(parser().parse_args().run_folder)
     if path is None:
         print("error: the run has no tracks with crops. Run with --save-crops.", file=sys.stderr)
         return 1

@@ -30,26 +30,29 @@ from apps.stack.services import Plan, Stack, Step, UpFailed
 DEFAULT_PORT, DEFAULT_PAGE_PORT = 8000, 8501
 REDIS_READY_S, API_READY_S, WORKER_READY_S, PAGE_READY_S = 10.0, 30.0, 60.0, 60.0
 WORKER_WARM_S = 8.0  # for a task that is about to end; longer ones are cancelled
-CONCURRENCY = 1  # a run uses all the cores that it may; two would fight for them
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
         description="Starts Redis (where none answers), API, worker and page; Ctrl-C stops all."
     )
-    parser.add_argument(
+    p.add_argument(
         "--port",
         type=_port,
         default=os.environ.get("PORT", str(DEFAULT_PORT)),
         help="of the API (default: $PORT, else %(default)s)",
     )
-    parser.add_argument(
+    p.add_argument(
         "--page-port",
         type=_port,
         default=os.environ.get("PAGE_PORT", str(DEFAULT_PAGE_PORT)),
         help="of the page (default: $PAGE_PORT, else %(default)s)",
     )
-    arguments = parser.parse_args()
+    return p
+
+
+def main() -> int:
+    arguments = parser().parse_args()
     stack = Stack(say)
     stack.listen_to_signals()
     try:
@@ -166,16 +169,10 @@ def _api(settings: Settings, data_root: Path, port: int) -> Plan:
 
 
 def _worker(settings: Settings, data_root: Path, port: int) -> Plan:
-    options = ["--concurrency", str(CONCURRENCY), "--loglevel", "INFO"]
     name = ["--hostname", f"up-{port}@%h"]  # two with one name would answer for each other
     return Plan(
         name="worker",
-        command=[
-            *python_module("celery"),
-            *("-A", "apps.worker.celery_app", "worker"),
-            *options,
-            *name,
-        ],
+        command=[*python_module("apps.worker"), *name],
         environment=_environment(settings, data_root),
         steps=(
             Step(signal.SIGTERM, WORKER_WARM_S),
@@ -191,8 +188,6 @@ def _worker(settings: Settings, data_root: Path, port: int) -> Plan:
 
 def _page(settings: Settings, data_root: Path, url: str, port: int) -> Plan:
     options = ["--server.address", "127.0.0.1", "--server.port", str(port)]
-    options += ["--server.headless", "true", "--server.fileWatcherType", "none"]
-    options += ["--browser.gatherUsageStats", "false"]
     return Plan(
         name="page",
         command=[*python_module("apps.ui"), *options],

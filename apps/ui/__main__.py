@@ -1,4 +1,4 @@
-"""Starts the page as it is meant to run: `python -m apps.ui --server.port 8501`.
+"""Starts the page as it is meant to run: `screenalytics page`, `python -m apps.ui`.
 
 It is `streamlit run apps/ui/app.py` with its options, and with limits for slow clients.
 """
@@ -8,11 +8,16 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from streamlit.web.cli import main
+from streamlit.web.cli import main as streamlit
 from uvicorn.config import HTTP_PROTOCOLS
 
 from apps.web.connections import CONNECTION
 
-if __name__ == "__main__":
+
+def main() -> None:
     HTTP_PROTOCOLS["auto"] = CONNECTION  # Streamlit has no option for it
-    main(["run", str(Path(__file__).with_name("app.py")), *sys.argv[1:]])
+    streamlit(["run", str(Path(__file__).with_name("app.py")), *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    main()
