@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
-import sys
 import time
 from fnmatch import fnmatch
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from apps.cli.main import COMMANDS
 from apps.common.options import EnvironmentRequest
 from apps.common.settings import Settings
 from apps.stack import up
@@ -111,9 +112,9 @@ def test_the_key_may_be_a_file(name: str) -> None:
 def test_the_page_is_that_of_make_up() -> None:
     """The same program with the same options, but for the address; and the same settings."""
     plan = up._page(Settings(), Path("data"), "http://127.0.0.1:8000", 8501)
-    options = plan.command[3:]  # after python -m apps.ui
+    options = plan.command[4:]  # after python -P -m apps.ui
     pairs = [f"{name}={value}" for name, value in zip(options[::2], options[1::2], strict=True)]
-    expected = ["python", "-m", "apps.ui", *pairs]
+    expected = ["screenalytics", "page", *pairs]
     own = [part.replace("0.0.0.0", "127.0.0.1") for part in SERVICES["page"]["command"]]
     assert sorted(own) == sorted(expected)
 
@@ -128,17 +129,17 @@ def test_flower_is_never_open() -> None:
     flower = SERVICES["flower"]
     assert flower["profiles"] == ["flower"]
     assert flower["ports"] == ["127.0.0.1:5555:5555"]
-    assert flower["command"][:3] == ["python", "-m", "apps.worker.flower"]
+    assert flower["command"][:2] == ["screenalytics", "flower"]
     assert flower["environment"]["FLOWER_BASIC_AUTH"] == "${FLOWER_BASIC_AUTH:-}"
     assert "requirements-flower.txt" in DOCKERFILE
 
 
 def test_commands_exist() -> None:
-    worker = SERVICES["worker"]["command"]
-    command = [sys.executable, "-m", *worker[:3], "report"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert 'CMD ["python", "-m", "apps.api", ' in DOCKERFILE
+    commands = [service["command"] for service in SERVICES.values() if "command" in service]
+    commands.append(json.loads(re.findall("^CMD (.*)$", DOCKERFILE, re.MULTILINE)[0]))
+    own = [command[1] for command in commands if command[0] == "screenalytics"]
+    assert len(own) == 4
+    assert set(own) <= set(COMMANDS)
 
 
 def copied() -> list[str]:

@@ -77,7 +77,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "env"], check=True)
     python = folder / "env" / "bin" / "python"
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps"]
-    subprocess.run([*pip, "--no-index", str(wheel)], check=True)
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    subprocess.run([*pip, "--no-index", str(wheel)], env=own, check=True)
     (site,) = (folder / "env" / "lib").glob("*/site-packages")
     # A line in a .pth file adds the folder, and passes over the .pth files in it: no checkout.
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")

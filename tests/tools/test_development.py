@@ -28,7 +28,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(packages: Path, tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-S", str(ROOT / "tools" / tool), *arguments],
+        [sys.executable, "-S", "-m", tool, *arguments],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(packages)},
         capture_output=True,
@@ -40,11 +40,11 @@ def run(packages: Path, tool: str, *arguments: str) -> subprocess.CompletedProce
 @pytest.mark.parametrize(
     "tool",
     [
-        "evaluate.py",
-        "quality.py",
-        "bench.py",
-        "evaluation/screen_time.py",
-        "evaluation/small_faces.py",
+        "lab.evaluate",
+        "lab.quality",
+        "lab.bench",
+        "lab.evaluation.screen_time",
+        "lab.evaluation.small_faces",
     ],
 )
 def test_tools_of_development_say_what_to_run(tool: str, packages: Path) -> None:
@@ -56,7 +56,7 @@ def test_tools_of_development_say_what_to_run(tool: str, packages: Path) -> None
 
 
 def test_tools_of_the_product_need_none(packages: Path) -> None:
-    for tool in ("episode_run.py", "make_evaluation_set.py", "demo.py"):
+    for tool in ("apps.cli.episode_run", "lab.make_evaluation_set", "apps.demo.command"):
         done = run(packages, tool, "--help")
         assert done.returncode == 0, done.stderr
 
