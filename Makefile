@@ -10,8 +10,8 @@ VIDEO ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
 # A .venv that is a link belongs to another checkout: it is used as it is, never changed.
 LINKED := $(shell test -L $(VENV) && echo yes)
-OTHERS = --no-index --dry-run -r $< >/dev/null 2>&1 || { echo "$(VENV) is a link, and its packages \
-are not those of $<. Remove the link (rm $(VENV)), then run make again." >&2; exit 1; }
+OTHERS = --no-index --dry-run $(addprefix -r ,$(filter %.txt,$^)) >/dev/null 2>&1 || { echo "$(VENV) is a link, and its packages \
+are not those of $(filter %.txt,$^). Remove the link (rm $(VENV)), then run make again." >&2; exit 1; }
 
 .PHONY: help usable command setup setup-dev demo test check serve page up faults bench quality lock clean
 
@@ -26,13 +26,14 @@ setup: usable $(VENV)/.runtime command  ## Makes .venv with the pinned packages 
 
 # --no-deps: the pins are complete, and packages that ask for opencv-python (which needs a display's
 # libraries) get opencv-python-headless, the same module, instead.
-$(VENV)/.runtime: requirements.txt | usable
+# With what `make up` needs where there is no Redis, and the pictures of comparisons.
+$(VENV)/.runtime: requirements.txt requirements-redis.txt requirements-pictures.txt | usable
 ifdef LINKED
 	@$(PIP) $(OTHERS)
 else
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.x")'
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) -r $<
+	$(PIP) $(addprefix -r ,$(filter %.txt,$^))
 	@touch $@
 endif
 
@@ -50,7 +51,7 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
 ifdef LINKED
 	@$(PIP) $(OTHERS)
 else
-	$(PIP) -r $<
+	$(PIP) $(addprefix -r ,$(filter %.txt,$^))
 	@touch $@
 endif
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -12,12 +13,10 @@ from rich.text import Text
 
 from apps.common.files import storage_errors, write_atomic, write_json
 from apps.common.schemas import ModeFigures
-from apps.comparison.figures import Comparison, Measurement
-from apps.comparison.plotting import Axes, Figure, FigureCanvasAgg
+from apps.comparison.figures import Comparison
 from apps.comparison.sampler import INTERVAL_SECONDS, PEAK_WINDOW_SECONDS
 
 NOT_THE_SAME = "not the same work"
-PALE, STRONG, DOT = "#9db7d5", "#2f5d8a", "#222222"
 DPI = 120
 METHOD = (
     "Medians. Wall: as the client sees it, from its request to the answer that the run has ended. "
@@ -57,7 +56,7 @@ def _shown(value: float | None, digits: int = 0) -> str:
 
 
 def table(comparison: Comparison) -> RenderableType:
-    result = Table(title=_title(comparison), caption=METHOD, caption_justify="left")
+    result = Table(title=title(comparison), caption=METHOD, caption_justify="left")
     for index, column in enumerate(_COLUMNS):
         result.add_column(column.title, justify="right" if index else "left", no_wrap=True)
     for summary in comparison.summaries:
@@ -71,87 +70,44 @@ def table(comparison: Comparison) -> RenderableType:
 
 
 def save(comparison: Comparison, folder: Path) -> list[Path]:
-    """Writes `comparison.json`, `.md` and `.png`.
+    """Writes `comparison.json`, `.md` and, where Matplotlib is installed (extra `pictures`), `.png`.
 
     Raises:
         StorageFailed: the folder is not writable.
     """
-    paths = [folder / f"comparison.{suffix}" for suffix in ("json", "md", "png")]
+    is_drawn = find_spec("matplotlib") is not None
+    suffixes = ("json", "md", "png") if is_drawn else ("json", "md")
+    paths = [folder / f"comparison.{suffix}" for suffix in suffixes]
     with storage_errors():
         folder.mkdir(parents=True, exist_ok=True)
         write_json(paths[0], comparison.to_dict())
-        write_atomic(paths[1], markdown(comparison).encode())
-        picture(comparison).savefig(paths[2], dpi=DPI)
+        write_atomic(paths[1], markdown(comparison, is_drawn=is_drawn).encode())
+        if is_drawn:
+            from apps.comparison.bars import picture
+
+            picture(comparison).savefig(paths[2], dpi=DPI)
     return paths
 
 
-def markdown(comparison: Comparison) -> str:
+def markdown(comparison: Comparison, *, is_drawn: bool = True) -> str:
     rows = [[column.title for column in _COLUMNS], ["---", *["---:"] * (len(_COLUMNS) - 1)]]
     rows += [_cells(summary) for summary in comparison.summaries]
-    lines = [f"# {_title(comparison)}", ""]
+    lines = [f"# {title(comparison)}", ""]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
     lines += [""] + [f"- **{NOT_THE_SAME}**: {warning}" for warning in comparison.warnings]
     lines += [f"- {note}" for note in comparison.notes]
     options = comparison.measurements[0].facts.options
     shown = ", ".join(f"{name} {value}" for name, value in options.items())
-    lines += ["", METHOD, "", "![Bars of the same figures](comparison.png)", ""]
+    lines += ["", METHOD, ""]
+    if is_drawn:
+        lines += ["![Bars of the same figures](comparison.png)", ""]
     lines += [f"{comparison.cores} cores, {comparison.created_at}. Options: {shown}.", ""]
     return "\n".join(lines)
-
-
-def picture(comparison: Comparison) -> Figure:
-    """Three panels of bars; a dot is one run."""
-    figure = Figure(figsize=(12, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)  # draws without a window, and without pyplot's global state
-    wall, cpu, rate = figure.subplots(1, 3)
-    modes = [summary.mode for summary in comparison.summaries]
-    summaries, runs = comparison.summaries, comparison.measurements
-    _bars(wall, "Wall clock, s", modes, [s.wall_seconds for s in summaries])
-    _dots(wall, modes, runs, lambda run: run.wall_seconds)
-    _bars(rate, "Processed frames a second", modes, [s.frames_per_second for s in summaries])
-    _dots(rate, modes, runs, lambda run: run.facts.analyzed_fps)
-    _cpu_bars(cpu, modes, summaries)
-    heading = _title(comparison)
-    if comparison.warnings:
-        heading += f" – {NOT_THE_SAME}, see comparison.md"
-    figure.suptitle(heading)
-    return figure
-
-
-def _bars(axes: Axes, title: str, modes: Sequence[str], values: Sequence[float]) -> None:
-    bars = axes.bar(modes, values, width=0.6, color=PALE)
-    axes.bar_label(bars, fmt="%.1f", label_type="center")
-    axes.set_title(title)
-
-
-def _dots(
-    axes: Axes,
-    modes: Sequence[str],
-    runs: Sequence[Measurement],
-    value: Callable[[Measurement], float],
-) -> None:
-    places = [modes.index(run.mode) for run in runs]
-    axes.scatter(places, [value(run) for run in runs], s=12, color=DOT, zorder=3)
-
-
-def _cpu_bars(axes: Axes, modes: Sequence[str], summaries: Sequence[ModeFigures]) -> None:
-    kinds = (
-        ("mean", PALE, -0.2, [s.mean_percent or 0.0 for s in summaries]),
-        ("peak", STRONG, 0.2, [s.peak_percent or 0.0 for s in summaries]),
-    )
-    for name, color, shift, values in kinds:
-        places = [index + shift for index in range(len(modes))]
-        bars = axes.bar(places, values, width=0.38, color=color, label=name)
-        axes.bar_label(bars, fmt="%.0f")
-    axes.set_xticks(range(len(modes)), modes)
-    axes.margins(y=0.2)  # room for the legend
-    axes.legend(loc="upper right", ncols=2)
-    axes.set_title("CPU of the run, % (100 is one core)")
 
 
 def _cells(summary: ModeFigures) -> list[str]:
     return [column.value(summary) for column in _COLUMNS]
 
 
-def _title(comparison: Comparison) -> str:
+def title(comparison: Comparison) -> str:
     return f"{comparison.ep_id}: execution modes compared, {comparison.repeat} rounds"
