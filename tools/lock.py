@@ -43,6 +43,7 @@ def compiled(uv: str, *options: str) -> str:
     """Pins of what pyproject.toml requested, and of all that those need."""
     command = [uv, "pip", "compile", "pyproject.toml", "--quiet", "--universal"]
     command += ["--python-version", OLDEST_PYTHON, "--no-python-downloads"]
+    command += ["--fork-strategy", "fewest"]  # the same versions for every Python
     command += ["--generate-hashes", "--no-annotate", "--no-header", *options]
     done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
     return done.stdout
