@@ -56,9 +56,10 @@ def main() -> None:
     arguments = parser.parse_args()
     index, faces = max(frames(arguments.run), key=lambda frame: len(frame[1]))
     picture = next(sv.get_video_frames_generator(str(arguments.video), start=index, end=index + 1))
-    picture = sv.BoxAnnotator().annotate(picture, faces)
+    by_track = sv.ColorLookup.TRACK
+    picture = sv.BoxAnnotator(color_lookup=by_track).annotate(picture, faces)
     labels = [f"#{track}" for track in faces.tracker_id]
-    picture = sv.LabelAnnotator().annotate(picture, faces, labels)
+    picture = sv.LabelAnnotator(color_lookup=by_track).annotate(picture, faces, labels)
     cv2.imwrite(str(arguments.out), picture)
     print(f"frame {index}: {len(faces)} faces, drawn in {arguments.out}")
 
