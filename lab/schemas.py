@@ -26,22 +26,20 @@ MODELS: dict[str, Any] = {
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-def documents() -> dict[str, str]:
-    """The text of each file, by its name."""
-    return {
-        f"{name}.json": json.dumps(
-            {"$schema": _DIALECT, **TypeAdapter(model).json_schema()}, indent=2
-        )
-        + "\n"
-        for name, model in MODELS.items()
-    }
+def main() -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for path, text in documents().items():
+        path.write_text(text, encoding="utf-8")
+        print(path.relative_to(CHECKOUT))
 
 
-def main(folder: Path = FOLDER) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in documents().items():
-        (folder / name).write_text(text)
-        print(folder / name)
+def documents() -> dict[Path, str]:
+    """Each schema's text, by its file."""
+    return {FOLDER / f"{name}.json": _schema(model) for name, model in MODELS.items()}
+
+
+def _schema(model: Any) -> str:
+    return json.dumps({"$schema": _DIALECT, **TypeAdapter(model).json_schema()}, indent=2) + "\n"
 
 
 if __name__ == "__main__":
