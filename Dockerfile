@@ -1,4 +1,4 @@
-# One image for API, worker, page and Flower; README ("Containers") says with what it was built.
+# One image for API, worker, page and Flower; docs/containers.md says with what it was built.
 ARG PYTHON_IMAGE=python:3.11-slim
 FROM ${PYTHON_IMAGE}
 
@@ -17,7 +17,7 @@ RUN pip install --no-cache-dir --disable-pip-version-check --no-compile --no-dep
     && find fontTools -mindepth 1 -maxdepth 1 ! -name __init__.py ! -name agl.py ! -name misc -exec rm -rf {} + \
     && find . -type d -name tests -prune -exec rm -rf {} +
 
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY apps apps
 # What the programs load is compiled by loading it: a read-only container could not keep that.
 RUN pip install --no-cache-dir --disable-pip-version-check --no-deps . \

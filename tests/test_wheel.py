@@ -20,7 +20,7 @@ import pytest
 from lab.paths import CHECKOUT
 from lab.processes.service import clean_environment, free_port, wait_for
 
-OF_THE_CHECKOUT = ("apps", "pyproject.toml", "README.md")
+OF_THE_CHECKOUT = ("apps", "pyproject.toml", "README.md", "LICENSE")
 
 
 @pytest.fixture(scope="module")

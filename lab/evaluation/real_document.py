@@ -24,7 +24,7 @@ _CUTS = (
 )
 _ERRORS = (
     "Each is drawn at its last right and its first wrong sighting. "
-    "`lab/evaluate.py --video` draws the same on the video's frames."
+    "`python -m lab.evaluate --video` draws the same on the video's frames."
 )
 
 

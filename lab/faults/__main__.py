@@ -123,7 +123,7 @@ def report(tallies: dict[str, Tally], seed: int, jobs: int) -> str:
         f"\nThe longest of all ends took {longest:.1f} s; the goal is 2 s.\n"
         f"\nVersion {__version__}, {datetime.now(UTC):%Y-%m-%d}, seed {seed}, two cores, "
         f"{jobs} trials at a time. "
-        "`python lab/faults/__main__.py --help` repeats one fault or one seed.\n"
+        "`python -m lab.faults --help` repeats one fault or one seed.\n"
     )
     return HEAD + "\n".join(rows) + "\n" + foot
 
