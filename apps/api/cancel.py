@@ -53,7 +53,7 @@ async def cancel_run(services: Services, ep_id: str, run_id: str) -> RunManifest
     check_name(run_id, "run_id")
     layout = services.layout
     spec = (
-        await services.stop_run(ep_id, run_id)
+        await services.runs.stop_run(ep_id, run_id)
         or await run_in_threadpool(_end_background, layout, ep_id, run_id)
         or await _end_queued(services, ep_id, run_id)  # last: Redis may not answer for seconds
     )

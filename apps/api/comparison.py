@@ -7,23 +7,30 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from apps.api.cancel import cancel_run
 from apps.api.services import Services
-from apps.api.streaming import send_line, start_lines, unless_disconnected
-from apps.common.contracts.events import ErrorEvent, LogEvent
-from apps.common.errors import ComparisonBusy, InvalidInput, RunNotFound, ScreenalyticsError
-from apps.common.schemas import ComparisonRequest, ComparisonSummary
-from apps.comparison.process import ComparisonEvent, ComparisonProcess
+from apps.api.streaming import (
+    LastEvent,
+    event_line,
+    final_response,
+    send_line,
+    start_lines,
+    unless_disconnected,
+)
+from apps.common.contracts.events import LogEvent
+from apps.common.errors import InvalidInput, RunNotFound, ScreenalyticsError
+from apps.common.heartbeat import with_heartbeat
+from apps.common.schemas import ComparisonEvent, ComparisonRequest
+from apps.comparison.process import ComparisonWork, start_comparison
 from apps.runs.record import now
-from apps.runs.supervise import HEARTBEAT_SECONDS
-from apps.web.problems import problem_response
+from apps.runs.supervise import HEARTBEAT_SECONDS, SupervisedProcess
 
 _LATE_SECONDS = 0.5  # for a request that was on its way when the tool ended
 _POLL_SECONDS = 0.05
@@ -54,18 +61,18 @@ class ComparisonResponse(Response):
         ) as comparison:
             if self._stream:
                 await start_lines(send)
-            async for event in _with_heartbeat(comparison.events()):
-                if isinstance(event, ErrorEvent | ComparisonSummary):
-                    last = event
-                elif self._stream:
-                    await send_line(_line(event), send, more=True)
+            events = with_heartbeat(comparison.events(), lambda: HEARTBEAT_SECONDS)
+            async with aclosing(events):
+                async for event in events:
+                    if isinstance(event, LastEvent):
+                        last = event
+                    elif self._stream:
+                        await send_line(_line(event), send, more=True)
         # It is gone before the client reads how it ended, so the next one can begin.
         if self._stream:
-            await send_line(_line(last), send, more=False)
-        elif isinstance(last, ErrorEvent):
-            await problem_response(last.problem)(scope, receive, send)
+            await send_line(event_line(last), send, more=False)
         else:
-            await JSONResponse(last.model_dump(mode="json"))(scope, receive, send)
+            await final_response(last)(scope, receive, send)
 
 
 def own_url(scope: Scope) -> str:
@@ -86,27 +93,26 @@ def own_url(scope: Scope) -> str:
 @asynccontextmanager
 async def _comparing(
     services: Services, ep_id: str, request: ComparisonRequest, url: str
-) -> AsyncIterator[ComparisonProcess]:
+) -> AsyncIterator[SupervisedProcess[ComparisonEvent]]:
     """Starts the tool and holds it for the time of the block; at its end all is gone."""
-    if services.comparing.locked():
-        raise ComparisonBusy(
-            "Another comparison is under way; two at once would measure each other.",
-            hint="Wait until it ends, or stop it, then compare again.",
-        )
-    async with services.comparing:
-        process = await ComparisonProcess.start(ep_id, request, url, services.settings)
-        services.comparison = process
+    work = ComparisonWork(ep_id)
+
+    def start() -> Awaitable[SupervisedProcess[ComparisonEvent]]:
+        return start_comparison(work, request, url, services.settings)
+
+    async with services.runs.comparing(start) as process:
         try:
             yield process
         finally:
-            services.comparison = None
-            await asyncio.shield(asyncio.create_task(_end(services, process)))
+            await asyncio.shield(asyncio.create_task(_end(services, process, work)))
 
 
-async def _end(services: Services, process: ComparisonProcess) -> None:
-    await process.kill()
-    if process.run_id is not None:
-        await _end_run(services, process.ep_id, process.run_id)
+async def _end(
+    services: Services, process: SupervisedProcess[ComparisonEvent], work: ComparisonWork
+) -> None:
+    await process.end()
+    if work.run_id is not None:
+        await _end_run(services, work.ep_id, work.run_id)
 
 
 async def _end_run(services: Services, ep_id: str, run_id: str) -> None:
@@ -124,33 +130,5 @@ async def _end_run(services: Services, ep_id: str, run_id: str) -> None:
         await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _with_heartbeat(
-    source: AsyncIterator[ComparisonEvent],
-) -> AsyncIterator[ComparisonEvent | None]:
-    """The events, and None where there was none for a heartbeat."""
-    coming: asyncio.Task[ComparisonEvent] | None = None
-    try:
-        while True:
-            if coming is None:
-                coming = asyncio.create_task(anext(source))  # type: ignore[arg-type]
-            await asyncio.wait({coming}, timeout=HEARTBEAT_SECONDS)
-            if not coming.done():
-                yield None
-                continue
-            finished, coming = coming, None
-            try:
-                event = finished.result()
-            except StopAsyncIteration:
-                return
-            yield event
-    finally:
-        if coming is not None:
-            coming.cancel()
-
-
-def _line(event: ComparisonEvent | None) -> dict[str, Any]:
-    if event is None:
-        return {"type": "heartbeat", "time": now()}
-    if isinstance(event, LogEvent | ErrorEvent):
-        return {"type": event.type, **event.model_dump(mode="json")}  # people read its start
-    return {"type": "result", **event.model_dump(mode="json")}
+def _line(event: LogEvent | None) -> dict[str, Any]:
+    return {"type": "heartbeat", "time": now()} if event is None else event_line(event)

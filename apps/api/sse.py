@@ -14,7 +14,7 @@ from apps.api.services import Services
 from apps.api.streaming import final_response, unless_disconnected
 from apps.common.contracts.events import ErrorEvent, Event, ResultEvent, StartedEvent
 from apps.runs.spec import RunSpec
-from apps.runs.supervise import SupervisedRun
+from apps.runs.supervise import SupervisedProcess
 
 _PING_SECONDS = 3  # proxies and people are promised a sign of life every five
 _FAREWELL_SECONDS = 3.0  # for the last event of a run that the server's own stop has ended
@@ -33,7 +33,7 @@ class SseRunResponse(Response):
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         timeout_s = self._services.settings.local_timeout_s
-        async with self._services.running(self._spec, timeout_s) as run:
+        async with self._services.runs.running(self._spec, timeout_s) as run:
             events = run.events()
             opening = await _until_started(events)
             if isinstance(opening, StartedEvent):
@@ -48,7 +48,7 @@ class SseRunResponse(Response):
         await final_response(opening)(scope, receive, send)
 
 
-async def _until_started(events: AsyncIterator[Event | None]) -> Event:
+async def _until_started(events: AsyncIterator[Event]) -> Event:
     async for event in events:
         if isinstance(event, StartedEvent | ResultEvent | ErrorEvent):
             return event
@@ -56,12 +56,12 @@ async def _until_started(events: AsyncIterator[Event | None]) -> Event:
 
 
 async def _messages(
-    run: SupervisedRun[Event], events: AsyncIterator[Event | None]
+    run: SupervisedProcess[Event], events: AsyncIterator[Event]
 ) -> AsyncIterator[ServerSentEvent]:
     async for event in events:
         if isinstance(event, ResultEvent | ErrorEvent):
             await run.end()  # gone before the client reads the last event
-        if event is not None and not isinstance(event, StartedEvent):
+        if not isinstance(event, StartedEvent):
             yield _message(event)
 
 

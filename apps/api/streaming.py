@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Coroutine, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from apps.common.contracts.events import (
     ErrorEvent,
+    LogEvent,
     PreviewResultEvent,
     ProgressEvent,
     ResultEvent,
@@ -26,12 +27,15 @@ from apps.common.contracts.events import (
 )
 from apps.common.contracts.manifest import Phase
 from apps.common.errors import ScreenalyticsError
+from apps.common.heartbeat import with_heartbeat
+from apps.common.schemas import ComparisonResultEvent
 from apps.runs.record import now
-from apps.runs.supervise import HEARTBEAT_SECONDS, E, SupervisedEvent, SupervisedRun
+from apps.runs.supervise import HEARTBEAT_SECONDS, E, SupervisedProcess
 from apps.web.problems import problem_response
 
 NDJSON = "application/x-ndjson"
-_LAST = ResultEvent | PreviewResultEvent | ErrorEvent
+LastEvent = ResultEvent | PreviewResultEvent | ComparisonResultEvent | ErrorEvent
+StreamedEvent = ProgressEvent | LogEvent | StartedEvent | LastEvent
 _BEFORE = ("waiting", "starting")  # phases in which nothing is known of the video
 _START_SECONDS = 2.5  # a run's process mostly knows within one or two whether it can run
 T = TypeVar("T")
@@ -51,9 +55,13 @@ class RunResponse(Response):
     """
 
     def __init__(
-        self, running: AbstractAsyncContextManager[SupervisedRun[E]], run_id: str, *, stream: bool
+        self,
+        running: AbstractAsyncContextManager[SupervisedProcess[E]],
+        run_id: str,
+        *,
+        stream: bool,
     ) -> None:
-        self._running: AbstractAsyncContextManager[SupervisedRun[Any]] = running
+        self._running: AbstractAsyncContextManager[SupervisedProcess[Any]] = running
         self._run_id = run_id
         self._stream = stream
         self.background = None
@@ -64,33 +72,37 @@ class RunResponse(Response):
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         lines = _Lines(self._run_id, send)
-        beating = asyncio.create_task(lines.beat()) if self._stream else None
         try:
-            # The run is gone before its answer leaves, so the next request finds the episode free.
             last = await self._last_event(lines)
         except ScreenalyticsError as error:
             if not lines.begun:
                 raise
             last = ErrorEvent.of(error)
-        finally:
-            if beating is not None:
-                beating.cancel()
         if lines.begun:
             await lines.end(last)
         else:
             await final_response(last)(scope, receive, send)
 
-    async def _last_event(self, lines: _Lines) -> SupervisedEvent:
+    async def _last_event(self, lines: _Lines) -> StreamedEvent:
+        source = self._events(lines)
+        events = with_heartbeat(source, lines.patience) if self._stream else source
+        async with aclosing(events):
+            async for event in events:
+                if isinstance(event, LastEvent):
+                    return event
+                if self._stream:
+                    await lines.tell(event)
+        raise RuntimeError("a run's events always end with a result or an error")
+
+    async def _events(self, lines: _Lines) -> AsyncGenerator[StreamedEvent, None]:
+        """The run's, whose last one comes when it is gone: the next request finds it so."""
         async with self._running as run:
             lines.turn_came()
             async for event in run.events():
-                if isinstance(event, _LAST):
-                    return event
-                if isinstance(event, StartedEvent) and self._stream:
-                    await lines.begin()
-                elif event is not None and lines.begun:
-                    await lines.tell(event)
-        raise RuntimeError("a run's events always end with a result or an error")
+                if not isinstance(event, LastEvent):
+                    yield event
+        if run.last is not None:
+            yield run.last
 
 
 class _Lines:
@@ -104,7 +116,6 @@ class _Lines:
     def __init__(self, run_id: str, send: Send) -> None:
         self._run_id = run_id
         self._send = send
-        self._sending = asyncio.Lock()
         self._asked_at = time.monotonic()
         self._due = self._asked_at + HEARTBEAT_SECONDS
         self._phase: Phase = "waiting"
@@ -117,35 +128,36 @@ class _Lines:
         if not self.begun:
             self._due = time.monotonic() + _START_SECONDS
 
-    async def beat(self) -> None:
-        """Tells how far it is whenever nothing else was told for a while; endless."""
-        while True:
-            left = self._due - time.monotonic()
-            if left > 0:
-                await asyncio.sleep(left)
-            else:
-                await self.begin()
-                await self.tell(self._progress_now())
+    def patience(self) -> float:
+        """Seconds until the client must hear something."""
+        return self._due - time.monotonic()
 
-    async def begin(self) -> None:
-        """From here on the status is 200."""
-        async with self._sending:
-            if not self.begun:
-                await start_lines(self._send, {"x-run-id": self._run_id})
-                self.begun = True
+    async def tell(self, event: StreamedEvent | None) -> None:
+        """An event, which is of interest once it has started; None: how far it is, if that is due.
 
-    async def tell(self, event: SupervisedEvent) -> None:
-        if isinstance(event, ProgressEvent):
-            self._progress = event
-        await self._send_line(event, more=True)
+        From the first line on the status is 200.
+        """
+        if event is None and self.patience() <= 0:
+            await self._begin()
+            await self._send_line(self._progress_now(), more=True)
+        elif isinstance(event, StartedEvent):
+            await self._begin()
+        elif event is not None and self.begun:
+            if isinstance(event, ProgressEvent):
+                self._progress = event
+            await self._send_line(event, more=True)
 
-    async def end(self, last: SupervisedEvent) -> None:
+    async def end(self, last: StreamedEvent) -> None:
         await self._send_line(last, more=False)
 
-    async def _send_line(self, event: SupervisedEvent, *, more: bool) -> None:
-        async with self._sending:
-            self._due = time.monotonic() + HEARTBEAT_SECONDS
-            await send_line(event_line(event), self._send, more=more)
+    async def _begin(self) -> None:
+        if not self.begun:
+            await start_lines(self._send, {"x-run-id": self._run_id})
+            self.begun = True
+
+    async def _send_line(self, event: StreamedEvent, *, more: bool) -> None:
+        self._due = time.monotonic() + HEARTBEAT_SECONDS
+        await send_line(event_line(event), self._send, more=more)
 
     def _progress_now(self) -> ProgressEvent:
         if self._progress is not None and self._progress.phase not in _BEFORE:
@@ -188,15 +200,13 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-def final_response(event: SupervisedEvent) -> Response:
-    if isinstance(event, ResultEvent | PreviewResultEvent):
-        return JSONResponse(event.model_dump(mode="json", exclude={"type"}))
-    if isinstance(event, ErrorEvent):
-        return problem_response(event.problem)
-    raise RuntimeError(f"a run cannot end with {event.type!r}")
+def final_response(last: StreamedEvent) -> Response:
+    if isinstance(last, ErrorEvent):
+        return problem_response(last.problem)
+    return JSONResponse(last.model_dump(mode="json", exclude={"type"}))
 
 
-def event_line(event: SupervisedEvent) -> dict[str, Any]:
+def event_line(event: StreamedEvent) -> dict[str, Any]:
     return {"type": event.type, **event.model_dump(mode="json")}  # people read its start
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
@@ -56,10 +55,10 @@ async def receive_upload(
     with ExitStack() as claim:
         claim.callback(path.unlink, missing_ok=True)
         with storage_errors():
-            claim.enter_context(claimed(path))
-        with storage_errors(), path.open("wb") as stream:
+            stream = claim.enter_context(claimed(path))
             form = _Form(stream, limit_mb)
             await _feed(request, form)
+            stream.flush()
         yield Received(form.ep_id(), path, form.suffix())
 
 
@@ -176,6 +175,4 @@ class _Form:
         field.extend(data[start:end])
 
     def _end(self) -> None:
-        with contextlib.suppress(ValueError):
-            self._stream.flush()
         self.complete = True

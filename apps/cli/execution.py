@@ -37,7 +37,7 @@ from apps.pipeline.pacing.meter import CpuMeter
 from apps.pipeline.progress import ProgressReporter
 from apps.pipeline.run import Outcome, PipelineRun, RunPlan
 from apps.pipeline.stop import StopFlag, stopped
-from apps.runs.episodes import find_video, several_videos_warning
+from apps.runs.episodes import find_videos, several_videos_warning
 from apps.runs.lock import episode_lock
 from apps.runs.record import RunRecord, now, status_of
 from apps.runs.spec import RunSpec
@@ -210,12 +210,12 @@ class _Execution:
     def _video(self) -> Path:
         if self._given_video is not None:
             return self._given_video
-        video = find_video(self._layout, self._spec.ep_id)
-        told = several_videos_warning(self._layout, self._spec.ep_id)
+        videos = find_videos(self._layout, self._spec.ep_id)
+        told = several_videos_warning(videos)
         if told is not None:
             resolution = with_warning(self._spec.resolution, told)
             self._spec = self._spec.model_copy(update={"resolution": resolution})
-        return video
+        return videos[0]
 
     def _execute(self, record: RunRecord, log: RunLog, video: Path) -> RunResult:
         spec = self._spec

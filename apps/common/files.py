@@ -72,8 +72,11 @@ def claimed(path: Path) -> Iterator[BinaryIO]:
             stream.close()
             stream = path.open("wb")
         yield stream
-    finally:
-        stream.close()
+    except BaseException:
+        with suppress(OSError):  # what a full disk refused, it refuses again
+            stream.close()
+        raise
+    stream.close()
 
 
 def _claim(stream: BinaryIO) -> bool:

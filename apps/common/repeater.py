@@ -19,17 +19,30 @@ class Repeater:
         name: of the thread.
         interval_seconds: between two calls; the first comes after one interval.
         action: must not raise; an exception ends the repetition.
+        at_once: the first call comes at the start.
     """
 
-    def __init__(self, name: str, interval_seconds: float, action: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        name: str,
+        interval_seconds: float,
+        action: Callable[[], object],
+        *,
+        at_once: bool = False,
+    ) -> None:
         self._interval = interval_seconds
+        self._wait = 0.0 if at_once else interval_seconds
         self._action = action
         self._ended = threading.Event()
         self._thread = HelperThread(target=self._repeat, name=name, daemon=True)
 
     def start(self) -> None:
-        """Without a block: until the process ends."""
+        """Without a block: until `end`, or until the process ends."""
         self._thread.start()
+
+    def end(self) -> None:
+        """No further call; does not wait for one that is under way."""
+        self._ended.set()
 
     def __enter__(self) -> Self:
         self.start()
@@ -41,9 +54,10 @@ class Repeater:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._ended.set()
+        self.end()
         self._thread.join()
 
     def _repeat(self) -> None:
-        while not self._ended.wait(self._interval):
+        while not self._ended.wait(self._wait):
+            self._wait = self._interval
             self._action()

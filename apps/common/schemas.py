@@ -6,11 +6,12 @@ are answers as well.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from apps.common.contracts.events import ErrorEvent, LogEvent
 from apps.common.contracts.manifest import Progress, RunResult, VideoFacts
 from apps.common.options import Options, RunRequest
 
@@ -389,6 +390,16 @@ class ComparisonSummary(BaseModel):
     summaries: list[ModeFigures]
     warnings: list[str]
     notes: list[str]
+
+
+class ComparisonResultEvent(ComparisonSummary):
+    type: Literal["result"] = "result"
+
+
+# What a comparison tells while it is on.
+ComparisonEvent = Annotated[
+    LogEvent | ErrorEvent | ComparisonResultEvent, Field(discriminator="type")
+]
 
 
 class ComparisonList(BaseModel):

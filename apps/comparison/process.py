@@ -6,110 +6,84 @@ pipe as its standard input whose end of file it takes for the end of this progra
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from apps.common.contracts.events import ErrorEvent, LogEvent
-from apps.common.errors import RunFailed, ServiceStopping
+from apps.common.errors import RunFailed, ScreenalyticsError
 from apps.common.files import entries_of, read_json
 from apps.common.layout import Layout
-from apps.common.schemas import ComparisonRequest, ComparisonSummary
+from apps.common.schemas import (
+    ComparisonEvent,
+    ComparisonRequest,
+    ComparisonResultEvent,
+    ComparisonSummary,
+)
 from apps.common.settings import Settings
-from apps.runs.child import Child
+from apps.runs.child import Child, event_of
+from apps.runs.supervise import SupervisedProcess
 
-ComparisonEvent = LogEvent | ErrorEvent | ComparisonSummary
 _MODULE = "apps.comparison.command"
-_MODELS: dict[str, type[LogEvent | ErrorEvent | ComparisonSummary]] = {
-    "log": LogEvent,
-    "error": ErrorEvent,
-    "result": ComparisonSummary,
-}
+_EVENT: TypeAdapter[ComparisonEvent] = TypeAdapter(ComparisonEvent)
 
 
-class ComparisonProcess:
-    """One `apps.comparison.command`. Use `start`, and await `kill` in a `finally`.
+async def start_comparison(
+    work: ComparisonWork, request: ComparisonRequest, url: str, settings: Settings
+) -> SupervisedProcess[ComparisonEvent]:
+    """Args:
+    work: which episode, and what is known of its runs.
+    url: of the server whose modes are compared.
+    settings: of that server.
+    """
+    child = await Child.start(
+        _MODULE,
+        _arguments(work.ep_id, request, url),
+        environment=_environment(settings),
+        shares_stderr=True,
+    )
+    return SupervisedProcess(child, work)
 
-    Attributes:
-        ep_id: the episode.
-        run_id: of the run that it started last; None where none of its runs can be on.
+
+class ComparisonWork:
+    """Attributes:
+    ep_id: the episode.
+    run_id: of the run that was started last; None where none of its runs can be on.
     """
 
-    def __init__(self, ep_id: str, child: Child) -> None:
+    what = "comparison"
+    interrupted = "The server was stopped during the comparison."
+
+    def __init__(self, ep_id: str) -> None:
         self.ep_id = ep_id
         self.run_id: str | None = None
-        self._child = child
-        self._told: ServiceStopping | None = None
-        self._killing: asyncio.Task[None] | None = None
 
-    @classmethod
-    async def start(
-        cls, ep_id: str, request: ComparisonRequest, url: str, settings: Settings
-    ) -> ComparisonProcess:
-        """Args:
-        url: of the server whose modes are compared.
-        settings: of that server.
-        """
-        child = await Child.start(
-            _MODULE,
-            _arguments(ep_id, request, url),
-            environment=_environment(settings),
-            shares_stderr=True,
-        )
-        return cls(ep_id, child)
+    def read(self, line: bytes) -> ComparisonEvent | None:
+        event = event_of(_EVENT, line)
+        if isinstance(event, ComparisonResultEvent):
+            self.run_id = None
+        if event is None:
+            self._note_run(line)
+        return event
 
-    async def events(self) -> AsyncIterator[ComparisonEvent]:
-        """What it tells. The last one is a `ComparisonSummary` or an `ErrorEvent`, always."""
-        async for line in self._child.lines():
-            event = self._read(line)
-            if event is not None:
-                yield event
-            if isinstance(event, ErrorEvent | ComparisonSummary):
-                return
-        yield ErrorEvent.of(self._told or await self._died())
-
-    async def stop_for_shutdown(self) -> None:
-        """The server goes: the waiting client is told so."""
-        self._told = ServiceStopping(
-            "The server was stopped during the comparison.",
-            hint="Send the request again when the server is back.",
-        )
-        await self.kill()
-
-    async def kill(self) -> None:
-        """Ends the process and the command line's run, if it is on. Safe to call again."""
-        if self._killing is None:
-            self._killing = asyncio.create_task(self._kill())
-        await asyncio.shield(self._killing)
-
-    async def _kill(self) -> None:
-        await self._child.kill()
-        self._child.kill_group()  # a tool that was killed leaves the command line's run
-
-    def _read(self, line: bytes) -> ComparisonEvent | None:
-        """The event; None for what its client need not know."""
-        try:
-            body = json.loads(line)
-            if body["type"] == "begins":
-                self.run_id = str(body["run_id"])
-            if body["type"] == "result":
-                self.run_id = None
-            model = _MODELS.get(body["type"])
-            return None if model is None else model.model_validate(body)
-        except (ValueError, KeyError, TypeError):  # a library printed something
-            return None
-
-    async def _died(self) -> RunFailed:
-        code = await self._child.ended()
+    def died(self, code: int, stderr: Sequence[str]) -> RunFailed:  # noqa: ARG002
         return RunFailed(
             f"The comparison's process ended with code {code} before its result.",
             hint="Look at the server's log, then compare again.",
         )
+
+    def tidy(self, ending: ScreenalyticsError, pid: int) -> None:
+        """Nothing: a comparison writes its files at its end."""
+
+    def _note_run(self, line: bytes) -> None:
+        with suppress(ValueError, KeyError, TypeError):  # a library printed something
+            body = json.loads(line)
+            if body["type"] == "begins":
+                self.run_id = str(body["run_id"])
 
 
 def _arguments(ep_id: str, request: ComparisonRequest, url: str) -> list[str]:

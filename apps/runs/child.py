@@ -29,7 +29,7 @@ E = TypeVar("E")
 
 
 class Child:
-    """Use `start`, and await `kill` in a `finally`: it does nothing to a process that ended.
+    """Use `start`, and await `kill` in a `finally`: it does nothing to a group that ended.
 
     Attributes:
         stderr: the last lines that it printed there; none where it shares this program's.
@@ -86,17 +86,10 @@ class Child:
         async for line in stdout:
             yield line
 
-    async def events(self, kind: TypeAdapter[E]) -> AsyncIterator[E]:
-        """Its lines that are events of a kind; what a library printed is passed over."""
-        async for line in self.lines():
-            try:
-                event = kind.validate_json(line)
-            except ValidationError:
-                continue
-            yield event
-
     async def kill(self, word: str = "") -> bool:
-        """Ends the group, first politely. False where the process had ended by itself.
+        """Ends the group, first politely, and also what outlived its leader.
+
+        False where the process had ended by itself.
 
         Args:
             word: why, a line; it can be read as the last one of the process's input.
@@ -108,13 +101,9 @@ class Child:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_GRACE_SECONDS):
                     await self._process.wait()
-            self.kill_group()
+        self._signal(signal.SIGKILL)
         await self.ended()
         return killed
-
-    def kill_group(self) -> None:
-        """At once, and also what outlived its leader."""
-        self._signal(signal.SIGKILL)
 
     async def ended(self) -> int:
         """Waits for its end; its exit code, or the negative number of a signal."""
@@ -140,6 +129,14 @@ class Child:
             return
         while line := await stream.readline():
             self.stderr.append(line.decode("utf-8", "replace").rstrip())
+
+
+def event_of(kind: TypeAdapter[E], line: bytes) -> E | None:
+    """The event that a line is; None for what a library printed."""
+    try:
+        return kind.validate_json(line)
+    except ValidationError:
+        return None
 
 
 def how_it_ended(code: int) -> str:

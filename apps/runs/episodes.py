@@ -37,7 +37,12 @@ _SIDE_SUFFIXES = frozenset(
 
 
 def find_video(layout: Layout, ep_id: str) -> Path:
-    """The episode's video file.
+    """The episode's video file; as `find_videos`."""
+    return find_videos(layout, ep_id)[0]
+
+
+def find_videos(layout: Layout, ep_id: str) -> list[Path]:
+    """The videos in the episode's folder; the first one is the episode's.
 
     Raises:
         InvalidInput: `ep_id` is not a name.
@@ -52,7 +57,7 @@ def find_video(layout: Layout, ep_id: str) -> Path:
             hint=f"Upload it with POST /episodes, or put it at videos/{ep_id}/{VIDEO_STEM}.mp4 "
             "under the data root.",
         )
-    return videos[0]
+    return videos
 
 
 def video_files(folder: Path) -> list[Path]:
@@ -67,9 +72,9 @@ def video_files(folder: Path) -> list[Path]:
     return _files(path for path in found if path.suffix.lower() in films) or _files(found)
 
 
-def several_videos_warning(layout: Layout, ep_id: str) -> str | None:
+def several_videos_warning(videos: list[Path]) -> str | None:
     """What is told where an episode has more than one video; None where it has not."""
-    names = [path.name for path in video_files(layout.episode(ep_id))]
+    names = [path.name for path in videos]
     if len(names) < 2:
         return None
     return (

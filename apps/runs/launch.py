@@ -1,106 +1,89 @@
-"""Starts, watches and kills the one process of a run. Local mode and workers use it."""
+"""Starts the process of a run, or of the preview of one. Local mode and workers use it."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncIterator
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from apps.common.contracts.events import ErrorEvent, Event, ResultEvent
-from apps.common.errors import (
-    RunCancelled,
-    RunFailed,
-    RunTimedOut,
-    ScreenalyticsError,
-    from_dict,
-)
+from apps.common.contracts.events import Event, PreviewEvent
+from apps.common.errors import RunFailed, ScreenalyticsError
 from apps.common.files import tail
 from apps.common.layout import Layout
-from apps.runs.child import Child, how_it_ended
+from apps.runs.child import Child, event_of, how_it_ended
 from apps.runs.record import status_of
-from apps.runs.spec import RunSpec
+from apps.runs.spec import PreviewSpec, RunSpec
 from apps.runs.staging import remove_staging
 from apps.runs.store import close_unfinished
+from apps.runs.supervise import SupervisedProcess
 
 RUN_MODULE = "apps.cli.episode_run"
+_PREVIEW_MODULE = "apps.cli.make_preview"
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+_PREVIEW_EVENT: TypeAdapter[PreviewEvent] = TypeAdapter(PreviewEvent)
 
 
-class RunProcess:
-    """One `apps.cli.episode_run`. Use `start`.
+async def start_run(spec: RunSpec, timeout_s: float | None = None) -> SupervisedProcess[Event]:
+    """Starts a run. However it ends, its manifest says how.
 
-    Whoever starts it must await `kill` in a `finally`: it does nothing to a process that ended.
+    Args:
+        spec: what it is told.
+        timeout_s: longest run, seconds.
     """
+    arguments = ["--spec", "-", "--events", "ndjson"]
+    child = await Child.start(RUN_MODULE, arguments, spec.model_dump_json())
+    return SupervisedProcess(child, _RunWork(spec), timeout_s)
 
-    def __init__(self, spec: RunSpec, child: Child) -> None:
-        self.spec = spec
-        self._child = child
+
+async def start_preview(spec: PreviewSpec, timeout_s: float) -> SupervisedProcess[PreviewEvent]:
+    """Starts the making of a preview. Its run has completed, so no manifest says how this ends."""
+    child = await Child.start(_PREVIEW_MODULE, [], spec.model_dump_json())
+    return SupervisedProcess(child, _PreviewWork(spec), timeout_s)
+
+
+class _RunWork:
+    what = "run"
+    interrupted = "The server was stopped while the run was on; it was cancelled."
+
+    def __init__(self, spec: RunSpec) -> None:
         self._layout = Layout(Path(spec.data_root))
-        self._told: ScreenalyticsError | None = None  # by the process: how it ended
-        self._killing: asyncio.Task[None] | None = None
+        self._run = (spec.ep_id, spec.run_id)
 
-    @classmethod
-    async def start(cls, spec: RunSpec) -> RunProcess:
-        arguments = ["--spec", "-", "--events", "ndjson"]
-        return cls(spec, await Child.start(RUN_MODULE, arguments, spec.model_dump_json()))
+    def read(self, line: bytes) -> Event | None:
+        return event_of(_EVENT, line)
 
-    @property
-    def pid(self) -> int:
-        return self._child.pid
-
-    async def events(self) -> AsyncIterator[Event]:
-        """Everything the run tells. The last one is a `ResultEvent` or an `ErrorEvent`, always."""
-        async for event in self._child.events(_EVENT):
-            if isinstance(event, ErrorEvent):
-                self._told = from_dict(event.problem)
-            yield event
-            if isinstance(event, ResultEvent | ErrorEvent):
-                return
-        yield await self._died()
-
-    async def kill(self, why: RunCancelled | RunTimedOut) -> None:
-        """Ends the process group, first politely, and leaves a manifest that says how it ended.
-
-        The process is told why and writes that itself, unless it was ending already: its own
-        reason stays. Only where it could not write is the manifest written here, once it is gone.
-        Safe to call again, also while it works: the first reason stays.
-        """
-        if self._killing is None:
-            self._killing = asyncio.create_task(self._kill(why))
-        await asyncio.shield(self._killing)
-
-    async def _kill(self, why: RunCancelled | RunTimedOut) -> None:
-        ending: ScreenalyticsError | None = self._told
-        killed = await self._child.kill(json.dumps(why.to_dict()))
-        if ending is None:
-            ending = why if killed else _unfinished(await self._child.ended())
-        await asyncio.to_thread(self._tidy, ending)
-
-    def _tidy(self, ending: ScreenalyticsError) -> None:
-        """After a process that is gone; what it staged first, since a full disk has space then."""
-        ep_id, run_id = self.spec.ep_id, self.spec.run_id
-        remove_staging(self._layout, ep_id, run_id)
-        status = status_of(ending)
-        close_unfinished(self._layout, ep_id, run_id, status, ending.detail, pid=self.pid)
-
-    async def _died(self) -> ErrorEvent:
-        """The process ended without a last word."""
-        code = await self._child.ended()
-        if self._killing is None:
-            await asyncio.to_thread(self._tidy, _unfinished(code))
-        log = self._layout.run(self.spec.ep_id, self.spec.run_id).log
-        error = RunFailed(
+    def died(self, code: int, stderr: Sequence[str]) -> RunFailed:
+        return RunFailed(
             f"The run's process {how_it_ended(code)} before it finished.",
             hint="Look at the log lines; if the system killed it, it may lack memory.",
             run_exit_code=code,
-            logs=[*tail(log), *self._child.stderr][-20:],
+            logs=[*tail(self._layout.run(*self._run).log), *stderr][-20:],
         )
-        return ErrorEvent.of(error)
+
+    def tidy(self, ending: ScreenalyticsError, pid: int) -> None:
+        """What it staged first, since a full disk has space then."""
+        remove_staging(self._layout, *self._run)
+        close_unfinished(self._layout, *self._run, status_of(ending), ending.detail, pid=pid)
 
 
-def _unfinished(code: int) -> RunFailed:
-    """What the manifest says of a process that ended without saying so itself."""
-    return RunFailed(f"The process {how_it_ended(code)}.")
+class _PreviewWork:
+    what = "preview"
+    interrupted = "The server was stopped while the preview was on; it was cancelled."
+
+    def __init__(self, spec: PreviewSpec) -> None:
+        self._spec = spec
+
+    def read(self, line: bytes) -> PreviewEvent | None:
+        return event_of(_PREVIEW_EVENT, line)
+
+    def died(self, code: int, stderr: Sequence[str]) -> RunFailed:  # noqa: ARG002
+        return RunFailed(
+            f"The preview's process {how_it_ended(code)} before it finished.",
+            hint="Try again; if the system killed it, it may lack memory.",
+            run_exit_code=code,
+        )
+
+    def tidy(self, ending: ScreenalyticsError, pid: int) -> None:  # noqa: ARG002
+        layout = Layout(Path(self._spec.data_root))
+        remove_staging(layout, self._spec.ep_id, self._spec.run_id)

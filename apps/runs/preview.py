@@ -1,91 +1,23 @@
-"""The preview of a run that was made without one: its process, and how it joins the results."""
+"""The preview of a run that was made without one: what it needs, and how it joins the results."""
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import os
-import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from apps.common.contracts.events import ErrorEvent, PreviewEvent, PreviewResult, PreviewResultEvent
+from apps.common.contracts.events import PreviewResult
 from apps.common.contracts.manifest import RunManifest
 from apps.common.cpu_limits import host_thread_limit
-from apps.common.errors import (
-    PreviewBusy,
-    RunCancelled,
-    RunFailed,
-    RunNotFound,
-    RunTimedOut,
-    StorageFailed,
-)
+from apps.common.errors import PreviewBusy, RunNotFound
 from apps.common.files import read_json, storage_errors, write_json
 from apps.common.layout import Layout, RunFiles
 from apps.common.settings import Settings
-from apps.runs.child import Child, how_it_ended
 from apps.runs.episodes import find_video
 from apps.runs.spec import PreviewSpec
-
-_EVENT: TypeAdapter[PreviewEvent] = TypeAdapter(PreviewEvent)
-
-
-class PreviewProcess:
-    """One `apps.cli.make_preview`. Use `start`, and await `kill` in a `finally`."""
-
-    def __init__(self, spec: PreviewSpec, child: Child) -> None:
-        self.spec = spec
-        self._child = child
-        self._killing: asyncio.Task[None] | None = None
-
-    @classmethod
-    async def start(cls, spec: PreviewSpec) -> PreviewProcess:
-        return cls(spec, await Child.start("apps.cli.make_preview", [], spec.model_dump_json()))
-
-    @property
-    def pid(self) -> int:
-        return self._child.pid
-
-    async def events(self) -> AsyncIterator[PreviewEvent]:
-        """All that it tells. The last one is a `PreviewResultEvent` or an `ErrorEvent`, always."""
-        async for event in self._child.events(_EVENT):
-            yield event
-            if isinstance(event, PreviewResultEvent | ErrorEvent):
-                return
-        yield await self._died()
-
-    async def kill(self, _why: RunCancelled | RunTimedOut, /) -> None:
-        """Ends the process group and removes what it had begun. Safe to call again.
-
-        The run has completed, so nothing is written about the end of this.
-        """
-        if self._killing is None:
-            self._killing = asyncio.create_task(self._kill())
-        await asyncio.shield(self._killing)
-
-    async def _kill(self) -> None:
-        if await self._child.kill():
-            self._remove_part()
-
-    async def _died(self) -> ErrorEvent:
-        code = await self._child.ended()
-        self._remove_part()
-        error = RunFailed(
-            f"The preview's process {how_it_ended(code)} before it finished.",
-            hint="Try again; if the system killed it, it may lack memory.",
-            run_exit_code=code,
-        )
-        return ErrorEvent.of(error)
-
-    def _remove_part(self) -> None:
-        """Unless another process is at it by now: that one began with an empty folder."""
-        layout = Layout(Path(self.spec.data_root))
-        files = layout.run(self.spec.ep_id, self.spec.run_id)
-        with suppress(PreviewBusy, StorageFailed), making_preview(files):
-            shutil.rmtree(files.staging, ignore_errors=True)
 
 
 def prepare_preview(layout: Layout, manifest: RunManifest, settings: Settings) -> PreviewSpec:

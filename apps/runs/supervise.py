@@ -1,143 +1,189 @@
-"""A run that somebody waits for: its events with a heartbeat and a time limit, and its end.
-
-The making of a preview is watched in the same way.
-"""
+"""A process that somebody waits for: its events, its time limit, and how it was ended."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncGenerator, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from apps.common.contracts.events import (
-    ErrorEvent,
-    LogEvent,
-    PreviewResultEvent,
-    ProgressEvent,
-    ResultEvent,
-    StartedEvent,
-)
+from apps.common.contracts.events import ErrorEvent
 from apps.common.errors import (
     RunCancelled,
+    RunFailed,
     RunTimedOut,
     ScreenalyticsError,
     ServiceStopping,
+    from_dict,
 )
+from apps.runs.child import Child, how_it_ended
 
 STOPPED_ELSEWHERE = "The run was stopped from elsewhere."
 HEARTBEAT_SECONDS = 0.9  # a listener is promised a sign of life every second
 
 
-SupervisedEvent = (
-    ProgressEvent | LogEvent | StartedEvent | ResultEvent | PreviewResultEvent | ErrorEvent
-)
-E_co = TypeVar("E_co", bound=SupervisedEvent, covariant=True)
-E = TypeVar("E", bound=SupervisedEvent)
-
-
-class Watched(Protocol[E_co]):
-    """`RunProcess` or `PreviewProcess`."""
+class Typed(Protocol):
+    """An event; `result` and `error` are last ones."""
 
     @property
-    def pid(self) -> int: ...
-
-    def events(self) -> AsyncIterator[E_co]: ...
-
-    async def kill(self, why: RunCancelled | RunTimedOut, /) -> None: ...
+    def type(self) -> str: ...
 
 
-class SupervisedRun(Generic[E]):
-    """One run between its start and its end.
+E = TypeVar("E", bound=Typed)
+E_co = TypeVar("E_co", bound=Typed, covariant=True)
 
-    Args:
-        process: just started.
-        timeout_s: longest run, seconds.
+
+class Work(Protocol[E_co]):
+    """What a process is for, and so how it is read and what its end means.
+
+    Attributes:
         what: it is, as a word.
+        interrupted: what its client is told when the server stops, a sentence.
     """
 
-    def __init__(self, process: Watched[E], timeout_s: float, what: str = "run") -> None:
-        self._process = process
+    what: str
+    interrupted: str
+
+    def read(self, line: bytes) -> E_co | None:
+        """The event of a line; None for what is none, or what nobody else need know."""
+
+    def died(self, code: int, stderr: Sequence[str]) -> RunFailed:
+        """What is told of a process that ended without a last word.
+
+        Args:
+            code: of its end, or the negative number of a signal.
+            stderr: its last lines there.
+        """
+
+    def tidy(self, ending: ScreenalyticsError, pid: int) -> None:
+        """Does what is left to do after a process that is gone. Blocks; may be called again.
+
+        Args:
+            ending: why it ended; only where it completed by itself is that not so.
+            pid: of the process.
+        """
+
+
+class SupervisedProcess(Generic[E]):
+    """One process between its start and its end.
+
+    Whoever starts it must await `end` or `kill` in a `finally`: they do nothing to a process that
+    ended.
+
+    Args:
+        child: just started.
+        work: what it is for.
+        timeout_s: longest time, seconds; None for no limit.
+
+    Attributes:
+        last: its last event, once that has come.
+    """
+
+    def __init__(self, child: Child, work: Work[E], timeout_s: float | None = None) -> None:
+        self.last: E | ErrorEvent | None = None
+        self._child = child
+        self._work = work
         self._timeout_s = timeout_s
-        self._what = what
-        self._deadline = time.monotonic() + timeout_s
-        self._told: ScreenalyticsError | None = None  # instead of the run's own last word
-        self.last: E | ErrorEvent | None = None  # how it ended, once it has
+        self._deadline = None if timeout_s is None else _now() + timeout_s
+        self._own: ScreenalyticsError | None = None  # the process's own last word
+        self._told: ScreenalyticsError | None = None  # what its client gets instead
+        self._killing: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        return self._child.pid
 
-    async def events(self) -> AsyncIterator[E | ErrorEvent | None]:
-        """The run's events, and None where there was none for a heartbeat. Ends with the run."""
-        source = self._process.events()
-        coming: asyncio.Task[E] | None = None
-        try:
-            while True:
-                if coming is None:
-                    coming = asyncio.create_task(anext(source))  # type: ignore[arg-type]
-                left = self._deadline - time.monotonic()
-                await asyncio.wait({coming}, timeout=max(0.0, min(left, HEARTBEAT_SECONDS)))
-                if coming.done():
-                    event = self._explained(coming.result())
-                    coming = None
-                    if event.type in ("result", "error"):
-                        self.last = event
-                        yield event
-                        return
-                    yield event
-                elif time.monotonic() >= self._deadline:
-                    self.last = await self._time_out()
-                    yield self.last
-                    return
-                else:
-                    yield None
-        finally:
-            if coming is not None:
-                coming.cancel()
+    async def events(self) -> AsyncGenerator[E | ErrorEvent, None]:
+        """All that it tells. The last one is a result or an `ErrorEvent`, always."""
+        lines = self._child.lines()
+        while self.last is None:
+            try:
+                async with asyncio.timeout_at(self._deadline):
+                    line = await anext(lines, None)
+            except TimeoutError:
+                event: E | ErrorEvent | None = await self._time_out()
+            else:
+                event = await self._died() if line is None else self._work.read(line)
+                if isinstance(event, ErrorEvent):
+                    event = self._explained(event, own=line is not None)
+            if event is None:
+                continue
+            if event.type in ("result", "error"):
+                self.last = event
+            yield event
+
+    async def kill(self, why: RunCancelled | RunTimedOut) -> None:
+        """Ends the process group, first politely, and tidies up.
+
+        The process is told why, and says so itself where it has results to say it in, unless it was
+        ending already: its own reason stays. Safe to call again, also while it works: the first
+        reason stays. It goes on when its caller is cancelled.
+        """
+        if self._killing is None:
+            self._killing = asyncio.create_task(self._kill(why))
+        await asyncio.shield(self._killing)
 
     async def end(self, reason: str = "The client went away.") -> None:
-        """Kills whatever still runs, also when the caller itself is being cancelled."""
-        await self._process.kill(RunCancelled(reason))
+        """Kills whatever still runs."""
+        await self.kill(RunCancelled(reason))
 
     async def stop(self, reason: str, told: ScreenalyticsError) -> None:
-        """Ends the run while its client waits.
+        """Ends the process while its client waits.
 
         Args:
             reason: of the manifest, a sentence.
-            told: what the client gets as the run's end.
+            told: what the client gets as the end.
         """
         if self._told is None:
             self._told = told
-        await self._process.kill(RunCancelled(reason))
+        await self.end(reason)
 
     async def stop_for_shutdown(self) -> None:
         """The server goes."""
-        await self.stop(
-            "The server was stopped.",
-            ServiceStopping(
-                f"The server was stopped while the {self._what} was on; it was cancelled.",
-                hint="Send the request again when the server is back.",
-            ),
-        )
+        hint = "Send the request again when the server is back."
+        told = ServiceStopping(self._work.interrupted, hint=hint)
+        await self.stop("The server was stopped.", told)
 
     async def stop_from_elsewhere(self) -> None:
         """Somebody else than the waiting client wants it ended."""
         await self.stop(STOPPED_ELSEWHERE, stopped_elsewhere())
 
+    async def _kill(self, why: RunCancelled | RunTimedOut) -> None:
+        ending = self._own
+        killed = await self._child.kill(json.dumps(why.to_dict()))
+        if ending is None:
+            ending = why if killed else _unfinished(await self._child.ended())
+        await asyncio.to_thread(self._work.tidy, ending, self.pid)
+
     async def _time_out(self) -> ErrorEvent:
         why = RunTimedOut(
-            f"The {self._what} took longer than {self._timeout_s:g} s.",
+            f"The {self._work.what} took longer than {self._timeout_s:g} s.",
             hint="Raise timeout_s, or take a larger stride or another profile.",
         )
-        await self._process.kill(why)
+        await self.kill(why)
         return ErrorEvent.of(why)
 
-    def _explained(self, event: E) -> E | ErrorEvent:
-        if self._told is not None and isinstance(event, ErrorEvent):
-            return ErrorEvent.of(self._told)
-        return event
+    async def _died(self) -> ErrorEvent:
+        """The process ended without a last word."""
+        code = await self._child.ended()
+        if self._killing is None:
+            await asyncio.to_thread(self._work.tidy, _unfinished(code), self.pid)
+        return ErrorEvent.of(self._work.died(code, self._child.stderr))
+
+    def _explained(self, event: ErrorEvent, *, own: bool) -> ErrorEvent:
+        if own:
+            self._own = from_dict(event.problem)
+        return event if self._told is None else ErrorEvent.of(self._told)
 
 
 def stopped_elsewhere() -> RunCancelled:
     return RunCancelled(STOPPED_ELSEWHERE, hint="Start it again to run it.")
+
+
+def _unfinished(code: int) -> RunFailed:
+    """What the manifest says of a process that ended without saying so itself."""
+    return RunFailed(f"The process {how_it_ended(code)}.")
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

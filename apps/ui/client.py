@@ -16,14 +16,15 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from apps.common.contracts.events import ErrorEvent, Event, LogEvent
+from apps.common.contracts.events import Event
 from apps.common.contracts.manifest import RunManifest
+from apps.common.heartbeat import with_heartbeat
 from apps.common.schemas import (
     ActiveRun,
     ActiveRuns,
+    ComparisonEvent,
     ComparisonList,
     ComparisonRequest,
-    ComparisonSummary,
     DetectTrackRequest,
     Diagnosis,
     EpisodeDetail,
@@ -47,7 +48,10 @@ TICK_SECONDS = 0.5
 _TIMEOUT = httpx.Timeout(30, connect=3)
 _STREAM_TIMEOUT = httpx.Timeout(None, connect=3)  # a run may wait for its turn
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+_COMPARISON_EVENT: TypeAdapter[ComparisonEvent] = TypeAdapter(ComparisonEvent)
+_END: dict[str, Any] = {}  # in place of a line
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 
 class ApiProblem(Exception):
@@ -180,22 +184,16 @@ class Client:
         """
         body = request.model_dump(mode="json", exclude_none=True)
         for line in self._lines("POST", "/celery_jobs/detect_track", body):
-            yield None if line is None else _event(line)
+            yield None if line is None else _event(line, _EVENT)
 
     def run_comparison(
         self, ep_id: str, request: ComparisonRequest
-    ) -> Generator[LogEvent | ErrorEvent | ComparisonSummary | None]:
+    ) -> Generator[ComparisonEvent | None]:
         """A comparison, which lives as long as this iterator. As `run_local`."""
         body = request.model_dump(mode="json", exclude_none=True)
         for line in self._lines("POST", f"/episodes/{ep_id}/comparisons", body):
-            if line is not None and line.get("type") == "result":
-                yield _valid(line, ComparisonSummary)
-            elif line is not None and line.get("type") == "log":
-                yield _valid(line, LogEvent)
-            elif line is not None and line.get("type") == "error":
-                yield _valid(line, ErrorEvent)
-            else:
-                yield None
+            heartbeat = line is None or line.get("type") == "heartbeat"
+            yield None if heartbeat else _event(line, _COMPARISON_EVENT)
 
     def make_preview(self, ep_id: str, run_id: str) -> Generator[dict[str, Any] | None]:
         """Renders a run's preview for as long as this iterator lives. As `run_local`."""
@@ -262,26 +260,12 @@ class Client:
         """
         with asyncio.Runner() as runner:
             source = self._line_source(method, path, body)
-            coming: asyncio.Task[dict[str, Any]] | None = None
+            lines = with_heartbeat(source, lambda: TICK_SECONDS)
             try:
-                while True:
-                    if coming is None:
-                        coming = runner.get_loop().create_task(anext(source))
-                    runner.run(asyncio.wait({coming}, timeout=TICK_SECONDS))
-                    if not coming.done():
-                        yield None
-                        continue
-                    finished, coming = coming, None
-                    try:
-                        line = finished.result()
-                    except StopAsyncIteration:
-                        return
+                while (line := runner.run(anext(lines, _END))) is not _END:
                     yield line
             finally:
-                if coming is not None:
-                    coming.cancel()
-                    runner.run(asyncio.wait({coming}))
-                runner.run(source.aclose())
+                runner.run(lines.aclose())
 
     async def _line_source(
         self, method: str, path: str, body: dict[str, Any] | None
@@ -324,9 +308,9 @@ class Client:
         )
 
 
-def _event(line: dict[str, Any]) -> Event:
+def _event(line: object, kind: TypeAdapter[T]) -> T:
     try:
-        return _EVENT.validate_python(line)
+        return kind.validate_python(line)
     except ValidationError:
         raise _not_understood(200) from None
 

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import socket
-import threading
 from typing import Any
 
 from celery.signals import heartbeat_sent, setup_logging, worker_ready, worker_shutting_down
@@ -33,35 +32,28 @@ app = celery_app = make_celery(settings)
 add_tasks(app, settings)
 
 
-class Announcer:
+class Announcer(Repeater):
     """Says every few seconds, in Redis, that this worker listens, and which code it runs."""
 
     def __init__(self, facts: WorkerFacts, store: JobStore) -> None:
         self._facts = facts
         self._store = store
-        self._problem = ""
-        self._done = threading.Event()
-        threading.Thread(target=self._repeat, name="announcer", daemon=True).start()
+        self._problem = ""  # why it could not be said, which is tried again soon
+        super().__init__("announcer", _SAY_EVERY_SECONDS, self._say, at_once=True)
 
-    def stop(self) -> None:
-        self._done.set()
+    def end(self) -> None:
+        super().end()
         with contextlib.suppress(QueueUnavailable):  # Redis forgets it by itself
             self._store.sign_off(self._facts.name)
 
-    def _repeat(self) -> None:
-        while not self._done.is_set():
-            previous, self._problem = self._problem, self._say()
-            if self._problem not in ("", previous):
-                _log.warning("nobody hears of this worker: %s", self._problem)
-            self._done.wait(_SAY_EVERY_SECONDS)
-
-    def _say(self) -> str:
-        """Why it could not be said, which is tried again soon; empty where it was."""
+    def _say(self) -> None:
+        previous, self._problem = self._problem, ""
         try:
             self._store.announce(self._facts, _FORGOTTEN_AFTER_SECONDS)
         except QueueUnavailable as error:
-            return error.detail
-        return ""
+            self._problem = error.detail
+            if self._problem != previous:
+                _log.warning("nobody hears of this worker: %s", self._problem)
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]
@@ -91,6 +83,7 @@ def _announce(sender: Any, **_: Any) -> None:
     sweep_in_background(Layout(settings.data_root.resolve()))
     store, publisher = JobStore(settings.redis_url, settings.lease_s), Publisher(settings)
     announcer = Announcer(facts, store)
-    worker_shutting_down.connect(lambda **_: announcer.stop(), weak=False)
+    announcer.start()
+    worker_shutting_down.connect(lambda **_: announcer.end(), weak=False)
     reconciler = Repeater("reconciler", turn_seconds(store), lambda: reconcile(store, publisher))
     reconciler.start()  # until the process ends: a signal's handler must not wait for a thread

@@ -31,10 +31,10 @@ from apps.common.version import source_fingerprint
 from apps.jobs.lease import EpisodeLease
 from apps.jobs.limits import RUNS, SAY_SECONDS
 from apps.jobs.store import JobStore, QueueJob
-from apps.runs.launch import RunProcess
+from apps.runs.launch import start_run
 from apps.runs.lock import is_held
 from apps.runs.store import read_manifest
-from apps.runs.supervise import SupervisedRun
+from apps.runs.supervise import SupervisedProcess
 from apps.worker.heartbeat import JobHeartbeat
 
 _log = logging.getLogger("screenalytics.worker")
@@ -188,28 +188,22 @@ class JobExecution:
                 "replace_unfinished": True,
             }
         )
-        run = SupervisedRun(await RunProcess.start(spec), job.request.timeout_s)
+        run = await start_run(spec, job.request.timeout_s)
         stopping = asyncio.create_task(self._stop_when_cancelled(run))
         try:
-            last = await self._follow(run, heartbeat)
+            async for event in run.events():
+                if isinstance(event, ProgressEvent):
+                    heartbeat.progress = event
         finally:
             stopping.cancel()
             await run.end("The worker stopped.")
-        if self._cancel.is_set() and not isinstance(last, ResultEvent):
+        if isinstance(run.last, ResultEvent):
+            return RunResult.model_validate(run.last.model_dump())
+        if self._cancel.is_set():
             raise _cancelled()
-        if isinstance(last, ResultEvent):
-            return RunResult.model_validate(last.model_dump())
-        raise _Reported(last)
+        raise _Reported(run.last)
 
-    async def _follow(self, run: SupervisedRun[Event], heartbeat: JobHeartbeat) -> Event | None:
-        last: Event | None = None
-        async for event in run.events():
-            if isinstance(event, ProgressEvent):
-                heartbeat.progress = event
-            last = event or last
-        return last
-
-    async def _stop_when_cancelled(self, run: SupervisedRun[Event]) -> None:
+    async def _stop_when_cancelled(self, run: SupervisedProcess[Event]) -> None:
         await self._cancel.wait()
         await run.end("The job was cancelled.")
 

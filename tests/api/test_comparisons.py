@@ -63,7 +63,7 @@ def tools(server: Server) -> list[psutil.Process]:
     found = []
     for process in psutil.Process(server.process.pid).children(recursive=True):
         try:
-            if any("compare_modes.py" in part for part in process.cmdline()):
+            if any("apps.comparison.command" in part for part in process.cmdline()):
                 found += [process, *process.children(recursive=True)]
         except psutil.Error:
             continue

@@ -8,7 +8,13 @@ import pytest
 
 from apps.common.errors import EpisodeNotFound
 from apps.common.layout import Layout
-from apps.runs.episodes import find_video, list_episodes, several_videos_warning, video_files
+from apps.runs.episodes import (
+    find_video,
+    find_videos,
+    list_episodes,
+    several_videos_warning,
+    video_files,
+)
 
 SIDE_FILES = (
     "episode.en.srt", "episode.srt", "episode.jpg", "episode.json", "episode.NFO", "episode.m4a",
@@ -53,7 +59,7 @@ def test_known_kinds_come_first_and_their_order_is_fixed(
     layout = Layout(tmp_path)
     assert fill(layout.episode("show"), *names) == found
     assert find_video(layout, "show").name == found[0]
-    told = several_videos_warning(layout, "show")
+    told = several_videos_warning(find_videos(layout, "show"))
     assert (told is None) == (len(found) == 1)
     assert told is None or f"{found[0]} is taken, not {found[1]}" in told
 

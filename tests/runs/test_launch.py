@@ -9,16 +9,18 @@ from pathlib import Path
 import psutil
 import pytest
 
-from apps.common.contracts.events import ErrorEvent
+from apps.common.contracts.events import ErrorEvent, Event
 from apps.common.contracts.manifest import RunManifest
 from apps.common.errors import RunCancelled, RunTimedOut
 from apps.common.files import read_json
 from apps.common.layout import Layout
-from apps.runs.launch import RunProcess
+from apps.runs.launch import start_run
 from apps.runs.spec import RunSpec
+from apps.runs.supervise import SupervisedProcess
 from lab.processes.service import add_episode
 from tests.support.launching import spec_of
 
+Process = SupervisedProcess[Event]
 EP = "show"
 LEFT = RunCancelled("The client went away.")
 LATE = RunTimedOut("The run took longer than 3 s.")
@@ -33,11 +35,11 @@ def data_root(tmp_path: Path, test_data: Path) -> Path:
     return root
 
 
-def ended(spec: RunSpec, end: Callable[[RunProcess], Awaitable[object]]) -> RunManifest:
+def ended(spec: RunSpec, end: Callable[[Process], Awaitable[object]]) -> RunManifest:
     """The manifest of a run that was started here and ended in some way."""
 
     async def run() -> None:
-        process = await RunProcess.start(spec)
+        process = await start_run(spec)
         try:
             await end(process)
         finally:
@@ -49,7 +51,7 @@ def ended(spec: RunSpec, end: Callable[[RunProcess], Awaitable[object]]) -> RunM
     return RunManifest.model_validate(read_json(files.manifest))
 
 
-async def until(process: RunProcess, phase: str) -> None:
+async def until(process: Process, phase: str) -> None:
     async for event in process.events():
         if getattr(event, "phase", None) == phase:
             return
@@ -60,7 +62,7 @@ async def until(process: RunProcess, phase: str) -> None:
 def test_the_run_says_what_its_launcher_told_it(
     data_root: Path, why: RunCancelled | RunTimedOut, status: str
 ) -> None:
-    async def end(process: RunProcess) -> None:
+    async def end(process: Process) -> None:
         await until(process, "running")
         await process.kill(why)
 
@@ -75,7 +77,7 @@ def test_a_run_that_fails_while_its_client_leaves_keeps_its_reason(data_root: Pa
     """It has written how it ended; nobody has heard of it, and the process may still be there."""
     files = Layout(data_root).run("text", "r1")
 
-    async def end(process: RunProcess) -> None:
+    async def end(process: Process) -> None:
         while (read_json(files.manifest) or {}).get("status") != "failed":
             await asyncio.sleep(0.001)
         await process.kill(LEFT)
@@ -90,7 +92,7 @@ def test_a_run_that_could_not_write_its_reason(data_root: Path) -> None:
     """It told it, so that is what its launcher writes, whoever leaves then."""
     files = Layout(data_root).run("text", "r1")
 
-    async def end(process: RunProcess) -> None:
+    async def end(process: Process) -> None:
         async for event in process.events():
             if isinstance(event, ErrorEvent):
                 body = files.manifest.read_text()  # as if the disk had been full
@@ -104,7 +106,7 @@ def test_a_run_that_could_not_write_its_reason(data_root: Path) -> None:
 
 @pytest.mark.trap(48)
 def test_a_run_that_the_system_killed_before_its_client_left(data_root: Path) -> None:
-    async def end(process: RunProcess) -> None:
+    async def end(process: Process) -> None:
         await until(process, "running")
         run = psutil.Process(process.pid)
         run.kill()

@@ -82,9 +82,8 @@ async def detect_track(
     )
     timeout_s = services.settings.local_timeout_s if body.timeout_s is None else body.timeout_s
     if body.execution_mode == "local":
-        return RunResponse(
-            services.running(spec, timeout_s), spec.run_id, stream=wants_stream(request)
-        )
+        running = services.runs.running(spec, timeout_s)
+        return RunResponse(running, spec.run_id, stream=wants_stream(request))
     job = await services.ask_redis(submit, spec, timeout_s, services.jobs, services.publisher)
     accepted = JobAccepted(
         job_id=job.job_id,
@@ -162,10 +161,11 @@ async def _events(services: Services, job: QueueJob) -> AsyncIterator[ServerSent
 
 def _direct_runs(services: Services) -> list[ActiveRun]:
     """Local runs of this server, and whatever else holds an episode on this host."""
-    own = list(services.claims.values())
-    waiting = [claim.spec for claim in own if claim.run is None]
-    known: list[RunSpec | Holder] = [claim.spec for claim in own if claim.run is not None]
-    known += current_holders(services.layout)
+    waiting = services.runs.specs(started=False)
+    known: list[RunSpec | Holder] = [
+        *services.runs.specs(started=True),
+        *current_holders(services.layout),
+    ]
     running = {(run.ep_id, run.run_id): run for run in known}
     return [
         *(_direct(services, run, "in_progress") for run in running.values()),

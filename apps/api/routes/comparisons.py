@@ -60,7 +60,7 @@ async def compare(
     check_name(ep_id)
     resolve(body.options, os.environ, await services.host.facts())  # refuses what no run accepts
     await run_in_threadpool(find_video, services.layout, ep_id)
-    services.refuse_claimed(ep_id)
+    services.runs.refuse_busy(ep_id)
     if await run_in_threadpool(is_held, services.layout, ep_id):
         raise await run_in_threadpool(busy_error, services.layout, ep_id)
     return ComparisonResponse(ep_id, body, services, stream=wants_stream(request))

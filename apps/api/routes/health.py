@@ -43,7 +43,7 @@ async def ready(services: ServicesDep, response: Response) -> Ready:
 @router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(services: ServicesDep) -> Response:
     """Runs by mode and outcome, frames, durations, CPU and the queue, for Prometheus."""
-    text = await services.ask_redis(generate_latest, services.registry)
+    text = await services.ask_redis(generate_latest, services.metrics)
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 

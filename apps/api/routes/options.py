@@ -30,7 +30,7 @@ from apps.common.schemas import (
     RunOptionsOffer,
 )
 from apps.results.estimate import Estimate, estimate, past_run, planned_work
-from apps.runs.episodes import find_video, several_videos_warning
+from apps.runs.episodes import find_videos, several_videos_warning
 from apps.runs.prepare import resolve_here
 from apps.runs.store import newest_of_episodes, newest_runs
 
@@ -87,11 +87,12 @@ async def resolve_plan(body: PlanRequest, services: ServicesDep) -> ResolvedPlan
     options = resolution.options
     stride, frames, guess = None, None, Estimate(None, 0)
     if ep_id is not None:
-        facts = await services.videos.facts(find_video(layout, ep_id), options.video_stream)
+        videos = find_videos(layout, ep_id)
+        facts = await services.videos.facts(videos[0], options.video_stream)
         stride = effective_stride(options.stride, options.fps, facts.fps)
         frames = sampled_count(facts.frames, stride)
         for told in (
-            several_videos_warning(layout, ep_id),
+            several_videos_warning(videos),
             stride_warning(options, resolution.sources, facts.fps),
         ):
             resolution = resolution if told is None else with_warning(resolution, told)

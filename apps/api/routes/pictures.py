@@ -108,7 +108,8 @@ async def make_preview(
     done = await run_in_threadpool(existing_preview, layout, ep_id, manifest.run_id)
     if done is None:
         spec = await run_in_threadpool(prepare_preview, layout, manifest, services.settings)
-        return RunResponse(services.previewing(spec), spec.run_id, stream=wants_stream(request))
+        making = services.runs.previewing(spec)
+        return RunResponse(making, spec.run_id, stream=wants_stream(request))
     if wants_stream(request):
         line = json.dumps(event_line(PreviewResultEvent(**done.model_dump())))
         return Response(line + "\n", media_type=NDJSON, headers={"cache-control": "no-store"})

@@ -1,0 +1,227 @@
+"""What requests of this server run, each as long as its client waits: who may, and who must end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from apps.api.leases import EpisodeLeases
+from apps.api.metrics import LocalMetrics, outcome
+from apps.common.contracts.events import Event, PreviewEvent
+from apps.common.errors import ComparisonBusy, EpisodeBusy, ServiceStopping
+from apps.common.logs import bind
+from apps.common.schemas import ComparisonEvent
+from apps.common.settings import Settings
+from apps.runs.launch import start_preview, start_run
+from apps.runs.preview import preview_busy
+from apps.runs.spec import PreviewSpec, RunSpec
+from apps.runs.supervise import E, SupervisedProcess, stopped_elsewhere
+
+_log = logging.getLogger("screenalytics.api")
+
+
+@dataclass
+class _Claim:
+    """An episode that a request runs, or will when its turn comes."""
+
+    spec: RunSpec
+    run: SupervisedProcess[Event] | None = None
+    stop_asked: asyncio.Event = field(default_factory=asyncio.Event)
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class RunRegistry:
+    """One run at a time of an episode, one preview of a run, one comparison; so many local at once.
+
+    Args:
+        settings: how many runs, and how long each.
+        leases: of episodes, across hosts.
+        metrics: told how runs ended.
+    """
+
+    def __init__(self, settings: Settings, leases: EpisodeLeases, metrics: LocalMetrics) -> None:
+        self._settings = settings
+        self._leases = leases
+        self._metrics = metrics
+        self._slots = asyncio.Semaphore(settings.max_local_runs)
+        self._claims: dict[str, _Claim] = {}  # by episode
+        self._previews: set[tuple[str, str]] = set()  # by episode and run
+        self._comparing = asyncio.Lock()
+        self._processes: set[SupervisedProcess[Any]] = set()
+        self._stopping: asyncio.Future[Any] | None = None
+
+    @asynccontextmanager
+    async def running(
+        self, spec: RunSpec, timeout_s: float
+    ) -> AsyncIterator[SupervisedProcess[Event]]:
+        """Starts a run and holds it for the time of the block; at its end the run is gone.
+
+        Raises:
+            EpisodeBusy: another request runs the episode. (Runs of others are found by the run's
+                process itself, which takes the lock.)
+            RunCancelled: it was stopped before it began.
+            ServiceStopping: the server goes.
+        """
+        self.refuse_busy(spec.ep_id)
+        claim = self._claims[spec.ep_id] = _Claim(spec)
+        bind(run_id=spec.run_id, ep_id=spec.ep_id)
+        try:
+            async with (
+                self._turn(claim),
+                self._leases.held(spec),
+                self._supervised(lambda: start_run(spec, timeout_s)) as run,
+            ):
+                claim.run = run
+                _log.info("run started", extra={"pid": run.pid, "mode": spec.execution_mode})
+                try:
+                    if claim.stop_asked.is_set():
+                        raise stopped_elsewhere()
+                    yield run
+                finally:
+                    self._metrics.ended(spec.execution_mode, run.last)
+                    await run.end()
+                    _log.info("run ended", extra={"outcome": outcome(run.last)})
+        finally:
+            self._release(claim)
+
+    @asynccontextmanager
+    async def previewing(self, spec: PreviewSpec) -> AsyncIterator[SupervisedProcess[PreviewEvent]]:
+        """Makes a preview in the same manner; it waits for a slot of local runs.
+
+        Raises:
+            PreviewBusy: another request makes it. (Others are found by its process itself, which
+                takes the lock.)
+            ServiceStopping: the server goes.
+        """
+        key = (spec.ep_id, spec.run_id)
+        if key in self._previews:
+            raise preview_busy(spec.run_id)
+        self._previews.add(key)
+        timeout_s = self._settings.local_timeout_s
+        try:
+            async with (
+                self._slots,
+                self._supervised(lambda: start_preview(spec, timeout_s)) as preview,
+            ):
+                yield preview
+        finally:
+            self._previews.discard(key)
+
+    @asynccontextmanager
+    async def comparing(
+        self, start: Callable[[], Awaitable[SupervisedProcess[ComparisonEvent]]]
+    ) -> AsyncIterator[SupervisedProcess[ComparisonEvent]]:
+        """Holds a comparison in the same manner. It needs no slot: its runs do.
+
+        Raises:
+            ComparisonBusy: another one is under way.
+            ServiceStopping: the server goes.
+        """
+        if self._comparing.locked():
+            raise ComparisonBusy(
+                "Another comparison is under way; two at once would measure each other.",
+                hint="Wait until it ends, or stop it, then compare again.",
+            )
+        async with self._comparing, self._supervised(start) as comparison:
+            yield comparison
+
+    def refuse_busy(self, ep_id: str) -> None:
+        """Raises:
+        EpisodeBusy: another request runs the episode, or will.
+        """
+        if ep_id in self._claims:
+            rival = self._claims[ep_id].spec
+            raise EpisodeBusy(
+                f"Episode {ep_id!r} is running locally (direct) as run {rival.run_id}.",
+                hint="Wait until that run ends, or stop it, then try again.",
+                execution_mode=rival.execution_mode,
+                run_id=rival.run_id,
+            )
+
+    def specs(self, *, started: bool) -> list[RunSpec]:
+        """The runs that are on, or those that wait for their turn."""
+        claims = list(self._claims.values())
+        return [claim.spec for claim in claims if (claim.run is not None) == started]
+
+    async def stop_run(self, ep_id: str, run_id: str) -> RunSpec | None:
+        """Ends a run that a request waits for, and lets that one know.
+
+        Returns:
+            What was to be run; None where there is no such run. The episode is free then.
+        """
+        claim = self._claims.get(ep_id)
+        if claim is None or claim.spec.run_id != run_id:
+            return None
+        claim.stop_asked.set()
+        if claim.run is not None:
+            await claim.run.stop_from_elsewhere()
+        else:
+            await claim.released.wait()
+        self._release(claim)  # whether its client reads the last lines or not
+        return claim.spec
+
+    def begin_stop(self) -> None:
+        """Kills all, so that the server does not wait for it. Safe to call twice."""
+        if self._stopping is None:
+            self._stopping = asyncio.gather(
+                *(process.stop_for_shutdown() for process in self._processes)
+            )
+
+    async def stop(self) -> None:
+        """Kills all, and waits until it is gone."""
+        self.begin_stop()
+        if self._stopping is not None:
+            await self._stopping
+
+    @asynccontextmanager
+    async def _supervised(
+        self, start: Callable[[], Awaitable[SupervisedProcess[E]]]
+    ) -> AsyncIterator[SupervisedProcess[E]]:
+        """Starts a process that lives no longer than the block, nor than the server."""
+        self._refuse_when_stopping()
+        process = await start()
+        self._processes.add(process)
+        try:
+            self._refuse_when_stopping()  # it may have begun meanwhile
+            yield process
+        finally:
+            await process.end()
+            self._processes.discard(process)
+
+    def _refuse_when_stopping(self) -> None:
+        if self._stopping is not None:
+            raise ServiceStopping(
+                "The server is being stopped.",
+                hint="Send the request again when the server is back.",
+            )
+
+    def _release(self, claim: _Claim) -> None:
+        if self._claims.get(claim.spec.ep_id) is claim:
+            del self._claims[claim.spec.ep_id]
+        claim.released.set()
+
+    @asynccontextmanager
+    async def _turn(self, claim: _Claim) -> AsyncIterator[None]:
+        """Holds one of the slots of local runs.
+
+        Raises:
+            RunCancelled: the run was stopped while it waited.
+            ServiceStopping: the server goes.
+        """
+        slot = asyncio.create_task(self._slots.acquire())
+        stop = asyncio.create_task(claim.stop_asked.wait())
+        try:
+            await asyncio.wait({slot, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if stop.done():
+                raise stopped_elsewhere()
+            self._refuse_when_stopping()
+            yield
+        finally:
+            stop.cancel()
+            if slot.done():
+                self._slots.release()
+            slot.cancel()
