@@ -245,14 +245,10 @@ class _Seen(NamedTuple):
 
 def _readable(rows: Rows) -> list[_Seen]:
     """The tracks that can be shown; lines that are damaged are left out."""
-    found = [
-        (row.track_id, row.start_s, row.end_s, row)
-        for row in map(TrackRow.model_validate, rows.items)
-    ]
     return [
-        _Seen(track_id, first_s, last_s, row)
-        for track_id, first_s, last_s, row in found
-        if track_id is not None and first_s is not None and last_s is not None
+        _Seen(row.track_id, row.start_s, row.end_s, row)
+        for row in map(TrackRow.model_validate, rows.items)
+        if row.track_id is not None and row.start_s is not None and row.end_s is not None
     ]
 
 
