@@ -12,7 +12,6 @@ from apps.api.services import Services
 from apps.common.contracts.manifest import ExecutionMode, RunManifest
 from apps.common.errors import QueueUnavailable, RunCancelled, RunElsewhere
 from apps.common.layout import Layout
-from apps.common.names import check_name
 from apps.jobs.store import QueueJob
 from apps.legacy.background import cancel_job
 from apps.legacy.records import LegacyJob, list_jobs
@@ -45,12 +44,9 @@ async def cancel_run(services: Services, ep_id: str, run_id: str) -> RunManifest
         Its manifest, which says `cancelled` unless the run ended by itself.
 
     Raises:
-        InvalidInput: a name is not legal.
         RunNotFound: there is no such run.
         RunElsewhere: it was not started through this service; says where it runs.
     """
-    check_name(ep_id)
-    check_name(run_id, "run_id")
     layout = services.layout
     spec = (
         await services.runs.stop_run(ep_id, run_id)

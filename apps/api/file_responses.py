@@ -8,9 +8,9 @@ from fastapi.responses import FileResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.responses import MalformedRangeHeader, RangeNotSatisfiable
 
-from apps.common.errors import RunNotFound
 from apps.common.layout import Layout
 from apps.common.names import LATEST
+from apps.results.files import result_file
 
 
 class RunFile(FileResponse):
@@ -44,10 +44,9 @@ def run_file(
     Raises:
         RunNotFound: there is none.
     """
-    if not path.is_file() or not layout.contains(path):
-        raise RunNotFound(missing, hint=hint)
+    found = result_file(layout, path, missing, hint=hint)
     headers = {} if cache is None else {"cache-control": cache}
-    return RunFile(path, media_type=media_type, headers=headers)
+    return RunFile(found, media_type=media_type, headers=headers)
 
 
 def cache_of_result(run_id: str) -> str:

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from apps.common.errors import InvalidInput, RunFailed, ScreenalyticsError
+from apps.common.names import IllegalName
 from apps.common.options import RunRequest
 from apps.common.schemas import (
     ComparisonRequest,
@@ -67,8 +68,13 @@ def _known(_: Request, error: ScreenalyticsError) -> JSONResponse:
 
 
 def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+    # A name that is none is told where nothing else is wrong, by its own problem.
+    causes = [(entry.get("ctx", {}).get("error"), entry) for entry in error.errors()]
+    entries = [entry for cause, entry in causes if not isinstance(cause, IllegalName)]
+    if causes and not entries:
+        return problem_response(causes[0][0].to_dict())
     # The input is not echoed: it may be huge, or hold what JSON cannot (NaN).
-    entries = error.errors()[:_SHOWN_ERRORS]
+    entries = entries[:_SHOWN_ERRORS]
     errors = [{"field": _field(entry["loc"]), "message": entry["msg"]} for entry in entries]
     unknown_field = any(entry["type"] == "extra_forbidden" for entry in entries)
     first = errors[0] if errors else {"field": "body", "message": "cannot be read"}

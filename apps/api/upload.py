@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect
 from apps.common.errors import EpisodeExists, InvalidInput, UploadTooLarge
 from apps.common.files import claimed, storage_errors, sync
 from apps.common.layout import PART, Layout
+from apps.common.names import check_name
 from apps.runs.episodes import VIDEO_STEM, VIDEO_SUFFIXES, video_files
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ class _Form:
             raise InvalidInput("The form has no file.", hint=_HINT)
         if b"ep_id" not in self._fields:
             raise InvalidInput("The form has no ep_id.", hint=_HINT)
-        return self._fields[b"ep_id"].decode("utf-8", "replace")
+        return check_name(self._fields[b"ep_id"].decode("utf-8", "replace"))
 
     def suffix(self) -> str:
         """The file's ending where it is a usual one; players and tools go by it."""

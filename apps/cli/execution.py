@@ -290,17 +290,6 @@ class _Execution:
         ):
             raise RunFailed("The run has no figures to report.")
         files = record.files
-        artifacts = {
-            "manifest": files.manifest,
-            "progress": files.progress,
-            "log": files.log,
-            "detections": files.detections,
-            "tracks": files.tracks,
-            "metrics": files.metrics,
-            "crops": files.crops,
-            "thumbs": files.thumbs,
-            "preview": files.preview,
-        }
         return RunResult(
             ep_id=manifest.ep_id,
             execution_mode=manifest.execution_mode,
@@ -322,7 +311,7 @@ class _Execution:
             peak_rss_mb=manifest.peak_rss_mb,
             artifacts={
                 name: path.relative_to(root).as_posix()
-                for name, path in artifacts.items()
+                for name, path in files.artifacts().items()
                 if path.exists() or path == files.manifest
             },
             logs=tail(files.log, _LOG_LINES),

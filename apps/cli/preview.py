@@ -11,7 +11,7 @@ from apps.cli.observers import EventWriter
 from apps.common.config import pipeline_config
 from apps.common.contracts.events import PreviewResult
 from apps.common.contracts.manifest import Progress, VideoFacts, VideoFile
-from apps.common.contracts.rows import DetectionRow
+from apps.common.contracts.rows import DetectionRow, read_rows
 from apps.common.errors import RunFailed, ScreenalyticsError, VideoReplaced, VideoUnreadable
 from apps.common.files import storage_errors, sync
 from apps.common.layout import Layout, RunFiles
@@ -25,7 +25,6 @@ from apps.pipeline.progress import ProgressReporter
 from apps.pipeline.render.preview import PreviewFailed, TrackBoxes, collect_tracks, render_preview
 from apps.pipeline.stop import StopFlag, stopped
 from apps.results.export import readable
-from apps.results.rows import read_rows
 from apps.runs.episodes import find_video
 from apps.runs.preview import add_preview, existing_preview, making_preview
 from apps.runs.spec import PreviewSpec
@@ -86,7 +85,7 @@ class _Making:
             self._files.staging.mkdir()
             try:
                 elapsed = self._render()
-                staged = self._files.staging / self._files.preview.name
+                staged = self._files.staged.preview
                 sync(staged)  # a power cut must not leave an empty file under its name
                 staged.replace(self._files.preview)
                 sync(self._files.folder)
@@ -140,8 +139,7 @@ class _Making:
             )
 
     def _tracks(self, frames: int) -> list[TrackBoxes]:
-        rows = readable(read_rows(self._files.detections, DetectionRow), frames)
-        return collect_tracks(row.model_dump() for row in rows)
+        return collect_tracks(readable(read_rows(self._files.detections, DetectionRow), frames))
 
     def _draw(
         self,
@@ -161,7 +159,7 @@ class _Making:
             render_preview(
                 video,
                 tracks,
-                self._files.staging / self._files.preview.name,
+                self._files.staged.preview,
                 pipeline_config().preview,
                 threads=self._encoder_threads,
                 after_frame=after_frame,

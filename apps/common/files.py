@@ -44,12 +44,16 @@ def storage_errors() -> Iterator[None]:
         raise StorageFailed(detail, hint=hint) from error
 
 
-def write_atomic(path: Path, data: bytes, *, durable: bool = False) -> None:
-    """Readers see the old content or the new, never a part. `durable` survives a power cut."""
+@contextmanager
+def replacing(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
+    """A new content for a file, which takes its place at the end of the block.
+
+    Readers see the old content or the new, never a part. `durable` survives a power cut.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{TEMPORARY}")
     try:
         with claimed(temporary) as stream:
-            stream.write(data)
+            yield stream
             stream.flush()
             if durable:
                 os.fsync(stream.fileno())
@@ -58,6 +62,12 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = False) -> None:
             sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, data: bytes, *, durable: bool = False) -> None:
+    """As `replacing`, of what is in memory."""
+    with replacing(path, durable=durable) as stream:
+        stream.write(data)
 
 
 @contextmanager
@@ -200,8 +210,10 @@ def open_regular(path: Path) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
+def read_json(path: Path | None) -> dict[str, Any] | None:
     """The object in `path`, or None where the file is missing, half-written or no object."""
+    if path is None:
+        return None
     try:
         with open_regular(path) as stream:
             value = json.loads(stream.read())

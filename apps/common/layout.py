@@ -5,57 +5,61 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from apps.common.names import check_name, check_run_id
+from apps.common.names import check_name, check_run_id, is_crop_name
+
+
+class _File:
+    """A file of a run, or a folder of files, by its name in the run's folder.
+
+    Args:
+        name: there.
+        is_result: it appears when the run has completed.
+        is_optional: a completed run may be without it.
+    """
+
+    def __init__(self, name: str, *, is_result: bool = True, is_optional: bool = False) -> None:
+        self.name = name
+        self.is_result = is_result
+        self.is_optional = is_optional
+
+    def __get__(self, files: RunFiles, _: type[RunFiles]) -> Path:
+        return files.folder / self.name
 
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The files of one run.
-
-    `staging` holds results until they are complete; they are then renamed into `folder`.
-    """
+    """The files of one run."""
 
     folder: Path
 
+    manifest = _File("run.json", is_result=False)
+    progress = _File("progress.json", is_result=False)
+    log = _File("run.log", is_result=False)
+    detections = _File("detections.jsonl")
+    tracks = _File("tracks.jsonl")
+    metrics = _File("track_metrics.json")
+    crops = _File("crops", is_optional=True)
+    thumbs = _File("thumbs", is_optional=True)
+    preview = _File("preview.mp4", is_optional=True)
+
     @property
     def staging(self) -> Path:
+        """Where results lie until they are complete; they are then renamed into `folder`."""
         return self.folder / ".partial"
 
     @property
-    def manifest(self) -> Path:
-        return self.folder / "run.json"
+    def staged(self) -> RunFiles:
+        """The files of the staging folder."""
+        return RunFiles(self.staging)
 
-    @property
-    def progress(self) -> Path:
-        return self.folder / "progress.json"
+    def sample(self, name: str) -> Path | None:
+        """A crop as a row of `tracks.jsonl` names it; None for what names none."""
+        folder, _, crop = name.partition("/")
+        return self.crops / crop if folder == self.crops.name and is_crop_name(crop) else None
 
-    @property
-    def log(self) -> Path:
-        return self.folder / "run.log"
-
-    @property
-    def detections(self) -> Path:
-        return self.folder / "detections.jsonl"
-
-    @property
-    def tracks(self) -> Path:
-        return self.folder / "tracks.jsonl"
-
-    @property
-    def metrics(self) -> Path:
-        return self.folder / "track_metrics.json"
-
-    @property
-    def crops(self) -> Path:
-        return self.folder / "crops"
-
-    @property
-    def thumbs(self) -> Path:
-        return self.folder / "thumbs"
-
-    @property
-    def preview(self) -> Path:
-        return self.folder / "preview.mp4"
+    def artifacts(self) -> dict[str, Path]:
+        """All files by what they are, whether they are there or not."""
+        return {what: getattr(self, what) for what in _FILES}
 
 
 @dataclass(frozen=True)
@@ -70,14 +74,11 @@ class LegacyJobFiles:
 PART = ".part"  # ends the name of an upload that has not arrived
 DISCARDED = ".discarded-"  # begins the name of a staging folder that is being removed
 
-RESULT_NAMES = (
-    "detections.jsonl",
-    "tracks.jsonl",
-    "track_metrics.json",
-    "crops",
-    "thumbs",
-    "preview.mp4",
-)
+_FILES = {what: file for what, file in vars(RunFiles).items() if isinstance(file, _File)}
+RESULT_NAMES = tuple(file.name for file in _FILES.values() if file.is_result)
+ALWAYS_WRITTEN = {
+    file.name: 1 for file in _FILES.values() if file.is_result and not file.is_optional
+}
 
 
 @dataclass(frozen=True)
@@ -86,12 +87,13 @@ class Layout:
 
     root: Path
 
-    def contains(self, path: Path) -> bool:
-        """False for a link that leads out of the root, wherever in the path it stands."""
+    def inside(self, path: Path) -> Path | None:
+        """Where a path leads; None for a link out of the root, wherever in the path it stands."""
         try:
-            return path.resolve().is_relative_to(self.root.resolve())
+            target = path.resolve()
+            return target if target.is_relative_to(self.root.resolve()) else None
         except (OSError, RuntimeError):  # links in a circle
-            return False
+            return None
 
     def episode(self, ep_id: str) -> Path:
         return self.root / "videos" / check_name(ep_id)

@@ -1,32 +1,44 @@
-"""The grammar of `ep_id` and `run_id` (contract, section 1)."""
+"""The grammar of names: of episodes, runs and jobs, of tracks and of their pictures."""
 
 from __future__ import annotations
 
 import re
 import secrets
 from datetime import UTC, datetime
+from functools import partial
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from apps.common.errors import InvalidInput
 
 LATEST = "latest"  # stands for the newest completed run, so no run may be called so
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
-_NAME = re.compile(NAME_PATTERN[:-1] + r"\Z")  # `$` would admit a trailing newline
+TRACK_PREFIX = "track-"
+TRACK_PATTERN = rf"^{TRACK_PREFIX}[0-9]{{5,12}}$"
+CROP_PATTERN = rf"^{TRACK_PREFIX}[0-9]{{5,12}}/frame_[0-9]{{6,12}}\.jpg$"
+_NAME = re.compile(NAME_PATTERN[1:-1])
+_CROP = re.compile(CROP_PATTERN[1:-1])
+
+
+class IllegalName(InvalidInput, ValueError):
+    """What should be a name is none. Pydantic takes it for a fault of the field."""
 
 
 def is_name(value: str) -> bool:
     """True for a legal episode or run name; such a name is also a safe folder name."""
-    return _NAME.match(value) is not None and ".." not in value
+    return _NAME.fullmatch(value) is not None and ".." not in value
 
 
 def check_name(value: str, what: str = "ep_id") -> str:
     """Returns `value`.
 
     Raises:
-        InvalidInput: it is not a name; the message shows at most 40 characters of it.
+        IllegalName: it is not a name; the message shows at most 40 characters of it.
     """
     if not is_name(value):
         shown = value if len(value) <= 40 else value[:40] + "…"
-        raise InvalidInput(
+        raise IllegalName(
             f"{shown!r} is not a valid {what}.",
             hint="Use 1 to 128 letters, digits, '.', '_' or '-', starting with a letter or digit, "
             "without '..'.",
@@ -43,10 +55,10 @@ def check_run_id(value: str) -> str:
     """Returns `value`.
 
     Raises:
-        InvalidInput: it is not a name, or is `latest`.
+        IllegalName: it is not a name, or is `latest`.
     """
     if value == LATEST:
-        raise InvalidInput(
+        raise IllegalName(
             "A run cannot be called 'latest'; that names the newest completed one.",
             hint="Choose another run_id, or leave it out to get a new one.",
             field="run_id",
@@ -57,3 +69,45 @@ def check_run_id(value: str) -> str:
 def new_run_id() -> str:
     """A name that sorts by time, e.g. `20261124T060312-9f3a1c`."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+
+
+def track_name(number: int) -> str:
+    """The track's id, e.g. `track-00001`.
+
+    Args:
+        number: of the track in its run, from 1.
+    """
+    return f"{TRACK_PREFIX}{number:05d}"
+
+
+def track_number(track_id: str) -> int:
+    """The number of which `track_name` makes a track's id."""
+    return int(track_id.removeprefix(TRACK_PREFIX))
+
+
+def frame_name(frame: int) -> str:
+    """The file of a frame's picture, e.g. `frame_000042.jpg`."""
+    return f"frame_{frame:06d}.jpg"
+
+
+def crop_name(number: int, frame: int) -> str:
+    """The file of a track's crop below the folder of crops, e.g. `track-00001/frame_000042.jpg`."""
+    return f"{track_name(number)}/{frame_name(frame)}"
+
+
+def is_crop_name(value: str) -> bool:
+    """True for what `crop_name` makes."""
+    return _CROP.fullmatch(value) is not None
+
+
+def thumb_name(track_id: str) -> str:
+    """The file of a track's thumbnail below the folder of thumbnails."""
+    return f"{track_id}.jpg"
+
+
+# Of fields that hold what a stranger wrote: requests, files, Redis.
+EpisodeId = Annotated[str, AfterValidator(partial(check_name, what="ep_id"))]
+RunId = Annotated[str, AfterValidator(check_run_id)]
+RunIdOrLatest = Annotated[str, AfterValidator(partial(check_name, what="run_id"))]
+JobId = Annotated[str, AfterValidator(partial(check_name, what="job_id"))]
+TrackId = Annotated[str, Field(pattern=TRACK_PATTERN, examples=["track-00001"])]

@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from apps.common.contracts.events import ErrorEvent, LogEvent
 from apps.common.contracts.manifest import Progress, RunResult, VideoFacts
+from apps.common.names import EpisodeId, RunId
 from apps.common.options import Options, RunRequest
 
 
@@ -28,12 +29,12 @@ class DetectTrackRequest(RunRequest):
         },
     )
 
-    ep_id: str = Field(description="Name of the episode.")
+    ep_id: EpisodeId = Field(description="Name of the episode.")
     execution_mode: Literal["redis", "local"] = Field(
         "redis",
         description="`local` blocks until the run ends; `redis` queues it for a worker.",
     )
-    run_id: str | None = Field(None, description="Name of the run; a new one by default.")
+    run_id: RunId | None = Field(None, description="Name of the run; a new one by default.")
     timeout_s: float | None = Field(
         None, gt=0, le=7 * 24 * 3600, description="Longest run, in seconds."
     )
@@ -49,8 +50,8 @@ class LegacyRequest(RunRequest):
         json_schema_extra={"example": {"ep_id": "demo-s01e01", "stride": 6}},
     )
 
-    ep_id: str = Field(description="Name of the episode.")
-    run_id: str | None = Field(None, description="Name of the run; a new one by default.")
+    ep_id: EpisodeId = Field(description="Name of the episode.")
+    run_id: RunId | None = Field(None, description="Name of the run; a new one by default.")
 
 
 class LegacyJobAccepted(BaseModel):
@@ -297,7 +298,9 @@ class RunOptionsOffer(BaseModel):
 class PlanRequest(RunRequest):
     """Options of a run that is only thought of."""
 
-    ep_id: str | None = Field(None, description="Of this episode, whose frames are counted then.")
+    ep_id: EpisodeId | None = Field(
+        None, description="Of this episode, whose frames are counted then."
+    )
 
 
 class ResolvedPlan(BaseModel):

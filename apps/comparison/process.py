@@ -11,7 +11,6 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -121,8 +120,7 @@ def list_comparisons(layout: Layout, ep_id: str) -> list[ComparisonSummary]:
 
 
 def _summary(layout: Layout, folder: Path) -> ComparisonSummary | None:
-    path = folder / "comparison.json"
-    body: dict[str, Any] | None = read_json(path) if layout.contains(path) else None
+    body = read_json(layout.inside(folder / "comparison.json"))
     if body is None:
         return None
     try:

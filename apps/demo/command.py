@@ -25,7 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from apps.common.files import shown, tail
-from apps.common.layout import Layout
+from apps.common.layout import Layout, RunFiles
 from apps.common.python_module import python_module, same_code
 from apps.common.settings import Settings
 from apps.demo import episode
@@ -222,7 +222,7 @@ def show(result: dict[str, Any], data_root: Path) -> None:
         ("Profile", f"{result['profile']}, stride {result['options']['stride']}"),
         ("Warnings", "\n".join(result["warnings"]) or "none"),
         ("Results", shown(folder)),
-        ("Preview", shown(folder / "preview.mp4")),
+        ("Preview", shown(RunFiles(folder).preview)),
         ("Contact sheet", "no tracks" if sheet is None else shown(sheet)),
     ]
     for name, value in rows:

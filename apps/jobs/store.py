@@ -22,6 +22,7 @@ from redis.retry import Retry
 
 from apps.common.contracts.manifest import Progress, RunResult
 from apps.common.errors import JobNotFound, JobUnreadable
+from apps.common.names import JobId
 from apps.common.redis_url import RedisUrl
 from apps.jobs.redis_errors import queue_unavailable
 from apps.runs.spec import RunSpec
@@ -130,7 +131,7 @@ class _Frozen(BaseModel):
 class JobRequest(_Frozen):
     """What does not change: the run to do and for how long."""
 
-    job_id: str
+    job_id: JobId
     spec: RunSpec
     timeout_s: float
     submitted_at: str

@@ -19,7 +19,7 @@ from apps.common.contracts.manifest import Progress, RunManifest, RunResult
 from apps.common.errors import JobNotFound, RunCancelled, RunFailed, RunNotFound
 from apps.common.files import read_json, tail
 from apps.common.layout import Layout
-from apps.common.names import is_name, is_run_name
+from apps.common.names import EpisodeId, JobId, RunId
 from apps.legacy.limiter import LimiterName
 from apps.runs.store import read_manifest, read_progress
 
@@ -67,9 +67,9 @@ class LegacyJob(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    job_id: str
-    ep_id: str
-    run_id: str
+    job_id: JobId
+    ep_id: EpisodeId
+    run_id: RunId
     profile: str
     process: ProcessId
     limiter: LimiterName
@@ -136,12 +136,9 @@ def job_status(layout: Layout, record: LegacyJob) -> LegacyJobStatus:
 def _readable(path: Path) -> LegacyJob | None:
     body = read_json(path)
     try:
-        record = None if body is None else LegacyJob.model_validate(body)
+        return None if body is None else LegacyJob.model_validate(body)
     except ValidationError:
         return None
-    if record is None or not is_name(record.ep_id) or not is_run_name(record.run_id):
-        return None
-    return record
 
 
 def _manifest(layout: Layout, record: LegacyJob) -> RunManifest | None:

@@ -25,8 +25,9 @@ from apps.common.contracts.manifest import (
     VideoFacts,
     VideoFile,
 )
+from apps.common.contracts.rows import DetectionRow, read_rows
 from apps.common.errors import VideoUnreadable
-from apps.common.files import read_jsonl, storage_errors
+from apps.common.files import storage_errors
 from apps.common.layout import RunFiles
 from apps.common.options import (
     EXPECTED_DECODED,
@@ -40,7 +41,7 @@ from apps.common.options import (
 )
 from apps.pipeline.artifacts.screen_time import SampleEdges
 from apps.pipeline.artifacts.thumbs import ThumbWriter
-from apps.pipeline.artifacts.writer import ArtifactWriter, RunTotals, staged_rows
+from apps.pipeline.artifacts.writer import ArtifactWriter, RunTotals
 from apps.pipeline.decode.container import identified
 from apps.pipeline.decode.decoder import Decoded
 from apps.pipeline.decode.video import Video, open_video
@@ -352,7 +353,7 @@ class PipelineRun:
             self._warn(limits.warning)
         tracker = FaceTracker(self.config.track, limits, gate)
         splitter = ShotSplitter(self.config.shots)
-        thumbs = ThumbWriter(self.plan.files.staging, self.config.thumbs)
+        thumbs = ThumbWriter(self.plan.files.staged.thumbs, self.config.thumbs)
         analyser = FrameAnalyser(
             video,
             detector,
@@ -381,7 +382,7 @@ class PipelineRun:
                     writer.add(item)
                     thumbs.add(item)
         self.stop.check()
-        self._written["thumbs"] = thumbs.written
+        self._written[self.plan.files.thumbs.name] = thumbs.written
         return splitter.cuts, tracker.endings
 
     def _paced(self, frames: Iterator[Decoded]) -> Iterator[Decoded]:
@@ -417,7 +418,7 @@ class PipelineRun:
 
     @property
     def _preview(self) -> Path:
-        return self.plan.files.staging / self.plan.files.preview.name
+        return self.plan.files.staged.preview
 
     def _make_preview(self, analysed: VideoFile) -> None:
         """Whatever became of the video meanwhile, what was found in it is kept."""
@@ -436,7 +437,7 @@ class PipelineRun:
     def _render_preview(self, video: Video) -> None:
         render_preview(
             video,
-            collect_tracks(read_jsonl(staged_rows(self.plan.files.staging))),
+            collect_tracks(read_rows(self.plan.files.staged.detections, DetectionRow)),
             self._preview,
             self.config.preview,
             threads=max(1, self.plan.options.cpu_threads - self._plan.decoder),

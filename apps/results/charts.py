@@ -147,10 +147,11 @@ def _tracks_seen(
     changes = [0] * (stretches.count + 1)
     unreadable = 0
     for row in tracks:
-        if row is None or not row.frame_span[0] <= row.frame_span[1] < frames:
+        span = None if row is None else row.frame_span
+        if span is None or not span[0] <= span[1] < frames:
             unreadable += 1
             continue
-        first, last = row.frame_span
+        first, last = span
         changes[stretches.of(first)] += 1
         changes[stretches.of(last) + 1] -= 1
     return list(accumulate(changes[:-1])), unreadable

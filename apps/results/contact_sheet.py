@@ -1,4 +1,4 @@
-"""Draws one picture of all tracks of a run: `python apps/results/contact_sheet.py RUN_FOLDER`.
+"""Draws one picture of all tracks of a run: `screenalytics contact-sheet RUN_FOLDER`.
 
 A row a track: its number, first and last sighting, seconds on the screen, and its best crops; the
 longest first. Needs a run with crops.
@@ -9,14 +9,15 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.common.files import read_jsonl, shown
-from apps.common.screen_time import screen_time
+from apps.common.contracts.rows import TrackRow, read_rows
+from apps.common.files import shown
+from apps.common.layout import RunFiles
+from apps.common.names import track_number
 
 Image = NDArray[np.uint8]
 TILE = 112  # pixels, width and height of one crop
@@ -29,42 +30,40 @@ BACKGROUND, TEXT, FAINT = (28, 24, 24), (235, 235, 235), (160, 160, 160)
 
 def draw(run_folder: Path) -> Image | None:
     """Shape (height, width, 3), BGR; None where the run has no tracks or no crops."""
-    tracks = sorted(read_jsonl(run_folder / "tracks.jsonl"), key=_length, reverse=True)
-    if not any(track["sample_thumbs"] for track in tracks):
+    files = RunFiles(run_folder)
+    tracks = [row for row in read_rows(files.tracks, TrackRow) if row is not None]
+    tracks.sort(key=_length, reverse=True)
+    if not any(track.sample_thumbs for track in tracks):
         return None
-    rows = [_row(run_folder, track) for track in tracks[:MAX_TRACKS]]
+    rows = [_row(files, track) for track in tracks[:MAX_TRACKS]]
     return np.vstack(rows)
 
 
-def _length(track: dict[str, Any]) -> float:
-    screen = screen_time(track)
-    return 0.0 if screen is None else screen.seconds
+def _length(track: TrackRow) -> float:
+    return 0.0 if track.screen is None else track.screen.seconds
 
 
-def label(track: dict[str, Any]) -> list[str]:
-    """What a track's row says, line by line.
-
-    Args:
-        track: a row of `tracks.jsonl`.
-    """
-    screen, stats = screen_time(track), track["stats"]
+def label(track: TrackRow) -> list[str]:
+    """What a track's row says, line by line."""
+    screen, stats = track.screen, track.stats
     return [
-        f"Track {track['track_id'].rpartition('-')[2].lstrip('0')}",
-        f"seen {_clock(track['start_s'])} - {_clock(track['end_s'])}",
+        f"Track {'?' if track.track_id is None else track_number(track.track_id)}",
+        f"seen {_clock(track.start_s)} - {_clock(track.end_s)}",
         "" if screen is None else f"on screen {screen.seconds:.1f} s",
-        f"{stats['detections']} faces, confidence {stats['avg_conf']:.2f}",
+        f"{stats.detections or 0} faces, confidence {stats.avg_conf or 0:.2f}",
     ]
 
 
-def _row(run_folder: Path, track: dict[str, Any]) -> Image:
+def _row(files: RunFiles, track: TrackRow) -> Image:
     width = LABEL_WIDTH + COLUMNS * (TILE + GAP) + GAP
     row = np.full((TILE + GAP, width, 3), BACKGROUND, np.uint8)
     title, *lines = label(track)
     _write(row, title, 30, 0.7, TEXT)
     for number, line in enumerate(lines):
         _write(row, line, 56 + 22 * number, 0.5, FAINT)
-    for column, name in enumerate(track["sample_thumbs"][:COLUMNS]):
-        tile = cv2.imread(str(run_folder / name))
+    for column, name in enumerate((track.sample_thumbs or [])[:COLUMNS]):
+        crop = files.sample(name)
+        tile = None if crop is None else cv2.imread(str(crop))
         if tile is not None:
             left = LABEL_WIDTH + column * (TILE + GAP)
             row[GAP // 2 : GAP // 2 + TILE, left : left + TILE] = _square(tile)
@@ -87,8 +86,8 @@ def _write(row: Image, text: str, y: int, scale: float, color: tuple[int, int, i
     cv2.putText(row, text, (12, y), cv2.FONT_HERSHEY_SIMPLEX, scale, color, 1, cv2.LINE_AA)
 
 
-def _clock(seconds: float) -> str:
-    return f"{int(seconds // 60)}:{seconds % 60:04.1f}"
+def _clock(seconds: float | None) -> str:
+    return "?" if seconds is None else f"{int(seconds // 60)}:{seconds % 60:04.1f}"
 
 
 def write(run_folder: Path) -> Path | None:

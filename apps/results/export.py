@@ -18,13 +18,13 @@ from typing import Any, Literal
 from xml.sax.saxutils import escape
 
 from apps.common.contracts.rows import DetectionRow
+from apps.common.names import frame_name, track_name, track_number
 
 ExportFormat = Literal["mot", "coco", "csv", "cvat"]
 LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 _SKELETON = [[1, 3], [2, 3], [3, 4], [3, 5]]  # numbers of keypoints from 1, as COCO wants them
 _VISIBLE = 2
 _UNTRACKED = -1
-_TRACK_PREFIX = "track-"
 _CHUNK_CHARACTERS = 65_536
 _SIGHTING = 5  # numbers: the frame, and the box as in its row
 
@@ -132,7 +132,7 @@ def cvat(rows: Iterable[DetectionRow], run: ExportedRun) -> Iterator[str]:
     paths = _paths(rows)
     for number in sorted(paths):
         yield f'  <track id="{number - 1}" label="face" source="auto">\n'
-        yield from _boxes(paths[number], f"{_TRACK_PREFIX}{number:05d}", run)
+        yield from _boxes(paths[number], track_name(number), run)
         yield "  </track>\n"
     yield "</annotations>\n"
 
@@ -175,7 +175,7 @@ def _images(rows: Iterable[DetectionRow], run: ExportedRun) -> Iterator[dict[str
         last = row.frame_idx
         yield {
             "id": _image_id(row),
-            "file_name": f"frame_{row.frame_idx:06d}.jpg",
+            "file_name": frame_name(row.frame_idx),
             "width": run.width,
             "height": run.height,
             "frame_idx": row.frame_idx,
@@ -288,7 +288,7 @@ def _image_id(row: DetectionRow) -> int:
 
 
 def _track_number(row: DetectionRow) -> int | None:
-    return None if row.track_id is None else int(row.track_id.removeprefix(_TRACK_PREFIX))
+    return None if row.track_id is None else track_number(row.track_id)
 
 
 def _xywh(row: DetectionRow, run: ExportedRun) -> tuple[float, float, float, float]:

@@ -1,37 +1,12 @@
-"""Reads the rows of a run's files, a line at a time, and puts tracks in order."""
+"""Puts tracks in order."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
-from apps.common.files import open_regular
+from apps.common.contracts.rows import TrackRow
 from apps.common.schemas import TrackOrder
-from apps.common.screen_time import finite, screen_time
-
-M = TypeVar("M", bound=BaseModel)
-
-
-def read_rows(path: Path, model: type[M]) -> Iterator[M | None]:
-    """Each line as an object, in the file's order; None for a line that holds none.
-
-    Lines of space only are passed over. A file that cannot be opened has no rows.
-    """
-    try:
-        stream = open_regular(path)
-    except OSError:
-        return
-    with stream:
-        for line in stream:
-            if line.isspace():
-                continue
-            try:
-                yield model.model_validate_json(line)
-            except ValidationError:
-                yield None
 
 
 def sorted_tracks(
@@ -40,7 +15,7 @@ def sorted_tracks(
     """Tracks by start, time on the screen (both seconds), mean confidence or number of detections.
 
     Args:
-        rows: of `tracks.jsonl`.
+        rows: of `tracks.jsonl`, as they stand there.
         order: None keeps the file's order, which `descending` turns round.
 
     Returns:
@@ -52,7 +27,7 @@ def sorted_tracks(
     known: list[tuple[float, dict[str, Any]]] = []
     lacking: list[dict[str, Any]] = []
     for row in rows:
-        key = _sort_key(row, order)
+        key = _sort_key(TrackRow.model_validate(row), order)
         if key is None:
             lacking.append(row)
         else:
@@ -61,13 +36,9 @@ def sorted_tracks(
     return [*(row for _, row in known), *lacking]
 
 
-def _sort_key(row: dict[str, Any], order: TrackOrder) -> float | None:
+def _sort_key(track: TrackRow, order: TrackOrder) -> float | None:
     if order == "start":
-        return finite(row.get("start_s"))
+        return track.start_s
     if order == "length":
-        screen = screen_time(row)
-        return None if screen is None else screen.seconds
-    stats = row.get("stats")
-    if not isinstance(stats, dict):
-        return None
-    return finite(stats.get("avg_conf" if order == "confidence" else "detections"))
+        return None if track.screen is None else track.screen.seconds
+    return track.stats.avg_conf if order == "confidence" else track.stats.detections

@@ -21,7 +21,7 @@ from apps.common.contracts.manifest import Holder
 from apps.common.errors import EpisodeBusy
 from apps.common.files import read_json, storage_errors, write_json
 from apps.common.layout import Layout
-from apps.common.names import is_name, is_run_name
+from apps.common.names import is_name
 
 _READERS_PATIENCE = 10.0  # seconds; each reader holds the shown lock for microseconds
 _BUSY_HINT = "Wait until that run ends, or stop it, then try again."
@@ -89,9 +89,7 @@ def current_holders(layout: Layout) -> list[Holder]:
     names = sorted(path.stem for path in layout.locks.glob("*.json"))
     holders = {name: current_holder(layout, name) for name in names if is_name(name)}
     return [
-        holder
-        for name, holder in holders.items()
-        if holder is not None and holder.ep_id == name and is_run_name(holder.run_id)
+        holder for name, holder in holders.items() if holder is not None and holder.ep_id == name
     ]
 
 

@@ -10,7 +10,7 @@ from apps.common.cpu_limits import host_thread_limit
 from apps.common.errors import RunExists
 from apps.common.layout import Layout
 from apps.common.model_files import detectors_on_disk
-from apps.common.names import check_name, check_run_id, new_run_id
+from apps.common.names import new_run_id
 from apps.common.options import HostFacts, Resolution, RunRequest, resolve, with_warning
 from apps.common.settings import Settings
 from apps.common.version import SourceWatch
@@ -81,9 +81,6 @@ async def prepare_run(
         InvalidInput, EpisodeNotFound, EpisodeBusy, RunExists, AcceleratorMissing
     """
     layout = Layout(settings.data_root.resolve())
-    check_name(ep_id)
-    if run_id is not None:
-        check_run_id(run_id)
     resolution = await resolve_here(request, host, fingerprint, source)
     find_video(layout, ep_id)
     if is_held(layout, ep_id):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from apps.common.contracts.manifest import ExecutionMode, VideoFacts, VideoFile
+from apps.common.names import EpisodeId, RunId
 from apps.common.options import Resolution
 
 
@@ -15,8 +16,8 @@ class _Spec(BaseModel):
 class RunSpec(_Spec):
     """All that crosses from the launcher to the process that runs: one JSON line on its stdin."""
 
-    ep_id: str
-    run_id: str
+    ep_id: EpisodeId
+    run_id: RunId
     execution_mode: ExecutionMode
     resolution: Resolution
     data_root: str
@@ -38,8 +39,8 @@ class PreviewSpec(_Spec):
         max_cpu_percent: of the run.
     """
 
-    ep_id: str
-    run_id: str
+    ep_id: EpisodeId
+    run_id: RunId
     data_root: str
     video: VideoFacts
     video_file: VideoFile | None = None

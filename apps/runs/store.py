@@ -64,8 +64,7 @@ def read_completed(layout: Layout, ep_id: str, run_id: str) -> RunManifest:
 
 
 def _load(layout: Layout, ep_id: str, run_id: str) -> RunManifest:
-    path = layout.run(ep_id, run_id).manifest
-    body = read_json(path) if layout.contains(path) else None
+    body = read_json(layout.inside(layout.run(ep_id, run_id).manifest))
     try:
         manifest = None if body is None else RunManifest.model_validate(body)
     except ValidationError:

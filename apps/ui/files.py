@@ -18,16 +18,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from apps.common.names import NAME_PATTERN
+from apps.common.names import CROP_PATTERN, NAME_PATTERN, TRACK_PATTERN
 from apps.ui.settings import PageSettings
 
 PREFIX = "/files"
 UPLOAD_PATH = f"{PREFIX}/episodes"
-_NAME = NAME_PATTERN[1:-1]
-_TRACK = r"track-[0-9]{5,12}"
+_NAME, _TRACK, _CROP = (p[1:-1] for p in (NAME_PATTERN, TRACK_PATTERN, CROP_PATTERN))
 _READABLE = re.compile(
     rf"episodes/{_NAME}/(thumbnail|runs/{_NAME}/(preview|export|tracks|detections|log"
-    rf"|tracks/{_TRACK}/thumbnail|crops/{_TRACK}/frame_[0-9]{{6,12}}\.jpg))"
+    rf"|tracks/{_TRACK}/thumbnail|crops/{_CROP}))"
 )
 _FROM_BROWSER = ("range", "if-range", "if-none-match", "if-modified-since")
 _TO_BROWSER = (

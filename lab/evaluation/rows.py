@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from trackers.eval.box import box_ioa, box_iou
 
-from apps.common.contracts.rows import DetectionRow
+from apps.common.contracts.rows import DetectionRow, read_rows
 from apps.common.errors import InvalidInput
 from apps.common.files import read_json
+from apps.common.names import track_number
 from apps.demo.encode import JSON_NAME, MOT_NAME
 from apps.demo.scene import Transition
-from apps.results.rows import read_rows
 from lab.evaluation.mot import read_lines
 from lab.scenes.library import ABOUT_NAME, PARTIAL_NAME
 
@@ -252,7 +252,7 @@ def read_run(detections: Path, size: tuple[int, int]) -> Frames:
                 f"Row {place} of {detections.name} cannot be read.",
                 hint="The run is damaged; run the episode again.",
             )
-        number = UNTRACKED if row.track_id is None else int(row.track_id.rpartition("-")[2])
+        number = UNTRACKED if row.track_id is None else track_number(row.track_id)
         table.add(row.frame_idx, number, np.array(row.bbox) * sides, row.conf)
     return table.frames()
 

@@ -19,7 +19,6 @@ from apps.common.config import TrackConfig, pipeline_config
 from apps.common.contracts.manifest import Progress, VideoFacts
 from apps.common.layout import Layout
 from apps.common.options import HostFacts, Options, RunRequest, SmallFaces, resolve
-from apps.pipeline.artifacts.writer import staged_rows
 from apps.pipeline.detect import Detector
 from apps.pipeline.frame_analysis import FrameAnalysis
 from apps.pipeline.pacing.meter import CpuMeter
@@ -137,7 +136,7 @@ def run_product(
         outcome = run.execute()
         facts = outcome.video
         found = Found(
-            rows=read_run(staged_rows(files.staging), (facts.width, facts.height)),
+            rows=read_run(files.staged.detections, (facts.width, facts.height)),
             sampled=tuple(range(0, facts.frames, stride)),
             cuts=tuple(outcome.metrics.scene_cuts),
             detector_seconds=run.settle(),

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import psutil
 
+from apps.common.layout import RunFiles
 from lab.faults.scenarios import (
     EPISODE,
     PATIENCE,
@@ -228,8 +229,9 @@ def _is_stopped(process: psutil.Process) -> bool:
 
 def _says_what_happened(folder: Any) -> bool:
     """The manifest has the reason that the run's own log ends with."""
-    manifest = json.loads((folder / "run.json").read_text())
-    log = (folder / "run.log").read_text().splitlines()
+    files = RunFiles(folder)
+    manifest = json.loads(files.manifest.read_text())
+    log = files.log.read_text().splitlines()
     if manifest["status"] == "running":
         return False
     return not log or str(log[-1]).endswith(str(manifest["exit_reason"]))

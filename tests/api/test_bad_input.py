@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from apps.common.names import IllegalName, check_name
 from lab.processes.service import Server
 
 HUGE = "x" * 10_000
@@ -62,6 +63,26 @@ def test_bad_fields(server: Server, fields: dict, status: int, word: str) -> Non
     assert word in json.dumps(problem)
     assert len(problem["detail"]) < 300
     assert server.run_processes() == []
+
+
+def test_a_name_that_is_none_has_its_own_problem(server: Server) -> None:
+    problems = []
+    for what in ("ep_id", "run_id", "job_id"):
+        with pytest.raises(IllegalName) as caught:
+            check_name("a..b", what)
+        problems.append(caught.value.to_dict())
+    episode, run, job = problems
+    for path, problem in (
+        ("/episodes/a..b", episode), ("/episodes/a..b/runs/latest", episode),
+        ("/episodes/talk/runs/a..b/log", run), ("/celery_jobs/a..b", job), ("/jobs/a..b", job),
+    ):  # fmt: skip
+        answer = server.client.get(path)
+        assert (answer.status_code, answer.json()) == (422, problem), path
+    for path in ("/celery_jobs/detect_track", "/jobs/detect_track", "/options/resolve"):
+        answer = server.client.post(path, json={"ep_id": "a..b"})
+        assert (answer.status_code, answer.json()) == (422, episode), path
+        detail = server.client.post(path, json={"ep_id": "a..b", "stride": 0}).json()["detail"]
+        assert detail.startswith("stride: ")  # what else is wrong comes first
 
 
 NUMBERS = ["stride", "fps", "det_size", "det_thresh", "cpu_threads", "max_cpu_percent",

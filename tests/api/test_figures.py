@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import shutil
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -17,6 +19,8 @@ import httpx
 import psutil
 import pytest
 
+from apps.cli import export as export_command
+from apps.common.python_module import python_module, same_code
 from lab.evaluation.ground_truth import read_ground_truth
 from lab.processes.service import Server, serving
 from tests.api.test_run_files import FRAMES, SAMPLED, Run, check_problem
@@ -232,6 +236,85 @@ def test_formats_that_there_are(run: Run, query: str) -> None:
     assert "untracked" in query or "format" in problem["detail"]
     if "=xml" in query:
         assert all(name in problem["detail"] for name in FORMATS)
+
+
+# --- the command -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "arguments"),
+    [
+        *((f"format={name}", ["--format", name]) for name in FORMATS),
+        ("format=mot&untracked=true", ["--format", "mot", "--untracked"]),
+    ],
+)
+def test_the_command_writes_what_the_service_sends(
+    server: Server, run: Run, tmp_path: Path, query: str, arguments: list[str]
+) -> None:
+    target = tmp_path / "export"
+    target.write_text("older")
+    for name in (["--run", run.id], []):
+        assert export(server, "show", *name, *arguments, "--out", str(target)) == 0
+        assert target.read_bytes() == run.get(f"/export?{query}").content
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_the_command_writes_to_standard_output(server: Server, run: Run) -> None:
+    arguments = ["export", "--ep-id", "show", "--data-root", str(server.data_root)]
+    done = subprocess.run(
+        [*python_module("apps.cli.main"), *arguments, "--format", "coco"],
+        env=same_code(),
+        capture_output=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == run.get("/export?format=coco").content
+
+
+def test_the_command_replaces_no_pipe(server: Server, run: Run, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    descriptor = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as reader:
+        text = run.get("/export?format=mot").content
+        assert len(text) < 65_536  # so much a pipe holds
+        assert export(server, "show", "--format", "mot", "--out", str(tmp_path / "pipe")) == 0
+        assert reader.read() == text
+    assert (tmp_path / "pipe").is_fifo()
+
+
+@pytest.mark.parametrize(
+    ("ep_id", "arguments", "code", "word"),
+    [
+        ("a..b", [], 2, "'a..b' is not a valid ep_id."),
+        ("show", ["--run", "a..b"], 2, "'a..b' is not a valid run_id."),
+        ("show", ["--run", "nothing"], 3, "has no run 'nothing'"),
+        ("nobody", [], 3, "has no completed run"),
+        ("show", ["--out", "/nothing/export"], 1, "No such file or directory"),
+        ("show", ["--out", "/"], 1, "Is a directory"),
+    ],
+)
+def test_what_the_command_refuses(
+    server: Server,
+    run: Run,
+    capsys: pytest.CaptureFixture[str],
+    ep_id: str,
+    arguments: list[str],
+    code: int,
+    word: str,
+) -> None:
+    assert export(server, ep_id, "--format", "csv", *arguments) == code
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert word in printed.err
+
+
+def export(server: Server, ep_id: str, *arguments: str) -> int:
+    """The command in this process: what it returns."""
+    root = str(server.data_root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["export", "--ep-id", ep_id, "--data-root", root, *arguments])
+        return export_command.main()
 
 
 # --- tracks in order --------------------------------------------------------------------------

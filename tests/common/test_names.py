@@ -8,9 +8,26 @@ from pathlib import PurePosixPath, PureWindowsPath
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from apps.common.errors import InvalidInput
-from apps.common.names import NAME_PATTERN, check_name, is_name, new_run_id
+from apps.common.names import (
+    LATEST,
+    NAME_PATTERN,
+    EpisodeId,
+    IllegalName,
+    JobId,
+    RunId,
+    RunIdOrLatest,
+    TrackId,
+    check_name,
+    crop_name,
+    is_crop_name,
+    is_name,
+    new_run_id,
+    track_name,
+    track_number,
+)
 
 LEGAL = "ABCXYZabcxyz0129._-"
 texts = st.text() | st.text(alphabet=LEGAL + "/\\\n\0 é²", max_size=140)
@@ -97,3 +114,40 @@ def test_new_run_ids_are_legal_and_differ() -> None:
     assert all(is_name(name) for name in names)
     assert len(set(names)) == 50
     assert [name[:15] for name in names] == sorted(name[:15] for name in names)
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [(EpisodeId, "ep_id"), (RunId, "run_id"), (RunIdOrLatest, "run_id"), (JobId, "job_id")],
+)
+def test_a_field_refuses_what_is_no_name(kind: object, what: str) -> None:
+    field: TypeAdapter[str] = TypeAdapter(kind)
+    assert field.validate_python("test-ep") == "test-ep"
+    with pytest.raises(ValidationError) as caught:
+        field.validate_python("a..b")
+    [fault] = caught.value.errors()
+    cause = fault["ctx"]["error"]
+    assert isinstance(cause, IllegalName)
+    assert (cause.extra["field"], cause.detail) == (what, f"'a..b' is not a valid {what}.")
+
+
+def test_no_run_is_called_latest() -> None:
+    assert TypeAdapter(RunIdOrLatest).validate_python(LATEST) == LATEST
+    with pytest.raises(ValidationError, match="cannot be called 'latest'"):
+        TypeAdapter(RunId).validate_python(LATEST)
+
+
+@given(st.integers(1, 10**12 - 1), st.integers(0, 10**12 - 1))
+def test_names_of_tracks_and_crops_are_recognised(number: int, frame: int) -> None:
+    track_id = TypeAdapter(TrackId).validate_python(track_name(number))
+    assert track_number(track_id) == number
+    assert crop_name(number, frame).startswith(f"{track_id}/")
+    assert is_crop_name(crop_name(number, frame))
+
+
+@pytest.mark.parametrize(
+    "name", ["", "track-1/frame_000001.jpg", "track-00001/frame_1.jpg", "track-00001/x.jpg",
+             "track-00001/frame_000001.jpg\n", "../frame_000001.jpg", "track-00001"]
+)  # fmt: skip
+def test_what_is_no_crop(name: str) -> None:
+    assert not is_crop_name(name)

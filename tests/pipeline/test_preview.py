@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from apps.common.config import PreviewConfig
+from apps.common.contracts.rows import DetectionRow
 from apps.pipeline.decode.video import open_video
 from apps.pipeline.render.preview import TrackBoxes, collect_tracks, render_preview
 from tests.pipeline.videos import (
@@ -80,12 +81,24 @@ def test_boxes_between_samples_are_interpolated(frame: int, box: list[float] | N
         np.testing.assert_allclose(found, box, atol=1e-6)
 
 
+def seen(track_id: str | None, frame: int, bbox: tuple[float, float, float, float]) -> DetectionRow:
+    return DetectionRow(
+        frame_idx=frame,
+        ts_s=frame / 25,
+        bbox=bbox,
+        landmarks=((None, None),) * 5,
+        conf=0.9,
+        track_id=track_id,
+    )
+
+
 def test_tracks_are_collected_from_rows() -> None:
     rows = [
-        {"track_id": "track-00002", "frame_idx": 0, "bbox": [0.1, 0.1, 0.2, 0.2]},
-        {"track_id": None, "frame_idx": 0, "bbox": [0.5, 0.5, 0.6, 0.6]},
-        {"track_id": "track-00001", "frame_idx": 6, "bbox": [0.3, 0.3, 0.4, 0.4]},
-        {"track_id": "track-00002", "frame_idx": 6, "bbox": [0.2, 0.2, 0.3, 0.3]},
+        seen("track-00002", 0, (0.1, 0.1, 0.2, 0.2)),
+        seen(None, 0, (0.5, 0.5, 0.6, 0.6)),
+        None,
+        seen("track-00001", 6, (0.3, 0.3, 0.4, 0.4)),
+        seen("track-00002", 6, (0.2, 0.2, 0.3, 0.3)),
     ]
     found = collect_tracks(rows)
     assert [t.name for t in found] == ["track-00001", "track-00002"]

@@ -14,7 +14,6 @@ from apps.common.config import model_registry, pipeline_config
 from apps.common.files import read_jsonl
 from apps.common.layout import Layout
 from apps.pipeline.arrays import ByteArray
-from apps.pipeline.artifacts.writer import staged_rows
 from apps.pipeline.decode.video import open_video
 from apps.pipeline.detect import Detector, DetectorRequest
 from apps.pipeline.detect.agreement import overlaps
@@ -58,8 +57,8 @@ def far_away(people: ByteArray, share: float) -> ByteArray:
 
 
 def rows_of(folder: Path) -> list[Any]:
-    staging = Layout(folder).run("talk", "run").staging
-    return [(r["frame_idx"], r["bbox"], r["conf"]) for r in read_jsonl(staged_rows(staging))]
+    staged = Layout(folder).run("talk", "run").staged
+    return [(r["frame_idx"], r["bbox"], r["conf"]) for r in read_jsonl(staged.detections)]
 
 
 def looked_at(detector: Detector, frame: Frame) -> tuple[Faces, Faces]:

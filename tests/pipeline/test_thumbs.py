@@ -169,7 +169,7 @@ def levels(staging: Path) -> dict[str, int]:
 
 
 def test_only_a_clearly_better_face_replaces_the_picture(tmp_path: Path) -> None:
-    writer = ThumbWriter(tmp_path, CONFIG)
+    writer = ThumbWriter(tmp_path / "thumbs", CONFIG)
     writer.add(item(10, 0.20, 1))
     writer.add(item(20, 0.22, 1))  # 1.21 times the area
     assert levels(tmp_path) == {"track-00001.jpg": 10}
@@ -181,7 +181,7 @@ def test_only_a_clearly_better_face_replaces_the_picture(tmp_path: Path) -> None
 
 
 def test_faces_of_no_track_have_none(tmp_path: Path) -> None:
-    writer = ThumbWriter(tmp_path, CONFIG)
+    writer = ThumbWriter(tmp_path / "thumbs", CONFIG)
     writer.add(item(10, 0.2, 0, 0))
     assert not (tmp_path / "thumbs").exists()
     writer.add(item(20, 0.2, 0, 7, 2))
@@ -198,7 +198,7 @@ def test_a_growing_face_is_written_seldom(tmp_path: Path, monkeypatch: pytest.Mo
         return original(self, long_side)
 
     monkeypatch.setattr(yuv_crop.FacePatch, "picture", counted)
-    writer = ThumbWriter(tmp_path, CONFIG)
+    writer = ThumbWriter(tmp_path / "thumbs", CONFIG)
     for n in range(1000):
         writer.add(item(n % 256, 0.05 + 0.9 * n / 1000, 1))
     assert 10 < len(written) < 30

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from apps.common.contracts.manifest import VideoFacts
-from apps.common.contracts.rows import DetectionRow, TrackRow
+from apps.common.contracts.rows import DetectionRow, TrackRow, read_rows
 from apps.common.schemas import RunCharts
 from apps.results.charts import chart_run, size_bins
-from apps.results.rows import read_rows, sorted_tracks
+from apps.results.rows import sorted_tracks
 
 NO_POINT = (None, None)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from apps.common.contracts.manifest import ExecutionMode, Holder
 from apps.common.errors import EpisodeBusy, InvalidInput, StorageFailed
@@ -255,7 +256,10 @@ def test_illegal_names(layout: Layout, name: str) -> None:
     for ask in (is_held, current_holder, busy_error):
         with pytest.raises(InvalidInput):
             ask(layout, name)
-    with pytest.raises(InvalidInput), episode_lock(layout, holder_of(name)):
+    with pytest.raises(ValidationError):
+        holder_of(name)
+    unchecked = holder_of("test-ep").model_copy(update={"ep_id": name})
+    with pytest.raises(InvalidInput), episode_lock(layout, unchecked):
         pass
 
     assert list(layout.root.iterdir()) == []

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from apps.common.contracts.manifest import Holder, Progress, RunManifest, RunStatus
 from apps.common.errors import InvalidInput, RunExists, RunNotFound
@@ -261,7 +262,7 @@ def test_no_run_may_be_called_latest(layout: Layout) -> None:
     """Its address is taken: nobody could read it, and a listing would show another run twice."""
     complete(begin(layout, "r1"))
 
-    with pytest.raises(InvalidInput):
+    with pytest.raises(ValidationError, match="cannot be called 'latest'"):
         begin(layout, "latest")
 
     assert [run.run_id for run in listed(layout)] == ["r1"]

@@ -16,6 +16,7 @@ import cv2
 import psutil
 import pytest
 
+from apps.common.contracts.rows import TrackRow
 from apps.results import contact_sheet
 from lab.paths import CHECKOUT
 from lab.processes.service import clean_environment, run_cli
@@ -141,7 +142,7 @@ def plain_run(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Path
 def test_contact_sheet_tells_sightings_and_seconds_on_the_screen(plain_run: Path) -> None:
     [track] = read_jsonl(plain_run / "tracks.jsonl")
     assert track["screen_s"] > track["end_s"] - track["start_s"]
-    title, seen, screen, faces = contact_sheet.label(track)
+    title, seen, screen, faces = contact_sheet.label(TrackRow.model_validate(track))
     assert title == "Track 1"
     assert seen == f"seen 0:00.0 - 0:{track['end_s']:04.1f}"
     assert screen == f"on screen {track['screen_s']:.1f} s"

@@ -13,13 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from apps.common.contracts.rows import DetectionRow
+from apps.common.contracts.rows import DetectionRow, read_rows
 from apps.common.errors import InvalidInput
 from apps.common.options import effective_stride
 from apps.demo.encode import write_episode
 from apps.demo.scene import ROCKET, Camera, Episode, Shot, Transition
 from apps.results.export import ExportedRun, cvat, readable
-from apps.results.rows import read_rows
 from lab.evaluate import main
 from lab.evaluation.ground_truth import read_ground_truth
 from lab.evaluation.rows import (

@@ -19,7 +19,7 @@ from apps.api.services import Services
 from apps.api.streaming import NDJSON, RunResponse, wants_stream
 from apps.common.contracts.manifest import Holder, RunResult
 from apps.common.errors import QueueUnavailable
-from apps.common.names import check_name
+from apps.common.names import JobId
 from apps.common.options import RunRequest
 from apps.common.schemas import (
     ActiveRun,
@@ -125,23 +125,22 @@ async def active_runs(
 
 
 @router.get("/{job_id}", responses=DOCUMENTED_QUEUE)
-async def job_status(job_id: str, services: ServicesDep) -> JobStatus:
+async def job_status(job_id: JobId, services: ServicesDep) -> JobStatus:
     """A job's state, progress and, at the end, its result or error."""
-    return _status(await services.ask_redis(services.jobs.read, check_name(job_id, "job_id")))
+    return _status(await services.ask_redis(services.jobs.read, job_id))
 
 
 @router.get("/{job_id}/events", response_class=EventSourceResponse, responses=DOCUMENTED_QUEUE)
-async def job_events(job_id: str, services: ServicesDep) -> EventSourceResponse:
+async def job_events(job_id: JobId, services: ServicesDep) -> EventSourceResponse:
     """The job as server-sent events: `progress` while it runs, then `result` or `error`."""
-    check_name(job_id, "job_id")
     job = await services.ask_redis(services.jobs.read, job_id)
     return EventSourceResponse(_events(services, job), ping=5)
 
 
 @router.post("/{job_id}/cancel", responses=DOCUMENTED_QUEUE)
-async def cancel_job(job_id: str, services: ServicesDep) -> JobStatus:
+async def cancel_job(job_id: JobId, services: ServicesDep) -> JobStatus:
     """Ends a job: a waiting one at once, a running one with its whole process tree."""
-    return _status(await cancel_queued(services, check_name(job_id, "job_id")))
+    return _status(await cancel_queued(services, job_id))
 
 
 async def _events(services: Services, job: QueueJob) -> AsyncIterator[ServerSentEvent]:

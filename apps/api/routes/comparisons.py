@@ -12,7 +12,7 @@ from apps.api.comparison import ComparisonResponse
 from apps.api.deps import ServicesDep
 from apps.api.problems import Documented, documented
 from apps.api.streaming import NDJSON, wants_stream
-from apps.common.names import check_name
+from apps.common.names import EpisodeId
 from apps.common.options import resolve
 from apps.common.schemas import ComparisonList, ComparisonRequest, ComparisonSummary
 from apps.comparison.process import list_comparisons
@@ -42,22 +42,21 @@ _RESPONSES: Documented = {
 
 
 @router.get("")
-def comparisons(ep_id: str, services: ServicesDep) -> ComparisonList:
+def comparisons(ep_id: EpisodeId, services: ServicesDep) -> ComparisonList:
     """Finished comparisons of the episode, newest first."""
-    items = list_comparisons(services.layout, check_name(ep_id))
+    items = list_comparisons(services.layout, ep_id)
     return ComparisonList(items=items, total=len(items))
 
 
 @router.post("", responses=_RESPONSES)
 async def compare(
-    ep_id: str, body: ComparisonRequest, request: Request, services: ServicesDep
+    ep_id: EpisodeId, body: ComparisonRequest, request: Request, services: ServicesDep
 ) -> Response:
     """Runs the episode by the bare command line and by each mode, one run after another.
 
     The request *is* the comparison: closing the connection ends it and the run that is on. A mode
     that is not there now is left out with a note.
     """
-    check_name(ep_id)
     resolve(body.options, os.environ, await services.host.facts())  # refuses what no run accepts
     await run_in_threadpool(find_video, services.layout, ep_id)
     services.runs.refuse_busy(ep_id)

@@ -13,7 +13,7 @@ from apps.api.problems import documented
 from apps.api.upload import receive_upload, store_video
 from apps.common.errors import EpisodeExists, EpisodeNotFound, RunNotFound, VideoUnreadable
 from apps.common.layout import Layout
-from apps.common.names import check_name
+from apps.common.names import EpisodeId
 from apps.common.schemas import EpisodeDetail, EpisodeList, EpisodesQuery, EpisodeSummary
 from apps.runs.episodes import episode_exists, list_episodes, video_files
 from apps.runs.lock import is_held
@@ -60,7 +60,7 @@ def episodes(services: ServicesDep, query: Annotated[EpisodesQuery, Query()]) ->
 
 
 @router.get("/{ep_id}")
-async def episode(ep_id: str, services: ServicesDep) -> EpisodeDetail:
+async def episode(ep_id: EpisodeId, services: ServicesDep) -> EpisodeDetail:
     """One episode, with what the decoder finds in its video."""
     layout = services.layout
     if not await run_in_threadpool(episode_exists, layout, ep_id):
@@ -86,7 +86,7 @@ async def upload(request: Request, services: ServicesDep, response: Response) ->
     """Takes a video: form fields `ep_id` and `file`. It is streamed to disk and must decode."""
     layout = services.layout
     async with receive_upload(request, layout, services.settings.upload_max_mb) as received:
-        ep_id = check_name(received.ep_id)
+        ep_id = received.ep_id
         if video_files(layout.episode(ep_id)):
             raise EpisodeExists(
                 f"Episode {ep_id!r} has a video already.", hint="Choose another ep_id."

@@ -9,6 +9,7 @@ from apps.api.deps import ServicesDep
 from apps.api.problems import Documented, documented
 from apps.api.services import Services
 from apps.api.sse import SseRunResponse
+from apps.common.names import JobId
 from apps.common.options import RunRequest
 from apps.common.schemas import LegacyJobAccepted, LegacyRequest
 from apps.legacy.background import cancel_job, start_job
@@ -60,13 +61,13 @@ async def stream(body: LegacyRequest, services: ServicesDep) -> Response:
 
 
 @router.get("/{job_id}", responses=_UNKNOWN)
-def status(job_id: str, services: ServicesDep) -> LegacyJobStatus:
+def status(job_id: JobId, services: ServicesDep) -> LegacyJobStatus:
     """The job's state, its progress, and its result or problem at the end."""
     return job_status(services.layout, find_job(services.layout, job_id))
 
 
 @router.post("/{job_id}/cancel", responses=_UNKNOWN)
-def cancel(job_id: str, services: ServicesDep) -> LegacyJobStatus:
+def cancel(job_id: JobId, services: ServicesDep) -> LegacyJobStatus:
     """Ends the job with all its processes. A job that has ended already stays as it is."""
     return cancel_job(services.layout, find_job(services.layout, job_id))
 

@@ -11,7 +11,6 @@ from apps.api.deps import ServicesDep
 from apps.common.config import model_registry, run_defaults
 from apps.common.contracts.manifest import VideoFacts
 from apps.common.layout import Layout
-from apps.common.names import check_name
 from apps.common.options import (
     PROVIDER_OF_DEVICE,
     Options,
@@ -78,8 +77,6 @@ async def resolve_plan(body: PlanRequest, services: ServicesDep) -> ResolvedPlan
     Nothing is started. It refuses what `POST /celery_jobs/detect_track` refuses.
     """
     layout, ep_id = services.layout, body.ep_id
-    if ep_id is not None:
-        check_name(ep_id)
     request = RunRequest(**body.model_dump(include=set(RunRequest.model_fields)))
     resolution = await resolve_here(
         request, services.host, services.code.fingerprint, services.source

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
-from typing import Annotated
+from pathlib import Path
 
 from fastapi import APIRouter, Request
-from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
@@ -16,14 +14,14 @@ from apps.api.file_responses import cache_of_result, run_file
 from apps.api.problems import DOCUMENTED_PARTS, Documented, documented
 from apps.api.streaming import NDJSON, RunResponse, event_line, wants_stream
 from apps.common.contracts.events import PreviewResult, PreviewResultEvent
-from apps.common.files import read_jsonl
+from apps.common.contracts.rows import TrackRow, read_rows
 from apps.common.layout import Layout, RunFiles
+from apps.common.names import EpisodeId, RunIdOrLatest, TrackId, thumb_name
 from apps.runs.preview import existing_preview, prepare_preview
 from apps.runs.store import read_completed
 
 router = APIRouter(prefix="/episodes/{ep_id}", tags=["pictures"])
 
-_CROP = re.compile(r"crops/track-[0-9]{5,12}/frame_[0-9]{6,12}\.jpg")
 _EPISODE_CACHE = "private, max-age=300"  # a video may be replaced
 _JPEG: Documented = {
     **DOCUMENTED_PARTS,
@@ -52,14 +50,10 @@ _PREVIEW: Documented = {
     ),
 }
 _MADE = documented({503: "The service is stopping.", 507: "The disk is full or not writable."})
-TrackId = Annotated[
-    str,
-    PathParameter(pattern=r"^track-[0-9]{5,12}$", examples=["track-00001"]),
-]
 
 
 @router.get("/thumbnail", response_class=FileResponse, responses={**_JPEG, **_MADE})
-async def episode_thumbnail(ep_id: str, services: ServicesDep) -> Response:
+async def episode_thumbnail(ep_id: EpisodeId, services: ServicesDep) -> Response:
     """A frame from about a tenth into the video, at most 320 pixels wide; made once."""
     path = await services.pictures.find(ep_id)
     return await run_in_threadpool(
@@ -76,14 +70,15 @@ async def episode_thumbnail(ep_id: str, services: ServicesDep) -> Response:
 @router.get(
     "/runs/{run_id}/tracks/{track_id}/thumbnail", response_class=FileResponse, responses=_JPEG
 )
-def track_thumbnail(ep_id: str, run_id: str, track_id: TrackId, services: ServicesDep) -> Response:
+def track_thumbnail(
+    ep_id: EpisodeId, run_id: RunIdOrLatest, track_id: TrackId, services: ServicesDep
+) -> Response:
     """The track's best face, about 96 pixels; of an older run its best crop."""
     layout = services.layout
     files = layout.run(ep_id, read_completed(layout, ep_id, run_id).run_id)
-    path = files.thumbs / f"{track_id}.jpg"
+    path = files.thumbs / thumb_name(track_id)
     if not path.is_file():
-        crop = _best_crop(layout, files, track_id)
-        path = path if crop is None else files.folder / crop
+        path = _best_crop(layout, files, track_id) or path
     return run_file(
         layout,
         path,
@@ -96,7 +91,7 @@ def track_thumbnail(ep_id: str, run_id: str, track_id: TrackId, services: Servic
 
 @router.post("/runs/{run_id}/preview", response_model=None, responses=_PREVIEW)
 async def make_preview(
-    ep_id: str, run_id: str, request: Request, services: ServicesDep
+    ep_id: EpisodeId, run_id: RunIdOrLatest, request: Request, services: ServicesDep
 ) -> Response:
     """Draws boxes and track numbers on the video, for a completed run that has no preview.
 
@@ -116,11 +111,10 @@ async def make_preview(
     return JSONResponse(done.model_dump())
 
 
-def _best_crop(layout: Layout, files: RunFiles, track_id: str) -> str | None:
+def _best_crop(layout: Layout, files: RunFiles, track_id: str) -> Path | None:
     """The first of a track's sample crops, where its row names one."""
-    if not files.tracks.is_file() or not layout.contains(files.tracks):
-        return None
-    row = next((row for row in read_jsonl(files.tracks) if row.get("track_id") == track_id), {})
-    samples = row.get("sample_thumbs")
-    first = samples[0] if isinstance(samples, list) and samples else None
-    return first if isinstance(first, str) and _CROP.fullmatch(first) else None
+    found = layout.inside(files.tracks)
+    rows = () if found is None else read_rows(found, TrackRow)
+    track = next((row for row in rows if row is not None and row.track_id == track_id), None)
+    samples = None if track is None else track.sample_thumbs
+    return files.sample(samples[0]) if samples else None

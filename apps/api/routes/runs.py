@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, PlainTextResponse, Response
 from pydantic import ValidationError
-from pydantic_core import to_json
 
 from apps.api.deps import ServicesDep
 from apps.api.file_responses import cache_of_result, run_file
@@ -19,11 +16,12 @@ from apps.api.problems import DOCUMENTED_PARTS, Documented
 from apps.api.streaming import NDJSON, wants_stream
 from apps.common.contracts.manifest import Progress, RunManifest, TrackMetrics
 from apps.common.errors import InvalidInput, RunNotFound
-from apps.common.files import read_json, read_jsonl
+from apps.common.files import read_json
 from apps.common.layout import Layout, RunFiles
-from apps.common.names import check_name
+from apps.common.names import EpisodeId, RunIdOrLatest, is_crop_name
 from apps.common.schemas import Diagnosis, PageQuery, Rows, RunList, RunSummary, TracksQuery
 from apps.results.diagnosis import diagnose
+from apps.results.files import NO_ROWS, sendable_rows
 from apps.results.rows import sorted_tracks
 from apps.runs.store import (
     list_runs,
@@ -35,8 +33,6 @@ from apps.runs.store import (
 
 router = APIRouter(prefix="/episodes/{ep_id}/runs", tags=["runs"])
 
-_CROP = re.compile(r"track-[0-9]{5,12}/frame_[0-9]{6,12}\.jpg")
-_NO_ROWS = "The run has no such rows."
 _AS_LINES: Documented = {
     200: {"description": "A page; or the file, a line each.", "content": {NDJSON: {}}},
     **DOCUMENTED_PARTS,
@@ -44,32 +40,32 @@ _AS_LINES: Documented = {
 
 
 @router.get("")
-def runs(ep_id: str, services: ServicesDep, query: Annotated[PageQuery, Query()]) -> RunList:
+def runs(ep_id: EpisodeId, services: ServicesDep, query: Annotated[PageQuery, Query()]) -> RunList:
     """Runs of the episode, newest first, a page at a time; `total` counts all.
 
     A run whose manifest turns out to be damaged is counted, and missing from its page.
     """
     layout = services.layout
-    names = list_runs(layout, check_name(ep_id))
+    names = list_runs(layout, ep_id)
     page = names[query.offset : query.offset + query.limit]
     items = [summary(manifest) for manifest in read_runs(layout, ep_id, page)]
     return RunList(items=items, total=len(names))
 
 
 @router.get("/{run_id}")
-def run(ep_id: str, run_id: str, services: ServicesDep) -> RunManifest:
+def run(ep_id: EpisodeId, run_id: RunIdOrLatest, services: ServicesDep) -> RunManifest:
     """The run's manifest; `latest` is the newest completed run."""
     return read_manifest(services.layout, ep_id, run_id)
 
 
 @router.get("/{run_id}/diagnosis")
-def diagnosis(ep_id: str, run_id: str, services: ServicesDep) -> Diagnosis:
+def diagnosis(ep_id: EpisodeId, run_id: RunIdOrLatest, services: ServicesDep) -> Diagnosis:
     """Why the run was slow or hot, from its manifest."""
     return diagnose(read_manifest(services.layout, ep_id, run_id))
 
 
 @router.get("/{run_id}/progress")
-def progress(ep_id: str, run_id: str, services: ServicesDep) -> Progress:
+def progress(ep_id: EpisodeId, run_id: RunIdOrLatest, services: ServicesDep) -> Progress:
     found = read_progress(_files(services.layout, ep_id, run_id))
     if found is None:
         raise RunNotFound("The run has not reported progress yet.", hint="Ask again in a second.")
@@ -78,8 +74,8 @@ def progress(ep_id: str, run_id: str, services: ServicesDep) -> Progress:
 
 @router.get("/{run_id}/tracks", response_model=Rows, responses=_AS_LINES)
 def tracks(
-    ep_id: str,
-    run_id: str,
+    ep_id: EpisodeId,
+    run_id: RunIdOrLatest,
     services: ServicesDep,
     request: Request,
     query: Annotated[TracksQuery, Query()],
@@ -88,18 +84,16 @@ def tracks(
     path = _results(services.layout, ep_id, run_id).tracks
     if wants_stream(request) or (query.sort is None and not query.descending):
         return _rows(services.layout, path, request, query)
-    if not services.layout.contains(path):
-        raise RunNotFound(_NO_ROWS)
-    readable = filter(_is_sendable, read_jsonl(path))
-    rows = sorted_tracks(readable, query.sort, descending=query.descending)
+    found = sendable_rows(services.layout, path)
+    rows = sorted_tracks(found, query.sort, descending=query.descending)
     page = rows[query.offset : query.offset + query.limit]
     return Rows(items=page, total=len(rows), offset=query.offset)
 
 
 @router.get("/{run_id}/detections", response_model=Rows, responses=_AS_LINES)
 def detections(
-    ep_id: str,
-    run_id: str,
+    ep_id: EpisodeId,
+    run_id: RunIdOrLatest,
     services: ServicesDep,
     request: Request,
     query: Annotated[PageQuery, Query()],
@@ -110,8 +104,9 @@ def detections(
 
 
 @router.get("/{run_id}/metrics")
-def metrics(ep_id: str, run_id: str, services: ServicesDep) -> TrackMetrics:
-    body = read_json(_results(services.layout, ep_id, run_id).metrics)
+def metrics(ep_id: EpisodeId, run_id: RunIdOrLatest, services: ServicesDep) -> TrackMetrics:
+    layout = services.layout
+    body = read_json(layout.inside(_results(layout, ep_id, run_id).metrics))
     try:
         return TrackMetrics.model_validate(body)
     except ValidationError:
@@ -119,13 +114,13 @@ def metrics(ep_id: str, run_id: str, services: ServicesDep) -> TrackMetrics:
 
 
 @router.get("/{run_id}/log", response_class=PlainTextResponse, responses=DOCUMENTED_PARTS)
-def log(ep_id: str, run_id: str, services: ServicesDep) -> Response:
+def log(ep_id: EpisodeId, run_id: RunIdOrLatest, services: ServicesDep) -> Response:
     path = _files(services.layout, ep_id, run_id).log
     return run_file(services.layout, path, "text/plain; charset=utf-8", "The run has no log yet.")
 
 
 @router.get("/{run_id}/preview", response_class=FileResponse, responses=DOCUMENTED_PARTS)
-def preview(ep_id: str, run_id: str, services: ServicesDep) -> Response:
+def preview(ep_id: EpisodeId, run_id: RunIdOrLatest, services: ServicesDep) -> Response:
     """The annotated video; answers Range requests."""
     path = _results(services.layout, ep_id, run_id).preview
     return run_file(
@@ -139,9 +134,9 @@ def preview(ep_id: str, run_id: str, services: ServicesDep) -> Response:
 
 
 @router.get("/{run_id}/crops/{crop:path}", response_class=FileResponse, responses=DOCUMENTED_PARTS)
-def crop(ep_id: str, run_id: str, crop: str, services: ServicesDep) -> Response:
+def crop(ep_id: EpisodeId, run_id: RunIdOrLatest, crop: str, services: ServicesDep) -> Response:
     """One picture of a track, e.g. `track-00001/frame_000042.jpg`."""
-    if _CROP.fullmatch(crop) is None:
+    if not is_crop_name(crop):
         raise InvalidInput(
             "This is not the name of a crop.", hint="For example track-00001/frame_000042.jpg."
         )
@@ -182,20 +177,9 @@ def _results(layout: Layout, ep_id: str, run_id: str) -> RunFiles:
 
 def _rows(layout: Layout, path: Path, request: Request, page: PageQuery) -> Rows | Response:
     if wants_stream(request):
-        return run_file(layout, path, NDJSON, _NO_ROWS)
-    if not layout.contains(path):
-        raise RunNotFound(_NO_ROWS)
-    rows: Iterator[dict[str, object]] = filter(_is_sendable, read_jsonl(path))
+        return run_file(layout, path, NDJSON, NO_ROWS)
+    rows = sendable_rows(layout, path)
     skipped = sum(1 for _ in itertools.islice(rows, page.offset))
     items = list(itertools.islice(rows, page.limit))
     total = skipped + len(items) + sum(1 for _ in rows)
     return Rows(items=items, total=total, offset=page.offset)
-
-
-def _is_sendable(row: dict[str, object]) -> bool:
-    """False for what JSON can hold and this service cannot send: deep nesting, lone surrogates."""
-    try:
-        to_json(row)
-    except (ValueError, RecursionError):
-        return False
-    return True

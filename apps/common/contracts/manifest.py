@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from apps.common.contracts.base import Readable
+from apps.common.names import EpisodeId, RunId
 from apps.common.options import FloatType, Options, Precision
 
 SCHEMA_VERSION = 1
@@ -238,8 +239,8 @@ class RunManifest(Readable):
     """`run.json`. Written when the run starts and replaced when it ends."""
 
     schema_version: int = SCHEMA_VERSION
-    ep_id: str
-    run_id: str
+    ep_id: EpisodeId
+    run_id: RunId
     operation: Literal["detect_track"] = "detect_track"
     execution_mode: ExecutionMode
     status: RunStatus
@@ -276,8 +277,8 @@ class RunManifest(Readable):
 class Holder(Readable):
     """Who holds an episode's lock."""
 
-    ep_id: str
-    run_id: str
+    ep_id: EpisodeId
+    run_id: RunId
     execution_mode: ExecutionMode
     pid: int
     host: str

@@ -12,8 +12,8 @@ from pathlib import Path
 import cv2
 
 from apps.common.config import ThumbsConfig
+from apps.common.names import thumb_name, track_name
 from apps.pipeline.arrays import FloatArray
-from apps.pipeline.artifacts.writer import track_name
 from apps.pipeline.geometry import grow
 from apps.pipeline.types import Faces, Frame, TrackedSighting
 from apps.pipeline.yuv_crop import FacePatch, bgr_crop
@@ -46,12 +46,12 @@ class ThumbWriter:
     """Keeps each track's file as good as its best face so far.
 
     Args:
-        staging: the run's staging folder.
+        folder: where the files go.
         config: see `config/pipeline.toml`.
     """
 
-    def __init__(self, staging: Path, config: ThumbsConfig) -> None:
-        self._folder = staging / "thumbs"
+    def __init__(self, folder: Path, config: ThumbsConfig) -> None:
+        self._folder = folder
         self._config = config
         self._best: dict[int, float] = {}  # confidence times area, by track
 
@@ -80,4 +80,4 @@ class ThumbWriter:
         self._folder.mkdir(exist_ok=True)
         quality = [cv2.IMWRITE_JPEG_QUALITY, self._config.jpeg_quality]
         jpeg = cv2.imencode(".jpg", patch.picture(self._config.long_side), quality)[1]
-        (self._folder / f"{track_name(number)}.jpg").write_bytes(jpeg.tobytes())
+        (self._folder / thumb_name(track_name(number))).write_bytes(jpeg.tobytes())

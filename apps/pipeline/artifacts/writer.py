@@ -6,29 +6,24 @@ a run that was killed leaves nothing that looks like a result.
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO
 
 from apps.common.config import CropsConfig, MetricsConfig
 from apps.common.contracts.manifest import TrackEnd, TrackMetrics
+from apps.common.contracts.rows import DetectionRow, TrackRow, TrackStats
 from apps.common.errors import StorageFailed
 from apps.common.files import files_in, storage_errors, sync, sync_tree, write_json
-from apps.common.layout import RESULT_NAMES, RunFiles
+from apps.common.layout import ALWAYS_WRITTEN, RESULT_NAMES, RunFiles
+from apps.common.names import crop_name, track_name
 from apps.pipeline.artifacts.screen_time import Presence, SampleEdges, ScreenTotal
 from apps.pipeline.types import Sighting, TrackedSighting
 
-ALWAYS_WRITTEN = {"detections.jsonl": 1, "tracks.jsonl": 1, "track_metrics.json": 1}
 _LONGEST = 5  # tracks named in the metrics
-
-
-def track_name(number: int) -> str:
-    return f"track-{number:05d}"
 
 
 @dataclass
@@ -99,7 +94,7 @@ class ArtifactWriter:
         crops: CropsConfig,
         metrics: MetricsConfig,
     ) -> None:
-        self._files = files
+        self._staged = files.staged
         self._ep_id = ep_id
         self._model_id = model_id
         self._edges = edges
@@ -112,7 +107,7 @@ class ArtifactWriter:
         self.detections = 0
         shutil.rmtree(files.staging, ignore_errors=True)
         files.staging.mkdir()
-        self._detections_file: IO[str] = self._open("detections.jsonl")
+        self._detections_file: IO[str] = self._staged.detections.open("w", encoding="utf-8")
 
     def __enter__(self) -> ArtifactWriter:
         return self
@@ -148,35 +143,33 @@ class ArtifactWriter:
             endings: why each track ended, by its number.
         """
         self._detections_file.close()
-        with self._open("tracks.jsonl") as stream:
+        with self._staged.tracks.open("w", encoding="utf-8") as stream:
             for number in sorted(self._tracks):
-                stream.write(json.dumps(self._track_row(number, endings[number])) + "\n")
+                stream.write(self._track_row(number, endings[number]).line())
         metrics = self._summary(totals, endings)
-        write_json(self._files.staging / "track_metrics.json", metrics.model_dump())
+        write_json(self._staged.metrics, metrics.model_dump())
         return metrics
 
     @property
     def written(self) -> dict[str, int]:
         """The results that there are once it has finished, and of how many files each consists."""
-        return {**ALWAYS_WRITTEN, "crops": self._crops_written}
-
-    def _open(self, name: str) -> IO[str]:
-        return (self._files.staging / name).open("w", encoding="utf-8")
+        return {**ALWAYS_WRITTEN, self._staged.crops.name: self._crops_written}
 
     def _write_detection(self, item: TrackedSighting, face: int, number: int) -> None:
         sighting, faces = item.sighting, item.sighting.faces
-        row = {
-            "ep_id": self._ep_id,
-            "frame_idx": sighting.index,
-            "ts_s": round(sighting.ts_s, 4),
-            "bbox": [round(float(v), 5) for v in faces.boxes[face]],
-            "landmarks": [[_coordinate(x), _coordinate(y)] for x, y in faces.landmarks[face]],
-            "conf": round(float(faces.conf[face]), 4),
-            "track_id": track_name(number) if number > 0 else None,
-            "model_id": self._model_id,
-            "schema_version": "det_v1",
-        }
-        self._detections_file.write(json.dumps(row) + "\n")
+        left, top, right, bottom = (round(float(v), 5) for v in faces.boxes[face])
+        points = ((_coordinate(x), _coordinate(y)) for x, y in faces.landmarks[face])
+        row = DetectionRow.model_construct(  # checks nothing: tens of thousands are written
+            ep_id=self._ep_id,
+            frame_idx=sighting.index,
+            ts_s=round(sighting.ts_s, 4),
+            bbox=(left, top, right, bottom),
+            landmarks=tuple(points),
+            conf=round(float(faces.conf[face]), 4),
+            track_id=track_name(number) if number > 0 else None,
+            model_id=self._model_id,
+        )
+        self._detections_file.write(row.line())
 
     def _extend_shot(self, sighting: Sighting) -> None:
         shot = self._shots.get(sighting.scene.shot)
@@ -206,8 +199,8 @@ class ArtifactWriter:
 
     def _write_crop(self, item: TrackedSighting, face: int, number: int) -> None:
         sighting = item.sighting
-        path = f"crops/{track_name(number)}/frame_{sighting.index:06d}.jpg"
-        target = self._files.staging / path
+        path = f"{self._staged.crops.name}/{crop_name(number, sighting.index)}"
+        target = self._staged.folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(sighting.crops[face])
         self._crops_written += 1
@@ -218,24 +211,23 @@ class ArtifactWriter:
         thumbs.sort(key=lambda thumb: (-thumb[0], thumb[1]))
         del thumbs[self._crops.thumbs_per_track :]
 
-    def _track_row(self, number: int, ended: TrackEnd) -> dict[str, Any]:
+    def _track_row(self, number: int, ended: TrackEnd) -> TrackRow:
         track = self._tracks[number]
-        return {
-            "track_id": track_name(number),
-            "ep_id": self._ep_id,
-            "start_s": round(track.start_s, 4),
-            "end_s": round(track.end_s, 4),
-            "screen_s": round(track.presence.seconds, 4),
-            "screen_error_s": round(track.presence.error_s, 4),
-            "ended": ended,
-            "frame_span": [track.first, track.last],
-            "sample_thumbs": [path for _, path in track.thumbs],
-            "stats": {
-                "detections": track.detections,
-                "avg_conf": round(track.conf_sum / track.detections, 4),
-            },
-            "schema_version": "track_v1",
-        }
+        return TrackRow.model_construct(
+            track_id=track_name(number),
+            ep_id=self._ep_id,
+            start_s=round(track.start_s, 4),
+            end_s=round(track.end_s, 4),
+            screen_s=round(track.presence.seconds, 4),
+            screen_error_s=round(track.presence.error_s, 4),
+            ended=ended,
+            frame_span=(track.first, track.last),
+            sample_thumbs=[path for _, path in track.thumbs],
+            stats=TrackStats.model_construct(
+                detections=track.detections,
+                avg_conf=round(track.conf_sum / track.detections, 4),
+            ),
+        )
 
     def _summary(self, totals: RunTotals, endings: Mapping[int, TrackEnd]) -> TrackMetrics:
         tracks = self._tracks
@@ -313,10 +305,6 @@ def publish(files: RunFiles, written: Mapping[str, int] = ALWAYS_WRITTEN) -> Non
 def discard(files: RunFiles) -> None:
     """Removes what a run that did not finish has staged."""
     shutil.rmtree(files.staging, ignore_errors=True)
-
-
-def staged_rows(staging: Path) -> Path:
-    return staging / "detections.jsonl"
 
 
 def _coordinate(value: float) -> float | None:

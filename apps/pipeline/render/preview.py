@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import av
 import av.error
@@ -22,6 +22,8 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from apps.common.config import PreviewConfig
+from apps.common.contracts.rows import DetectionRow
+from apps.common.names import track_number
 from apps.pipeline.arrays import ByteArray, FloatArray
 from apps.pipeline.decode.picture import FullPicture
 from apps.pipeline.decode.video import Video
@@ -58,14 +60,14 @@ class TrackBoxes:
         )
 
 
-def collect_tracks(rows: Iterable[dict[str, Any]]) -> list[TrackBoxes]:
+def collect_tracks(rows: Iterable[DetectionRow | None]) -> list[TrackBoxes]:
     """Tracks from the rows of `detections.jsonl`."""
     frames: dict[str, list[int]] = {}
-    boxes: dict[str, list[list[float]]] = {}
+    boxes: dict[str, list[tuple[float, float, float, float]]] = {}
     for row in rows:
-        if row["track_id"] is not None:
-            frames.setdefault(row["track_id"], []).append(row["frame_idx"])
-            boxes.setdefault(row["track_id"], []).append(row["bbox"])
+        if row is not None and row.track_id is not None:
+            frames.setdefault(row.track_id, []).append(row.frame_idx)
+            boxes.setdefault(row.track_id, []).append(row.bbox)
     return [
         TrackBoxes(name, np.array(frames[name], np.int64), np.array(boxes[name], np.float32))
         for name in sorted(frames)
@@ -206,7 +208,7 @@ def _draw(image: ByteArray, name: str, box: FloatArray) -> None:
     left, top, right, bottom = (
         round(float(v) * s) for v, s in zip(box, (width, height) * 2, strict=True)
     )
-    number = int(name.rpartition("-")[2])
+    number = track_number(name)
     color = _color(number)
     thickness = max(1, round(height / 360))
     cv2.rectangle(image, (left, top), (right, bottom), color, thickness)

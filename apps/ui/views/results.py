@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import streamlit as st
 
 from apps.common.contracts.manifest import RunManifest, VideoFacts
+from apps.common.contracts.rows import TrackRow
+from apps.common.names import TRACK_PREFIX
 from apps.common.schemas import Diagnosis, Rows, RunCharts, RunSummary, TrackOrder
-from apps.common.screen_time import screen_time
 from apps.ui import formatting
 from apps.ui.client import ApiProblem, Client
 from apps.ui.files import download_url, preview_url, track_thumbnail_url
-from apps.ui.formatting import MODE_LABELS, clock, count, ended, moment, option, plain, source
+from apps.ui.formatting import MODE_LABELS, clock, count, ended, moment, option, source
 from apps.ui.parts.episode_picker import pick_episode
 from apps.ui.parts.result_card import show_causes, show_description, show_figures
 from apps.ui.parts.track_charts import (
@@ -212,26 +213,42 @@ def _samples(run: RunManifest) -> Samples:
 def track_bars(
     run: RunManifest, rows: Rows, samples: Samples, cuts_s: Sequence[float]
 ) -> list[TrackBar]:
-    tracks = sorted(rows.items, key=lambda track: float(track["start_s"]))
-    seen = [(float(track["start_s"]), float(track["end_s"])) for track in tracks]
+    tracks = sorted(_readable(rows), key=lambda seen: seen.first_s)
+    seen = [(track.first_s, track.last_s) for track in tracks]
     stretches = [samples.stretch(first_s, last_s, cuts_s) for first_s, last_s in seen]
     return [
         TrackBar(
-            track_id=track["track_id"],
-            first_s=first_s,
-            last_s=last_s,
+            track_id=track.track_id,
+            first_s=track.first_s,
+            last_s=track.last_s,
             start_s=start_s,
             end_s=end_s,
             lane=lane,
-            sightings=track["stats"]["detections"],
-            confidence=float(track["stats"]["avg_conf"]),
-            picture=track_thumbnail_url(run.ep_id, run.run_id, track["track_id"]),
-            screen=_on_screen(track),
-            ended=ended(track.get("ended")) or "–",
+            sightings=track.row.stats.detections or 0,
+            confidence=track.row.stats.avg_conf or 0.0,
+            picture=track_thumbnail_url(run.ep_id, run.run_id, track.track_id),
+            screen=_on_screen(track.row),
+            ended=ended(track.row.ended) or "–",
         )
-        for track, lane, (first_s, last_s), (start_s, end_s) in zip(
-            tracks, lanes(seen), seen, stretches, strict=True
-        )
+        for track, lane, (start_s, end_s) in zip(tracks, lanes(seen), stretches, strict=True)
+    ]
+
+
+class _Seen(NamedTuple):
+    """A track of which is known which it is and when it is seen first and last."""
+
+    track_id: str
+    first_s: float
+    last_s: float
+    row: TrackRow
+
+
+def _readable(rows: Rows) -> list[_Seen]:
+    """The tracks that can be shown; lines that are damaged are left out."""
+    return [
+        _Seen(row.track_id, row.start_s, row.end_s, row)
+        for row in map(TrackRow.model_validate, rows.items)
+        if row.track_id is not None and row.start_s is not None and row.end_s is not None
     ]
 
 
@@ -252,15 +269,16 @@ def _show_gallery(api: Client, run: RunManifest) -> None:
         limit=_GALLERY,
     )
     with place, st.grid(min_column_width=150):
-        for track in rows.items:
+        tracks = _readable(rows)
+        for track in tracks:
             _show_track(run, track)
-        for _ in range(_GALLERY - len(rows.items)):
+        for _ in range(_GALLERY - len(tracks)):
             st.empty()  # where the page before had faces Streamlit would leave them standing
 
 
-def _show_track(run: RunManifest, track: dict[str, Any]) -> None:
-    track_id, start = str(track["track_id"]), float(track["start_s"])
-    why = ended(track.get("ended"))
+def _show_track(run: RunManifest, track: _Seen) -> None:
+    track_id, start, stats = track.track_id, track.first_s, track.row.stats
+    why = ended(track.row.ended)
     with st.container(border=True, gap="small"):
         st.image(
             track_thumbnail_url(run.ep_id, run.run_id, track_id),
@@ -276,19 +294,18 @@ def _show_track(run: RunManifest, track: dict[str, Any]) -> None:
         ):
             st.session_state[f"seek-{run.run_id}"] = start
             st.rerun(scope="fragment")
-        stats = track["stats"]
         lines = [
-            f"**Track {plain(track_id.removeprefix('track-'))}**",
-            f"On screen {_on_screen(track)}",
-            f"Sightings {count(stats['detections'])}",
-            f"Confidence {float(stats['avg_conf']):.2f}",
+            f"**Track {track_id.removeprefix(TRACK_PREFIX)}**",
+            f"On screen {_on_screen(track.row)}",
+            f"Sightings {count(stats.detections)}",
+            f"Confidence {stats.avg_conf or 0:.2f}",
             *([] if why is None else [f"Ended: {why}"]),
         ]
         st.caption("  \n".join(lines))
 
 
-def _on_screen(track: dict[str, Any]) -> str:
-    screen = screen_time(track)
+def _on_screen(track: TrackRow) -> str:
+    screen = track.screen
     return "–" if screen is None else formatting.screen_time(screen.seconds, screen.error_s)
 
 

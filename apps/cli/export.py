@@ -1,0 +1,78 @@
+"""Detections for other programs: `screenalytics export --ep-id test-ep --format mot`."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from typing import get_args
+
+from apps.common.errors import ScreenalyticsError, StorageFailed
+from apps.common.files import replacing
+from apps.common.layout import Layout
+from apps.common.names import LATEST
+from apps.common.settings import Settings
+from apps.results.export import ExportFormat
+from apps.results.figures import Export, export_of
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        description="Writes a run's detections as a file of another program, as the web service "
+        "does: MOT Challenge, COCO keypoints, CSV, or CVAT for video."
+    )
+    p.add_argument("--ep-id", required=True, help="name of the episode")
+    p.add_argument("--run", default=LATEST, help="name of the run (default: %(default)s)")
+    p.add_argument("--format", required=True, choices=get_args(ExportFormat))
+    p.add_argument(
+        "--untracked", action="store_true", help="mot: faces of no track too, with the id -1"
+    )
+    p.add_argument("--out", metavar="FILE", default="-", help="default: standard output")
+    p.add_argument("--data-root", type=Path, help="folder of videos and results")
+    return p
+
+
+def main() -> int:
+    arguments = parser().parse_args()
+    layout = Layout(arguments.data_root or Settings().data_root)
+    try:
+        export = export_of(
+            layout,
+            arguments.ep_id,
+            arguments.run,
+            arguments.format,
+            untracked=arguments.untracked,
+        )
+        _write(export, arguments.out)
+    except ScreenalyticsError as error:
+        print(f"error: {error.detail} {error.hint or ''}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _write(export: Export, target: str) -> None:
+    """Raises:
+    StorageFailed: it cannot be written.
+    """
+    path = Path(target).resolve()
+    try:
+        if target == "-":
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # who reads only the beginning may
+            sys.stdout.buffer.writelines(export.pieces)
+            sys.stdout.buffer.flush()
+        elif path.exists() and not path.is_file():  # a device or a pipe is not replaced
+            with path.open("wb") as stream:
+                stream.writelines(export.pieces)
+        else:
+            with replacing(path) as stream:
+                stream.writelines(export.pieces)
+    except OSError as error:
+        raise StorageFailed(
+            f"The file cannot be written: {error.strerror or type(error).__name__}.",
+            hint="See that there is space, and that this user may write there.",
+        ) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""A completed run's figures to draw, and its detections as files of other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
+
+from apps.common.contracts.manifest import RunManifest, VideoFacts
+from apps.common.contracts.rows import DetectionRow, TrackRow, read_rows
+from apps.common.errors import RunNotFound
+from apps.common.files import read_json
+from apps.common.layout import Layout
+from apps.common.schemas import RunCharts
+from apps.results.charts import chart_run
+from apps.results.export import ExportedRun, ExportFormat, chunks, coco, csv, cvat, mot, readable
+from apps.results.files import result_file
+from apps.runs.store import read_completed
+
+_LARGEST = 10**9  # frames and pixels; a manifest that says more is damaged
+_RUN_AGAIN = "Run the episode again."
+_KINDS: dict[ExportFormat, tuple[str, str]] = {
+    "mot": (".mot.txt", "text/plain; charset=utf-8"),
+    "coco": (".coco.json", "application/json"),
+    "csv": (".csv", "text/csv; charset=utf-8"),
+    "cvat": (".cvat.xml", "application/xml"),
+}
+
+
+@dataclass(frozen=True)
+class Export:
+    """A file that is made while it is read.
+
+    Args:
+        name: for the file; it needs no quoting.
+        pieces: its content; to be closed where it is not read to its end.
+    """
+
+    name: str
+    media_type: str
+    pieces: Generator[bytes]
+
+
+def charts_of(layout: Layout, ep_id: str, run_id: str, bins: int) -> RunCharts:
+    """Faces over time, confidences, face sizes and cuts of a run.
+
+    Args:
+        layout: of the data root.
+        ep_id: the episode.
+        run_id: the run, or `latest`.
+        bins: most stretches of time, >= 1.
+
+    Raises:
+        InvalidInput: a name is not legal.
+        RunNotFound: there is no such completed run, or it lacks what is counted.
+    """
+    manifest = read_completed(layout, ep_id, run_id)
+    video, stride = _grid(manifest)
+    files = layout.run(ep_id, manifest.run_id)
+    metrics = read_json(layout.inside(files.metrics)) or {}
+    return chart_run(
+        video,
+        stride,
+        _cuts(metrics.get("scene_cuts")),
+        read_rows(result_file(layout, files.detections, hint=_RUN_AGAIN), DetectionRow),
+        read_rows(result_file(layout, files.tracks, hint=_RUN_AGAIN), TrackRow),
+        bins,
+    )
+
+
+def export_of(
+    layout: Layout, ep_id: str, run_id: str, kind: ExportFormat, *, untracked: bool
+) -> Export:
+    """The detections of a run as a file of another program; places in pixels.
+
+    Args:
+        layout: of the data root.
+        ep_id: the episode.
+        run_id: the run, or `latest`.
+        kind: of the file.
+        untracked: MOT: with the faces of no track too.
+
+    Raises:
+        InvalidInput: a name is not legal.
+        RunNotFound: there is no such completed run, or it lacks what is exported.
+    """
+    manifest = read_completed(layout, ep_id, run_id)
+    video, stride = _grid(manifest)
+    path = result_file(layout, layout.run(ep_id, manifest.run_id).detections, hint=_RUN_AGAIN)
+
+    def rows() -> Iterator[DetectionRow]:
+        return readable(read_rows(path, DetectionRow), video.frames)
+
+    run = ExportedRun(ep_id, manifest.run_id, video.width, video.height, video.frames, stride)
+    text: Iterable[str]
+    if kind == "mot":
+        text = mot(rows(), run, untracked=untracked)
+    elif kind == "coco":
+        text = coco(rows, run)
+    elif kind == "cvat":
+        text = cvat(rows(), run)
+    else:
+        text = csv(rows(), run)
+    ending, media_type = _KINDS[kind]
+    return Export(f"{run.ep_id}_{run.run_id}{ending}", media_type, chunks(text))
+
+
+def _grid(manifest: RunManifest) -> tuple[VideoFacts, int]:
+    """The video's facts and the stride of its processed frames.
+
+    Raises:
+        RunNotFound: the manifest does not have them, or they make no sense.
+    """
+    video, stride = manifest.video, manifest.effective_stride
+    if video is not None and stride is not None:
+        counts = (video.frames, video.width, video.height, stride)
+        measures = (video.fps, video.duration_s)
+        if all(1 <= count <= _LARGEST for count in counts) and all(
+            0 < measure <= _LARGEST for measure in measures
+        ):
+            return video, stride
+    raise RunNotFound(
+        f"The manifest of run {manifest.run_id!r} lacks facts of its video.", hint=_RUN_AGAIN
+    )
+
+
+def _cuts(told: object) -> list[int]:
+    """Frames that begin a shot; none where the metrics do not tell."""
+    return [cut for cut in told if isinstance(cut, int)] if isinstance(told, list) else []
