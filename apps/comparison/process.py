@@ -19,6 +19,7 @@ from apps.common.contracts.events import ErrorEvent, LogEvent
 from apps.common.errors import RunFailed, ServiceStopping
 from apps.common.files import entries_of, read_json
 from apps.common.layout import Layout
+from apps.common.option_flags import as_arguments
 from apps.common.schemas import ComparisonRequest, ComparisonSummary
 from apps.common.settings import Settings
 from apps.runs.child import Child
@@ -116,13 +117,7 @@ def _arguments(ep_id: str, request: ComparisonRequest, url: str) -> list[str]:
     arguments = ["--ep-id", ep_id, "--url", url, "--modes", ",".join(request.modes)]
     arguments += ["--repeat", str(request.repeat)]
     arguments += ["--skip-missing", "--events", "ndjson", "--lifeline"]
-    for name, value in request.options.model_dump(exclude_none=True).items():
-        flag = name.replace("_", "-")
-        if isinstance(value, bool):
-            arguments.append(f"--{flag}" if value else f"--no-{flag}")
-        else:
-            arguments.append(f"--{flag}={value}")
-    return arguments
+    return arguments + as_arguments(request.options.model_dump(exclude_none=True))
 
 
 def _environment(settings: Settings) -> dict[str, str]:
