@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from apps.common.config import model_registry, run_defaults
-from apps.common.environment import FILE_SUFFIX, PREFIX
+from apps.common.environment import FILE_SUFFIX
 from apps.common.option_flags import flag
 from apps.common.options import ENV_PREFIX, RUN_OPTIONS, EnvironmentRequest, RunOption
 from apps.common.settings import Settings
@@ -98,7 +98,7 @@ def options() -> str:
 def settings() -> str:
     """Every variable that is read, and that is no option of a run."""
     rows = [
-        [f"`{PREFIX}{name.upper()}`", _readers(name), _setting(field), field.description or ""]
+        [f"`{ENV_PREFIX}{name.upper()}`", _readers(name), _setting(field), field.description or ""]
         for name, field in {**Settings.model_fields, **PageSettings.model_fields}.items()
     ]
     others = [[f"`{name}`", meaning] for name, meaning in OTHER_VARIABLES.items()]
@@ -111,8 +111,8 @@ def settings() -> str:
             "",
             *_table(["variable", "read by", "default", "meaning"], rows),
             "",
-            f"Each of these may be a file instead, as for secrets: `{PREFIX}API_KEY{FILE_SUFFIX}` "
-            "names a file that holds the key. The file wins.",
+            "Each of these may be a file instead, as for secrets: "
+            f"`{ENV_PREFIX}API_KEY{FILE_SUFFIX}` names a file that holds the key. The file wins.",
             "",
             f"`{ENV_PREFIX}<OPTION>` is an option of every run that does not say otherwise: "
             "see [options](options.md).",

@@ -21,11 +21,14 @@ def add_flags(group: argparse._ArgumentGroup, topic: Topic | None = None) -> Non
             continue
         if option.kind is bool:
             group.add_argument(
-                flag(name), action=argparse.BooleanOptionalAction, default=None, help=option.help
+                flag(name),
+                action=argparse.BooleanOptionalAction,
+                default=None,
+                help=_phrase(option.help),
             )
         else:
             group.add_argument(
-                flag(name), type=_type(option), metavar=option.by.metavar, help=option.help
+                flag(name), type=_type(option), metavar=option.by.metavar, help=_phrase(option.help)
             )
 
 
@@ -58,3 +61,9 @@ def flag(name: str) -> str:
 def _type(option: RunOption) -> type[Any]:
     """Numbers are read as such; what may be a word is checked by `RunRequest`."""
     return str if option.choices else option.kind
+
+
+def _phrase(sentence: str) -> str:
+    """As helps of arguments are written: no capital at the start, no full stop."""
+    first, rest = sentence[:1], sentence[1:].rstrip(".")
+    return first.lower() + rest if rest[:1].islower() else first + rest

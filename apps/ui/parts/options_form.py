@@ -12,7 +12,7 @@ from apps.common.options import RUN_OPTIONS, RunOption, RunRequest
 from apps.common.schemas import DetectTrackRequest, PlanRequest, ResolvedPlan, RunOptionsOffer
 from apps.ui.client import Bounds
 from apps.ui.formatting import MODE_LABELS, OPTION_LABELS, count, duration, plain, source
-from apps.ui.formatting import option as value
+from apps.ui.formatting import option as option_value
 from apps.ui.session import bounds, offer
 
 AUTO = "auto"
@@ -85,7 +85,11 @@ def show_sources(plan: ResolvedPlan) -> None:
     """Each value as it would be applied, and where it comes from."""
     values = plan.options.model_dump()
     rows = [
-        {"Option": label, "Value": value(name, values[name]), "From": source(plan.sources[name])}
+        {
+            "Option": label,
+            "Value": option_value(name, values[name]),
+            "From": source(plan.sources[name]),
+        }
         for name, label in OPTION_LABELS.items()
         if name in plan.sources and name in values
     ]
@@ -99,7 +103,7 @@ def _headline(plan: ResolvedPlan) -> str:
     if plan.frames_total is not None and plan.effective_stride is not None:
         parts.append(f"**{count(plan.frames_total)} frames** will be processed")
         if plan.effective_stride != plan.options.stride:
-            every = value("stride", plan.effective_stride)
+            every = option_value("stride", plan.effective_stride)
             parts.append(f"{every}, for the limit on frames a second")
     if plan.estimate_seconds is not None:
         runs = f"{plan.estimate_runs} earlier run{'s' if plan.estimate_runs != 1 else ''}"
@@ -175,7 +179,9 @@ def _field(option: RunOption, limits: Bounds) -> Any:
     if option.kind is str:
         chosen = st.selectbox(
             options=[AUTO, *option.choices],
-            format_func=lambda word: "automatic" if word == AUTO else value(option.name, word),
+            format_func=lambda word: (
+                "automatic" if word == AUTO else option_value(option.name, word)
+            ),
             **common,
         )
         return None if chosen == AUTO else chosen
