@@ -38,7 +38,7 @@ class Settings(HostSettings):
     """Settings of the service.
 
     Fields that are options of a run as well (`SCREENALYTICS_STRIDE` and so on) are read by
-    `apps.common.options.resolve`, not here.
+    `apps.common.resolve.resolve`, not here.
     """
 
     data_root: Path = Field(Path("data"), description="Folder of videos, runs and caches.")
