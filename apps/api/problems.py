@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import http
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from apps.common.errors import InvalidInput, RunFailed, ScreenalyticsError
 from apps.common.names import IllegalName
-from apps.common.options import RunRequest
-from apps.common.schemas import (
-    ComparisonRequest,
-    DetectTrackRequest,
-    LegacyRequest,
-    PlanRequest,
-)
 from apps.web.problems import MEDIA_TYPE, problem_response
 
 Documented = dict[int | str, dict[str, Any]]
@@ -76,27 +70,26 @@ def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
     # The input is not echoed: it may be huge, or hold what JSON cannot (NaN).
     entries = entries[:_SHOWN_ERRORS]
     errors = [{"field": _field(entry["loc"]), "message": entry["msg"]} for entry in entries]
-    unknown_field = any(entry["type"] == "extra_forbidden" for entry in entries)
+    unknown = next((entry for entry in entries if entry["type"] == "extra_forbidden"), None)
     first = errors[0] if errors else {"field": "body", "message": "cannot be read"}
     known = InvalidInput(
         f"{first['field']}: {first['message']}.",
         hint=(
-            f"Allowed fields: {', '.join(_body_of(request).model_fields)}."
-            if unknown_field
-            else "See /docs for the fields and their ranges."
+            "See /docs for the fields and their ranges."
+            if unknown is None
+            else f"Allowed fields: {', '.join(_fields_beside(unknown['loc'], request))}."
         ),
         errors=errors,
     )
     return problem_response(known.to_dict())
 
 
-def _body_of(request: Request) -> type[RunRequest] | type[ComparisonRequest]:
-    path = request.url.path
-    if path.endswith("/comparisons"):
-        return ComparisonRequest
-    if path.startswith("/jobs/"):
-        return LegacyRequest
-    return PlanRequest if path.startswith("/options/") else DetectTrackRequest
+def _fields_beside(location: tuple[str, ...], request: Request) -> list[str]:
+    """Names of the fields that there are where an unknown one was found."""
+    model: type[BaseModel] = request.scope["route"].body_field.field_info.annotation
+    for part in location[1:-1]:  # without "body", and the field itself
+        model = cast("type[BaseModel]", model.model_fields[part].annotation)
+    return list(model.model_fields)
 
 
 def _field(location: tuple[int | str, ...]) -> str:

@@ -1,9 +1,11 @@
-"""Arguments of `tools/episode_run.py`. Standard library only: it runs before the CPU limits."""
+"""Arguments of `screenalytics run`. Nothing here may import NumPy: the CPU limits come later."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+
+from apps.common.option_flags import add_flags
 
 EPILOG = """exit codes:
   0 done                         5 model missing or broken
@@ -18,7 +20,6 @@ Every option that is left out comes from SCREENALYTICS_<OPTION>, then from the p
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
-        prog="episode_run.py",
         description="Detect and track every face of one episode.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -28,30 +29,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--data-root", type=Path, metavar="DIR", help="folder of videos and results")
     p.add_argument("--run-id", metavar="R", help="name of this run (default: time and a number)")
     run = p.add_argument_group("what to do")
-    run.add_argument("--profile", metavar="P", help="low_power, balanced or performance")
-    run.add_argument("--stride", type=int, metavar="N", help="process every n-th frame")
-    run.add_argument("--fps", type=float, metavar="F", help="process at most F frames a second")
-    run.add_argument("--device", metavar="D", help="auto, cpu, openvino, cuda or coreml")
-    run.add_argument("--detector", metavar="D", help="auto, centerface or retinaface")
-    run.add_argument("--det-size", type=int, metavar="N", help="long side seen by the detector, px")
-    run.add_argument("--det-thresh", type=float, metavar="X", help="least confidence, 0..1")
-    run.add_argument(
-        "--precision", metavar="P", help="float32, or int8: faster on a CPU, used once checked"
-    )
-    run.add_argument(
-        "--small-faces", metavar="S", help="off, or second_look: doubtful small faces, enlarged"
-    )
-    run.add_argument(
-        "--video-stream", metavar="N", help="number of the video stream in the file, or auto"
-    )
-    run.add_argument("--save-crops", action="store_true", default=None, help="write face pictures")
-    run.add_argument("--save-preview", action="store_true", default=None, help="write preview.mp4")
-    run.add_argument(
-        "--allow-cpu-fallback",
-        action="store_true",
-        default=None,
-        help="run on the CPU, with a warning, where the accelerator is missing",
-    )
+    add_flags(run, "work")
     run.add_argument(
         "--retinaface-model", metavar="M", help="InsightFace pack, or a detector's .onnx file"
     )
@@ -61,10 +39,7 @@ def parser() -> argparse.ArgumentParser:
         help="InsightFace pack, or a recognition model's .onnx file: compare tracks by faces",
     )
     limits = p.add_argument_group("how much of the machine")
-    limits.add_argument("--cpu-threads", type=int, metavar="N", help="compute threads")
-    limits.add_argument(
-        "--max-cpu-percent", type=float, metavar="N", help="CPU budget; 100 is one core"
-    )
+    add_flags(limits, "machine")
     limits.add_argument("--nice", type=int, metavar="N", help="lower priority, 0 to 19")
     output = p.add_argument_group("what to tell")
     output.add_argument("--progress-file", type=Path, metavar="F", help="copy of progress.json")

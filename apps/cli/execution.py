@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from apps.cli.observers import EventWriter, RunLog, TerminalView, View
 from apps.common.config import pipeline_config
 from apps.common.contracts.manifest import Holder, Progress, RunResult, TrackMetrics
-from apps.common.cpu_limits import host_thread_limit
 from apps.common.errors import (
     InvalidInput,
     RunCancelled,
@@ -25,17 +24,17 @@ from apps.common.errors import (
     from_dict,
 )
 from apps.common.files import tail, write_json
-from apps.common.layout import Layout
 from apps.common.lifeline import Lifeline
-from apps.common.model_files import detectors_on_disk
-from apps.common.names import check_name, check_run_id, new_run_id
-from apps.common.options import HostFacts, RunRequest, device_of, resolve, with_warning
+from apps.common.names import check_name, check_run_id
+from apps.common.option_flags import flag, given
+from apps.common.options import RunRequest, device_of
+from apps.common.resolve import HostFacts, resolve, with_warning
 from apps.common.settings import Settings
 from apps.common.version import library_versions
 from apps.pipeline.artifacts.writer import discard, publish
 from apps.pipeline.pacing.meter import CpuMeter
 from apps.pipeline.progress import ProgressReporter
-from apps.pipeline.run import Outcome, PipelineRun, RunPlan
+from apps.pipeline.run import Outcome, PipelineRun
 from apps.pipeline.stop import StopFlag, stopped
 from apps.runs.episodes import find_videos, several_videos_warning
 from apps.runs.lock import episode_lock
@@ -129,48 +128,39 @@ def last_word(word: bytes) -> ScreenalyticsError:
 def _spec_from_arguments(arguments: argparse.Namespace) -> RunSpec:
     settings = _settings(arguments)
     ep_id = check_name(arguments.ep_id)
-    run_id = new_run_id() if arguments.run_id is None else check_run_id(arguments.run_id)
-    values = {name: getattr(arguments, name) for name in RunRequest.model_fields}
+    run_id = None if arguments.run_id is None else check_run_id(arguments.run_id)
     try:
-        request = RunRequest(**values)
+        request = RunRequest(**given(arguments))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        option = "--" + str(first["loc"][0]).replace("_", "-")
+        option = flag(str(first["loc"][0]))
         raise InvalidInput(
             f"{option} {first['input']}: {first['msg']}.", hint=f"See --help for {option}."
         ) from None
-    return RunSpec(
-        ep_id=ep_id,
-        run_id=run_id,
-        execution_mode="cli",
-        resolution=resolve(request, os.environ, _host_facts(settings)),
-        data_root=str(settings.data_root),
-        retinaface_model=settings.retinaface_model,
-        recognition_model=settings.recognition_model,
+    return RunSpec.of(
+        ep_id,
+        run_id,
+        resolve(request, os.environ, _host(settings)),
+        settings,
+        mode="cli",
+        data_root=settings.data_root,
         nice=arguments.nice or 0,
-        min_free_mb=settings.min_free_mb,
     )
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
-    given = {
+    own = {
         "data_root": arguments.data_root,
         "retinaface_model": arguments.retinaface_model,
         "recognition_model": arguments.recognition_model,
     }
-    return Settings(**{name: value for name, value in given.items() if value is not None})
+    return Settings(**{name: value for name, value in own.items() if value is not None})
 
 
-def _host_facts(settings: Settings) -> HostFacts:
+def _host(settings: Settings) -> HostFacts:
     import onnxruntime
 
-    limit, source = host_thread_limit()
-    return HostFacts(
-        providers=tuple(onnxruntime.get_available_providers()),
-        detectors_on_disk=detectors_on_disk(settings.retinaface_model),
-        thread_limit=limit,
-        thread_limit_source=source,
-    )
+    return HostFacts.here(tuple(onnxruntime.get_available_providers()), settings.retinaface_model)
 
 
 class _Execution:
@@ -182,7 +172,7 @@ class _Execution:
         self._spec = spec
         self._stop = stop
         self._view = view
-        self._layout = Layout(Path(spec.data_root))
+        self._layout = spec.layout
         self._given_video: Path | None = arguments.video
         self._progress_copy: Path | None = arguments.progress_file
 
@@ -218,18 +208,7 @@ class _Execution:
         return videos[0]
 
     def _execute(self, record: RunRecord, log: RunLog, video: Path) -> RunResult:
-        spec = self._spec
-        plan = RunPlan(
-            ep_id=spec.ep_id,
-            run_id=spec.run_id,
-            options=spec.resolution.options,
-            video=video,
-            files=record.files,
-            cache=self._layout.cache,
-            retinaface_model=spec.retinaface_model,
-            recognition_model=spec.recognition_model,
-            sources=spec.resolution.sources,
-        )
+        spec = self._spec  # the pipeline's plan as well
         for warning in spec.resolution.warnings:
             log.log("warning", warning)
 
@@ -241,7 +220,7 @@ class _Execution:
             CpuMeter(pipeline_config().meter) as meter,
             ProgressReporter(spec.run_id, meter, report) as progress,
         ):
-            outcome = PipelineRun(plan, meter, progress, self._stop, log).execute()
+            outcome = PipelineRun(spec, video, meter, progress, self._stop, log).execute()
             progress.phase("writing")
             self._stop.check()
             result = self._publish(record, outcome, meter, progress)
@@ -300,7 +279,7 @@ class _Execution:
             profile=manifest.options.profile,
             options=manifest.options,
             cpu_threads=manifest.options.cpu_threads,
-            frames_total=progress.frames_done,
+            frames_total=manifest.counts["frames_total"],
             frames_done=progress.frames_done,
             detections=manifest.counts["detections"],
             tracks=manifest.counts["tracks"],

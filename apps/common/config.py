@@ -12,9 +12,11 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from apps.common.options import model_of, options_by
 
 CONFIG_DIR_VARIABLE = "SCREENALYTICS_CONFIG_DIR"
 _log = logging.getLogger("screenalytics.config")
@@ -51,24 +53,14 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Profile(_Frozen):
+class Profile(model_of(options_by("profile"), optional=False)):  # type: ignore[misc]
+    """What a run does that follows this preset."""
+
     summary: str
-    stride: int = Field(ge=1)
-    fps: float = Field(gt=0)
-    cpu_threads: int = Field(ge=1)
-    max_cpu_percent: float | None = None
-    thermal_backoff: bool
 
 
-class Defaults(_Frozen):
-    device: str
-    detector: str
-    precision: Literal["float32", "int8"]
-    small_faces: Literal["off", "second_look"]
-    video_stream: Literal["auto"]
-    save_crops: bool
-    save_preview: bool
-    allow_cpu_fallback: bool
+class Defaults(model_of(options_by("default"), optional=False)):  # type: ignore[misc]
+    """What does not depend on the profile."""
 
 
 class DetSize(_Frozen):

@@ -12,7 +12,8 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
-PREFIX = "SCREENALYTICS_"
+from apps.common.options import ENV_PREFIX
+
 FILE_SUFFIX = "_FILE"
 
 
@@ -23,7 +24,7 @@ class EnvironmentSettings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
+        env_prefix=ENV_PREFIX,
         extra="ignore",
         frozen=True,
         allow_inf_nan=False,
@@ -48,7 +49,7 @@ class EnvironmentSettings(BaseSettings):
             return cls()
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            message = f"{PREFIX}{str(first['loc'][0]).upper()}: {first['msg']}."
+            message = f"{ENV_PREFIX}{str(first['loc'][0]).upper()}: {first['msg']}."
         except SettingsError as error:
             message = str(error)
         sys.exit(f"error: {message} Correct or unset it, then start again.")
@@ -62,7 +63,7 @@ class _Files(PydanticBaseSettingsSource):
         field: FieldInfo,  # noqa: ARG002
         field_name: str,
     ) -> tuple[Any, str, bool]:
-        variable = f"{PREFIX}{field_name.upper()}{FILE_SUFFIX}"
+        variable = f"{ENV_PREFIX}{field_name.upper()}{FILE_SUFFIX}"
         path = os.environ.get(variable, "")
         if path == "":
             return None, field_name, False

@@ -11,47 +11,42 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from apps.common.config import Profile
 from apps.common.contracts.events import ErrorEvent, LogEvent
 from apps.common.contracts.manifest import Progress, RunResult, VideoFacts
-from apps.common.names import EpisodeId, RunId
+from apps.common.names import EpisodeId
 from apps.common.options import Options, RunRequest
 
 
-class DetectTrackRequest(RunRequest):
+class EpisodeRequest(RunRequest):
+    """A run of an episode."""
+
+    ep_id: EpisodeId = Field(description="Name of the episode.")
+    run_id: RunId | None = Field(None, description="Name of the run; a new one by default.")
+
+
+class DetectTrackRequest(EpisodeRequest):
     """`POST /celery_jobs/detect_track`."""
 
     model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        allow_inf_nan=False,
         json_schema_extra={
             "example": {"ep_id": "demo-s01e01", "execution_mode": "local", "stride": 6}
         },
     )
 
-    ep_id: EpisodeId = Field(description="Name of the episode.")
     execution_mode: Literal["redis", "local"] = Field(
         "redis",
         description="`local` blocks until the run ends; `redis` queues it for a worker.",
     )
-    run_id: RunId | None = Field(None, description="Name of the run; a new one by default.")
     timeout_s: float | None = Field(
         None, gt=0, le=7 * 24 * 3600, description="Longest run, in seconds."
     )
 
 
-class LegacyRequest(RunRequest):
+class LegacyRequest(EpisodeRequest):
     """`POST /jobs/detect_track` and `/jobs/detect_track/stream`."""
 
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        allow_inf_nan=False,
-        json_schema_extra={"example": {"ep_id": "demo-s01e01", "stride": 6}},
-    )
-
-    ep_id: EpisodeId = Field(description="Name of the episode.")
-    run_id: RunId | None = Field(None, description="Name of the run; a new one by default.")
+    model_config = ConfigDict(json_schema_extra={"example": {"ep_id": "demo-s01e01", "stride": 6}})
 
 
 class LegacyJobAccepted(BaseModel):
@@ -262,14 +257,10 @@ class Version(BaseModel):
     stale: bool
 
 
-class ProfileOffer(BaseModel):
+class ProfileOffer(Profile):
+    model_config = ConfigDict(extra="ignore")  # of a server of another version
+
     name: str
-    summary: str
-    stride: int
-    fps: float
-    cpu_threads: int
-    max_cpu_percent: float | None
-    thermal_backoff: bool
 
 
 class DeviceOffer(BaseModel):

@@ -12,12 +12,15 @@ from apps.common.redis_url import RedisUrl
 
 
 class HostSettings(EnvironmentSettings):
-    """What API and page share: by which names they may be asked."""
+    """What API and page share: by which names they may be asked, and the API's key."""
 
     allowed_hosts: str = Field(
         "",
         description="Names besides those of loopback by which API and page may be asked, with "
         "commas; * allows every name.",
+    )
+    api_key: SecretStr | None = Field(
+        None, min_length=8, description="Key that every request but /health must bring."
     )
 
     @field_validator("allowed_hosts")
@@ -35,14 +38,11 @@ class Settings(HostSettings):
     """Settings of the service.
 
     Fields that are options of a run as well (`SCREENALYTICS_STRIDE` and so on) are read by
-    `apps.common.options.resolve`, not here.
+    `apps.common.resolve.resolve`, not here.
     """
 
     data_root: Path = Field(Path("data"), description="Folder of videos, runs and caches.")
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="Broker, jobs and locks.")
-    api_key: SecretStr | None = Field(
-        None, min_length=8, description="Key that every request but /health must bring."
-    )
     retinaface_model: str | None = Field(
         None, description="Pack name of InsightFace, or a detector's .onnx file."
     )

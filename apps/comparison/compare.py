@@ -14,7 +14,6 @@ import argparse
 import os
 import signal
 import time
-import typing
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,7 +27,7 @@ from apps.common.errors import RunFailed, ScreenalyticsError
 from apps.common.layout import Layout
 from apps.common.lifeline import Lifeline
 from apps.common.names import check_name, new_run_id
-from apps.common.options import RunRequest
+from apps.common.option_flags import add_flags, given
 from apps.common.settings import Settings
 from apps.common.streams import secure_standard_streams
 from apps.comparison import report
@@ -99,15 +98,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--events", choices=["ndjson"], help="one JSON event a line")
     p.add_argument("--lifeline", action="store_true", help="stop when standard input ends")
     p.add_argument("--nice", type=int, default=0, metavar="N", help="of the command line's runs")
-    options = p.add_argument_group("options of the run, as of episode_run.py")
-    for name, option in RunRequest.model_fields.items():
-        flag, kind = "--" + name.replace("_", "-"), typing.get_args(option.annotation)[0]
-        if kind is bool:
-            switch = argparse.BooleanOptionalAction
-            options.add_argument(flag, action=switch, default=None, help=option.description)
-        else:
-            kind = kind if kind in (int, float) else str  # names are checked by RunRequest
-            options.add_argument(flag, type=kind, metavar="X", help=option.description)
+    options = p.add_argument_group("options of the run, as of `screenalytics run`")
+    add_flags(options)
     return p
 
 
@@ -117,15 +109,14 @@ def compare(arguments: argparse.Namespace, voice: Voice) -> bool:
     Raises:
         ComparisonFailed, ScreenalyticsError: with a sentence on what to do; there is no report.
     """
-    given = {} if arguments.data_root is None else {"data_root": arguments.data_root}
-    settings = Settings(**given)
+    own = {} if arguments.data_root is None else {"data_root": arguments.data_root}
+    settings = Settings(**own)
     data_root = settings.data_root.resolve()
-    requested = {name: getattr(arguments, name) for name in RunRequest.model_fields}
     task = Task(
         ep_id=check_name(arguments.ep_id),
         data_root=data_root,
         url=arguments.url.rstrip("/"),
-        options={name: value for name, value in requested.items() if value is not None},
+        options=given(arguments),
         nice=arguments.nice,
         headers=headers(settings),
     )

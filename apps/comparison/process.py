@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from apps.common.errors import RunFailed, ScreenalyticsError
 from apps.common.files import entries_of, read_json
 from apps.common.layout import Layout
+from apps.common.option_flags import as_arguments
 from apps.common.schemas import (
     ComparisonEvent,
     ComparisonRequest,
@@ -89,13 +90,7 @@ def _arguments(ep_id: str, request: ComparisonRequest, url: str) -> list[str]:
     arguments = ["--ep-id", ep_id, "--url", url, "--modes", ",".join(request.modes)]
     arguments += ["--repeat", str(request.repeat)]
     arguments += ["--skip-missing", "--events", "ndjson", "--lifeline"]
-    for name, value in request.options.model_dump(exclude_none=True).items():
-        flag = name.replace("_", "-")
-        if isinstance(value, bool):
-            arguments.append(f"--{flag}" if value else f"--no-{flag}")
-        else:
-            arguments.append(f"--{flag}={value}")
-    return arguments
+    return arguments + as_arguments(request.options.model_dump(exclude_none=True))
 
 
 def _environment(settings: Settings) -> dict[str, str]:

@@ -70,7 +70,7 @@ def table(comparison: Comparison) -> RenderableType:
 
 
 def save(comparison: Comparison, folder: Path) -> list[Path]:
-    """Writes `comparison.json`, `.md` and, where Matplotlib is installed (extra `pictures`), `.png`.
+    """Writes `comparison.json`, `.md` and, with Matplotlib (extra `pictures`), `.png`.
 
     Raises:
         StorageFailed: the folder is not writable.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import time
 from abc import ABC, abstractmethod
@@ -23,7 +22,7 @@ from pydantic import ValidationError
 from apps.common.contracts.manifest import RunManifest
 from apps.common.errors import ScreenalyticsError
 from apps.common.layout import Layout
-from apps.common.options import ENV_PREFIX
+from apps.common.option_flags import as_arguments
 from apps.common.python_module import python_module, same_code
 from apps.common.settings import Settings
 from apps.jobs.store import JobStore
@@ -95,14 +94,14 @@ class Runner(ABC):
 
 
 class CliRunner(Runner):
-    """`tools/episode_run.py`, with nothing around it: the baseline."""
+    """`screenalytics run`, with nothing around it: the baseline."""
 
     mode = "cli"
 
     def run(self, run_id: str) -> None:
         process = subprocess.Popen(
             self._command(run_id),
-            env=same_code({**os.environ, **self._environment()}),
+            env=same_code(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -136,18 +135,7 @@ class CliRunner(Runner):
         task = self.task
         command = [*python_module(RUN_MODULE), "--ep-id", task.ep_id, "--run-id", run_id]
         command += ["--data-root", str(task.data_root), "--nice", str(task.nice)]
-        for name, value in task.options.items():
-            flag = "--" + name.replace("_", "-")
-            if isinstance(value, bool):
-                command += [flag] if value else []
-            else:
-                command += [flag, str(value)]
-        return command
-
-    def _environment(self) -> dict[str, str]:
-        """Says no to what the command line can only say yes to."""
-        refused = [name for name, value in self.task.options.items() if value is False]
-        return {f"{ENV_PREFIX}{name.upper()}": "false" for name in refused}
+        return command + as_arguments(task.options)
 
 
 class HttpRunner(Runner):

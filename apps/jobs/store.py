@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import redis
-from pydantic import BaseModel, ConfigDict, Json, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError
 from redis.backoff import NoBackoff
 from redis.exceptions import LockError
 from redis.retry import Retry
@@ -137,21 +137,42 @@ class JobRequest(_Frozen):
     submitted_at: str
 
 
+class _Outcome(_Frozen):
+    """How a job ended."""
+
+    result: RunResult | None = None
+    problem: dict[str, Any] | None = None
+
+
 class QueueJob(_Frozen):
-    """A job as it stands now.
+    """A job as Redis has it, read at a time.
 
     Attributes:
-        silent_s: seconds since its worker said something, or since it was sent to the queue.
+        request: under `static` in Redis.
+        beat: when its worker said something, or it was sent to the queue; Redis's clock.
+        read_at: now, on the same clock.
     """
 
-    request: JobRequest
+    request: Json[JobRequest] = Field(validation_alias="static")
     state: QueueJobState
-    silent_s: float
+    beat: float
+    read_at: float
     attempts: int
-    worker: str | None
-    progress: Progress | None
-    result: RunResult | None
-    problem: dict[str, Any] | None
+    worker: str | None = None
+    progress: Json[Progress] | None = None
+    outcome: Json[_Outcome] = _Outcome()
+
+    @property
+    def silent_s(self) -> float:
+        return self.read_at - self.beat
+
+    @property
+    def result(self) -> RunResult | None:
+        return self.outcome.result
+
+    @property
+    def problem(self) -> dict[str, Any] | None:
+        return self.outcome.problem
 
     @property
     def is_finished(self) -> bool:
@@ -168,25 +189,6 @@ class WorkerFacts(_Frozen):
     git_sha: str
     fingerprint: str
     concurrency: int
-
-
-class _Outcome(_Frozen):
-    """How a job ended."""
-
-    result: RunResult | None = None
-    problem: dict[str, Any] | None = None
-
-
-class _Record(_Frozen):
-    """A job as Redis has it."""
-
-    static: Json[JobRequest]
-    state: Literal["queued", "in_progress", "success", "failed", "cancelled"]
-    beat: float
-    attempts: int
-    worker: str | None = None
-    progress: Json[Progress] | None = None
-    outcome: Json[_Outcome] = _Outcome()
 
 
 @dataclass(frozen=True)
@@ -418,27 +420,17 @@ class JobStore:
         if fields == {}:
             return None
         try:
-            record = _Record.model_validate(fields)
-        except ValidationError:
+            job = QueueJob.model_validate(dict(fields, read_at=now))
+        except (TypeError, ValidationError):
             return JobUnreadable(
                 f"What Redis has of job {name[:60]!r} is no job.",
                 hint="Something else wrote there. Its run's results, if there are any, are among "
                 "the episode's; send it again otherwise.",
             )
-        silent_s = now - record.beat
-        state: QueueJobState = record.state
-        if state == "in_progress" and silent_s >= self.lease_seconds:
-            state = "retrying"  # its worker is gone; it is delivered again soon
-        return QueueJob(
-            request=record.static,
-            state=state,
-            silent_s=silent_s,
-            attempts=record.attempts,
-            worker=record.worker,
-            progress=record.progress,
-            result=record.outcome.result,
-            problem=record.outcome.problem,
-        )
+        if job.state == "in_progress" and job.silent_s >= self.lease_seconds:
+            # Its worker is gone; it is delivered again soon.
+            return job.model_copy(update={"state": "retrying"})
+        return job
 
     def _run(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
         with self.answering():

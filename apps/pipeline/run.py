@@ -6,8 +6,6 @@ around it (`apps.cli.execution`).
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -28,17 +26,15 @@ from apps.common.contracts.manifest import (
 from apps.common.contracts.rows import DetectionRow, read_rows
 from apps.common.errors import VideoUnreadable
 from apps.common.files import storage_errors
-from apps.common.layout import RunFiles
 from apps.common.options import (
-    EXPECTED_DECODED,
     PROVIDER_OF_DEVICE,
-    Options,
     device_of,
     effective_stride,
     provider_rivals,
     sampled_count,
     stride_warning,
 )
+from apps.common.run_plan import RunPlan
 from apps.pipeline.artifacts.screen_time import SampleEdges
 from apps.pipeline.artifacts.thumbs import ThumbWriter
 from apps.pipeline.artifacts.writer import ArtifactWriter, RunTotals
@@ -61,49 +57,20 @@ from apps.pipeline.ordered_parallel_map import ordered_parallel_map
 from apps.pipeline.pacing.meter import CpuMeter
 from apps.pipeline.pacing.pacer import Pacer, thermal_backoff
 from apps.pipeline.pacing.thermal import SensorReader, system_sensors
-from apps.pipeline.pacing.threads import (
-    Costs,
-    ThreadPlan,
-    best_plan,
-    limited_pools,
-    observed,
-    single_thread_seconds,
-    usual_plan,
-)
+from apps.pipeline.pacing.threads import limited_pools, observed
 from apps.pipeline.progress import ProgressReporter
 from apps.pipeline.render.preview import PreviewFailed, collect_tracks, render_preview
+from apps.pipeline.run_warnings import refuse_ruins, trackless_warning, video_warnings
 from apps.pipeline.shots.splitter import ShotSplitter
 from apps.pipeline.stage_clock import StageClock
 from apps.pipeline.stop import StopFlag
+from apps.pipeline.thread_choice import ThreadChoice
 from apps.pipeline.track.identity import IdentityGate
 from apps.pipeline.track.tracker import TRACKER_NAME, FaceTracker, thresholds
 from apps.pipeline.types import Sighting
 
 _FRAMES_AHEAD = 2  # more than there are workers: one may be slow
-_FEWEST_DECODED = 0.5  # of the frames to process, below it a run fails
-_MEASURED_FRAMES = 4
-_WORTH_MEASURING = 150  # processed frames; a shorter run is over before it pays
 _REPLACED = "The video was replaced by another one during the run, which has no preview therefore."
-_OBVIOUS = 2  # threads: an inference in each is faster than one with both, whatever decoding costs
-
-
-@dataclass(frozen=True)
-class RunPlan:
-    """What to run, and where its files are.
-
-    Args:
-        sources: where each of the options came from, as far as that is known.
-    """
-
-    ep_id: str
-    run_id: str
-    options: Options
-    video: Path
-    files: RunFiles
-    cache: Path
-    retinaface_model: str | None = None
-    recognition_model: str | None = None
-    sources: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -129,20 +96,33 @@ class Outcome:
     recognition: RecognitionFacts | None = None
 
 
+def _as_it_is(detector: Detector, _: DetectorRequest) -> Detector:
+    return detector
+
+
+def _unseen(_: Sighting) -> None:
+    """Nobody looks."""
+
+
 @dataclass
 class PipelineRun:
     """One execution of a plan. `execute` is called once.
 
     Args:
         plan: what to do.
+        video: the file.
         meter: running.
         progress: running.
         stop: checked before every frame.
         observer: told of the start, warnings and the provider.
+        cache: folder of models that were made; that of the plan's data root by default.
         read_sensors: see `apps.pipeline.pacing.thermal`.
+        wrap_detector: gives what is asked in place of a detector that was loaded so.
+        on_sighting: shown the faces of each processed frame, before they are tracked.
     """
 
     plan: RunPlan
+    video: Path
     meter: CpuMeter
     progress: ProgressReporter
     stop: StopFlag
@@ -150,10 +130,14 @@ class PipelineRun:
     config: PipelineConfig = field(default_factory=pipeline_config)
     clock: StageClock = field(default_factory=StageClock)
     warnings: list[str] = field(default_factory=list)
+    cache: Path | None = None
     read_sensors: SensorReader = system_sensors
+    wrap_detector: Callable[[Detector, DetectorRequest], Detector] = _as_it_is
+    on_sighting: Callable[[Sighting], None] = _unseen
 
     def __post_init__(self) -> None:
-        options = self.plan.options
+        self._options = options = self.plan.options
+        self._files = self.plan.files
         self._pacer = Pacer(
             options.max_cpu_percent,
             self.meter,
@@ -161,8 +145,7 @@ class PipelineRun:
             self.config,
             thermal_backoff(options, self.meter, self.config, self._tell, self.read_sensors),
         )
-        self._plan = usual_plan(options.cpu_threads, one_inference=options.device != "cpu")
-        self._costs: Costs | None = None
+        self._threads = ThreadChoice(options.cpu_threads, options.device)
         self._second_looks = 0  # frames
         self._written: dict[str, int] = {}  # files of each result
 
@@ -175,54 +158,41 @@ class PipelineRun:
         """
         self._note_budget()
         with (
-            limited_pools(self._plan.detector),
+            limited_pools(self._threads.plan.detector),
             storage_errors(),
             self._opened() as video,
         ):
             return self._with_video(video)
 
     def _opened(self) -> AbstractContextManager[Video]:
-        stream = self.plan.options.video_stream
+        stream = self._options.video_stream
         return open_video(
-            self.plan.video,
-            threads=self._plan.decoder,
+            self.video,
+            threads=self._threads.plan.decoder,
             stream=None if stream == "auto" else stream,
         )
 
     def _with_video(self, video: Video) -> Outcome:
-        options = self.plan.options
-        video_file = identified(self.plan.video)
+        options = self._options
+        video_file = identified(self.video)
         stride = effective_stride(options.stride, options.fps, video.facts.fps)
-        told = stride_warning(options, self.plan.sources, video.facts.fps)
-        if told is not None:
-            self._warn(told)
-        self.progress.expect(sampled_count(video.facts.frames, stride), video.facts.frames)
-        self.observer.started(sampled_count(video.facts.frames, stride))
+        wanted = sampled_count(video.facts.frames, stride)
+        self._warn(stride_warning(options, self.plan.resolution.sources, video.facts.fps))
+        self.progress.expect(wanted, video.facts.frames)
+        self.observer.started(wanted)
         self.progress.phase("loading")
         with self.clock.measure("load_model"):
             detector = self._load_detector(video.facts)
             self._pacer.between()
-            detector = self._settle_threads(video, stride, detector)
+            detector = self._settle_threads(video, stride, wanted, detector)
             gate = self._load_gate()
         self._pacer.between()
-        self.observer.log("info", f"Using {detector.facts.provider}")
-        self.observer.log(
-            "info",
-            f"{video_file.name}: {video.facts.frames} frames at {video.facts.fps:g} fps, stride "
-            f"{stride}: {sampled_count(video.facts.frames, stride)} to process; "
-            f"{detector.facts.model.id} at "
-            f"{detector.letterbox.canvas_width}x{detector.letterbox.canvas_height}",
-        )
-        if len(video.facts.streams) > 1:
-            self.observer.log(
-                "info",
-                f"Video stream {video.facts.stream} is processed; the file has "
-                f"{', '.join(video.facts.streams)}.",
-            )
+        self._note_work(video, video_file.name, stride, wanted, detector)
         with self._writer(video, stride, detector) as writer:
             cuts, endings = self._analyse(video, stride, detector, gate, writer)
-            threads = self._threads(detector)
-            self._refuse_ruins(video, stride)
+            threads = self._thread_facts(detector)
+            done = self.progress.frames_done
+            refuse_ruins(done, wanted)
             self.progress.frames_missing()
             metrics = writer.finish(self._totals(video, cuts, detector.facts), endings)
             self._written |= writer.written
@@ -231,7 +201,14 @@ class PipelineRun:
             with self.clock.measure("preview"):
                 self._make_preview(video_file)
         self._pacer.at_end()
-        self._warn_of(video, stride, writer)
+        self._warn(self._pacer.warning)
+        for warning in video_warnings(video, done, wanted):
+            self._warn(warning)
+        self._warn(
+            trackless_warning(
+                writer.detections, writer.tracks, self.config.track, options.det_thresh, stride
+            )
+        )
         return Outcome(
             video=video.facts,
             video_file=video_file,
@@ -240,15 +217,18 @@ class PipelineRun:
             letterbox=detector.letterbox,
             metrics=metrics,
             counts={
-                "frames_total": sampled_count(video.facts.frames, stride),
-                "frames_done": self.progress.frames_done,
+                "frames_total": wanted,
+                "frames_done": done,
                 "detections": writer.detections,
                 "tracks": writer.tracks,
                 "scene_cuts": len(cuts),
                 "damaged_packets": video.damaged_packets,
                 **({} if options.small_faces == "off" else {"second_looks": self._second_looks}),
             },
-            times=self._times(),
+            times={
+                **{stage: round(spent, 3) for stage, spent in self.clock.seconds.items()},
+                "paced": round(self._pacer.rested_seconds, 3),
+            },
             threads=threads,
             warnings=self.warnings,
             written=self._written,
@@ -257,34 +237,35 @@ class PipelineRun:
         )
 
     def _load_detector(self, facts: VideoFacts) -> Detector:
-        options = self.plan.options
+        options = self._options
         request = DetectorRequest(
             width=facts.width,
             height=facts.height,
             det_size=options.det_size,
             det_thresh=self._reported_from(),
             provider=PROVIDER_OF_DEVICE[options.device],
-            threads=self._plan.detector,
+            threads=self._threads.plan.detector,
             precision=options.precision,
             rivals=provider_rivals(options),
         )
-        return make_detector(
+        detector = make_detector(
             options.detector,
             request,
-            cache=self.plan.cache,
+            cache=self.plan.layout.cache if self.cache is None else self.cache,
             retinaface_model=self.plan.retinaface_model,
             callbacks=LoadCallbacks(self._tell, self._pacer.between),
         )
+        return self.wrap_detector(detector, request)
 
     def _reported_from(self) -> float:
         """The least confidence that the detector reports."""
-        options = self.plan.options
+        options = self._options
         if options.small_faces == "off":
             return options.det_thresh
         return doubtful_from(options.det_thresh, self.config.second_look)
 
     def _second_look(self, detector: Detector) -> SecondLook | None:
-        options = self.plan.options
+        options = self._options
         if options.small_faces == "off":
             return None
         return SecondLook(self.config.second_look, options.det_thresh, detector.letterbox)
@@ -295,33 +276,19 @@ class PipelineRun:
             return None
         from apps.pipeline.track.recognition import ArcFace  # loads InsightFace
 
-        recogniser = ArcFace(self.plan.recognition_model, self._plan.detector)
+        recogniser = ArcFace(self.plan.recognition_model, self._threads.plan.detector)
         self._tell(f"Tracks are compared by faces, with {recogniser.facts.id}")
         return IdentityGate(recogniser, self.config.recognition)
 
-    def _settle_threads(self, video: Video, stride: int, detector: Detector) -> Detector:
-        """Divides the threads by what the first frames cost, where that decides anything.
-
-        Returns:
-            The detector, made again where it gets another number of threads.
-        """
-        threads = self.plan.options.cpu_threads
-        one_inference = detector.facts.provider != CPU
-        plan = usual_plan(threads, one_inference=one_inference)
-        is_long = sampled_count(video.facts.frames, stride) >= _WORTH_MEASURING
-        if is_long and threads > (1 if one_inference else _OBVIOUS):
-            self._costs = _first_costs(
-                video, stride, detector, self._plan.detector, self._pacer.between
-            )
-        if self._costs is not None:
-            plan = best_plan(threads, self._costs, one_inference=one_inference)
-            self.observer.log(
-                "info",
-                f"Decoding costs {1000 * self._costs.decode:.1f} ms a frame, detection "
-                f"{1000 * self._costs.detect:.1f} ms: threads that share the frames: "
-                f"{plan.workers}, of each inference {plan.detector}, of the decoder {plan.decoder}",
-            )
-        before, self._plan = self._plan, plan
+    def _settle_threads(
+        self, video: Video, stride: int, wanted: int, detector: Detector
+    ) -> Detector:
+        """Returns the detector, loaded again where it gets another number of threads."""
+        before = self._threads.plan
+        self._threads.settle(video, stride, wanted, detector, self._pacer.between)
+        plan, reason = self._threads.plan, self._threads.reason
+        if reason is not None:
+            self._tell(reason)
         video.use_threads(plan.decoder)
         if plan.detector == before.detector:
             return detector
@@ -330,7 +297,7 @@ class PipelineRun:
 
     def _writer(self, video: Video, stride: int, detector: Detector) -> ArtifactWriter:
         return ArtifactWriter(
-            self.plan.files,
+            self._files,
             self.plan.ep_id,
             detector.facts.model.id,
             SampleEdges(video.index.timeline.seconds, video.index.end_s, stride),
@@ -347,13 +314,12 @@ class PipelineRun:
         writer: ArtifactWriter,
     ) -> tuple[list[int], Mapping[int, TrackEnd]]:
         """Decode to tracks, frame by frame. Returns the cuts, and why tracks ended if known."""
-        options = self.plan.options
+        options = self._options
         limits = thresholds(self.config.track, options.det_thresh)
-        if limits.warning is not None:
-            self._warn(limits.warning)
+        self._warn(limits.warning)
         tracker = FaceTracker(self.config.track, limits, gate)
         splitter = ShotSplitter(self.config.shots)
-        thumbs = ThumbWriter(self.plan.files.staged.thumbs, self.config.thumbs)
+        thumbs = ThumbWriter(self._files.staged.thumbs, self.config.thumbs)
         analyser = FrameAnalyser(
             video,
             detector,
@@ -365,7 +331,7 @@ class PipelineRun:
         )
         self.progress.phase("running")
         frames = self._paced(self.clock.over("decode", video.sampled(stride)))
-        workers = self._plan.workers
+        workers = self._threads.plan.workers
         with (
             self.clock.measure("stages"),
             ordered_parallel_map(
@@ -376,8 +342,8 @@ class PipelineRun:
                 name="worker",
             ) as analysed,
         ):
-            sightings = self.clock.over("upstream", self._sightings(analysed, splitter))
-            for item in self.clock.over("upstream_and_track", tracker.track(sightings)):
+            sightings = self._sightings(analysed, splitter)
+            for item in self.clock.through("track", tracker.track, sightings):
                 with self.clock.measure("write"):
                     writer.add(item)
                     thumbs.add(item)
@@ -389,8 +355,7 @@ class PipelineRun:
         """A rest before each frame but the first, as the budget wants it; nobody else goes on."""
         for frame in frames:
             yield frame
-            with self.clock.measure("pace"):
-                self._pacer.after_frame()
+            self._pacer.after_frame()
 
     def _sightings(
         self, analysed: Iterator[FrameAnalysis], splitter: ShotSplitter
@@ -400,7 +365,9 @@ class PipelineRun:
             with self.clock.measure("shots"):
                 scene = splitter.scene_of(frame.index, frame.view, frame.appearance, frame.glimpses)
             self._second_looks += frame.looked_again
-            yield frame.in_scene(scene)
+            sighting = frame.in_scene(scene)
+            self.on_sighting(sighting)
+            yield sighting
             self.progress.frame_done()
 
     def _totals(self, video: Video, cuts: list[int], facts: DetectorFacts) -> RunTotals:
@@ -411,20 +378,20 @@ class PipelineRun:
             elapsed_sec=round(self.meter.elapsed(), 3),
             analyzed_fps=self.progress.analyzed_fps(),
             device=device_of(facts.provider),
-            detector=self.plan.options.detector,
+            detector=self._options.detector,
             tracker=TRACKER_NAME,
             scene_cuts=cuts,
         )
 
     @property
     def _preview(self) -> Path:
-        return self.plan.files.staged.preview
+        return self._files.staged.preview
 
     def _make_preview(self, analysed: VideoFile) -> None:
         """Whatever became of the video meanwhile, what was found in it is kept."""
         try:
             with self._opened() as video:
-                if identified(self.plan.video) != analysed:
+                if identified(self.video) != analysed:
                     self._warn(_REPLACED)
                 else:
                     self._render_preview(video)
@@ -437,74 +404,23 @@ class PipelineRun:
     def _render_preview(self, video: Video) -> None:
         render_preview(
             video,
-            collect_tracks(read_rows(self.plan.files.staged.detections, DetectionRow)),
+            collect_tracks(read_rows(self._files.staged.detections, DetectionRow)),
             self._preview,
             self.config.preview,
-            threads=max(1, self.plan.options.cpu_threads - self._plan.decoder),
+            threads=max(1, self._options.cpu_threads - self._threads.plan.decoder),
             after_frame=lambda _: self._pacer.after_frame(),
         )
         self._written[self._preview.name] = 1
 
-    def _threads(self, detector: Detector) -> dict[str, Any]:
-        plan: ThreadPlan = self._plan
+    def _thread_facts(self, detector: Detector) -> dict[str, Any]:
         return {
-            "limit": self.plan.options.cpu_threads,
-            "workers": plan.workers,
-            "decoder": plan.decoder,
-            "detector": detector.facts.intra_op_threads,
-            **({} if self._costs is None else self._costs.milliseconds()),
+            **self._threads.report(detector),
             "busy": self.meter.busy_threads(),
             **observed(),
         }
 
-    def _times(self) -> dict[str, float]:
-        times = {stage: round(spent, 3) for stage, spent in self.clock.seconds.items()}
-        upstream, both = times.pop("upstream", 0.0), times.pop("upstream_and_track", 0.0)
-        times["track"] = round(max(0.0, both - upstream), 3)
-        times["paced"] = round(self._pacer.rested_seconds, 3)
-        times.pop("pace", None)
-        return times
-
-    def _refuse_ruins(self, video: Video, stride: int) -> None:
-        """Raises:
-        VideoUnreadable: so few of the frames could be decoded that the results say nothing.
-        """
-        wanted, done = sampled_count(video.facts.frames, stride), self.progress.frames_done
-        if done < _FEWEST_DECODED * wanted:
-            raise VideoUnreadable(
-                f"Only {done} of the {wanted} frames to process could be decoded.",
-                hint="The video is damaged or encrypted: check it in a player, then copy or record "
-                "it again.",
-                frames_done=done,
-                frames_total=wanted,
-            )
-
-    def _warn_of(self, video: Video, stride: int, writer: ArtifactWriter) -> None:
-        missing = sampled_count(video.facts.frames, stride) - self.progress.frames_done
-        if self._pacer.warning is not None:
-            self._warn(self._pacer.warning)
-        for warning in video.warnings:
-            self._warn(warning)
-        if video.damaged_packets > 0:
-            self._warn(f"{video.damaged_packets} damaged packets were skipped.")
-        if missing > 0:
-            wanted = sampled_count(video.facts.frames, stride)
-            share = f"{missing} of the {wanted} frames to process could not be decoded."
-            is_much = self.progress.frames_done < EXPECTED_DECODED * wanted
-            self._warn(f"Much of the video is missing: {share}" if is_much else share)
-        if video.truncated:
-            self._warn("The video file ends in the middle; what there is was processed.")
-        if writer.detections > 0 and writer.tracks == 0:
-            self._warn(
-                f"{writer.detections} detections but no track: detections start a track from "
-                f"confidence {self.config.track.activation_threshold:g}, and one alone is a track "
-                f"from {self.config.track.single_confidence:g}, else it needs a second sighting "
-                f"within {self.config.track.lost_seconds:g} s; the detection threshold is "
-                f"{self.plan.options.det_thresh:g} and the stride {stride}."
-            )
-
     def _note_budget(self) -> None:
-        options = self.plan.options
+        options = self._options
         cap = "no cap" if options.max_cpu_percent is None else f"{options.max_cpu_percent:g} %"
         self.observer.log(
             "info",
@@ -512,37 +428,28 @@ class PipelineRun:
             f"device {options.device}, detector {options.detector}",
         )
 
+    def _note_work(
+        self, video: Video, name: str, stride: int, wanted: int, detector: Detector
+    ) -> None:
+        facts, letterbox = video.facts, detector.letterbox
+        self._tell(f"Using {detector.facts.provider}")
+        self._tell(
+            f"{name}: {facts.frames} frames at {facts.fps:g} fps, stride {stride}: {wanted} to "
+            f"process; {detector.facts.model.id} at "
+            f"{letterbox.canvas_width}x{letterbox.canvas_height}"
+        )
+        if len(facts.streams) > 1:
+            self._tell(
+                f"Video stream {facts.stream} is processed; the file has "
+                f"{', '.join(facts.streams)}."
+            )
+
     def _tell(self, line: str) -> None:
         self.observer.log("info", line)
 
-    def _warn(self, message: str) -> None:
+    def _warn(self, message: str | None) -> None:
+        """None is nothing to say."""
+        if message is None:
+            return
         self.warnings.append(message)
         self.observer.log("warning", message)
-
-
-def _first_costs(
-    video: Video,
-    stride: int,
-    detector: Detector,
-    detector_threads: int,
-    after_frame: Callable[[], None],
-) -> Costs | None:
-    """What the first frames cost; None where there are too few. Their results are thrown away."""
-    decode, detect = [], []
-    with video.again() as trial:
-        frames = trial.frames(stride, detector.letterbox)
-        for _ in range(_MEASURED_FRAMES + 1):
-            start = time.thread_time()
-            frame = next(frames, None)
-            decode.append(time.thread_time() - start)
-            if frame is None:
-                return None
-            start = time.perf_counter()
-            detector.detect(frame.image)
-            detect.append(time.perf_counter() - start)
-            after_frame()
-    # The first one also pays for tables and caches; a busy machine makes some slow, none fast.
-    return Costs(
-        decode=statistics.median(decode[1:]),
-        detect=single_thread_seconds(min(detect[1:]), detector_threads),
-    )

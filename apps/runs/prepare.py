@@ -6,12 +6,11 @@ import asyncio
 import os
 
 from apps.common.contracts.manifest import ExecutionMode
-from apps.common.cpu_limits import host_thread_limit
 from apps.common.errors import RunExists
 from apps.common.layout import Layout
-from apps.common.model_files import detectors_on_disk
-from apps.common.names import new_run_id
-from apps.common.options import HostFacts, Resolution, RunRequest, resolve, with_warning
+from apps.common.options import RunRequest
+from apps.common.resolve import HostFacts, Resolution, resolve, with_warning
+from apps.common.schemas import EpisodeRequest
 from apps.common.settings import Settings
 from apps.common.version import SourceWatch
 from apps.runs.episodes import find_video
@@ -32,13 +31,7 @@ class Host:
         async with self._asking:
             if self._providers is None:
                 self._providers = await host_providers()
-        limit, source = host_thread_limit()
-        return HostFacts(
-            providers=self._providers,
-            detectors_on_disk=detectors_on_disk(self._settings.retinaface_model),
-            thread_limit=limit,
-            thread_limit_source=source,
-        )
+        return HostFacts.here(self._providers, self._settings.retinaface_model)
 
 
 async def resolve_here(
@@ -61,11 +54,9 @@ async def resolve_here(
 
 
 async def prepare_run(
-    *,
-    ep_id: str,
-    run_id: str | None,
-    request: RunRequest,
+    request: EpisodeRequest,
     mode: ExecutionMode,
+    *,
     settings: Settings,
     host: Host,
     fingerprint: str,
@@ -81,6 +72,7 @@ async def prepare_run(
         InvalidInput, EpisodeNotFound, EpisodeBusy, RunExists, AcceleratorMissing
     """
     layout = Layout(settings.data_root.resolve())
+    ep_id, run_id = request.ep_id, request.run_id
     resolution = await resolve_here(request, host, fingerprint, source)
     find_video(layout, ep_id)
     if is_held(layout, ep_id):
@@ -90,15 +82,13 @@ async def prepare_run(
             f"Run {run_id!r} of episode {ep_id!r} exists already.",
             hint="Choose another run_id, or leave it out to get a new one.",
         )
-    return RunSpec(
-        ep_id=ep_id,
-        run_id=new_run_id() if run_id is None else run_id,
-        execution_mode=mode,
-        resolution=resolution,
-        data_root=str(layout.root),
-        retinaface_model=settings.retinaface_model,
-        recognition_model=settings.recognition_model,
+    return RunSpec.of(
+        ep_id,
+        run_id,
+        resolution,
+        settings,
+        mode=mode,
+        data_root=layout.root,
         nice=settings.local_nice if mode == "local" else 0,
-        min_free_mb=settings.min_free_mb,
-        launcher_fingerprint=fingerprint,
+        fingerprint=fingerprint,
     )

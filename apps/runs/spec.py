@@ -2,34 +2,62 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from apps.common.contracts.manifest import ExecutionMode, VideoFacts, VideoFile
-from apps.common.names import EpisodeId, RunId
-from apps.common.options import Resolution
+from apps.common.names import EpisodeId, RunId, new_run_id
+from apps.common.resolve import Resolution
+from apps.common.run_plan import RunPlan
+from apps.common.settings import Settings
 
 
-class _Spec(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class RunSpec(_Spec):
+class RunSpec(RunPlan):
     """All that crosses from the launcher to the process that runs: one JSON line on its stdin."""
 
-    ep_id: EpisodeId
-    run_id: RunId
     execution_mode: ExecutionMode
-    resolution: Resolution
-    data_root: str
-    retinaface_model: str | None = None
-    recognition_model: str | None = None
     nice: int = 0
     min_free_mb: float = 0
     launcher_fingerprint: str | None = None
     replace_unfinished: bool = False
 
+    @classmethod
+    def of(
+        cls,
+        ep_id: str,
+        run_id: str | None,
+        resolution: Resolution,
+        settings: Settings,
+        *,
+        mode: ExecutionMode,
+        data_root: Path,
+        nice: int = 0,
+        fingerprint: str | None = None,
+    ) -> RunSpec:
+        """A run under these settings.
 
-class PreviewSpec(_Spec):
+        Args:
+            ep_id: checked.
+            run_id: checked; a new one where it is None.
+            data_root: that of the settings, as it is shown to people.
+            fingerprint: of the launcher's code.
+        """
+        return cls(
+            ep_id=ep_id,
+            run_id=new_run_id() if run_id is None else run_id,
+            execution_mode=mode,
+            resolution=resolution,
+            data_root=str(data_root),
+            retinaface_model=settings.retinaface_model,
+            recognition_model=settings.recognition_model,
+            nice=nice,
+            min_free_mb=settings.min_free_mb,
+            launcher_fingerprint=fingerprint,
+        )
+
+
+class PreviewSpec(BaseModel):
     """What the process that makes a run's preview is told: one JSON line on its stdin.
 
     Args:
@@ -38,6 +66,8 @@ class PreviewSpec(_Spec):
         cpu_threads: of the run, and no more than this host allows.
         max_cpu_percent: of the run.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     ep_id: EpisodeId
     run_id: RunId

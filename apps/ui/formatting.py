@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from datetime import datetime, tzinfo
 
+from apps.common.options import Options
+
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:])")
 # What is made into an icon, an emoji or a link even where backslashes stand in it.
 _LIVELY = re.compile(r"(:(?=[A-Za-z+\-][\w+\-/]*:)|:(?=//)|www(?=\.)|@)", re.IGNORECASE)
@@ -23,26 +25,7 @@ _LIMITS = {
     "limit:cores": "limited by this machine's cores",
     "limit:worker_cores": "limited by the worker's cores",
 }
-OPTION_LABELS = {
-    "profile": "Profile",
-    "device": "Device",
-    "device_asked": "Device asked for",
-    "detector": "Detector",
-    "detector_asked": "Detector asked for",
-    "stride": "Stride",
-    "fps": "Frames a second of video, at most",
-    "det_size": "Detection size",
-    "det_thresh": "Detection threshold",
-    "cpu_threads": "CPU threads",
-    "max_cpu_percent": "CPU cap",
-    "thermal_backoff": "Slower while the CPU is hot",
-    "precision": "Precision",
-    "small_faces": "Small faces",
-    "video_stream": "Video stream",
-    "save_crops": "Save crops",
-    "save_preview": "Save preview video",
-    "allow_cpu_fallback": "Allow fallback to CPU",
-}
+OPTION_LABELS = {name: field.title or name for name, field in Options.model_fields.items()}
 MODE_LABELS = {
     "local": "Local Worker (direct)",
     "redis": "Redis/Celery (queued)",

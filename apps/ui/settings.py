@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import AnyHttpUrl, Field, SecretStr, field_validator
+from pydantic import AnyHttpUrl, Field, field_validator
 
 from apps.common.settings import HostSettings
 
@@ -11,7 +11,6 @@ class PageSettings(HostSettings):
     """Settings of the page."""
 
     api_url: str = Field("http://127.0.0.1:8000", description="Address of the API, for the page.")
-    api_key: SecretStr | None = Field(None, min_length=8, description="Key of the API.")
 
     @field_validator("api_url")
     @classmethod

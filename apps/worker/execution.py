@@ -25,7 +25,7 @@ from apps.common.errors import (
 from apps.common.layout import Layout
 from apps.common.logs import bind
 from apps.common.model_files import detectors_on_disk
-from apps.common.options import cap_threads, with_detectors, with_warning
+from apps.common.resolve import cap_threads, with_detectors, with_warning
 from apps.common.settings import Settings
 from apps.common.version import source_fingerprint
 from apps.jobs.lease import EpisodeLease

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,15 +16,14 @@ from trackers import ByteTrackTracker
 from trackers.utils.iou import GIoU, IoU
 
 from apps.common.config import TrackConfig, pipeline_config
-from apps.common.contracts.manifest import Progress, VideoFacts
-from apps.common.layout import Layout
-from apps.common.options import HostFacts, Options, RunRequest, SmallFaces, resolve
-from apps.pipeline.detect import Detector
-from apps.pipeline.frame_analysis import FrameAnalysis
+from apps.common.contracts.manifest import Progress
+from apps.common.options import Options, RunRequest, SmallFaces
+from apps.common.resolve import HostFacts, Resolution, resolve
+from apps.common.run_plan import RunPlan
+from apps.pipeline.detect import Detector, DetectorRequest
 from apps.pipeline.pacing.meter import CpuMeter
 from apps.pipeline.progress import ProgressReporter
-from apps.pipeline.run import PipelineRun, RunPlan
-from apps.pipeline.shots.splitter import ShotSplitter
+from apps.pipeline.run import PipelineRun
 from apps.pipeline.stop import StopFlag
 from apps.pipeline.track.tracker import FaceTracker, thresholds
 from apps.pipeline.types import Faces, Scene, Sighting
@@ -65,34 +64,6 @@ class ProductRun:
     frames: int
 
 
-@dataclass
-class _RememberingRun(PipelineRun):
-    """The product's run, with a detector that remembers; everything else is as it is."""
-
-    memories: Path = field(kw_only=True)
-    sightings: list[Sighting] = field(init=False, default_factory=list)
-    _detector: RememberingDetector | None = field(init=False, default=None)
-
-    def _load_detector(self, facts: VideoFacts) -> Detector:
-        inner = super()._load_detector(facts)
-        name = memory_name(inner, self.plan.options, self._reported_from())
-        self._detector = RememberingDetector(inner, self.memories / f"{self.plan.ep_id}-{name}.npz")
-        return self._detector
-
-    def _sightings(
-        self, analysed: Iterator[FrameAnalysis], splitter: ShotSplitter
-    ) -> Iterator[Sighting]:
-        for sighting in super()._sightings(analysed, splitter):
-            self.sightings.append(replace(sighting, crops=(), face_patches=()))
-            yield sighting
-
-    def settle(self) -> float:
-        """Keeps what the detector found; returns the CPU seconds that it takes without memory."""
-        assert self._detector is not None
-        self._detector.save()
-        return self._detector.seconds()
-
-
 def options_for(stride: int, small_faces: SmallFaces = "off") -> Options:
     """The product's defaults, on one thread, at exactly this stride, without a CPU budget.
 
@@ -127,22 +98,42 @@ def run_product(
         CpuMeter(pipeline_config().meter) as meter,
         ProgressReporter("run", meter, lambda _: None) as progress,
     ):
-        files = Layout(Path(folder)).run(ep_id, "run")
-        files.staging.mkdir(parents=True)
-        plan = RunPlan(ep_id, "run", options_for(stride, small_faces), video, files, cache)
-        run = _RememberingRun(
-            plan, meter, progress, StopFlag(), _Quiet(), memories=cache / "detections"
-        )
-        outcome = run.execute()
+        resolution = Resolution(options=options_for(stride, small_faces), sources={})
+        plan = RunPlan(ep_id=ep_id, run_id="run", resolution=resolution, data_root=folder)
+        plan.files.staging.mkdir(parents=True)
+        remembering: list[RememberingDetector] = []
+        sightings: list[Sighting] = []
+
+        def remember(inner: Detector, request: DetectorRequest) -> Detector:
+            name = memory_name(inner, plan.options, request.det_thresh)
+            path = cache / "detections" / f"{ep_id}-{name}.npz"
+            remembering.append(RememberingDetector(inner, path))
+            return remembering[-1]
+
+        def keep(sighting: Sighting) -> None:
+            sightings.append(replace(sighting, crops=(), face_patches=()))
+
+        outcome = PipelineRun(
+            plan,
+            video,
+            meter,
+            progress,
+            StopFlag(),
+            _Quiet(),
+            cache=cache,
+            wrap_detector=remember,
+            on_sighting=keep,
+        ).execute()
+        remembering[-1].save()
         facts = outcome.video
         found = Found(
-            rows=read_run(files.staged.detections, (facts.width, facts.height)),
+            rows=read_run(plan.files.staged.detections, (facts.width, facts.height)),
             sampled=tuple(range(0, facts.frames, stride)),
             cuts=tuple(outcome.metrics.scene_cuts),
-            detector_seconds=run.settle(),
+            detector_seconds=remembering[-1].seconds(),
             video_seconds=facts.duration_s,
         )
-        again = ProductRun(found, run.sightings, (facts.width, facts.height), facts.frames)
+        again = ProductRun(found, sightings, (facts.width, facts.height), facts.frames)
         start = time.perf_counter()
         track_again(again, pipeline_config().track, again.sightings)
         spent = time.perf_counter() - start

@@ -146,6 +146,9 @@ def test_refusals_before_anything_starts(server: Server) -> None:
             assert answer.status_code == status, answer.text
             assert answer.headers["content-type"] == "application/problem+json"
     assert "repeat" in expected[422][-1].json()["hint"]
+    hint = compare(server, options={"unknown": 1}).json()["hint"]
+    assert "stride" in hint  # of the fields where it stands
+    assert "repeat" not in hint
     assert not tools(server)
 
 

@@ -23,7 +23,8 @@ from apps.common.config import (
     pipeline_config,
     run_defaults,
 )
-from apps.common.options import AUTO_DEVICE_ORDER, PROVIDER_OF_DEVICE
+from apps.common.options import PROVIDER_OF_DEVICE
+from apps.common.resolve import AUTO_DEVICE_ORDER
 from lab.processes.service import clean_environment
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,17 +15,15 @@ from apps.common.config import run_defaults
 from apps.common.errors import AcceleratorMissing, InvalidInput
 from apps.common.options import (
     PROVIDER_OF_DEVICE,
-    HostFacts,
     Options,
     RunRequest,
     device_of,
     effective_stride,
     provider_rivals,
-    resolve,
     sampled_count,
     stride_warning,
-    with_detectors,
 )
+from apps.common.resolve import HostFacts, resolve, with_detectors
 
 COREML, CUDA, OPENVINO, CPU = (
     "CoreMLExecutionProvider",
@@ -129,10 +127,10 @@ def test_auto_takes_what_the_host_offers(
 # field, value in the request, value in the environment, value below both, its source
 PRECEDENCE: list[tuple[str, Any, Any, Any, str]] = [
     ("profile", "performance", "low_power", "balanced", "device:cuda"),
-    ("stride", 3, 5, 6, "profile:balanced"),
-    ("fps", 10.5, 12.5, 24.0, "profile:balanced"),
     ("device", "cuda", "cpu", "auto", "default"),
     ("detector", "retinaface", "centerface", "centerface", "default"),
+    ("stride", 3, 5, 6, "profile:balanced"),
+    ("fps", 10.5, 12.5, 24.0, "profile:balanced"),
     ("det_size", 320, 960, 640, "device:cuda"),
     ("det_thresh", 0.25, 0.75, 0.5, "detector:centerface"),
     ("cpu_threads", 3, 5, 4, "profile:balanced"),

@@ -18,11 +18,12 @@ from av.video.reformatter import VideoReformatter
 
 from apps.common.config import pipeline_config
 from apps.common.contracts.manifest import Progress
-from apps.common.layout import Layout
-from apps.common.options import HostFacts, RunRequest, resolve
+from apps.common.options import RunRequest
+from apps.common.resolve import HostFacts, Resolution, resolve
+from apps.common.run_plan import RunPlan
 from apps.pipeline.pacing.meter import CpuMeter
 from apps.pipeline.progress import ProgressReporter
-from apps.pipeline.run import Outcome, PipelineRun, RunPlan
+from apps.pipeline.run import Outcome, PipelineRun
 from apps.pipeline.stop import StopFlag
 
 HOST = HostFacts(("CPUExecutionProvider",), frozenset({"centerface"}), thread_limit=2)
@@ -99,18 +100,24 @@ def _counting_reformat(found: Counts) -> Callable[..., Any]:
 
 def run(video: Path, folder: Path, **requested: Any) -> Outcome:
     request = RunRequest(device="cpu", detector="centerface", fps=1000, **requested)
-    layout = Layout(folder)
-    files = layout.run("talk", "run")
-    files.staging.mkdir(parents=True)
     # A budget would count what the tests before used.
     uncapped = {"max_cpu_percent": None, "thermal_backoff": False}
     options = resolve(request, {}, HOST).options.model_copy(update=uncapped)
-    plan = RunPlan("talk", "run", options, video, files, folder.parent / "cache")
+    plan = RunPlan(
+        ep_id="talk",
+        run_id="run",
+        resolution=Resolution(options=options, sources={}),
+        data_root=str(folder),
+    )
+    plan.files.staging.mkdir(parents=True)
     with (
         CpuMeter(pipeline_config().meter) as meter,
         ProgressReporter("run", meter, lambda _: None) as progress,
     ):
-        return PipelineRun(plan, meter, progress, StopFlag(), Listener()).execute()
+        cache = folder.parent / "cache"
+        return PipelineRun(
+            plan, video, meter, progress, StopFlag(), Listener(), cache=cache
+        ).execute()
 
 
 @pytest.fixture

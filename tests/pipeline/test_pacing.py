@@ -10,12 +10,13 @@ import pytest
 
 from apps.common.config import pipeline_config
 from apps.common.contracts.manifest import Progress
-from apps.common.layout import Layout
-from apps.common.options import HostFacts, RunRequest, resolve
+from apps.common.options import RunRequest
+from apps.common.resolve import HostFacts, resolve
+from apps.common.run_plan import RunPlan
 from apps.pipeline.pacing.meter import CpuMeter
 from apps.pipeline.pacing.thermal import SensorReader
 from apps.pipeline.progress import ProgressReporter
-from apps.pipeline.run import Outcome, PipelineRun, RunPlan
+from apps.pipeline.run import Outcome, PipelineRun
 from apps.pipeline.stop import StopFlag
 
 HOST = HostFacts(("CPUExecutionProvider",), frozenset({"centerface"}), thread_limit=2)
@@ -43,17 +44,20 @@ def run(
     video: Path, folder: Path, profile: str, read_sensors: SensorReader, **environ: str
 ) -> tuple[Outcome, list[str]]:
     request = RunRequest(profile=profile, device="cpu", detector="centerface", stride=24)
-    files = Layout(folder).run("talk", "run")
-    files.staging.mkdir(parents=True)
-    options = resolve(request, environ, HOST).options
-    plan = RunPlan("talk", "run", options, video, files, folder / "cache")
+    plan = RunPlan(
+        ep_id="talk",
+        run_id="run",
+        resolution=resolve(request, environ, HOST),
+        data_root=str(folder),
+    )
+    plan.files.staging.mkdir(parents=True)
     listener = Listener()
     with (
         CpuMeter(pipeline_config().meter) as meter,
         ProgressReporter("run", meter, lambda _: None) as progress,
     ):
         pipeline = PipelineRun(
-            plan, meter, progress, StopFlag(), listener, read_sensors=read_sensors
+            plan, video, meter, progress, StopFlag(), listener, read_sensors=read_sensors
         )
         return pipeline.execute(), listener.lines
 

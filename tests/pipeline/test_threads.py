@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import cv2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +10,7 @@ from apps.pipeline.pacing.threads import (
     ThreadPlan,
     best_plan,
     frame_seconds,
+    limited_pools,
     plans,
     single_thread_seconds,
     usual_plan,
@@ -81,3 +83,16 @@ def test_the_best_plan_is_never_worse_than_another(
 def test_seconds_of_one_thread() -> None:
     assert single_thread_seconds(0.02, 1) == pytest.approx(0.02)
     assert 0.03 < single_thread_seconds(0.02, 2) < 0.04
+
+
+def test_pools_have_their_threads_back_when_the_block_fails() -> None:
+    before = cv2.getNumThreads()
+
+    def fail() -> None:
+        with limited_pools(before + 1):
+            assert cv2.getNumThreads() == before + 1
+            raise ValueError
+
+    with pytest.raises(ValueError):
+        fail()
+    assert cv2.getNumThreads() == before

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from apps.common.contracts.manifest import CpuFigures, RunManifest, RunResult, VideoFacts
-from apps.common.options import HostFacts, Options, RunRequest, resolve
+from apps.common.options import Options, RunRequest
+from apps.common.resolve import HostFacts, resolve
 from apps.results.estimate import Estimate, PastRun, Work, estimate, past_run, planned_work
 
 # 1000 processed frames of a video of 6000 frames.

@@ -17,7 +17,8 @@ from apps.common.contracts.manifest import Holder, Progress, RunManifest, RunSta
 from apps.common.errors import InvalidInput, RunExists, RunNotFound
 from apps.common.files import read_json, write_json
 from apps.common.layout import Layout
-from apps.common.options import HostFacts, RunRequest, resolve
+from apps.common.options import RunRequest
+from apps.common.resolve import HostFacts, resolve
 from apps.runs import store
 from apps.runs.lock import current_holder
 from apps.runs.record import RunRecord

@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 
 from apps.common.names import new_run_id
-from apps.common.options import HostFacts, RunRequest, resolve
+from apps.common.options import RunRequest
+from apps.common.resolve import HostFacts, resolve
 from apps.jobs.store import JobRequest, WorkerFacts
 from apps.runs.record import now
 from apps.runs.spec import RunSpec

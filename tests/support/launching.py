@@ -18,7 +18,8 @@ from typing import Any
 
 import psutil
 
-from apps.common.options import HostFacts, RunRequest, resolve
+from apps.common.options import RunRequest
+from apps.common.resolve import HostFacts, resolve
 from apps.runs.child import Child
 from apps.runs.spec import RunSpec
 from lab.paths import CHECKOUT

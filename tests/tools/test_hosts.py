@@ -19,7 +19,8 @@ import httpx
 import pytest
 
 from apps.common.contracts.manifest import RunManifest
-from apps.common.options import HostFacts, RunRequest, resolve
+from apps.common.options import RunRequest
+from apps.common.resolve import HostFacts, resolve
 from apps.runs.spec import PreviewSpec, RunSpec
 from lab.paths import CHECKOUT
 from lab.processes.service import (

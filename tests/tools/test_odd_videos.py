@@ -89,7 +89,11 @@ def test_a_file_of_which_some_frames_do_not_decode_says_so(
 ) -> None:
     root, video = tmp_path / "data", every_frame_by_itself(tmp_path / "a.mp4")
     assert run(root, ruined(video, lost)).returncode == 0
-    _, manifest = newest(root)
+    folder, manifest = newest(root)
+    result = manifest["result"]
+    assert (result["frames_total"], result["frames_done"]) == (50, 50 - len(lost))
+    progress = json.loads((folder / "progress.json").read_text())
+    assert progress["frames_total"] == progress["frames_done"] == result["frames_done"]
     assert any(said.startswith(warning) for said in manifest["warnings"])
     found = {finding.code: finding.severity for finding in findings(manifest).findings}
     assert found["frames-not-as-expected"] == severity

@@ -241,7 +241,7 @@ def test_an_episode_of_the_address_that_does_not_exist(open_page: Open) -> None:
 
 def test_page_and_server_of_different_code(open_page: Open, tmp_path: Path, server: Server) -> None:
     checkout = copy_checkout(tmp_path / "checkout")
-    config = checkout / "config" / "pipeline.toml"
+    config = checkout / "apps" / "config" / "pipeline.toml"
     config.write_text(config.read_text() + "# another version\n")
     with serving_checkout(checkout, tmp_path / "data", **NO_QUEUE) as other:
         page = open_page(url=other.url)

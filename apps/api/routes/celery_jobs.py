@@ -20,7 +20,6 @@ from apps.api.streaming import NDJSON, RunResponse, wants_stream
 from apps.common.contracts.manifest import Holder, RunResult
 from apps.common.errors import QueueUnavailable
 from apps.common.names import JobId
-from apps.common.options import RunRequest
 from apps.common.schemas import (
     ActiveRun,
     ActiveRuns,
@@ -71,10 +70,8 @@ async def detect_track(
     In local mode the request *is* the run: closing the connection ends it.
     """
     spec = await prepare_run(
-        ep_id=body.ep_id,
-        run_id=body.run_id,
-        request=RunRequest(**body.model_dump(include=set(RunRequest.model_fields))),
-        mode=body.execution_mode,
+        body,
+        body.execution_mode,
         settings=services.settings,
         host=services.host,
         fingerprint=services.code.fingerprint,

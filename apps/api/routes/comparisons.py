@@ -13,7 +13,7 @@ from apps.api.deps import ServicesDep
 from apps.api.problems import Documented, documented
 from apps.api.streaming import NDJSON, wants_stream
 from apps.common.names import EpisodeId
-from apps.common.options import resolve
+from apps.common.resolve import resolve
 from apps.common.schemas import ComparisonList, ComparisonRequest, ComparisonSummary
 from apps.comparison.process import list_comparisons
 from apps.runs.episodes import find_video

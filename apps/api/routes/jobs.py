@@ -10,7 +10,6 @@ from apps.api.problems import Documented, documented
 from apps.api.services import Services
 from apps.api.sse import SseRunResponse
 from apps.common.names import JobId
-from apps.common.options import RunRequest
 from apps.common.schemas import LegacyJobAccepted, LegacyRequest
 from apps.legacy.background import cancel_job, start_job
 from apps.legacy.records import LegacyJobStatus, find_job, job_status
@@ -74,10 +73,8 @@ def cancel(job_id: JobId, services: ServicesDep) -> LegacyJobStatus:
 
 async def _spec(body: LegacyRequest, services: Services) -> RunSpec:
     return await prepare_run(
-        ep_id=body.ep_id,
-        run_id=body.run_id,
-        request=RunRequest(**body.model_dump(include=set(RunRequest.model_fields))),
-        mode="sse",
+        body,
+        "sse",
         settings=services.settings,
         host=services.host,
         fingerprint=services.code.fingerprint,

@@ -14,12 +14,11 @@ from apps.common.layout import Layout
 from apps.common.options import (
     PROVIDER_OF_DEVICE,
     Options,
-    RunRequest,
     effective_stride,
     sampled_count,
     stride_warning,
-    with_warning,
 )
+from apps.common.resolve import with_warning
 from apps.common.schemas import (
     DetectorOffer,
     DeviceOffer,
@@ -77,10 +76,7 @@ async def resolve_plan(body: PlanRequest, services: ServicesDep) -> ResolvedPlan
     Nothing is started. It refuses what `POST /celery_jobs/detect_track` refuses.
     """
     layout, ep_id = services.layout, body.ep_id
-    request = RunRequest(**body.model_dump(include=set(RunRequest.model_fields)))
-    resolution = await resolve_here(
-        request, services.host, services.code.fingerprint, services.source
-    )
+    resolution = await resolve_here(body, services.host, services.code.fingerprint, services.source)
     options = resolution.options
     stride, frames, guess = None, None, Estimate(None, 0)
     if ep_id is not None:

@@ -118,9 +118,11 @@ def limited_pools(threads: int) -> Iterator[None]:
     """Bounds the pools that libraries loaded already, for the time of the block."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(threads)
-    with threadpool_limits(threads):
-        yield
-    cv2.setNumThreads(before)
+    try:
+        with threadpool_limits(threads):
+            yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def observed() -> dict[str, Any]:

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, cast
 
 import streamlit as st
 
-from apps.common.options import Precision, SmallFaces
+from apps.common.options import RUN_OPTIONS, RunOption, RunRequest
 from apps.common.schemas import DetectTrackRequest, PlanRequest, ResolvedPlan, RunOptionsOffer
 from apps.ui.client import Bounds
-from apps.ui.formatting import MODE_LABELS, OPTION_LABELS, count, duration, option, plain, source
+from apps.ui.formatting import MODE_LABELS, OPTION_LABELS, count, duration, plain, source
+from apps.ui.formatting import option as option_value
 from apps.ui.session import bounds, offer
 
 AUTO = "auto"
 _MODES: tuple[Literal["local", "redis"], ...] = ("local", "redis")
-_NUMBERS = (
-    *("stride", "fps", "det_size", "det_thresh", "cpu_threads", "max_cpu_percent"),
-    "video_stream",
-)
-_WHOLE = ("stride", "det_size", "cpu_threads", "video_stream")
-_STEPS = {"det_size": 32, "det_thresh": 0.05, "max_cpu_percent": 50.0}
+_AT_HAND = ("save_preview", "save_crops")  # the others are folded away
 
 
 @dataclass(frozen=True)
@@ -59,24 +55,22 @@ def choose(ep_id: str, usual_mode: str) -> Choices:
     )
     there, limits = offer(), bounds()
     options: dict[str, Any] = {}
-    first, second, third = st.columns(3)
-    with first:
-        options["profile"] = _profile(there)
-    with second:
-        options["device"] = _device(there)
-    with third:
-        options["detector"] = _detector(there)
+    for column, (name, choose_one) in zip(st.columns(3), _OFFERED.items(), strict=True):
+        with column:
+            options[name] = choose_one(there)
     with st.container(horizontal=True):
-        for name in ("save_preview", "save_crops"):
-            options[name] = _switch(name, limits[name])
+        for name in _AT_HAND:
+            options[name] = _field(RUN_OPTIONS[name], limits[name])
+    rest = [RUN_OPTIONS[name] for name in RunRequest.model_fields if name not in options]
+    numbers = [option for option in rest if option.kind in (int, float)]
     with st.expander("More options", icon=":material/tune:"):
         st.caption("Empty: as the profile says.")
         with st.container(horizontal=True):
-            for name in _NUMBERS:
-                options[name] = _number(name, limits[name])
-        options["precision"] = _named("precision", get_args(Precision), limits["precision"])
-        options["small_faces"] = _named("small_faces", get_args(SmallFaces), limits["small_faces"])
-        options["allow_cpu_fallback"] = _switch("allow_cpu_fallback", limits["allow_cpu_fallback"])
+            for option in numbers:
+                options[option.name] = _field(option, limits[option.name])
+        for option in rest:
+            if option not in numbers:
+                options[option.name] = _field(option, limits[option.name])
     return Choices(mode, {name: value for name, value in options.items() if value is not None})
 
 
@@ -91,7 +85,11 @@ def show_sources(plan: ResolvedPlan) -> None:
     """Each value as it would be applied, and where it comes from."""
     values = plan.options.model_dump()
     rows = [
-        {"Option": label, "Value": option(name, values[name]), "From": source(plan.sources[name])}
+        {
+            "Option": label,
+            "Value": option_value(name, values[name]),
+            "From": source(plan.sources[name]),
+        }
         for name, label in OPTION_LABELS.items()
         if name in plan.sources and name in values
     ]
@@ -105,7 +103,7 @@ def _headline(plan: ResolvedPlan) -> str:
     if plan.frames_total is not None and plan.effective_stride is not None:
         parts.append(f"**{count(plan.frames_total)} frames** will be processed")
         if plan.effective_stride != plan.options.stride:
-            every = option("stride", plan.effective_stride)
+            every = option_value("stride", plan.effective_stride)
             parts.append(f"{every}, for the limit on frames a second")
     if plan.estimate_seconds is not None:
         runs = f"{plan.estimate_runs} earlier run{'s' if plan.estimate_runs != 1 else ''}"
@@ -160,43 +158,40 @@ def _detector(there: RunOptionsOffer) -> str | None:
     return str(name)
 
 
-def _named(name: str, values: Sequence[str], limits: Bounds) -> str | None:
-    """One of some values; None leaves it to the server."""
-    chosen = st.selectbox(
-        OPTION_LABELS[name],
-        [AUTO, *values],
-        format_func=lambda word: "automatic" if word == AUTO else option(name, word),
-        key=f"option-{name}",
-        help=limits.description,
-        persist_state="session",
-    )
-    return None if chosen == AUTO else chosen
+# What the server knows more of than names.
+_OFFERED: dict[str, Callable[[RunOptionsOffer], str | None]] = {
+    "profile": _profile,
+    "device": _device,
+    "detector": _detector,
+}
 
 
-def _switch(name: str, limits: Bounds) -> bool | None:
-    """True where it was switched on; None leaves it to the server."""
-    on = st.toggle(
-        OPTION_LABELS[name],
-        key=f"option-{name}",
-        help=limits.description,
-        persist_state="session",
-    )
-    return True if on else None
-
-
-def _number(name: str, limits: Bounds) -> float | int | None:
-    kind = int if name in _WHOLE else float
-    low = None if limits.minimum is None else kind(limits.minimum)
-    high = None if limits.maximum is None else kind(limits.maximum)
+def _field(option: RunOption, limits: Bounds) -> Any:
+    """The widget that an option's type asks for; None leaves the value to the server."""
+    common: dict[str, Any] = {
+        "label": option.label,
+        "key": f"option-{option.name}",
+        "help": limits.description,
+        "persist_state": "session",
+    }
+    if option.kind is bool:
+        return True if st.toggle(**common) else None
+    if option.kind is str:
+        chosen = st.selectbox(
+            options=[AUTO, *option.choices],
+            format_func=lambda word: (
+                "automatic" if word == AUTO else option_value(option.name, word)
+            ),
+            **common,
+        )
+        return None if chosen == AUTO else chosen
+    kind = option.kind
     return st.number_input(
-        OPTION_LABELS[name],
-        min_value=low,
-        max_value=high,
+        min_value=None if limits.minimum is None else kind(limits.minimum),
+        max_value=None if limits.maximum is None else kind(limits.maximum),
         value=None,
-        step=kind(_STEPS.get(name, 1)),
-        key=f"option-{name}",
-        help=limits.description,
-        placeholder="auto" if name == "video_stream" else "as the profile says",
-        persist_state="session",
+        step=kind(option.by.step),
+        placeholder=option.choices[0] if option.choices else "as the profile says",
         width=220,
+        **common,
     )

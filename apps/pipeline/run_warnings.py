@@ -1,0 +1,73 @@
+"""What a caller must be told of a run that has gone through its video. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from apps.common.config import TrackConfig
+from apps.common.errors import VideoUnreadable
+from apps.common.options import EXPECTED_DECODED
+from apps.pipeline.decode.video import Video
+
+_FEWEST_DECODED = 0.5  # of the frames to process, below it a run fails
+
+
+def refuse_ruins(done: int, wanted: int) -> None:
+    """Refuses a run of which there is too little.
+
+    Args:
+        done: frames that were processed.
+        wanted: frames that were to be.
+
+    Raises:
+        VideoUnreadable: so few of the frames could be decoded that the results say nothing.
+    """
+    if done < _FEWEST_DECODED * wanted:
+        raise VideoUnreadable(
+            f"Only {done} of the {wanted} frames to process could be decoded.",
+            hint="The video is damaged or encrypted: check it in a player, then copy or record "
+            "it again.",
+            frames_done=done,
+            frames_total=wanted,
+        )
+
+
+def video_warnings(video: Video, done: int, wanted: int) -> Iterator[str]:
+    """What is wrong with the video.
+
+    Args:
+        video: decoded to its end.
+        done, wanted: as in `refuse_ruins`.
+    """
+    yield from video.warnings
+    if video.damaged_packets > 0:
+        yield f"{video.damaged_packets} damaged packets were skipped."
+    missing = wanted - done
+    if missing > 0:
+        share = f"{missing} of the {wanted} frames to process could not be decoded."
+        is_much = done < EXPECTED_DECODED * wanted
+        yield f"Much of the video is missing: {share}" if is_much else share
+    if video.truncated:
+        yield "The video file ends in the middle; what there is was processed."
+
+
+def trackless_warning(
+    detections: int, tracks: int, config: TrackConfig, det_thresh: float, stride: int
+) -> str | None:
+    """Why faces were found and none of them became a track; None where one did.
+
+    Args:
+        detections, tracks: how many there are.
+        config: of the tracker.
+        det_thresh: the option.
+        stride: of the processed frames.
+    """
+    if detections == 0 or tracks > 0:
+        return None
+    return (
+        f"{detections} detections but no track: detections start a track from confidence "
+        f"{config.activation_threshold:g}, and one alone is a track from "
+        f"{config.single_confidence:g}, else it needs a second sighting within "
+        f"{config.lost_seconds:g} s; the detection threshold is {det_thresh:g} and the stride "
+        f"{stride}."
+    )
