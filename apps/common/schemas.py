@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from apps.common.config import Profile
 from apps.common.contracts.events import ErrorEvent, LogEvent
 from apps.common.contracts.manifest import Progress, RunResult, VideoFacts
-from apps.common.names import EpisodeId
+from apps.common.names import EpisodeId, RunId
 from apps.common.options import Options, RunRequest
 
 
