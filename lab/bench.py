@@ -115,8 +115,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def bench(arguments: argparse.Namespace, console: Console) -> None:
-    """Raises:
-    ScreenalyticsError: with a sentence on what to do.
+    """Measures all systems, and writes the report.
+
+    Raises:
+        ScreenalyticsError: with a sentence on what to do.
     """
     given = {} if arguments.data_root is None else {"data_root": arguments.data_root}
     data_root = Settings(**given).data_root.resolve()
@@ -172,8 +174,10 @@ def bench(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def find_video(given: Path | None) -> Path:
-    """Raises:
-    InvalidInput: none is given, and there is no test data.
+    """The video that was given, else that of the test data.
+
+    Raises:
+        InvalidInput: none is given, and there is no test data.
     """
     if given is not None:
         return given
@@ -189,8 +193,10 @@ def find_video(given: Path | None) -> Path:
 
 
 def cases_of(arguments: argparse.Namespace, source: Source) -> list[Case]:
-    """Raises:
-    InvalidInput: a height above the video's.
+    """What is measured: heights, strides and threads, each with each.
+
+    Raises:
+        InvalidInput: a height above the video's.
     """
     usual = [height for height in HEIGHTS if height <= source.height] or [source.height]
     heights = arguments.heights or (usual[-1:] if arguments.quick else usual)

@@ -1,4 +1,4 @@
-"""How good are the tracks? `python lab/evaluate.py --strides 1,6,12`.
+"""How good are the tracks? `python -m lab.evaluate --strides 1,6,12`.
 
 Four ways to ask:
 

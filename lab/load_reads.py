@@ -1,6 +1,6 @@
 """Reads from a live API at a steady rate while a local run is on, and says how long answers took.
 
-`python lab/load_reads.py --ep-id test-ep --rate 200 --seconds 30`; loopback only, bounded.
+`python -m lab.load_reads --ep-id test-ep --rate 200 --seconds 30`; loopback only, bounded.
 """
 
 from __future__ import annotations

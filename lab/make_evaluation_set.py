@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Render the evaluation episodes: ``python lab/make_evaluation_set.py [--out data/evaluation]``.
+"""Render the evaluation episodes: ``python -m lab.make_evaluation_set [--out data/evaluation]``.
 
-What is there and current is left alone. `lab/evaluate.py` renders what it needs by itself.
+What is there and current is left alone. `lab.evaluate` renders what it needs by itself.
 """
 
 from __future__ import annotations

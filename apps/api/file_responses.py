@@ -36,10 +36,12 @@ def run_file(
     hint: str | None = None,
     cache: str | None = None,
 ) -> Response:
-    """Args:
-    missing: what is said where there is no such file in the data root.
-    hint: what to do about it.
-    cache: of the Cache-Control header.
+    """A file of a run as an answer.
+
+    Args:
+        missing: what is said where there is no such file in the data root.
+        hint: what to do about it.
+        cache: of the Cache-Control header.
 
     Raises:
         RunNotFound: there is none.

@@ -38,9 +38,11 @@ class RedisThreads:
 
 
 class EpisodeLeases:
-    """Args:
-    jobs: the Redis to hold episodes in, where it is there.
-    ask_redis: how it is asked.
+    """Holds the episodes of local runs across hosts, where Redis is there.
+
+    Args:
+        jobs: the Redis to hold episodes in, where it is there.
+        ask_redis: how it is asked.
     """
 
     def __init__(self, jobs: JobStore, ask_redis: RedisThreads) -> None:

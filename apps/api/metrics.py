@@ -45,8 +45,10 @@ class LocalMetrics:
         )
 
     def ended(self, mode: ExecutionMode, last: Event | None) -> None:
-        """Args:
-        last: the run's last event; None where its client went away first.
+        """Counts a run that has ended.
+
+        Args:
+            last: the run's last event; None where its client went away first.
         """
         self._runs.labels(mode, outcome(last)).inc()
         if isinstance(last, ResultEvent):

@@ -130,8 +130,10 @@ class RunRegistry:
             yield comparison
 
     def refuse_busy(self, ep_id: str) -> None:
-        """Raises:
-        EpisodeBusy: another request runs the episode, or will.
+        """Refuses an episode that another request runs.
+
+        Raises:
+            EpisodeBusy: another request runs the episode, or will.
         """
         if ep_id in self._claims:
             rival = self._claims[ep_id].spec

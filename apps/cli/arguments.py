@@ -52,8 +52,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """Raises:
-    SystemExit: 2, with a usage line, where the arguments make no sense.
+    """The arguments of a run.
+
+    Raises:
+        SystemExit: 2, with a usage line, where the arguments make no sense.
     """
     p = parser()
     arguments = p.parse_args(argv)

@@ -52,8 +52,10 @@ def main() -> int:
 
 
 def _write(export: Export, target: str) -> None:
-    """Raises:
-    StorageFailed: it cannot be written.
+    """Writes the export to a file, or to standard output.
+
+    Raises:
+        StorageFailed: it cannot be written.
     """
     path = Path(target).resolve()
     try:

@@ -58,10 +58,12 @@ def make(lifeline: Lifeline) -> int:
 
 
 class _Making:
-    """Args:
-    spec: what to do.
-    stop: asked after every frame.
-    view: whom to tell.
+    """Makes one preview, in this process.
+
+    Args:
+        spec: what to do.
+        stop: asked after every frame.
+        view: whom to tell.
     """
 
     def __init__(self, spec: PreviewSpec, stop: StopFlag, view: EventWriter) -> None:
@@ -73,8 +75,10 @@ class _Making:
         self._encoder_threads = max(1, spec.cpu_threads - _DECODER_THREADS)
 
     def run(self) -> PreviewResult:
-        """Raises:
-        ScreenalyticsError: it cannot be made, or was stopped; nothing is left then.
+        """Makes the preview.
+
+        Raises:
+            ScreenalyticsError: it cannot be made, or was stopped; nothing is left then.
         """
         os.nice(self._spec.nice)
         with making_preview(self._files), storage_errors():
@@ -116,8 +120,10 @@ class _Making:
             return meter.elapsed()
 
     def _refuse_another(self, found: VideoFacts, file: VideoFile) -> None:
-        """Raises:
-        VideoReplaced: the boxes would not lie where the faces are.
+        """Refuses a video that is not the one that was run.
+
+        Raises:
+            VideoReplaced: the boxes would not lie where the faces are.
         """
         expected, ran = self._spec.video, self._spec.video_file
         if (found.width, found.height, found.frames) != (

@@ -22,7 +22,7 @@ class KnownHosts:
     """The names of loopback, and those that the owner of the server allows.
 
     Args:
-        allowed: in lower case, without ports; `*` stands for every name.
+        allowed: names in lower case, without ports; `*` stands for every name.
     """
 
     allowed: frozenset[str] = frozenset()
@@ -41,8 +41,10 @@ class KnownHosts:
         return cls(frozenset(entries))
 
     def has(self, host: str) -> bool:
-        """Args:
-        host: as in the header `Host`, with or without a port.
+        """Whether the server may be asked by this name.
+
+        Args:
+            host: as in the header `Host`, with or without a port.
         """
         name = _name_of(host)
         return name is not None and (

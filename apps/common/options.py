@@ -343,7 +343,7 @@ def stride_warning(options: Options, sources: Mapping[str, str], source_fps: flo
     """What to tell a caller whose own stride gives way to the limit on frames a second.
 
     Args:
-        options, sources: of a resolution.
+        options, sources: what a resolution gave.
         source_fps: mean frame rate of the video, > 0.
 
     Returns:

@@ -20,7 +20,7 @@ class RedisUrl:
     """One server; `redis://` and `rediss://` (TLS) by host and port, `unix://` by a socket.
 
     Attributes:
-        path: of the socket; empty for the others.
+        path: where the socket is; empty for the others.
         tls: settings of TLS by redis-py's names; the server's certificate is checked by default.
     """
 
@@ -35,8 +35,10 @@ class RedisUrl:
 
     @classmethod
     def parse(cls, url: str) -> RedisUrl:
-        """Raises:
-        ValueError: it is no URL of a Redis server; says why, without a password.
+        """Reads the address of a Redis.
+
+        Raises:
+            ValueError: it is no URL of a Redis server; says why, without a password.
         """
         try:
             parts = urlsplit(url)

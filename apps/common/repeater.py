@@ -16,7 +16,7 @@ class Repeater:
     """Calls an action in a thread of its own until the block ends; a context manager.
 
     Args:
-        name: of the thread.
+        name: what the thread is called.
         interval_seconds: between two calls; the first comes after one interval.
         action: must not raise; an exception ends the repetition.
         at_once: the first call comes at the start.

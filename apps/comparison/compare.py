@@ -57,8 +57,10 @@ DEFAULT_MODES = ("sse", "local", "redis")
 
 
 def main(lifeline: Lifeline | None) -> int:
-    """Args:
-    lifeline: to the program that started this one, and whose end is this one's end.
+    """Compares the paths as the command line says.
+
+    Args:
+        lifeline: to the program that started this one, and whose end is this one's end.
     """
     secure_standard_streams()  # before anything is opened
     arguments = parser().parse_args()
@@ -149,8 +151,10 @@ def headers(settings: Settings) -> dict[str, str]:
 
 
 def check_server(task: Task) -> None:
-    """Raises:
-    ComparisonFailed: no server, no such episode, a busy one, or another data root.
+    """Asks the server whether the comparison can begin.
+
+    Raises:
+        ComparisonFailed: no server, no such episode, a busy one, or another data root.
     """
     try:
         with httpx.Client(
@@ -249,8 +253,10 @@ def open_runners(task: Task, modes: tuple[str, ...]) -> Iterator[list[Runner]]:
 
 
 def measure(runner: Runner, run_id: str, number: int) -> Measurement:
-    """Raises:
-    ComparisonFailed: the run failed, or left no manifest.
+    """Runs a path once, and measures what it costs.
+
+    Raises:
+        ComparisonFailed: the run failed, or left no manifest.
     """
     with Sampler(lambda: runner.manifest(run_id)) as sampler:
         started = time.monotonic()

@@ -34,8 +34,10 @@ class Facts:
 
     @classmethod
     def of(cls, manifest: RunManifest) -> Facts:
-        """Raises:
-        ComparisonFailed: the run is not complete.
+        """The facts of a completed run.
+
+        Raises:
+            ComparisonFailed: the run is not complete.
         """
         result = manifest.result
         if manifest.status != "completed" or result is None:

@@ -35,10 +35,12 @@ _EVENT: TypeAdapter[ComparisonEvent] = TypeAdapter(ComparisonEvent)
 async def start_comparison(
     work: ComparisonWork, request: ComparisonRequest, url: str, settings: Settings
 ) -> SupervisedProcess[ComparisonEvent]:
-    """Args:
-    work: which episode, and what is known of its runs.
-    url: of the server whose modes are compared.
-    settings: of that server.
+    """Starts the process of a comparison.
+
+    Args:
+        work: which episode, and what is known of its runs.
+        url: of the server whose modes are compared.
+        settings: of that server.
     """
     child = await Child.start(
         _MODULE,
@@ -50,9 +52,11 @@ async def start_comparison(
 
 
 class ComparisonWork:
-    """Attributes:
-    ep_id: the episode.
-    run_id: of the run that was started last; None where none of its runs can be on.
+    """What a comparison is about.
+
+    Attributes:
+        ep_id: the episode.
+        run_id: the run that was started last; None where none of its runs can be on.
     """
 
     what = "comparison"

@@ -79,9 +79,11 @@ class Runner(ABC):
 
     @abstractmethod
     def run(self, run_id: str) -> None:
-        """Raises:
-        ModeUnavailable: this path cannot be used now.
-        ComparisonFailed: the run failed.
+        """Runs the episode by this path, and waits for the end.
+
+        Raises:
+            ModeUnavailable: this path cannot be used now.
+            ComparisonFailed: the run failed.
         """
 
     @abstractmethod

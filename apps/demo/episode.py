@@ -1,4 +1,4 @@
-"""Render the demo episode: ``python apps/demo/episode.py [--data-root data] [--force]``.
+"""Render the demo episode: ``python -m apps.demo.episode [--data-root data] [--force]``.
 
 The pictures are moving views over photos that installed packages bring along, so nothing has to
 be downloaded and no media has to be kept in the repository.

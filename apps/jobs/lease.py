@@ -16,11 +16,13 @@ from apps.jobs.store import PREFIX, JobStore
 
 
 class EpisodeLease:
-    """Args:
-    store: connection and length of the lease.
-    ep_id: the episode.
-    run_id: the holder.
-    host: of the holder; this one by default.
+    """Holds an episode across hosts, for as long as it is renewed.
+
+    Args:
+        store: connection and length of the lease.
+        ep_id: the episode.
+        run_id: the holder.
+        host: of the holder; this one by default.
     """
 
     def __init__(self, store: JobStore, ep_id: str, run_id: str, host: str | None = None) -> None:

@@ -1,5 +1,6 @@
-"""How long a job may take, part by part. The last limit is the sum of the others, so none of them
-ends a job that the others allow.
+"""How long a job may take, part by part.
+
+The last limit is the sum of the others, so none of them ends a job that the others allow.
 """
 
 from __future__ import annotations

@@ -99,8 +99,10 @@ class Publisher:
         )
 
     def send(self, request: JobRequest) -> None:
-        """Raises:
-        QueueUnavailable: the broker does not take it.
+        """Sends the job's id to the workers.
+
+        Raises:
+            QueueUnavailable: the broker does not take it.
         """
         try:
             self._app.send_task(

@@ -68,8 +68,10 @@ _KNOWN = re.compile(r"(?:^|[\s-])(" + "|".join(map(re.escape, _REFUSALS)) + r")\
 
 
 def queue_unavailable(error: BaseException) -> QueueUnavailable:
-    """Args:
-    error: of redis-py, or of the operating system, as it was raised.
+    """The problem that tells why Redis refuses, or does not answer.
+
+    Args:
+        error: of redis-py, or of the operating system, as it was raised.
     """
     detail, hint = _explained(error)
     return QueueUnavailable(detail, hint=hint)

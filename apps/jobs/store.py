@@ -285,11 +285,14 @@ class JobStore:
         return None if rival is None else str(rival)
 
     def begin(self, job_id: str, worker: str, token: str) -> str:
-        """A worker takes the job: "begun", "cancel", "elsewhere" (where another delivery's worker
-        lives), or the state that it has ended in.
+        """A worker takes the job.
 
         Args:
-            token: of this delivery alone.
+            token: tells this delivery from any other.
+
+        Returns:
+            "begun", "cancel", "elsewhere" (where another delivery's worker lives), or the state
+            that it has ended in.
 
         Raises:
             JobNotFound: it is not known (any more).
@@ -321,7 +324,12 @@ class JobStore:
         return self._finish(job_id, "cancelled", {"problem": problem})
 
     def ask_cancel(self, job_id: str) -> str:
-        """ "ended" already, "end" (nobody runs it: the caller ends it) or "asked" (its worker)."""
+        """Asks for the end of a job.
+
+        Returns:
+            "ended" (it had already), "end" (nobody runs it: the caller ends it), or "asked" (its
+            worker will).
+        """
         return str(self._run(_CANCEL, [self._keys.job(job_id)], [self.lease_seconds]))
 
     def sent(self, job_id: str) -> None:
@@ -335,9 +343,11 @@ class JobStore:
             self.redis.zrem(self._keys.active, job_id)
 
     def read(self, job_id: str) -> QueueJob:
-        """Raises:
-        JobNotFound: there is no such job, or it ended longer ago than jobs are kept.
-        JobUnreadable: what Redis has of it is no job.
+        """The job as Redis knows it.
+
+        Raises:
+            JobNotFound: there is no such job, or it ended longer ago than jobs are kept.
+            JobUnreadable: what Redis has of it is no job.
         """
         job = self._read([job_id])[job_id]
         if job is None:

@@ -48,8 +48,10 @@ class ProcessId(BaseModel):
 
     @classmethod
     def of(cls, pid: int) -> ProcessId:
-        """Raises:
-        psutil.NoSuchProcess: there is no such process.
+        """The process that has this id now.
+
+        Raises:
+            psutil.NoSuchProcess: there is no such process.
         """
         return cls(pid=pid, create_time=psutil.Process(pid).create_time())
 

@@ -1,4 +1,4 @@
-"""Examine: what is done with one frame whatever the others show, by any worker."""
+"""Analyse: what is done with one frame whatever the others show, by any worker."""
 
 from __future__ import annotations
 
@@ -51,14 +51,16 @@ class FrameAnalysis:
 
 
 class FrameAnalyser:
-    """Args:
-    video: that the frames are of.
-    detector: made for it.
-    second_look: where one is wanted; the detector then reports its doubts too.
-    clock: told of the stages' times.
-    thumbs: of which size faces are cut out.
-    crops: writes pictures of faces, where they are wanted.
-    one_inference: inferences take turns.
+    """Does with a frame what needs no other frame.
+
+    Args:
+        video: that the frames are of.
+        detector: made for it.
+        second_look: where one is wanted; the detector then reports its doubts too.
+        clock: told of the stages' times.
+        thumbs: of which size faces are cut out.
+        crops: writes pictures of faces, where they are wanted.
+        one_inference: inferences take turns.
     """
 
     def __init__(

@@ -17,7 +17,9 @@ class Observer(Protocol):
     def progress(self, progress: Progress) -> None: ...
 
     def log(self, level: str, message: str) -> None:
-        """Args:
-        level: "info", "warning" or "error".
+        """Tells a line of the log.
+
+        Args:
+            level: "info", "warning" or "error".
         """
         ...

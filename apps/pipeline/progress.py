@@ -48,9 +48,11 @@ class ProgressReporter(Repeater):
         self._tell()
 
     def expect(self, frames: int, video_frames: int) -> None:
-        """Args:
-        frames: that will be processed.
-        video_frames: of the whole video.
+        """Sets how many frames there are.
+
+        Args:
+            frames: that will be processed.
+            video_frames: of the whole video.
         """
         self._total, self._video_total = frames, video_frames
 

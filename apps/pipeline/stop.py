@@ -16,8 +16,10 @@ class StopFlag:
         self._why: ScreenalyticsError | None = None
 
     def stop(self, why: ScreenalyticsError) -> None:
-        """Args:
-        why: how the run ends then.
+        """Asks the work to stop.
+
+        Args:
+            why: how the run ends then.
         """
         if self._why is None:
             self._why = why
@@ -32,15 +34,19 @@ class StopFlag:
         return self._event.wait(seconds)
 
     def check(self) -> None:
-        """Raises:
-        ScreenalyticsError: the run is to stop; the reason that was given.
+        """Ends the work if it was asked to stop.
+
+        Raises:
+            ScreenalyticsError: the run is to stop; the reason that was given.
         """
         if self._why is not None:
             raise copy.copy(self._why)  # several threads may ask
 
 
 def stopped(reason: str) -> RunCancelled:
-    """Args:
-    reason: half a sentence, e.g. "nobody reads its events".
+    """The error of a run that was stopped from outside.
+
+    Args:
+        reason: half a sentence, e.g. "nobody reads its events".
     """
     return RunCancelled(f"The run was stopped: {reason}.")

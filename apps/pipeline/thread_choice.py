@@ -25,9 +25,11 @@ _OBVIOUS = 2  # threads: an inference in each is faster than one with both, what
 
 
 class ThreadChoice:
-    """Args:
-    cpu_threads: of the run.
-    device: that was chosen; what the detector really runs on is known later.
+    """Divides a run's threads among decoder and inferences.
+
+    Args:
+        cpu_threads: compute threads of the run.
+        device: that was chosen; what the detector really runs on is known later.
 
     Attributes:
         plan: the division that holds now.

@@ -70,7 +70,9 @@ class Tone:
         )
 
     def mapped(self, image: NDArray[Any]) -> ByteArray:
-        """Args:
+        """The picture in the ordinary range of light and colours.
+
+        Args:
             image: shape (h, w, 3), BGR as stored: uint8, or uint16 for finer steps.
 
         Returns:

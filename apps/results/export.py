@@ -35,9 +35,9 @@ class ExportedRun:
 
     Args:
         ep_id, run_id: names.
-        width, height: of the picture as shown, pixels.
-        frames: of the video.
-        stride: from one processed frame to the next, frames; the first one is frame 0.
+        width, height: size of the picture as shown, pixels.
+        frames: how many the video has.
+        stride: frames from one processed frame to the next; the first one is frame 0.
     """
 
     ep_id: str
@@ -52,7 +52,7 @@ def readable(rows: Iterable[DetectionRow | None], frames: int) -> Iterator[Detec
     """Rows that can be exported: torn lines, and frames out of order or of no video, are not.
 
     Args:
-        frames: of the video.
+        frames: how many the video has.
     """
     newest = 0
     for row in rows:

@@ -50,12 +50,14 @@ class Child:
         environment: Mapping[str, str] | None = None,
         shares_stderr: bool = False,
     ) -> Child:
-        """Args:
-        module: that is executed by this Python, found where this program's own modules are.
-        arguments: of the module.
-        line: what the process reads first.
-        environment: its own; this program's by default.
-        shares_stderr: it writes its errors where this program does.
+        """Starts a module as a process of its own.
+
+        Args:
+            module: that is executed by this Python, found where this program's own modules are.
+            arguments: what the module gets.
+            line: what the process reads first.
+            environment: its own; this program's by default.
+            shares_stderr: it writes its errors where this program does.
         """
         process = await asyncio.create_subprocess_exec(
             *python_module(module),

@@ -40,7 +40,7 @@ async def resolve_here(
     """The options that a run on this host would have, with what its caller must be told.
 
     Args:
-        fingerprint: of the code that this program has loaded.
+        fingerprint: names the code that this program has loaded.
         source: the code on disk; where it is another, there is a warning.
 
     Raises:
@@ -65,7 +65,7 @@ async def prepare_run(
     """Checks everything that can be checked before a process starts.
 
     Args:
-        fingerprint: of the code that this program has loaded.
+        fingerprint: names the code that this program has loaded.
         source: the code on disk; where it is another, the run carries a warning.
 
     Raises:

@@ -24,7 +24,7 @@ def prepare_preview(layout: Layout, manifest: RunManifest, settings: Settings) -
     """What the process needs to know.
 
     Args:
-        manifest: of a completed run.
+        manifest: report of a completed run.
 
     Raises:
         EpisodeNotFound: the video is gone.

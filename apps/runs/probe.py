@@ -32,8 +32,10 @@ class DetectorProbe:
         self._asking = asyncio.Lock()
 
     async def model_id(self) -> str:
-        """Raises:
-        ModelUnavailable, StorageFailed: it cannot.
+        """Loads the embedded detector in a process, once.
+
+        Raises:
+            ModelUnavailable, StorageFailed: it cannot.
         """
         async with self._asking:
             if self._loaded is None:

@@ -63,8 +63,8 @@ class PreviewSpec(BaseModel):
     Args:
         video: as the run found it.
         video_file: the file that the run read; None of runs that did not note it.
-        cpu_threads: of the run, and no more than this host allows.
-        max_cpu_percent: of the run.
+        cpu_threads: compute threads, no more than this host allows.
+        max_cpu_percent: CPU budget; 100 is one core.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -79,8 +79,10 @@ def _load(layout: Layout, ep_id: str, run_id: str) -> RunManifest:
 
 
 def latest_run_id(layout: Layout, ep_id: str) -> str:
-    """Raises:
-    RunNotFound: no run of the episode is complete.
+    """The newest completed run of an episode.
+
+    Raises:
+        RunNotFound: no run of the episode is complete.
     """
     run_id = (read_json(layout.latest(ep_id)) or {}).get("run_id")
     if not isinstance(run_id, str) or not is_run_name(run_id):
@@ -183,7 +185,7 @@ def close_unfinished(
     find the run interrupted.
 
     Args:
-        pid: of that process; the run of another one under the same name is left alone.
+        pid: that process; the run of another one under the same name is left alone.
     """
     path = layout.run(ep_id, run_id).manifest
     body = read_json(path)

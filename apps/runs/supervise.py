@@ -131,7 +131,7 @@ class SupervisedProcess(Generic[E]):
         """Ends the process while its client waits.
 
         Args:
-            reason: of the manifest, a sentence.
+            reason: what the manifest gives as the reason, a sentence.
             told: what the client gets as the end.
         """
         if self._told is None:

@@ -52,8 +52,10 @@ def preview_url(ep_id: str, run_id: str) -> str:
 
 
 def download_url(ep_id: str, run_id: str, what: str, **query: str) -> str:
-    """Args:
-    what: tracks, detections, log or export (with `format`).
+    """Where the page passes a file of a run to the browser.
+
+    Args:
+        what: tracks, detections, log or export (with `format`).
     """
     name = f"{ep_id}_{run_id}.{'log' if what == 'log' else what + '.jsonl'}"
     extra = query if what == "export" else {"save_as": name}

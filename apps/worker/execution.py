@@ -43,12 +43,14 @@ _POLL_SECONDS = 0.3
 
 
 class JobExecution:
-    """Args:
-    job_id: as delivered.
-    store, settings: of the worker.
-    worker: its name.
-    delivery_tag: of the message.
-    fingerprint: of the code that the worker runs.
+    """One delivery of a job, from its start to its end.
+
+    Args:
+        job_id: as delivered.
+        store, settings: of the worker.
+        worker: its name.
+        delivery_tag: of the message.
+        fingerprint: of the code that the worker runs.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A run beside a plain loop and the least that decoding and detection cost: `lab/bench.py`."""
+"""A run beside a plain loop and the least that decoding and detection cost: `lab.bench`."""
 
 from lab import development
 

@@ -170,7 +170,7 @@ TARGETS = (
 
 @dataclass(frozen=True)
 class Benchmark:
-    """All of one call of `lab/bench.py`.
+    """All of one call of `lab.bench`.
 
     Args:
         load_before, load_after: mean number of running processes of the machine, over a minute.

@@ -43,8 +43,10 @@ class Source:
 
 
 def read_source(path: Path) -> Source:
-    """Raises:
-    VideoUnreadable: no video, or one without times.
+    """What must be known of a video to copy it.
+
+    Raises:
+        VideoUnreadable: no video, or one without times.
     """
     try:
         with path.open("rb") as file, av.open(str(path)) as container:

@@ -5,7 +5,7 @@ Measured inside this process, after its imports and after the model is loaded: D
 one thread and the scaling; and I, the network on one ready picture, as often as there are processed
 frames, with the session options of the product and one thread, which takes the least CPU. Where the
 product has more threads, so many do the same at once: cores that share memory are slower together.
-Started by `lab/bench.py`; its output is a JSON object.
+Started by `lab.bench`; its output is a JSON object.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 
 OpenCV reads and scales, ONNX Runtime and ByteTrack have their defaults. The network, its picture's
 size and what is made of its output are the product's, so that both look for the same faces. Started
-by `lab/bench.py`, as a process of its own; the last line of its output is a JSON object.
+by `lab.bench`, as a process of its own; the last line of its output is a JSON object.
 """
 
 from __future__ import annotations

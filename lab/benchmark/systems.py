@@ -58,10 +58,12 @@ class Said:
 
 @dataclass(frozen=True)
 class System:
-    """Args:
-    baseline: name of the system that its ratios are over; its own where there is none.
-    limited: whether the limit, which is CenterFace's in float32, is its limit.
-    prepares: its first run fills caches (of networks made ready), so that one is not measured.
+    """Something that is measured: its command, and how its output is read.
+
+    Args:
+        baseline: name of the system that its ratios are over; its own where there is none.
+        limited: whether the limit, which is CenterFace's in float32, is its limit.
+        prepares: its first run fills caches (of networks made ready), so that one is not measured.
     """
 
     name: str
@@ -85,8 +87,10 @@ class Usage:
 def make_systems(
     bench: Bench, variants: Sequence[str], retinaface_model: Path | None
 ) -> list[System]:
-    """Raises:
-    InvalidInput: there is no such variant.
+    """The systems that are compared.
+
+    Raises:
+        InvalidInput: there is no such variant.
     """
     unknown = [name for name in variants if name not in VARIANTS]
     if unknown:
@@ -113,8 +117,10 @@ def make_systems(
 
 
 def measure(system: System, case: Case, video: Path, number: int) -> Measurement:
-    """Raises:
-    RunFailed: it ended with an error, or without a result.
+    """Runs a system once, and measures what it costs.
+
+    Raises:
+        RunFailed: it ended with an error, or without a result.
     """
     usage = run_measured(system.command(case, video), system.name)
     said = system.read(case, usage.lines)

@@ -1,4 +1,4 @@
-"""Track quality as a measured thing: the parts of `lab/evaluate.py`."""
+"""Track quality as a measured thing: the parts of `lab.evaluate`."""
 
 from lab import development
 

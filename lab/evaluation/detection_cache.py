@@ -72,8 +72,10 @@ class RememberingDetector:
         return spent
 
     def save(self) -> None:
-        """Raises:
-        StorageFailed: the folder is not writable.
+        """Writes what is new to the cache.
+
+        Raises:
+            StorageFailed: the folder is not writable.
         """
         if self._grown:
             with storage_errors():

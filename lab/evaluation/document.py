@@ -68,8 +68,9 @@ class Evaluation:
 
 
 def write(evaluation: Evaluation, folder: Path) -> list[Path]:
-    """Writes `quality.md`, `quality.png`, `quality-worst.png`, and `quality-real.png` where real
-    videos have errors.
+    """Writes `quality.md` and its pictures.
+
+    `quality-real.png` is written where real videos have errors.
 
     Raises:
         StorageFailed: the folder is not writable.

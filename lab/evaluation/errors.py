@@ -183,10 +183,12 @@ def _sightings(
 def _error(
     kind: str, last: _Sighting, here: _Sighting, track_before: int | None, seconds: float
 ) -> IdentityError:
-    """Args:
-    last: the last right sighting.
-    here: the first wrong one.
-    seconds: of a frame.
+    """The error between two sightings of a face.
+
+    Args:
+        last: the last right sighting.
+        here: the first wrong one.
+        seconds: of a frame.
     """
     return IdentityError(
         kind=kind,

@@ -43,8 +43,10 @@ class Episode:
 
     @staticmethod
     def of(entry: Entry, root: Path) -> Episode:
-        """Args:
-        root: folder of the evaluation episodes.
+        """The episode of an entry of the set.
+
+        Args:
+            root: folder of the evaluation episodes.
         """
         return Episode(entry.set_name, entry.recipe.name, entry.folder(root), entry.take)
 

@@ -71,8 +71,10 @@ def read_lines(path: Path) -> Iterator[MotLine]:
 
 
 def _line(text: str, place: int, taken: set[tuple[int, int]]) -> MotLine:
-    """Args:
-    taken: frames and numbers of the lines before; this one's are added.
+    """Reads a line of a MOT file.
+
+    Args:
+        taken: frames and numbers of the lines before; this one's are added.
     """
     try:
         line = _parsed(_BETWEEN.split(text.strip().rstrip(",; ")))

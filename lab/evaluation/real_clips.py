@@ -36,8 +36,10 @@ class Source:
     shots: str | Shots | None
 
     def clip(self, data: Path) -> Clip:
-        """Args:
-        data: folder of test data.
+        """The clip, with what is true of it.
+
+        Args:
+            data: folder of test data.
 
         Raises:
             InvalidInput: a file of what is true is missing or broken.

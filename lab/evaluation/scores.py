@@ -83,9 +83,11 @@ class CutScores:
 
 
 def score(truth: Truth, found: Found, *, iou: float, strict: bool = False) -> Scores:
-    """Args:
-    iou: least overlap of a face and its box, except for HOTA, which averages over many.
-    strict: count faces as wrong of which too little shows to be in the ground truth.
+    """Compares what was found with what is true.
+
+    Args:
+        iou: least overlap of a face and its box, except for HOTA, which averages over many.
+        strict: count faces as wrong of which too little shows to be in the ground truth.
 
     Raises:
         InvalidInput: no sampled frame is marked.

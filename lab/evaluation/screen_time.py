@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""How right are the seconds on the screen? `python lab/evaluation/screen_time.py FOLDER...`.
+"""How right are the seconds on the screen? `python -m lab.evaluation.screen_time FOLDER...`.
 
 Each folder holds a generated episode with its ground truth. What the detector found in a picture is
-remembered in `--cache`, as by `lab/evaluate.py`.
+remembered in `--cache`, as by `lab.evaluate`.
 """
 
 from __future__ import annotations
@@ -106,8 +106,10 @@ class ScreenScore:
 
 
 def frame_times(video: Path) -> FrameTimes:
-    """Raises:
-    VideoUnreadable: it is no video.
+    """When each frame of a video is shown.
+
+    Raises:
+        VideoUnreadable: it is no video.
     """
     with open_video(video, threads=1) as opened:
         return FrameTimes(opened.index.timeline.seconds, opened.index.end_s)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What it costs to find small faces: `python lab/evaluation/small_faces.py`.
+"""What it costs to find small faces: `python -m lab.evaluation.small_faces`.
 
 Recall by the height of faces, boxes that are no face, and CPU time of a frame: of larger pictures,
 of overlapping tiles, of a second look at doubtful places (the option `small_faces`), and of other

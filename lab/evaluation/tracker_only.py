@@ -91,9 +91,11 @@ class Contest:
 
 
 def contests(given: Given, strides: Sequence[int], iou: float) -> Iterator[Contest]:
-    """Raises:
-    InvalidInput: a file is missing or of another format, the ground truth is empty, or it is not
-        that of such a video.
+    """What each tracker makes of the same detections, at each stride.
+
+    Raises:
+        InvalidInput: a file is missing or of another format, the ground truth is empty, or it
+            is not that of such a video.
     """
     detections, _ = read_mot(given.detections)
     known = read_ground_truth(given.truth, given.marked_every)

@@ -1,4 +1,4 @@
-"""Is it alive, can it work, which code is it?"""
+"""Whether the server is alive, whether it can work, and which code it is."""
 
 from __future__ import annotations
 

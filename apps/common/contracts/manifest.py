@@ -147,7 +147,7 @@ class RecognitionFacts(Readable):
 
 
 class ProviderProbe(Readable):
-    """a benchmark between ONNX Runtime's providers for one model and picture.
+    """A benchmark between ONNX Runtime's providers for one model and picture.
 
     Args:
         chosen: the fastest.
@@ -173,7 +173,7 @@ class VideoFacts(Readable):
         fps: frames a second, gaps not counted.
         stream: number of the stream in the file.
         streams: all video streams of the file, for people.
-        transfer: of ordinary pictures, or of high dynamic range (Rec. ITU-R BT.2100).
+        transfer: `sdr`, or the kind of high dynamic range (Rec. ITU-R BT.2100).
     """
 
     width: int
@@ -198,7 +198,7 @@ class VideoFile(Readable):
     """Which file a run read.
 
     Args:
-        fingerprint: of its size and of samples of its content; a copy has the same.
+        fingerprint: checksum of its size and of samples of its content; a copy has the same.
     """
 
     name: str
@@ -210,7 +210,7 @@ class TrackMetrics(Readable):
     """`track_metrics.json`.
 
     Args:
-        longest_tracks: by the time on the screen, `duration_s`.
+        longest_tracks: those that are longest on the screen (`duration_s`).
         screen_s, screen_error_s: as in `RunResult`.
     """
 

@@ -98,9 +98,11 @@ class TrackStats(_Tolerant):
 
 @dataclass(frozen=True)
 class ScreenTime:
-    """Args:
-    seconds: on the screen.
-    error_s: standard error of that; None where it is not known.
+    """For how long a face is on the screen.
+
+    Args:
+        seconds: on the screen.
+        error_s: standard error of that; None where it is not known.
     """
 
     seconds: float

@@ -25,12 +25,14 @@ _IRREGULAR = 0.02  # spread of distances, relative to their median, that is "var
 
 @dataclass(frozen=True)
 class Timeline:
-    """Args:
-    seconds: shape (n,), when each picture is shown; never before the one before it.
-    missing: how many pictures had no time.
-    wrong: how many had a time that fits neither those before nor those after.
-    jumps: pictures at which the clock goes back or leaps, for good.
-    unit: of the clock, seconds; times are rounded to it.
+    """When each picture is shown, and what had to be mended for that.
+
+    Args:
+        seconds: shape (n,), when each picture is shown; never before the one before it.
+        missing: how many pictures had no time.
+        wrong: how many had a time that fits neither those before nor those after.
+        jumps: pictures at which the clock goes back or leaps, for good.
+        unit: of the clock, seconds; times are rounded to it.
     """
 
     seconds: SecondsArray

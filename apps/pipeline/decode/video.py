@@ -170,8 +170,10 @@ def open_video(path: Path, *, threads: int, stream: int | None = None) -> Iterat
 
 
 def _ends_early(container: InputContainer, stream: VideoStream, index: FrameIndex) -> bool:
-    """Args:
-    container: nothing is read of it yet.
+    """Whether the file ends in the middle.
+
+    Args:
+        container: nothing is read of it yet.
     """
     match container.format.name:
         case "mov,mp4,m4a,3gp,3g2,mj2":

@@ -85,11 +85,13 @@ class CenterFace:
         cache: Path,
         callbacks: LoadCallbacks = NO_CALLBACKS,
     ) -> None:
-        """Args:
-        request: picture, threshold, provider, threads, precision.
-        config: its entry in `config/models.toml`.
-        cache: folder for the prepared model.
-        callbacks: told of what takes long.
+        """Loads the network for pictures of this size.
+
+        Args:
+            request: picture, threshold, provider, threads, precision.
+            config: its entry in `config/models.toml`.
+            cache: folder for the prepared model.
+            callbacks: told of what takes long.
 
         Raises:
             ModelUnavailable: the package or its model is missing or broken.

@@ -31,9 +31,11 @@ class Weights:
 
 @dataclass(frozen=True)
 class ReadySession:
-    """Args:
-    quantised: facts of the eight-bit model, where that runs.
-    probe: the benchmark that decided on the provider, where there was one.
+    """A session that is ready to detect, and how it came to be.
+
+    Args:
+        quantised: facts of the eight-bit model, where that runs.
+        probe: the benchmark that decided on the provider, where there was one.
     """
 
     session: ort.InferenceSession
@@ -48,9 +50,11 @@ def load_session(
     cache: Path,
     callbacks: LoadCallbacks,
 ) -> ReadySession:
-    """Raises:
-    ModelUnavailable: the model cannot be loaded, or int8 is no good here.
-    AcceleratorMissing: the session does not use the provider that was asked for.
+    """Loads weights for the provider, threads and precision of a request.
+
+    Raises:
+        ModelUnavailable: the model cannot be loaded, or int8 is no good here.
+        AcceleratorMissing: the session does not use the provider that was asked for.
     """
     width, height = letterbox.canvas_width, letterbox.canvas_height
     sha256 = sha256_of(weights.path)

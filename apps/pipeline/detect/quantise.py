@@ -40,9 +40,11 @@ _HINT = "Use precision 'float32'."
 
 @dataclass(frozen=True)
 class Recipe:
-    """Args:
-    activations: type of what flows between layers.
-    weight_bits: 7 where products of 8 bits overflow the CPU's 16-bit sums.
+    """How a model is made eight-bit.
+
+    Args:
+        activations: type of what flows between layers.
+        weight_bits: 7 where products of 8 bits overflow the CPU's 16-bit sums.
     """
 
     activations: Literal["uint8", "int8"]

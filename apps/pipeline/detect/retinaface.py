@@ -91,12 +91,14 @@ class RetinaFace:
         cache: Path,
         callbacks: LoadCallbacks = NO_CALLBACKS,
     ) -> None:
-        """Args:
-        request: picture, threshold, provider, threads, precision.
-        config: its entry in `config/models.toml`.
-        model: a pack's name or an `.onnx` file; None takes the configured pack.
-        cache: folder of caches.
-        callbacks: told of what takes long.
+        """Loads the network for pictures of this size.
+
+        Args:
+            request: picture, threshold, provider, threads, precision.
+            config: its entry in `config/models.toml`.
+            model: a pack's name or an `.onnx` file; None takes the configured pack.
+            cache: folder of caches.
+            callbacks: told of what takes long.
 
         Raises:
             ModelUnavailable: it is neither on disk nor downloadable, or is no detector.

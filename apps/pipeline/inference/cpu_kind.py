@@ -13,10 +13,12 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 @dataclass(frozen=True)
 class CpuKind:
-    """Args:
-    machine: as `uname -m` says, e.g. "x86_64", "arm64".
-    model: the maker's name of it; may be empty.
-    flags: instruction sets as Linux names them; empty where there is no `/proc/cpuinfo`.
+    """What kind of CPU this is.
+
+    Args:
+        machine: as `uname -m` says, e.g. "x86_64", "arm64".
+        model: the maker's name of it; may be empty.
+        flags: instruction sets as Linux names them; empty where there is no `/proc/cpuinfo`.
     """
 
     machine: str

@@ -85,8 +85,10 @@ def _optimised(plan: SessionPlan, folder: Path, key: str) -> ort.InferenceSessio
 def _optimised_by(
     temporary: Path, plan: SessionPlan, folder: Path, key: str
 ) -> ort.InferenceSession:
-    """Args:
-    temporary: where the graph is written at first.
+    """A session whose optimised graph is kept for later runs.
+
+    Args:
+        temporary: where the graph is written at first.
     """
     options = session_options(plan.threads, plan.dimensions)
     options.optimized_model_filepath = str(temporary)

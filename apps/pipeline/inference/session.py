@@ -145,8 +145,10 @@ def load(
 
 
 def check_provider(session: ort.InferenceSession, asked: str) -> None:
-    """Raises:
-    AcceleratorMissing: ONNX Runtime fell back without a word.
+    """Compares the provider that a session uses with the one that was asked for.
+
+    Raises:
+        AcceleratorMissing: ONNX Runtime fell back without a word.
     """
     used = session.get_providers()[0]
     if used != asked:

@@ -29,7 +29,9 @@ def _always() -> bool:
 
 @dataclass
 class CpuBudget:
-    """Args:
+    """Keeps a run within its share of the CPU: it sleeps when it is ahead.
+
+    Args:
         max_cpu_percent: the budget, 100 is one core; None never sleeps. Another
             number may be set during the run.
         cpu_seconds: CPU seconds of the run so far.

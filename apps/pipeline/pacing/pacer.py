@@ -14,12 +14,14 @@ from apps.pipeline.stop import StopFlag
 
 
 class Pacer:
-    """Args:
-    max_cpu_percent: the budget, 100 is one core; None never rests.
-    meter: running.
-    stop: ends the work, also during a rest.
-    config: see `config/pipeline.toml`.
-    thermal: sets the budget, where heat is to lower it.
+    """Lets a run rest where its CPU budget, or heat, asks for it.
+
+    Args:
+        max_cpu_percent: the budget, 100 is one core; None never rests.
+        meter: running.
+        stop: ends the work, also during a rest.
+        config: see `config/pipeline.toml`.
+        thermal: sets the budget, where heat is to lower it.
     """
 
     def __init__(
@@ -55,8 +57,10 @@ class Pacer:
         return None if self._thermal is None else self._thermal.warning()
 
     def after_frame(self) -> None:
-        """Raises:
-        RunCancelled: the stop flag was set.
+        """Rests after a frame, where that is due.
+
+        Raises:
+            RunCancelled: the stop flag was set.
         """
         self._ready()
         self._budget.pace(self._goes_on)

@@ -65,12 +65,14 @@ def cpu_temperature(sensors: Mapping[str, Sequence[Any]]) -> Temperature | None:
 
 
 class ThermalBackoff:
-    """Args:
-    usual_percent: the budget of a cool machine, 100 is one core; also the highest.
-    config: see `config/pipeline.toml`.
-    read_sensors: see `system_sensors`.
-    elapsed: wall-clock seconds of the run so far.
-    log: told of the sensor, or that there is none, and of every change.
+    """Lowers the CPU budget while the CPU is hot.
+
+    Args:
+        usual_percent: the budget of a cool machine, 100 is one core; also the highest.
+        config: see `config/pipeline.toml`.
+        read_sensors: see `system_sensors`.
+        elapsed: wall-clock seconds of the run so far.
+        log: told of the sensor, or that there is none, and of every change.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Identity: is the face that a track goes on with still the same person's?
+"""Identity: whether the face that a track goes on with is still the same person's.
 
 Only where a recognition model is given. A track is compared with itself from time to time and ends
 where another face has taken its place; a track that begins is compared with those that ended before

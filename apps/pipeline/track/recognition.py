@@ -41,9 +41,11 @@ class ArcFace:
     """A `Recogniser`, on the CPU: it sees few faces."""
 
     def __init__(self, model: str, threads: int) -> None:
-        """Args:
-        model: a pack's name or an `.onnx` file.
-        threads: intra-op threads, >= 1.
+        """Loads the recognition model.
+
+        Args:
+            model: a pack's name or an `.onnx` file.
+            threads: intra-op threads, >= 1.
 
         Raises:
             ModelUnavailable: it is not on disk, or is no recognition model.

@@ -1,4 +1,4 @@
-"""On every page: is the server there, is it the code that is on disk, is it the page's?"""
+"""On every page: whether the server is there, and runs the code that is on disk and the page's."""
 
 from __future__ import annotations
 

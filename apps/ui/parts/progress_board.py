@@ -89,9 +89,11 @@ def _sentence(progress: Progress) -> str:
 
 
 def cpu_chart(points: list[dict[str, float]], cap: float | None) -> alt.LayerChart:
-    """Args:
-    points: `seconds`, `percent`.
-    cap: drawn as a line.
+    """CPU against time, beside the cap.
+
+    Args:
+        points: `seconds`, `percent`.
+        cap: drawn as a line.
     """
     top = max([cap or 0.0, 100.0, *(point["percent"] for point in points)]) * 1.05
     base = alt.Chart(alt.Data(values=points)).encode(

@@ -67,9 +67,11 @@ class Samples:
 
     @classmethod
     def of(cls, stride: int, fps: float) -> Samples:
-        """Args:
-        stride: >= 1.
-        fps: mean frame rate of the video, > 0.
+        """The samples of a video at this stride.
+
+        Args:
+            stride: >= 1.
+            fps: mean frame rate of the video, > 0.
         """
         return cls((stride - 1) / (2 * fps), (stride + 1) / (2 * fps))
 

@@ -12,8 +12,10 @@ _RECORD_BYTES = 4  # of `av1C`, in front of its units
 
 
 class Av1Reader(PacketReader):
-    """Args:
-    extradata: an `av1C` record, or none.
+    """Reads packets of AV1.
+
+    Args:
+        extradata: an `av1C` record, or none.
     """
 
     knows_starts: ClassVar[bool] = False

@@ -104,8 +104,10 @@ class PlainReader(PacketReader):
 
 
 class References:
-    """Display places by the rule of MPEG-1, 2 and 4: a reference picture is shown when the next one
-    comes, the others are shown at once (ISO/IEC 13818-2, 6.1.1.11).
+    """Display places by the rule of MPEG-1, 2 and 4.
+
+    A reference picture is shown when the next one comes, the others are shown at once (ISO/IEC
+    13818-2, 6.1.1.11).
     """
 
     def __init__(self) -> None:
@@ -142,8 +144,10 @@ class Epochs:
         return self._newest is not None and count <= self._newest
 
     def place(self, count: int) -> int:
-        """Args:
-        count: within the epoch; of less than 2**33 in size.
+        """The display place of the next picture in coding order.
+
+        Args:
+            count: within the epoch; of less than 2**33 in size.
         """
         self._newest = count if self._newest is None else max(self._newest, count)
         return (self._epoch << 34) + count

@@ -20,8 +20,10 @@ _FRAME = 3
 
 @dataclass
 class Mpeg2Reader(PacketReader):
-    """Args:
-    extradata: a sequence header, where the container has one.
+    """Reads packets of MPEG-1 and MPEG-2.
+
+    Args:
+        extradata: a sequence header, where the container has one.
     """
 
     knows_order: ClassVar[bool] = True

@@ -35,8 +35,10 @@ _NEVER_KEPT = 0x40  # bit of P and S pictures in the byte behind the start code
 
 @dataclass
 class Mpeg4Reader(PacketReader):
-    """Args:
-    extradata: the layer's header, where the container has it.
+    """Reads packets of MPEG-4, part 2.
+
+    Args:
+        extradata: the layer's header, where the container has it.
     """
 
     extradata: bytes

@@ -98,8 +98,10 @@ class Messages:
 
     @classmethod
     def of(cls, unit: bytes) -> Self:
-        """Args:
-        unit: without its header.
+        """Reads the messages of a unit.
+
+        Args:
+            unit: without its header.
         """
         data, found, place = payload(unit), [], 0
         while place + 2 < len(data):
@@ -204,8 +206,10 @@ class UnitReader(PacketReader):
     @staticmethod
     @abstractmethod
     def unit_type(header: int) -> int:
-        """Args:
-        header: first byte of a unit.
+        """The type of a unit.
+
+        Args:
+            header: first byte of a unit.
         """
 
     @abstractmethod

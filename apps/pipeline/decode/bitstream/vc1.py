@@ -12,8 +12,10 @@ _FRAME = 0x0D
 
 
 class Vc1Reader(PacketReader):
-    """Args:
-    extradata: headers with start codes, where the container has them.
+    """Reads packets of VC-1.
+
+    Args:
+        extradata: headers with start codes, where the container has them.
     """
 
     knows_starts: ClassVar[bool] = False

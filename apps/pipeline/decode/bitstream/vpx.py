@@ -39,8 +39,11 @@ class Vp9Reader(_Shown):
 
 
 def _is_shown(first: int) -> bool:
-    """Args:
-    first: byte of a frame: marker, profile, then "shows another frame", or its type and "shown".
+    """Whether the frame is shown.
+
+    Args:
+        first: byte of a frame: marker, profile, then "shows another frame", or its type and
+            "shown".
     """
     if first >> 6 != _MARKER_VP9:
         return True  # damaged
@@ -51,8 +54,10 @@ def _is_shown(first: int) -> bool:
 
 
 def _is_key(first: int) -> bool:
-    """Args:
-    first: byte of a frame that shows no other.
+    """Whether it is a key frame.
+
+    Args:
+        first: byte of a frame that shows no other.
     """
     shift = 1 if first >> 4 & 3 == _PROFILE_WITH_RESERVED_BIT else 0
     return not first >> (2 - shift) & 1
