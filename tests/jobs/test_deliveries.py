@@ -82,6 +82,16 @@ def test_a_second_message_is_dropped_while_the_first_is_worked_on(
     assert runs_of(server, "show", accepted["run_id"]) == ["completed"]
 
 
+def test_a_begin_that_is_sent_twice_counts_once(data_root: Path, store: JobStore) -> None:
+    """As where the connection breaks before its answer; another delivery's is told apart."""
+    request = job_request(data_root, "talk", stride=12)
+    assert store.register(request) is None
+    answers = [store.begin(request.job_id, "worker", token) for token in ("one", "one", "two")]
+    assert answers == ["begun", "begun", "elsewhere"]
+    assert store.read(request.job_id).attempts == 1
+    assert store.cancel_now(request.job_id, {"detail": "no longer wanted"})
+
+
 def submit_to(server: Server, data_root: Path, broker: Redis) -> dict:
     """A slow job that waits in the queue for a worker to come."""
     store = JobStore(broker.url, LEASE_S)
