@@ -90,10 +90,6 @@ def test_every_pin_is_exact_and_has_hashes(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["Makefile", "Dockerfile"])
 def test_pip_is_told_to_check_hashes(name: str) -> None:
-    installs = [
-        line
-        for line in (ROOT / name).read_text().splitlines()
-        if "pip install" in line
-    ]
+    installs = [line for line in (ROOT / name).read_text().splitlines() if "pip install" in line]
     assert installs
     assert all("--require-hashes" in line for line in installs)

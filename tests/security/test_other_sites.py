@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,19 @@ def test_a_name_that_somebody_else_made_reads_nothing(
         assert "SCREENALYTICS_ALLOWED_HOSTS" in answer.json()["hint"]
     findings.add("other sites", "DNS rebinding: `Host: evil.example` reads", "421")
     assert asked.client.get(path, headers={"host": f"localhost:{asked.port}"}).status_code < 300
+
+
+@pytest.mark.parametrize(
+    ("hosts", "status"),
+    [([], 421), (["localhost", "evil.example"], 400), (["evil.example", "localhost"], 400)],
+)
+def test_no_name_and_two_names_read_nothing(asked: Server, hosts: list[str], status: int) -> None:
+    """As only programs can ask, and old protocols."""
+    head = ["GET /episodes HTTP/1.0", *(f"Host: {host}" for host in hosts), f"X-API-Key: {KEY}"]
+    with socket.create_connection(("127.0.0.1", asked.port), timeout=30) as client:
+        client.sendall("\r\n".join([*head, "", ""]).encode())
+        with client.makefile("rb") as answer:
+            assert int(answer.readline().split()[1]) == status
 
 
 def test_a_probe_may_ask_by_any_name_whether_it_lives(asked: Server) -> None:
