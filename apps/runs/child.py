@@ -13,10 +13,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
+import subprocess
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
+from functools import cache
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -57,6 +60,7 @@ class Child:
         shares_stderr: it writes its errors where this program does.
         """
         process = await asyncio.create_subprocess_exec(
+            *_tied(),
             sys.executable,
             *arguments,
             cwd=ROOT,
@@ -140,6 +144,19 @@ class Child:
             return
         while line := await stream.readline():
             self.stderr.append(line.decode("utf-8", "replace").rstrip())
+
+
+@cache
+def _tied() -> list[str]:
+    """Goes before a command that is to die with the thread that starts it, from its very beginning.
+
+    Python asks the kernel for that as soon as it can (`apps.cli.lifeline`), but it may be stopped
+    while it is being loaded itself. Empty where there is no such program.
+    """
+    program = shutil.which("setpriv")  # of util-linux
+    tied = [] if program is None else [program, "--pdeathsig", "KILL", "--"]
+    works = tied and subprocess.run([*tied, sys.executable, "--version"], capture_output=True)
+    return tied if works and works.returncode == 0 else []
 
 
 def how_it_ended(code: int) -> str:
