@@ -13,9 +13,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
+import subprocess
+import sys
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
+from functools import cache
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -60,6 +64,7 @@ class Child:
             shares_stderr: it writes its errors where this program does.
         """
         process = await asyncio.create_subprocess_exec(
+            *_tied(),
             *python_module(module),
             *arguments,
             env=same_code(environment),
@@ -139,6 +144,19 @@ def event_of(kind: TypeAdapter[E], line: bytes) -> E | None:
         return kind.validate_json(line)
     except ValidationError:
         return None
+
+
+@cache
+def _tied() -> list[str]:
+    """Goes before a command that is to die with the thread that starts it, from its very beginning.
+
+    Python asks the kernel for that as soon as it can (`apps.cli.lifeline`), but it may be stopped
+    while it is being loaded itself. Empty where there is no such program.
+    """
+    program = shutil.which("setpriv")  # of util-linux
+    tied = [] if program is None else [program, "--pdeathsig", "KILL", "--"]
+    works = tied and subprocess.run([*tied, sys.executable, "--version"], capture_output=True)
+    return tied if works and works.returncode == 0 else []
 
 
 def how_it_ended(code: int) -> str:

@@ -6,6 +6,7 @@ Real processes, a Redis and a worker for each trial, which takes about ten secon
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import sys
 import tempfile
@@ -80,6 +81,7 @@ def main() -> int:
     # In turn, so that a change of the machine's load meets all faults alike.
     plan = [(name, number) for number in range(arguments.trials) for name in names]
     tallies = {name: Tally() for name in names}
+    loads: list[float] = []
     with ProcessPoolExecutor(arguments.jobs) as pool:
         trials = {
             pool.submit(attempt, name, arguments.video, arguments.seed + number): name
@@ -89,7 +91,8 @@ def main() -> int:
         ended = as_completed(trials)
         for trial in track(ended, "injecting faults", total=len(plan), console=console):
             tallies[trials[trial]].add(trial.result())
-    arguments.report.write_text(report(tallies, arguments.seed, arguments.jobs))
+            loads.append(os.getloadavg()[0])
+    arguments.report.write_text(report(tallies, loads, arguments.seed, arguments.jobs))
     print(arguments.report.read_text())
     return int(any(t.completed < t.trials for t in tallies.values()))
 
@@ -112,7 +115,7 @@ def attempt(name: str, video: Path, seed: int) -> Trial:
     return trial
 
 
-def report(tallies: dict[str, Tally], seed: int, jobs: int) -> str:
+def report(tallies: dict[str, Tally], loads: list[float], seed: int, jobs: int) -> str:
     rows = [
         f"| `{name}` | {sentence(name)} | {t.trials} | {t.completed} | {t.lost} | {t.doubled} | "
         f"{t.orphans} | {t.seconds:.1f} |"
@@ -122,7 +125,7 @@ def report(tallies: dict[str, Tally], seed: int, jobs: int) -> str:
     foot = (
         f"\nThe longest of all ends took {longest:.1f} s; the goal is 2 s.\n"
         f"\nVersion {__version__}, {datetime.now(UTC):%Y-%m-%d}, seed {seed}, two cores, "
-        f"{jobs} trials at a time. "
+        f"{jobs} trials at a time, load average {min(loads):.0f} to {max(loads):.0f}. "
         "`python -m lab.faults --help` repeats one fault or one seed.\n"
     )
     return HEAD + "\n".join(rows) + "\n" + foot

@@ -11,7 +11,7 @@ import pytest
 from apps.common.settings import Settings
 from apps.jobs.queue import QUEUE, Publisher
 from apps.jobs.store import JobStore
-from lab.processes.queue import LEASE_SECONDS, Redis, worker
+from lab.processes.queue import LEASE_SECONDS, Redis, redis_server, worker
 from lab.processes.service import Server, wait_for
 from tests.support.jobs import IDLER, ended, job, job_request, submit
 
@@ -82,6 +82,16 @@ def test_a_second_message_is_dropped_while_the_first_is_worked_on(
     assert runs_of(server, "show", accepted["run_id"]) == ["completed"]
 
 
+def test_a_begin_that_is_sent_twice_counts_once(data_root: Path, store: JobStore) -> None:
+    """As where the connection breaks before its answer; another delivery's is told apart."""
+    request = job_request(data_root, "talk", stride=12)
+    assert store.register(request) is None
+    answers = [store.begin(request.job_id, "worker", token) for token in ("one", "one", "two")]
+    assert answers == ["begun", "begun", "elsewhere"]
+    assert store.read(request.job_id).attempts == 1
+    assert store.cancel_now(request.job_id, {"detail": "no longer wanted"})
+
+
 def submit_to(server: Server, data_root: Path, broker: Redis) -> dict:
     """A slow job that waits in the queue for a worker to come."""
     store = JobStore(broker.url, LEASE_S)
@@ -101,6 +111,38 @@ def test_registered_and_never_sent(
         assert store.register(request) is None
         assert submit(server, "talk").status_code == 409
         assert ended(server, request.job_id)["state"] == "success"
+
+
+def test_a_worker_looks_after_jobs_where_no_api_is(data_root: Path, tmp_path: Path) -> None:
+    """The API was killed between the two, and nobody has started another one."""
+    with redis_server(tmp_path / "redis") as other, worker(data_root, other.url) as running:
+        store = JobStore(other.url, LEASE_S)
+        request = job_request(data_root, "talk", stride=12)
+        assert store.register(request) is None
+        wait_for(lambda: store.read(request.job_id).is_finished, 30, "the job's end")
+        assert store.read(request.job_id).state == "success"
+        store.close()
+        assert "job sent again" in running.log.read_text()
+
+
+def test_an_api_looks_after_jobs_where_no_worker_is(
+    server: Server, broker: Redis, data_root: Path, store: JobStore
+) -> None:
+    request = job_request(data_root, "talk", stride=12)
+    assert store.register(request) is None
+    wait_for(lambda: broker.ask("LLEN", QUEUE) == 1, what="the job to be sent")
+    assert job(server, request.job_id)["state"] == "queued"
+
+
+def test_one_program_looks_at_a_time(broker: Redis, store: JobStore) -> None:
+    """Whoever looks has the turn for a while, however many programs there are."""
+    other = JobStore(broker.url, LEASE_S)
+    assert store.take_turn("test", 0.5)
+    assert not other.take_turn("test", 0.5)
+    assert not store.take_turn("test", 0.5)
+    wait_for(lambda: other.take_turn("test", 60), what="the turn to end")
+    assert not store.take_turn("test", 60)
+    other.close()
 
 
 def test_taken_and_never_noted(

@@ -10,6 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from apps.common.errors import QueueUnavailable
+from apps.jobs.store import JobStore
 from lab.processes.queue import redis_server
 from lab.processes.service import add_episode, serving, wait_for
 
@@ -36,6 +38,34 @@ def test_two_hundred_readers_of_a_redis_that_hangs(tmp_path: Path) -> None:
         assert all("Redis does not answer in time" in answer for answer in answers)
         assert max(times) < 1.5, times
         wait_for(lambda: server.client.get("/celery_jobs").json()["queue_problem"] is None)
+
+
+def test_a_redis_that_hangs_is_not_asked_again_at_once(tmp_path: Path) -> None:
+    """Whoever waited in vain spares the next ones that: few threads wait, however many ask."""
+    calls = 6
+    with redis_server(tmp_path / "redis") as redis:
+        assert redis.process is not None
+        store = JobStore(redis.url, 3)
+        before = redis.ask("INFO")["total_connections_received"]
+        redis.process.send_signal(signal.SIGSTOP)
+        try:
+            for _ in range(calls):
+                with pytest.raises(QueueUnavailable, match="in time"):
+                    store.check()
+        finally:
+            redis.process.send_signal(signal.SIGCONT)
+        asked = redis.ask("INFO")["total_connections_received"] - before - 1  # but for this one
+        assert asked < calls / 2
+        wait_for(lambda: _works(store), what="it to be asked again")
+        store.close()
+
+
+def _works(store: JobStore) -> bool:
+    try:
+        store.check()
+    except QueueUnavailable:
+        return False
+    return True
 
 
 def test_a_comparison_beside_a_redis_that_hangs(tmp_path: Path, test_data: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from lab.processes.queue import Redis, worker
 from lab.processes.service import Server, gone, serving, wait_for
 from tests.support.holding import holding
 from tests.support.jobs import IDLER, ended, job, submit
+
+SLOW = {"stride": 1, "max_cpu_percent": 10}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,7 @@ def test_waiting_too_long_is_said(server: Server, broker: Redis, data_root: Path
         ep_id="show", run_id="other", execution_mode="cli", pid=1, host="here", since=now()
     )
     with worker(data_root, broker.url), holding(Layout(data_root)) as hold:
-        first = submit(server, "talk", stride=1, max_cpu_percent=25).json()["job_id"]
+        first = submit(server, "talk", **SLOW).json()["job_id"]
         wait_for(lambda: job(server, first)["state"] == "in_progress")
         accepted = submit(server, "show", timeout_s=1).json()["job_id"]
         hold(held)
@@ -57,12 +60,38 @@ def test_waiting_too_long_is_said(server: Server, broker: Redis, data_root: Path
     assert "held by another run for 1 s" in end["error"]["detail"]
 
 
+def test_waiting_takes_nothing_from_the_time_of_the_run(
+    server: Server, broker: Redis, data_root: Path
+) -> None:
+    """A run is ended `timeout_s` after its own start, however long its job waited before."""
+    timeout_s = 6.0
+    held = Holder(
+        ep_id="show", run_id="other", execution_mode="cli", pid=1, host="here", since=now()
+    )
+    with worker(data_root, broker.url) as running, holding(Layout(data_root)) as hold:
+        first = submit(server, "talk", **SLOW).json()["job_id"]
+        wait_for(lambda: job(server, first)["state"] == "in_progress")
+        accepted = submit(server, "show", timeout_s=timeout_s, **SLOW).json()["job_id"]
+        other = hold(held)
+        server.client.post(f"/celery_jobs/{first}/cancel")
+        wait_for(lambda: job(server, accepted)["state"] == "in_progress", what="it to wait")
+        since = time.monotonic()
+        wait_for(lambda: time.monotonic() - since > 0.4 * timeout_s, what="a part of its time")
+        other.kill()
+        run = wait_for(running.runs, what="the run")[0]
+        begun = run.create_time()
+        end = ended(server, accepted)
+    assert (end["state"], end["error"]["status"]) == ("failed", 504)
+    assert end["error"]["detail"] == f"The run took longer than {timeout_s:g} s."
+    assert time.time() - begun >= timeout_s
+
+
 def test_a_limit_that_celery_was_given_ends_the_job_with_a_sentence(
     server: Server, broker: Redis, data_root: Path
 ) -> None:
     """As any exception in the task that nobody expected: the job is not left unfinished."""
     with worker(data_root, broker.url, "--soft-time-limit", "4") as running:
-        accepted = submit(server, "show", stride=1, max_cpu_percent=20).json()
+        accepted = submit(server, "show", **SLOW).json()
         processes = wait_for(running.runs, what="the run")
         end = ended(server, accepted["job_id"])
         assert end["state"] == "failed"

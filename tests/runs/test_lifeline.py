@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,9 +18,11 @@ import pytest
 from apps.common.contracts.manifest import RunManifest
 from apps.common.files import read_json
 from apps.common.layout import Layout
+from apps.runs.child import _tied
 from apps.runs.spec import PreviewSpec
-from lab.processes.service import add_episode, gone, run_cli, wait_for
-from tests.support.launching import Launch, launched, spec_of
+from lab.paths import CHECKOUT
+from lab.processes.service import add_episode, clean_environment, gone, run_cli, wait_for
+from tests.support.launching import ARGUMENTS, Launch, launched, spec_of
 
 pytestmark = pytest.mark.alone
 
@@ -26,6 +30,7 @@ LONGEST = 2.0  # seconds that anything may outlive its launcher
 EP = "show"
 SLOW = {"stride": 1, "max_cpu_percent": 60}
 STOPPED = (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
+PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 IMPORTS = (0.0, 0.03, 0.1, 0.3, 0.6)  # seconds after the process began
 
 
@@ -47,6 +52,20 @@ def _busy_machine() -> Iterator[None]:
     for loop in loops:
         loop.kill()
         loop.wait()
+
+
+@pytest.fixture
+def _orphans_are_taken_in() -> Iterator[None]:
+    """This process becomes the parent of orphans, as the first one of a container does.
+
+    Elsewhere nobody in their session is left, and the system wakes stopped ones by itself.
+    """
+    if sys.platform != "linux":
+        pytest.skip("PR_SET_CHILD_SUBREAPER is Linux's")
+    prctl = ctypes.CDLL(None).prctl
+    assert prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+    yield
+    prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
 def end_of_launcher(launch: Launch) -> None:
@@ -102,6 +121,48 @@ def test_a_run_that_is_on_says_why_it_ended(data_root: Path, phase: str, suspend
         "The run was stopped: the program that started it is gone.",
     )
     assert not Layout(data_root).run(EP, run_id).staging.exists()
+
+
+@pytest.mark.trap(29, 49)
+@pytest.mark.parametrize("what", ["run", "preview"])
+def test_nothing_is_imported_before_it_is_tied(what: str) -> None:
+    """Its input ends before it was told anything, so it ends where it looks at it first."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", *ARGUMENTS[what]],
+        cwd=CHECKOUT,
+        env=clean_environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        process_group=0,
+    )
+    assert done.returncode == -signal.SIGKILL
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "apps.common.lifeline" in imported
+    assert not imported & {"argparse", "json", "pydantic", "numpy", "onnxruntime", "av"}
+
+
+@pytest.mark.trap(29, 49)
+@pytest.mark.usefixtures("_orphans_are_taken_in")
+@pytest.mark.parametrize("what", ["loading", "importing", "running"])
+def test_a_stopped_run_in_a_container(data_root: Path, what: str) -> None:
+    if what == "loading" and not _tied():
+        pytest.skip("needs setpriv of util-linux")
+    with a_run(data_root, f"contained-{what}") as launch:
+        if what == "running":
+            launch.hear('"phase": "running"')
+        elif what == "loading":
+            is_python = lambda: launch.child.cmdline()[:1] == [sys.executable]  # noqa: E731
+            wait_for(is_python, what="Python in place of setpriv")
+        else:  # its first thread is that which waits for the end of the input
+            wait_for(lambda: launch.child.num_threads() > 1, what="its first thread")
+        stop(launch)
+        end_of_launcher(launch)
+        os.waitpid(launch.child.pid, 0)  # it has become a child of this process
+    if what == "running":
+        assert manifest_of(data_root, "contained-running").status == "cancelled"
 
 
 @pytest.mark.parametrize("suspended", [False, True], ids=["going", "stopped"])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +20,8 @@ from apps.runs.preview import making_preview
 from apps.runs.staging import remove_staging
 from apps.runs.sweep import Freed, sweep
 from lab.paths import CHECKOUT
+from lab.processes.queue import redis_server, worker
+from lab.processes.service import serving, wait_for
 from tests.support.holding import holding
 
 CLAIM = (
@@ -156,6 +160,29 @@ def test_files_of_users_and_links_are_left_alone(layout: Layout, tmp_path: Path)
     assert sweep(layout) == Freed()
     assert all(path.exists() for path in kept)
     assert (folder / ".partial").is_symlink()
+
+
+@pytest.mark.parametrize("program", ["server", "worker"])
+def test_what_starts_frees_it_and_says_so(layout: Layout, tmp_path: Path, program: str) -> None:
+    stage(layout, "r1", "running")
+    (layout.uploads / "0123456789abcdef.part").write_bytes(b"x" * 3_000_000)
+    with ExitStack() as stack:
+        broker = stack.enter_context(redis_server(tmp_path / "redis"))
+        if program == "server":
+            settings = {"SCREENALYTICS_REDIS_URL": broker.url}
+            log = stack.enter_context(serving(layout.root, **settings)).log
+        else:
+            log = stack.enter_context(worker(layout.root, broker.url)).log
+
+        def told() -> dict[str, Any] | None:
+            lines = [json.loads(x) for x in log.read_text().splitlines() if x[:1] == "{"]
+            freed = [x for x in lines if x["message"] == "freed what killed processes had left"]
+            return freed[0] if freed else None
+
+        line = wait_for(told, what="its words")
+    assert (line["uploads"], line["staging_folders"], line["megabytes"]) == (1, 1, 3.0)
+    assert list(layout.uploads.iterdir()) == []
+    assert not layout.run("show", "r1").staging.exists()
 
 
 def test_a_writer_whose_new_file_is_swept_writes_it_again(layout: Layout) -> None:

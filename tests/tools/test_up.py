@@ -168,6 +168,7 @@ def test_its_redis_is_for_its_owner_and_for_nothing_dangerous(
         stranger.ping()
     note = data_root / ".redis" / redis_server.URL_FILE
     assert note.stat().st_mode & 0o777 == 0o600
+    assert note.parent.stat().st_mode & 0o777 == 0o700  # jobs are written down there as well
     url = note.read_text()
     with redis.Redis.from_url(url) as client:
         assert client.info("server")["redis_version"]
@@ -189,6 +190,16 @@ def test_its_redis_is_for_its_owner_and_for_nothing_dangerous(
     assert second.stop(signal.SIGTERM) == 0
     assert up.stop(signal.SIGTERM) == 0, up.said()
     assert not note.exists()
+
+
+def test_the_password_of_its_redis_is_on_no_command_line(tmp_path: Path) -> None:
+    """Redis hides its own a moment after it began; until then other users could read it."""
+    asked = RedisUrl.parse(f"redis://127.0.0.1:{free_port()}/0")
+    own = redis_server.with_own_password(asked)
+    plan = redis_server.plan(own, tmp_path)
+    assert len(own.password) > 30
+    assert own.password not in " ".join([*plan.command, *plan.environment.values()])
+    assert own.password in plan.standard_input.decode()
 
 
 @needs_worker

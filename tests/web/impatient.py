@@ -1,4 +1,4 @@
-"""The product's connections with shorter limits, so that tests need not wait a minute."""
+"""The product's connections with other limits: soon over, or never reached."""
 
 from apps.web.connections import Connection
 
@@ -6,3 +6,7 @@ from apps.web.connections import Connection
 class Impatient(Connection):
     headers_seconds = 1.0
     body_seconds = 1.0
+
+
+class Patient(Connection):
+    headers_seconds = 3600.0

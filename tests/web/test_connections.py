@@ -82,6 +82,22 @@ def test_300_unfinished_requests_keep_nobody_out(tmp_path: Path) -> None:
         assert all(ending(client).startswith(b"HTTP/1.1 408 ") for client in held)
 
 
+def test_where_files_run_short_the_longest_wait_ends(tmp_path: Path) -> None:
+    """However long a client might take: those that came first have to go, the last ones stay."""
+    with (
+        serving(tmp_path / "data", "--http", "tests.web.impatient:Patient", **NO_REDIS) as server,
+        ExitStack() as stack,
+        few_files(server.process.pid),
+    ):
+        held = clients(stack, server.port, 300, lambda n: (b"", HEAD, b"G")[n % 3])
+        with httpx.Client(base_url=server.url, trust_env=False, timeout=60) as client:
+            assert client.get("/health/live").status_code == 200
+        assert all(ending(client).startswith(b"HTTP/1.1 408 ") for client in held[:100])
+        held[-1].setblocking(False)
+        with pytest.raises(BlockingIOError):
+            held[-1].recv(1)
+
+
 @pytest.mark.parametrize("part", [b"", b"G", HEAD, HEAD + b"\r\n" + HEAD])
 def test_headers_that_do_not_end_are_not_waited_for(impatient: Server, part: bytes) -> None:
     """The last client has asked for something before."""
