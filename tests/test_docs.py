@@ -17,7 +17,7 @@ from apps.common.errors import error_types
 from apps.common.options import RunRequest
 from apps.common.settings import Settings
 from lab import schemas
-from tests.pipeline.test_artifacts import METRIC_KEYS, TRACK_KEYS
+from tests.pipeline.artifacts.test_artifacts import METRIC_KEYS, TRACK_KEYS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -127,7 +127,7 @@ def test_examples_of_rows_fit_their_schemas() -> None:
         schemas.MODELS[row["schema_version"]].model_validate_json(json.dumps(row))
 
 
-FILE_TESTS = ["tests/pipeline/test_files.py", "tests/pipeline/test_recordings.py"]
+FILE_TESTS = ["tests/pipeline/decode/test_files.py", "tests/pipeline/decode/test_recordings.py"]
 
 
 def test_every_kind_of_file_has_a_test_that_exists() -> None:

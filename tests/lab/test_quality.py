@@ -19,7 +19,7 @@ from lab.evaluation.rows import Found, read_truth
 from lab.evaluation.screen_time import measure_seconds
 from lab.evaluation.systems import ProductRun, run_product
 from lab.scenes.evaluation_set import RECIPES
-from tests.tools.test_evaluate import short_episode
+from tests.lab.test_evaluate import short_episode
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from lab.evaluation.real_document import section, write_picture
 from lab.evaluation.rows import Rows
 from lab.evaluation.sheet import LEGEND, MAX_ERRORS, write_sheet
 from lab.evaluation.shot_truth import Shots
-from tests.tools.test_evaluate import short_episode
+from tests.lab.test_evaluate import short_episode
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import pytest
 
 from apps.demo.encode import write_episode
 from lab.evaluate import main
-from tests.tools.test_evaluate import REPO_ROOT, short_episode
+from tests.lab.test_evaluate import REPO_ROOT, short_episode
 
 EP_ID, RUN_ID = "short", "every-2nd"
 
