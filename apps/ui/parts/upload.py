@@ -5,7 +5,7 @@ Streamlit's own uploader would keep the whole video in memory.
 
 from __future__ import annotations
 
-from pathlib import Path
+from importlib.resources import files
 
 import streamlit as st
 import streamlit.components.v2 as components
@@ -13,7 +13,7 @@ import streamlit.components.v2 as components
 from apps.ui.files import UPLOAD_PATH
 from apps.ui.formatting import plain
 
-_ASSETS = Path(__file__).resolve().parents[1] / "assets"
+_ASSETS = files("apps.ui") / "assets"
 _form = components.component(
     "screenalytics_upload",
     html=(_ASSETS / "upload.html").read_text(),
