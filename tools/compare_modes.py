@@ -123,7 +123,7 @@ def compare(arguments: argparse.Namespace, voice: Voice) -> bool:
         ComparisonFailed, ScreenalyticsError: with a sentence on what to do; there is no report.
     """
     given = {} if arguments.data_root is None else {"data_root": arguments.data_root}
-    settings = Settings(**given)
+    settings = Settings.read(**given)
     data_root = settings.data_root.resolve()
     wishes = {name: getattr(arguments, name) for name in RunRequest.model_fields}
     task = Task(

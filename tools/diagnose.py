@@ -25,8 +25,8 @@ def main() -> int:
     parser.add_argument("--data-root", type=Path, help="folder of videos and results")
     parser.add_argument("--json", action="store_true", help="for programs")
     arguments = parser.parse_args()
-    root = arguments.data_root or Settings().data_root
     try:
+        root = arguments.data_root or Settings.read().data_root
         diagnosis = diagnose(read_manifest(Layout(root), arguments.ep_id, arguments.run))
     except ScreenalyticsError as error:
         print(f"error: {error.detail} {error.hint or ''}", file=sys.stderr)

@@ -157,7 +157,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         "retinaface_model": arguments.retinaface_model,
         "recognition_model": arguments.recognition_model,
     }
-    return Settings(**{name: value for name, value in given.items() if value is not None})
+    return Settings.read(**{name: value for name, value in given.items() if value is not None})
 
 
 def _host_facts(settings: Settings) -> HostFacts:

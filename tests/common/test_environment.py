@@ -19,7 +19,12 @@ PROGRAMS = {
     "worker": ["-m", "celery", "-A", "apps.worker.celery_app", "worker"],
     "page": ["-m", "streamlit", "run", "apps/ui/app.py", "--server.headless", "true"],
     "flower": ["-m", "apps.worker.flower"],
+    "up": ["tools/up.py"],
+    "run": ["tools/episode_run.py", "--ep-id", "talk"],
+    "diagnose": ["tools/diagnose.py", "--ep-id", "talk"],
+    "compare": ["tools/compare_modes.py", "--ep-id", "talk"],
 }
+CODES = {"run": 2, "diagnose": 2}  # of bad input; else 1
 
 
 @pytest.mark.parametrize("kind", [Settings, PageSettings])
@@ -61,9 +66,9 @@ def test_a_wrong_key_ends_a_program_with_one_line(program: str, wrong: dict[str,
         timeout=60,
         check=False,
     )
-    assert done.returncode == 1
+    assert done.returncode == CODES.get(program, 1)
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"error: {next(iter(wrong))}")
+    assert line.removeprefix("up | ").startswith(f"error: {next(iter(wrong))}")
     assert "short" not in line
     assert "Traceback" not in done.stdout
 
