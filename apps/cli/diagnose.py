@@ -26,8 +26,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     arguments = parser().parse_args()
-    root = arguments.data_root or Settings().data_root
     try:
+        root = arguments.data_root or Settings.read().data_root
         diagnosis = diagnose(read_manifest(Layout(root), arguments.ep_id, arguments.run))
     except ScreenalyticsError as error:
         print(f"error: {error.detail} {error.hint or ''}", file=sys.stderr)

@@ -154,7 +154,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         "retinaface_model": arguments.retinaface_model,
         "recognition_model": arguments.recognition_model,
     }
-    return Settings(**{name: value for name, value in own.items() if value is not None})
+    return Settings.read(**{name: value for name, value in own.items() if value is not None})
 
 
 def _host(settings: Settings) -> HostFacts:

@@ -35,8 +35,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     arguments = parser().parse_args()
-    layout = Layout(arguments.data_root or Settings().data_root)
     try:
+        layout = Layout(arguments.data_root or Settings.read().data_root)
         export = export_of(
             layout,
             arguments.ep_id,

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
+from apps.common.errors import InvalidInput
 from apps.common.options import ENV_PREFIX
 
 FILE_SUFFIX = "_FILE"
@@ -43,16 +44,32 @@ class EnvironmentSettings(BaseSettings):
         return init_settings, _Files(settings_cls), env_settings
 
     @classmethod
+    def read(cls, **given: Any) -> Self:
+        """The settings.
+
+        Args:
+            given: values that win over the environment's.
+
+        Raises:
+            InvalidInput: a variable or its file holds no value of its setting.
+        """
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            said = first["msg"].removeprefix("Value error, ")
+            message = f"{ENV_PREFIX}{str(first['loc'][0]).upper()}: {said}."
+        except SettingsError as error:
+            message = str(error)
+        raise InvalidInput(message, hint="Correct or unset it, then start again.")
+
+    @classmethod
     def of_environment(cls) -> Self:
         """For a program that can do nothing without: a wrong value ends it with one line."""
         try:
-            return cls()
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            message = f"{ENV_PREFIX}{str(first['loc'][0]).upper()}: {first['msg']}."
-        except SettingsError as error:
-            message = str(error)
-        sys.exit(f"error: {message} Correct or unset it, then start again.")
+            return cls.read()
+        except InvalidInput as error:
+            sys.exit(f"error: {error.detail} {error.hint}")
 
 
 class _Files(PydanticBaseSettingsSource):

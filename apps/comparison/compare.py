@@ -112,7 +112,7 @@ def compare(arguments: argparse.Namespace, voice: Voice) -> bool:
         ComparisonFailed, ScreenalyticsError: with a sentence on what to do; there is no report.
     """
     own = {} if arguments.data_root is None else {"data_root": arguments.data_root}
-    settings = Settings(**own)
+    settings = Settings.read(**own)
     data_root = settings.data_root.resolve()
     task = Task(
         ep_id=check_name(arguments.ep_id),

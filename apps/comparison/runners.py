@@ -250,8 +250,8 @@ class RedisRunner(HttpRunner):
         try:
             self._client.post(f"/celery_jobs/{job_id}/cancel", timeout=5)
         except httpx.TransportError:
-            settings = Settings()
             with contextlib.suppress(ScreenalyticsError):
+                settings = Settings.read()
                 JobStore(settings.redis_url, settings.lease_s).ask_cancel(job_id)
 
     def _wait(self, job: str) -> None:

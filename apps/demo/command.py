@@ -24,6 +24,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from apps.common.errors import InvalidInput
 from apps.common.files import shown, tail
 from apps.common.layout import Layout, RunFiles
 from apps.common.python_module import python_module, same_code
@@ -46,7 +47,6 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--data-root",
         type=Path,
-        default=Settings().data_root,
         help="folder of videos and results (default: $SCREENALYTICS_DATA_ROOT, else data/)",
     )
     p.add_argument("--stride", type=int, default=6, help="default: %(default)s")
@@ -56,7 +56,11 @@ def parser() -> argparse.ArgumentParser:
 def main() -> int:
     arguments = parser().parse_args()
     try:
-        demo(arguments.video, arguments.data_root.resolve(), arguments.stride)
+        root = arguments.data_root or Settings.read().data_root
+        demo(arguments.video, root.resolve(), arguments.stride)
+    except InvalidInput as error:
+        console.print(f"[red]error:[/] {escape(f'{error.detail} {error.hint}')}", highlight=False)
+        return error.exit_code
     except DemoFailed as failure:
         console.print(
             f"[red]The demo failed:[/] {escape(str(failure))}", markup=True, highlight=False

@@ -154,9 +154,11 @@ def _tied() -> list[str]:
     while it is being loaded itself. Empty where there is no such program.
     """
     program = shutil.which("setpriv")  # of util-linux
-    tied = [] if program is None else [program, "--pdeathsig", "KILL", "--"]
-    works = tied and subprocess.run([*tied, sys.executable, "--version"], capture_output=True)
-    return tied if works and works.returncode == 0 else []
+    if program is None:
+        return []
+    tied = [program, "--pdeathsig", "KILL", "--"]
+    tried = subprocess.run([*tied, sys.executable, "--version"], capture_output=True, check=False)
+    return tied if tried.returncode == 0 else []
 
 
 def how_it_ended(code: int) -> str:

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import httpx
 from filelock import FileLock, Timeout
-from pydantic import ValidationError
 
+from apps.common.errors import InvalidInput
 from apps.common.layout import Layout
 from apps.common.python_module import python_module
 from apps.common.redis_url import RedisUrl
@@ -56,15 +56,12 @@ def main() -> int:
     stack = Stack(say)
     stack.listen_to_signals()
     try:
-        up(stack, Settings(), arguments.port, arguments.page_port)
+        up(stack, Settings.read(), arguments.port, arguments.page_port)
     except UpFailed as failure:
         complain(str(failure))
         return 1
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = f"SCREENALYTICS_{str(first['loc'][0]).upper()}"
-        said = first["msg"].removeprefix("Value error, ")
-        complain(f"{name}: {said}. Correct or unset it.")
+    except InvalidInput as error:
+        complain(f"{error.detail} {error.hint}")
         return 1
     say("up | stopped")
     return 0
