@@ -23,7 +23,7 @@ PROGRAMS = {
     "up": ["-m", "apps.cli.main", "up"],
     "run": ["tools/episode_run.py", "--ep-id", "talk"],
     "diagnose": ["-m", "apps.cli.main", "diagnose", "--ep-id", "talk"],
-    "export": ["-m", "apps.cli.main", "export", "--ep-id", "talk", "--format", "json"],
+    "export": ["-m", "apps.cli.main", "export", "--ep-id", "talk", "--format", "mot"],
     "compare": ["-m", "apps.cli.main", "compare", "--ep-id", "talk"],
 }
 CODES = {"run": 2, "diagnose": 2, "export": 2}  # of bad input; else 1
