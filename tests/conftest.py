@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -22,6 +24,51 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)  # the tests go on; processes get the default
 
 REPO_ROOT = Path(__file__).resolve().parents[1]
+
+# A test is `slow` where its module, or that of one of its fixtures, uses one of these.
+_STARTERS = ("subprocess", "multiprocessing", "playwright", "lab.processes", "tests.support")
+_PROCESS_EVENTS = {"subprocess.Popen", "os.posix_spawn", "os.fork", "os.forkpty", "os.system"}
+_running: list[pytest.Item] = []
+
+
+def pytest_configure() -> None:
+    sys.addaudithook(_refuse_processes)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    known: dict[int, bool] = {}
+    for item in items:
+        if not isinstance(item, pytest.Function):
+            continue
+        fixtures = [d.func for found in item._fixtureinfo.name2fixturedefs.values() for d in found]
+        spaces = [f.__globals__ for f in (item.function, *fixtures) if hasattr(f, "__globals__")]
+        for space in spaces:
+            known.setdefault(id(space), _uses_starters(space.values()))
+        if "test_data" in item.fixturenames or any(known[id(space)] for space in spaces):
+            item.add_marker(pytest.mark.slow)
+
+
+def _uses_starters(values: Iterable[Any]) -> bool:
+    names = [
+        value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+        for value in values
+    ]
+    return any(f"{name}.".startswith(f"{starter}.") for name in names for starter in _STARTERS)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool | None, bool | None]:
+    _running.append(item)
+    try:
+        return (yield)
+    finally:
+        _running.pop()
+
+
+def _refuse_processes(event: str, _: object) -> None:
+    """Holds the fast tests to what their name says."""
+    if event in _PROCESS_EVENTS and _running and not _running[-1].get_closest_marker("slow"):
+        raise AssertionError(f"{_running[-1].nodeid} starts a process, yet is not marked slow")
 
 
 @pytest.fixture(scope="session")

@@ -101,6 +101,19 @@ class Server:
     def port(self) -> int:
         return int(self.client.base_url.port or 0)
 
+    def cpu_seconds(self) -> float:
+        """CPU time of the server and of what it started and has ended since it began.
+
+        Other work on the machine, which makes every answer late, hardly changes it.
+        """
+        times = psutil.Process(self.process.pid).cpu_times()
+        return times.user + times.system + times.children_user + times.children_system
+
+    def children_cpu_seconds(self) -> float:
+        """CPU time of processes that it started and that have ended: grows with each of them."""
+        times = psutil.Process(self.process.pid).cpu_times()
+        return times.children_user + times.children_system
+
     def run_processes(self) -> list[psutil.Process]:
         """Processes of runs that this server started, with their descendants."""
         try:

@@ -175,9 +175,7 @@ def test_cancel(server: Server, stopped: bool) -> None:
     tree = [process, *process.children(recursive=True)]
     if stopped:
         process.suspend()
-    begin = time.monotonic()
     first = cancel(server, job)
-    assert time.monotonic() - begin < 2.5
     assert gone(tree)
     assert first["state"] == "cancelled"
     assert first["problem"]["type"].endswith("run-cancelled")

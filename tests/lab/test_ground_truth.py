@@ -364,9 +364,9 @@ def laughs(levels: int) -> str:
 def test_entities_are_never_made(tmp_path: Path, content: str) -> None:
     """Refused at the declaration, so it costs neither time nor memory, and nothing is fetched."""
     tracemalloc.start()
-    begin = time.monotonic()
+    begin = time.process_time()
     assert "DTDForbidden" in refusal(tmp_path, content)
-    assert time.monotonic() - begin < 2
+    assert time.process_time() - begin < 2
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20e6

@@ -109,24 +109,15 @@ def test_a_stopped_process_still_holds_it(layout: Layout, hold: Hold) -> None:
         pass
 
 
-def test_is_held_never_waits(layout: Layout, hold: Hold) -> None:
+def test_nobody_waits_for_a_lock(
+    layout: Layout, hold: Hold, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hold(holder_of())
+    monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("it waits"))
 
-    began = time.perf_counter()
-    answers = {is_held(layout, "test-ep") for _ in range(50)}
-
-    assert answers == {True}
-    assert time.perf_counter() - began < 1
-
-
-def test_busy_comes_at_once(layout: Layout, hold: Hold) -> None:
-    hold(holder_of())
-
-    began = time.perf_counter()
+    assert is_held(layout, "test-ep")
     with pytest.raises(EpisodeBusy), episode_lock(layout, holder_of(run_id="r2")):
         pass
-
-    assert time.perf_counter() - began < 2
 
 
 def test_asking_creates_nothing(layout: Layout) -> None:
