@@ -56,7 +56,7 @@ else
 endif
 
 demo: setup  ## Finds the faces of a demo episode, or of VIDEO=file
-	$(BIN)/python -m apps.demo.command $(if $(VIDEO),--video "$(VIDEO)")
+	$(BIN)/python -m apps.cli.demo $(if $(VIDEO),--video "$(VIDEO)")
 
 test: $(VENV)/.dev command  ## Runs all tests
 	$(BIN)/python -m pytest -m "not alone" -n 3 --dist loadfile
@@ -79,7 +79,7 @@ page: setup  ## Starts the page alone on PAGE_PORT, for the API on PORT
 	$(BIN)/python -m apps.ui --server.address 127.0.0.1 --server.port $(PAGE_PORT)
 
 up: setup  ## Starts Redis, API, worker and page, stops all on Ctrl-C
-	@$(BIN)/python -m apps.stack.up --port $(PORT) --page-port $(PAGE_PORT)
+	@$(BIN)/python -m apps.cli.up --port $(PORT) --page-port $(PAGE_PORT)
 
 faults: $(VENV)/.dev  ## Injects faults many times; writes docs/reliability.md
 	$(BIN)/python -m lab.faults

@@ -16,10 +16,10 @@ from rich.progress import Progress
 from rich.table import Table
 
 from apps.demo.look import Image
-from lab.scenes.evaluation_set import RECIPES, SEEDS
+from lab.paths import EVALUATION_DATA
+from lab.scenes.evaluation_set import RECIPES
 from lab.scenes.library import Entry, entries, is_current, render
-
-DEFAULT_FOLDER = Path("data/evaluation")
+from lab.scenes.seeds import SEEDS
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -67,7 +67,7 @@ def _overview() -> Table:
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Render the evaluation episodes.")
-    parser.add_argument("--out", type=Path, default=DEFAULT_FOLDER, help="default: %(default)s")
+    parser.add_argument("--out", type=Path, default=EVALUATION_DATA, help="default: %(default)s")
     parser.add_argument("--only", action="append", metavar="NAME", help="this one; repeatable")
     parser.add_argument(
         "--set", dest="sets", action="append", choices=list(SEEDS), help="default: all"

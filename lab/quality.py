@@ -22,6 +22,7 @@ from apps.demo.encode import VIDEO_NAME, episode_folder, write_episode
 from apps.demo.episode import DEMO_EP_ID, demo_episode
 from lab.evaluation import arguments as values
 from lab.evaluation import document, real_document
+from lab.evaluation.arguments import RENDERED_IOU
 from lab.evaluation.detection import NMS_OVERLAPS, Looked, look_at, look_with_each_nms, together
 from lab.evaluation.evaluate_episodes import (
     PRODUCT,
@@ -38,15 +39,15 @@ from lab.evaluation.screen_time import STRIDES as SECONDS_STRIDES
 from lab.evaluation.screen_time import ScreenScore, measure_seconds
 from lab.evaluation.systems import run_product
 from lab.evaluation.tracker_only import Contest, Given, contests
-from lab.make_evaluation_set import DEFAULT_FOLDER, render_missing
-from lab.paths import CHECKOUT
-from lab.scenes.evaluation_set import RECIPES, SEEDS, episode_id, make_episode
+from lab.make_evaluation_set import render_missing
+from lab.paths import CHECKOUT, EVALUATION_DATA
+from lab.scenes.evaluation_set import RECIPES, episode_id, make_episode
 from lab.scenes.library import Entry, entries
+from lab.scenes.seeds import SEEDS
 
 STREET = "mot/TUD-Campus"  # in the folder of test data
 STREET_SIZE = (640, 480)
 DETECTOR_SIZES = (640, 960, 1280)
-IOU = 0.5
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -81,7 +82,7 @@ def _evaluate(arguments: argparse.Namespace, console: Console) -> document.Evalu
     wanted = list(entries(tuple(SEEDS), tuple(arguments.only)))
     wide = _wide_shot()
     render_missing([*wanted, wide], data)
-    measure = Measure(arguments.strides, IOU, False, cache, ablated_sets=("tuning",))
+    measure = Measure(arguments.strides, RENDERED_IOU, False, cache, ablated_sets=("tuning",))
     episodes = [Episode.of(entry, data) for entry in wanted]
     results: list[Result] = []
     for number, part in enumerate(evaluate_all(episodes, measure, arguments.jobs), 1):
@@ -168,7 +169,7 @@ def _street(strides: tuple[int, ...]) -> Iterator[Contest]:
     folder = data_folder() / STREET
     if folder.is_dir():
         given = Given(folder / "det.txt", folder / "gt.txt", 25.0, STREET_SIZE)
-        yield from contests(given, sorted({1, 4, *(s for s in strides if s < 6)}), IOU)
+        yield from contests(given, sorted({1, 4, *(s for s in strides if s < 6)}), RENDERED_IOU)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -186,7 +187,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="this recipe; repeatable",
     )
-    add("--data", type=Path, default=DEFAULT_FOLDER, help="evaluation episodes and caches")
+    add("--data", type=Path, default=EVALUATION_DATA, help="evaluation episodes and caches")
     add("--out", type=Path, default=CHECKOUT / "docs", help="folder of the document")
     add("--real-only", action="store_true", help="the real videos alone, to the terminal")
     add(

@@ -3,7 +3,7 @@
 
 import sys
 
-from apps.demo.command import main
+from apps.cli.demo import main
 
 if __name__ == "__main__":
     sys.exit(main())

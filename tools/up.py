@@ -3,7 +3,7 @@
 
 import sys
 
-from apps.stack.up import main
+from apps.cli.up import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from apps.common.errors import ScreenalyticsError
-from apps.common.layout import Layout
 from apps.common.names import LATEST
-from apps.common.schemas import Diagnosis
-from apps.common.settings import Settings
-from apps.results.diagnosis import diagnose
-from apps.runs.store import read_manifest
+
+if TYPE_CHECKING:
+    from apps.common.schemas import Diagnosis
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,6 +25,12 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     arguments = parser().parse_args()
+
+    from apps.common.layout import Layout
+    from apps.common.settings import Settings
+    from apps.results.diagnosis import diagnose
+    from apps.runs.store import read_manifest
+
     try:
         root = arguments.data_root or Settings.read().data_root
         diagnosis = diagnose(read_manifest(Layout(root), arguments.ep_id, arguments.run))

@@ -6,15 +6,13 @@ import argparse
 import signal
 import sys
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from apps.common.errors import ScreenalyticsError, StorageFailed
-from apps.common.files import replacing
-from apps.common.layout import Layout
-from apps.common.names import LATEST
-from apps.common.settings import Settings
-from apps.results.export import ExportFormat
-from apps.results.figures import Export, export_of
+from apps.common.names import LATEST, ExportFormat
+
+if TYPE_CHECKING:
+    from apps.results.figures import Export
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,6 +33,11 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     arguments = parser().parse_args()
+
+    from apps.common.layout import Layout
+    from apps.common.settings import Settings
+    from apps.results.figures import export_of
+
     try:
         layout = Layout(arguments.data_root or Settings.read().data_root)
         export = export_of(
@@ -57,6 +60,8 @@ def _write(export: Export, target: str) -> None:
     Raises:
         StorageFailed: it cannot be written.
     """
+    from apps.common.files import replacing
+
     path = Path(target).resolve()
     try:
         if target == "-":

@@ -6,12 +6,13 @@ import re
 import secrets
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from apps.common.errors import InvalidInput
 
+ExportFormat = Literal["mot", "coco", "csv", "cvat"]
 LATEST = "latest"  # stands for the newest completed run, so no run may be called so
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 TRACK_PREFIX = "track-"

@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 import httpx
 
@@ -27,12 +26,11 @@ from apps.common.errors import RunFailed, ScreenalyticsError
 from apps.common.layout import Layout
 from apps.common.lifeline import Lifeline
 from apps.common.names import check_name, new_run_id
-from apps.common.option_flags import add_flags, given
+from apps.common.option_flags import given
 from apps.common.settings import Settings
 from apps.common.streams import secure_standard_streams
 from apps.comparison import report
 from apps.comparison.figures import (
-    BASELINE,
     Comparison,
     Facts,
     Measurement,
@@ -40,6 +38,7 @@ from apps.comparison.figures import (
     remarks,
     summarise,
 )
+from apps.comparison.modes import BASELINE, DEFAULT_MODES
 from apps.comparison.runners import (
     RUNNERS,
     ComparisonFailed,
@@ -53,17 +52,15 @@ from apps.comparison.voice import EventVoice, TerminalVoice, Voice
 from apps.runs.episodes import find_video
 from apps.runs.lock import busy_error, is_held
 
-DEFAULT_MODES = ("sse", "local", "redis")
 
-
-def main(lifeline: Lifeline | None) -> int:
-    """Compares the paths as the command line says.
+def run_comparison(arguments: argparse.Namespace, lifeline: Lifeline | None) -> int:
+    """Compares the paths as the command line says; returns the exit status.
 
     Args:
+        arguments: of `apps.comparison.command`.
         lifeline: to the program that started this one, and whose end is this one's end.
     """
     secure_standard_streams()  # before anything is opened
-    arguments = parser().parse_args()
     voice: Voice = TerminalVoice() if arguments.events is None else EventVoice()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends its run, like Ctrl-C
     if lifeline is not None:
@@ -79,30 +76,6 @@ def main(lifeline: Lifeline | None) -> int:
     except KeyboardInterrupt:
         voice.stopped()
         return 130
-
-
-def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
-        description="Runs one episode by each execution mode and by the bare command line, and "
-        "compares time, CPU and memory. The runs stay in the episode's list.",
-    )
-    p.add_argument("--ep-id", required=True, metavar="ID", help="an episode that has its video")
-    p.add_argument("--modes", type=_modes, metavar="M,M", help="some of sse,local,redis")
-    p.add_argument("--repeat", type=_positive, default=3, metavar="N", help="rounds, default 3")
-    p.add_argument("--url", default="http://127.0.0.1:8000", help="default: %(default)s")
-    p.add_argument("--data-root", type=Path, metavar="DIR", help="the server's data root")
-    p.add_argument("--out", type=Path, metavar="DIR", help="folder of the report")
-    p.add_argument(
-        "--skip-missing",
-        action="store_true",
-        help="leave out a mode that is not there, as without --modes",
-    )
-    p.add_argument("--events", choices=["ndjson"], help="one JSON event a line")
-    p.add_argument("--lifeline", action="store_true", help="stop when standard input ends")
-    p.add_argument("--nice", type=int, default=0, metavar="N", help="of the command line's runs")
-    options = p.add_argument_group("options of the run, as of `screenalytics run`")
-    add_flags(options)
-    return p
 
 
 def compare(arguments: argparse.Namespace, voice: Voice) -> bool:
@@ -276,20 +249,3 @@ def one_line(measurement: Measurement, repeat: int) -> str:
         f"round {measurement.round}/{repeat}  {measurement.mode:<6}"
         f"{measurement.wall_seconds:8.2f} s  {cpu}"
     )
-
-
-def _modes(value: str) -> tuple[str, ...]:
-    modes = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
-    unknown = [mode for mode in modes if mode not in DEFAULT_MODES]
-    if unknown or not modes:
-        raise argparse.ArgumentTypeError(
-            f"{value!r} is not a list of modes; allowed: {','.join(DEFAULT_MODES)} "
-            f"({BASELINE} is always there)"
-        )
-    return modes
-
-
-def _positive(value: str) -> int:
-    if not value.isdecimal() or int(value) < 1:
-        raise argparse.ArgumentTypeError(f"{value!r} is not a number of rounds, 1 or more")
-    return int(value)

@@ -9,10 +9,9 @@ from typing import Any
 
 from apps.common.contracts.manifest import RunManifest
 from apps.common.schemas import ComparisonSummary, ModeFigures
+from apps.comparison.modes import BASELINE
 from apps.comparison.runners import ComparisonFailed
 from apps.comparison.sampler import Usage
-
-BASELINE = "cli"
 
 
 @dataclass(frozen=True)

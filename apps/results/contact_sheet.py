@@ -1,4 +1,4 @@
-"""Draws one picture of all tracks of a run: `screenalytics contact-sheet RUN_FOLDER`.
+"""One picture of all tracks of a run.
 
 A row a track: its number, first and last sighting, seconds on the screen, and its best crops; the
 longest first. Needs a run with crops.
@@ -6,8 +6,6 @@ longest first. Needs a run with crops.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
 
 import cv2
@@ -15,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.common.contracts.rows import TrackRow, read_rows
-from apps.common.files import shown
 from apps.common.layout import RunFiles
 from apps.common.names import track_number
 
@@ -98,22 +95,3 @@ def write(run_folder: Path) -> Path | None:
     path = run_folder / "contact_sheet.jpg"
     cv2.imwrite(str(path), sheet, [cv2.IMWRITE_JPEG_QUALITY, 88])
     return path
-
-
-def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(description="One picture of all tracks of a run.")
-    p.add_argument("run_folder", type=Path, help="data/manifests/<ep_id>/runs/<run_id>")
-    return p
-
-
-def main() -> int:
-    path = write(parser().parse_args().run_folder)
-    if path is None:
-        print("error: the run has no tracks with crops. Run with --save-crops.", file=sys.stderr)
-        return 1
-    print(shown(path))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

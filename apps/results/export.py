@@ -14,13 +14,12 @@ import json
 from array import array
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from xml.sax.saxutils import escape
 
 from apps.common.contracts.rows import DetectionRow
 from apps.common.names import frame_name, track_name, track_number
 
-ExportFormat = Literal["mot", "coco", "csv", "cvat"]
 LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 _SKELETON = [[1, 3], [2, 3], [3, 4], [3, 5]]  # numbers of keypoints from 1, as COCO wants them
 _VISIBLE = 2

@@ -10,9 +10,10 @@ from apps.common.contracts.rows import DetectionRow, TrackRow, read_rows
 from apps.common.errors import RunNotFound
 from apps.common.files import read_json
 from apps.common.layout import Layout
+from apps.common.names import ExportFormat
 from apps.common.schemas import RunCharts
 from apps.results.charts import chart_run
-from apps.results.export import ExportedRun, ExportFormat, chunks, coco, csv, cvat, mot, readable
+from apps.results.export import ExportedRun, chunks, coco, csv, cvat, mot, readable
 from apps.results.files import result_file
 from apps.runs.store import read_completed
 

@@ -7,7 +7,6 @@ its children (Linux; elsewhere they must be ended by hand).
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import signal
@@ -27,36 +26,21 @@ from apps.common.settings import Settings
 from apps.stack import redis_server
 from apps.stack.services import Plan, Stack, Step, UpFailed
 
-DEFAULT_PORT, DEFAULT_PAGE_PORT = 8000, 8501
 REDIS_READY_S, API_READY_S, WORKER_READY_S, PAGE_READY_S = 10.0, 30.0, 60.0, 60.0
 WORKER_WARM_S = 8.0  # for a task that is about to end; longer ones are cancelled
 
 
-def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
-        description="Starts Redis (where none answers), API, worker and page; Ctrl-C stops all."
-    )
-    p.add_argument(
-        "--port",
-        type=_port,
-        default=os.environ.get("PORT", str(DEFAULT_PORT)),
-        help="of the API (default: $PORT, else %(default)s)",
-    )
-    p.add_argument(
-        "--page-port",
-        type=_port,
-        default=os.environ.get("PAGE_PORT", str(DEFAULT_PAGE_PORT)),
-        help="of the page (default: $PAGE_PORT, else %(default)s)",
-    )
-    return p
+def start_all(port: int, page_port: int) -> int:
+    """Starts everything, and stops it when asked to; returns the exit status.
 
-
-def main() -> int:
-    arguments = parser().parse_args()
+    Args:
+        port: of the API.
+        page_port: of the page.
+    """
     stack = Stack(say)
     stack.listen_to_signals()
     try:
-        up(stack, Settings.read(), arguments.port, arguments.page_port)
+        up(stack, Settings.read(), port, page_port)
     except UpFailed as failure:
         complain(str(failure))
         return 1
@@ -244,13 +228,6 @@ def _curl(url: str, mode: str) -> str:
     )
 
 
-def _port(value: str) -> int:
-    port = int(value)
-    if not 0 < port < 65536:
-        raise argparse.ArgumentTypeError(f"{value} is not a port; use 1 to 65535")
-    return port
-
-
 def say(text: str) -> None:
     """Prints; a terminal that is gone must not keep this program from stopping its services."""
     with contextlib.suppress(OSError, ValueError):
@@ -260,7 +237,3 @@ def say(text: str) -> None:
 def complain(text: str) -> None:
     with contextlib.suppress(OSError, ValueError):
         print(f"up | error: {text}", file=sys.stderr, flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

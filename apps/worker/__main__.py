@@ -6,16 +6,28 @@ cores that it may. Further arguments are Celery's.
 
 from __future__ import annotations
 
+import argparse
 import sys
 
-from celery.__main__ import main as celery
+_CELERY = ("-A", "apps.worker.celery_app", "worker", "--concurrency", "1", "--loglevel", "INFO")
 
-_OPTIONS = ("--concurrency", "1", "--loglevel", "INFO")
+
+def parser() -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        usage="%(prog)s [options of Celery]",
+        description="Takes queued runs from Redis (SCREENALYTICS_REDIS_URL), one at a time.",
+        epilog="Options are those of `celery worker`, such as --hostname NAME; "
+        "`celery worker --help` lists them.",
+        allow_abbrev=False,
+    )
 
 
 def main() -> None:
-    worker = ["-A", "apps.worker.celery_app", "worker", *_OPTIONS]
-    sys.argv = ["celery", *worker, *sys.argv[1:]]
+    _, rest = parser().parse_known_args()
+
+    from celery.__main__ import main as celery
+
+    sys.argv = ["celery", *_CELERY, *rest]
     celery()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from argparse import ArgumentTypeError
 
+RENDERED_IOU = 0.5  # least overlap of a face and its box
+MARKED_IOU = 0.4  # boxes that were drawn by eye are no more exact
 _MAX_STRIDE = 100_000  # as of a run
 _MAX_FPS = 10_000.0
 _LONGEST_SIDE = 100_000  # pixels

@@ -26,7 +26,8 @@ from lab.evaluation.report import DPI, METHOD, detector_cost, picture
 from lab.evaluation.rows import Frames, Truth
 from lab.evaluation.screen_time import HEAD, ScreenScore, explained, table_rows
 from lab.evaluation.tracker_only import Contest
-from lab.scenes.evaluation_set import RECIPES, SEEDS
+from lab.scenes.evaluation_set import RECIPES
+from lab.scenes.seeds import SEEDS
 
 WORST = 4  # episodes of which a picture is drawn
 _TITLE = """# How good the tracks are

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from scenedetect import AdaptiveDetector, ContentDetector, detect
 
+from lab.evaluation.arguments import MARKED_IOU
 from lab.evaluation.ground_truth import read_ground_truth
 from lab.evaluation.real import Clip, ClipResult, CutResult, evaluate_clip, judge_cuts
 from lab.evaluation.rows import Found, Truth
 from lab.evaluation.shot_truth import Shots, read_shots
 from lab.paths import SHARED_DATA
 
-IOU = 0.4  # boxes that were drawn by eye are no more exact
 CUT_STRIDES = (1, 6, 12)
 TRACK_STRIDES = (1, 3, 6, 12, 24)
 _OTHERS = {"AdaptiveDetector": AdaptiveDetector, "ContentDetector": ContentDetector}
@@ -112,7 +112,7 @@ def measure_real(data: Path, cache: Path) -> Real:
     others: dict[str, dict[str, CutResult]] = {}
     for source in there:
         clip = source.clip(data)
-        of_clip = evaluate_clip(clip, source.strides, IOU, cache)
+        of_clip = evaluate_clip(clip, source.strides, MARKED_IOU, cache)
         if clip.shots is not None:
             others[source.name] = cuts_of_others(clip.video, of_clip[0].truth)
         results += of_clip

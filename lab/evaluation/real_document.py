@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from lab.evaluation.arguments import MARKED_IOU
 from lab.evaluation.evaluate_episodes import LIBRARY, PRODUCT
 from lab.evaluation.real import ClipResult, CutResult
-from lab.evaluation.real_clips import CUT_STRIDES, IOU, TRACK_STRIDES, Real
+from lab.evaluation.real_clips import CUT_STRIDES, TRACK_STRIDES, Real
 from lab.evaluation.real_report import transition
 from lab.evaluation.sheet import write_sheet
 
 PICTURE = "quality-real.png"
 _TRACKS = (
-    f"Boxes are matched at IoU {IOU:g}: the true ones were drawn by eye, in every third frame. "
+    f"Boxes are matched at IoU {MARKED_IOU:g}: the true ones were drawn by eye, in every "
+    "third frame. "
     "Frames that are sampled and marked are scored, at stride 1 the same as at 3. Each pair of "
     "figures is the product's / the library's. A takeover is a track that goes on with another "
     "face, a split a face that goes on in a new track."

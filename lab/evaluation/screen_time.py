@@ -28,7 +28,7 @@ from apps.pipeline.decode.video import open_video
 from lab.evaluation import arguments as values
 from lab.evaluation.rows import NO_ROWS, Found, Frames, Truth, overlaps, read_truth
 from lab.evaluation.systems import run_product
-from lab.make_evaluation_set import DEFAULT_FOLDER
+from lab.paths import EVALUATION_DATA
 
 STRIDES = (1, 3, 6, 12, 24)
 COLUMNS = {
@@ -302,7 +302,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("folders", nargs="+", type=Path, metavar="FOLDER", help="a generated episode")
     add("--strides", type=values.strides, default=STRIDES, help="default: 1,3,6,12,24")
-    add("--cache", type=Path, default=DEFAULT_FOLDER / "cache", help="for remembered faces")
+    add("--cache", type=Path, default=EVALUATION_DATA / "cache", help="for remembered faces")
     return parser
 
 

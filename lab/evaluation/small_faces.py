@@ -32,9 +32,11 @@ from apps.pipeline.frame_analysis import in_frame
 from apps.pipeline.geometry import Letterbox
 from apps.pipeline.inference.session import CPU
 from apps.pipeline.types import Faces, Frame
+from lab.evaluation.arguments import MARKED_IOU, RENDERED_IOU
 from lab.evaluation.real_clips import data_folder
 from lab.evaluation.rows import NO_ROWS, Frames, FrameTable, Rows, covered, overlaps, read_truth
-from lab.make_evaluation_set import DEFAULT_FOLDER, render_missing
+from lab.make_evaluation_set import render_missing
+from lab.paths import EVALUATION_DATA
 from lab.scenes.director import Director
 from lab.scenes.evaluation_set import Recipe, Shots, make_episode, two_rows
 from lab.scenes.library import Entry
@@ -55,7 +57,6 @@ HEADER = (
     "times",
 )
 THRESHOLD = 0.5
-_MARKED_IOU, _RENDERED_IOU = 0.4, 0.5  # boxes drawn by hand are less exact
 _INSIDE = 0.5  # share of a box that must lie in an ignored face
 _EVERY = 12  # frames of rendered videos
 _TILE_ZOOM = 1.5  # two tiles of 1/1.5 of the width overlap by half of one
@@ -194,7 +195,7 @@ def materials(test_data: Path, data: Path) -> Iterator[Material]:
         video, marks = test_data / "videos" / f"{name}.mp4", test_data / "truth" / f"{name}.csv"
         if video.is_file() and marks.is_file():
             faces, ignored, frames = read_marks(marks)
-            yield Material(name, video, faces, ignored, frames, _MARKED_IOU)
+            yield Material(name, video, faces, ignored, frames, MARKED_IOU)
     entries = [Entry(name, DISTANT, make_episode(name, DISTANT)) for name in ("tuning", "heldout")]
     render_missing(entries, data)
     for entry in entries:
@@ -202,7 +203,7 @@ def materials(test_data: Path, data: Path) -> Iterator[Material]:
         truth = read_truth(folder)
         frames = frozenset(range(0, truth.frames, _EVERY))
         yield Material(
-            *(folder.name, folder / VIDEO_NAME, truth.rows, truth.ignored, frames, _RENDERED_IOU)
+            *(folder.name, folder / VIDEO_NAME, truth.rows, truth.ignored, frames, RENDERED_IOU)
         )
 
 
@@ -436,7 +437,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--test-data", type=Path, default=data_folder(), help="hand-marked videos, other weights")
-    add("--data", type=Path, default=DEFAULT_FOLDER, help="rendered episodes and caches")
+    add("--data", type=Path, default=EVALUATION_DATA, help="rendered episodes and caches")
     add("--only", action="append", default=[], metavar="NAME", help="this video; repeatable")
     return parser
 

@@ -17,9 +17,7 @@ from apps.demo.look import FLASH, Look
 from apps.demo.scene import GROUP, Camera, Episode, Shake, Shot, Sprite, View
 from lab.scenes.director import Director, Path, Stage, along, keyed, mean_rate
 from lab.scenes.people import BACK_OF_HEAD, mirrored
-
-SEEDS = {"tuning": (8, 101, 202, 303), "heldout": (1972, 2026)}
-"""The two sets by name; a take of every recipe for each seed."""
+from lab.scenes.seeds import SEEDS
 
 NTSC = Fraction(30000, 1001)
 Shots = list[Shot]

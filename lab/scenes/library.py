@@ -19,7 +19,8 @@ import cv2
 
 from apps.demo import encode, look, scene
 from apps.demo.scene import Episode, ground_truth
-from lab.scenes.evaluation_set import RECIPES, SEEDS, Recipe, make_episode
+from lab.scenes.evaluation_set import RECIPES, Recipe, make_episode
+from lab.scenes.seeds import SEEDS
 
 ABOUT_NAME = "about.json"
 PARTIAL_NAME = "ground_truth_partial.txt"

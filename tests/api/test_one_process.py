@@ -80,7 +80,7 @@ def test_what_starts_it_here_says_so() -> None:
     started = {
         "Makefile": "-m apps.api",
         "apps/stack/up.py": 'python_module("apps.api")',
-        "apps/demo/command.py": 'python_module("apps.api")',
+        "apps/demo/demo.py": 'python_module("apps.api")',
         "Dockerfile": '"screenalytics", "serve"',
         "apps/api/__main__.py": '"--workers", "1"',
     }

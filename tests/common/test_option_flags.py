@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from apps.cli import arguments as run_arguments
 from apps.common.option_flags import add_flags, as_arguments, given
 from apps.common.options import RUN_OPTIONS, RunRequest
-from apps.comparison import compare
+from apps.comparison import command
 
 REPO_ROOT = Path(__file__).resolve().parents[2]
 VALUES: dict[str, Any] = {
@@ -55,7 +55,7 @@ def test_a_switch_can_say_no() -> None:
 
 
 @pytest.mark.parametrize(
-    "parser", [run_arguments.parser(), compare.parser()], ids=["run", "compare"]
+    "parser", [run_arguments.parser(), command.parser()], ids=["run", "compare"]
 )
 def test_both_commands_have_all_of_them(parser: argparse.ArgumentParser) -> None:
     words = [*as_arguments(VALUES), "--ep-id", "talk"]

@@ -56,7 +56,7 @@ def test_tools_of_development_say_what_to_run(tool: str, packages: Path) -> None
 
 
 def test_tools_of_the_product_need_none(packages: Path) -> None:
-    for tool in ("apps.cli.episode_run", "lab.make_evaluation_set", "apps.demo.command"):
+    for tool in ("apps.cli.episode_run", "lab.make_evaluation_set", "apps.cli.demo"):
         done = run(packages, tool, "--help")
         assert done.returncode == 0, done.stderr
 

@@ -33,9 +33,10 @@ from apps.demo.scene import (
 )
 from lab.make_evaluation_set import main
 from lab.scenes.director import Director, Stage, along, keyed
-from lab.scenes.evaluation_set import RECIPES, SEEDS, Recipe, make_episode
+from lab.scenes.evaluation_set import RECIPES, Recipe, make_episode
 from lab.scenes.library import PARTIAL_NAME, entries, fingerprint, is_current, render
 from lab.scenes.people import GARAGE, PEOPLE, mirrored
+from lab.scenes.seeds import SEEDS
 
 TAKES = [(name, take) for name, seeds in SEEDS.items() for take in range(1, len(seeds) + 1)]
 STAGE = Stage(GARAGE)

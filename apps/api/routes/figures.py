@@ -12,9 +12,8 @@ from starlette.types import Receive, Scope, Send
 
 from apps.api.deps import ServicesDep
 from apps.api.file_responses import cache_of_result
-from apps.common.names import EpisodeId, RunIdOrLatest
+from apps.common.names import EpisodeId, ExportFormat, RunIdOrLatest
 from apps.common.schemas import ChartsQuery, QueryParameters, RunCharts
-from apps.results.export import ExportFormat
 from apps.results.figures import Export, charts_of, export_of
 
 router = APIRouter(prefix="/episodes/{ep_id}/runs/{run_id}", tags=["runs"])

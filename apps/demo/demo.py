@@ -1,8 +1,7 @@
-"""The main job from end to end: an episode, a server, one local request, pictures: `make demo`."""
+"""The main job from end to end: an episode, a server, one local request, pictures."""
 
 from __future__ import annotations
 
-import argparse
 import filecmp
 import itertools
 import json
@@ -11,7 +10,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,23 +39,17 @@ class DemoFailed(Exception):
     """Says what went wrong, in a sentence."""
 
 
-def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(description="Runs detect/track on a demo or on your video.")
-    p.add_argument("--video", type=Path, help="your own video instead of the demo episode")
-    p.add_argument(
-        "--data-root",
-        type=Path,
-        help="folder of videos and results (default: $SCREENALYTICS_DATA_ROOT, else data/)",
-    )
-    p.add_argument("--stride", type=int, default=6, help="default: %(default)s")
-    return p
+def run_demo(video: Path | None, data_root: Path | None, stride: int) -> int:
+    """Runs the demo on a console; returns the exit status.
 
-
-def main() -> int:
-    arguments = parser().parse_args()
+    Args:
+        video: of one's own; the demo episode where None.
+        data_root: folder of videos and results; that of the settings where None.
+        stride: frames from one processed frame to the next, at least 1.
+    """
     try:
-        root = arguments.data_root or Settings.read().data_root
-        demo(arguments.video, root.resolve(), arguments.stride)
+        root = data_root or Settings.read().data_root
+        demo(video, root.resolve(), stride)
     except InvalidInput as error:
         console.print(f"[red]error:[/] {escape(f'{error.detail} {error.hint}')}", highlight=False)
         return error.exit_code
@@ -232,7 +224,3 @@ def show(result: dict[str, Any], data_root: Path) -> None:
     for name, value in rows:
         table.add_row(name, value)
     console.print(table, highlight=False)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
