@@ -13,16 +13,15 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 
+from apps.common.parent_death import parent_death_signal
 from apps.common.repeater import HelperThread
 
 STDIN = 0
 _GRACE_SECONDS = 1.0  # for an orderly stop, before the whole group is killed
 _LONGEST_LINE = 1_000_000  # bytes
-_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 class Lifeline:
@@ -37,7 +36,7 @@ class Lifeline:
 
     def __init__(self, *, told: bool = True) -> None:
         self._on_end: Callable[[bytes], object] | None = None
-        _ask_for_signal(signal.SIGKILL)
+        parent_death_signal(signal.SIGKILL)()
         self.line = _read_line() if told else b""
         if told and not self.line.endswith(b"\n"):
             _end_group()  # the launcher died before the kernel was asked
@@ -51,7 +50,7 @@ class Lifeline:
                 a line, or nothing where the launcher died. Soon after it the group is killed.
         """
         self._on_end = on_end
-        _ask_for_signal(signal.SIGCONT)
+        parent_death_signal(signal.SIGCONT)()
 
     def _wait_for_end(self) -> None:
         word = _read_line()
@@ -79,15 +78,3 @@ def _read_line() -> bytes:
             break
         line += byte
     return bytes(line)
-
-
-def _ask_for_signal(number: signal.Signals) -> None:
-    """Has the kernel send it when the thread that started this process ends, as its process does.
-
-    It stands for the calling thread, and other processes do not inherit it.
-    """
-    if sys.platform == "linux":
-        import ctypes
-
-        zero = ctypes.c_ulong(0)
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(number), zero, zero, zero)

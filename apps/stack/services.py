@@ -6,12 +6,10 @@ One thread does it all, so a child can be given a last wish between fork and exe
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import selectors
 import signal
 import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -19,10 +17,10 @@ from dataclasses import dataclass, field
 
 import psutil
 
+from apps.common.parent_death import parent_death_signal
 from apps.common.python_module import same_code
 
 LAST_LINES = 15
-_PR_SET_PDEATHSIG = 1  # prctl(2), Linux only
 _LOOK_SECONDS = 0.1
 _ORPHAN_SECONDS = 3.0  # a run ends its own group about a second after its launcher
 
@@ -118,7 +116,7 @@ class Stack:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_last_wish(plan.without_parent),
+            preexec_fn=parent_death_signal(plan.without_parent),
         )
         service = Service(plan, process)
         self._services.append(service)
@@ -226,11 +224,3 @@ def _descendants(service: Service) -> list[psutil.Process]:
         return list(psutil.Process(service.process.pid).children(recursive=True))
     except psutil.NoSuchProcess:
         return []
-
-
-def _last_wish(number: signal.Signals) -> Callable[[], None] | None:
-    """Called in the child: the kernel will signal it when this program is gone. Linux only."""
-    if sys.platform != "linux":
-        return None
-    library = ctypes.CDLL(None)  # loaded before the fork; the child only calls it
-    return lambda: library.prctl(_PR_SET_PDEATHSIG, int(number))
