@@ -23,7 +23,8 @@ def checkout(tmp_path: Path) -> Path:
     """The files that `make setup` reads, newer than any .venv."""
     folder = tmp_path / "checkout"
     folder.mkdir()
-    for name in ("Makefile", "requirements.txt"):
+    extras = ("", "-redis", "-pictures")
+    for name in ("Makefile", *(f"requirements{extra}.txt" for extra in extras)):
         shutil.copyfile(CHECKOUT / name, folder / name)
     return folder
 

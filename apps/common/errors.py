@@ -189,8 +189,9 @@ _STANDARD_MEMBERS = {"type", "title", "status", "detail", "hint", "exit_code"}
 
 
 def error_types() -> dict[str, type[ScreenalyticsError]]:
-    """Every concrete error by its slug."""
-    return {cls.slug: cls for cls in ScreenalyticsError.__subclasses__()}
+    """Every concrete error of the product's interfaces, by its slug."""
+    found = ScreenalyticsError.__subclasses__()
+    return {cls.slug: cls for cls in found if cls.__module__ == __name__}
 
 
 def from_dict(body: dict[str, Any]) -> ScreenalyticsError:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from apps.common.schemas import ModeFigures
-from apps.comparison.figures import Comparison, Measurement
+from apps.comparison.figures import NOT_THE_SAME, Comparison, Measurement
 from apps.comparison.plotting import Axes, Figure, FigureCanvasAgg
-from apps.comparison.report import NOT_THE_SAME, title
 
 PALE, STRONG, DOT = "#9db7d5", "#2f5d8a", "#222222"
 
@@ -24,7 +23,7 @@ def picture(comparison: Comparison) -> Figure:
     _bars(rate, "Processed frames a second", modes, [s.frames_per_second for s in summaries])
     _dots(rate, modes, runs, lambda run: run.facts.analyzed_fps)
     _cpu_bars(cpu, modes, summaries)
-    heading = title(comparison)
+    heading = comparison.title
     if comparison.warnings:
         heading += f" – {NOT_THE_SAME}, see comparison.md"
     figure.suptitle(heading)

@@ -13,6 +13,8 @@ from apps.comparison.modes import BASELINE
 from apps.comparison.runners import ComparisonFailed
 from apps.comparison.sampler import Usage
 
+NOT_THE_SAME = "not the same work"
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -81,6 +83,10 @@ class Comparison:
     warnings: list[str]
     notes: list[str]
     measurements: list[Measurement]
+
+    @property
+    def title(self) -> str:
+        return f"{self.ep_id}: execution modes compared, {self.repeat} rounds"
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self) | {"summaries": [mode.model_dump() for mode in self.summaries]}

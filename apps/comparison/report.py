@@ -13,10 +13,9 @@ from rich.text import Text
 
 from apps.common.files import storage_errors, write_atomic, write_json
 from apps.common.schemas import ModeFigures
-from apps.comparison.figures import Comparison
+from apps.comparison.figures import NOT_THE_SAME, Comparison
 from apps.comparison.sampler import INTERVAL_SECONDS, PEAK_WINDOW_SECONDS
 
-NOT_THE_SAME = "not the same work"
 DPI = 120
 METHOD = (
     "Medians. Wall: as the client sees it, from its request to the answer that the run has ended. "
@@ -56,7 +55,7 @@ def _shown(value: float | None, digits: int = 0) -> str:
 
 
 def table(comparison: Comparison) -> RenderableType:
-    result = Table(title=title(comparison), caption=METHOD, caption_justify="left")
+    result = Table(title=comparison.title, caption=METHOD, caption_justify="left")
     for index, column in enumerate(_COLUMNS):
         result.add_column(column.title, justify="right" if index else "left", no_wrap=True)
     for summary in comparison.summaries:
@@ -92,7 +91,7 @@ def save(comparison: Comparison, folder: Path) -> list[Path]:
 def markdown(comparison: Comparison, *, is_drawn: bool = True) -> str:
     rows = [[column.title for column in _COLUMNS], ["---", *["---:"] * (len(_COLUMNS) - 1)]]
     rows += [_cells(summary) for summary in comparison.summaries]
-    lines = [f"# {title(comparison)}", ""]
+    lines = [f"# {comparison.title}", ""]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
     lines += [""] + [f"- **{NOT_THE_SAME}**: {warning}" for warning in comparison.warnings]
     lines += [f"- {note}" for note in comparison.notes]
@@ -107,7 +106,3 @@ def markdown(comparison: Comparison, *, is_drawn: bool = True) -> str:
 
 def _cells(summary: ModeFigures) -> list[str]:
     return [column.value(summary) for column in _COLUMNS]
-
-
-def title(comparison: Comparison) -> str:
-    return f"{comparison.ep_id}: execution modes compared, {comparison.repeat} rounds"

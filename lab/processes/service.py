@@ -168,10 +168,9 @@ def serving_checkout(
     log = data_root.parent / f"server-{port}.log"
     command = [sys.executable, "-m", "apps.api", "--port", str(port), *options]
     env = clean_environment(
-        PYTHONPATH=str(root),
         SCREENALYTICS_DATA_ROOT=str(data_root),
         INSIGHTFACE_HOME=str(data_root.parent / "insightface"),  # never the user's own weights
-        **environment,
+        **{"PYTHONPATH": str(root), **environment},
     )
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=root, env=env, stdout=output, stderr=output)

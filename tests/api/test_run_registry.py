@@ -37,6 +37,7 @@ async def never() -> SupervisedProcess[ComparisonEvent]:
     raise AssertionError("it must not be started")
 
 
+@pytest.mark.slow
 def test_one_comparison_at_a_time(tmp_path: Path) -> None:
     async def run() -> None:
         runs = registry(tmp_path)
@@ -49,6 +50,7 @@ def test_one_comparison_at_a_time(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_a_server_that_stops_ends_what_is_on_and_starts_nothing(tmp_path: Path) -> None:
     async def run() -> None:
         runs = registry(tmp_path)
@@ -64,6 +66,7 @@ def test_a_server_that_stops_ends_what_is_on_and_starts_nothing(tmp_path: Path) 
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_what_starts_while_the_server_stops_is_ended(tmp_path: Path) -> None:
     async def run() -> None:
         runs = registry(tmp_path)

@@ -35,6 +35,7 @@ def test_peak_and_current(samples: list[tuple[float, float]], peak: float, curre
     assert made.current_percent() == pytest.approx(current)
 
 
+@pytest.mark.slow
 def test_age_of_another_process() -> None:
     with psutil.Popen(["sleep", "30"]) as process:
         time.sleep(0.3)

@@ -18,7 +18,6 @@ import pytest
 
 from apps.common.contracts.rows import TrackRow
 from apps.results import contact_sheet
-from lab.paths import CHECKOUT
 from lab.processes.service import clean_environment, run_cli
 
 EP_ID = "demo-s01e01"
@@ -31,7 +30,7 @@ def run_tool(
     name: str, *arguments: str | Path, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(CHECKOUT / "tools" / name), *map(str, arguments)],
+        [sys.executable, "-m", name, *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=55,
@@ -64,7 +63,7 @@ def talk(test_data: Path) -> Path:
 
 def test_demo_on_an_own_video(tmp_path: Path, talk: Path) -> None:
     data_root = tmp_path / "data"
-    done = run_tool("demo.py", "--video", talk, "--data-root", data_root)
+    done = run_tool("apps.cli.demo", "--video", talk, "--data-root", data_root)
     assert done.returncode == 0, done.stdout + done.stderr
     words = ("20 of 20", "Faces found", "On the screen", "CPU", "Memory", "CPUExecutionProvider")
     for word in words:
@@ -84,7 +83,9 @@ def test_demo_on_an_own_video(tmp_path: Path, talk: Path) -> None:
 def test_demo_twice_uses_the_episode_that_is_there(tmp_path: Path, talk: Path) -> None:
     data_root = tmp_path / "data"
     for runs in (1, 2):
-        done = run_tool("demo.py", "--video", talk, "--data-root", data_root, "--stride", "24")
+        done = run_tool(
+            "apps.cli.demo", "--video", talk, "--data-root", data_root, "--stride", "24"
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         assert len(list((data_root / "manifests" / talk.stem / "runs").iterdir())) == runs
 
@@ -97,7 +98,7 @@ def test_demo_on_two_videos_of_one_name(tmp_path: Path, talk: Path, test_data: P
         (tmp_path / folder).mkdir()
         video = shutil.copyfile(source, tmp_path / folder / "clip.mp4")
         options = ("--video", video, "--stride", "60")
-        done = run_tool("demo.py", *options, SCREENALYTICS_DATA_ROOT=str(data_root))
+        done = run_tool("apps.cli.demo", *options, SCREENALYTICS_DATA_ROOT=str(data_root))
         assert done.returncode == 0, done.stdout + done.stderr
     stored = {path.name: path / "episode.mp4" for path in (data_root / "videos").iterdir()}
     assert set(stored) == {"clip", "clip-2"}
@@ -110,7 +111,7 @@ def test_demo_on_two_videos_of_one_name(tmp_path: Path, talk: Path, test_data: P
 @pytest.mark.parametrize("name", ["missing.mp4", "holiday [hd].mp4", "odd [bold] [x].mp4"])
 def test_demo_without_its_video(tmp_path: Path, name: str) -> None:
     data_root = tmp_path / "data"
-    done = run_tool("demo.py", "--video", name, "--data-root", data_root)
+    done = run_tool("apps.cli.demo", "--video", name, "--data-root", data_root)
     assert done.returncode == 1
     assert "there is no file" in done.stdout
     assert name in done.stdout.replace("\n", "")
@@ -121,7 +122,7 @@ def test_demo_without_its_video(tmp_path: Path, name: str) -> None:
 def test_demo_on_what_is_no_video(tmp_path: Path) -> None:
     text = tmp_path / "notes.mp4"
     text.write_text("not a video")
-    done = run_tool("demo.py", "--video", text, "--data-root", tmp_path / "data")
+    done = run_tool("apps.cli.demo", "--video", text, "--data-root", tmp_path / "data")
     assert done.returncode == 1
     assert "not a video" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
@@ -150,7 +151,7 @@ def test_contact_sheet_tells_sightings_and_seconds_on_the_screen(plain_run: Path
 
 
 def check_says_so(folder: Path) -> None:
-    done = run_tool("contact_sheet.py", folder)
+    done = run_tool("apps.cli.contact_sheet", folder)
     assert done.returncode == 1
     assert "--save-crops" in done.stderr
     assert "Traceback" not in done.stderr
@@ -198,7 +199,7 @@ class Episode:
 @pytest.fixture(scope="module")
 def episode(tmp_path_factory: pytest.TempPathFactory) -> Episode:
     data_root = tmp_path_factory.mktemp("demo") / "data"
-    rendered = run_tool("make_demo_episode.py", "--data-root", data_root)
+    rendered = run_tool("apps.demo.episode", "--data-root", data_root)
     assert rendered.returncode == 0, rendered.stderr
     arguments = ("--ep-id", EP_ID, "--stride", str(STRIDE), "--run-id", "demo")
     done = run_cli(data_root, *arguments)

@@ -18,13 +18,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-REPO_ROOT = Path(__file__).resolve().parents[2]
-if str(REPO_ROOT) not in sys.path:
-    sys.path.insert(0, str(REPO_ROOT))
-
-from apps.demo.encode import FILE_NAMES, write_episode  # noqa: E402
-from apps.demo.episode import DEMO_EP_ID, demo_episode, main  # noqa: E402
-from apps.demo.scene import (  # noqa: E402
+from apps.demo.encode import FILE_NAMES, write_episode
+from apps.demo.episode import DEMO_EP_ID, demo_episode, main
+from apps.demo.scene import (
     ASTRONAUT,
     GROUP,
     Box,
@@ -38,7 +34,6 @@ from apps.demo.scene import (  # noqa: E402
 )
 
 SAMPLED_FRAMES = range(19, 480, 40)
-SCRIPT = REPO_ROOT / "tools" / "make_demo_episode.py"
 
 
 @dataclass(frozen=True)
@@ -89,7 +84,7 @@ def read_rows(path: Path) -> tuple[MotRow, ...]:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
     """Run the script like a user does, from another folder, and decode the result."""
     root = tmp_path_factory.mktemp("demo")
-    command = [sys.executable, str(SCRIPT), "--data-root", "data"]
+    command = [sys.executable, "-m", "apps.demo.episode", "--data-root", "data"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     folder = root / "data" / "videos" / DEMO_EP_ID
 

@@ -44,7 +44,6 @@ from lab.benchmark.systems import (
     measure,
     run_measured,
 )
-from lab.paths import CHECKOUT
 from lab.processes.service import clean_environment, gone, wait_for
 from tests.pipeline.videos import (
     H264,
@@ -73,7 +72,7 @@ def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, str(CHECKOUT / "tools" / "bench.py"), *map(str, arguments)]
+    return [sys.executable, "-m", "lab.bench", *map(str, arguments)]
 
 
 # ---- long videos

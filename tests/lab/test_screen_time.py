@@ -88,16 +88,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    "command",
-    [["-m", "lab.evaluation.screen_time"], [str(ROOT / "lab/evaluation/screen_time.py")]],
-)
-def test_the_command_line_explains_its_columns(command: list[str], root: Path) -> None:
-    """As a module and as a script; in its help and below its tables."""
+def test_the_command_line_explains_its_columns(root: Path) -> None:
+    """In its help and below its tables."""
     given = [str(root / "videos" / DEMO), "--strides", "48", "--cache", str(root / "cache")]
     for arguments in (["--help"], given):
         done = subprocess.run(
-            [sys.executable, *command, *arguments],
+            [sys.executable, "-m", "lab.evaluation.screen_time", *arguments],
             cwd=ROOT,
             check=True,
             capture_output=True,

@@ -5,12 +5,14 @@ A power cut cannot be had here; the order of what real processes ask the kernel 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from lab.paths import CHECKOUT
 from lab.processes.service import Server, serving
 
 # Notes each sync and each renaming of every process of the server, runs and previews included.
@@ -55,7 +57,7 @@ def noted(tmp_path: Path) -> Iterator[Noted]:
     (tmp_path / "sitecustomize.py").write_text(_NOTING)
     log = tmp_path / "synced"
     log.touch()
-    variables = {"PYTHONPATH": str(tmp_path), "SYNCED": str(log)}
+    variables = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{CHECKOUT}", "SYNCED": str(log)}
     with serving(tmp_path / "data", **variables) as server:
         yield Noted(server, log)
 

@@ -301,9 +301,10 @@ def test_a_setting_that_is_no_value(start: Start) -> None:
 def test_stop_goes_through_its_steps(tmp_path: Path) -> None:
     """A service that does not hear SIGTERM, and its child, are ended all the same."""
     said: list[str] = []
-    stack = Stack(tmp_path, said.append)
+    stack = Stack(said.append)
     program = (
-        "trap '' TERM; sleep 60 & echo $! > child; echo up and ready; while :; do sleep 0.1; done"
+        f"cd {tmp_path}; trap '' TERM; sleep 60 & echo $! > child; echo up and ready; "
+        "while :; do sleep 0.1; done"
     )
     plan = Plan(
         name="deaf",
@@ -321,8 +322,8 @@ def test_stop_goes_through_its_steps(tmp_path: Path) -> None:
     assert said == ["deaf | up and ready"]
 
 
-def test_a_service_that_never_gets_ready(tmp_path: Path) -> None:
-    stack = Stack(tmp_path, lambda _: None)
+def test_a_service_that_never_gets_ready() -> None:
+    stack = Stack(lambda _: None)
     plan = Plan("slow", ["sleep", "60"], dict(os.environ), (Step(signal.SIGKILL, 5),))
     stack.start(plan)
     with pytest.raises(UpFailed, match=r"not ready within 0\.2 s"):

@@ -36,6 +36,7 @@ from apps.pipeline.inference.provider_benchmark import benchmark_providers
 from apps.pipeline.inference.session import CPU, OPENVINO, float_type
 from apps.pipeline.types import Faces
 
+pytestmark = pytest.mark.slow  # making a model of eight bits takes seconds
 DETECTORS = model_registry().detectors
 REQUEST = DetectorRequest(1280, 720, 640, 0.5, provider=CPU, threads=1, precision="int8")
 needs_openvino = pytest.mark.skipif(
