@@ -59,7 +59,8 @@ demo: setup  ## Finds the faces of a demo episode, or of VIDEO=file
 	$(BIN)/python -m apps.cli.demo $(if $(VIDEO),--video "$(VIDEO)")
 
 test: $(VENV)/.dev command  ## Runs all tests
-	$(BIN)/python -m pytest -m "not alone" -n 3 --dist loadfile
+	$(BIN)/python -m pytest -m "not alone and not browser" -n 3 --dist loadfile
+	$(BIN)/python -m pytest -m browser -n 2 --dist loadfile
 	$(BIN)/python -m pytest -m alone
 
 test-fast: $(VENV)/.dev command  ## Runs those that need no process, no browser and no real video

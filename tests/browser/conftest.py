@@ -46,7 +46,7 @@ class Product:
         return str(answer.json()["run_id"])
 
 
-@pytest.fixture
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     with chromium() as running:
         yield running
@@ -88,7 +88,7 @@ def one_tab(browser: Browser, product: Product) -> Iterator[Tab]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A browser and a run beside another pair of them would be slower than people ever see."""
+    """They run apart, two at a time: a browser, a page and a run take a core."""
     for item in items:
         if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.alone)
+            item.add_marker(pytest.mark.browser)

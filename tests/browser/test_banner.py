@@ -14,7 +14,7 @@ from tests.support.page import Tab, page_server, tab
 
 STALE = "The server is stale: it runs older code than the one on disk."
 NO_QUEUE = {"SCREENALYTICS_REDIS_URL": "redis://127.0.0.1:1/0"}
-SOON_MS = 8000  # it looks every five seconds
+SOON_MS = 20_000  # it looks every five seconds
 
 
 @contextmanager
