@@ -16,9 +16,9 @@ import psutil
 
 from apps.common.layout import RunFiles
 from lab.faults.scenarios import (
-    EPISODE,
     PATIENCE,
     RUN,
+    SHORT_RUN,
     Stack,
     Trial,
     judge_job,
@@ -35,7 +35,7 @@ _SLOW = {"stride": 1, "max_cpu_percent": 20}
 
 def api_killed_in_imports(stack: Stack) -> Trial:
     """`kill -9` of the API while its run's process is still loading modules."""
-    with stack.api() as server, _asking(server):
+    with stack.api() as server, _asking(stack, server):
         server.wait_for_run()
         time.sleep(stack.rng.uniform(0, _IMPORTS))
         _kill(server)
@@ -45,7 +45,7 @@ def api_killed_in_imports(stack: Stack) -> Trial:
 
 def api_killed_run_stopped(stack: Stack) -> Trial:
     """The run is stopped (SIGSTOP) at any phase, then `kill -9` of the API."""
-    with stack.api() as server, _asking(server):
+    with stack.api() as server, _asking(stack, server):
         _stop_at_any_moment(stack, server.wait_for_run())
         _kill(server)
         orphans = left(stack)
@@ -55,19 +55,19 @@ def api_killed_run_stopped(stack: Stack) -> Trial:
 def client_gone_run_stopped(stack: Stack) -> Trial:
     """The run is stopped (SIGSTOP) at any phase, then its client leaves."""
     with stack.api() as server:
-        asking = threading.Thread(target=leave, args=(server, 3.0), daemon=True)
+        asking = threading.Thread(target=leave, args=(stack, server, 3.0), daemon=True)
         asking.start()
         _stop_at_any_moment(stack, server.wait_for_run(), within=2.0)
         asking.join()
         orphans = left(stack)
-        again = works_again(server)
+        again = works_again(stack, server)
         return Trial(int(again), int(not again), 0, orphans)
 
 
 def pool_process_killed_run_stopped(stack: Stack) -> Trial:
     """A job's run is stopped (SIGSTOP), then `kill -9` of the worker's process that executes it."""
     with stack.api() as server, stack.worker() as running:
-        job = submit(server)
+        job = submit(stack, server)
         runs = wait_for(running.runs, what="the run")
         _stop_at_any_moment(stack, runs)
         for process in running.pool():
@@ -79,9 +79,9 @@ def pool_process_killed_run_stopped(stack: Stack) -> Trial:
 def api_killed_preview(stack: Stack) -> Trial:
     """`kill -9` of the API while it makes a preview; the next one makes it."""
     with stack.api() as server:
-        run_id = server.detect_track(EPISODE, **RUN).json()["run_id"]
-        path = f"/episodes/{EPISODE}/runs/{run_id}/preview"
-        with _asking(server, path, None):
+        run_id = server.detect_track(stack.episode, **SHORT_RUN).json()["run_id"]
+        path = f"/episodes/{stack.episode}/runs/{run_id}/preview"
+        with _asking(stack, server, path, None):
             wait_for(stack.orphans, what="the preview's process")
             time.sleep(stack.rng.uniform(0, 2))
             _kill(server)
@@ -108,7 +108,7 @@ def api_killed_upload(stack: Stack) -> Trial:
         _kill(server)
     with stack.api() as server:
         freed = _holds(lambda: not _uploads(stack))
-        again = works_again(server)
+        again = works_again(stack, server)
         return Trial(int(again), int(not freed or not again), 0, left(stack))
 
 
@@ -126,7 +126,7 @@ def client_gone_failing(stack: Stack) -> Trial:
         orphans = left(stack)
         folder = stack.data_root / "manifests" / "broken" / "runs" / "r1"
         honest = not folder.exists() or _holds(lambda: _says_what_happened(folder))
-        again = works_again(server)
+        again = works_again(stack, server)
         return Trial(int(again), int(not honest or not again), 0, orphans)
 
 
@@ -135,17 +135,19 @@ def waits_for_its_turn(stack: Stack) -> Trial:
     with stack.api(SCREENALYTICS_MAX_LOCAL_RUNS="1") as server:
         other = stack.data_root / "videos" / "other"
         other.mkdir()
-        (other / "episode.mp4").symlink_to(stack.data_root / "videos" / EPISODE / "episode.mp4")
-        body = {"ep_id": "other", "execution_mode": "local", **RUN}
+        (other / "episode.mp4").symlink_to(
+            stack.data_root / "videos" / stack.episode / "episode.mp4"
+        )
+        body = {"ep_id": "other", "execution_mode": "local", **SHORT_RUN}
         lines: list[dict[str, Any]] = []
-        with _asking(server, fields=_SLOW):
+        with _asking(stack, server, fields=_SLOW):
             server.wait_for_run()
             reading = threading.Thread(target=_read, args=(server, body, lines), daemon=True)
             reading.start()
             heard = _holds(lambda: len(lines) > 1)
             for run in server.client.get("/celery_jobs").json()["items"]:
-                if run["ep_id"] == EPISODE:
-                    server.client.post(f"/episodes/{EPISODE}/runs/{run['run_id']}/cancel")
+                if run["ep_id"] == stack.episode:
+                    server.client.post(f"/episodes/{stack.episode}/runs/{run['run_id']}/cancel")
             reading.join(PATIENCE)
         served = bool(lines) and lines[-1]["type"] == "result"
         waited = bool(lines) and lines[0].get("phase") == "waiting"
@@ -159,12 +161,13 @@ def _kill(server: Server) -> None:
 
 @contextmanager
 def _asking(
+    stack: Stack,
     server: Server,
     path: str = "/celery_jobs/detect_track",
     fields: dict[str, Any] | None = RUN,
 ) -> Iterator[None]:
     """A client that waits for its answer beside the block; it may be disappointed."""
-    body = None if fields is None else {"ep_id": EPISODE, "execution_mode": "local", **fields}
+    body = None if fields is None else {"ep_id": stack.episode, "execution_mode": "local", **fields}
 
     def ask() -> None:
         with suppress(httpx.HTTPError):
@@ -189,7 +192,7 @@ def _next_api(stack: Stack, orphans: int) -> Trial:
     with stack.api() as server:
         before = stack.completed_runs(server)
         swept = _swept(stack)
-        again = works_again(server)
+        again = works_again(stack, server)
         doubled = max(0, stack.completed_runs(server) - before - 1)
         return Trial(int(again), int(not again or not swept), doubled, orphans)
 

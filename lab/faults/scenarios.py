@@ -1,21 +1,23 @@
 """Faults, injected into real processes at random moments, and what became of the work.
 
 `tests/faults/test_faults.py` runs each once; `make faults` runs each many times and writes
-docs/reliability.md. A trial starts its own Redis, API and worker.
+docs/reliability.md. There a trial starts its own Redis, API and worker; the test lets those that a
+trial leaves alive serve the next one, which has an episode of its own.
 """
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import psutil
@@ -26,11 +28,12 @@ from lab.faults.evidence import ANSWERS
 from lab.processes.queue import Redis, Worker, redis_server, worker
 from lab.processes.service import Server, add_episode, gone, serving, wait_for
 
-EPISODE = "show"
-RUN = {"stride": 5}  # about four seconds, one of them for loading
+RUN = {"stride": 15, "max_cpu_percent": 50}  # about four seconds; a rest after loading costs one
+SHORT_RUN = {"stride": 60}  # where it matters only that it completes
 LONGEST_MOMENT = 4.0  # seconds after the request within which a fault strikes
 PATIENCE = 60.0
 PROGRAMS = (RUN_MODULE, "apps.cli.make_preview", "apps.cli.probe")  # end with their launcher
+Program = TypeVar("Program", Server, Worker)
 
 
 @dataclass
@@ -51,15 +54,41 @@ class Trial:
         return self.lost == self.doubled == self.orphans == 0
 
 
+class Kept:
+    """Programs that go on from one trial to the next; a new one stands for each that died."""
+
+    def __init__(self) -> None:
+        self._running: dict[type, tuple[Server | Worker, ExitStack]] = {}
+
+    def one(self, kind: type[Program], start: AbstractContextManager[Program]) -> Program:
+        running, _ = self._running.get(kind, (None, None))
+        if isinstance(running, kind) and running.process.poll() is None:
+            return running
+        self.end(kind)
+        closing = ExitStack()
+        started = closing.enter_context(start)
+        self._running[kind] = (started, closing)
+        return started
+
+    def end(self, *kinds: type) -> None:
+        for kind in kinds:
+            if kind in self._running:
+                self._running.pop(kind)[1].close()
+
+
 @dataclass
 class Stack:
-    """Redis, API and worker of one trial."""
+    """Redis, API and worker of one trial, and the episode that it is about."""
 
     data_root: Path
     video: Path
     redis: Redis
     rng: random.Random
+    episode: str = "show"
+    episodes: int = 20  # where there are many
+    kept: Kept | None = None
     ends: list[float] = field(default_factory=list)  # seconds that runs were still there
+    _works: bool = False  # the kept worker is in use
 
     def note(self, text: str) -> None:
         """Keeps what a client was told, for the case that the trial is not clean."""
@@ -69,20 +98,32 @@ class Stack:
     @contextmanager
     def api(self, **environment: str) -> Iterator[Server]:
         settings = {"SCREENALYTICS_REDIS_URL": self.redis.url, "SCREENALYTICS_LEASE_S": "3"}
-        with serving(self.data_root, **settings, **environment) as server:
+        start = serving(self.data_root, **settings, **environment)
+        if self.kept is not None and not environment:
+            yield self.kept.one(Server, start)
+            return
+        with start as server:
             yield server
 
     @contextmanager
     def worker(self, concurrency: int = 1) -> Iterator[Worker]:
-        with worker(self.data_root, self.redis.url, concurrency=concurrency) as running:
+        start = worker(self.data_root, self.redis.url, concurrency=concurrency)
+        if self.kept is not None and concurrency == 1 and not self._works:
+            self._works = True
+            yield self.kept.one(Worker, start)
+            self._works = False
+            return
+        if self.kept is not None and concurrency > 1:
+            self.kept.end(Worker)  # it would take the job
+        with start as running:
             yield running
 
     def moment(self) -> None:
         """Waits until a fault is due."""
         time.sleep(self.rng.uniform(0, LONGEST_MOMENT))
 
-    def completed_runs(self, server: Server, ep_id: str = EPISODE) -> int:
-        runs = server.client.get(f"/episodes/{ep_id}/runs").json()["items"]
+    def completed_runs(self, server: Server, ep_id: str | None = None) -> int:
+        runs = server.client.get(f"/episodes/{ep_id or self.episode}/runs").json()["items"]
         return [run["status"] for run in runs].count("completed")
 
     def orphans(self) -> list[psutil.Process]:
@@ -92,10 +133,28 @@ class Stack:
 
 @contextmanager
 def stack(folder: Path, video: Path, seed: int) -> Iterator[Stack]:
-    data_root = folder / "data"
-    add_episode(data_root, EPISODE, video)
+    """What one trial needs, for it alone."""
     with redis_server(folder / "redis") as redis:
-        yield Stack(data_root, video, redis, random.Random(seed))
+        alone = Stack(folder / "data", video, redis, random.Random(seed))
+        add_episode(alone.data_root, alone.episode, video)
+        yield alone
+
+
+@contextmanager
+def shared_stack(folder: Path, video: Path) -> Iterator[Callable[[str, int], Stack]]:
+    """Gives a function that makes what one trial needs, from the episode's name and a seed."""
+    with redis_server(folder / "redis") as redis:
+        kept = Kept()
+
+        def of_trial(episode: str, seed: int) -> Stack:
+            add_episode(folder / "data", episode, video)
+            rng = random.Random(seed)
+            return Stack(folder / "data", video, redis, rng, episode, episodes=6, kept=kept)
+
+        try:
+            yield of_trial
+        finally:
+            kept.end(Server, Worker)
 
 
 def _belongs(process: psutil.Process, data_root: Path) -> bool:
@@ -111,8 +170,8 @@ def _belongs(process: psutil.Process, data_root: Path) -> bool:
 # What is asked, and what is waited for.
 
 
-def submit(server: Server, ep_id: str = EPISODE, **fields: Any) -> str:
-    body = {"ep_id": ep_id, **RUN, **fields}
+def submit(stack: Stack, server: Server, **fields: Any) -> str:
+    body = {"ep_id": stack.episode, **(fields or RUN)}
     answer = server.client.post("/celery_jobs/detect_track", json=body)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["job_id"])
@@ -127,13 +186,14 @@ def wait_for_end(server: Server, job_id: str) -> str:
     """The state in which the job ended; the last one seen where it did not."""
     ends = ("success", "failed", "cancelled")
     with suppress(AssertionError):
-        wait_for(lambda: state(server, job_id) in ends, PATIENCE, f"the end of {job_id}")
+        ended = lambda: state(server, job_id) in ends  # noqa: E731
+        wait_for(ended, PATIENCE, f"the end of {job_id}", every=0.1)
     return state(server, job_id)
 
 
-def leave(server: Server, after: float) -> None:
+def leave(stack: Stack, server: Server, after: float) -> None:
     """Sends a local request, and closes the connection some time later."""
-    body = '{"ep_id": "show", "execution_mode": "local", "stride": 5}'
+    body = json.dumps({"ep_id": stack.episode, "execution_mode": "local", **RUN})
     head = "POST /celery_jobs/detect_track HTTP/1.1\r\nHost: localhost\r\n"
     head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
@@ -141,11 +201,11 @@ def leave(server: Server, after: float) -> None:
         time.sleep(after)
 
 
-def works_again(server: Server) -> bool:
+def works_again(stack: Stack, server: Server) -> bool:
     """The episode is free within two seconds, and a local run of it completes."""
     deadline = time.monotonic() + 2.0
     while True:
-        code = server.detect_track(EPISODE, **RUN).status_code
+        code = server.detect_track(stack.episode, **SHORT_RUN).status_code
         if code != 409 or time.monotonic() > deadline:
             return code == 200
         time.sleep(0.1)
@@ -182,7 +242,7 @@ def worker_killed(stack: Stack) -> Trial:
     """`kill -9` of the worker in the middle of a job; another one is started."""
     with stack.api() as server:
         with stack.worker() as first:
-            job = submit(server)
+            job = submit(stack, server)
             stack.moment()
             first.kill()
         with stack.worker():
@@ -192,7 +252,7 @@ def worker_killed(stack: Stack) -> Trial:
 def pool_process_killed(stack: Stack) -> Trial:
     """`kill -9` of the worker's process that executes the job."""
     with stack.api() as server, stack.worker() as running:
-        job = submit(server)
+        job = submit(stack, server)
         stack.moment()
         for process in running.pool():
             process.kill()
@@ -202,7 +262,7 @@ def pool_process_killed(stack: Stack) -> Trial:
 def run_killed_queued(stack: Stack) -> Trial:
     """`kill -9` of the run's own process, as by a system out of memory; a queued job."""
     with stack.api() as server, stack.worker() as running:
-        job = submit(server)
+        job = submit(stack, server)
         stack.moment()
         for process in running.runs():
             process.kill()
@@ -214,7 +274,7 @@ def run_killed_local(stack: Stack) -> Trial:
     with stack.api() as server:
         answers: list[httpx.Response] = []
         thread = threading.Thread(
-            target=lambda: answers.append(server.detect_track(EPISODE, **RUN)), daemon=True
+            target=lambda: answers.append(server.detect_track(stack.episode, **RUN)), daemon=True
         )
         thread.start()
         stack.moment()
@@ -223,7 +283,7 @@ def run_killed_local(stack: Stack) -> Trial:
         thread.join(PATIENCE)
         told = bool(answers) and answers[0].status_code in (200, 500)
         first = bool(answers) and answers[0].status_code == 200
-        again = works_again(server)
+        again = works_again(stack, server)
         runs = stack.completed_runs(server)
         return Trial(
             completed=int(again),
@@ -236,7 +296,7 @@ def run_killed_local(stack: Stack) -> Trial:
 def api_killed_local(stack: Stack) -> Trial:
     """`kill -9` of the API with a local run: it dies with its request."""
     with stack.api() as server:
-        thread = threading.Thread(target=_ignored, args=(server,), daemon=True)
+        thread = threading.Thread(target=_ignored, args=(stack, server), daemon=True)
         thread.start()
         stack.moment()
         server.process.kill()
@@ -245,21 +305,21 @@ def api_killed_local(stack: Stack) -> Trial:
         thread.join(5)
     with stack.api() as server:
         before = stack.completed_runs(server)
-        again = works_again(server)
+        again = works_again(stack, server)
         after = stack.completed_runs(server)
         return Trial(int(again), int(not again), max(0, after - before - 1), orphans)
 
 
-def _ignored(server: Server) -> None:
+def _ignored(stack: Stack, server: Server) -> None:
     with suppress(httpx.HTTPError):
-        server.detect_track(EPISODE, **RUN)
+        server.detect_track(stack.episode, **RUN)
 
 
 def api_killed_queued(stack: Stack) -> Trial:
     """`kill -9` of the API with a queued job: the job goes on, and the next API finds it."""
     with stack.worker():
         with stack.api() as server:
-            job = submit(server)
+            job = submit(stack, server)
             stack.moment()
             server.process.kill()
             server.process.wait()
@@ -270,7 +330,7 @@ def api_killed_queued(stack: Stack) -> Trial:
 def redis_restarted(stack: Stack) -> Trial:
     """Redis stops in the middle of a job and comes back."""
     with stack.api() as server, stack.worker():
-        job = submit(server)
+        job = submit(stack, server)
         stack.moment()
         stack.redis.stop()
         time.sleep(stack.rng.uniform(0.5, 3))
@@ -283,28 +343,29 @@ def redis_away(stack: Stack) -> Trial:
     with stack.api() as server, stack.worker():
         stack.redis.stop()
         start = time.monotonic()
-        answer = server.client.post("/celery_jobs/detect_track", json={"ep_id": EPISODE})
+        answer = server.client.post("/celery_jobs/detect_track", json={"ep_id": stack.episode})
         refused = answer.status_code == 503 and time.monotonic() - start < 3
         stack.redis.start()
-        wait_for(lambda: _accepts(server), PATIENCE, "the queue to work again")
-        job = str(server.client.get("/celery_jobs").json()["items"][0]["job_id"])
+        wait_for(lambda: _accepts(stack, server), PATIENCE, "the queue to work again")
+        jobs = server.client.get("/celery_jobs", params={"ep_id": stack.episode}).json()["items"]
+        job = str(jobs[0]["job_id"])
         trial = judge_job(stack, server, job)
         trial.lost += int(not refused)
         return trial
 
 
-def _accepts(server: Server) -> bool:
-    body = {"ep_id": EPISODE, **RUN}
+def _accepts(stack: Stack, server: Server) -> bool:
+    body = {"ep_id": stack.episode, **SHORT_RUN}
     return server.client.post("/celery_jobs/detect_track", json=body).status_code == 202
 
 
 def client_gone(stack: Stack) -> Trial:
     """A client leaves its local request at any phase."""
     with stack.api() as server:
-        leave(server, stack.rng.uniform(0, LONGEST_MOMENT))
+        leave(stack, server, stack.rng.uniform(0, LONGEST_MOMENT))
         orphans = left(stack)
         before = stack.completed_runs(server)
-        again = works_again(server)
+        again = works_again(stack, server)
         doubled = max(0, stack.completed_runs(server) - before - 1)
         return Trial(int(again), int(not again), doubled, orphans)
 
@@ -312,13 +373,13 @@ def client_gone(stack: Stack) -> Trial:
 def cancelled(stack: Stack) -> Trial:
     """A queued job is cancelled at any phase: it ends within three seconds, or had completed."""
     with stack.api() as server, stack.worker():
-        job = submit(server)
+        job = submit(stack, server)
         stack.moment()
         end = str(server.client.post(f"/celery_jobs/{job}/cancel").json()["state"])
         runs = stack.completed_runs(server)
         consistent = (end, runs) in (("cancelled", 0), ("success", 1))
         orphans = left(stack)
-        again = wait_for_end(server, submit(server))
+        again = wait_for_end(server, submit(stack, server, **SHORT_RUN))
         return Trial(int(again == "success"), int(not consistent or again != "success"), 0, orphans)
 
 
@@ -338,7 +399,7 @@ def _rivals(stack: Stack, count: int) -> Trial:
 
         def ask(mode: str) -> None:
             with httpx.Client(base_url=server.url, timeout=PATIENCE) as client:
-                body = {"ep_id": EPISODE, "execution_mode": mode, **RUN}
+                body = {"ep_id": stack.episode, "execution_mode": mode, **RUN}
                 stack.note(f"{mode}: asked")
                 try:
                     answers.append(client.post("/celery_jobs/detect_track", json=body))
@@ -371,7 +432,7 @@ def _rivals(stack: Stack, count: int) -> Trial:
 
 def twenty_episodes(stack: Stack) -> Trial:
     """Twenty local requests for twenty episodes: all done, never more at once than allowed."""
-    names = [f"episode-{number:02d}" for number in range(20)]
+    names = [f"episode-{number:02d}" for number in range(stack.episodes)]
     for name in names:
         add_episode(stack.data_root, name, stack.video)
     allowed, largest, done = 2, 0, threading.Event()
@@ -385,7 +446,7 @@ def twenty_episodes(stack: Stack) -> Trial:
 
         def watch() -> None:
             nonlocal largest
-            while not done.wait(0.05):
+            while not done.wait(0.1):
                 # A run's own short-lived child looks like its parent until it executes.
                 direct = psutil.Process(server.process.pid).children()
                 runs = {p.pid for p in server.run_processes()}
@@ -413,7 +474,7 @@ def worker_stopped(stack: Stack) -> Trial:
     """SIGTERM to the worker: it finishes its job, or a later one does."""
     with stack.api() as server:
         with stack.worker() as first:
-            job = submit(server)
+            job = submit(stack, server)
             stack.moment()
             first.process.send_signal(signal.SIGTERM)
             first.process.wait(timeout=PATIENCE)
@@ -425,12 +486,12 @@ def timed_out(stack: Stack) -> Trial:
     """A run over its time limit ends, says so, and leaves the episode free."""
     with stack.api() as server, stack.worker() as running:
         limit = stack.rng.uniform(0.5, 2)
-        job = submit(server, timeout_s=limit, max_cpu_percent=20)
+        job = submit(stack, server, timeout_s=limit, stride=5, max_cpu_percent=20)
         end = wait_for_end(server, job)
         problem = server.client.get(f"/celery_jobs/{job}").json()["error"] or {}
         orphans = left(stack)
         assert gone(running.runs())
-        again = wait_for_end(server, submit(server))
+        again = wait_for_end(server, submit(stack, server, **SHORT_RUN))
         told = end == "failed" and problem.get("status") == 504
         return Trial(int(again == "success"), int(not told or again != "success"), 0, orphans)
 
@@ -439,7 +500,7 @@ def api_killed_before_sending(stack: Stack) -> Trial:
     """`kill -9` of the API between a job's registration and its sending; another one is started."""
     with stack.worker():
         with stack.api() as server:
-            threading.Thread(target=_submitted, args=(server,), daemon=True).start()
+            threading.Thread(target=_submitted, args=(stack, server), daemon=True).start()
             with redis.Redis(port=stack.redis.port, decode_responses=True) as client:
                 deadline = time.monotonic() + PATIENCE
                 while client.zcard("screenalytics:active") == 0:  # at once: it takes milliseconds
@@ -451,9 +512,9 @@ def api_killed_before_sending(stack: Stack) -> Trial:
             return judge_job(stack, server, job)
 
 
-def _submitted(server: Server) -> None:
+def _submitted(stack: Stack, server: Server) -> None:
     with suppress(httpx.HTTPError):
-        submit(server)
+        submit(stack, server, **SHORT_RUN)
 
 
 def worker_killed_taking(stack: Stack) -> Trial:
@@ -463,7 +524,7 @@ def worker_killed_taking(stack: Stack) -> Trial:
             # It asks Redis for a second at a time. Stopped, it is given the job, and notes nothing.
             wait_for(lambda: "brpop" in str(stack.redis.ask("CLIENT", "LIST")))
             first.process.send_signal(signal.SIGSTOP)
-            job = submit(server)
+            job = submit(stack, server, **SHORT_RUN)
             first.kill()
         with stack.worker():
             return judge_job(stack, server, job)
@@ -472,7 +533,7 @@ def worker_killed_taking(stack: Stack) -> Trial:
 def connection_lost(stack: Stack) -> Trial:
     """All connections to Redis break in the middle of a job: its message comes again."""
     with stack.api() as server, stack.worker(concurrency=2):
-        job = submit(server)
+        job = submit(stack, server)
         stack.moment()
         stack.redis.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         stack.redis.ask("CLIENT", "KILL", "TYPE", "pubsub")
@@ -485,7 +546,7 @@ def connection_lost(stack: Stack) -> Trial:
 def worker_frozen(stack: Stack) -> Trial:
     """A worker is stopped (SIGSTOP) for longer than its lease, and goes on beside another one."""
     with stack.api() as server, stack.worker() as first, stack.worker():
-        job = submit(server)
+        job = submit(stack, server)
         stack.moment()
         frozen = [process for process in first.tree() if process not in first.runs()]
         for process in frozen:
@@ -499,10 +560,10 @@ def worker_frozen(stack: Stack) -> Trial:
 def redis_full(stack: Stack) -> Trial:
     """Redis is out of memory for some seconds of a job."""
     with stack.api() as server, stack.worker():
-        job = submit(server)
+        job = submit(stack, server)
         stack.moment()
         stack.redis.ask("CONFIG", "SET", "maxmemory", 1)
-        refused = server.client.post("/celery_jobs/detect_track", json={"ep_id": EPISODE})
+        refused = server.client.post("/celery_jobs/detect_track", json={"ep_id": stack.episode})
         time.sleep(stack.rng.uniform(0.5, 6))
         stack.redis.ask("CONFIG", "SET", "maxmemory", 0)
         trial = judge_job(stack, server, job)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from apps.jobs.queue import QUEUE
 from apps.jobs.store import JobStore
 from lab.processes.queue import LEASE_SECONDS, Redis, worker
 from lab.processes.service import Server, wait_for
-from tests.support.jobs import ended, job_request, submit
+from tests.support.jobs import IDLER, ended, job_request, submit
 
 _INFO = '"delivery_info": {"exchange": "", "routing_key": "detect_track"}'
 _TAG = f'{{"delivery_tag": "a", "body_encoding": "base64", {_INFO}}}'
@@ -52,39 +53,69 @@ def damage(kind: str, broker: Redis, key: str) -> None:
 KINDS = ["no job", "no JSON", "other state", "no number", "outcome", "other type", "half"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_damaged_record(server: Server, broker: Redis, data_root: Path, kind: str) -> None:
-    """Lists pass over it, its own address says what it is, and its episode is free soon."""
-    store = JobStore(broker.url, float(LEASE_SECONDS))
-    request = job_request(data_root, "talk", stride=12)
+@pytest.fixture
+def store(broker: Redis) -> Iterator[JobStore]:
+    opened = JobStore(broker.url, float(LEASE_SECONDS))
+    yield opened
+    opened.close()
+
+
+def damaged(store: JobStore, broker: Redis, data_root: Path, ep_id: str, kind: str) -> str:
+    """The id of a registered job whose record was damaged."""
+    request = job_request(data_root, ep_id, stride=48)
     assert store.register(request) is None
-    store.close()
     damage(kind, broker, f"screenalytics:job:{request.job_id}")
+    return request.job_id
+
+
+def are_ended(broker: Redis) -> None:
+    wait_for(lambda: broker.ask("ZCARD", "screenalytics:active") == 0, what="them to be ended")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_damaged_record(
+    server: Server, broker: Redis, data_root: Path, store: JobStore, kind: str
+) -> None:
+    """Lists pass over it, its own address says what it is, and its episode is free soon."""
+    job_id = damaged(store, broker, data_root, "talk", kind)
     broker.ask("SET", "screenalytics:worker:odd", "no facts")
     broker.ask("HSET", "screenalytics:counts", "odd", "many")
-    for path in ("/celery_jobs", "/celery_jobs?ep_id=talk", "/health/ready", "/metrics"):
+    for path in ("/celery_jobs", "/celery_jobs?ep_id=talk", "/metrics"):
         answer = server.client.get(path)
         assert answer.status_code == 200, (path, answer.text)
-        assert request.job_id not in answer.text
-    alone = server.client.get(f"/celery_jobs/{request.job_id}")
+        assert job_id not in answer.text
+    alone = server.client.get(f"/celery_jobs/{job_id}")
     assert alone.headers["content-type"] == "application/problem+json"
     assert alone.json()["type"].endswith(":job-unreadable")
-    wait_for(lambda: broker.ask("ZCARD", "screenalytics:active") == 0, what="it to be ended")
-    with worker(data_root, broker.url):
-        again = submit(server, "talk", stride=12)
-        assert again.status_code == 202, again.text
-        assert ended(server, again.json()["job_id"])["state"] == "success"
+    are_ended(broker)
+    store.announce(IDLER, 60)
+    again = submit(server, "talk", stride=48)
+    store.sign_off(IDLER.name)
+    assert again.status_code == 202, again.text
+    assert server.client.post(again.headers["location"] + "/cancel").json()["state"] == "cancelled"
+    broker.ask("DEL", QUEUE)
 
 
-def test_entries_of_the_queue_that_are_no_messages(
-    server: Server, broker: Redis, data_root: Path
+def test_a_worker_beside_damaged_records_and_entries_that_are_no_messages(
+    server: Server, broker: Redis, data_root: Path, store: JobStore
 ) -> None:
-    """The last one is a message that names no job, which Celery itself refuses."""
+    """The last entry is a message that names no job, which Celery itself refuses."""
+    episodes = ["talk", *(f"other-{number}" for number in range(len(KINDS) - 1))]
+    ids = [
+        damaged(store, broker, data_root, ep_id, kind)
+        for ep_id, kind in zip(episodes, KINDS, strict=True)
+    ]
+    broker.ask("SET", "screenalytics:worker:odd", "no facts")
+    broker.ask("HSET", "screenalytics:counts", "odd", "many")
+    ready = server.client.get("/health/ready")
+    assert ready.status_code == 200, ready.text
+    assert not [job_id for job_id in ids if job_id in ready.text]
     with worker(data_root, broker.url) as running:
         for entry in NO_MESSAGES:
             broker.ask("LPUSH", QUEUE, entry)
         wait_for(lambda: broker.ask("LLEN", QUEUE) == 0, what="the queue to be read")
-        accepted = submit(server, "talk", stride=12).json()["job_id"]
+        are_ended(broker)
+        accepted = submit(server, "talk", stride=48).json()["job_id"]
         assert ended(server, accepted)["state"] == "success"
         assert running.process.poll() is None
         assert running.log.read_text().count("dropped an entry") == len(NO_MESSAGES) - 1
@@ -93,14 +124,15 @@ def test_entries_of_the_queue_that_are_no_messages(
 def test_redis_is_emptied_while_a_job_runs(server: Server, broker: Redis, data_root: Path) -> None:
     """Its results are published; nothing of it comes back without an end in Redis."""
     with worker(data_root, broker.url) as running:
-        accepted = submit(server, "show", stride=3, max_cpu_percent=40).json()
+        accepted = submit(server, "show", stride=15, max_cpu_percent=15).json()
         wait_for(running.runs, what="the run")
         broker.ask("FLUSHALL")
         wait_for(lambda: "Redis has lost the job" in running.log.read_text(), what="its words")
         assert server.client.get(f"/celery_jobs/{accepted['job_id']}").status_code == 404
         run = f"/episodes/show/runs/{accepted['run_id']}"
-        wait_for(lambda: server.client.get(run).json().get("status") == "completed", 40)
+        completed = lambda: server.client.get(run).json().get("status") == "completed"  # noqa: E731
+        wait_for(completed, 40, every=0.1)
         assert broker.ask("KEYS", "screenalytics:job:*") == []
-        again = submit(server, "talk", stride=12)
+        again = submit(server, "talk", stride=48)
         assert again.status_code == 202, again.text
         assert ended(server, again.json()["job_id"])["state"] == "success"

@@ -195,9 +195,10 @@ def test_a_writer_whose_new_file_is_swept_writes_it_again(layout: Layout) -> Non
             "import sys\nfrom pathlib import Path\n"
             "from apps.common.files import remove_unclaimed\n"
             "print('sweeping', flush=True)\n"
-            "while True:\n"
+            "swept = 0\n"
+            "while swept < 3:\n"
             "    for path in Path(sys.argv[1]).glob('.*.tmp'):\n"
-            "        remove_unclaimed(path)\n",
+            "        swept += remove_unclaimed(path) is not None\n",
             str(layout.root),
         ],
         cwd=CHECKOUT,
@@ -207,9 +208,12 @@ def test_a_writer_whose_new_file_is_swept_writes_it_again(layout: Layout) -> Non
     try:
         assert stop.stdout is not None
         assert stop.stdout.readline() == "sweeping\n"
-        for number in range(3000):
+        number = 0
+        while stop.poll() is None:
+            number += 1
             write_atomic(path, f"{number}".encode())
             assert path.read_bytes() == f"{number}".encode()
+        assert stop.returncode == 0
     finally:
         stop.kill()
         stop.communicate()

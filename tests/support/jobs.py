@@ -53,6 +53,6 @@ def job(server: Server, job_id: str) -> dict[str, Any]:
     return answer
 
 
-def ended(server: Server, job_id: str) -> dict[str, Any]:
-    wait_for(lambda: job(server, job_id)["state"] in ENDS, 30, "the job's end")
+def ended(server: Server, job_id: str, within: float = 30) -> dict[str, Any]:
+    wait_for(lambda: job(server, job_id)["state"] in ENDS, within, "the job's end", every=0.1)
     return job(server, job_id)

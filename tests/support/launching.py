@@ -1,13 +1,7 @@
-"""A program that starts a run as server and worker do, to be killed while the run is on.
-
-`python -m tests.support.launching WHAT` reads the spec from its standard input, prints the pid of
-what it started and then all that it hears from it.
-"""
+"""Programs that start a run as server and worker do, to be killed while the run is on."""
 
 from __future__ import annotations
 
-import asyncio
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,7 +14,6 @@ import psutil
 
 from apps.common.options import RunRequest
 from apps.common.resolve import HostFacts, resolve
-from apps.runs.child import Child
 from apps.runs.spec import RunSpec
 from lab.paths import CHECKOUT
 from lab.processes.service import clean_environment
@@ -68,7 +61,7 @@ class Launch:
 def launched(what: str, *arguments: str, line: str = "", **environment: str) -> Iterator[Launch]:
     """Starts a launcher that has just started its child; nothing of it is left after the block."""
     launcher = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.launching", what, *arguments],
+        [sys.executable, "-m", "tests.support.launcher", *ARGUMENTS[what], *arguments],
         cwd=CHECKOUT,
         env=clean_environment(**environment),
         stdin=subprocess.PIPE,
@@ -88,16 +81,3 @@ def launched(what: str, *arguments: str, line: str = "", **environment: str) -> 
         launcher.stdout.close()
         if child.is_running():
             child.kill()
-
-
-async def _launch(what: str, arguments: list[str], line: str) -> None:
-    module, *options = ARGUMENTS[what]
-    child = await Child.start(module, [*options, *arguments], line or None)
-    os.write(1, f"{child.pid}\n".encode())
-    async for said in child.lines():
-        os.write(1, said)
-    await child.ended()
-
-
-if __name__ == "__main__":
-    asyncio.run(_launch(sys.argv[1], sys.argv[2:], sys.stdin.readline().strip()))
