@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from apps.demo.encode import FILE_NAMES, write_episode
 from apps.demo import episode as script
+from apps.demo.encode import FILE_NAMES, write_episode
 from apps.demo.episode import DEMO_EP_ID
 from apps.demo.scene import (
     ASTRONAUT,

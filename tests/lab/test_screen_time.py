@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
@@ -12,14 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from apps.demo.encode import VIDEO_NAME
-from lab.evaluation.rows import Found, Frames, FrameTable, Truth, read_truth
+from lab.evaluation.rows import Found, Frames, FrameTable, Truth
 from lab.evaluation.screen_time import (
     COLUMNS,
     HEAD,
     FrameTimes,
     ScreenScore,
-    frame_times,
     score_seconds,
     table_rows,
 )
