@@ -18,11 +18,12 @@ from apps.common.contracts.manifest import RunManifest
 from apps.common.schemas import Diagnosis
 from apps.results.diagnosis import diagnose
 from lab.processes.service import run_cli
-from tests.pipeline.coded import H264_B, MPEG2, Coding, coded, to_container, to_ts
+from tests.pipeline.coded import FRAME, H264_B, MPEG2, Coding, coded, to_container, to_ts
 from tests.pipeline.transport import CLOCK
 from tests.pipeline.videos import VP9, Image, write_video
 
 FRAMES = 50
+PIECE = 12  # frames of one size
 
 
 def face(width: int, height: int) -> Image:
@@ -102,12 +103,12 @@ def test_a_file_of_which_some_frames_do_not_decode_says_so(
 def faces_that_change(
     tmp_path: Path, coding: Coding, sizes: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """A recording of a face, of another size every 25 frames."""
+    """A recording of a face, of another size every few frames."""
     monkeypatch.setattr("tests.pipeline.coded.numbered", lambda _: face(256, 256))
     packets = []
     for number, size in enumerate(sizes):
-        start = 10 * CLOCK + number * CLOCK
-        packets += coded(coding, range(25), start, size=size)
+        start = 10 * CLOCK + number * PIECE * FRAME
+        packets += coded(coding, range(PIECE), start, size=size)
     return to_ts(tmp_path / "a.ts", packets, coding)
 
 
@@ -117,7 +118,7 @@ def faces_that_change(
     ("sizes", "cuts"),
     [
         ([(480, 480), (240, 240), (360, 360)], []),  # of the same shape: no cut
-        ([(480, 360), (240, 320)], [25]),  # a phone that is turned
+        ([(480, 360), (240, 320)], [PIECE]),  # a phone that is turned
     ],
 )
 def test_a_change_of_size_is_followed(
@@ -131,18 +132,18 @@ def test_a_change_of_size_is_followed(
     done = run(tmp_path / "data", video, "--save-preview", "--save-crops")
     assert done.returncode == 0, done.stderr
     folder, manifest = newest(tmp_path / "data")
-    assert manifest["counts"]["frames_done"] == 25 * len(sizes)
+    assert manifest["counts"]["frames_done"] == PIECE * len(sizes)
     metrics = json.loads((folder / "track_metrics.json").read_text())
     assert metrics["scene_cuts"] == cuts
     rows = [json.loads(line) for line in (folder / "detections.jsonl").read_text().splitlines()]
-    assert {row["frame_idx"] for row in rows} == set(range(25 * len(sizes)))
+    assert {row["frame_idx"] for row in rows} == set(range(PIECE * len(sizes)))
     boxes = np.array([row["bbox"] for row in rows])
     assert np.abs(boxes - boxes[0]).max() < 0.1  # the face is where it was, in parts of the sides
     _check_preview(folder, sizes)
     for number, size in enumerate(sizes):
-        (crop,) = folder.glob(f"crops/*/frame_{25 * number + 3:06d}.jpg")
+        (crop,) = folder.glob(f"crops/*/frame_{PIECE * number + 3:06d}.jpg")
         height, width = cv2.imread(str(crop)).shape[:2]
-        left, top, right, bottom = boxes[25 * number + 3]
+        left, top, right, bottom = boxes[PIECE * number + 3]
         # As large as the face is in that piece, and a margin.
         assert width == pytest.approx((right - left) * size[0] * 1.5, rel=0.35)
         assert height == pytest.approx((bottom - top) * size[1] * 1.5, rel=0.35)
@@ -152,10 +153,10 @@ def _check_preview(folder: Path, sizes: list[tuple[int, int]]) -> None:
     """Of one size, in which each piece keeps its shape and lies in the middle."""
     with av.open(str(folder / "preview.mp4")) as container:
         frames = list(container.decode(video=0))
-    assert len(frames) == 25 * len(sizes)
+    assert len(frames) == PIECE * len(sizes)
     assert {(frame.width, frame.height) for frame in frames} == {sizes[0]}
     for number, (width, height) in enumerate(sizes):
-        image = frames[25 * number + 12].to_ndarray(format="bgr24")
+        image = frames[PIECE * number + PIECE // 2].to_ndarray(format="bgr24")
         lit = image.max(axis=2) > 40
         columns, rows = np.flatnonzero(lit.any(axis=0)), np.flatnonzero(lit.any(axis=1))
         shown = (columns[-1] - columns[0] + 1) / (rows[-1] - rows[0] + 1)

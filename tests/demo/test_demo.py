@@ -62,36 +62,39 @@ def talk(test_data: Path) -> Path:
     return test_data / "videos" / "carphone_pristine.mp4"
 
 
-def test_demo_on_an_own_video(tmp_path: Path, talk: Path) -> None:
-    data_root = tmp_path / "data"
-    done = run_tool("apps.cli.demo", "--video", talk, "--data-root", data_root)
+def demo_on(source: Path, folder: Path, *options: str | Path, **environment: str) -> str:
+    """What it says of a copy of the video, in a folder of its own and of the same name always."""
+    folder.mkdir()
+    video = shutil.copyfile(source, folder / "clip.mp4")
+    done = run_tool("apps.cli.demo", "--video", video, *options, **environment)
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_demo_on_own_videos(tmp_path: Path, talk: Path) -> None:
+    """Two of one name: each is run, once under the name and once under one with a number; and is
+    found again.
+    """
+    data_root = tmp_path / "data"
+    said = demo_on(talk, tmp_path / "a", "--data-root", data_root)
     words = ("20 of 20", "Faces found", "On the screen", "CPU", "Memory", "CPUExecutionProvider")
     for word in words:
-        assert word in done.stdout
-    (folder,) = (data_root / "manifests" / talk.stem / "runs").iterdir()
+        assert word in said
+    (folder,) = (data_root / "manifests" / "clip" / "runs").iterdir()
     with av.open(str(folder / "preview.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) >= 20
     sheet = cv2.imread(str(folder / "contact_sheet.jpg"))
     assert sheet is not None
     assert sheet.std() > 20  # pictures, not the background alone
     assert processes_of(data_root) == []
-    port = int(re.search(r"http://127\.0\.0\.1:(\d+)", done.stdout)[1])
+    port = int(re.search(r"http://127\.0\.0\.1:(\d+)", said)[1])
     with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), 2):
         pass
 
-
-def test_demo_on_two_videos_of_one_name(tmp_path: Path, talk: Path) -> None:
-    """Each is run, once under the name and once under one with a number; and found again."""
-    data_root = tmp_path / "data"
     other = tmp_path / "other.mp4"
     other.write_bytes(talk.read_bytes() + b"\0\0\0\x08free")  # a box that players pass over
-    for source, folder in ((talk, "a"), (other, "b"), (other, "c")):
-        (tmp_path / folder).mkdir()
-        video = shutil.copyfile(source, tmp_path / folder / "clip.mp4")
-        options = ("--video", video, "--stride", "60")
-        done = run_tool("apps.cli.demo", *options, SCREENALYTICS_DATA_ROOT=str(data_root))
-        assert done.returncode == 0, done.stdout + done.stderr
+    for name in ("b", "c"):
+        demo_on(other, tmp_path / name, "--stride", "60", SCREENALYTICS_DATA_ROOT=str(data_root))
     stored = {path.name: path / "episode.mp4" for path in (data_root / "videos").iterdir()}
     assert set(stored) == {"clip", "clip-2"}
     assert stored["clip"].read_bytes() == talk.read_bytes()

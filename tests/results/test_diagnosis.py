@@ -11,7 +11,7 @@ from apps.common.contracts.manifest import ProviderProbe, RunManifest, ThermalFa
 from apps.results.diagnosis import diagnose
 from lab.processes.service import add_episode, run_cli
 
-PLAIN = ("--stride", "6", "--cpu-threads", "1")
+PLAIN = ("--stride", "12", "--cpu-threads", "1")
 
 
 @pytest.fixture(scope="module")
