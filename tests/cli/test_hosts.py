@@ -35,7 +35,7 @@ from lab.processes.service import (
 from tests.pipeline.videos import moving, write_video
 
 QUICK = ("--ep-id", "talk", "--stride", "30", "--det-size", "160")
-SLOW = ("--ep-id", "talk", "--stride", "2", "--max-cpu-percent", "90")
+SLOW = ("--ep-id", "talk", "--stride", "4", "--max-cpu-percent", "40")
 
 
 @pytest.fixture
@@ -73,8 +73,7 @@ def quiet_root(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Pat
     [
         "2>&-",
         "2>/dev/full",
-        ">&- 2>&- <&-",
-        "--save-preview --save-crops 2>&- >&-",
+        "--save-preview --save-crops >&- 2>&- <&-",
         "--events ndjson >/dev/full",
         "--events ndjson >&-",
         "--events ndjson 2>&- | head -n 1",
@@ -154,12 +153,10 @@ def read_until(terminal: int, word: bytes) -> None:
         seen += os.read(terminal, 4096)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "word"), [((), b"running"), (("--events", "ndjson"), b'"phase": "running"')]
-)
-def test_a_terminal_that_vanishes(data_root: Path, arguments: tuple[str, ...], word: bytes) -> None:
-    with terminal_run(data_root, *SLOW, *arguments) as (process, terminal):
-        read_until(terminal, word)
+def test_a_terminal_that_vanishes(data_root: Path) -> None:
+    """As `nohup` below, with events in place of a bar."""
+    with terminal_run(data_root, *SLOW, "--events", "ndjson") as (process, terminal):
+        read_until(terminal, b'"phase": "running"')
         os.close(terminal)
         assert process.wait(timeout=120) == 0
     assert manifest_of(data_root, "shown")["status"] == "completed"
@@ -410,7 +407,7 @@ def test_what_was_found_is_kept_whatever_becomes_of_the_video(
     assert process.returncode == 0
     manifest = manifest_of(data_root, "one")
     assert manifest["status"] == "completed"
-    assert manifest["counts"]["frames_done"] == 60
+    assert manifest["counts"]["frames_done"] == 30
     assert [warning for warning in manifest["warnings"] if words in warning]
     assert "preview" not in manifest["result"]["artifacts"]
     assert not (folder_of(data_root, "one") / "preview.mp4").exists()

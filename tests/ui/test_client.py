@@ -243,13 +243,18 @@ def test_an_address_that_is_none_is_refused_at_the_start(url: str) -> None:
         PageSettings(api_url=url)
 
 
-def test_a_server_without_redis_says_so_and_one_that_dies_in_the_middle_is_gone(
+def test_health_is_an_answer_where_something_is_missing_and_a_server_that_dies_is_gone(
     tmp_path: Path, test_data: Path
 ) -> None:
-    add_episode(tmp_path / "data", "show", test_data / "videos" / "short_hamilton_clip.mp4")
+    root, aside = tmp_path / "data", tmp_path / "aside"
+    add_episode(root, "show", test_data / "videos" / "short_hamilton_clip.mp4")
     settings = {"SCREENALYTICS_REDIS_URL": "redis://127.0.0.1:1/0"}
-    with serving(tmp_path / "data", **settings) as server, client_of(server.url) as api:
-        ready = api.ready()  # an answer, also where something is missing
+    with serving(root, **settings) as server, client_of(server.url) as api:
+        root.rename(aside)
+        root.write_text("no folder")
+        ready = api.ready()
+        root.unlink()
+        aside.rename(root)
         assert ready.status == "not_ready"
         assert not ready.dependencies["redis"].ok
         events = api.run_local(local(**SLOW))
