@@ -29,7 +29,9 @@ def run(folder: str, video: str, *options: str) -> None:
 
 
 def service(folder: str, video: str) -> None:
-    """The API, the worker, and the command that compares the ways to run; it draws."""
+    """The API, the worker, and the command that compares the ways to run, the bare command line
+    among them; it draws.
+    """
     root = Path(folder) / "data"
     add_episode(root, "ep", Path(video))
     command = [sys.executable, str(CHECKOUT / "tools" / "compare_modes.py"), "--ep-id", "ep"]
@@ -39,7 +41,7 @@ def service(folder: str, video: str) -> None:
         worker(root, redis.url),
         serving(root, SCREENALYTICS_REDIS_URL=redis.url) as server,
     ):
-        command += ["--url", server.url, "--save-preview", *_SLOW]
+        command += ["--url", server.url, "--save-preview", "--save-crops", *_SLOW]
         subprocess.run(command, check=True, stdout=sys.stderr)
         runs = server.client.get("/episodes/ep/runs").json()["items"]
     assert {run["execution_mode"] for run in runs} == {"cli", "local", "redis"}
