@@ -244,7 +244,7 @@ def test_what_flashes_up_between_two_samples_is_no_cut() -> None:
 
 @pytest.mark.trap(54)
 @pytest.mark.parametrize(
-    ("stride", "frames", "least"), [(1, 900, 0.98), (6, 1330, 0.98), (12, 2661, 0.94)]
+    ("stride", "frames", "least"), [(1, 900, 0.98), (6, 1330, 0.98), (12, 1800, 0.94)]
 )
 def test_the_cuts_of_a_music_video(stride: int, frames: int, least: float, test_data: Path) -> None:
     """Swaying, panning and dancing shots, and cuts between views of one set."""
@@ -393,7 +393,7 @@ def mixed(one: Image, other: Image, shares: list[float]) -> list[Image]:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "step_s"), [(0.6, 0.04), (2.4, 0.04), (1.2, 0.12), (0.6, 0.24), (2.4, 0.24)]
+    ("seconds", "step_s"), [(0.6, 0.04), (1.2, 0.04), (2.4, 0.12), (0.6, 0.24), (2.4, 0.24)]
 )
 def test_a_fade_to_black_and_back_ends_the_shot(seconds: float, step_s: float) -> None:
     black = np.zeros_like(room())
