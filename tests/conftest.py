@@ -44,7 +44,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         spaces = [f.__globals__ for f in (item.function, *fixtures) if hasattr(f, "__globals__")]
         for space in spaces:
             known.setdefault(id(space), _uses_starters(space.values()))
-        if "test_data" in item.fixturenames or any(known[id(space)] for space in spaces):
+        dear = {"test_data", "demo_episode"} & set(item.fixturenames)
+        if dear or any(known[id(space)] for space in spaces):
             item.add_marker(pytest.mark.slow)
 
 
@@ -79,6 +80,15 @@ def test_data() -> Path:
     if not (folder / "videos").is_dir():
         pytest.skip("no test data: set SCREENALYTICS_TEST_DATA to a folder that has videos/")
     return folder
+
+
+@pytest.fixture(scope="session")
+def demo_episode(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo episode's folder, made once for all processes of the tests; to be copied."""
+    from tests.support.demo import render_once
+
+    base = tmp_path_factory.getbasetemp()
+    return render_once(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from apps.common.layout import RunFiles
-from apps.demo.episode import DEMO_EP_ID, main
+from apps.demo.episode import DEMO_EP_ID
 from apps.runs.preview import making_preview
 from lab.processes.service import PATIENCE, Server, add_episode, gone, serving, wait_for
 from tests.pipeline.videos import H264, corners, write_video
@@ -31,9 +31,11 @@ MAKER = "apps.cli.make_preview"
 
 
 @pytest.fixture(scope="module")
-def data_root(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Path:
+def data_root(
+    tmp_path_factory: pytest.TempPathFactory, test_data: Path, demo_episode: Path
+) -> Path:
     root = tmp_path_factory.mktemp("pictures") / "data"
-    assert main(["--data-root", str(root)]) == 0
+    shutil.copytree(demo_episode, root / "videos" / DEMO_EP_ID)
     add_episode(root, "show", test_data / "videos" / "short_hamilton_clip.mp4")
     add_episode(root, "talk", test_data / "videos" / "carphone_pristine.mp4")
     return root

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
-from apps.demo.episode import main as make_demo_episode
 from lab.processes.queue import Worker, redis_server, worker
 from lab.processes.service import Server, add_episode, serving
 from tests.support.page import Tab, chromium, page_server, tab
@@ -53,10 +53,12 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="package")
-def product(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Iterator[Product]:
+def product(
+    tmp_path_factory: pytest.TempPathFactory, test_data: Path, demo_episode: Path
+) -> Iterator[Product]:
     folder = tmp_path_factory.mktemp("product")
     root = folder / "data"
-    assert make_demo_episode(["--data-root", str(root), "--ep-id", DEMO]) == 0
+    shutil.copytree(demo_episode, root / "videos" / DEMO)
     add_episode(root, "show", test_data / "videos" / "short_hamilton_clip.mp4")
     add_episode(root, "talk", test_data / "videos" / "carphone_pristine.mp4")
     with (

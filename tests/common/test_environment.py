@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from apps.common.errors import InvalidInput
 from apps.common.settings import Settings
 from apps.ui.settings import PageSettings
 from apps.worker.flower import basic_auth
@@ -48,15 +50,29 @@ def test_without_a_file_an_empty_key_is_no_key_for_all(monkeypatch: pytest.Monke
         Settings()
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+WRONG = {
+    "short": {"SCREENALYTICS_API_KEY": "short"},
+    "empty": {"SCREENALYTICS_API_KEY": ""},
+    "no file": {"SCREENALYTICS_API_KEY_FILE": "nowhere"},
+}
+
+
+@pytest.mark.parametrize("kind", [Settings, PageSettings])
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_key_is_told_by_the_name_of_its_variable(
+    kind: type[Settings | PageSettings], wrong: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in WRONG[wrong].items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidInput) as caught:
+        kind.read()
+    assert caught.value.detail.startswith(next(iter(WRONG[wrong])))
+    assert "short" not in caught.value.detail
+
+
+# What is wrong they find out in one of the two ways above; each wrong key is given to three.
 @pytest.mark.parametrize(
-    "wrong",
-    [
-        {"SCREENALYTICS_API_KEY": "short"},
-        {"SCREENALYTICS_API_KEY": ""},
-        {"SCREENALYTICS_API_KEY_FILE": "nowhere"},
-    ],
-    ids=["short", "empty", "no file"],
+    ("program", "wrong"), list(zip(PROGRAMS, itertools.cycle(WRONG.values()), strict=False))
 )
 def test_a_wrong_key_ends_a_program_with_one_line(program: str, wrong: dict[str, str]) -> None:
     done = subprocess.run(

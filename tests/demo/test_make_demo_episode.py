@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import subprocess
-import sys
+import shutil
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,8 +17,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from apps.demo import episode as script
 from apps.demo.encode import FILE_NAMES, write_episode
-from apps.demo.episode import DEMO_EP_ID, demo_episode, main
+from apps.demo.episode import DEMO_EP_ID
 from apps.demo.scene import (
     ASTRONAUT,
     GROUP,
@@ -32,6 +32,7 @@ from apps.demo.scene import (
     View,
     ground_truth,
 )
+from tests.support.demo import said_of
 
 SAMPLED_FRAMES = range(19, 480, 40)
 
@@ -81,18 +82,13 @@ def read_rows(path: Path) -> tuple[MotRow, ...]:
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
-    """Run the script like a user does, from another folder, and decode the result."""
-    root = tmp_path_factory.mktemp("demo")
-    command = [sys.executable, "-m", "apps.demo.episode", "--data-root", "data"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
-    folder = root / "data" / "videos" / DEMO_EP_ID
-
+def demo(demo_episode: Path) -> Rendered:
+    """Decode what the script made, which ran as users run it, from another folder."""
     differences: list[float] = []
     sizes: set[tuple[int, int]] = set()
     samples: dict[int, NDArray[np.uint8]] = {}
     previous: NDArray[np.uint8] | None = None
-    with av.open(str(folder / "episode.mp4")) as container:
+    with av.open(str(demo_episode / "episode.mp4")) as container:
         stream = container.streams.video[0]
         for number, frame in enumerate(container.decode(stream)):
             sizes.add((frame.width, frame.height))
@@ -104,10 +100,10 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
             if number in SAMPLED_FRAMES:
                 samples[number] = np.asarray(frame.to_ndarray(format="bgr24"), dtype=np.uint8)
         return Rendered(
-            folder=folder,
-            printed=done.stdout,
-            truth=json.loads((folder / "ground_truth.json").read_text(encoding="utf-8")),
-            rows=read_rows(folder / "ground_truth.txt"),
+            folder=demo_episode,
+            printed=said_of(demo_episode),
+            truth=json.loads((demo_episode / "ground_truth.json").read_text(encoding="utf-8")),
+            rows=read_rows(demo_episode / "ground_truth.txt"),
             rate=float(stream.average_rate or 0),
             audio_streams=len(container.streams.audio),
             codec=stream.codec_context.name,
@@ -120,8 +116,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
 
 def short_episode() -> Episode:
     """A fraction of a second with a cut, a pan and a sprite in it."""
-    shots = demo_episode().shots
-    return Episode("short", (replace(shots[2], frames=10), replace(shots[3], frames=10)))
+    shots = script.demo_episode().shots
+    return Episode("short", (replace(shots[2], frames=3), replace(shots[3], frames=3)))
 
 
 def shot_of(cuts: list[int], frame: int) -> int:
@@ -232,35 +228,33 @@ def test_a_detector_finds_the_true_boxes(demo: Rendered) -> None:
 
 
 def test_rendering_twice_gives_the_same_bytes(tmp_path: Path) -> None:
-    assert write_episode(short_episode(), tmp_path / "a")
-    assert write_episode(short_episode(), tmp_path / "b")
-    first = file_bytes(tmp_path / "a" / "videos" / "short")
-    assert set(first) == set(FILE_NAMES)
-    assert first == file_bytes(tmp_path / "b" / "videos" / "short")
-
-
-def test_complete_episode_is_left_alone_unless_forced(tmp_path: Path) -> None:
+    """And a complete episode is left alone unless forced, or no longer complete."""
     episode = short_episode()
-    folder = tmp_path / "videos" / "short"
-    assert write_episode(episode, tmp_path)
+    folder = tmp_path / "a" / "videos" / "short"
+    assert write_episode(episode, tmp_path / "a")
+    assert write_episode(episode, tmp_path / "b")
     original = file_bytes(folder)
+    assert set(original) == set(FILE_NAMES)
+    assert original == file_bytes(tmp_path / "b" / "videos" / "short")
     (folder / "ground_truth.txt").write_text("mine", encoding="ascii")
-    assert not write_episode(episode, tmp_path)
+    assert not write_episode(episode, tmp_path / "a")
     assert (folder / "ground_truth.txt").read_text(encoding="ascii") == "mine"
-    assert write_episode(episode, tmp_path, force=True)
+    assert write_episode(episode, tmp_path / "a", force=True)
     assert file_bytes(folder) == original
     (folder / "ground_truth.json").unlink()
-    assert write_episode(episode, tmp_path)
+    assert write_episode(episode, tmp_path / "a")
     assert file_bytes(folder) == original
 
 
 def test_command_line_leaves_a_complete_episode_alone(
-    demo: Rendered, capsys: pytest.CaptureFixture[str]
+    demo: Rendered, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = (demo.folder / "episode.mp4").stat().st_mtime_ns
-    assert main(["--data-root", str(demo.folder.parents[1])]) == 0
+    folder = tmp_path / "videos" / DEMO_EP_ID
+    shutil.copytree(demo.folder, folder)
+    before = (folder / "episode.mp4").stat().st_mtime_ns
+    assert script.main(["--data-root", str(tmp_path)]) == 0
     assert "left alone" in capsys.readouterr().out
-    assert (demo.folder / "episode.mp4").stat().st_mtime_ns == before
+    assert (folder / "episode.mp4").stat().st_mtime_ns == before
 
 
 def test_failed_rendering_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -277,7 +271,7 @@ def test_failed_rendering_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_episode_id_must_be_a_plain_name(
     tmp_path: Path, ep_id: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["--data-root", str(tmp_path), "--ep-id", ep_id]) == 1
+    assert script.main(["--data-root", str(tmp_path), "--ep-id", ep_id]) == 1
     assert "episode id" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 

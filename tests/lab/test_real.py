@@ -253,9 +253,12 @@ def test_faces_of_another_video_are_refused(
 def test_nobody_takes_over_the_track_of_a_hidden_face(
     name: str, least: tuple[float, ...], test_data: Path, tmp_path: Path
 ) -> None:
-    """Somebody passes before a face, a large one turns away from small ones, a woman hurries."""
+    """Somebody passes before a face, a large one turns away from small ones, a woman hurries.
+
+    `make quality` measures the clips at stride 1 as well.
+    """
     [source] = [source for source in SOURCES if source.name == name]
-    strides = (1, 3, 5, 6, 10, 12, 18, 24)
+    strides = (3, 6, 12, 18, 24)
     results = evaluate_clip(source.clip(test_data), strides, 0.4, tmp_path)
     scores = {result.stride: result.scores["product"] for result in results}
     assert {stride: score.takeovers for stride, score in scores.items()} == dict.fromkeys(

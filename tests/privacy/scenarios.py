@@ -17,41 +17,35 @@ from lab.processes.service import add_episode, cli_command, free_port, serving, 
 
 # An upload that is not wanted begins seconds after ONNX Runtime was loaded; a run that is slow
 # enough to see it, and yet short.
-_SLOW = {"stride": 2, "max_cpu_percent": 60}
+_SLOW = ("--stride", "4", "--max-cpu-percent", "30")
 
 
 def run(folder: str, video: str, *options: str) -> None:
     """The command line."""
     root = Path(folder) / "data"
     add_episode(root, "ep", Path(video))
-    command = cli_command(root, "--ep-id", "ep", "--save-preview", "--save-crops", *options)
-    command += ["--stride", str(_SLOW["stride"]), "--max-cpu-percent", "60"]
+    command = cli_command(root, "--ep-id", "ep", "--save-preview", "--save-crops", *options, *_SLOW)
     subprocess.run(command, check=True, stdout=sys.stderr)
 
 
 def service(folder: str, video: str) -> None:
-    """The API with a local and a queued run, and the worker."""
+    """The API, the worker, and the command that compares the ways to run, the bare command line
+    among them; it draws.
+    """
     root = Path(folder) / "data"
     add_episode(root, "ep", Path(video))
+    command = [sys.executable, str(CHECKOUT / "tools" / "compare_modes.py"), "--ep-id", "ep"]
+    command += ["--modes", "local,redis", "--repeat", "1", "--data-root", str(root)]
     with (
         redis_server(Path(folder) / "redis") as redis,
         worker(root, redis.url),
         serving(root, SCREENALYTICS_REDIS_URL=redis.url) as server,
     ):
-        assert server.detect_track("ep", save_preview=True, **_SLOW).status_code == 200
-        body = {"ep_id": "ep", "execution_mode": "redis", **_SLOW}
-        job = server.client.post("/celery_jobs/detect_track", json=body).json()["job_id"]
-        wait_for(lambda: _state(server.client, job) == "success", 90, "the job")
-
-
-def comparison(folder: str, video: str) -> None:
-    """The command that compares the ways to run; it draws."""
-    root = Path(folder) / "data"
-    add_episode(root, "ep", Path(video))
-    command = [sys.executable, str(CHECKOUT / "tools" / "compare_modes.py"), "--ep-id", "ep"]
-    command += ["--modes", "local", "--repeat", "1", "--data-root", str(root)]
-    with serving(root) as server:
-        subprocess.run([*command, "--url", server.url], check=True, stdout=sys.stderr)
+        command += ["--url", server.url, "--save-preview", "--save-crops", *_SLOW]
+        subprocess.run(command, check=True, stdout=sys.stderr)
+        runs = server.client.get("/episodes/ep/runs").json()["items"]
+    assert {run["execution_mode"] for run in runs} == {"cli", "local", "redis"}
+    assert {run["status"] for run in runs} == {"completed"}
 
 
 def page(folder: str, _: str) -> None:
@@ -68,10 +62,6 @@ def page(folder: str, _: str) -> None:
     finally:
         process.terminate()
         process.wait(timeout=20)
-
-
-def _state(client: httpx.Client, job: str) -> str:
-    return str(client.get(f"/celery_jobs/{job}").json()["state"])
 
 
 def _answers(url: str) -> bool:

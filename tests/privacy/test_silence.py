@@ -15,7 +15,7 @@ from tests.support.sealed import ROOT, Observed, observe
 SILENT = Observed(names=[], home=[], checkout=[])
 
 
-@pytest.mark.parametrize("scenario", ["run", "service", "comparison", "page"])
+@pytest.mark.parametrize("scenario", ["service", "page"])
 def test_nobody_is_asked_and_nothing_is_left(
     scenario: str, tmp_path: Path, test_data: Path
 ) -> None:

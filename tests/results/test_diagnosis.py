@@ -11,7 +11,7 @@ from apps.common.contracts.manifest import ProviderProbe, RunManifest, ThermalFa
 from apps.results.diagnosis import diagnose
 from lab.processes.service import add_episode, run_cli
 
-PLAIN = ("--stride", "6", "--cpu-threads", "1")
+PLAIN = ("--stride", "12", "--cpu-threads", "1")
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +54,10 @@ def test_cpu_fallback(data_root: Path) -> None:
 
 
 def test_stride_from_the_environment(data_root: Path) -> None:
-    found = run(data_root, "--cpu-threads", "1", SCREENALYTICS_STRIDE="7")
+    found = run(data_root, "--cpu-threads", "1", SCREENALYTICS_STRIDE="11")
     assert causes(found) == ["stride-from-environment"]
     finding = diagnose(found).findings[0]
-    assert finding.evidence == {"stride": 7, "profile_stride": 12}
+    assert finding.evidence == {"stride": 11, "profile_stride": 12}
     assert "SCREENALYTICS_STRIDE" in finding.summary
 
 

@@ -64,9 +64,14 @@ def api(server: Server) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="module")
-def result(api: Client) -> ResultEvent:
-    request = DetectTrackRequest(ep_id="talk", execution_mode="local", stride=12)
-    *_, last = list(api.run_local(request))
+def told(api: Client) -> list[object]:
+    """What a local run told."""
+    return list(api.run_local(local("talk", stride=12)))
+
+
+@pytest.fixture(scope="module")
+def result(told: list[object]) -> ResultEvent:
+    last = told[-1]
     assert isinstance(last, ResultEvent)
     return last
 
@@ -123,20 +128,10 @@ def test_version_and_health(api: Client) -> None:
     assert len(ready.workers) == 1
 
 
-def test_health_is_an_answer_also_where_something_is_missing(tmp_path: Path) -> None:
-    (tmp_path / "data").write_text("no folder")
-    settings = {"SCREENALYTICS_REDIS_URL": "redis://127.0.0.1:1/0"}
-    with serving(tmp_path / "data", **settings) as server, client_of(server.url) as api:
-        ready = api.ready()
-        assert ready.status == "not_ready"
-        assert not ready.dependencies["redis"].ok
-
-
-def test_a_local_run_tells_how_it_goes(api: Client) -> None:
-    events = list(api.run_local(local("talk", stride=6)))
-    kinds = {type(event) for event in events if event is not None}
+def test_a_local_run_tells_how_it_goes(told: list[object]) -> None:
+    kinds = {type(event) for event in told if event is not None}
     assert kinds == {ProgressEvent, LogEvent, ResultEvent}
-    assert isinstance(events[-1], ResultEvent)
+    assert isinstance(told[-1], ResultEvent)
 
 
 @pytest.mark.trap(31)
@@ -160,12 +155,17 @@ def test_a_run_that_says_nothing_ends_with_its_iterator(api: Client, server: Ser
     wait_for(lambda: api.active().items == [], what="the episode to be free")
 
 
-def test_a_run_that_is_cancelled_elsewhere_ends_with_an_error(api: Client) -> None:
+def test_a_run_refuses_another_and_that_is_cancelled_elsewhere_ends_with_an_error(
+    api: Client,
+) -> None:
     with closing(api.run_local(local(**SLOW))) as events:
         next(event for event in events if isinstance(event, ProgressEvent))
+        busy = problem_of(lambda: list(api.run_local(local())))
         [active] = api.active("show").items
         assert api.cancel_run("show", active.run_id).status == "cancelled"
         *_, last = events
+    assert busy.status == 409
+    assert "locally (direct)" in busy.detail
     assert isinstance(last, ErrorEvent)
     assert last.detail == "The run was stopped from elsewhere."
 
@@ -220,11 +220,6 @@ def test_a_refusal_is_a_sentence_with_what_to_do(api: Client) -> None:
     unknown = problem_of(lambda: api.plan(PlanRequest(profile="fast")))
     assert unknown.status == 422
     assert "low_power" in unknown.detail + unknown.hint
-    with closing(api.run_local(local(**SLOW))) as events:
-        next(event for event in events if isinstance(event, ProgressEvent))
-        busy = problem_of(lambda: list(api.run_local(local())))
-    assert busy.status == 409
-    assert "locally (direct)" in busy.detail
 
 
 def test_a_wrong_key_is_a_sentence(server: Server) -> None:
@@ -248,10 +243,20 @@ def test_an_address_that_is_none_is_refused_at_the_start(url: str) -> None:
         PageSettings(api_url=url)
 
 
-def test_a_server_that_dies_in_the_middle(tmp_path: Path, test_data: Path) -> None:
-    add_episode(tmp_path / "data", "show", test_data / "videos" / "short_hamilton_clip.mp4")
+def test_health_is_an_answer_where_something_is_missing_and_a_server_that_dies_is_gone(
+    tmp_path: Path, test_data: Path
+) -> None:
+    root, aside = tmp_path / "data", tmp_path / "aside"
+    add_episode(root, "show", test_data / "videos" / "short_hamilton_clip.mp4")
     settings = {"SCREENALYTICS_REDIS_URL": "redis://127.0.0.1:1/0"}
-    with serving(tmp_path / "data", **settings) as server, client_of(server.url) as api:
+    with serving(root, **settings) as server, client_of(server.url) as api:
+        root.rename(aside)
+        root.write_text("no folder")
+        ready = api.ready()
+        root.unlink()
+        aside.rename(root)
+        assert ready.status == "not_ready"
+        assert not ready.dependencies["redis"].ok
         events = api.run_local(local(**SLOW))
         next(event for event in events if isinstance(event, ProgressEvent))
         server.process.kill()

@@ -194,10 +194,3 @@ def test_an_upload_passes_from_the_page_only(served: Served, test_data: Path) ->
     again = served.client.post("/files/episodes", headers=own, **form("other", content))  # type: ignore[arg-type]
     assert again.status_code == 409
     assert "has a video already" in again.json()["detail"]
-
-
-def test_a_server_that_is_away_is_a_sentence(tmp_path: Path) -> None:
-    with page_server("http://127.0.0.1:1", tmp_path) as page:
-        answer = httpx.get(f"{page.url}/files/episodes/talk/thumbnail", trust_env=False)
-        assert answer.status_code == 502
-        assert answer.json()["detail"] == "The server does not answer."

@@ -158,3 +158,9 @@ def test_on_all_addresses_it_asks_nobody_for_its_own(tmp_path: Path) -> None:
         process.terminate()
         process.wait(timeout=20)
     assert not (tmp_path / "looked-up").exists(), (tmp_path / "looked-up").read_text()
+
+
+def test_an_api_that_is_away_is_a_sentence(watched: Watched) -> None:
+    answer = watched.client.get("/files/episodes/talk/thumbnail")
+    assert answer.status_code == 502
+    assert answer.json()["detail"] == "The server does not answer."

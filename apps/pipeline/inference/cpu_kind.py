@@ -48,5 +48,6 @@ def cpu_kind() -> CpuKind:
         name, _, value = line.partition(":")
         facts.setdefault(name.strip(), value.strip())  # the first processor's; the others are alike
     flags = facts.get("flags", facts.get("Features", ""))
-    model = facts.get("model name", platform.processor())
+    # Only where it is needed: platform asks another program.
+    model = facts.get("model name") or platform.processor()
     return CpuKind(platform.machine(), model, frozenset(flags.split()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import av
@@ -29,13 +30,17 @@ STRIDE = 6
 NO_FACES = np.zeros((0, 60), np.float32)
 
 
-def shots_of(path: Path, stride: int = STRIDE) -> tuple[list[int], list[int]]:
-    """Shot of every sampled frame, and the cuts."""
+def shots_of(
+    path: Path, stride: int = STRIDE, frames: int | None = None
+) -> tuple[list[int], list[int]]:
+    """Shot of every sampled frame, and the cuts; of so many frames, or of all."""
     with open_video(path, threads=2) as video:
         splitter = ShotSplitter(pipeline_config().shots)
         box = fit(video.facts.width, video.facts.height, 640)
         shots = []
         for decoded in video.sampled(stride):
+            if frames is not None and decoded.index >= frames:
+                break
             view = FrameFeatures.of(video.scaled(decoded, box))
             seen = decoded.picture.glimpse()
             assert seen is not None
@@ -44,7 +49,7 @@ def shots_of(path: Path, stride: int = STRIDE) -> tuple[list[int], list[int]]:
         return shots, splitter.cuts
 
 
-@pytest.mark.parametrize("stride", [1, 3, 12, 24])
+@pytest.mark.parametrize("stride", [1, 12, 24])
 def test_a_player_on_a_dark_stage_makes_no_cut(test_data: Path, stride: int) -> None:
     """Half of the picture is he; the true cuts lie at frames 20, 82 and 211."""
     _, cuts = shots_of(test_data / "videos" / "short_hamilton_clip.mp4", stride)
@@ -201,6 +206,7 @@ def test_in_doubt_the_faces_tell() -> None:
 # --- what is seen in passing --------------------------------------------------------------------
 
 
+@cache
 def wide_picture() -> Image:
     """Much wider than a frame, and nowhere the same."""
     photos = (skimage.data.astronaut(), skimage.data.coffee(), skimage.data.chelsea())
@@ -237,12 +243,17 @@ def test_what_flashes_up_between_two_samples_is_no_cut() -> None:
 
 
 @pytest.mark.trap(54)
-@pytest.mark.parametrize(("stride", "least"), [(1, 0.98), (6, 0.98), (12, 0.94)])
-def test_the_cuts_of_a_music_video(stride: int, least: float, test_data: Path) -> None:
+@pytest.mark.parametrize(
+    ("stride", "frames", "least"), [(1, 900, 0.98), (6, 1330, 0.98), (12, 1800, 0.94)]
+)
+def test_the_cuts_of_a_music_video(stride: int, frames: int, least: float, test_data: Path) -> None:
     """Swaying, panning and dancing shots, and cuts between views of one set."""
     shots = read_shots(test_data / "truth" / "music_video_half.shots.csv")
-    _, found = shots_of(test_data / "videos" / "music_video_half.mp4", stride)
-    truth = Truth({}, {}, shots.cuts, shots.transitions, 2661)
+    _, found = shots_of(test_data / "videos" / "music_video_half.mp4", stride, frames)
+    cuts = tuple(cut for cut in shots.cuts if cut < frames)
+    transitions = tuple(span for span in shots.transitions if span.last < frames)
+    assert len(cuts) > 20
+    truth = Truth({}, {}, cuts, transitions, frames)
     sampled = tuple(range(0, truth.frames, stride))
     assert score_cuts(truth, Found({}, sampled, tuple(found))).f1 >= least
 
@@ -275,9 +286,15 @@ def subtitles(picture: Image) -> Image:
     return picture
 
 
+@cache
+def somebody() -> Image:
+    photo: Image = skimage.data.astronaut()
+    return cv2.resize(photo[:300, 100:360], (130, 150))
+
+
 def still_box(picture: Image) -> Image:
     """Somebody in a corner who does not move."""
-    picture[-150:, -130:] = cv2.resize(skimage.data.astronaut()[:300, 100:360], (130, 150))
+    picture[-150:, -130:] = somebody()
     return picture
 
 
@@ -287,9 +304,15 @@ def around_cuts(test_data: Path) -> list[list[Image]]:
     cuts = read_shots(test_data / "truth" / "music_video_half.shots.csv").cuts[:30]
     with av.open(str(test_data / "videos" / "music_video_half.mp4")) as video:
         frames = itertools.islice(video.decode(video=0), cuts[-1] + 6)
-        pictures = [frame.to_ndarray(format="bgr24") for frame in frames]
-    enlarged = [cv2.resize(one, (640, 360), interpolation=cv2.INTER_CUBIC) for one in pictures]
-    return [enlarged[max(0, cut - 6) : cut + 6] for cut in cuts]
+        near = {n for cut in cuts for n in range(cut - 6, cut + 6)}
+        enlarged = {
+            n: cv2.resize(
+                frame.to_ndarray(format="bgr24"), (640, 360), interpolation=cv2.INTER_CUBIC
+            )
+            for n, frame in enumerate(frames)
+            if n in near
+        }
+    return [[enlarged[n] for n in range(max(0, cut - 6), cut + 6)] for cut in cuts]
 
 
 def small_view(picture: Image) -> FrameFeatures:
@@ -369,8 +392,9 @@ def mixed(one: Image, other: Image, shares: list[float]) -> list[Image]:
     return [cv2.addWeighted(one, 1 - share, other, share, 0) for share in shares]
 
 
-@pytest.mark.parametrize("step_s", [0.04, 0.12, 0.24])
-@pytest.mark.parametrize("seconds", [0.6, 1.2, 2.4])
+@pytest.mark.parametrize(
+    ("seconds", "step_s"), [(0.6, 0.04), (1.2, 0.04), (2.4, 0.12), (0.6, 0.24), (2.4, 0.24)]
+)
 def test_a_fade_to_black_and_back_ends_the_shot(seconds: float, step_s: float) -> None:
     black = np.zeros_like(room())
     steps = round(seconds / step_s)
