@@ -84,6 +84,7 @@ def test_a_job_from_start_to_end(server: Server, working: Worker, data_root: Pat
     assert end["attempts"] == 1
     result = end["result"]
     assert result["execution_mode"] == "redis"
+    assert result["warnings"] == []
     assert result["frames_done"] == 18
     assert end["progress"]["frames_done"] == 18
     assert server.client.get("/celery_jobs").json()["total"] == 0
