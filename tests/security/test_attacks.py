@@ -53,7 +53,7 @@ from tests.security.tricks import (
 SECRET = b"root-of-all-secrets-4711"
 MEMORY_LIMIT = 1.5e9
 QUICK = settings(
-    max_examples=15,
+    max_examples=25,
     deadline=None,
     derandomize=True,
     database=None,
@@ -731,10 +731,6 @@ BOMBS: dict[str, Callable[[bytes], bytes]] = {
     ),
     "all frames at once": slow(0, 12_800),
     "timescale 0": slow(1, 0),
-    "timescale 4294967295": slow(1, 2**32 - 1),
-    "pixels 65535 times as wide as high": lambda s: patch_boxes(
-        s, {b"stsd": with_pixel_shape(65535, 1)}
-    ),
     "pixels 2000000000:1": lambda s: patch_boxes(s, {b"stsd": with_pixel_shape(2_000_000_000, 1)}),
     "pixels 1:2000000000": lambda s: patch_boxes(s, {b"stsd": with_pixel_shape(1, 2_000_000_000)}),
 }
