@@ -255,7 +255,7 @@ def test_a_run_of_the_command_line_is_seen_and_left_alone(server: Server) -> Non
 
 def test_a_local_run_of_another_server(server: Server, other: Server) -> None:
     with waiting(blocking, server, "theirs"):
-        wait_for(lambda: run_ids(other) == ["theirs"], what="the run to hold its episode")
+        under_way(server.data_root, "show", "theirs")
         answer = cancel(other, "theirs")
         assert answer.status_code == 409
         assert "another server" in answer.json()["detail"]

@@ -173,8 +173,9 @@ def test_an_interrupted_run_is_recognised(server: Server) -> None:
         dying.process.wait()
         connection.close()
     file = Layout(server.data_root).run("show", "interrupted").manifest
+    # Its lock goes with the last of its threads.
+    wait_for(lambda: manifest(server, "interrupted")["status"] == "interrupted", what="its death")
     assert json.loads(file.read_text())["status"] == "running"
-    assert manifest(server, "interrupted")["status"] == "interrupted"
     results = server.client.get("/episodes/show/runs/interrupted/tracks")
     assert results.status_code == 404
 
