@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,16 @@ from apps.common.names import IllegalName, check_name
 from lab.processes.service import Server
 
 HUGE = "x" * 10_000
+
+
+@pytest.fixture(scope="module")
+def run(server: Server) -> dict[str, Any]:
+    """A run under a name of its own that asked for an accelerator, and was let do without."""
+    options = {"device": "coreml", "allow_cpu_fallback": True, "stride": 30}
+    answer = server.detect_track("talk", run_id="mine", **options)
+    assert answer.status_code == 200, answer.text
+    result: dict[str, Any] = answer.json()
+    return result
 
 
 @pytest.mark.trap(11)
@@ -110,8 +121,10 @@ def test_the_least_numbers_that_are_allowed(server: Server) -> None:
 
 
 @pytest.mark.parametrize("name", ["offset", "limit", "bins"])
-def test_query_numbers_at_the_edge_of_what_there_is(server: Server, name: str) -> None:
-    run_id = server.detect_track("talk", stride=30).json()["run_id"]
+def test_query_numbers_at_the_edge_of_what_there_is(
+    server: Server, run: dict[str, Any], name: str
+) -> None:
+    run_id = run["run_id"]
     for path in ("", "/talk/runs", f"/talk/runs/{run_id}/tracks", f"/talk/runs/{run_id}/charts"):
         for value in (*EXTREMES, "1", "1000000000", "٣", "1_000", "0x10", "+1", " 1"):
             answer = server.client.get(f"/episodes{path}", params={name: value})
@@ -131,18 +144,17 @@ def test_bodies_that_are_no_request(server: Server, body: bytes) -> None:
 
 
 @pytest.mark.trap(21)
-def test_missing_accelerator_falls_back_only_when_told(server: Server) -> None:
+def test_missing_accelerator_falls_back_only_when_told(server: Server, run: dict[str, Any]) -> None:
     refused = server.detect_track("talk", device="coreml").json()
     assert refused["exit_code"] == 4
-    result = server.detect_track("talk", device="coreml", allow_cpu_fallback=True).json()
-    assert result["device"] == "cpu"
-    assert result["provider"] == "CPUExecutionProvider"
-    assert any("coreml was asked for" in warning for warning in result["warnings"])
-    assert any("coreml was asked for" in line for line in result["logs"])
+    assert run["device"] == "cpu"
+    assert run["provider"] == "CPUExecutionProvider"
+    assert any("coreml was asked for" in warning for warning in run["warnings"])
+    assert any("coreml was asked for" in line for line in run["logs"])
 
 
-def test_a_run_id_is_used_once(server: Server) -> None:
-    assert server.detect_track("talk", run_id="mine").json()["run_id"] == "mine"
+def test_a_run_id_is_used_once(server: Server, run: dict[str, Any]) -> None:
+    assert run["run_id"] == "mine"
     assert server.detect_track("talk", run_id="mine").status_code == 409
     assert server.client.get("/episodes/talk/runs/mine").json()["status"] == "completed"
 

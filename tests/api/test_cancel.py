@@ -17,10 +17,9 @@ import pytest
 
 from apps.common.contracts.manifest import Holder
 from apps.common.layout import Layout
-from lab.processes.queue import LEASE_SECONDS, Worker, redis_server, worker
+from lab.processes.queue import LEASE_SECONDS, Redis, worker
 from lab.processes.service import (
     Server,
-    add_episode,
     clean_environment,
     cli_command,
     gone,
@@ -28,6 +27,7 @@ from lab.processes.service import (
     wait_for,
 )
 from tests.support.holding import holding
+from tests.support.progress import under_way
 
 SLOW = {"stride": 1, "max_cpu_percent": 30}  # a run that lasts long enough to be stopped
 STOPPED = "The run was stopped from elsewhere."
@@ -35,30 +35,22 @@ NDJSON = {"accept": "application/x-ndjson"}
 Ask = Callable[[Server, str], Any]
 
 
-@pytest.fixture
-def data_root(tmp_path: Path, test_data: Path) -> Path:
-    root = tmp_path / "data"
-    add_episode(root, "show", test_data / "videos" / "short_hamilton_clip.mp4")
-    add_episode(root, "talk", test_data / "videos" / "carphone_pristine.mp4")
-    return root
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server(data_root: Path) -> Iterator[Server]:
     with serving(data_root, SCREENALYTICS_REDIS_URL="redis://127.0.0.1:1/0") as running:
         yield running
 
 
-@pytest.fixture
-def queue(data_root: Path) -> Iterator[tuple[Server, Worker]]:
-    with (
-        redis_server(data_root.parent / "redis") as broker,
-        serving(
-            data_root, SCREENALYTICS_REDIS_URL=broker.url, SCREENALYTICS_LEASE_S=LEASE_SECONDS
-        ) as running,
-        worker(data_root, broker.url) as one,
-    ):
-        yield running, one
+@pytest.fixture(scope="module")
+def other(data_root: Path, broker: Redis) -> Iterator[Server]:
+    """Another one on the same data root, with a queue and one slot for local runs."""
+    environment = {
+        "SCREENALYTICS_REDIS_URL": broker.url,
+        "SCREENALYTICS_LEASE_S": LEASE_SECONDS,
+        "SCREENALYTICS_MAX_LOCAL_RUNS": "1",
+    }
+    with serving(data_root, **environment) as running:
+        yield running
 
 
 def cancel(server: Server, run_id: str, ep_id: str = "show") -> httpx.Response:
@@ -78,10 +70,6 @@ def cancelled(server: Server, run_id: str) -> None:
 
 def is_free(server: Server) -> None:
     assert server.detect_track("show", stride=48).status_code == 200
-
-
-def under_way(server: Server) -> None:
-    wait_for(lambda: server.phase("show") == "running", what="the run to be under way")
 
 
 def run_ids(server: Server) -> list[str]:
@@ -119,52 +107,59 @@ def waiting(ask: Ask, server: Server, run_id: str) -> Iterator[list[dict[str, An
     thread.join(20)
 
 
-@pytest.mark.parametrize("ask", [blocking, streamed, events])
-def test_a_waiting_client_is_told(server: Server, ask: Ask) -> None:
-    with waiting(ask, server, "mine") as answers:
-        processes = server.wait_for_run()
-        under_way(server)
-        assert run_ids(server) == ["mine"]  # once, though it holds the lock as well
-        cancelled(server, "mine")
-        assert gone(processes)
-    assert answers[0]["detail"] == STOPPED
-    assert answers[0]["type"].endswith("run-cancelled")
-    assert server.client.get("/episodes/show/runs/mine").json()["exit_reason"] == STOPPED
-    is_free(server)
-
-
-@pytest.mark.parametrize("seconds", [0.0, 0.3])
-def test_a_run_that_has_no_manifest_yet(server: Server, seconds: float) -> None:
-    with waiting(blocking, server, "early") as answers:
-        processes = server.wait_for_run()
-        time.sleep(seconds)
-        cancelled(server, "early")
-        assert gone(processes)
-    assert answers[0]["detail"] == STOPPED
-    is_free(server)
-
-
-def test_a_run_that_waits_for_its_turn(data_root: Path) -> None:
-    with serving(data_root, SCREENALYTICS_MAX_LOCAL_RUNS="1") as server:
-
-        def talk(server: Server, run_id: str) -> None:
-            server.detect_track("talk", run_id=run_id, **SLOW)
-
-        with waiting(talk, server, "first"):
+def test_a_waiting_client_is_told(server: Server) -> None:
+    """Each of them begins as soon as the one before it was stopped."""
+    for ask in (blocking, streamed, events):
+        run_id = ask.__name__
+        with waiting(ask, server, run_id) as answers:
             processes = server.wait_for_run()
-            with waiting(blocking, server, "second") as answers:
-                wait_for(lambda: len(run_ids(server)) == 2, what="the second one to wait")
-                states = {
-                    run["run_id"]: run["state"]
-                    for run in server.client.get("/celery_jobs").json()["items"]
-                }
-                assert states == {"first": "in_progress", "second": "queued"}
-                assert cancel(server, "second").json()["status"] == "cancelled"
-            assert answers[0]["detail"] == STOPPED
-            assert not gone(processes)  # the first one goes on
-            assert run_ids(server) == ["first"]
-            assert cancel(server, "first", "talk").json()["status"] == "cancelled"
-        is_free(server)  # and so is the slot
+            under_way(server.data_root, "show", run_id)
+            assert run_ids(server) == [run_id]  # once, though it holds the lock as well
+            cancelled(server, run_id)
+            assert gone(processes)
+        assert answers[0]["detail"] == STOPPED
+        assert answers[0]["type"].endswith("run-cancelled")
+        run = server.client.get(f"/episodes/show/runs/{run_id}").json()
+        assert run["exit_reason"] == STOPPED
+    is_free(server)
+
+
+def test_runs_that_have_no_manifest_yet_or_have_ended_or_never_were(server: Server) -> None:
+    for number, seconds in enumerate((0.0, 0.3)):  # at once, and while its process loads
+        with waiting(blocking, server, f"early-{number}") as answers:
+            processes = server.wait_for_run()
+            time.sleep(seconds)
+            cancelled(server, f"early-{number}")
+            assert gone(processes)
+        assert answers[0]["detail"] == STOPPED
+    done = server.detect_track("show", stride=48).json()
+    for name in (done["run_id"], "latest"):
+        answer = cancel(server, name)
+        assert (answer.status_code, answer.json()["status"]) == (200, "completed")
+    assert cancel(server, "nobody").status_code == 404
+    assert cancel(server, done["run_id"], "nothing").status_code == 404
+    assert cancel(server, "a..b").status_code == 422
+
+
+def test_a_run_that_waits_for_its_turn(other: Server) -> None:
+    def talk(server: Server, run_id: str) -> None:
+        server.detect_track("talk", run_id=run_id, **SLOW)
+
+    with waiting(talk, other, "first"):
+        processes = other.wait_for_run()
+        with waiting(blocking, other, "second") as answers:
+            wait_for(lambda: len(run_ids(other)) == 2, what="the second one to wait")
+            states = {
+                run["run_id"]: run["state"]
+                for run in other.client.get("/celery_jobs").json()["items"]
+            }
+            assert states == {"first": "in_progress", "second": "queued"}
+            assert cancel(other, "second").json()["status"] == "cancelled"
+        assert answers[0]["detail"] == STOPPED
+        assert not gone(processes)  # the first one goes on
+        assert run_ids(other) == ["first"]
+        assert cancel(other, "first", "talk").json()["status"] == "cancelled"
+    is_free(other)  # and so is the slot
 
 
 def test_runs_of_two_episodes_with_one_name(server: Server) -> None:
@@ -173,7 +168,6 @@ def test_runs_of_two_episodes_with_one_name(server: Server) -> None:
 
     with waiting(blocking, server, "same") as of_show:
         with waiting(talk, server, "same") as of_talk:
-            under_way(server)
             wait_for(lambda: run_ids(server) == ["same", "same"], what="both runs")
             assert cancel(server, "same", "talk").json()["status"] == "cancelled"
         assert of_talk[0]["detail"] == STOPPED
@@ -188,7 +182,7 @@ def test_a_background_job(server: Server) -> None:
     record = json.loads((server.data_root / f".jobs/{job['job_id']}.json").read_bytes())
     process = psutil.Process(record["process"]["pid"])
     family = [process, *process.children(recursive=True)]
-    under_way(server)
+    under_way(server.data_root, "show", job["run_id"])
     (seen,) = server.client.get("/celery_jobs").json()["items"]
     assert (seen["run_id"], seen["execution_mode"], seen["job_id"]) == (job["run_id"], "sse", None)
     assert seen["progress"]["phase"] == "running"
@@ -198,36 +192,35 @@ def test_a_background_job(server: Server) -> None:
     is_free(server)
 
 
-def test_jobs_of_the_queue(queue: tuple[Server, Worker]) -> None:
-    server, one = queue
-
+def test_jobs_of_the_queue(other: Server, broker: Redis) -> None:
     def submit(**fields: object) -> dict[str, Any]:
         body = {"ep_id": "show", **SLOW, **fields}
-        accepted: dict[str, Any] = server.client.post("/celery_jobs/detect_track", json=body).json()
+        accepted: dict[str, Any] = other.client.post("/celery_jobs/detect_track", json=body).json()
         return accepted
 
     def workers() -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = server.client.get("/health/ready").json()["workers"]
+        found: list[dict[str, Any]] = other.client.get("/health/ready").json()["workers"]
         return found
 
-    assert [worker["running"] for worker in workers()] == [0]
-    running = submit()
-    under_way(server)
-    processes = one.runs()
-    assert processes
-    assert run_ids(server) == [running["run_id"]]
-    (summary,) = workers()
-    assert (summary["running"], summary["concurrency"]) == (1, 1)
-    waits = submit(ep_id="talk")  # for the worker, which is busy
-    answer = cancel(server, waits["run_id"], "talk")
-    assert answer.json()["status"] == "cancelled"
-    assert answer.json()["exit_reason"] == STOPPED
-    assert server.client.get(f"/celery_jobs/{waits['job_id']}").json()["state"] == "cancelled"
-    cancelled(server, running["run_id"])
-    assert gone(processes)
-    assert server.client.get(f"/celery_jobs/{running['job_id']}").json()["state"] == "cancelled"
-    wait_for(lambda: workers()[0]["running"] == 0, 5, "the worker to be free")
-    is_free(server)
+    with worker(other.data_root, broker.url) as one:
+        assert [worker["running"] for worker in workers()] == [0]
+        running = submit()
+        under_way(other.data_root, "show", running["run_id"])
+        processes = one.runs()
+        assert processes
+        assert run_ids(other) == [running["run_id"]]
+        (summary,) = workers()
+        assert (summary["running"], summary["concurrency"]) == (1, 1)
+        waits = submit(ep_id="talk")  # for the worker, which is busy
+        answer = cancel(other, waits["run_id"], "talk")
+        assert answer.json()["status"] == "cancelled"
+        assert answer.json()["exit_reason"] == STOPPED
+        assert other.client.get(f"/celery_jobs/{waits['job_id']}").json()["state"] == "cancelled"
+        cancelled(other, running["run_id"])
+        assert gone(processes)
+        assert other.client.get(f"/celery_jobs/{running['job_id']}").json()["state"] == "cancelled"
+        wait_for(lambda: workers()[0]["running"] == 0, what="the worker to be free")
+    is_free(other)
 
 
 def test_a_run_of_the_command_line_is_seen_and_left_alone(server: Server) -> None:
@@ -240,7 +233,7 @@ def test_a_run_of_the_command_line_is_seen_and_left_alone(server: Server) -> Non
         stdin=subprocess.DEVNULL,
     )
     try:
-        under_way(server)
+        under_way(server.data_root, "show", "hand")
         (seen,) = server.client.get("/celery_jobs", params={"ep_id": "show"}).json()["items"]
         assert (seen["run_id"], seen["execution_mode"]) == ("hand", "cli")
         assert server.client.get("/celery_jobs", params={"ep_id": "talk"}).json()["total"] == 0
@@ -260,23 +253,13 @@ def test_a_run_of_the_command_line_is_seen_and_left_alone(server: Server) -> Non
     assert server.client.get("/celery_jobs").json()["total"] == 0
 
 
-def test_a_local_run_of_another_server(server: Server) -> None:
-    with serving(server.data_root) as other, waiting(blocking, server, "theirs"):
-        under_way(server)
+def test_a_local_run_of_another_server(server: Server, other: Server) -> None:
+    with waiting(blocking, server, "theirs"):
+        under_way(server.data_root, "show", "theirs")
         answer = cancel(other, "theirs")
         assert answer.status_code == 409
         assert "another server" in answer.json()["detail"]
         cancelled(server, "theirs")
-
-
-def test_runs_that_have_ended_or_never_were(server: Server) -> None:
-    done = server.detect_track("show", stride=48).json()
-    for name in (done["run_id"], "latest"):
-        answer = cancel(server, name)
-        assert (answer.status_code, answer.json()["status"]) == (200, "completed")
-    assert cancel(server, "nobody").status_code == 404
-    assert cancel(server, done["run_id"], "nothing").status_code == 404
-    assert cancel(server, "a..b").status_code == 422
 
 
 def test_five_hundred_episodes_are_listed_at_once(server: Server) -> None:

@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
-from lab.processes.service import Server, serving, serving_checkout, wait_for
-from tests.support.checkout import copy_checkout
+from lab.processes.service import Server, serving, wait_for
 
 KEY = "correct-horse-battery"
 
 
 @pytest.fixture(scope="module")
 def locked(data_root: Path) -> Iterator[Server]:
-    with serving(data_root, SCREENALYTICS_API_KEY=KEY) as running:
+    with serving(data_root, SCREENALYTICS_API_KEY=KEY, WEB_CONCURRENCY="3") as running:
         yield running
 
 
@@ -34,11 +34,17 @@ def test_without_the_key_nobody_comes_in(locked: Server, key: str | None, path: 
 def test_with_the_key_and_for_health_the_door_is_open(locked: Server) -> None:
     assert locked.client.get("/health/live").status_code == 200
     assert locked.client.get("/episodes", headers={"x-api-key": KEY}).status_code == 200
-    body = {"ep_id": "talk", "execution_mode": "local", "stride": 30}
+    body = {"ep_id": "nobody", "execution_mode": "local"}
     headers = {"x-api-key": KEY}
     run = locked.client.post("/celery_jobs/detect_track", json=body, headers=headers)
-    assert run.status_code == 200
+    assert run.status_code == 404  # it is looked for
     assert locked.client.post("/celery_jobs/detect_track", json=body).status_code == 401
+
+
+def test_one_process_serves_whatever_the_environment_says(locked: Server) -> None:
+    """It is asked for three; see test_one_process.py."""
+    assert locked.client.get("/health/live").status_code == 200
+    assert psutil.Process(locked.process.pid).children() == []
 
 
 def test_a_look_at_the_health_is_no_line_in_the_log(locked: Server) -> None:
@@ -75,24 +81,22 @@ def test_every_answer_names_version_and_request(server: Server) -> None:
     assert given.headers["x-request-id"] != "a b\\n"
 
 
-def test_log_lines_name_the_request_and_the_run(data_root: Path) -> None:
-    with serving(data_root) as server:
-        body = {"ep_id": "talk", "execution_mode": "local", "stride": 30}
-        headers = {"x-request-id": "traced-1"}
-        result = server.client.post("/celery_jobs/detect_track", json=body, headers=headers).json()
-        server.client.get("/version")
-        # A line is written after its answer has been sent.
-        wait_for(lambda: '"path": "/version"' in server.log.read_text(), what="its line")
-        lines = [
-            json.loads(line) for line in server.log.read_text().splitlines() if line[:1] == "{"
-        ]
+def test_log_lines_name_the_request_and_the_run(server: Server) -> None:
+    body = {"ep_id": "talk", "execution_mode": "local", "stride": 48}
+    headers = {"x-request-id": "traced-1"}
+    result = server.client.post("/celery_jobs/detect_track", json=body, headers=headers).json()
+    server.client.get("/version", headers={"x-request-id": "after-1"})
+    # A line is written after its answer has been sent.
+    wait_for(lambda: "after-1" in server.log.read_text(), what="its line")
+    lines = [json.loads(line) for line in server.log.read_text().splitlines() if line[:1] == "{"]
     traced = [line for line in lines if line.get("request_id") == "traced-1"]
     assert [line["message"] for line in traced] == ["run started", "run ended", "request"]
     assert {line["run_id"] for line in traced[:2]} == {result["run_id"]}
     assert traced[1]["outcome"] == "completed"
     assert (traced[2]["path"], traced[2]["status"]) == ("/celery_jobs/detect_track", 200)
-    others = [line for line in lines if line.get("path") == "/version"]
-    assert "run_id" not in others[0]
+    (after,) = [line for line in lines if line.get("request_id") == "after-1"]
+    assert after["path"] == "/version"
+    assert "run_id" not in after
 
 
 def test_it_listens_on_loopback_only_and_allows_no_other_origin(server: Server) -> None:
@@ -100,20 +104,3 @@ def test_it_listens_on_loopback_only_and_allows_no_other_origin(server: Server) 
     assert "access-control-allow-origin" not in answer.headers
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://127.0.0.2:{server.port}/health/live")
-
-
-def test_a_touched_source_makes_the_server_stale(data_root: Path, tmp_path: Path) -> None:
-    """In a copy of the source, and only until it is as before."""
-    root = copy_checkout(tmp_path / "checkout")
-    source = root / "apps" / "api" / "deps.py"
-    before = source.read_bytes()
-    with serving_checkout(root, data_root) as server:
-        assert server.client.get("/version").json()["stale"] is False
-        try:
-            source.write_bytes(before + b"\n# touched\n")
-            wait_for(lambda: server.client.get("/version").json()["stale"], 2, "stale to be true")
-            result = server.detect_track("talk", stride=30).json()
-            assert any("Restart" in warning for warning in result["warnings"])
-        finally:
-            source.write_bytes(before)
-        wait_for(lambda: not server.client.get("/version").json()["stale"], 2, "it to be fresh")

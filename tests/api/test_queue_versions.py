@@ -1,8 +1,7 @@
-"""A queued run tells when its worker or its server runs other code than it should."""
+"""A run tells when its worker or its server runs other code than it should."""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from lab.processes.queue import redis_server, worker
@@ -11,7 +10,7 @@ from tests.support.checkout import copy_checkout
 
 
 def warnings_of_a_job(server: Server) -> list[str]:
-    answer = server.client.post("/celery_jobs/detect_track", json={"ep_id": "talk", "stride": 30})
+    answer = server.client.post("/celery_jobs/detect_track", json={"ep_id": "talk", "stride": 48})
     url = answer.headers["location"]
     wait_for(lambda: server.client.get(url).json()["state"] == "success", 30, "the job's success")
     return server.client.get(url).json()["result"]["warnings"]
@@ -23,17 +22,28 @@ def test_a_stale_worker_warns_and_so_does_another_version(tmp_path: Path, test_d
     add_episode(data_root, "talk", test_data / "videos" / "carphone_pristine.mp4")
     root = copy_checkout(tmp_path / "checkout")
     source = root / "apps" / "worker" / "__init__.py"
+    before = source.read_bytes()
     with (
         redis_server(tmp_path / "redis") as broker,
         serving_checkout(root, data_root, SCREENALYTICS_REDIS_URL=broker.url) as server,
     ):
-        with worker(data_root, broker.url, root=root):
-            assert warnings_of_a_job(server) == []
-            source.write_bytes(b"# touched\n")
-            time.sleep(1.1)  # the server looks at its source once a second
-            assert [w for w in warnings_of_a_job(server) if "worker runs older code" in w]
+
+        def is_stale() -> bool:
+            return bool(server.client.get("/version").json()["stale"])
+
+        assert not is_stale()
+        source.write_bytes(before + b"\n# touched\n")
+        wait_for(is_stale, what="the server to see it")
+        local = server.detect_track("talk", stride=48).json()
+        assert any("Restart" in warning for warning in local["warnings"])
         with worker(data_root, broker.url, root=root):  # loads the touched source
             found = warnings_of_a_job(server)
             assert [w for w in found if "another version" in w]
             assert [w for w in found if "server runs older code" in w]
             assert not [w for w in found if "worker runs older code" in w]
+            source.write_bytes(before)
+            wait_for(lambda: not is_stale(), what="it to be as before")
+            found = warnings_of_a_job(server)
+            assert [w for w in found if "another version" in w]
+            assert [w for w in found if "worker runs older code" in w]
+            assert not [w for w in found if "server runs older code" in w]

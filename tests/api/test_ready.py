@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import pytest
@@ -21,8 +22,13 @@ from lab.processes.service import clean_environment, free_port, wait_for
 _LIKE_A_USER = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
 
 
+class Served(NamedTuple):
+    client: httpx.Client
+    pid: int
+
+
 @contextmanager
-def served(data_root: Path, command: list[str]) -> Iterator[httpx.Client]:
+def served(data_root: Path, command: list[str]) -> Iterator[Served]:
     """A server that a command starts: what is needed is put before the server's own."""
     port = free_port()
     log = data_root.parent / "server.log"
@@ -45,14 +51,14 @@ def served(data_root: Path, command: list[str]) -> Iterator[httpx.Client]:
 
         try:
             wait_for(lives, 60, "the server")
-            yield client
+            yield Served(client, process.pid)
         finally:
             process.terminate()
             process.wait(timeout=20)
 
 
-def told(client: httpx.Client) -> tuple[int, bool, str]:
-    answer = client.get("/health/ready")
+def told(server: Served) -> tuple[int, bool, str]:
+    answer = server.client.get("/health/ready")
     data_root = answer.json()["dependencies"]["data_root"]
     return answer.status_code, data_root["ok"], data_root["detail"]
 
@@ -67,45 +73,35 @@ def as_a_user() -> list[str]:
 
 
 def test_folders_that_cannot_be_used(tmp_path: Path, as_a_user: list[str]) -> None:
-    root = tmp_path / "data"
-    with served(root, as_a_user) as client:
-        assert told(client)[:2] == (200, True)
+    """Nor can those of a data root that cannot be seen, where no detector is kept either."""
+    hidden = tmp_path / "hidden"
+    hidden.mkdir(mode=0o000)
+    root = hidden / "data"
+    with served(root, as_a_user) as server:
+        assert told(server)[:2] == (503, False)
+        hidden.chmod(0o700)
+        assert told(server)[:2] == (200, True)
         assert not (root / "manifests").exists()  # asking makes nothing
         for name in (".cache", ".locks", "manifests"):
             folder = root / name
             folder.mkdir(parents=True, exist_ok=True)
-            assert told(client)[:2] == (200, True)
+            assert told(server)[:2] == (200, True)
             for rights in (0o000, 0o500, 0o300):
                 folder.chmod(rights)
-                status, ok, detail = told(client)
+                status, ok, detail = told(server)
                 assert (status, ok) == (503, False), (name, oct(rights))
                 assert name in detail
             folder.chmod(0o700)
             assert list(folder.glob(".ready-*")) == []
-        assert told(client)[:2] == (200, True)
+        assert told(server)[:2] == (200, True)
         root.chmod(0o500)
-        assert told(client)[:2] == (503, False)
+        assert told(server)[:2] == (503, False)
         root.chmod(0o700)
-
-
-def test_a_file_in_the_place_of_a_folder(tmp_path: Path) -> None:
-    root = tmp_path / "data"
-    with served(root, []) as client:
-        assert told(client)[:2] == (200, True)
         shutil.rmtree(root / ".cache")
-        (root / ".cache").write_text("no folder")
-        status, ok, detail = told(client)
+        (root / ".cache").write_text("a file in the place of a folder")
+        status, ok, detail = told(server)
         assert (status, ok) == (503, False)
         assert ".cache" in detail
-
-
-def test_a_data_root_that_cannot_be_seen(tmp_path: Path, as_a_user: list[str]) -> None:
-    """Its detector cannot be cached there either."""
-    hidden = tmp_path / "hidden"
-    hidden.mkdir(mode=0o000)
-    with served(hidden / "data", as_a_user) as client:
-        assert told(client)[:2] == (503, False)
-    hidden.chmod(0o700)
 
 
 @pytest.fixture
@@ -130,10 +126,12 @@ def on_disk(mount: Path, inodes: int, taken: int) -> list[str]:
 
 
 def test_no_files_left_on_the_disk(small_disk: Path) -> None:
-    with served(small_disk / "data", on_disk(small_disk, 500, 0)) as client:
-        assert told(client)[:2] == (200, True)
-    with served(small_disk / "data", on_disk(small_disk, 500, 498)) as client:
-        status, ok, detail = told(client)
+    with served(small_disk / "data", on_disk(small_disk, 500, 0)) as server:
+        assert told(server)[:2] == (200, True)
+        seen = Path(f"/proc/{server.pid}/root{small_disk}")  # the server's own mount
+        for number in range(os.statvfs(seen).f_ffree):
+            (seen / str(number)).touch()
+        status, ok, detail = told(server)
         assert (status, ok) == (503, False)
         assert "0 more files" in detail
 

@@ -12,28 +12,25 @@ from typing import Any
 
 import pytest
 
-from lab.processes.service import Server, add_episode, serving, wait_for
+from lab.processes.service import Server, serving, wait_for
 
 NDJSON = {"accept": "application/x-ndjson"}
 SLOW = {"stride": 1, "max_cpu_percent": 20}
 
 
-@pytest.fixture
-def server(tmp_path: Path, test_data: Path) -> Iterator[Server]:
+@pytest.fixture(scope="module")
+def server(data_root: Path) -> Iterator[Server]:
     """With one slot for local runs."""
-    root = tmp_path / "data"
-    add_episode(root, "show", test_data / "videos" / "short_hamilton_clip.mp4")
-    add_episode(root, "talk", test_data / "videos" / "carphone_pristine.mp4")
-    (root / "videos" / "text").mkdir()
-    (root / "videos" / "text" / "episode.mp4").write_text("no video")
-    with serving(root, SCREENALYTICS_MAX_LOCAL_RUNS="1") as running:
+    (data_root / "videos" / "text").mkdir()
+    (data_root / "videos" / "text" / "episode.mp4").write_text("no video")
+    with serving(data_root, SCREENALYTICS_MAX_LOCAL_RUNS="1") as running:
         yield running
 
 
 @contextmanager
 def slot_taken(server: Server) -> Iterator[None]:
     """Another episode's run has the slot until the block ends."""
-    body = {"ep_id": "show", "execution_mode": "local", "run_id": "first", **SLOW}
+    body = {"ep_id": "show", "execution_mode": "local", **SLOW}
     with server.client.stream(
         "POST", "/celery_jobs/detect_track", json=body, headers=NDJSON
     ) as answer:
@@ -95,42 +92,31 @@ def test_a_run_that_waits_for_its_turn_says_so_every_second(server: Server) -> N
     assert reader.status == 200
 
 
-def test_what_is_refused_after_a_wait_is_the_last_line(server: Server) -> None:
+def test_how_a_wait_ends_is_the_last_line(server: Server) -> None:
+    """With the work's own end, with a refusal, or because it was stopped from elsewhere."""
+    done = server.detect_track("talk", stride=48).json()
     with slot_taken(server):
-        reader = run_of(server, "text")
-        wait_for(lambda: reader.lines, what="a line")
-    last = reader.ended()
-    assert (reader.status, last["type"], last["status"]) == (200, "error", 422)
-    newest = server.client.get("/episodes/text/runs").json()["items"][0]
-    assert (newest["status"], newest["exit_reason"]) == ("failed", last["detail"])
+        stopped = run_of(server, "talk", run_id="stopped")
+        refused = run_of(server, "text")
+        wait_for(lambda: stopped.lines and refused.lines, what="a line of each")
 
-
-def test_a_run_that_is_stopped_while_it_waits_is_told_so(server: Server) -> None:
-    with slot_taken(server):
-        reader = run_of(server, "talk")
-        wait_for(lambda: reader.lines, what="a line")
-        answer = server.client.post("/episodes/talk/runs/second/cancel")
-        assert answer.json()["status"] == "cancelled"
-        last = reader.ended()
-    assert (last["type"], last["detail"]) == ("error", "The run was stopped from elsewhere.")
-
-
-def test_what_is_refused_at_once_keeps_its_status(server: Server) -> None:
-    with slot_taken(server):
-        reader = run_of(server, "talk")
-        wait_for(lambda: reader.lines, what="a line")
+        # What is refused at once has its own status.
         for ep_id, status in (("nobody", 404), ("show", 409), ("talk", 409)):
             body = {"ep_id": ep_id, "execution_mode": "local"}
             answer = server.client.post("/celery_jobs/detect_track", json=body, headers=NDJSON)
             assert answer.status_code == status
             assert answer.headers["content-type"] == "application/problem+json"
-    reader.ended()
 
+        answer = server.client.post("/episodes/talk/runs/stopped/cancel")
+        assert answer.json()["status"] == "cancelled"
+        last = stopped.ended()
+        assert (last["type"], last["detail"]) == ("error", "The run was stopped from elsewhere.")
 
-def test_a_preview_that_waits_for_its_turn_says_so(server: Server) -> None:
-    done = server.detect_track("talk", stride=24).json()
-    with slot_taken(server):
-        reader = Reader(server, f"/episodes/talk/runs/{done['run_id']}/preview", None)
-        wait_for(lambda: len(reader.lines) >= 2, what="two lines")
-        assert {line["phase"] for line in reader.lines} == {"waiting"}
-    assert reader.ended()["type"] == "result"
+        preview = Reader(server, f"/episodes/talk/runs/{done['run_id']}/preview", None)
+        wait_for(lambda: len(preview.lines) >= 2, what="two lines of the preview")
+        assert {line["phase"] for line in preview.lines} == {"waiting"}
+    last = refused.ended()
+    assert (refused.status, last["type"], last["status"]) == (200, "error", 422)
+    newest = server.client.get("/episodes/text/runs").json()["items"][0]
+    assert (newest["status"], newest["exit_reason"]) == ("failed", last["detail"])
+    assert preview.ended()["type"] == "result"

@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from lab.paths import CHECKOUT
 from lab.processes.service import Server, add_episode, serving
-from tests.security.tricks import Findings
+from tests.security.tricks import Findings, read_raw
 
 HEAD = """\
 # Attacks and answers
@@ -74,4 +73,4 @@ def _healthy(server: Server) -> Iterator[None]:
     """Whatever was done to it, the server goes on."""
     yield
     assert server.process.poll() is None
-    assert httpx.get(f"{server.url}/health/live", timeout=5).status_code == 200
+    assert read_raw(server, "/health/live")[0] == 200

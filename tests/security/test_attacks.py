@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote_from_bytes
 
-import httpx
 import psutil
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS
 from schemathesis.core.failures import FailureGroup
 from schemathesis.core.result import Ok
 
-from apps.common.layout import Layout
+from apps.common.errors import VideoUnreadable
+from apps.common.layout import PART, Layout
+from apps.pipeline.decode.video import open_video
 from lab.processes.service import Server
 from tests.pipeline.videos import MPEG4, write_numbered
 from tests.security.tricks import (
@@ -69,16 +69,13 @@ def is_documented_503(status: int | None, path: str, text: str) -> bool:
 
 
 def problems_of(server: Server, urls: list[str]) -> list[str]:
-    """Those of the addresses that answer with a server error."""
+    """Those of the addresses that answer with a server error, or not at all."""
     bad = []
-    # A server error ends its connection, so each request has its own.
-    limits = httpx.Limits(max_keepalive_connections=0)
-    with httpx.Client(base_url=server.url, timeout=20, limits=limits) as client:
-        for url in urls:
-            answer = client.get(url)
-            status, text = answer.status_code, answer.text
-            if status >= 500 and not is_documented_503(status, url, text):
-                bad.append(f"{url.replace(server.url, '')}: {status}")
+    for url in urls:
+        status, answer = read_raw(server, url)
+        text = answer.decode("utf-8", "replace")
+        if (status is None or status >= 500) and not is_documented_503(status, url, text):
+            bad.append(f"{url}: {status}")
     return bad
 
 
@@ -112,10 +109,10 @@ def test_answers_to_fuzzed_requests(server: Server, run: dict, findings: Finding
     without = []
     for operation in operations:
         bad |= fuzzed(operation, GenerationMode.POSITIVE, known)
-        try:
-            bad |= fuzzed(operation, GenerationMode.NEGATIVE, known)
-        except Unsatisfiable:  # any text is legal to the document, and there is nothing else
+        if takes_any_text(operation):  # it would be looked for long, and in vain
             without.append(f"`{operation.method.upper()} {operation.path}`")
+        else:
+            bad |= fuzzed(operation, GenerationMode.NEGATIVE, known)
     findings.add(
         "fuzzed requests",
         f"{len(operations)} operations of the OpenAPI document, legal and illegal, existing and "
@@ -132,13 +129,19 @@ def test_answers_to_fuzzed_requests(server: Server, run: dict, findings: Finding
     assert not bad, "\n".join(sorted(bad))
 
 
+def takes_any_text(operation: Any) -> bool:
+    """Nothing is illegal to the document: names in the path at most, and any text is one."""
+    names = [parameter.definition["schema"] for parameter in operation.path_parameters]
+    return not (operation.query or operation.body or any("pattern" in name for name in names))
+
+
 def fuzzed(operation: Any, mode: GenerationMode, known: dict[str, str]) -> set[str]:
     """What is wrong with the answers to some requests of an operation."""
     checks = [CHECKS.get_one(name) for name in CHECKS.get_all_names() if name not in LEFT_OUT]
     label = f"{operation.method.upper()} {operation.path} ({mode.value})"
     bad: set[str] = set()
 
-    @settings(QUICK, max_examples=15)
+    @settings(QUICK, max_examples=10)
     @given(operation.as_strategy(generation_mode=mode), st.booleans())
     def ask(case: Any, existing: bool) -> None:
         if existing and case.path_parameters and not operation.path.endswith("/comparisons"):
@@ -395,7 +398,7 @@ def test_hostile_run_files(
             for problem in problems_of(server, readers(run)):
                 bad.setdefault(problem, content)
 
-        @settings(QUICK, max_examples=30)
+        @settings(QUICK, max_examples=12)
         @given(contents)
         def hypothesis_check(content: bytes) -> None:
             check(content)
@@ -622,16 +625,36 @@ def naming_files(port: int, other: str) -> dict[str, bytes]:
     return {name: text.encode() for name, text in texts.items()}
 
 
+SUFFIXES = {"vtt": "vtt", "ass": "ass", "mpl2": "txt", "dash": "mpd"}
+
+
+@pytest.mark.trap(41)
 @pytest.mark.parametrize("name", list(naming_files(1, "/")))
-def test_scripts_that_name_files(server: Server, findings: Findings, name: str) -> None:
+def test_scripts_that_name_files(
+    data_root: Path, findings: Findings, tmp_path: Path, name: str
+) -> None:
+    """Opened as every process of the service opens a video: as an upload and by its own name."""
+    other = str(data_root / "videos/talk/episode.mp4")
+    with listening() as (port, visitors):
+        for suffix in (PART, f".{SUFFIXES.get(name, 'm3u8')}"):
+            file = tmp_path / f"episode{suffix}"
+            file.write_bytes(naming_files(port, other)[name])
+            with pytest.raises(VideoUnreadable), open_video(file, threads=1):
+                pass
+        time.sleep(0.05)
+    findings.add("files that name files", f"{name}, opened", "no video, nobody connected")
+    assert not visitors
+
+
+@pytest.mark.parametrize("name", ["m3u8 with concat", "dash", "vtt"])
+def test_scripts_that_name_files_are_refused(server: Server, findings: Findings, name: str) -> None:
     other = str(server.data_root / "videos/talk/episode.mp4")
     with listening() as (port, visitors):
         content = naming_files(port, other)[name]
         answer = upload(server, "script", content)
         folder = server.data_root / "videos" / f"script-{name.replace(' ', '-')}"
         folder.mkdir()
-        suffix = {"vtt": "vtt", "ass": "ass", "mpl2": "txt", "dash": "mpd"}.get(name, "m3u8")
-        (folder / f"episode.{suffix}").write_bytes(content)
+        (folder / f"episode.{SUFFIXES.get(name, 'm3u8')}").write_bytes(content)
         detail = server.client.get(f"/episodes/{folder.name}")
         time.sleep(0.05)
     findings.add(
@@ -708,10 +731,6 @@ BOMBS: dict[str, Callable[[bytes], bytes]] = {
     ),
     "all frames at once": slow(0, 12_800),
     "timescale 0": slow(1, 0),
-    "timescale 4294967295": slow(1, 2**32 - 1),
-    "pixels 65535 times as wide as high": lambda s: patch_boxes(
-        s, {b"stsd": with_pixel_shape(65535, 1)}
-    ),
     "pixels 2000000000:1": lambda s: patch_boxes(s, {b"stsd": with_pixel_shape(2_000_000_000, 1)}),
     "pixels 1:2000000000": lambda s: patch_boxes(s, {b"stsd": with_pixel_shape(1, 2_000_000_000)}),
 }

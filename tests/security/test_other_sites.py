@@ -31,13 +31,23 @@ FOREIGN = {
 }
 
 
-@pytest.fixture(scope="module", params=[None, KEY], ids=["open", "with a key"])
-def asked(request: pytest.FixtureRequest, data_root: Path, run: dict[str, Any]) -> Iterator[Server]:
-    extra = {} if request.param is None else {"SCREENALYTICS_API_KEY": request.param}
-    with serving(data_root, SCREENALYTICS_REDIS_URL="redis://127.0.0.1:1/0", **extra) as running:
-        if request.param is not None:
-            running.client.headers["x-api-key"] = request.param
+@pytest.fixture(scope="module")
+def locked(data_root: Path) -> Iterator[Server]:
+    """Asks for a key, and answers to other names too."""
+    environment = {
+        "SCREENALYTICS_REDIS_URL": "redis://127.0.0.1:1/0",
+        "SCREENALYTICS_API_KEY": KEY,
+        "SCREENALYTICS_ALLOWED_HOSTS": "faces.example, api",
+    }
+    with serving(data_root, **environment) as running:
+        running.client.headers["x-api-key"] = KEY
         yield running
+
+
+@pytest.fixture(scope="module", params=["server", "locked"], ids=["open", "with a key"])
+def asked(request: pytest.FixtureRequest, run: dict[str, Any]) -> Server:
+    found: Server = request.getfixturevalue(request.param)
+    return found
 
 
 def is_refused(answer: httpx.Response, status: int) -> bool:
@@ -117,7 +127,6 @@ def test_other_sites_may_not_embed_what_is_there(asked: Server) -> None:
         assert "access-control-allow-origin" not in headers
 
 
-def test_the_owner_may_allow_a_name(data_root: Path) -> None:
-    with serving(data_root, SCREENALYTICS_ALLOWED_HOSTS="faces.example, api") as server:
-        for host, status in (("faces.example", 200), ("api:8000", 200), ("evil.example", 421)):
-            assert server.client.get("/episodes", headers={"host": host}).status_code == status
+def test_the_owner_may_allow_a_name(locked: Server) -> None:
+    for host, status in (("faces.example", 200), ("api:8000", 200), ("evil.example", 421)):
+        assert locked.client.get("/episodes", headers={"host": host}).status_code == status

@@ -74,11 +74,10 @@ def test_300_unfinished_requests_keep_nobody_out(tmp_path: Path) -> None:
         few_files(server.process.pid),
     ):
         held = clients(stack, server.port, 300, lambda n: (b"", HEAD, b"G")[n % 3])
-        for _ in range(5):
+        for path in ("/health/live", "/health/live", "/health/ready"):
             with httpx.Client(base_url=server.url, trust_env=False, timeout=60) as client:
-                assert client.get("/health/live").status_code == 200
-                # It starts a process, which needs files as well.
-                assert client.get("/health/ready").status_code == 200
+                # The last one starts a process, which needs files as well.
+                assert client.get(path).status_code == 200
         assert all(ending(client).startswith(b"HTTP/1.1 408 ") for client in held)
 
 
@@ -153,7 +152,7 @@ def test_a_slow_body_that_goes_on_is_taken(impatient: Server) -> None:
 def test_a_long_answer_is_not_cut_short(impatient: Server, test_data: Path) -> None:
     """What the client owes is limited, not what it waits for."""
     add_episode(impatient.data_root, "talk", test_data / "videos" / "carphone_pristine.mp4")
-    answer = impatient.detect_track("talk", stride=1, fps=1000, max_cpu_percent=20)
+    answer = impatient.detect_track("talk", stride=24, max_cpu_percent=20)
     assert answer.status_code == 200, answer.text
     assert answer.json()["elapsed_seconds"] > 1.0
 

@@ -1,0 +1,22 @@
+"""How far a run is, by its file: asking the API every few milliseconds costs more than the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from apps.common.layout import Layout
+from apps.runs.store import read_progress
+from lab.processes.service import wait_for
+
+
+def under_way(data_root: Path, ep_id: str, run_id: str, frames: int = 0) -> None:
+    """Waits until the run works, and has done so many frames."""
+    files = Layout(data_root).run(ep_id, run_id)
+
+    def is_on() -> bool:
+        progress = read_progress(files)
+        if progress is None:
+            return False
+        return progress.phase == "running" and progress.frames_done >= frames
+
+    wait_for(is_on, 30, what=f"{run_id} of {ep_id} to be under way")
