@@ -13,7 +13,7 @@ LINKED := $(shell test -L $(VENV) && echo yes)
 OTHERS = --no-index --dry-run $(addprefix -r ,$(filter %.txt,$^)) >/dev/null 2>&1 || { echo "$(VENV) is a link, and its packages \
 are not those of $(filter %.txt,$^). Remove the link (rm $(VENV)), then run make again." >&2; exit 1; }
 
-.PHONY: help usable command setup setup-dev demo test test-fast check serve page up faults bench quality lock clean
+.PHONY: help usable command compiled setup setup-dev demo test test-fast check serve page up faults bench quality lock clean
 
 help:  ## Shows this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -58,12 +58,16 @@ endif
 demo: setup  ## Finds the faces of a demo episode, or of VIDEO=file
 	$(BIN)/python -m apps.cli.demo $(if $(VIDEO),--video "$(VIDEO)")
 
-test: $(VENV)/.dev command  ## Runs all tests
+# Tests start hundreds of processes, and where PYTHONDONTWRITEBYTECODE is set each would compile anew.
+compiled: $(VENV)/.dev command
+	@$(BIN)/python -m compileall -q apps lab tests tools
+
+test: compiled  ## Runs all tests
 	$(BIN)/python -m pytest -m "not alone and not browser" -n 3 --dist loadfile
 	$(BIN)/python -m pytest -m browser -n 2 --dist loadfile
 	$(BIN)/python -m pytest -m alone
 
-test-fast: $(VENV)/.dev command  ## Runs those that need no process, no browser and no real video
+test-fast: compiled  ## Runs those that need no process, no browser and no real video
 	$(BIN)/python -m pytest -m "not slow and not alone" -n 2 --dist loadfile
 
 check: $(VENV)/.dev command  ## Lint, types, import contracts

@@ -187,7 +187,7 @@ def wait_for_end(server: Server, job_id: str) -> str:
     ends = ("success", "failed", "cancelled")
     with suppress(AssertionError):
         ended = lambda: state(server, job_id) in ends  # noqa: E731
-        wait_for(ended, PATIENCE, f"the end of {job_id}", every=0.1)
+        wait_for(ended, PATIENCE, f"the end of {job_id}")
     return state(server, job_id)
 
 

@@ -61,20 +61,20 @@ def cli_command(data_root: Path, *arguments: str) -> list[str]:
 PATIENCE = 3.0 if "PYTEST_XDIST_WORKER" in os.environ else 1.0
 
 
-def wait_for(
-    condition: Callable[[], Any], timeout: float = 20.0, what: str = "it", every: float = 0.02
-) -> Any:
+def wait_for(condition: Callable[[], Any], timeout: float = 20.0, what: str = "it") -> Any:
     """The first true answer of `condition`; fails the test after `timeout` seconds.
 
-    Raise `every` where asking is dear and the wait is long: a request takes 5 ms of CPU.
+    It is asked less and less often, and every 0.1 s in the end: a request takes 5 ms of CPU.
     """
     timeout *= PATIENCE
     deadline = time.monotonic() + timeout
+    pause = 0.01
     while time.monotonic() < deadline:
         answer = condition()
         if answer:
             return answer
-        time.sleep(every)
+        time.sleep(pause)
+        pause = min(1.2 * pause, 0.1)
     raise AssertionError(f"waited {timeout:g} s for {what}")
 
 

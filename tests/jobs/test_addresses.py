@@ -60,7 +60,7 @@ def test_a_job_and_a_command_reach_the_worker(tmp_path: Path, test_data: Path, k
         assert answer.status_code == 202, answer.text
         where = answer.headers["location"]
         result = lambda: server.client.get(where).json()["result"]  # noqa: E731
-        wait_for(result, 30, "the job's end", every=0.1)
+        wait_for(result, 30, "the job's end")
         environment = clean_environment(SCREENALYTICS_REDIS_URL=url, **OTHERS)
         asked = subprocess.run(
             [sys.executable, "-m", "celery", "-A", "apps.worker.celery_app", "inspect", "ping"],

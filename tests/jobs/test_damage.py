@@ -131,7 +131,7 @@ def test_redis_is_emptied_while_a_job_runs(server: Server, broker: Redis, data_r
         assert server.client.get(f"/celery_jobs/{accepted['job_id']}").status_code == 404
         run = f"/episodes/show/runs/{accepted['run_id']}"
         completed = lambda: server.client.get(run).json().get("status") == "completed"  # noqa: E731
-        wait_for(completed, 40, every=0.1)
+        wait_for(completed, 40)
         assert broker.ask("KEYS", "screenalytics:job:*") == []
         again = submit(server, "talk", stride=48)
         assert again.status_code == 202, again.text

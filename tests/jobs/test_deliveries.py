@@ -77,7 +77,7 @@ def test_a_second_message_is_dropped_while_the_first_is_worked_on(
         wait_for(lambda: second.log.read_text().count("delivery dropped") == 7)
         first.kill()  # nothing is left of any message: the job is sent again
         again = lambda: job(server, accepted["job_id"])["attempts"] == 2  # noqa: E731
-        wait_for(again, 8 * LEASE_S, every=0.1)
+        wait_for(again, 8 * LEASE_S)
         end = ended(server, accepted["job_id"])
     assert end["state"] == "success"
     assert runs_of(server, "show", accepted["run_id"]) == ["completed"]
@@ -146,10 +146,10 @@ def test_begun_and_forgotten(server: Server, broker: Redis, data_root: Path) -> 
         first.kill()
         broker.ask("DEL", "unacked", "unacked_index", QUEUE)
         lapsed = lambda: job(server, accepted)["state"] == "retrying"  # noqa: E731
-        wait_for(lapsed, what="the lease to lapse", every=0.1)
+        wait_for(lapsed, what="the lease to lapse")
         with worker(data_root, broker.url):
             again = lambda: job(server, accepted)["attempts"] == 2  # noqa: E731
-            wait_for(again, what="the second try", every=0.1)
+            wait_for(again, what="the second try")
             assert server.client.post(f"/celery_jobs/{accepted}/cancel").status_code == 200
             assert ended(server, accepted)["state"] == "cancelled"
 

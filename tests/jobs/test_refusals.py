@@ -191,7 +191,7 @@ def test_a_redis_that_refuses_for_a_while(tmp_path: Path, test_data: Path) -> No
             assert "screenalytics_redis_up 0.0" in metrics
         assert ended(server, job)["state"] == "success"
         accepts = lambda: submit(server, "talk", stride=48).status_code == 202  # noqa: E731
-        wait_for(accepts, what="the queue", every=0.1)
+        wait_for(accepts, what="the queue")
         second = server.client.get("/celery_jobs", params={"ep_id": "talk"}).json()["items"][0]
         assert ended(server, second["job_id"])["state"] == "success"
         assert working.process.poll() is None

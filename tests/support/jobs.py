@@ -54,5 +54,5 @@ def job(server: Server, job_id: str) -> dict[str, Any]:
 
 
 def ended(server: Server, job_id: str, within: float = 30) -> dict[str, Any]:
-    wait_for(lambda: job(server, job_id)["state"] in ENDS, within, "the job's end", every=0.1)
+    wait_for(lambda: job(server, job_id)["state"] in ENDS, within, "the job's end")
     return job(server, job_id)
