@@ -136,7 +136,7 @@ def wait_until_running(server: Server, run_id: str) -> None:
     def running() -> bool:
         return path.exists() and json.loads(path.read_bytes())["phase"] == "running"
 
-    wait_for(running, what="the run to be under way")
+    wait_for(running, timeout=60, what="the run to be under way")
 
 
 def tracks(server: Server, run_id: str) -> Any:

@@ -384,7 +384,7 @@ def test_other_paths_and_methods_are_problems(server, method: str, path: str, st
 def test_a_cancelled_run_has_no_results(server: Server) -> None:
     connection = send_request(server, stream=True, ep_id="talk")
     files = server.data_root / "manifests/talk/runs"
-    wait_for(lambda: [*map(phase, files.glob("*/progress.json"))] == ["running"], what="the run")
+    wait_for(lambda: [*map(phase, files.glob("*/progress.json"))] == ["running"], 60, "the run")
     (running,) = server.client.get("/episodes/talk/runs").json()["items"]
     path = f"/episodes/talk/runs/{running['run_id']}"
     problem = check_problem(server.client.get(f"{path}/tracks"), 404)

@@ -259,7 +259,7 @@ def test_a_busy_episode_and_an_interrupted_comparison(server: Server, ask: Ask) 
     with process:
         try:
             files = server.data_root / "manifests" / "show" / "runs"
-            wait_for(lambda: [*map(phase, files.glob("*/progress.json"))] == ["running"], what="it")
+            wait_for(lambda: [*map(phase, files.glob("*/progress.json"))] == ["running"], 60, "it")
             check_failure(ask("--ep-id", "show"), "is running")
             family = psutil.Process(process.pid).children(recursive=True)
             process.send_signal(2)
