@@ -59,7 +59,8 @@ class ProcessId(BaseModel):
         try:
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.create_time) < _SAME_START
-            return same and process.status() != psutil.STATUS_ZOMBIE
+            # A zombie's threads may live a moment longer, and with them the episode's lock.
+            return same and (process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)
         except psutil.NoSuchProcess:
             return False
 

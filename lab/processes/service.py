@@ -84,7 +84,10 @@ def gone(processes: list[psutil.Process]) -> bool:
 
 def _is_alive(process: psutil.Process) -> bool:
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        # A zombie's threads may live a moment longer, and with them the locks that it held.
+        return process.is_running() and (
+            process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1
+        )
     except psutil.NoSuchProcess:  # it went between the two questions
         return False
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +19,15 @@ import httpx
 import psutil
 import pytest
 
+from apps.common.files import read_json
+from apps.common.layout import Layout
+from apps.runs.lock import current_holder
 from lab.processes.queue import LEASE_SECONDS, redis_server, worker
 from lab.processes.service import PATIENCE, Server, add_episode, gone, serving, wait_for
 
 KEY = "correct-horse-battery"
 QUICK = {"stride": 48}
-SOME_SECONDS = {"stride": 4, "max_cpu_percent": 40}
+SOME_SECONDS = {"stride": 24, "max_cpu_percent": 50}
 NDJSON = {"accept": "application/x-ndjson"}
 
 
@@ -70,38 +76,63 @@ def tools(server: Server) -> list[psutil.Process]:
     return found
 
 
-def test_blocking(server: Server) -> None:
-    """The key reaches the tool, but not by its command line; a mode that is away is left out."""
+@dataclass(frozen=True)
+class Compared:
+    """A comparison by every mode that there is, and what was seen of it on its way."""
+
+    answer: httpx.Response
+    tool: list[psutil.Process]
+    command: list[str]
+    meanwhile: httpx.Response
+    runs: list[str]
+
+
+@pytest.fixture(scope="module")
+def compared(server: Server) -> Compared:
+    before = runs_of(server, "talk")
     answers: list[httpx.Response] = []
     options = {**QUICK, "profile": "balanced", "det_size": 320, "save_crops": False}
     thread = threading.Thread(
         daemon=True, target=lambda: answers.append(compare(server, repeat=1, options=options))
     )
     thread.start()
-    seen = wait_for(lambda: tools(server), what="the tool")
-    assert not any(KEY in part for part in seen[0].cmdline())
-    assert compare(server).json()["type"].endswith("comparison-busy")
+    tool = wait_for(lambda: tools(server), what="the tool")
+    command, meanwhile = tool[0].cmdline(), compare(server)
     thread.join()
-    assert answers[0].status_code == 200, answers[0].text
-    body = answers[0].json()
+    runs = [run for run in runs_of(server, "talk") if run not in before]
+    return Compared(answers[0], tool, command, meanwhile, runs)
+
+
+def runs_of(server: Server, ep_id: str) -> list[str]:
+    items = server.client.get(f"/episodes/{ep_id}/runs").json()["items"]
+    return [str(run["run_id"]) for run in items]
+
+
+def test_blocking(server: Server, compared: Compared) -> None:
+    """The key reaches the tool, but not by its command line; a mode that is away is left out."""
+    assert not any(KEY in part for part in compared.command)
+    assert compared.meanwhile.json()["type"].endswith("comparison-busy")
+    assert compared.answer.status_code == 200, compared.answer.text
+    body = compared.answer.json()
     assert [mode["mode"] for mode in body["summaries"]] == ["cli", "sse", "local"]
     assert body["ep_id"] == "talk"
     assert any("redis was left out" in note for note in body["notes"])
     assert body["warnings"] == []
     assert all(mode["wall_seconds"] > 0 and mode["runs"] == 1 for mode in body["summaries"])
-    assert str(server.data_root) not in answers[0].text
-    assert listed(server)[0] == body
-    for run in server.client.get("/episodes/talk/runs").json()["items"]:
-        manifest = server.client.get(f"/episodes/talk/runs/{run['run_id']}").json()
+    assert str(server.data_root) not in compared.answer.text
+    assert body in listed(server)
+    assert len(compared.runs) == 3
+    for run_id in compared.runs:
+        manifest = server.client.get(f"/episodes/talk/runs/{run_id}").json()
         assert manifest["options"]["save_crops"] is False  # though the environment says true
         assert (manifest["options"]["stride"], manifest["options"]["det_size"]) == (48, 320)
-    assert gone(seen)
+    assert gone(compared.tool)
 
 
 @pytest.mark.alone
 def test_streamed(server: Server) -> None:
     before = listed(server)
-    body = {"modes": ["local"], "repeat": 2, "options": QUICK}
+    body = {"modes": ["local"], "repeat": 1, "options": QUICK}
     times, lines = [time.monotonic()], []
     with server.client.stream(
         "POST", "/episodes/talk/comparisons", json=body, headers=NDJSON
@@ -115,13 +146,8 @@ def test_streamed(server: Server) -> None:
     assert max(gaps) < 1.5
     assert {line["type"] for line in lines[:-1]} == {"log", "heartbeat"}
     said = [line["message"] for line in lines if line["type"] == "log"]
-    assert [text.split()[2] for text in said if "begins" in text] == [
-        "cli",
-        "local",
-        "local",
-        "cli",
-    ]
-    assert any("round 2/2  local" in text and "CPU" in text for text in said)
+    assert [text.split()[2] for text in said if "begins" in text] == ["cli", "local"]
+    assert any("round 1/1  local" in text and "CPU" in text for text in said)
     result = lines[-1]
     assert result.pop("type") == "result"
     assert listed(server) == [result, *before]
@@ -173,30 +199,35 @@ def test_a_run_that_fails(server: Server, data_root: Path) -> None:
         assert str(data_root) not in text
 
 
-def begin(server: Server, mode: str, *, stream: bool) -> socket.socket:
-    """A client that asks for a comparison and does not read; closing the socket is leaving."""
+@contextmanager
+def asked_for(server: Server, mode: str, *, stream: bool) -> Iterator[None]:
+    """A client that asks for a comparison and does not read; it leaves with the block."""
     body = json.dumps({"modes": [mode], "repeat": 1, "options": SOME_SECONDS})
-    connection = socket.create_connection(("127.0.0.1", server.port), timeout=5)
     head = (
         "POST /episodes/show/comparisons HTTP/1.1\r\nHost: localhost\r\n"
         f"X-API-Key: {KEY}\r\nAccept: {NDJSON['accept'] if stream else '*/*'}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
-    connection.sendall((head + body).encode())
-    return connection
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+        connection.sendall((head + body).encode())
+        yield
 
 
 def under_way(server: Server, mode: str) -> dict[str, Any]:
     """The run of that mode, as soon as it can be stopped in the middle."""
+    layout = Layout(server.data_root)
 
-    def look() -> dict[str, Any] | None:
-        for run in active(server):
-            if run["execution_mode"] == mode and (run["progress"] or {}).get("phase") == "running":
-                return run
-        return None
+    def look() -> str | None:
+        holder = current_holder(layout, "show")
+        if holder is None or holder.execution_mode != mode:
+            return None
+        progress = read_json(layout.run("show", holder.run_id).progress)
+        return holder.run_id if progress and progress["phase"] == "running" else None
 
-    found: dict[str, Any] = wait_for(look, 60, f"the {mode} run")
-    return found
+    run_id = wait_for(look, 60, f"the {mode} run")
+    (run,) = active(server)
+    assert (run["run_id"], run["execution_mode"]) == (run_id, mode)
+    return run
 
 
 def active(server: Server) -> list[dict[str, Any]]:
@@ -217,18 +248,15 @@ def all_ended(server: Server, run: dict[str, Any], family: list[psutil.Process])
         {"cancelled", "interrupted"} if run["execution_mode"] == "cli" else {"cancelled"}
     )
     assert listed(server, "show") == []
-    assert server.detect_track("show", stride=48).status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("mode", "stream"), [("cli", True), ("cli", False), ("local", True), ("sse", False)]
-)
-def test_it_dies_with_its_client(server: Server, mode: str, stream: bool) -> None:
-    connection = begin(server, "local" if mode == "cli" else mode, stream=stream)
-    run = under_way(server, mode)
-    family = [*tools(server), run_process(server, run)]
-    connection.close()
-    all_ended(server, run, family)
+def test_it_dies_with_its_client(server: Server) -> None:
+    """One after the other: then all is free for the next. (Local runs: see the killed tool.)"""
+    for mode, stream in (("cli", True), ("sse", False)):
+        with asked_for(server, "local" if mode == "cli" else mode, stream=stream):
+            run = under_way(server, mode)
+            family = [*tools(server), run_process(server, run)]
+        all_ended(server, run, family)
 
 
 def test_a_tool_that_is_killed_is_told(server: Server) -> None:
@@ -246,6 +274,7 @@ def test_a_tool_that_is_killed_is_told(server: Server) -> None:
     thread.join(5)
     assert answers[0].status_code == 500
     assert "ended with code -9" in answers[0].json()["detail"]
+    assert server.detect_track("show", **QUICK).status_code == 200
 
 
 def test_a_queued_run_goes_with_its_client(tmp_path: Path, test_data: Path) -> None:
@@ -259,32 +288,29 @@ def test_a_queued_run_goes_with_its_client(tmp_path: Path, test_data: Path) -> N
         }
         with serving(root, **settings) as server, worker(root, broker.url) as one:
             server.client.headers["x-api-key"] = KEY
-            connection = begin(server, "redis", stream=True)
-            run = under_way(server, "redis")
-            family = [*tools(server), *one.runs()]
-            tools(server)[0].kill()  # it cannot cancel its job any more
-            connection.close()
+            with asked_for(server, "redis", stream=True):
+                run = under_way(server, "redis")
+                family = [*tools(server), *one.runs()]
+                tools(server)[0].kill()  # it cannot cancel its job any more
             all_ended(server, run, family)
-            connection = begin(server, "redis", stream=True)
-            run = under_way(server, "redis")
-            family = [*tools(server), *one.runs()]
-            server.process.kill()  # nor can the server
-            server.process.wait()
-            wait_for(lambda: gone(family), 4.0, "the end of tool and run")
-            connection.close()
+            with asked_for(server, "redis", stream=True):
+                under_way(server, "redis")
+                family = [*tools(server), *one.runs()]
+                server.process.kill()  # nor can the server
+                server.process.wait()
+                wait_for(lambda: gone(family), 4.0, "the end of tool and run")
 
 
-@pytest.mark.parametrize("mode", ["cli", "local"])
-def test_it_dies_with_its_server(data_root: Path, mode: str) -> None:
+def test_it_dies_with_its_server(data_root: Path) -> None:
+    """Here in the tool's own run; the server's are ended by it, and a queued one see above."""
     with serving(data_root, SCREENALYTICS_API_KEY=KEY) as server:
         server.client.headers["x-api-key"] = KEY
-        connection = begin(server, "local", stream=True)
-        run = under_way(server, mode)
-        family = [*tools(server), run_process(server, run)]
-        server.process.kill()
-        server.process.wait()
-        wait_for(lambda: gone(family), 2.5, "the end of tool and run")
-        connection.close()
+        with asked_for(server, "local", stream=True):
+            run = under_way(server, "cli")
+            family = [*tools(server), run_process(server, run)]
+            server.process.kill()
+            server.process.wait()
+            wait_for(lambda: gone(family), 2.5, "the end of tool and run")
 
 
 def test_a_server_that_stops_says_so(data_root: Path) -> None:
@@ -305,9 +331,13 @@ def test_a_server_that_stops_says_so(data_root: Path) -> None:
     assert "during the comparison" in answers[0].json()["detail"]
 
 
-def test_foreign_files_are_passed_over(server: Server, data_root: Path, tmp_path: Path) -> None:
+def test_foreign_files_are_passed_over(
+    server: Server, data_root: Path, compared: Compared, tmp_path: Path
+) -> None:
     listed_before = listed(server)
+    assert compared.answer.json() in listed_before
     folder = data_root / "comparisons"
+    own = set(folder.iterdir())
     good = json.loads(next(folder.glob("talk-*/comparison.json")).read_text())
     broken = {
         "text": "{",
@@ -319,16 +349,20 @@ def test_foreign_files_are_passed_over(server: Server, data_root: Path, tmp_path
         "surrogate": json.dumps(good | {"created_at": "\ud800"}),
         "other": json.dumps(good | {"ep_id": "show"}),
     }
-    for name, text in broken.items():
-        (folder / name).mkdir()
-        (folder / name / "comparison.json").write_text(text)
-    (folder / "file").write_text("x")
-    (folder / "pipe").mkdir()
-    os.mkfifo(folder / "pipe" / "comparison.json")
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    (outside / "comparison.json").write_text(json.dumps(good))
-    (folder / "linked").symlink_to(outside)
-    assert listed(server) == listed_before
-    assert [found["comparison_id"] for found in listed(server, "show")] == ["other"]
-    assert listed(server, "nobody") == []
+    try:
+        for name, text in broken.items():
+            (folder / name).mkdir()
+            (folder / name / "comparison.json").write_text(text)
+        (folder / "file").write_text("x")
+        (folder / "pipe").mkdir()
+        os.mkfifo(folder / "pipe" / "comparison.json")
+        outside = tmp_path / "outside"
+        outside.mkdir()
+        (outside / "comparison.json").write_text(json.dumps(good))
+        (folder / "linked").symlink_to(outside)
+        assert listed(server) == listed_before
+        assert [found["comparison_id"] for found in listed(server, "show")] == ["other"]
+        assert listed(server, "nobody") == []
+    finally:
+        for path in set(folder.iterdir()) - own:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

@@ -22,11 +22,10 @@ import pytest
 from apps.cli import export as export_command
 from apps.common.python_module import python_module, same_code
 from lab.evaluation.ground_truth import read_ground_truth
-from lab.processes.service import Server, serving
-from tests.api.test_run_files import FRAMES, SAMPLED, Run, check_problem
+from lab.processes.service import Server
+from tests.api.test_run_files import FRAMES, SAMPLED, STRIDE, Run, check_problem
 
 WIDTH, HEIGHT = 640, 360
-STRIDE = 6
 FORMATS = ("mot", "coco", "csv", "cvat")
 
 
@@ -92,9 +91,9 @@ def test_charts_have_the_videos_times(run: Run) -> None:
 def test_charts_in_few_bins(run: Run) -> None:
     body = run.get("/charts?bins=5").json()
     assert len(body["faces"]) == 5
-    assert body["bin_seconds"] == pytest.approx(10 * STRIDE / 29.97, abs=0.001)
-    shown = sum(b["faces_per_frame"] * 10 for b in body["faces"][:4])
-    assert shown + body["faces"][4]["faces_per_frame"] * 6 == pytest.approx(
+    assert body["bin_seconds"] == pytest.approx(5 * STRIDE / 29.97, abs=0.001)
+    shown = sum(b["faces_per_frame"] * 5 for b in body["faces"][:4])
+    assert shown + body["faces"][4]["faces_per_frame"] * 3 == pytest.approx(
         run.result["detections"], abs=0.01
     )
 
@@ -394,22 +393,24 @@ def test_unknown_orders(run: Run, query: str) -> None:
 # --- many -------------------------------------------------------------------------------------
 
 EPISODES, RUNS, LONG = 500, 10, 200
-FACES = 100_000
+OTHERS = 3  # episodes: those of conftest.py
+FACES = 50_000
 
 
 @pytest.fixture(scope="module")
-def large(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """500 episodes with 10 runs each, one with 200, and in that a run of 100,000 detections."""
-    root = tmp_path_factory.mktemp("large") / "data"
+def large(server: Server, run: Run) -> Server:
+    """500 more episodes with 10 runs each, one with 200, and a run of 50,000 detections."""
+    root = server.data_root
     manifest = json.loads((run.folder / "run.json").read_text())
+    text = (run.folder / "run.json").read_text().replace(run.id, "RUN-ID")
 
     def add_run(ep_id: str, run_id: str, **values: Any) -> Path:
         folder = root / "manifests" / ep_id / "runs" / run_id
         folder.mkdir(parents=True)
-        result = {**manifest["result"], "ep_id": ep_id, "run_id": run_id}
-        body = {**manifest, "ep_id": ep_id, "run_id": run_id, "result": result, **values}
-        (folder / "run.json").write_text(json.dumps(body, indent=2))
-        (root / "manifests" / ep_id / "latest.json").write_text(json.dumps({"run_id": run_id}))
+        body = text.replace("RUN-ID", run_id).replace('"ep_id": "show"', f'"ep_id": "{ep_id}"')
+        if values:
+            body = json.dumps({**json.loads(body), **values}, indent=2)
+        (folder / "run.json").write_text(body)
         return folder
 
     for number in range(EPISODES):
@@ -418,9 +419,10 @@ def large(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server
         (root / "videos" / ep_id / "episode.mp4").touch()
         for run_number in range(RUNS if number > 0 else LONG):
             add_run(ep_id, f"run-{run_number}")
+        latest = "large" if number == 1 else "run-0"
+        (root / "manifests" / ep_id / "latest.json").write_text(json.dumps({"run_id": latest}))
     add_large_run(run, manifest["video"], add_run)
-    with serving(root) as server:
-        yield server
+    return server
 
 
 def add_large_run(run: Run, video: dict[str, Any], add_run: Any) -> None:
@@ -428,41 +430,41 @@ def add_large_run(run: Run, video: dict[str, Any], add_run: Any) -> None:
     rounds = -(-FACES // len(rows))
     step = SAMPLED * STRIDE  # frames
     folder = add_run("Show-s00e01", "large", video={**video, "frames": rounds * step})
+    texts = [json.dumps({**row, "frame_idx": "F", "ts_s": "T"}) for row in rows]
     with (folder / "detections.jsonl").open("w") as stream:
         for number in range(FACES):
-            row = rows[number % len(rows)]
-            later = number // len(rows) * step
-            row = {**row, "frame_idx": row["frame_idx"] + later, "ts_s": row["ts_s"] + later / 30}
-            stream.write(json.dumps(row) + "\n")
+            row, later = rows[number % len(rows)], number // len(rows) * step
+            text = texts[number % len(rows)].replace('"F"', str(row["frame_idx"] + later))
+            stream.write(text.replace('"T"', str(row["ts_s"] + later / 30)) + "\n")
     shutil.copy(run.folder / "tracks.jsonl", folder)
 
 
-def timed(server: Server, path: str) -> tuple[httpx.Response, float]:
-    """The answer and the CPU seconds that it took: the least of three."""
-    best = float("inf")
+def timed(server: Server, path: str, limit: float) -> httpx.Response:
+    """The answer; fails where it takes more CPU seconds than the limit, three times."""
+    spent = []
     for _ in range(3):
         before = server.cpu_seconds()
         answer = server.client.get(path)
-        best = min(best, server.cpu_seconds() - before)
+        spent.append(round(server.cpu_seconds() - before, 3))
         assert answer.status_code == 200, answer.text
-    print(f"{path}: {best:.3f} s")
-    return answer, best
+        if spent[-1] < limit:
+            return answer
+    raise AssertionError(f"{path}: {spent} s")
 
 
 def test_many_episodes(large: Server) -> None:
-    answer, seconds = timed(large, "/episodes")
+    answer = timed(large, "/episodes", limit=0.5)
     body = answer.json()
-    assert body["total"] == len(body["items"]) == EPISODES
+    assert body["total"] == len(body["items"]) == EPISODES + OTHERS
     assert [item["runs"] for item in body["items"][:3]] == [LONG, RUNS + 1, RUNS]
     assert body["items"][1]["latest_run_id"] == "large"
-    assert seconds < 0.5
 
 
 def test_episodes_a_page_at_a_time(large: Server) -> None:
     names = [item["ep_id"] for item in large.client.get("/episodes").json()["items"]]
     page = large.client.get("/episodes?offset=495&limit=10").json()
-    assert [item["ep_id"] for item in page["items"]] == names[495:]
-    assert page["total"] == EPISODES
+    assert [item["ep_id"] for item in page["items"]] == names[495:505]
+    assert page["total"] == EPISODES + OTHERS == len(names)
     found = large.client.get("/episodes?q=sHow-S03&offset=1&limit=2").json()
     assert [item["ep_id"] for item in found["items"]] == ["Show-s03e01", "Show-s03e02"]
     assert found["total"] == 20
@@ -478,9 +480,8 @@ def test_bounds_of_the_list(server: Server, query: str) -> None:
 
 
 def test_many_runs(large: Server) -> None:
-    answer, seconds = timed(large, "/episodes/Show-s00e00/runs")
+    answer = timed(large, "/episodes/Show-s00e00/runs", limit=0.5)
     assert answer.json()["total"] == LONG
-    assert seconds < 0.5
 
 
 def test_an_estimate_among_many_runs(large: Server, server: Server) -> None:
@@ -496,11 +497,10 @@ def test_an_estimate_among_many_runs(large: Server, server: Server) -> None:
 
 
 def test_charts_of_a_large_run(large: Server) -> None:
-    answer, seconds = timed(large, "/episodes/Show-s00e01/runs/large/charts")
+    answer = timed(large, "/episodes/Show-s00e01/runs/large/charts", limit=1)
     body = answer.json()
     assert sum(b["count"] for b in body["confidence"]) == FACES
     assert len(body["faces"]) <= 240
-    assert seconds < 2
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -515,7 +515,7 @@ def test_exports_of_a_large_run_need_no_memory(large: Server, name: str) -> None
             most = max(most, process.memory_info().rss)
     print(name, size, (most - before) / 1e6)
     assert size > 40 * FACES
-    assert most - before < 20e6
+    assert most - before < 10e6
 
 
 def test_a_download_that_is_left(large: Server) -> None:

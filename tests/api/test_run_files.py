@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from apps.common.contracts.manifest import TrackEnd
-from lab.processes.service import Server, wait_for
+from lab.processes.service import Server, add_episode, wait_for
 from tests.api.test_disconnect import send_request
 
 DETECTION_KEYS = {
@@ -36,7 +36,7 @@ PROGRESS_KEYS = {
     "eta_sec", "run_id", "updated_at",
 }  # fmt: skip
 NDJSON = {"accept": "application/x-ndjson"}
-FRAMES, SAMPLED = 275, 46  # of the clip, and at stride 6
+FRAMES, STRIDE, SAMPLED = 275, 12, 23  # of the clip, and of the run
 
 
 class Run:
@@ -63,7 +63,7 @@ def older(server: Server) -> Run:
 
 @pytest.fixture(scope="module")
 def run(server: Server, older: Run) -> Run:
-    answer = server.detect_track("show", stride=6, save_crops=True, save_preview=True)
+    answer = server.detect_track("show", stride=STRIDE, save_crops=True, save_preview=True)
     assert answer.status_code == 200, answer.text
     return Run(server, answer.json())
 
@@ -188,7 +188,7 @@ def test_detections_are_det_v1(server: Server, run: Run) -> None:
         assert set(row) == DETECTION_KEYS
         assert (row["ep_id"], row["schema_version"]) == ("show", "det_v1")
         assert row["model_id"] == model
-        assert row["frame_idx"] % 6 == 0
+        assert row["frame_idx"] % STRIDE == 0
         assert row["ts_s"] == pytest.approx(times[row["frame_idx"]], abs=0.001)
         x1, y1, x2, y2 = row["bbox"]
         assert 0 <= x1 < x2 <= 1
@@ -211,7 +211,7 @@ def test_tracks_are_track_v1_and_agree_with_the_detections(run: Run) -> None:
         assert row["stats"]["detections"] == len(own)
         mean = sum(item["conf"] for item in own) / len(own)
         assert row["stats"]["avg_conf"] == pytest.approx(mean, abs=0.001)
-        interval = 6 / 29.97  # a sighting stands for it, but for a half at the file's ends
+        interval = STRIDE / 29.97  # a sighting stands for it, but for a half at the file's ends
         span = row["end_s"] - row["start_s"]
         assert (len(own) - 0.5) * interval < row["screen_s"] < span + 1.5 * interval
         assert 0 < row["screen_error_s"] < 0.5
@@ -383,7 +383,8 @@ def test_other_paths_and_methods_are_problems(server, method: str, path: str, st
 @pytest.mark.trap(10)
 def test_a_cancelled_run_has_no_results(server: Server) -> None:
     connection = send_request(server, stream=True, ep_id="talk")
-    wait_for(lambda: server.phase("talk") == "running", what="the run to be under way")
+    files = server.data_root / "manifests/talk/runs"
+    wait_for(lambda: [*map(phase, files.glob("*/progress.json"))] == ["running"], 60, "the run")
     (running,) = server.client.get("/episodes/talk/runs").json()["items"]
     path = f"/episodes/talk/runs/{running['run_id']}"
     problem = check_problem(server.client.get(f"{path}/tracks"), 404)
@@ -399,9 +400,13 @@ def test_a_cancelled_run_has_no_results(server: Server) -> None:
     check_problem(server.client.get("/episodes/talk/runs/latest"), 404)
 
 
+def phase(path: Path) -> str:
+    return str(json.loads(path.read_bytes())["phase"])
+
+
 FOREIGN: dict[str, bytes | None] = {
     "empty": b"",
-    "half": b'{"ep_id": "street", "run_id": "half", "status": "comp',
+    "half": b'{"ep_id": "odd", "run_id": "half", "status": "comp',
     "binary": bytes(range(256)) * 20,
     "list": b"[]",
     "text": b'"completed"',
@@ -409,13 +414,13 @@ FOREIGN: dict[str, bytes | None] = {
     "deep": b'{"a":' + b"[" * 100_000,
     "digits": b'{"pid": ' + b"9" * 10_000 + b"}",
     "surrogate": b'{"ep_id": "\\ud800", "run_id": "\\ud800", "status": "completed"}',
-    "utf16": '{"ep_id": "street"}'.encode("utf-16"),
+    "utf16": '{"ep_id": "odd"}'.encode("utf-16"),
     "folder": None,  # run.json is a folder
 }
 
 
 def make_run_folder(server: Server, name: str, content: bytes | None) -> Path:
-    folder = server.data_root / "manifests/street/runs" / name
+    folder = server.data_root / "manifests/odd/runs" / name
     folder.mkdir(parents=True)
     if content is None:
         (folder / "run.json").mkdir()
@@ -424,27 +429,34 @@ def make_run_folder(server: Server, name: str, content: bytes | None) -> Path:
     return folder
 
 
-def test_foreign_manifests_never_break_the_list(server: Server) -> None:
-    good = server.detect_track("street", stride=24).json()["run_id"]
+def test_foreign_manifests_never_break_the_list(
+    server: Server, older: Run, test_data: Path
+) -> None:
+    add_episode(server.data_root, "odd", test_data / "videos" / "carphone_pristine.mp4")
+    good = "good"
+    folder = make_run_folder(server, good, b"")
+    shutil.copytree(older.folder, folder, dirs_exist_ok=True)
+    manifest = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(manifest | {"ep_id": "odd", "run_id": good}))
     for name, content in FOREIGN.items():
         make_run_folder(server, name, content)
-    runs = server.data_root / "manifests/street/runs"
+    runs = server.data_root / "manifests/odd/runs"
     (runs / "without").mkdir()
     (runs / "a file").touch()
     (runs / "..hidden").mkdir()
     shutil.copytree(runs / good, runs / "copied")  # it says the name of the other run
-    listed = server.client.get("/episodes/street/runs")
+    listed = server.client.get("/episodes/odd/runs")
     assert listed.status_code == 200, listed.text
     assert [item["run_id"] for item in listed.json()["items"]] == [good]
     for name in (*FOREIGN, "without", "copied"):
         for part in PARTS:
-            check_problem(server.client.get(f"/episodes/street/runs/{name}{part}"), 404)
+            check_problem(server.client.get(f"/episodes/odd/runs/{name}{part}"), 404)
     # Manifests are counted, not read.
     counted = sum(path.is_file() for path in runs.glob("*/run.json"))
-    assert server.client.get("/episodes/street").json()["runs"] == counted
+    assert server.client.get("/episodes/odd").json()["runs"] == counted
     assert server.client.get("/episodes").status_code == 200
-    again = server.detect_track("street", stride=24).json()["run_id"]
-    assert server.client.get("/episodes/street/runs").json()["items"][0]["run_id"] == again
+    again = server.detect_track("odd", stride=48).json()["run_id"]
+    assert server.client.get("/episodes/odd/runs").json()["items"][0]["run_id"] == again
 
 
 @pytest.mark.parametrize(

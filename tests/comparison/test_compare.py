@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
+import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
-import httpx
 import psutil
 import pytest
 from rich.console import Console
 
-from apps.common.redis_url import RedisUrl
+from apps.comparison import command as compare_command
 from apps.comparison import report
 from apps.comparison.figures import (
     Comparison,
@@ -30,8 +30,8 @@ from apps.comparison.figures import (
 )
 from apps.comparison.runners import problem_text, server_sent_events
 from apps.comparison.sampler import Usage
-from apps.stack import redis_server
 from lab.paths import CHECKOUT
+from lab.processes.queue import redis_server, worker
 from lab.processes.service import (
     Server,
     add_episode,
@@ -43,9 +43,18 @@ from lab.processes.service import (
 )
 
 STRIDE = "30"
-needs_worker = pytest.mark.skipif(
-    importlib.util.find_spec("apps.worker.celery_app") is None, reason="there is no worker yet"
-)
+
+
+@dataclass(frozen=True)
+class Said:
+    """How the program ended, and what it printed."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Ask = Callable[..., Said]
 
 
 @pytest.fixture(scope="module")
@@ -79,25 +88,49 @@ def compare(server: Server, *arguments: str | Path) -> subprocess.CompletedProce
     )
 
 
+@pytest.fixture
+def ask(server: Server, capfd: pytest.CaptureFixture[str]) -> Iterator[Ask]:
+    """The program in this process: for what it refuses before anything is run."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def asking(*arguments: str | Path) -> Said:
+        with pytest.MonkeyPatch.context() as patch:
+            for name in os.environ.keys() - clean_environment().keys():
+                patch.delenv(name)
+            patch.setattr("sys.argv", command(server, *arguments)[1:])
+            for name in ("stdout", "stderr"):  # it has streams of its own
+                patch.setattr(sys, name, getattr(sys, name))
+            try:
+                code = compare_command.main()
+            except SystemExit as end:
+                code = int(end.code or 0)
+        return Said(code, *capfd.readouterr())
+
+    yield asking
+    signal.signal(signal.SIGTERM, before)
+
+
 def saved(folder: Path) -> dict[str, Any]:
     body: dict[str, Any] = json.loads((folder / "comparison.json").read_text())
     return body
 
 
-def test_local_beside_the_command_line(server: Server, tmp_path: Path) -> None:
-    requested = ("--ep-id", "talk", "--modes", "local", "--repeat", "2", "--stride", STRIDE)
-    done = compare(server, *requested, "--out", tmp_path)
+def test_every_path_that_is_there(server: Server) -> None:
+    """In rounds, beside the command line; a mode that is away is left out with a note."""
+    done = compare(server, "--ep-id", "talk", "--repeat", "2", "--stride", STRIDE)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "not the same work" not in done.stdout
-    body = saved(tmp_path)
-    assert [s["mode"] for s in body["summaries"]] == ["cli", "local"]
+    assert "Note: redis was left out: " in done.stdout
+    (folder,) = (server.data_root / "comparisons").iterdir()
+    body = saved(folder)
+    assert [s["mode"] for s in body["summaries"]] == ["cli", "sse", "local"]
     order = [(m["round"], m["mode"]) for m in body["measurements"]]
-    assert order == [(1, "cli"), (1, "local"), (2, "local"), (2, "cli")]
+    assert order == [(1, "cli"), (1, "sse"), (1, "local"), (2, "sse"), (2, "local"), (2, "cli")]
     for measured in body["measurements"]:
         check_measurement(server, measured)
     assert body["summaries"][0]["overhead_seconds"] == 0
-    assert "| local | 2 |" in (tmp_path / "comparison.md").read_text()
-    picture = cv2.imread(str(tmp_path / "comparison.png"))
+    assert "| local | 2 |" in (folder / "comparison.md").read_text()
+    picture = cv2.imread(str(folder / "comparison.png"))
     assert picture is not None
     assert picture.std() > 20
 
@@ -119,36 +152,10 @@ def check_measurement(server: Server, measured: dict[str, Any]) -> None:
     assert measured["wall_seconds"] >= 0.8 * facts["elapsed_seconds"]
 
 
-def test_the_old_path_with_all_options(server: Server, tmp_path: Path) -> None:
-    done = compare(
-        server, "--ep-id", "talk", "--modes", "sse", "--repeat", "1", "--out", tmp_path,
-        "--profile", "balanced", "--stride", STRIDE, "--fps", "10", "--det-size", "320",
-        "--det-thresh", "0.4", "--cpu-threads", "1", "--max-cpu-percent", "150", "--save-crops",
-        "--precision", "float32", "--small-faces", "second_look", "--video-stream", "0",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    body = saved(tmp_path)
-    assert body["warnings"] == []
-    for measured in body["measurements"]:
-        options = measured["facts"]["options"]
-        assert (options["profile"], options["fps"], options["det_size"]) == ("balanced", 10, 320)
-        assert (options["cpu_threads"], options["max_cpu_percent"]) == (1, 150)
-        assert options["save_crops"] is True
-        assert (options["precision"], options["small_faces"]) == ("float32", "second_look")
-
-
-def test_a_mode_that_is_away_is_left_out_with_a_note(server: Server) -> None:
-    done = compare(server, "--ep-id", "talk", "--repeat", "2", "--stride", STRIDE)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "Note: redis was left out: " in done.stdout
-    (folder,) = (server.data_root / "comparisons").iterdir()
-    assert [s["mode"] for s in saved(folder)["summaries"]] == ["cli", "sse", "local"]
-
-
-def test_a_mode_that_was_asked_for_and_is_away(server: Server) -> None:
+def test_a_mode_that_was_asked_for_and_is_away(server: Server, ask: Ask) -> None:
     """It is said before anything runs, not after the other paths."""
     before = server.client.get("/episodes/talk/runs").json()["total"]
-    done = compare(server, "--ep-id", "talk", "--modes", "sse,local,redis", "--stride", STRIDE)
+    done = ask("--ep-id", "talk", "--modes", "sse,local,redis", "--stride", STRIDE)
     check_failure(done, "redis cannot be used: ", "make up")
     assert server.client.get("/episodes/talk/runs").json()["total"] == before
 
@@ -170,44 +177,36 @@ def test_what_was_measured_is_kept_when_a_path_fails(tmp_path: Path, test_data: 
     assert [note for note in body["notes"] if note.startswith("local was left out")]
 
 
-@needs_worker
-def test_all_modes(tmp_path: Path, test_data: Path) -> None:
-    data_root, port, redis_port = tmp_path / "data", free_port(), free_port()
-    add_episode(data_root, "talk", test_data / "videos" / "carphone_pristine.mp4")
-    with (tmp_path / "up.log").open("wb") as log:
-        up = subprocess.Popen(
-            [
-                *(sys.executable, str(CHECKOUT / "tools" / "up.py")),
-                *("--port", str(port), "--page-port", str(free_port())),
-            ],
-            env=clean_environment(
-                SCREENALYTICS_DATA_ROOT=str(data_root),
-                SCREENALYTICS_REDIS_URL=f"redis://127.0.0.1:{redis_port}/0",
-                INSIGHTFACE_HOME=str(tmp_path / "insightface"),
-            ),
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        said = (tmp_path / "up.log").read_text
-        wait_for(lambda: "\nReady." in said() or up.poll() is not None, 60, "up")
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
-            server = Server(up, client, data_root, tmp_path / "up.log")
-            done = compare(
-                server, "--ep-id", "talk", "--repeat", "1", "--stride", STRIDE, "--out", tmp_path
-            )
-        assert done.returncode == 0, done.stdout + done.stderr + said()
-        body = saved(tmp_path)
-        assert [s["mode"] for s in body["summaries"]] == ["cli", "sse", "local", "redis"]
-        assert body["warnings"] == []
-        assert all(m["usage"] is not None for m in body["measurements"])
-    finally:
-        up.terminate()
-        up.wait(timeout=30)
-    assert not redis_server.answers(RedisUrl.parse(f"redis://127.0.0.1:{redis_port}/0"))
+def test_all_modes_with_all_options(tmp_path: Path, test_data: Path) -> None:
+    root = tmp_path / "data"
+    add_episode(root, "talk", test_data / "videos" / "carphone_pristine.mp4")
+    with (
+        redis_server(tmp_path / "redis") as broker,
+        serving(root, SCREENALYTICS_REDIS_URL=broker.url) as server,
+        worker(root, broker.url),
+    ):
+        done = compare(
+            server, "--ep-id", "talk", "--repeat", "1", "--out", tmp_path / "out",
+            "--profile", "balanced", "--stride", STRIDE, "--fps", "10", "--det-size", "320",
+            "--det-thresh", "0.4", "--cpu-threads", "1", "--max-cpu-percent", "150",
+            "--save-crops", "--precision", "float32", "--small-faces", "second_look",
+            "--video-stream", "0",
+        )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    body = saved(tmp_path / "out")
+    assert [s["mode"] for s in body["summaries"]] == ["cli", "sse", "local", "redis"]
+    assert body["warnings"] == []
+    assert len(body["measurements"]) == 4
+    for measured in body["measurements"]:
+        assert measured["usage"] is not None
+        options = measured["facts"]["options"]
+        assert (options["profile"], options["fps"], options["det_size"]) == ("balanced", 10, 320)
+        assert (options["cpu_threads"], options["max_cpu_percent"]) == (1, 150)
+        assert options["save_crops"] is True
+        assert (options["precision"], options["small_faces"]) == ("float32", "second_look")
 
 
-def check_failure(done: subprocess.CompletedProcess[str], *parts: str) -> None:
+def check_failure(done: subprocess.CompletedProcess[str] | Said, *parts: str) -> None:
     assert done.returncode == 1, done.stdout + done.stderr
     for part in ("error: ", *parts):
         assert part in done.stderr
@@ -220,29 +219,29 @@ def test_no_server(server: Server) -> None:
 
 
 @pytest.mark.parametrize("url", ["nonsense", "http://", "http://127.0.0.1:port"])
-def test_an_address_that_is_none(server: Server, url: str) -> None:
-    check_failure(compare(server, "--ep-id", "talk", "--url", url), "--url")
+def test_an_address_that_is_none(ask: Ask, url: str) -> None:
+    check_failure(ask("--ep-id", "talk", "--url", url), "--url")
 
 
-def test_no_such_episode(server: Server) -> None:
-    check_failure(compare(server, "--ep-id", "nobody"), "'nobody' does not exist", "GET /episodes")
+def test_no_such_episode(ask: Ask) -> None:
+    check_failure(ask("--ep-id", "nobody"), "'nobody' does not exist", "GET /episodes")
 
 
-def test_another_data_root(server: Server, tmp_path: Path) -> None:
-    done = compare(server, "--ep-id", "talk", "--data-root", tmp_path)
+def test_another_data_root(ask: Ask, tmp_path: Path) -> None:
+    done = ask("--ep-id", "talk", "--data-root", tmp_path)
     check_failure(done, "not in this data root", "--data-root")
 
 
-def test_an_option_that_the_run_refuses(server: Server) -> None:
-    done = compare(server, "--ep-id", "talk", "--profile", "fast", "--modes", "local")
+def test_an_option_that_the_run_refuses(ask: Ask) -> None:
+    done = ask("--ep-id", "talk", "--profile", "fast", "--modes", "local")
     check_failure(done, "fast", "balanced")
 
 
 @pytest.mark.parametrize(
     "requested", [("--modes", "cloud"), ("--modes", ","), ("--repeat", "0"), ("--repeat", "x")]
 )
-def test_bad_arguments(server: Server, requested: tuple[str, str]) -> None:
-    done = compare(server, "--ep-id", "talk", *requested)
+def test_bad_arguments(ask: Ask, requested: tuple[str, str]) -> None:
+    done = ask("--ep-id", "talk", *requested)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
 
@@ -252,22 +251,30 @@ def slow(server: Server) -> list[str]:
     return command(server, "--ep-id", "show", *options)
 
 
-def test_a_busy_episode_and_an_interrupted_comparison(server: Server) -> None:
+def test_a_busy_episode_and_an_interrupted_comparison(server: Server, ask: Ask) -> None:
     """Ctrl-C ends the run that it had started."""
     process = subprocess.Popen(
         slow(server), env=clean_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
     with process:
-        wait_for(lambda: server.phase("show") == "running", what="the run")
-        check_failure(compare(server, "--ep-id", "show"), "is running")
-        family = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(2)
-        assert process.wait(timeout=15) == 130
-        assert b"Traceback" not in process.communicate()[1]
+        try:
+            files = server.data_root / "manifests" / "show" / "runs"
+            wait_for(lambda: [*map(phase, files.glob("*/progress.json"))] == ["running"], 60, "it")
+            check_failure(ask("--ep-id", "show"), "is running")
+            family = psutil.Process(process.pid).children(recursive=True)
+            process.send_signal(2)
+            assert process.wait(timeout=15) == 130
+            assert b"Traceback" not in process.communicate()[1]
+        finally:
+            process.terminate()
     assert family
     assert gone(family)
     (run,) = server.client.get("/episodes/show/runs").json()["items"]
     assert run["status"] == "cancelled"
+
+
+def phase(path: Path) -> str:
+    return str(json.loads(path.read_bytes())["phase"])
 
 
 # ---- the arithmetic, without runs

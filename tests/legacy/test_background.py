@@ -24,8 +24,12 @@ from lab.processes.service import gone, wait_for
 
 BUSY = "import threading\nwork = lambda: [None for _ in iter(int, 1)]\n"
 TWO_THREADS = BUSY + "threading.Thread(target=work).start()\nwork()"
+ZOMBIE_WITH_A_THREAD = (
+    "import ctypes, threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()\n"
+    "ctypes.CDLL(None).pthread_exit(None)"
+)
 STUBBORN = "trap '' TERM; sh -c \"trap '' TERM; sleep 60; sleep 60\" & echo ready; wait; sleep 60"
-LINUX = pytest.mark.skipif(sys.platform != "linux", reason="Linux has processor affinity")
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs what Linux has")
 
 # As the two programs print them; the first of Debian 12's package, the second of cpulimit 0.2.
 HELP_2_8 = """CPUlimit version 2.8
@@ -124,6 +128,18 @@ def test_a_recycled_pid_is_left_alone(layout: Layout, start: Start) -> None:
     assert cancel_job(layout, record).state == "failed"
     assert process.poll() is None
     assert job_status(layout, save(layout, now)).state == "running"
+
+
+@LINUX
+def test_a_zombie_with_a_thread_that_lives_has_not_ended(layout: Layout, start: Start) -> None:
+    """So it is for a moment after a kill, and what it had locked still is."""
+    process = start(sys.executable, "-c", ZOMBIE_WITH_A_THREAD)
+    found = psutil.Process(process.pid)
+    wait_for(lambda: found.status() == psutil.STATUS_ZOMBIE, what="the first thread's end")
+    record = save(layout, ProcessId.of(process.pid))
+    assert job_status(layout, record).state == "running"
+    assert cancel_job(layout, record).state == "cancelled"
+    assert found.num_threads() == 1
 
 
 def test_a_job_whose_process_left_nothing_has_failed(layout: Layout, start: Start) -> None:
