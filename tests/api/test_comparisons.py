@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import select
 import shutil
 import socket
 import threading
@@ -27,7 +28,7 @@ from lab.processes.service import PATIENCE, Server, add_episode, gone, serving, 
 
 KEY = "correct-horse-battery"
 QUICK = {"stride": 48}
-SOME_SECONDS = {"stride": 24, "max_cpu_percent": 50}
+SOME_SECONDS = {"stride": 12, "max_cpu_percent": 40}
 NDJSON = {"accept": "application/x-ndjson"}
 
 
@@ -208,8 +209,18 @@ def asked_for(server: Server, mode: str, *, stream: bool) -> Iterator[None]:
         f"X-API-Key: {KEY}\r\nAccept: {NDJSON['accept'] if stream else '*/*'}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+
+    def accepted() -> socket.socket | None:
+        """None where the server has not yet seen the end of the comparison before."""
+        connection = socket.create_connection(("127.0.0.1", server.port), timeout=60)
         connection.sendall((head + body).encode())
+        wait_for(lambda: tools(server) or select.select([connection], [], [], 0)[0])
+        if tools(server) or not connection.recv(12, socket.MSG_PEEK).endswith(b" 409"):
+            return connection
+        connection.close()
+        return None
+
+    with wait_for(accepted, what="the comparison to be accepted"):
         yield
 
 

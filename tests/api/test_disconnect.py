@@ -28,9 +28,11 @@ def latest(server: Server) -> Path:
     return Layout(server.data_root).latest("show")
 
 
-def send_request(server: Server, run_id: str, *, stream: bool) -> socket.socket:
+def send_request(
+    server: Server, run_id: str, *, stream: bool, ep_id: str = "show"
+) -> socket.socket:
     """Sends the local request and does not read the answer. Closing the socket is leaving."""
-    body = json.dumps({"ep_id": "show", "execution_mode": "local", "run_id": run_id, **SLOW})
+    body = json.dumps({"ep_id": ep_id, "execution_mode": "local", "run_id": run_id, **SLOW})
     accept = "application/x-ndjson" if stream else "*/*"
     connection = socket.create_connection(("127.0.0.1", server.port), timeout=5)
     head = (

@@ -382,7 +382,7 @@ def test_other_paths_and_methods_are_problems(server, method: str, path: str, st
 
 @pytest.mark.trap(10)
 def test_a_cancelled_run_has_no_results(server: Server) -> None:
-    connection = send_request(server, stream=True, ep_id="talk")
+    connection = send_request(server, "left", stream=True, ep_id="talk")
     files = server.data_root / "manifests/talk/runs"
     wait_for(lambda: [*map(phase, files.glob("*/progress.json"))] == ["running"], 60, "the run")
     (running,) = server.client.get("/episodes/talk/runs").json()["items"]
