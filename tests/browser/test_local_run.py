@@ -108,9 +108,9 @@ def test_options_apply(one_tab: Tab, product: Product) -> None:
     one_tab.open("/?episode=talk")
     one_tab.mode(LOCAL)
     one_tab.choose("Profile", "performance")
-    one_tab.unfold("More options")
-    one_tab.number("Stride", 40)
-    one_tab.number("Detection size", 320)
+    for label, value in (("Stride", 40), ("Detection size", 320)):
+        one_tab.unfold("More options")
+        one_tab.number(label, value)
     one_tab.see("3 frames will be processed")
     one_tab.button("Run detect/track")
     one_tab.see(RUNNING)

@@ -156,7 +156,7 @@ def test_an_episode_that_became_busy(odd: Tab, odd_root: Path) -> None:
     odd.open("/?episode=a-talk")
     odd.see("Run detect/track")
     command = ["--ep-id", "a-talk", "--run-id", "by-hand", "--stride", "1", "--fps", "1000"]
-    command += ["--max-cpu-percent", "15", "--events", "ndjson"]
+    command += ["--max-cpu-percent", "8", "--events", "ndjson"]
     with subprocess.Popen(
         cli_command(odd_root, *command),
         env=clean_environment(INSIGHTFACE_HOME=str(odd_root.parent / "insightface")),
