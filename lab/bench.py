@@ -120,8 +120,7 @@ def bench(arguments: argparse.Namespace, console: Console) -> None:
     Raises:
         ScreenalyticsError: with a sentence on what to do.
     """
-    given = {} if arguments.data_root is None else {"data_root": arguments.data_root}
-    data_root = Settings.read(**given).data_root.resolve()
+    data_root = Settings.read(data_root=arguments.data_root).data_root.resolve()
     source = read_source(find_video(arguments.video))
     cases = cases_of(arguments, source)
     frames = arguments.frames or (QUICK_FRAMES if arguments.quick else FULL_FRAMES)

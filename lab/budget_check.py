@@ -96,8 +96,7 @@ def check(arguments: argparse.Namespace) -> int:
     Raises:
         ScreenalyticsError: with a sentence on what to do.
     """
-    given = {} if arguments.data_root is None else {"data_root": arguments.data_root}
-    layout = Layout(Settings.read(**given).data_root.resolve())
+    layout = Layout(Settings.read(data_root=arguments.data_root).data_root.resolve())
     source = read_source(find_video(arguments.video))
     copies = source.copies_for(arguments.frames)
     video = long_video(source, source.height, copies, layout.cache / "benchmark")

@@ -149,12 +149,11 @@ def _spec_from_arguments(arguments: argparse.Namespace) -> RunSpec:
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
-    own = {
-        "data_root": arguments.data_root,
-        "retinaface_model": arguments.retinaface_model,
-        "recognition_model": arguments.recognition_model,
-    }
-    return Settings.read(**{name: value for name, value in own.items() if value is not None})
+    return Settings.read(
+        data_root=arguments.data_root,
+        retinaface_model=arguments.retinaface_model,
+        recognition_model=arguments.recognition_model,
+    )
 
 
 def _host(settings: Settings) -> HostFacts:

@@ -48,13 +48,13 @@ class EnvironmentSettings(BaseSettings):
         """The settings.
 
         Args:
-            given: values that win over the environment's.
+            given: values that win over the environment's; None where there is none.
 
         Raises:
             InvalidInput: a variable or its file holds no value of its setting.
         """
         try:
-            return cls(**given)
+            return cls(**{name: value for name, value in given.items() if value is not None})
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             said = first["msg"].removeprefix("Value error, ")

@@ -84,8 +84,7 @@ def compare(arguments: argparse.Namespace, voice: Voice) -> bool:
     Raises:
         ComparisonFailed, ScreenalyticsError: with a sentence on what to do; there is no report.
     """
-    own = {} if arguments.data_root is None else {"data_root": arguments.data_root}
-    settings = Settings.read(**own)
+    settings = Settings.read(data_root=arguments.data_root)
     data_root = settings.data_root.resolve()
     task = Task(
         ep_id=check_name(arguments.ep_id),
