@@ -20,6 +20,7 @@ from apps.common.errors import JobNotFound, RunCancelled, RunFailed, RunNotFound
 from apps.common.files import read_json, tail
 from apps.common.layout import Layout
 from apps.common.names import EpisodeId, JobId, RunId
+from apps.common.processes import is_alive
 from apps.legacy.limiter import LimiterName
 from apps.runs.store import read_manifest, read_progress
 
@@ -59,10 +60,9 @@ class ProcessId(BaseModel):
         try:
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.create_time) < _SAME_START
-            # A zombie's threads may live a moment longer, and with them the episode's lock.
-            return same and (process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)
         except psutil.NoSuchProcess:
             return False
+        return same and is_alive(process)
 
 
 class LegacyJob(BaseModel):

@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import psutil
 
+from apps.common.processes import is_alive
 from apps.runs.launch import RUN_MODULE
 from lab.paths import CHECKOUT
 
@@ -79,17 +80,7 @@ def wait_for(condition: Callable[[], Any], timeout: float = 20.0, what: str = "i
 
 
 def gone(processes: list[psutil.Process]) -> bool:
-    return not any(_is_alive(process) for process in processes)
-
-
-def _is_alive(process: psutil.Process) -> bool:
-    try:
-        # A zombie's threads may live a moment longer, and with them the locks that it held.
-        return process.is_running() and (
-            process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1
-        )
-    except psutil.NoSuchProcess:  # it went between the two questions
-        return False
+    return not any(is_alive(process) for process in processes)
 
 
 @dataclass
