@@ -186,8 +186,7 @@ def wait_for_end(server: Server, job_id: str) -> str:
     """The state in which the job ended; the last one seen where it did not."""
     ends = ("success", "failed", "cancelled")
     with suppress(AssertionError):
-        ended = lambda: state(server, job_id) in ends  # noqa: E731
-        wait_for(ended, PATIENCE, f"the end of {job_id}")
+        wait_for(lambda: state(server, job_id) in ends, PATIENCE, f"the end of {job_id}")
     return state(server, job_id)
 
 

@@ -262,6 +262,7 @@ def test_a_local_run_of_another_server(server: Server, other: Server) -> None:
         cancelled(server, "theirs")
 
 
+@pytest.mark.alone
 def test_five_hundred_episodes_are_listed_at_once(server: Server) -> None:
     """As many runs were killed, and two are on, one of them with a holder that is no name."""
     layout = Layout(server.data_root)

@@ -452,6 +452,7 @@ def timed(server: Server, path: str, limit: float) -> httpx.Response:
     raise AssertionError(f"{path}: {spent} s")
 
 
+@pytest.mark.alone
 def test_many_episodes(large: Server) -> None:
     answer = timed(large, "/episodes", limit=0.5)
     body = answer.json()
@@ -479,11 +480,13 @@ def test_bounds_of_the_list(server: Server, query: str) -> None:
     assert query.partition("=")[0] in problem["detail"]
 
 
+@pytest.mark.alone
 def test_many_runs(large: Server) -> None:
     answer = timed(large, "/episodes/Show-s00e00/runs", limit=0.5)
     assert answer.json()["total"] == LONG
 
 
+@pytest.mark.alone
 def test_an_estimate_among_many_runs(large: Server, server: Server) -> None:
     target = large.data_root / "videos/Show-s09e09/episode.mp4"
     shutil.copy(server.data_root / "videos/show/episode.mp4", target)
@@ -496,6 +499,7 @@ def test_an_estimate_among_many_runs(large: Server, server: Server) -> None:
     assert body["estimate_seconds"] > 0
 
 
+@pytest.mark.alone
 def test_charts_of_a_large_run(large: Server) -> None:
     answer = timed(large, "/episodes/Show-s00e01/runs/large/charts", limit=1)
     body = answer.json()

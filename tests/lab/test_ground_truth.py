@@ -349,6 +349,7 @@ def laughs(levels: int) -> str:
     )
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "content",
     [
