@@ -81,8 +81,7 @@ def exit_code_of(work: Callable[[], int | None]) -> int:
     try:
         return work() or 0
     except ScreenalyticsError as error:
-        hint = "" if error.hint is None else f" {error.hint}"
-        sys.stderr.write(f"error: {error.detail}{hint}\n")
+        sys.stderr.write(f"error: {error.message}\n")
         return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("Stopped.\n")

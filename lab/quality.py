@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
         for path in document.write(evaluation, arguments.out):
             print(path)
     except ScreenalyticsError as error:
-        print(f"error: {error.detail} {'' if error.hint is None else error.hint}", file=sys.stderr)
+        print(f"error: {error.message}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

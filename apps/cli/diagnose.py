@@ -35,7 +35,7 @@ def main() -> int:
         root = arguments.data_root or Settings.read().data_root
         diagnosis = diagnose(read_manifest(Layout(root), arguments.ep_id, arguments.run))
     except ScreenalyticsError as error:
-        print(f"error: {error.detail} {error.hint or ''}", file=sys.stderr)
+        print(f"error: {error.message}", file=sys.stderr)
         return error.exit_code
     print(diagnosis.model_dump_json(indent=2) if arguments.json else text(diagnosis))
     return 0

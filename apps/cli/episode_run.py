@@ -37,7 +37,7 @@ def main() -> int:
             threads = json.loads(spec_line)["resolution"]["options"]["cpu_threads"]
         apply_global_cpu_limits(threads)  # before anything below imports numpy
     except InvalidInput as error:
-        sys.stderr.write(f"error: {error.detail} {error.hint}\n")
+        sys.stderr.write(f"error: {error.message}\n")
         return error.exit_code
 
     from apps.cli.execution import run

@@ -49,7 +49,7 @@ def main() -> int:
         )
         _write(export, arguments.out)
     except ScreenalyticsError as error:
-        print(f"error: {error.detail} {error.hint or ''}", file=sys.stderr)
+        print(f"error: {error.message}", file=sys.stderr)
         return error.exit_code
     return 0
 

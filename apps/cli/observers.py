@@ -138,8 +138,7 @@ class TerminalView:
 
     def error(self, error: ScreenalyticsError) -> None:
         self.close()
-        hint = f" {error.hint}" if error.hint else ""
-        sys.stderr.write(f"error: {error.detail}{hint}\n")
+        sys.stderr.write(f"error: {error.message}\n")
 
     def close(self) -> None:
         if self._bar is not None:

@@ -69,7 +69,7 @@ class EnvironmentSettings(BaseSettings):
         try:
             return cls.read()
         except InvalidInput as error:
-            sys.exit(f"error: {error.detail} {error.hint}")
+            sys.exit(f"error: {error.message}")
 
 
 class _Files(PydanticBaseSettingsSource):

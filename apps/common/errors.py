@@ -59,6 +59,11 @@ class ScreenalyticsError(Exception):
         self.hint = hint
         self.extra = extra
 
+    @property
+    def message(self) -> str:
+        """What is wrong and what to do about it, on one line."""
+        return self.detail if self.hint is None else f"{self.detail} {self.hint}"
+
     def to_dict(self) -> dict[str, Any]:
         """RFC 9457 members plus `hint`, `exit_code` and the extra facts."""
         body: dict[str, Any] = {

@@ -55,8 +55,7 @@ class TerminalVoice:
             self._console.print(f"Saved {shown(path)}", soft_wrap=True)
 
     def error(self, error: ScreenalyticsError) -> None:
-        hint = "" if error.hint is None else f" {error.hint}"
-        self._errors.print(f"error: {error.detail}{hint}", soft_wrap=True)
+        self._errors.print(f"error: {error.message}", soft_wrap=True)
 
     def stopped(self) -> None:
         self._errors.print("Stopped.")

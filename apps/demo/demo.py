@@ -51,7 +51,7 @@ def run_demo(video: Path | None, data_root: Path | None, stride: int) -> int:
         root = data_root or Settings.read().data_root
         demo(video, root.resolve(), stride)
     except InvalidInput as error:
-        console.print(f"[red]error:[/] {escape(f'{error.detail} {error.hint}')}", highlight=False)
+        console.print(f"[red]error:[/] {escape(error.message)}", highlight=False)
         return error.exit_code
     except DemoFailed as failure:
         console.print(

@@ -45,7 +45,7 @@ def start_all(port: int, page_port: int) -> int:
         complain(str(failure))
         return 1
     except InvalidInput as error:
-        complain(f"{error.detail} {error.hint}")
+        complain(error.message)
         return 1
     say("up | stopped")
     return 0

@@ -46,7 +46,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         else:
             _evaluate_episodes(arguments, console)
     except ScreenalyticsError as error:
-        print(f"error: {error.detail} {'' if error.hint is None else error.hint}", file=sys.stderr)
+        print(f"error: {error.message}", file=sys.stderr)
         return error.exit_code
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)

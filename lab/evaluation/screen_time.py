@@ -283,7 +283,7 @@ def main(argv: list[str] | None = None) -> int:
             for score in measure_seconds(folder, arguments.strides, arguments.cache)
         ]
     except ScreenalyticsError as error:
-        print(f"error: {error.detail} {'' if error.hint is None else error.hint}", file=sys.stderr)
+        print(f"error: {error.message}", file=sys.stderr)
         return error.exit_code
     console.print(_episode_table(scores))
     together = Table(*HEAD, title="All together")

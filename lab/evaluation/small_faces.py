@@ -166,7 +166,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             ]
             print("\n".join(f"| {' | '.join(line)} |" for line in lines), flush=True)
     except ScreenalyticsError as error:
-        print(f"error: {error.detail} {'' if error.hint is None else error.hint}", file=sys.stderr)
+        print(f"error: {error.message}", file=sys.stderr)
         return error.exit_code
     return 0
 
