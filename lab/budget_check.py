@@ -21,7 +21,7 @@ from pathlib import Path
 from apps.common.files import shown
 from apps.common.layout import Layout
 from apps.common.settings import Settings
-from lab.bench import exit_code_of, find_video, machine
+from lab.benchmark.command import exit_code_of, find_video, machine
 from lab.benchmark.figures import Case
 from lab.benchmark.inputs import long_video, read_source
 from lab.benchmark.systems import product

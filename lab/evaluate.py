@@ -35,8 +35,8 @@ from pathlib import Path
 from typing import get_args
 
 from apps.common.options import SmallFaces
-from lab.evaluation import arguments as values
-from lab.evaluation.arguments import MARKED_IOU, RENDERED_IOU
+from lab import arguments as values
+from lab.arguments import MARKED_IOU, RENDERED_IOU
 from lab.paths import EVALUATION_DATA
 from lab.scenes.seeds import SEEDS
 

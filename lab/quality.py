@@ -20,9 +20,9 @@ from rich.console import Console
 from apps.common.errors import ScreenalyticsError
 from apps.demo.encode import VIDEO_NAME, episode_folder, write_episode
 from apps.demo.episode import DEMO_EP_ID, demo_episode
-from lab.evaluation import arguments as values
+from lab import arguments as values
+from lab.arguments import RENDERED_IOU
 from lab.evaluation import document, real_document
-from lab.evaluation.arguments import RENDERED_IOU
 from lab.evaluation.detection import NMS_OVERLAPS, Looked, look_at, look_with_each_nms, together
 from lab.evaluation.evaluate_episodes import (
     PRODUCT,

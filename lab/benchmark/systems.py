@@ -15,18 +15,12 @@ from apps.common.config import DetectorConfig, run_defaults
 from apps.common.errors import InvalidInput, RunFailed
 from apps.common.python_module import python_module, same_code
 from apps.runs.launch import RUN_MODULE
+from lab.benchmark.cases import VARIANTS
 from lab.benchmark.figures import LIMIT, Case, Least, Measurement
 
 EP_ID = "bench"
 DET_SIZE = 640
 _OWN_VARIABLES = "SCREENALYTICS_"
-
-# A variant of the product: what it is called, and the options that make it. A new one is one line.
-VARIANTS: dict[str, tuple[str, ...]] = {
-    "int8": ("--precision", "int8"),
-    "openvino": ("--device", "openvino"),
-    "openvino-int8": ("--device", "openvino", "--precision", "int8"),
-}
 
 Line = tuple[float, str]  # seconds since the process's start, and what it printed
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from scenedetect import AdaptiveDetector, ContentDetector, detect
 
-from lab.evaluation.arguments import MARKED_IOU
+from lab.arguments import MARKED_IOU
 from lab.evaluation.ground_truth import read_ground_truth
 from lab.evaluation.real import Clip, ClipResult, CutResult, evaluate_clip, judge_cuts
 from lab.evaluation.rows import Found, Truth

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lab.evaluation.arguments import MARKED_IOU
+from lab.arguments import MARKED_IOU
 from lab.evaluation.evaluate_episodes import LIBRARY, PRODUCT
 from lab.evaluation.real import ClipResult, CutResult
 from lab.evaluation.real_clips import CUT_STRIDES, TRACK_STRIDES, Real

@@ -25,7 +25,7 @@ from apps.common.errors import ScreenalyticsError
 from apps.demo.encode import VIDEO_NAME
 from apps.pipeline.artifacts.screen_time import Presence, SampleEdges, ScreenTotal
 from apps.pipeline.decode.video import open_video
-from lab.evaluation import arguments as values
+from lab import arguments as values
 from lab.evaluation.rows import NO_ROWS, Found, Frames, Truth, overlaps, read_truth
 from lab.evaluation.systems import run_product
 from lab.paths import EVALUATION_DATA

@@ -32,7 +32,7 @@ from apps.pipeline.frame_analysis import in_frame
 from apps.pipeline.geometry import Letterbox
 from apps.pipeline.inference.session import CPU
 from apps.pipeline.types import Faces, Frame
-from lab.evaluation.arguments import MARKED_IOU, RENDERED_IOU
+from lab.arguments import MARKED_IOU, RENDERED_IOU
 from lab.evaluation.real_clips import data_folder
 from lab.evaluation.rows import NO_ROWS, Frames, FrameTable, Rows, covered, overlaps, read_truth
 from lab.make_evaluation_set import render_missing

@@ -22,8 +22,10 @@ from rich.console import Console
 from apps.common.errors import InvalidInput, RunFailed, VideoUnreadable
 from apps.common.options import sampled_count
 from apps.pipeline.decode.video import open_video
-from lab.bench import cases_of, main, notes, parser, prepare
+from lab.bench import main, parser
 from lab.benchmark import report
+from lab.benchmark.cases import VARIANTS
+from lab.benchmark.command import cases_of, notes, prepare
 from lab.benchmark.figures import (
     LIMIT,
     Benchmark,
@@ -39,7 +41,6 @@ from lab.benchmark.figures import (
 )
 from lab.benchmark.inputs import Source, lengthen, long_video, read_source
 from lab.benchmark.systems import (
-    VARIANTS,
     first_frame_seconds,
     make_systems,
     measure,

@@ -27,6 +27,16 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def numbers(text: str) -> list[int]:
+    """Whole numbers from 1 on, such as `360,1080`, each once, in the order given."""
+    return list(dict.fromkeys(positive(part.strip()) for part in text.split(",")))
+
+
+def names(text: str) -> list[str]:
+    """Such as `int8,openvino`, each once, in the order given."""
+    return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
 def overlap(text: str) -> float:
     """An IoU that a box and a face can have."""
     if not 0.0 < (value := _number(text)) <= 1.0:
