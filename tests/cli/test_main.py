@@ -51,8 +51,9 @@ def test_help_of_a_command_loads_no_library(name: str) -> None:
     assert not loaded & HEAVY
 
 
-def test_help_of_the_evaluation_loads_no_library() -> None:
-    said, loaded = loaded_for("--help", module="lab.evaluate")
+@pytest.mark.parametrize("module", ["lab.evaluate", "lab.bench"])
+def test_help_of_a_tool_of_the_checkout_loads_no_library(module: str) -> None:
+    said, loaded = loaded_for("--help", module=module)
     assert "--strides" in said
     assert not loaded & HEAVY
 
