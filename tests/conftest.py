@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 import apps  # noqa: F401 - sets what ONNX Runtime reads when a test loads it
 
@@ -35,6 +37,7 @@ def pytest_configure() -> None:
     sys.addaudithook(_refuse_processes)
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     known: dict[int, bool] = {}
     for item in items:
@@ -43,10 +46,33 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = [d.func for found in item._fixtureinfo.name2fixturedefs.values() for d in found]
         spaces = [f.__globals__ for f in (item.function, *fixtures) if hasattr(f, "__globals__")]
         for space in spaces:
-            known.setdefault(id(space), _uses_starters(space.values()))
+            if id(space) not in known:
+                known[id(space)] = _uses_starters(space.values())
         dear = {"test_data", "demo_episode"} & set(item.fixturenames)
         if dear or any(known[id(space)] for space in spaces):
             item.add_marker(pytest.mark.slow)
+    _slow_first(items)
+
+
+def _slow_first(items: list[pytest.Item]) -> None:
+    """Files with a browser come first, then those with many slow tests: the fast ones fill up."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    with_browser = {item.path for item in items if item.get_closest_marker("browser")}
+    items.sort(key=lambda item: (item.path not in with_browser, -slow[item.path]))
+
+
+class _Scheduling(LoadFileScheduling):
+    """A file at a time, but those with a browser in two lots: a product for each is enough."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        if not file.startswith("tests/browser/"):
+            return file
+        return "browser, runs" if "run" in file else "browser"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Scheduling:
+    return _Scheduling(config, log)
 
 
 def _uses_starters(values: Iterable[Any]) -> bool:

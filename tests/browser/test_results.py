@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,25 @@ _CUT_OFF = """figures => figures.flatMap(figure => [...figure.querySelectorAll('
   .map(part => part.innerText)"""
 
 
-@pytest.fixture
-def results(browser: Browser, product: Product, shown_run: str) -> Iterator[Tab]:
+@contextmanager
+def results_of(browser: Browser, product: Product, shown_run: str) -> Iterator[Tab]:
     with tab(browser, product.page_url) as opened:
         opened.open(f"/results?episode={DEMO}&run={shown_run}")
         opened.see("Take away")
         opened.settle()
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def results(browser: Browser, product: Product, shown_run: str) -> Iterator[Tab]:
+    """For those who only look: they share it."""
+    with results_of(browser, product, shown_run) as opened:
+        yield opened
+
+
+@pytest.fixture
+def own_results(browser: Browser, product: Product, shown_run: str) -> Iterator[Tab]:
+    with results_of(browser, product, shown_run) as opened:
         yield opened
 
 
@@ -61,8 +75,8 @@ def bars(tab: Tab) -> Locator:
     return chart.locator("g.mark-rect.role-mark path[aria-label*='track-']")
 
 
-def test_the_preview_plays_and_seeks(results: Tab) -> None:
-    shown = video(results)
+def test_the_preview_plays_and_seeks(own_results: Tab) -> None:
+    shown = video(own_results)
     wait_for(
         lambda: shown.evaluate("video => video.readyState") >= HAVE_CURRENT_DATA,
         what="the video's first picture",
@@ -70,10 +84,10 @@ def test_the_preview_plays_and_seeks(results: Tab) -> None:
     assert shown.evaluate("video => [video.videoWidth, video.videoHeight]") == [1280, 720]
     assert shown.evaluate("video => video.duration") == pytest.approx(20.0, abs=0.1)
     shown.evaluate("video => { video.muted = true; return video.play(); }")
-    wait_for(lambda: at(results) > 0.3, what="the video to play")
+    wait_for(lambda: at(own_results) > 0.3, what="the video to play")
     shown.evaluate("video => { video.pause(); video.currentTime = 15; }")
     wait_for(lambda: not shown.evaluate("video => video.seeking"), what="the video to seek")
-    assert at(results) == pytest.approx(15, abs=0.1)
+    assert at(own_results) == pytest.approx(15, abs=0.1)
     assert shown.evaluate("video => video.readyState") >= HAVE_CURRENT_DATA
 
 
@@ -99,21 +113,21 @@ def test_pointing_at_a_track_shows_its_face(results: Tab) -> None:
     results.picture("results-track-pointed-at", docs="page-results")
 
 
-def test_figures_and_timeline_are_seen_whole_on_a_small_screen(results: Tab) -> None:
+def test_figures_and_timeline_are_seen_whole_on_a_small_screen(own_results: Tab) -> None:
     width, height = 1366, 768
-    results.page.set_viewport_size({"width": width, "height": height})
-    results.settle()
-    expect(bars(results).first).to_be_visible()
-    figures = results.page.get_by_test_id("stMetric")
+    own_results.page.set_viewport_size({"width": width, "height": height})
+    own_results.settle()
+    expect(bars(own_results).first).to_be_visible()
+    figures = own_results.page.get_by_test_id("stMetric")
     expect(figures.first).to_be_visible()
     rows = {box["y"] for figure in figures.all() if (box := figure.bounding_box()) is not None}
     assert len(rows) == 1
     assert figures.evaluate_all(_CUT_OFF) == []
-    lowest = bars(results).evaluate_all(
+    lowest = bars(own_results).evaluate_all(
         "bars => Math.max(...bars.map(bar => bar.getBoundingClientRect().bottom))"
     )
     assert lowest <= height
-    results.page.screenshot(path=SCREENSHOTS / "results-small-screen.png")
+    own_results.page.screenshot(path=SCREENSHOTS / "results-small-screen.png")
 
 
 def test_bars_reach_the_cuts_that_end_their_tracks(
@@ -137,40 +151,40 @@ def test_bars_reach_the_cuts_that_end_their_tracks(
 
 
 def test_clicking_a_track_moves_the_video_there(
-    results: Tab, product: Product, shown_run: str
+    own_results: Tab, product: Product, shown_run: str
 ) -> None:
     late = [row for row in tracks(product, shown_run) if row["start_s"] > 5]
     for row in (late[-1], late[0]):
-        results.page.locator(f"path[aria-label*='{row['track_id']}']").first.click()
-        wait_for_place(results, row["start_s"])
+        own_results.page.locator(f"path[aria-label*='{row['track_id']}']").first.click()
+        wait_for_place(own_results, row["start_s"])
 
 
 def test_a_face_of_the_gallery_moves_the_video_there(
-    results: Tab, product: Product, shown_run: str
+    own_results: Tab, product: Product, shown_run: str
 ) -> None:
-    results.choose("Order", "Longest first")
+    own_results.choose("Order", "Longest first")
     longest = tracks(product, shown_run, sort="length", descending=True)
     row = next(row for row in longest[:12] if row["start_s"] > 2)
-    place = results.page.locator("[data-testid=stVerticalBlock]", has_text=row["track_id"][6:])
+    place = own_results.page.locator("[data-testid=stVerticalBlock]", has_text=row["track_id"][6:])
     place.last.get_by_role("button").last.click()
-    wait_for_place(results, row["start_s"])
+    wait_for_place(own_results, row["start_s"])
 
 
 def test_the_gallery_is_sorted_and_has_pages(
-    results: Tab, product: Product, shown_run: str
+    own_results: Tab, product: Product, shown_run: str
 ) -> None:
     def shown() -> list[str]:
-        faces = results.page.locator("img[alt^='Face of track-']")
+        faces = own_results.page.locator("img[alt^='Face of track-']")
         names: list[str] = faces.evaluate_all("faces => faces.map(face => face.alt)")
         return [name.removeprefix("Face of ") for name in names]
 
     in_order = [row["track_id"] for row in tracks(product, shown_run, sort="start")]
     wait_for(lambda: shown() == in_order[:12], what="the first page")
-    results.choose("Order", "Most confident first")
+    own_results.choose("Order", "Most confident first")
     rows = tracks(product, shown_run, sort="confidence", descending=True)
     best = [row["track_id"] for row in rows]
     wait_for(lambda: shown() == best[:12], what="the best")
-    results.page.get_by_test_id("stPagination").get_by_role("button", name="3").click()
+    own_results.page.get_by_test_id("stPagination").get_by_role("button", name="3").click()
     wait_for(lambda: shown() == best[24:36], what="the third page")
 
 

@@ -18,6 +18,7 @@ import httpx
 import pytest
 from playwright.sync_api import (
     Browser,
+    BrowserContext,
     ConsoleMessage,
     FloatRect,
     Page,
@@ -155,6 +156,11 @@ class Tab:
         self.page.goto(self.base + path)
         self.settle()
 
+    def look(self, width: int, *, dark: bool = False) -> None:
+        """Gives the window a width, and the colours of the night or of the day."""
+        self.page.set_viewport_size({"width": width, "height": 900})
+        self.page.emulate_media(color_scheme="dark" if dark else "light", reduced_motion="reduce")
+
     def reload(self) -> None:
         self.page.reload()
         self.page.get_by_test_id("stApp").wait_for()
@@ -255,21 +261,25 @@ class Tab:
         self.page.set_viewport_size(size)
 
 
+def _context(browser: Browser) -> BrowserContext:
+    context = browser.new_context(timezone_id="Europe/Berlin")
+    context.set_default_timeout(PATIENCE_MS)
+    return context
+
+
 @contextmanager
-def tab(browser: Browser, base: str, *, dark: bool = False, width: int = 1360) -> Iterator[Tab]:
-    """A fresh tab with a profile of its own.
+def tab(browser: Browser, base: str, *, width: int = 1360) -> Iterator[Tab]:
+    """A fresh tab. It shares the cache of the others, so that scripts are compiled once.
 
     After the block its console must have nothing to complain of, and it must have asked nobody
     but the page's server.
     """
-    context = browser.new_context(
-        viewport={"width": width, "height": 900},
-        color_scheme="dark" if dark else "light",
-        reduced_motion="reduce",
-        timezone_id="Europe/Berlin",
-    )
-    context.set_default_timeout(PATIENCE_MS)
-    opened = Tab(context.new_page(), base)
+    context = browser.contexts[0] if browser.contexts else _context(browser)
+    page = context.new_page()
+    storage = {"origin": base, "storageTypes": "local_storage,cookies"}
+    context.new_cdp_session(page).send("Storage.clearDataForOrigin", storage)
+    opened = Tab(page, base)
+    opened.look(width)
 
     def note(message: ConsoleMessage) -> None:
         source = message.location["url"]
@@ -280,12 +290,12 @@ def tab(browser: Browser, base: str, *, dark: bool = False, width: int = 1360) -
         if not request.url.startswith((base, "data:", "blob:")):
             opened.outside.append(request.url)
 
-    opened.page.on("console", note)
-    opened.page.on("pageerror", lambda error: opened.complaints.append(str(error)))
-    opened.page.on("request", note_request)
+    page.on("console", note)
+    page.on("pageerror", lambda error: opened.complaints.append(str(error)))
+    page.on("request", note_request)
     try:
         yield opened
     finally:
-        context.close()
+        page.close()
     assert not opened.complaints, opened.complaints
     assert not opened.outside, opened.outside
