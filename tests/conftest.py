@@ -62,13 +62,10 @@ def _slow_first(items: list[pytest.Item]) -> None:
 
 
 class _Scheduling(LoadFileScheduling):
-    """A file at a time, but those with a browser in two lots: a product for each is enough."""
+    """A file at a time; those with a browser are one, since a product and a browser are enough."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file: str = super()._split_scope(nodeid)
-        if not file.startswith("tests/browser/"):
-            return file
-        return "browser, runs" if "run" in file else "browser"
+        return "browser" if nodeid.startswith("tests/browser/") else super()._split_scope(nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Scheduling:

@@ -12,8 +12,12 @@ from uvicorn.main import main as uvicorn
 from apps.web.connections import CONNECTION
 
 # One process: see `apps.api.one_process`.
-_OPTIONS = ("--http", CONNECTION, "--ws", "none", "--workers", "1")
-_OPTIONS += ("--timeout-graceful-shutdown", "2")
+_OPTIONS = (
+    *("--http", CONNECTION),
+    *("--ws", "none"),
+    *("--workers", "1"),
+    *("--timeout-graceful-shutdown", "2"),
+)
 
 
 def main() -> None:

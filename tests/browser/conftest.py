@@ -90,7 +90,7 @@ def one_tab(browser: Browser, product: Product) -> Iterator[Tab]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """They run apart, two at a time: a browser, a page and a run take a core."""
+    """They run one after the other, beside the rest: a browser and a page take a core."""
     for item in items:
         if item.path.parent == Path(__file__).parent:
             item.add_marker(pytest.mark.browser)

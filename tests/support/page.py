@@ -28,11 +28,11 @@ from playwright.sync_api import (
 )
 
 from lab.paths import CHECKOUT
-from lab.processes.service import clean_environment, free_port, wait_for
+from lab.processes.service import PATIENCE, clean_environment, free_port, wait_for
 
 SCREENSHOTS = Path(os.environ.get("SCREENALYTICS_SCREENSHOTS", CHECKOUT / "screenshots"))
-PATIENCE_MS = 20_000
-_PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+PATIENCE_MS = int(20_000 * PATIENCE)
+_PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 _BLUR = (
     "[data-testid=stImage] img, video, #vg-tooltip-element img { filter: blur(26px) !important; }"
 )
@@ -130,6 +130,7 @@ def chromium() -> Iterator[Browser]:
         if os.environ.get("CI") == "true":
             pytest.fail(missing)
         pytest.skip(missing)
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=_FLAGS)
         try:
