@@ -109,12 +109,11 @@ def test_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def demo_episode(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo episode's folder, made once for all processes of the tests; to be copied."""
+def demo_episode(pytestconfig: pytest.Config) -> Path:
+    """The demo episode's folder, made once for all tests of the same code; to be copied."""
     from tests.support.demo import render_once
 
-    base = tmp_path_factory.getbasetemp()
-    return render_once(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)
+    return render_once(pytestconfig.cache.mkdir("demo-episode"))
 
 
 @pytest.fixture(scope="module")
