@@ -362,7 +362,7 @@ def test_limits_take_effect_and_results_do_not_depend_on_the_threads(data_root: 
     """
     found = []
     for threads in (1, 2, 2):
-        options = ("--stride", "12", *SMALL, "--cpu-threads", str(threads))
+        options = ("--stride", "12", "--cpu-threads", str(threads))
         done = run_cli(data_root, "--ep-id", "show", *options)
         assert done.returncode == 0, done.stderr
         manifest = manifest_of(data_root, "show")
