@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)  # the tests go on; processes get the default
+
+# As in the product's own processes: helpers that spin would take the cores of other tests.
+cv2.setNumThreads(1)
 
 REPO_ROOT = Path(__file__).resolve().parents[1]
 
