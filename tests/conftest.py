@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)  # the tests go on; processes get the default
+
+# As in the product's own processes: helpers that spin would take the cores of other tests.
+cv2.setNumThreads(1)
 
 REPO_ROOT = Path(__file__).resolve().parents[1]
 
@@ -106,12 +110,11 @@ def test_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def demo_episode(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo episode's folder, made once for all processes of the tests; to be copied."""
+def demo_episode(pytestconfig: pytest.Config) -> Path:
+    """The demo episode's folder, made once for all tests of the same code; to be copied."""
     from tests.support.demo import render_once
 
-    base = tmp_path_factory.getbasetemp()
-    return render_once(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)
+    return render_once(pytestconfig.cache.mkdir("demo-episode"))
 
 
 @pytest.fixture(scope="module")

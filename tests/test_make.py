@@ -83,6 +83,8 @@ def test_a_copy_serves_though_its_scripts_name_the_old_place(checkout: Path) -> 
     (copy / "lib").symlink_to(HERE / "lib")
     (copy / "bin" / "python").symlink_to(os.path.realpath(HERE / "bin" / "python"))
     (copy / ".runtime").touch()
+    # Its command is this checkout's: to install it would change what `lib` leads to.
+    (copy / ".checkout").write_text(f"{checkout}\n")
     for name in ("apps", "config", "pyproject.toml"):
         (checkout / name).symlink_to(CHECKOUT / name)
     done = make(checkout, "serve", "PORT=99999")

@@ -136,7 +136,8 @@ def serving(installed: Installed, *arguments: str) -> Iterator[None]:
 
 def answers(url: str) -> bool:
     try:
-        return httpx.get(url, trust_env=False).status_code == 200
+        # Without certificates, which take 35 ms of CPU to load.
+        return httpx.get(url, trust_env=False, verify=False).status_code == 200
     except httpx.TransportError:
         return False
 

@@ -65,6 +65,8 @@ def run_demo(video: Path | None, data_root: Path | None, stride: int) -> int:
 
 
 def demo(video: Path | None, data_root: Path, stride: int) -> None:
+    if video is not None and not video.is_file():
+        raise DemoFailed(f"there is no file {video}")
     if video is None:
         ep_id = episode.DEMO_EP_ID
         if episode.main(["--data-root", str(data_root)]) != 0:
@@ -120,8 +122,6 @@ def upload(client: httpx.Client, video: Path, layout: Layout) -> str:
 
     Where another video has the name of its file, it gets a number.
     """
-    if not video.is_file():
-        raise DemoFailed(f"there is no file {video}")
     for ep_id in names_for(video):
         stored = video_files(layout.episode(ep_id))
         if not stored:

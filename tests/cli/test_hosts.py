@@ -214,13 +214,13 @@ def test_a_launcher_that_reads_no_more_ends_its_run(data_root: Path) -> None:
     assert manifest_of(data_root, "left")["status"] == "cancelled"
 
 
-def test_a_preview_that_cannot_tell_is_made(data_root: Path) -> None:
-    assert run_cli(data_root, *QUICK, "--run-id", "plain").returncode == 0
-    manifest = RunManifest.model_validate(manifest_of(data_root, "plain"))
+def test_a_preview_that_cannot_tell_is_made(data_root: Path, quiet_root: Path) -> None:
+    shutil.copytree(folder_of(quiet_root, "quiet"), folder_of(data_root, "quiet"))
+    manifest = RunManifest.model_validate(manifest_of(data_root, "quiet"))
     assert manifest.video is not None
     spec = PreviewSpec(
         ep_id="talk",
-        run_id="plain",
+        run_id="quiet",
         data_root=str(data_root),
         video=manifest.video,
         video_file=manifest.video_file,
@@ -234,7 +234,7 @@ def test_a_preview_that_cannot_tell_is_made(data_root: Path) -> None:
             assert process.wait(timeout=120) == 0
     finally:
         os.close(full)
-    assert (folder_of(data_root, "plain") / "preview.mp4").stat().st_size > 10_000
+    assert (folder_of(data_root, "quiet") / "preview.mp4").stat().st_size > 10_000
 
 
 # --- a user without a home ---------------------------------------------------------------------
@@ -243,7 +243,7 @@ STRANGER = ("unshare", "--user", "--map-user=12345", "--map-group=12345", "env",
 """A user that no list of users knows, as containers have them; with an empty environment."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def stranger() -> tuple[str, ...]:
     if shutil.which("unshare") is None:
         pytest.skip("needs unshare (util-linux)")

@@ -11,6 +11,8 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,10 @@ PROGRAM = (
     "import json\n"
     "from apps import __version__\nfrom apps.common.version import git_sha, source_fingerprint\n"
     "print(json.dumps([__version__, git_sha(), source_fingerprint()]))"
+)
+ASKED_AGAIN = (
+    "import sys\nfrom apps.common.version import source_fingerprint\n"
+    "for _ in sys.stdin: print(source_fingerprint(), flush=True)"
 )
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
@@ -42,6 +48,28 @@ def ask(folder: Path, **variables: str) -> tuple[str, str, str]:
     assert done.returncode == 0, done.stderr
     version, sha, fingerprint = json.loads(done.stdout)
     return version, sha, fingerprint
+
+
+@contextmanager
+def asking(folder: Path) -> Iterator[Callable[[], str]]:
+    """The fingerprint, as often as it is asked for, of the files as they then are."""
+    with subprocess.Popen(
+        [sys.executable, "-B", "-c", ASKED_AGAIN],
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        stdin, stdout = process.stdin, process.stdout
+
+        def fingerprint() -> str:
+            stdin.write("\n")
+            stdin.flush()
+            return stdout.readline().strip()
+
+        yield fingerprint
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -95,43 +123,48 @@ def test_the_version_is_the_packages(copy: Path) -> None:
 
 
 def test_a_changed_a_new_a_renamed_and_a_removed_file_change_it(copy: Path) -> None:
-    seen = [ask(copy)[2]]
-    for name in (
-        "apps/__init__.py",
-        "apps/common/version.py",
-        "apps/pipeline/detect/__init__.py",
-        "apps/config/profiles.toml",
-        "apps/ui/assets/upload.js",
-    ):
-        with (copy / name).open("a") as stream:
-            stream.write("\n# changed\n")
-        seen.append(ask(copy)[2])
-    changed = len(seen)
-    extra = copy / "apps" / "common" / "extra.py"
-    extra.write_text("")
-    seen.append(ask(copy)[2])
-    extra = extra.rename(extra.with_name("other.py"))
-    seen.append(ask(copy)[2])
-    extra.unlink()
+    with asking(copy) as fingerprint:
+        seen = [fingerprint()]
+        for name in (
+            "apps/__init__.py",
+            "apps/common/version.py",
+            "apps/pipeline/detect/__init__.py",
+            "apps/config/profiles.toml",
+            "apps/ui/assets/upload.js",
+        ):
+            with (copy / name).open("a") as stream:
+                stream.write("\n# changed\n")
+            seen.append(fingerprint())
+        changed = len(seen)
+        extra = copy / "apps" / "common" / "extra.py"
+        extra.write_text("")
+        seen.append(fingerprint())
+        extra = extra.rename(extra.with_name("other.py"))
+        seen.append(fingerprint())
+        extra.unlink()
 
-    assert len(set(seen)) == len(seen) == changed + 2
+        assert len(set(seen)) == len(seen) == changed + 2
+        assert all(len(one) == 16 for one in seen)
+        assert fingerprint() == seen[changed - 1]
     assert ask(copy)[2] == seen[changed - 1]
 
 
 def test_other_files_do_not_change_it(copy: Path) -> None:
-    before = ask(copy)[2]
-    for name in (
-        "README.md",
-        "tools/up.py",
-        "tests/test_x.py",
-        "data/videos/x.py",
-        "apps/notes.txt",
-    ):
-        path = copy / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("x")
+    with asking(copy) as fingerprint:
+        before = fingerprint()
+        for name in (
+            "README.md",
+            "tools/up.py",
+            "tests/test_x.py",
+            "data/videos/x.py",
+            "apps/notes.txt",
+        ):
+            path = copy / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("x")
 
-    assert ask(copy)[2] == before
+        assert len(before) == 16
+        assert fingerprint() == before
 
 
 # --- commit -----------------------------------------------------------------------------------

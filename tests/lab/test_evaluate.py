@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from apps.common.contracts.rows import DetectionRow, read_rows
 from apps.common.errors import InvalidInput
@@ -320,6 +321,11 @@ def short_episode() -> Episode:
         Shot(24, ROCKET, Camera((other.view,)), (other.standing(PEOPLE[3], 0.5, 0.42, 0.16),)),
     )
     return Episode("short", shots, 320, 180, 24)
+
+
+def colours(picture: NDArray[np.uint8]) -> int:
+    """How many a picture has, shape (height, width, 3)."""
+    return len(np.unique(picture.astype(np.uint32) @ (1, 256, 65536)))
 
 
 @pytest.fixture(scope="module")

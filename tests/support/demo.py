@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 import subprocess
 import sys
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -14,21 +17,26 @@ from apps.demo.encode import VIDEO_NAME
 from apps.demo.episode import DEMO_EP_ID
 from lab.evaluation.rows import read_truth
 from lab.evaluation.screen_time import frame_times
+from lab.paths import CHECKOUT
 from lab.processes.service import clean_environment
 
 SAID = "said.txt"
 
 
 def render_once(base: Path) -> Path:
-    """Renders it as a user does, unless another process of the tests did; its folder.
+    """Renders it as a user does, unless the same code and libraries did; its folder.
 
     Args:
-        base: a folder that those processes share. In it, what the program printed is kept too.
+        base: a folder that all processes of the tests share, also of later ones. In it, what the
+            program printed is kept too.
     """
-    place = base / "demo-episode"
-    place.mkdir(exist_ok=True)
-    with FileLock(place / "lock"):
+    place = base / _made_by()
+    with FileLock(base / "lock"):
         if not (place / SAID).exists():
+            for old in base.iterdir():
+                if old.is_dir():
+                    shutil.rmtree(old)
+            place.mkdir()
             command = [sys.executable, "-m", "apps.demo.episode", "--data-root", "data"]
             done = subprocess.run(
                 command,
@@ -40,6 +48,17 @@ def render_once(base: Path) -> Path:
             )
             (place / SAID).write_text(done.stdout)
     return place / "data" / "videos" / DEMO_EP_ID
+
+
+def _made_by() -> str:
+    """Names everything that the episode's bytes depend on."""
+    code = hashlib.sha256(sys.version.encode())
+    for room in ("common", "demo"):
+        for source in sorted((CHECKOUT / "apps" / room).rglob("*.py")):
+            code.update(source.read_bytes())
+    for name, version in sorted((one.name, one.version) for one in distributions()):
+        code.update(f"{name} {version}\n".encode())
+    return code.hexdigest()[:16]
 
 
 def said_of(episode: Path) -> str:

@@ -123,12 +123,23 @@ def test_a_flash_on_a_sample_leaves_the_rest_in_one_piece(tmp_path: Path) -> Non
 # --- on pictures, without a video ---------------------------------------------------------------
 
 
+def views_of(pictures: list[Image]) -> list[FrameFeatures]:
+    """What is there several times is looked at once."""
+    looked_at = {id(picture): FrameFeatures(np.ascontiguousarray(picture)) for picture in pictures}
+    return [looked_at[id(picture)] for picture in pictures]
+
+
 def scenes(
     pictures: list[Image], appearance: list[FloatArray] | None = None, step_s: float = 0.5
 ) -> list[Scene]:
+    return scenes_of(views_of(pictures), appearance, step_s)
+
+
+def scenes_of(
+    views: list[FrameFeatures], appearance: list[FloatArray] | None = None, step_s: float = 0.5
+) -> list[Scene]:
     splitter = ShotSplitter(pipeline_config().shots)
-    faces = [NO_FACES] * len(pictures) if appearance is None else appearance
-    views = [FrameFeatures(np.ascontiguousarray(picture)) for picture in pictures]
+    faces = [NO_FACES] * len(views) if appearance is None else appearance
     return [
         splitter.scene_of(n, view, found, [Glimpse(n * step_s, view)])
         for n, (view, found) in enumerate(zip(views, faces, strict=True))
@@ -189,11 +200,15 @@ def test_in_doubt_the_faces_tell() -> None:
     someone, another = looks_of(0.0, 3.0), looks_of(20.0)
     many, like_one, like_none = (looks_of(*v) for v in ((0, 10, 20), (21, 1, 9), (3, 30, 40)))
 
-    def found(depth: float, before: FloatArray, now: FloatArray) -> int:
-        pictures = [(110 + depth * (wall - 110)).astype(np.uint8) for wall in (here, there)]
-        return scenes(pictures, [before, now])[1].shot
-
     depths = np.linspace(0.05, 1.0, 20)
+    walls = {
+        depth: views_of([(110 + depth * (wall - 110)).astype(np.uint8) for wall in (here, there)])
+        for depth in depths
+    }
+
+    def found(depth: float, before: FloatArray, now: FloatArray) -> int:
+        return scenes_of(walls[depth], [before, now])[1].shot
+
     for before, alike, others in ((someone, someone, another), (many, like_one, like_none)):
         same = [found(depth, before, alike) for depth in depths]
         nobody = [found(depth, before, NO_FACES) for depth in depths]
@@ -413,7 +428,7 @@ def test_a_fade_to_black_and_back_ends_the_shot(seconds: float, step_s: float) -
 def sampled_every_fourth(pictures: list[Image]) -> list[Scene]:
     """25 pictures a second, all of them decoded."""
     splitter = ShotSplitter(pipeline_config().shots)
-    views = [FrameFeatures(np.ascontiguousarray(picture)) for picture in pictures]
+    views = views_of(pictures)
     glimpses = [Glimpse(n / 25, view) for n, view in enumerate(views)]
     return [
         splitter.scene_of(n, views[n], NO_FACES, glimpses[max(0, n - 3) : n + 1])
