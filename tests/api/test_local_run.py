@@ -116,8 +116,8 @@ def test_insightface_weights_give_the_same(data_root: Path, test_data: Path) -> 
         manifest = server.client.get(f"/episodes/show/runs/{result['run_id']}").json()
         assert "non-commercial" in manifest["model"]["licence"]
         assert manifest["threads"]["detector"] == 1
-        street = server.detect_track("street", stride=12, detector="retinaface").json()
-        assert street["frames_done"] == 9
+        street = server.detect_track("street", stride=50, detector="retinaface").json()
+        assert street["frames_done"] == 3
         assert street["tracks"] >= 5
 
 
