@@ -25,7 +25,6 @@ from apps.common.layout import Layout
 from apps.common.option_flags import as_arguments
 from apps.common.python_module import python_module, same_code
 from apps.common.settings import Settings
-from apps.jobs.store import JobStore
 from apps.runs.launch import RUN_MODULE
 from apps.runs.store import read_manifest
 
@@ -250,6 +249,8 @@ class RedisRunner(HttpRunner):
         try:
             self._client.post(f"/celery_jobs/{job_id}/cancel", timeout=5)
         except httpx.TransportError:
+            from apps.jobs.store import JobStore  # Redis takes long to load, and is seldom needed
+
             with contextlib.suppress(ScreenalyticsError):
                 settings = Settings.read()
                 JobStore(settings.redis_url, settings.lease_s).ask_cancel(job_id)

@@ -173,7 +173,11 @@ def serving_checkout(
     )
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=root, env=env, stdout=output, stderr=output)
-    client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=httpx.Timeout(5, read=120))
+    client = httpx.Client(
+        base_url=f"http://127.0.0.1:{port}",
+        timeout=httpx.Timeout(5, read=120),
+        verify=False,  # plain HTTP: certificates need not be loaded
+    )
     server = Server(process, client, data_root, log)
     try:
         wait_for(lambda: _is_live(server), what=f"the server; its log: {log.read_text()}")

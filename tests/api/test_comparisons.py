@@ -27,8 +27,8 @@ from lab.processes.queue import LEASE_SECONDS, redis_server, worker
 from lab.processes.service import PATIENCE, Server, add_episode, gone, serving, wait_for
 
 KEY = "correct-horse-battery"
-QUICK = {"stride": 48}
-SOME_SECONDS = {"stride": 12, "max_cpu_percent": 40}
+QUICK = {"stride": 48, "det_size": 320}
+SOME_SECONDS = {"stride": 12, "det_size": 320, "cpu_threads": 1, "max_cpu_percent": 40}
 NDJSON = {"accept": "application/x-ndjson"}
 
 
@@ -92,7 +92,7 @@ class Compared:
 def compared(server: Server) -> Compared:
     before = runs_of(server, "talk")
     answers: list[httpx.Response] = []
-    options = {**QUICK, "profile": "balanced", "det_size": 320, "save_crops": False}
+    options = {**QUICK, "profile": "balanced", "save_crops": False}
     thread = threading.Thread(
         daemon=True, target=lambda: answers.append(compare(server, repeat=1, options=options))
     )

@@ -14,7 +14,7 @@ VARYING = {"date", "x-request-id"}
 
 @pytest.fixture(scope="module")
 def names(server: Server) -> dict[str, Any]:
-    answer = server.detect_track("talk", stride=15, save_crops=True, save_preview=True)
+    answer = server.detect_track("talk", stride=60, save_crops=True, save_preview=True)
     assert answer.status_code == 200, answer.text
     run_id = answer.json()["run_id"]
     crops = server.data_root / "manifests" / "talk" / "runs" / run_id / "crops"

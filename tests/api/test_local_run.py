@@ -51,7 +51,8 @@ def talk(server: Server) -> httpx.Response:
 @pytest.fixture(scope="module")
 def street(server: Server) -> list[dict]:
     """The lines of a run that is told as it goes; the rate limit chooses its frames."""
-    return streamed(server, "street", stride=1, fps=4)  # 25 / 4 -> every 6th
+    options = {"stride": 1, "fps": 4, "det_size": 480, "cpu_threads": 1}
+    return streamed(server, "street", **options)  # 25 / 4 -> every 6th
 
 
 def streamed(server: Server, ep_id: str, **fields: Any) -> list[dict]:
@@ -89,7 +90,7 @@ def test_progress_reaches_one(server: Server, talk: httpx.Response) -> None:
 
 @pytest.fixture(scope="module")
 def television(server: Server) -> dict:
-    result: dict = server.detect_track("show", stride=6).json()
+    result: dict = server.detect_track("show", stride=6, cpu_threads=1).json()
     assert server.run_processes() == []
     return result
 
@@ -115,8 +116,8 @@ def test_insightface_weights_give_the_same(data_root: Path, test_data: Path) -> 
         manifest = server.client.get(f"/episodes/show/runs/{result['run_id']}").json()
         assert "non-commercial" in manifest["model"]["licence"]
         assert manifest["threads"]["detector"] == 1
-        street = server.detect_track("street", stride=12, detector="retinaface").json()
-        assert street["frames_done"] == 9
+        street = server.detect_track("street", stride=50, detector="retinaface").json()
+        assert street["frames_done"] == 3
         assert street["tracks"] >= 5
 
 
@@ -163,11 +164,11 @@ def test_stream_ends_with_the_result(street: list[dict]) -> None:
 @pytest.mark.alone
 @pytest.mark.trap(31, 40)
 def test_stream_has_a_heartbeat_and_a_run_its_cpu(server: Server) -> None:
-    lines = streamed(server, "street", stride=12, max_cpu_percent=40)
+    lines = streamed(server, "talk", stride=6, max_cpu_percent=30)
     gaps = [after["came"] - before["came"] for before, after in pairwise(lines)]
     assert len(gaps) > 3
     assert max(gaps) < 2.0  # promised: 1 s; the machine may be busy
-    assert lines[-1]["cpu"]["mean_percent"] <= 44
+    assert lines[-1]["cpu"]["mean_percent"] <= 33
 
 
 @pytest.mark.trap(1)

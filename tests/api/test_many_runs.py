@@ -38,10 +38,12 @@ def add_runs(server: Server, manifest: dict[str, Any], count: int, ep_id: str) -
     body = {**manifest, "ep_id": ep_id, "run_id": "RUN-ID", "started_at": "STARTED-AT"}
     body["result"] = {**manifest["result"], "ep_id": ep_id, "run_id": "RUN-ID"}
     text = json.dumps(body, indent=2)
+    runs = server.data_root / "manifests" / ep_id / "runs"
+    runs.mkdir(parents=True)
     for number in range(count):
         run_id = f"r{number * 7919 % count:05d}"
-        folder = server.data_root / "manifests" / ep_id / "runs" / run_id
-        folder.mkdir(parents=True)
+        folder = runs / run_id
+        folder.mkdir()
         started = f"2026-01-01T{(count - number) // 3600:02d}:{(count - number) % 3600:04d}"
         own = text.replace("RUN-ID", run_id).replace("STARTED-AT", started)
         (folder / "run.json").write_text(own)

@@ -27,9 +27,9 @@ SLOW: dict[str, Any] = {
     "stride": 1,
     "max_cpu_percent": 30,
 }  # a run that lasts long enough to be stopped
-SOME_SECONDS: dict[str, Any] = {"stride": 24, "max_cpu_percent": 40}
-TEN_SECONDS: dict[str, Any] = {"stride": 24, "max_cpu_percent": 15}  # a server can come back
-QUICK: dict[str, Any] = {"stride": 48}
+QUICK: dict[str, Any] = {"stride": 96, "det_size": 320, "cpu_threads": 1}
+SOME_SECONDS: dict[str, Any] = {**QUICK, "stride": 24, "max_cpu_percent": 40}
+TEN_SECONDS: dict[str, Any] = {**SOME_SECONDS, "max_cpu_percent": 15}  # a server can come back
 ENDED = ("success", "failed", "cancelled", "interrupted")
 
 
@@ -205,10 +205,11 @@ def cpulimit_of(server: Server, job: dict[str, Any]) -> list[psutil.Process]:
     return [guard, limiter]
 
 
-def test_a_server_that_stops_leaves_it_running(
+def test_a_server_that_stops_leaves_it_running_and_says_so_in_a_stream(
     server: Server, data_root: Path, tmp_path: Path
 ) -> None:
     """Here one without cpulimit, which binds its runs to two cores; another one can end it."""
+    body = {"ep_id": "talk", "run_id": "stopped-with-it", **SLOW}
     with serving(data_root, PATH=str(tmp_path)) as first:
         job = start(first, **SLOW)
         process = running_process(first, job)
@@ -216,6 +217,14 @@ def test_a_server_that_stops_leaves_it_running(
         assert status(first, job)["limiter"] == record(first, job)["limiter"] == limiter
         if sys.platform == "linux":
             assert len(process.cpu_affinity()) == min(2, len(os.sched_getaffinity(0)))
+        with first.client.stream("POST", "/jobs/detect_track/stream", json=body) as answer:
+            events = sse(answer)
+            next(events)
+            first.process.terminate()
+            name, last = list(events)[-1]
+        first.process.wait(timeout=3 * PATIENCE)
+    assert (name, last and last["status"]) == ("error", 503)
+    assert status_on_disk(server, "stopped-with-it", "talk") == "cancelled"
     assert not gone([process])
     end = cancel(server, job)
     assert (end["state"], end["limiter"]) == ("cancelled", limiter)
@@ -432,21 +441,6 @@ def leaving_stream(server: Server, run_id: str) -> Iterator[None]:
         yield
 
 
-def test_a_server_that_stops_says_so_in_the_stream(data_root: Path) -> None:
-    body = {"ep_id": "show", "run_id": "stopped-with-it", **SLOW}
-    with serving(data_root) as server:
-        with server.client.stream("POST", "/jobs/detect_track/stream", json=body) as answer:
-            events = sse(answer)
-            next(events)
-            server.process.terminate()
-            last = list(events)[-1]
-        server.process.wait(timeout=3 * PATIENCE)
-    assert last[0] == "error"
-    assert last[1] is not None
-    assert last[1]["status"] == 503
-    assert status_on_disk(server, "stopped-with-it") == "cancelled"
-
-
 def test_a_spec_that_is_not_there_is_an_error_of_its_own(tmp_path: Path) -> None:
     command = [
         sys.executable,
@@ -460,6 +454,6 @@ def test_a_spec_that_is_not_there_is_an_error_of_its_own(tmp_path: Path) -> None
     assert "spec" in answer.stderr
 
 
-def status_on_disk(server: Server, run_id: str) -> str | None:
-    manifest = server.data_root / "manifests/show/runs" / run_id / "run.json"
+def status_on_disk(server: Server, run_id: str, ep_id: str = "show") -> str | None:
+    manifest = server.data_root / "manifests" / ep_id / "runs" / run_id / "run.json"
     return str(json.loads(manifest.read_text())["status"]) if manifest.exists() else None

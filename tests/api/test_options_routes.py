@@ -52,7 +52,7 @@ def test_the_offer_is_what_runs_are_held_to(server: Server) -> None:
 def test_a_plan_is_what_the_run_does(server: Server) -> None:
     """With more threads than there are, and a stride that gives way to the limit with a warning."""
     requested = {"profile": "balanced", "stride": 4, "fps": 1, "det_thresh": 0.6}
-    requested["cpu_threads"] = 500
+    requested |= {"cpu_threads": 500, "det_size": 320}
     planned = plan(server, ep_id="show", **requested)
     result = server.detect_track("show", **requested).json()
     manifest = server.client.get(f"/episodes/show/runs/{result['run_id']}").json()
@@ -146,7 +146,7 @@ def test_a_video_that_cannot_be_read(server: Server, data_root: Path) -> None:
 
 def test_estimates_rest_on_earlier_runs(server: Server) -> None:
     """`talk` has no run: what `show` took is scaled to it, until it has its own."""
-    requested = {"stride": 24, "cpu_threads": 1, "max_cpu_percent": 1000}
+    requested = {"stride": 24, "det_size": 320, "cpu_threads": 1, "max_cpu_percent": 1000}
     before = plan(server, ep_id="talk", **requested)
     assert (before["estimate_seconds"], before["estimate_runs"]) == (None, 0)
 

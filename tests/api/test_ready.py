@@ -40,7 +40,9 @@ def served(data_root: Path, command: list[str]) -> Iterator[Served]:
     whole = [*command, sys.executable, "-m", "apps.api", "--port", str(port)]
     with log.open("wb") as output:
         process = subprocess.Popen(whole, cwd=CHECKOUT, env=env, stdout=output, stderr=output)
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as client:
+    with httpx.Client(
+        base_url=f"http://127.0.0.1:{port}", verify=False, trust_env=False, timeout=60
+    ) as client:
 
         def lives() -> bool:
             assert process.poll() is None, log.read_text()

@@ -37,6 +37,7 @@ PROGRESS_KEYS = {
 }  # fmt: skip
 NDJSON = {"accept": "application/x-ndjson"}
 FRAMES, STRIDE, SAMPLED = 275, 12, 23  # of the clip, and of the run
+CHEAP = {"stride": STRIDE, "det_size": 320, "cpu_threads": 1}
 
 
 class Run:
@@ -58,12 +59,12 @@ class Run:
 
 @pytest.fixture(scope="module")
 def older(server: Server) -> Run:
-    return Run(server, server.detect_track("show", stride=48).json())
+    return Run(server, server.detect_track("show", stride=48, det_size=320).json())
 
 
 @pytest.fixture(scope="module")
 def run(server: Server, older: Run) -> Run:
-    answer = server.detect_track("show", stride=STRIDE, save_crops=True, save_preview=True)
+    answer = server.detect_track("show", **CHEAP, save_crops=True, save_preview=True)
     assert answer.status_code == 200, answer.text
     return Run(server, answer.json())
 

@@ -31,7 +31,7 @@ from apps.comparison.figures import (
 from apps.comparison.runners import problem_text, server_sent_events
 from apps.comparison.sampler import Usage
 from lab.paths import CHECKOUT
-from lab.processes.queue import redis_server, worker
+from lab.processes.queue import Redis, worker
 from lab.processes.service import (
     Server,
     add_episode,
@@ -58,13 +58,20 @@ Ask = Callable[..., Said]
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Iterator[Server]:
-    """A server whose queue is away: nothing listens on its Redis address."""
+def queue(tmp_path_factory: pytest.TempPathFactory) -> Redis:
+    """The server's, which is away until a test starts it."""
+    return Redis(tmp_path_factory.mktemp("redis"))
+
+
+@pytest.fixture(scope="module")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, test_data: Path, queue: Redis
+) -> Iterator[Server]:
     root = tmp_path_factory.mktemp("compare") / "data"
     add_episode(root, "talk", test_data / "videos" / "carphone_pristine.mp4")
     add_episode(root, "show", test_data / "videos" / "short_hamilton_clip.mp4")
-    url = f"redis://127.0.0.1:{free_port()}/0"
-    with serving(root, SCREENALYTICS_REDIS_URL=url, SCREENALYTICS_LOCAL_NICE="0") as running:
+    settings = {"SCREENALYTICS_REDIS_URL": queue.url, "SCREENALYTICS_LOCAL_NICE": "0"}
+    with serving(root, **settings) as running:
         yield running
 
 
@@ -115,21 +122,22 @@ def saved(folder: Path) -> dict[str, Any]:
     return body
 
 
-def test_every_path_that_is_there(server: Server) -> None:
-    """In rounds, beside the command line; a mode that is away is left out with a note."""
-    done = compare(server, "--ep-id", "talk", "--repeat", "2", "--stride", STRIDE)
+def test_rounds(server: Server) -> None:
+    """Beside the command line, and another path begins each; one that is away is left out."""
+    modes = ("--modes", "sse,redis", "--skip-missing")
+    done = compare(server, "--ep-id", "talk", "--repeat", "2", "--stride", STRIDE, *modes)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "not the same work" not in done.stdout
     assert "Note: redis was left out: " in done.stdout
     (folder,) = (server.data_root / "comparisons").iterdir()
     body = saved(folder)
-    assert [s["mode"] for s in body["summaries"]] == ["cli", "sse", "local"]
+    assert [s["mode"] for s in body["summaries"]] == ["cli", "sse"]
     order = [(m["round"], m["mode"]) for m in body["measurements"]]
-    assert order == [(1, "cli"), (1, "sse"), (1, "local"), (2, "sse"), (2, "local"), (2, "cli")]
+    assert order == [(1, "cli"), (1, "sse"), (2, "sse"), (2, "cli")]
     for measured in body["measurements"]:
         check_measurement(server, measured)
     assert body["summaries"][0]["overhead_seconds"] == 0
-    assert "| local | 2 |" in (folder / "comparison.md").read_text()
+    assert "| sse | 2 |" in (folder / "comparison.md").read_text()
     picture = cv2.imread(str(folder / "comparison.png"))
     assert picture is not None
     assert picture.std() > 20
@@ -160,45 +168,45 @@ def test_a_mode_that_was_asked_for_and_is_away(server: Server, ask: Ask) -> None
     assert server.client.get("/episodes/talk/runs").json()["total"] == before
 
 
-def test_what_was_measured_is_kept_when_a_path_fails(tmp_path: Path, test_data: Path) -> None:
-    """Here the server gives its local runs no time."""
+def test_what_was_measured_is_kept_when_paths_fail(tmp_path: Path, test_data: Path) -> None:
+    """Here the server gives its runs no time. Without --modes, one that is away is no failure."""
     root = tmp_path / "data"
     add_episode(root, "talk", test_data / "videos" / "carphone_pristine.mp4")
-    arguments = ("--ep-id", "talk", "--modes", "local", "--repeat", "2", "--stride", STRIDE)
-    with serving(root, SCREENALYTICS_LOCAL_TIMEOUT_S="0.05") as server:
-        done = compare(server, *arguments, "--out", tmp_path / "out")
+    arguments = ("--ep-id", "talk", "--repeat", "2", "--stride", STRIDE, "--out", tmp_path / "out")
+    settings = {"SCREENALYTICS_REDIS_URL": "redis://127.0.0.1:1/0"}
+    with serving(root, SCREENALYTICS_LOCAL_TIMEOUT_S="0.05", **settings) as server:
+        done = compare(server, *arguments)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "Note: local was left out: " in done.stdout
-    assert "longer than 0.05 s" in done.stdout
     assert "Traceback" not in done.stderr
+    assert "longer than 0.05 s" in done.stdout
     body = saved(tmp_path / "out")
     order = [(m["round"], m["mode"]) for m in body["measurements"]]
     assert order == [(1, "cli"), (2, "cli")]
-    assert [note for note in body["notes"] if note.startswith("local was left out")]
+    for mode in ("sse", "local", "redis"):
+        assert f"Note: {mode} was left out: " in done.stdout
+        assert [note for note in body["notes"] if note.startswith(f"{mode} was left out")]
 
 
-def test_all_modes_with_all_options(tmp_path: Path, test_data: Path) -> None:
-    root = tmp_path / "data"
-    add_episode(root, "talk", test_data / "videos" / "carphone_pristine.mp4")
-    with (
-        redis_server(tmp_path / "redis") as broker,
-        serving(root, SCREENALYTICS_REDIS_URL=broker.url) as server,
-        worker(root, broker.url),
-    ):
-        done = compare(
-            server, "--ep-id", "talk", "--repeat", "1", "--out", tmp_path / "out",
-            "--profile", "balanced", "--stride", STRIDE, "--fps", "10", "--det-size", "320",
-            "--det-thresh", "0.4", "--cpu-threads", "1", "--max-cpu-percent", "150",
-            "--save-crops", "--precision", "float32", "--small-faces", "second_look",
-            "--video-stream", "0",
-        )  # fmt: skip
+def test_every_path_with_all_options(server: Server, queue: Redis, tmp_path: Path) -> None:
+    try:
+        queue.start()
+        with worker(server.data_root, queue.url):
+            done = compare(
+                server, "--ep-id", "talk", "--repeat", "1", "--out", tmp_path / "out",
+                "--profile", "balanced", "--stride", STRIDE, "--fps", "10", "--det-size", "320",
+                "--det-thresh", "0.4", "--cpu-threads", "1", "--max-cpu-percent", "150",
+                "--save-crops", "--precision", "float32", "--small-faces", "second_look",
+                "--video-stream", "0",
+            )  # fmt: skip
+    finally:
+        queue.stop()
     assert done.returncode == 0, done.stdout + done.stderr
     body = saved(tmp_path / "out")
     assert [s["mode"] for s in body["summaries"]] == ["cli", "sse", "local", "redis"]
     assert body["warnings"] == []
     assert len(body["measurements"]) == 4
     for measured in body["measurements"]:
-        assert measured["usage"] is not None
+        check_measurement(server, measured)
         options = measured["facts"]["options"]
         assert (options["profile"], options["fps"], options["det_size"]) == ("balanced", 10, 320)
         assert (options["cpu_threads"], options["max_cpu_percent"]) == (1, 150)

@@ -12,20 +12,23 @@ from apps.results.diagnosis import diagnose
 from lab.processes.service import add_episode, run_cli
 
 PLAIN = ("--stride", "12", "--cpu-threads", "1")
+CUDA = ("--device", "cuda", "--allow-cpu-fallback", "--det-size", "640")
 
 
 @pytest.fixture(scope="module")
 def data_root(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Path:
     root = tmp_path_factory.mktemp("diagnosis") / "data"
     add_episode(root, "show", test_data / "videos" / "short_hamilton_clip.mp4")
+    add_episode(root, "talk", test_data / "videos" / "carphone_pristine.mp4")
     return root
 
 
-def run(data_root: Path, *arguments: str, **environment: str) -> RunManifest:
-    done = run_cli(data_root, "--ep-id", "show", *arguments, **environment)
+def run(data_root: Path, ep_id: str, *arguments: str, **environment: str) -> RunManifest:
+    done = run_cli(data_root, "--ep-id", ep_id, *arguments, **environment)
     assert done.returncode == 0, done.stderr
-    latest = json.loads((data_root / "manifests/show/latest.json").read_text())["run_id"]
-    path = data_root / "manifests/show/runs" / latest / "run.json"
+    folder = data_root / "manifests" / ep_id
+    latest = json.loads((folder / "latest.json").read_text())["run_id"]
+    path = folder / "runs" / latest / "run.json"
     return RunManifest.model_validate_json(path.read_text())
 
 
@@ -36,7 +39,7 @@ def causes(manifest: RunManifest) -> list[str]:
 
 @pytest.fixture(scope="module")
 def plain(data_root: Path) -> RunManifest:
-    return run(data_root, *PLAIN)
+    return run(data_root, "show", *PLAIN)
 
 
 def test_a_run_as_it_should_be_has_no_cause(plain: RunManifest) -> None:
@@ -49,12 +52,12 @@ def test_a_run_as_it_should_be_has_no_cause(plain: RunManifest) -> None:
 
 @pytest.mark.trap(21)
 def test_cpu_fallback(data_root: Path) -> None:
-    found = run(data_root, *PLAIN, "--device", "cuda", "--allow-cpu-fallback", "--det-size", "640")
+    found = run(data_root, "talk", *PLAIN, *CUDA)
     assert causes(found) == ["cpu-fallback"]
 
 
 def test_stride_from_the_environment(data_root: Path) -> None:
-    found = run(data_root, "--cpu-threads", "1", SCREENALYTICS_STRIDE="11")
+    found = run(data_root, "talk", "--cpu-threads", "1", SCREENALYTICS_STRIDE="11")
     assert causes(found) == ["stride-from-environment"]
     finding = diagnose(found).findings[0]
     assert finding.evidence == {"stride": 11, "profile_stride": 12}
@@ -62,13 +65,13 @@ def test_stride_from_the_environment(data_root: Path) -> None:
 
 
 def test_detection_size(data_root: Path) -> None:
-    found = run(data_root, "--stride", "24", "--cpu-threads", "1", "--det-size", "1280")
+    found = run(data_root, "talk", "--stride", "24", "--cpu-threads", "1", "--det-size", "1280")
     assert causes(found) == ["detection-size-large"]
 
 
 @pytest.mark.alone
 def test_cap_reached(data_root: Path) -> None:
-    found = run(data_root, "--stride", "24", "--cpu-threads", "1", "--max-cpu-percent", "40")
+    found = run(data_root, "talk", *PLAIN, "--max-cpu-percent", "20")
     assert causes(found) == ["cap-reached"]
 
 

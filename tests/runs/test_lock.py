@@ -191,18 +191,17 @@ GARBAGE = [
 ]
 
 
-@pytest.mark.parametrize("data", GARBAGE, ids=lambda data: repr(data[:24]))
-def test_a_garbage_holder_file_breaks_nothing(layout: Layout, hold: Hold, data: bytes) -> None:
+def test_a_garbage_holder_file_breaks_nothing(layout: Layout, hold: Hold) -> None:
     process = hold(holder_of())
-    layout.holder("test-ep").write_bytes(data)
-
-    assert is_held(layout, "test-ep")
-    assert current_holder(layout, "test-ep") is None
-    error = busy_error(layout, "test-ep")
-    assert "test-ep" in error.detail
-    json.dumps(error.to_dict())
-    with pytest.raises(EpisodeBusy), episode_lock(layout, holder_of(run_id="r2")):
-        pass
+    for data in GARBAGE:
+        layout.holder("test-ep").write_bytes(data)
+        assert is_held(layout, "test-ep")
+        assert current_holder(layout, "test-ep") is None, data[:24]
+        error = busy_error(layout, "test-ep")
+        assert "test-ep" in error.detail
+        json.dumps(error.to_dict())
+        with pytest.raises(EpisodeBusy), episode_lock(layout, holder_of(run_id="r2")):
+            pass
 
     process.communicate("")
     assert process.returncode == 0

@@ -30,17 +30,18 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Iterator[Served]:
-    """A page in front of an API that wants a key, and a finished run."""
+    """A page, of which the owner allows a name, before an API with a key; and a finished run."""
     folder = tmp_path_factory.mktemp("files")
     add_episode(folder / "data", "talk", test_data / "videos" / "carphone_pristine.mp4")
     keys = {"SCREENALYTICS_API_KEY": KEY}
+    names = {"SCREENALYTICS_ALLOWED_HOSTS": "faces.example"}
     with (
         serving(folder / "data", SCREENALYTICS_REDIS_URL="redis://127.0.0.1:1/0", **keys) as server,
-        page_server(server.url, folder, **keys) as page,
+        page_server(server.url, folder, **keys, **names) as page,
         httpx.Client(base_url=page.url, trust_env=False, timeout=30) as client,
     ):
         server.client.headers["x-api-key"] = KEY
-        run = server.detect_track("talk", stride=12, save_preview=True, save_crops=True)
+        run = server.detect_track("talk", stride=48, save_preview=True, save_crops=True)
         assert run.status_code == 200, run.text
         yield Served(server, page, client, run.json()["run_id"])
 
@@ -166,6 +167,12 @@ def test_only_reading_and_uploading_pass(served: Served) -> None:
         answer = served.client.request(method, served.run_file("log"))
         assert answer.status_code in (404, 405)
     assert served.client.delete("/files/episodes").status_code in (404, 405)
+
+
+def test_the_owner_may_allow_a_name(served: Served) -> None:
+    """More of other sites is in test_other_sites.py."""
+    for host, status in (("faces.example", 200), ("evil.example", 421)):
+        assert served.client.get("/", headers={"host": host}).status_code == status
 
 
 def test_the_key_stays_on_this_side(served: Served) -> None:
