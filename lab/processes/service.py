@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import psutil
 
+from apps.common.certificates import certificates
 from apps.common.processes import is_alive
 from apps.runs.launch import RUN_MODULE
 from lab.paths import CHECKOUT
@@ -65,7 +66,7 @@ PATIENCE = 3.0 if "PYTEST_XDIST_WORKER" in os.environ else 1.0
 def wait_for(condition: Callable[[], Any], timeout: float = 20.0, what: str = "it") -> Any:
     """The first true answer of `condition`; fails the test after `timeout` seconds.
 
-    It is asked less and less often, and every 0.1 s in the end: a request takes 5 ms of CPU.
+    It is asked less and less often, and every 0.2 s in the end: a request takes 5 ms of CPU.
     """
     timeout *= PATIENCE
     deadline = time.monotonic() + timeout
@@ -75,7 +76,7 @@ def wait_for(condition: Callable[[], Any], timeout: float = 20.0, what: str = "i
         if answer:
             return answer
         time.sleep(pause)
-        pause = min(1.2 * pause, 0.1)
+        pause = min(1.2 * pause, 0.2)
     raise AssertionError(f"waited {timeout:g} s for {what}")
 
 
@@ -173,7 +174,11 @@ def serving_checkout(
     )
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=root, env=env, stdout=output, stderr=output)
-    client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=httpx.Timeout(5, read=120))
+    client = httpx.Client(
+        base_url=f"http://127.0.0.1:{port}",
+        timeout=httpx.Timeout(5, read=120),
+        verify=certificates(),
+    )
     server = Server(process, client, data_root, log)
     try:
         wait_for(lambda: _is_live(server), what=f"the server; its log: {log.read_text()}")
