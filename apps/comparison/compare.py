@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 
 import httpx
 
+from apps.common.certificates import certificates
 from apps.common.cpu_limits import host_thread_limit
 from apps.common.errors import RunFailed, ScreenalyticsError
 from apps.common.layout import Layout
@@ -130,7 +131,11 @@ def check_server(task: Task) -> None:
     """
     try:
         with httpx.Client(
-            base_url=task.url, headers=dict(task.headers), timeout=10, trust_env=False
+            base_url=task.url,
+            headers=dict(task.headers),
+            timeout=10,
+            trust_env=False,
+            verify=certificates(),
         ) as client:
             client.get("/health/live").raise_for_status()
             answer = client.get(f"/episodes/{task.ep_id}")

@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 from pydantic import ValidationError
 
+from apps.common.certificates import certificates
 from apps.common.contracts.manifest import RunManifest
 from apps.common.errors import ScreenalyticsError
 from apps.common.layout import Layout
@@ -282,7 +283,13 @@ RUNNERS: dict[str, type[Runner]] = {
 
 def _client(task: Task, timeout: httpx.Timeout) -> httpx.Client:
     headers = dict(task.headers)
-    return httpx.Client(base_url=task.url, headers=headers, timeout=timeout, trust_env=False)
+    return httpx.Client(
+        base_url=task.url,
+        headers=headers,
+        timeout=timeout,
+        trust_env=False,
+        verify=certificates(),
+    )
 
 
 def server_sent_events(lines: Iterator[str]) -> Iterator[tuple[str, Any]]:

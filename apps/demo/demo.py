@@ -22,6 +22,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from apps.common.certificates import certificates
 from apps.common.errors import InvalidInput
 from apps.common.files import shown, tail
 from apps.common.layout import Layout, RunFiles
@@ -91,9 +92,10 @@ def server(data_root: Path) -> Iterator[httpx.Client]:
             command, env=same_code(environment), stdout=output, stderr=output
         )
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=None) as client:
+        url = f"http://127.0.0.1:{port}"
+        with httpx.Client(base_url=url, timeout=None, verify=certificates()) as client:
             wait_until_live(client, process, log)
-            console.print(f"API on http://127.0.0.1:{port} (docs at /docs)", highlight=False)
+            console.print(f"API on {url} (docs at /docs)", highlight=False)
             yield client
     finally:
         process.send_signal(signal.SIGTERM)

@@ -18,6 +18,7 @@ from pathlib import Path
 import httpx
 from filelock import FileLock, Timeout
 
+from apps.common.certificates import certificates
 from apps.common.errors import InvalidInput
 from apps.common.layout import Layout
 from apps.common.python_module import python_module
@@ -199,7 +200,7 @@ def _environment(settings: Settings, data_root: Path) -> dict[str, str]:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=1, trust_env=False).status_code == 200
+        return httpx.get(url, timeout=1, trust_env=False, verify=certificates()).status_code == 200
     except httpx.TransportError:
         return False
 

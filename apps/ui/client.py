@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from apps.common.certificates import certificates
 from apps.common.contracts.events import Event
 from apps.common.contracts.manifest import RunManifest
 from apps.common.heartbeat import with_heartbeat
@@ -100,7 +101,11 @@ class Client:
     def __init__(self, settings: PageSettings) -> None:
         self._settings = settings
         self._http = httpx.Client(
-            base_url=settings.base_url, headers=settings.headers, timeout=_TIMEOUT, trust_env=False
+            base_url=settings.base_url,
+            headers=settings.headers,
+            timeout=_TIMEOUT,
+            trust_env=False,
+            verify=certificates(),
         )
 
     @property
@@ -279,6 +284,7 @@ class Client:
                     headers=headers,
                     timeout=_STREAM_TIMEOUT,
                     trust_env=False,
+                    verify=certificates(),
                 ) as http,
                 http.stream(method, path, json=body) as answer,
             ):

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from apps.common.certificates import certificates
 from apps.common.names import CROP_PATTERN, NAME_PATTERN, TRACK_PATTERN
 from apps.ui.settings import PageSettings
 
@@ -105,6 +106,7 @@ async def _pass_on(
         headers={**headers, **settings.headers},
         timeout=_TIMEOUT,
         trust_env=False,
+        verify=certificates(),
     )
     try:
         answer = await http.send(http.build_request(method, path, **content), stream=True)

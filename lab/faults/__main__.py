@@ -26,7 +26,7 @@ from lab.faults.evidence import evidence
 from lab.faults.scenarios import Trial, stack
 from lab.paths import CHECKOUT, SHARED_DATA
 
-VIDEO = SHARED_DATA / "videos" / "short_hamilton_clip.mp4"
+VIDEO = SHARED_DATA / "videos" / "carphone_pristine.mp4"
 EVIDENCE = CHECKOUT / "build" / "faults"  # of trials that were not clean
 HEAD = """# Reliability
 

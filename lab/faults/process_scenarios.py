@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import psutil
 
+from apps.common.certificates import certificates
 from apps.common.layout import RunFiles
 from lab.faults.scenarios import (
     PATIENCE,
@@ -83,7 +84,7 @@ def api_killed_preview(stack: Stack) -> Trial:
         path = f"/episodes/{stack.episode}/runs/{run_id}/preview"
         with _asking(stack, server, path, None):
             wait_for(stack.orphans, what="the preview's process")
-            time.sleep(stack.rng.uniform(0, 2))
+            time.sleep(stack.rng.uniform(0, 1))
             _kill(server)
             orphans = left(stack)
     with stack.api() as server:
@@ -182,7 +183,7 @@ def _asking(
 def _read(server: Server, body: dict[str, Any], lines: list[dict[str, Any]]) -> None:
     headers = {"accept": "application/x-ndjson"}
     with (
-        httpx.Client(base_url=server.url, timeout=PATIENCE) as client,
+        httpx.Client(base_url=server.url, timeout=PATIENCE, verify=certificates()) as client,
         client.stream("POST", "/celery_jobs/detect_track", json=body, headers=headers) as answer,
     ):
         lines.extend(json.loads(line) for line in answer.iter_lines())

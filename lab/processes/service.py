@@ -65,7 +65,7 @@ PATIENCE = 3.0 if "PYTEST_XDIST_WORKER" in os.environ else 1.0
 def wait_for(condition: Callable[[], Any], timeout: float = 20.0, what: str = "it") -> Any:
     """The first true answer of `condition`; fails the test after `timeout` seconds.
 
-    It is asked less and less often, and every 0.1 s in the end: a request takes 5 ms of CPU.
+    It is asked less and less often, and every 0.2 s in the end: a request takes 5 ms of CPU.
     """
     timeout *= PATIENCE
     deadline = time.monotonic() + timeout
@@ -75,7 +75,7 @@ def wait_for(condition: Callable[[], Any], timeout: float = 20.0, what: str = "i
         if answer:
             return answer
         time.sleep(pause)
-        pause = min(1.2 * pause, 0.1)
+        pause = min(1.2 * pause, 0.2)
     raise AssertionError(f"waited {timeout:g} s for {what}")
 
 

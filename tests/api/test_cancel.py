@@ -29,7 +29,7 @@ from lab.processes.service import (
 from tests.support.holding import holding
 from tests.support.progress import under_way
 
-SLOW = {"stride": 1, "max_cpu_percent": 30}  # a run that lasts long enough to be stopped
+SLOW = {"stride": 1, "det_size": 320, "max_cpu_percent": 30}  # lasts long enough to be stopped
 STOPPED = "The run was stopped from elsewhere."
 NDJSON = {"accept": "application/x-ndjson"}
 Ask = Callable[[Server, str], Any]
@@ -69,7 +69,7 @@ def cancelled(server: Server, run_id: str) -> None:
 
 
 def is_free(server: Server) -> None:
-    assert server.detect_track("show", stride=48).status_code == 200
+    assert server.detect_track("show", stride=120, det_size=320).status_code == 200
 
 
 def run_ids(server: Server) -> list[str]:
@@ -132,7 +132,7 @@ def test_runs_that_have_no_manifest_yet_or_have_ended_or_never_were(server: Serv
             cancelled(server, f"early-{number}")
             assert gone(processes)
         assert answers[0]["detail"] == STOPPED
-    done = server.detect_track("show", stride=48).json()
+    done = server.detect_track("show", stride=120, det_size=320).json()
     for name in (done["run_id"], "latest"):
         answer = cancel(server, name)
         assert (answer.status_code, answer.json()["status"]) == (200, "completed")

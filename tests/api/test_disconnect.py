@@ -13,18 +13,20 @@ import httpx
 import psutil
 import pytest
 
+from apps.common.certificates import certificates
 from apps.common.layout import Layout
 from apps.runs.store import read_progress
 from lab.processes.service import Server, gone, serving, wait_for
 from tests.support.progress import under_way
 
-SLOW = {"stride": 1, "max_cpu_percent": 30}  # a run that lasts long enough to be stopped
+SLOW = {"stride": 1, "det_size": 320, "max_cpu_percent": 30}  # lasts long enough to be stopped
+SHORT = {"stride": 120, "det_size": 320}
 
 
 @pytest.fixture(scope="module")
 def latest(server: Server) -> Path:
     """What names the newest completed run, which there is."""
-    assert server.detect_track("show", stride=48).status_code == 200
+    assert server.detect_track("show", **SHORT).status_code == 200
     return Layout(server.data_root).latest("show")
 
 
@@ -79,7 +81,7 @@ def test_client_gone(server: Server, latest: Path, stream: bool) -> None:
         assert latest.read_bytes() == before
         if files.run("show", run_id).manifest.exists() or stage != "starting":
             assert manifest(server, run_id)["status"] == "cancelled"
-    assert server.detect_track("show", stride=48, run_id=f"last-{stream}").status_code == 200
+    assert server.detect_track("show", **SHORT, run_id=f"last-{stream}").status_code == 200
     assert list(files.runs("show").glob("*/.partial")) == []
 
 
@@ -100,7 +102,7 @@ def test_server_killed(server: Server, latest: Path) -> None:
     assert run["status"] == "cancelled"
     assert "gone" in run["exit_reason"]
     assert latest.read_bytes() == before
-    assert server.detect_track("show", stride=48).status_code == 200
+    assert server.detect_track("show", **SHORT).status_code == 200
 
 
 @pytest.mark.alone
@@ -160,7 +162,7 @@ def test_run_process_killed(server: Server) -> None:
     assert problem["run_exit_code"] == -9
     assert any("Using CPUExecutionProvider" in line for line in problem["logs"])
     assert manifest(server, "killed")["status"] == "failed"
-    assert server.detect_track("show", stride=48).status_code == 200
+    assert server.detect_track("show", **SHORT).status_code == 200
 
 
 def test_an_interrupted_run_is_recognised(server: Server) -> None:
@@ -192,9 +194,9 @@ def test_two_and_twenty_requests_for_one_episode(server: Server) -> None:
     answers: list[httpx.Response] = []
 
     def ask() -> None:
-        with httpx.Client(base_url=server.url, timeout=60) as client:
-            body = {"ep_id": "show", "execution_mode": "local", "stride": 12}
-            body["max_cpu_percent"] = 30  # still on when the last one has asked
+        with httpx.Client(base_url=server.url, timeout=60, verify=certificates()) as client:
+            body = {"ep_id": "show", "execution_mode": "local", "stride": 30, "det_size": 320}
+            body["max_cpu_percent"] = 15  # still on when the last one has asked
             answers.append(client.post("/celery_jobs/detect_track", json=body))
 
     threads = [threading.Thread(daemon=True, target=ask) for _ in range(20)]
@@ -207,4 +209,4 @@ def test_two_and_twenty_requests_for_one_episode(server: Server) -> None:
     refused = next(answer for answer in answers if answer.status_code == 409).json()
     assert "show" in refused["detail"]
     assert completed() == before + 1
-    assert server.detect_track("talk", stride=48).status_code == 200
+    assert server.detect_track("talk", stride=120).status_code == 200

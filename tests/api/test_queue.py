@@ -15,6 +15,8 @@ from lab.processes.service import Server, gone, run_cli, serving, wait_for
 from tests.support.jobs import ENDS, ended, job, submit
 from tests.support.progress import under_way
 
+OPTIONS = {"stride": 16, "det_size": 320}  # few frames, and yet some tracks
+
 
 @pytest.fixture(scope="module")
 def server(data_root: Path, broker: Redis) -> Iterator[Server]:
@@ -50,7 +52,7 @@ def test_no_worker_and_no_broker_are_said(data_root: Path, tmp_path: Path) -> No
         other.process.send_signal(signal.SIGCONT)
         other.stop()
         is_away(server)
-        assert server.detect_track("talk", stride=48).status_code == 200
+        assert server.detect_track("talk", stride=120).status_code == 200
         ready = server.client.get("/health/ready")
         assert ready.status_code == 200
         assert not ready.json()["dependencies"]["redis"]["ok"]
@@ -67,7 +69,7 @@ def is_away(server: Server) -> None:
 
 def test_a_job_from_start_to_end(server: Server, working: Worker, data_root: Path) -> None:
     """And its tracks are those of every other path."""
-    answer = submit(server, "show", stride=16)
+    answer = submit(server, "show", **OPTIONS)
     assert answer.status_code == 202
     accepted = answer.json()
     assert set(accepted) == {
@@ -95,10 +97,10 @@ def test_a_job_from_start_to_end(server: Server, working: Worker, data_root: Pat
     assert begun[-1]["job_id"] == accepted["job_id"]
     assert begun[-1]["run_id"] == accepted["run_id"]
 
-    runs = [accepted["run_id"], server.detect_track("show", stride=16).json()["run_id"]]
-    command = ("--ep-id", "show", "--stride", "16", "--run-id", "cli")
+    runs = [accepted["run_id"], server.detect_track("show", **OPTIONS).json()["run_id"]]
+    command = ("--ep-id", "show", "--stride", "16", "--det-size", "320", "--run-id", "cli")
     assert run_cli(data_root, *command).returncode == 0
-    body = {"ep_id": "show", "stride": 16, "run_id": "sse"}
+    body = {"ep_id": "show", **OPTIONS, "run_id": "sse"}
     with server.client.stream("POST", "/jobs/detect_track/stream", json=body) as streamed:
         assert "event: done" in streamed.read().decode()
     folder = data_root / "manifests" / "show" / "runs"
@@ -142,7 +144,7 @@ def test_events_of_a_job(server: Server, working: Worker) -> None:
 @pytest.mark.trap(5, 6, 33)
 def test_cancel_kills_the_tree_and_says_so(server: Server, working: Worker) -> None:
     """While it runs the episode takes no other run, and a job that waits is cancelled at once."""
-    accepted = submit(server, "show", stride=1, max_cpu_percent=30).json()
+    accepted = submit(server, "show", stride=1, det_size=320, max_cpu_percent=30).json()
     refused = submit(server, "show")
     assert refused.status_code == 409
     assert refused.json()["job_id"] == accepted["job_id"]
@@ -170,7 +172,7 @@ def test_cancel_kills_the_tree_and_says_so(server: Server, working: Worker) -> N
     again = server.client.post(f"/celery_jobs/{accepted['job_id']}/cancel")
     assert again.json()["state"] == "cancelled"
 
-    third = submit(server, "talk", stride=48).json()
+    third = submit(server, "talk", stride=120).json()
     assert ended(server, third["job_id"])["state"] == "success"
     runs = server.client.get("/episodes/talk/runs").json()["items"]
     assert second["run_id"] not in [run["run_id"] for run in runs]
@@ -218,7 +220,7 @@ def test_a_job_delivered_twice_runs_once(
 
         before = dropped()
         # Slow enough to be on still when the other worker has the message, also beside other tests.
-        accepted = submit(server, "show", stride=16, max_cpu_percent=25).json()
+        accepted = submit(server, "show", stride=30, det_size=320, max_cpu_percent=15).json()
         request = store.read(accepted["job_id"]).request
         wait_for(lambda: working.runs() or second.runs(), what="the first run")
         publisher.send(request)
@@ -256,7 +258,7 @@ def test_metrics(server: Server, working: Worker) -> None:
     assert before["screenalytics_workers"] == 1
     assert server.detect_track("talk", stride=48).status_code == 200
     assert server.detect_track("show", timeout_s=0.2).status_code == 504
-    assert ended(server, submit(server, "talk", stride=48).json()["job_id"])["state"] == "success"
+    assert ended(server, submit(server, "talk", stride=120).json()["job_id"])["state"] == "success"
     after = figures()
 
     def gained(name: str) -> float:
@@ -281,7 +283,7 @@ def test_a_worker_without_the_weights_takes_the_detector_that_it_has(
     with serving(data_root, **environment) as server:
         plan = server.client.post("/options/resolve", json={"ep_id": "talk"}).json()
         assert plan["options"]["detector"] == "retinaface"
-        done = ended(server, submit(server, "talk", stride=48).json()["job_id"])
+        done = ended(server, submit(server, "talk", stride=120).json()["job_id"])
     assert done["state"] == "success"
     assert done["result"]["options"]["detector"] == "centerface"
     assert done["result"]["options"]["detector_asked"] == "auto"

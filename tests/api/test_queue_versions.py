@@ -10,7 +10,7 @@ from tests.support.checkout import copy_checkout
 
 
 def warnings_of_a_job(server: Server) -> list[str]:
-    answer = server.client.post("/celery_jobs/detect_track", json={"ep_id": "talk", "stride": 48})
+    answer = server.client.post("/celery_jobs/detect_track", json={"ep_id": "talk", "stride": 120})
     url = answer.headers["location"]
     wait_for(lambda: server.client.get(url).json()["state"] == "success", 30, "the job's success")
     return server.client.get(url).json()["result"]["warnings"]
@@ -34,7 +34,7 @@ def test_a_stale_worker_warns_and_so_does_another_version(tmp_path: Path, test_d
         assert not is_stale()
         source.write_bytes(before + b"\n# touched\n")
         wait_for(is_stale, what="the server to see it")
-        local = server.detect_track("talk", stride=48).json()
+        local = server.detect_track("talk", stride=120).json()
         assert any("Restart" in warning for warning in local["warnings"])
         with worker(data_root, broker.url, root=root):  # loads the touched source
             found = warnings_of_a_job(server)

@@ -15,7 +15,7 @@ import pytest
 from lab.processes.service import Server, serving, wait_for
 
 NDJSON = {"accept": "application/x-ndjson"}
-SLOW = {"stride": 1, "max_cpu_percent": 20}
+SLOW = {"stride": 1, "det_size": 320, "max_cpu_percent": 20}
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_a_run_that_waits_for_its_turn_says_so_every_second(server: Server) -> N
 
 def test_how_a_wait_ends_is_the_last_line(server: Server) -> None:
     """With the work's own end, with a refusal, or because it was stopped from elsewhere."""
-    done = server.detect_track("talk", stride=48).json()
+    done = server.detect_track("talk", stride=120).json()
     with slot_taken(server):
         stopped = run_of(server, "talk", run_id="stopped")
         refused = run_of(server, "text")

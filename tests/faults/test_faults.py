@@ -23,7 +23,7 @@ def tried(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Iterator
 
     Servers that it leaves alive serve the next one, unless it was not clean.
     """
-    video = test_data / "videos" / "short_hamilton_clip.mp4"
+    video = test_data / "videos" / "carphone_pristine.mp4"
     known: dict[str, tuple[Trial, str]] = {}
     opened: list[tuple[Path, Callable[[str, int], Stack]]] = []
 

@@ -62,7 +62,7 @@ def store(broker: Redis) -> Iterator[JobStore]:
 
 def damaged(store: JobStore, broker: Redis, data_root: Path, ep_id: str, kind: str) -> str:
     """The id of a registered job whose record was damaged."""
-    request = job_request(data_root, ep_id, stride=48)
+    request = job_request(data_root, ep_id, stride=120)
     assert store.register(request) is None
     damage(kind, broker, f"screenalytics:job:{request.job_id}")
     return request.job_id
@@ -89,7 +89,7 @@ def test_a_damaged_record(
     assert alone.json()["type"].endswith(":job-unreadable")
     are_ended(broker)
     store.announce(IDLER, 60)
-    again = submit(server, "talk", stride=48)
+    again = submit(server, "talk", stride=120)
     store.sign_off(IDLER.name)
     assert again.status_code == 202, again.text
     assert server.client.post(again.headers["location"] + "/cancel").json()["state"] == "cancelled"
@@ -115,7 +115,7 @@ def test_a_worker_beside_damaged_records_and_entries_that_are_no_messages(
             broker.ask("LPUSH", QUEUE, entry)
         wait_for(lambda: broker.ask("LLEN", QUEUE) == 0, what="the queue to be read")
         are_ended(broker)
-        accepted = submit(server, "talk", stride=48).json()["job_id"]
+        accepted = submit(server, "talk", stride=120).json()["job_id"]
         assert ended(server, accepted)["state"] == "success"
         assert running.process.poll() is None
         assert running.log.read_text().count("dropped an entry") == len(NO_MESSAGES) - 1
@@ -124,7 +124,7 @@ def test_a_worker_beside_damaged_records_and_entries_that_are_no_messages(
 def test_redis_is_emptied_while_a_job_runs(server: Server, broker: Redis, data_root: Path) -> None:
     """Its results are published; nothing of it comes back without an end in Redis."""
     with worker(data_root, broker.url) as running:
-        accepted = submit(server, "show", stride=15, max_cpu_percent=15).json()
+        accepted = submit(server, "show", stride=30, det_size=320, max_cpu_percent=15).json()
         wait_for(running.runs, what="the run")
         broker.ask("FLUSHALL")
         wait_for(lambda: "Redis has lost the job" in running.log.read_text(), what="its words")
@@ -133,6 +133,6 @@ def test_redis_is_emptied_while_a_job_runs(server: Server, broker: Redis, data_r
         completed = lambda: server.client.get(run).json().get("status") == "completed"  # noqa: E731
         wait_for(completed, 40)
         assert broker.ask("KEYS", "screenalytics:job:*") == []
-        again = submit(server, "talk", stride=48)
+        again = submit(server, "talk", stride=120)
         assert again.status_code == 202, again.text
         assert ended(server, again.json()["job_id"])["state"] == "success"

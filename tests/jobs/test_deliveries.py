@@ -16,7 +16,7 @@ from lab.processes.service import Server, wait_for
 from tests.support.jobs import IDLER, ended, job, job_request, submit
 
 LEASE_S = float(LEASE_SECONDS)
-SLOW = {"stride": 15, "max_cpu_percent": 9}  # twenty seconds, most of them at rest
+SLOW = {"stride": 30, "det_size": 320, "max_cpu_percent": 5}  # twenty seconds, mostly at rest
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_a_lost_connection_is_no_death(server: Server, broker: Redis, data_root:
             wait_for(lambda n=number: said("sync complete") + said("all alone") > n + 1)
         wait_for(lambda: said("delivery dropped"), what="a second delivery")
         assert job(server, long["job_id"])["state"] == "in_progress"
-        short = submit(server, "talk", stride=48).json()["job_id"]
+        short = submit(server, "talk", stride=120).json()["job_id"]
         assert ended(server, short)["state"] == "success"  # by the other process
         assert job(server, long["job_id"])["state"] == "in_progress"
         end = ended(server, long["job_id"], within=60)
@@ -68,7 +68,7 @@ def test_a_second_message_is_dropped_while_the_first_is_worked_on(
     server: Server, broker: Redis, data_root: Path, store: JobStore
 ) -> None:
     with worker(data_root, broker.url) as one, worker(data_root, broker.url) as two:
-        accepted = submit(server, "show", stride=15, max_cpu_percent=20).json()
+        accepted = submit(server, "show", stride=30, det_size=320, max_cpu_percent=12).json()
         first = wait_for(lambda: [w for w in (one, two) if w.runs()], what="the run")[0]
         second = two if first is one else one
         publisher = Publisher(Settings(redis_url=broker.url))
@@ -85,7 +85,7 @@ def test_a_second_message_is_dropped_while_the_first_is_worked_on(
 
 def test_a_begin_that_is_sent_twice_counts_once(data_root: Path, store: JobStore) -> None:
     """As where the connection breaks before its answer; another delivery's is told apart."""
-    request = job_request(data_root, "talk", stride=48)
+    request = job_request(data_root, "talk", stride=120)
     assert store.register(request) is None
     answers = [store.begin(request.job_id, "worker", token) for token in ("one", "one", "two")]
     assert answers == ["begun", "begun", "elsewhere"]
@@ -97,7 +97,7 @@ def test_a_worker_looks_after_jobs_where_no_api_is(data_root: Path, tmp_path: Pa
     """The API was killed between the two, and nobody has started another one."""
     with redis_server(tmp_path / "redis") as other, worker(data_root, other.url) as running:
         store = JobStore(other.url, LEASE_S)
-        request = job_request(data_root, "talk", stride=48)
+        request = job_request(data_root, "talk", stride=120)
         assert store.register(request) is None
         wait_for(lambda: store.read(request.job_id).is_finished, 30, "the job's end")
         assert store.read(request.job_id).state == "success"
@@ -124,9 +124,9 @@ def test_registered_and_never_sent_taken_and_never_noted(
     An API looks after jobs where no worker is, and the next worker does them.
     """
     store.announce(IDLER, 60)
-    taken = submit(server, "show", stride=60).json()["job_id"]
+    taken = submit(server, "show", stride=120, det_size=320).json()["job_id"]
     assert taken in broker.ask("RPOP", QUEUE)  # as a worker does
-    request = job_request(data_root, "talk", stride=48)
+    request = job_request(data_root, "talk", stride=120)
     assert store.register(request) is None
     assert submit(server, "talk").status_code == 409
     sent = lambda: [e for e in broker.ask("LRANGE", QUEUE, 0, -1) if request.job_id in e]  # noqa: E731
@@ -159,7 +159,7 @@ def test_a_job_that_waits_its_turn_is_not_sent_again(
 ) -> None:
     """Nobody works, for several leases; the API looks after jobs all the time."""
     store.announce(IDLER, 60)
-    accepted = submit(server, "talk", stride=48).json()["job_id"]
+    accepted = submit(server, "talk", stride=120).json()["job_id"]
     since = time.monotonic()
     wait_for(lambda: time.monotonic() - since > 3 * LEASE_S, what="some leases to pass")
     assert broker.ask("LLEN", QUEUE) == 1

@@ -79,7 +79,7 @@ def test_a_comparison_beside_a_redis_that_hangs(tmp_path: Path, test_data: Path)
         assert redis.process is not None
         redis.process.send_signal(signal.SIGSTOP)
         try:
-            body = {"repeat": 1, "options": {"stride": 48}}
+            body = {"repeat": 1, "options": {"stride": 120}}
             answer = server.client.post("/episodes/talk/comparisons", json=body)
         finally:
             redis.process.send_signal(signal.SIGCONT)

@@ -87,7 +87,7 @@ def test_a_local_run_respects_another_hosts_lease(tmp_path: Path, test_data: Pat
         assert refused.status_code == 409
         assert "another host" in refused.json()["detail"]
         lease.give_back()
-        assert server.detect_track("talk", stride=48).status_code == 200
+        assert server.detect_track("talk", stride=120).status_code == 200
         again = EpisodeLease(store, "talk", "run-9", host="elsewhere")
         wait_for(again.take, what="the lease, given back")
         store.close()

@@ -172,7 +172,7 @@ def test_a_redis_that_refuses_for_a_while(tmp_path: Path, test_data: Path) -> No
         serving(data_root, SCREENALYTICS_REDIS_URL=redis_.url, SCREENALYTICS_LEASE_S="3") as server,
         worker(data_root, redis_.url) as working,
     ):
-        job = submit(server, "show", stride=15, max_cpu_percent=12).json()["job_id"]
+        job = submit(server, "show", stride=30, det_size=320, max_cpu_percent=9).json()["job_id"]
         wait_for(working.runs, what="the run")
         for refuse, accept, words in (
             (("CONFIG", "SET", "maxmemory", 1), ("CONFIG", "SET", "maxmemory", 0), "memory"),
@@ -190,7 +190,7 @@ def test_a_redis_that_refuses_for_a_while(tmp_path: Path, test_data: Path) -> No
             assert words in answer.json()["detail"]
             assert "screenalytics_redis_up 0.0" in metrics
         assert ended(server, job)["state"] == "success"
-        accepts = lambda: submit(server, "talk", stride=48).status_code == 202  # noqa: E731
+        accepts = lambda: submit(server, "talk", stride=120).status_code == 202  # noqa: E731
         wait_for(accepts, what="the queue")
         second = server.client.get("/celery_jobs", params={"ep_id": "talk"}).json()["items"][0]
         assert ended(server, second["job_id"])["state"] == "success"
