@@ -124,20 +124,19 @@ def saved(folder: Path) -> dict[str, Any]:
 
 def test_rounds(server: Server) -> None:
     """Beside the command line, and another path begins each; one that is away is left out."""
-    modes = ("--modes", "sse,redis", "--skip-missing")
-    done = compare(server, "--ep-id", "talk", "--repeat", "2", "--stride", STRIDE, *modes)
+    done = compare(server, "--ep-id", "talk", "--repeat", "2", "--stride", STRIDE)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "not the same work" not in done.stdout
     assert "Note: redis was left out: " in done.stdout
     (folder,) = (server.data_root / "comparisons").iterdir()
     body = saved(folder)
-    assert [s["mode"] for s in body["summaries"]] == ["cli", "sse"]
+    assert [s["mode"] for s in body["summaries"]] == ["cli", "sse", "local"]
     order = [(m["round"], m["mode"]) for m in body["measurements"]]
-    assert order == [(1, "cli"), (1, "sse"), (2, "sse"), (2, "cli")]
+    assert order == [(1, "cli"), (1, "sse"), (1, "local"), (2, "sse"), (2, "local"), (2, "cli")]
     for measured in body["measurements"]:
         check_measurement(server, measured)
     assert body["summaries"][0]["overhead_seconds"] == 0
-    assert "| sse | 2 |" in (folder / "comparison.md").read_text()
+    assert "| local | 2 |" in (folder / "comparison.md").read_text()
     picture = cv2.imread(str(folder / "comparison.png"))
     assert picture is not None
     assert picture.std() > 20
