@@ -308,6 +308,8 @@ class _Execution:
     ) -> ScreenalyticsError:
         """Leaves nothing half-written, and a manifest that says how it ended."""
         discard(record.files)
+        if isinstance(error, StorageFailed) and self._stop.why is not None:
+            error = self._stop.why  # it was on its way to its end
         if isinstance(error, ScreenalyticsError):
             known = error
         else:

@@ -26,6 +26,11 @@ class StopFlag:
         self._event.set()
 
     @property
+    def why(self) -> ScreenalyticsError | None:
+        """How the run ends; None where it was not asked to stop."""
+        return self._why
+
+    @property
     def is_set(self) -> bool:
         return self._event.is_set()
 

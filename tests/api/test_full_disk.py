@@ -68,7 +68,7 @@ def fill(data_root: Path) -> Path:
 def consistent(server: Server, run_id: str) -> None:
     """It says that it did not complete, and has left nothing that takes space."""
     run = server.client.get(f"/episodes/talk/runs/{run_id}").json()
-    assert run["status"] in ("cancelled", "interrupted")
+    assert run["status"] in ("cancelled", "interrupted"), run["exit_reason"]
     assert not list((server.data_root / "manifests").rglob(".partial"))
     assert not list((server.data_root / "manifests").rglob(".discarded-*"))
     assert "Traceback" not in server.log.read_text()

@@ -31,13 +31,13 @@ def show_figures(result: RunResult) -> None:
         ),
         ("Memory", megabytes(result.peak_rss_mb), "At most."),
     ]
-    with st.container(horizontal=True, vertical_alignment="center"):
-        for label, value, meaning in figures:
-            st.metric(label, value, help=meaning, border=True, width="content")
+    with st.container(gap="xsmall"):
+        with st.container(horizontal=True):
+            for label, value, meaning in figures:
+                st.metric(label, value, help=meaning, border=True, width="content")
         st.caption(
             f"{plain(result.provider)} · {plain(result.options.detector)} · profile "
-            f"{plain(result.profile)} · {result.cpu_threads} threads",
-            width=220,
+            f"{plain(result.profile)} · {result.cpu_threads} threads"
         )
     for warning in result.warnings:
         st.warning(plain(warning), icon=":material/warning:")
