@@ -179,7 +179,8 @@ def test_event_loop_stays_free(server: Server) -> None:
     with server.client.stream(
         "POST", "/celery_jobs/detect_track", json=body, headers=NDJSON
     ) as answer:
-        next(answer.iter_lines())
+        lines = answer.iter_lines()  # that it is read no more would end the connection
+        next(lines)
         (run, *_) = server.wait_for_run()
         for _ in range(30):
             assert server.client.get("/health/live").status_code == 200

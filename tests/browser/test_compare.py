@@ -33,8 +33,12 @@ def test_runs_side_by_side(one_tab: Tab, shown_run: str, other_run: str) -> None
             one_tab.page.get_by_role("option", name=run_id).click()
             one_tab.page.keyboard.press("Escape")
             one_tab.settle()
-    figures = {row[0]: row[1:] for row in table(one_tab, "Figures of the runs")}
-    assert {shown_run, other_run} <= set(figures["Run"])
+
+    def shown() -> dict[str, list[str]]:
+        return {row[0]: row[1:] for row in table(one_tab, "Figures of the runs")}
+
+    wait_for(lambda: {shown_run, other_run} <= set(shown()["Run"]), what="both runs")
+    figures = shown()
     assert len(figures["Tracks"]) == len(figures["Run"]) >= 2
     options = [row[:2] for row in table(one_tab, "Options of the runs")][1:]
     marked = [name for mark, name in options if mark == "≠"]
