@@ -241,6 +241,12 @@ class Tab:
         """True where there are pictures and every one has come, also those further down."""
         return bool(self.page.evaluate(_PICTURES_LOADED))
 
+    def forgive(self, words: str) -> int:
+        """Takes what the console said with these words for expected, and counts it."""
+        expected = [one for one in self.complaints if words in one]
+        self.complaints[:] = [one for one in self.complaints if words not in one]
+        return len(expected)
+
     def picture(self, name: str, docs: str | None = None) -> None:
         """Saves the whole page as a picture, for people to look at.
 
