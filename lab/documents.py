@@ -39,7 +39,8 @@ OTHER_VARIABLES = {
     "SCREENALYTICS_TEST_DATA": "Folder of the real videos that tests and measurements use.",
     "SCREENALYTICS_WRITE_DOCS": "`1`: the security tests write their table into "
     "`docs/security.md`.",
-    "SCREENALYTICS_SCREENSHOTS": "Folder into which the browser tests put their pictures.",
+    "SCREENALYTICS_SCREENSHOTS": "Folder for pictures that the browser tests take; "
+    "none by default.",
 }
 
 

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Locator, expect
 
 from lab.processes.service import wait_for
 from tests.browser.conftest import DEMO, Product
-from tests.support.page import SCREENSHOTS, Tab, tab
+from tests.support.page import Tab, tab
 
 HAVE_CURRENT_DATA = 2  # of a video's readyState
 SAMPLE_S = 6 / 24  # between two samples of the run that is shown
@@ -128,7 +128,7 @@ def test_figures_and_timeline_are_seen_whole_on_a_small_screen(own_results: Tab)
         lambda: bars(own_results).evaluate_all(_LOWEST) <= height,
         what="the timeline to be seen whole",
     )
-    own_results.page.screenshot(path=SCREENSHOTS / "results-small-screen.png")
+    own_results.picture("results-small-screen")
 
 
 def test_bars_reach_the_cuts_that_end_their_tracks(

@@ -23,6 +23,7 @@ from playwright.sync_api import (
     FloatRect,
     Page,
     Request,
+    ViewportSize,
     expect,
     sync_playwright,
 )
@@ -30,7 +31,8 @@ from playwright.sync_api import (
 from lab.paths import CHECKOUT
 from lab.processes.service import PATIENCE, clean_environment, free_port, wait_for
 
-SCREENSHOTS = Path(os.environ.get("SCREENALYTICS_SCREENSHOTS", CHECKOUT / "screenshots"))
+_SCREENSHOTS = os.environ.get("SCREENALYTICS_SCREENSHOTS")
+_DOCS = CHECKOUT / "docs" if os.environ.get("SCREENALYTICS_WRITE_DOCS") == "1" else None
 PATIENCE_MS = int(20_000 * PATIENCE)
 _PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 _BLUR = (
@@ -58,8 +60,10 @@ _PICTURES_LOADED = """() => {
 
 def note_figure(name: str, value: float) -> None:
     """Keeps a measured figure beside the screenshots; figures are told, not judged."""
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    path = SCREENSHOTS / "figures.json"
+    if _SCREENSHOTS is None:
+        return
+    path = Path(_SCREENSHOTS, "figures.json")
+    path.parent.mkdir(parents=True, exist_ok=True)
     figures = json.loads(path.read_text()) if path.is_file() else {}
     figures[name] = round(value, 2)
     path.write_text(json.dumps(figures, indent=2, sort_keys=True) + "\n")
@@ -248,24 +252,29 @@ class Tab:
         return len(expected)
 
     def picture(self, name: str, docs: str | None = None) -> None:
-        """Saves the whole page as a picture, for people to look at.
+        """Saves the whole page as a picture, for people to look at, where they asked for it.
 
         Args:
-            name: of its file in the folder of screenshots.
+            name: of its file in the folder SCREENALYTICS_SCREENSHOTS.
             docs: of its file in docs/, written again where SCREENALYTICS_WRITE_DOCS is 1. Photos
                 and videos are blurred in that one: they are others'.
         """
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        if _SCREENSHOTS is None and _DOCS is None:
+            return
         size = self.page.viewport_size or {"width": 1360, "height": 900}
         height = self.page.get_by_test_id("stMain").evaluate("main => main.scrollHeight")
-        self.page.set_viewport_size({"width": size["width"], "height": min(5000, height + 80)})
-        self.page.wait_for_timeout(500)
-        self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
-        if docs is not None and os.environ.get("SCREENALYTICS_WRITE_DOCS") == "1":
+        whole: ViewportSize = {"width": size["width"], "height": min(5000, height + 80)}
+        if _SCREENSHOTS is not None:
+            self._screenshot(Path(_SCREENSHOTS, f"{name}.png"), whole)
+        if _DOCS is not None and docs is not None:
             self.page.add_style_tag(content=_BLUR)
-            self.page.wait_for_timeout(500)
-            self.page.screenshot(path=CHECKOUT / "docs" / f"{docs}.png", clip=_CLIP)
+            self._screenshot(_DOCS / f"{docs}.png", whole, clip=_CLIP)
         self.page.set_viewport_size(size)
+
+    def _screenshot(self, file: Path, size: ViewportSize, clip: FloatRect | None = None) -> None:
+        self.page.set_viewport_size(size)
+        self.page.wait_for_timeout(500)
+        self.page.screenshot(path=file, clip=clip)
 
 
 def _context(browser: Browser) -> BrowserContext:

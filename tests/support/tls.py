@@ -45,14 +45,14 @@ def tls_front(folder: Path, port: int) -> Iterator[TlsFront]:
                 task.cancel()
 
     async def serve() -> None:
-        loops.append(asyncio.get_running_loop())
         async with await asyncio.start_server(accept, "127.0.0.1", front.port, ssl=context):
+            loops.append(asyncio.get_running_loop())
             await ended.wait()
             await asyncio.sleep(0.1)  # for connections to be closed
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
     thread.start()
-    wait_for(lambda: loops, what="the loop")
+    wait_for(lambda: loops, what="the front")
     try:
         yield front
     finally:
