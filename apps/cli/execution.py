@@ -10,13 +10,10 @@ import signal
 import traceback
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from apps.cli.observers import EventWriter, RunLog, TerminalView, View
 from apps.common.config import pipeline_config
 from apps.common.contracts.manifest import Holder, Progress, RunResult, TrackMetrics
 from apps.common.errors import (
-    InvalidInput,
     RunCancelled,
     RunFailed,
     ScreenalyticsError,
@@ -25,11 +22,8 @@ from apps.common.errors import (
 )
 from apps.common.files import tail, write_json
 from apps.common.lifeline import Lifeline
-from apps.common.names import check_name, check_run_id
-from apps.common.option_flags import flag, given
-from apps.common.options import RunRequest, device_of
-from apps.common.resolve import HostFacts, resolve, with_warning
-from apps.common.settings import Settings
+from apps.common.options import device_of
+from apps.common.resolve import with_warning
 from apps.common.version import library_versions
 from apps.pipeline.artifacts.writer import discard, publish
 from apps.pipeline.pacing.meter import CpuMeter
@@ -69,7 +63,9 @@ def run(
                 lifeline.watch(lambda word: stop.stop(last_word(word)))
             spec = RunSpec.model_validate_json(spec_line)
         else:
-            spec = _spec_from_arguments(arguments)
+            from apps.cli.requested_run import spec_of  # a run that was launched needs no settings
+
+            spec = spec_of(arguments)
         if arguments.events == "ndjson":
             unread = stopped("nobody reads its events")
             view = EventWriter(spec.run_id, None if lifeline is None else lambda: stop.stop(unread))
@@ -123,43 +119,6 @@ def last_word(word: bytes) -> ScreenalyticsError:
     if isinstance(body, dict):
         return from_dict(body)
     return stopped("the program that started it is gone")
-
-
-def _spec_from_arguments(arguments: argparse.Namespace) -> RunSpec:
-    settings = _settings(arguments)
-    ep_id = check_name(arguments.ep_id)
-    run_id = None if arguments.run_id is None else check_run_id(arguments.run_id)
-    try:
-        request = RunRequest(**given(arguments))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        option = flag(str(first["loc"][0]))
-        raise InvalidInput(
-            f"{option} {first['input']}: {first['msg']}.", hint=f"See --help for {option}."
-        ) from None
-    return RunSpec.of(
-        ep_id,
-        run_id,
-        resolve(request, os.environ, _host(settings)),
-        settings,
-        mode="cli",
-        data_root=settings.data_root,
-        nice=arguments.nice or 0,
-    )
-
-
-def _settings(arguments: argparse.Namespace) -> Settings:
-    return Settings.read(
-        data_root=arguments.data_root,
-        retinaface_model=arguments.retinaface_model,
-        recognition_model=arguments.recognition_model,
-    )
-
-
-def _host(settings: Settings) -> HostFacts:
-    import onnxruntime
-
-    return HostFacts.here(tuple(onnxruntime.get_available_providers()), settings.retinaface_model)
 
 
 class _Execution:

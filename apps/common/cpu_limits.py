@@ -17,14 +17,9 @@ from pathlib import Path
 from apps.common.errors import InvalidInput
 
 HOST_LIMIT_VARIABLE = "SCREENALYTICS_MAX_CPU_THREADS"
-THREAD_VARIABLES = (
-    HOST_LIMIT_VARIABLE,
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
+POOL_VARIABLES = (HOST_LIMIT_VARIABLE, "OMP_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+# No matrix here is worth a second thread, and those of OpenBLAS spin when they are made.
+BLAS_VARIABLES = ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _READS_VARIABLES_ON_IMPORT = ("numpy", "cv2", "onnxruntime", "scipy")
 
 
@@ -111,7 +106,7 @@ def host_thread_limit(environ: Mapping[str, str] | None = None) -> tuple[int, st
 def apply_global_cpu_limits(
     cpu_threads: int | None = None, environ: MutableMapping[str, str] | None = None
 ) -> int:
-    """Bounds the thread pools of libraries that are imported after this call.
+    """Bounds the thread pools of libraries that are imported after this call; BLAS gets one.
 
     Args:
         cpu_threads: threads of this run; None takes what the host allows.
@@ -132,6 +127,6 @@ def apply_global_cpu_limits(
             raise RuntimeError(f"CPU limits come too late: {', '.join(late)} is imported already")
     limit, _ = host_thread_limit(target)
     threads = limit if cpu_threads is None else max(1, min(cpu_threads, limit))
-    for name in THREAD_VARIABLES:
-        target[name] = str(threads)
+    target.update(dict.fromkeys(POOL_VARIABLES, str(threads)))
+    target.update(dict.fromkeys(BLAS_VARIABLES, "1"))
     return threads

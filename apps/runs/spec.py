@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,7 +11,9 @@ from apps.common.contracts.manifest import ExecutionMode, VideoFacts, VideoFile
 from apps.common.names import EpisodeId, RunId, new_run_id
 from apps.common.resolve import Resolution
 from apps.common.run_plan import RunPlan
-from apps.common.settings import Settings
+
+if TYPE_CHECKING:
+    from apps.common.settings import Settings  # a run that was launched has read none
 
 
 class RunSpec(RunPlan):

@@ -25,7 +25,7 @@ class ThreadPlan:
         workers: threads that take the next frame from the decoder, one at a time, and work on it
             beside each other.
         decoder: threads of the codec; 1 is the worker that asks for the frame, more are its own.
-        detector: intra-op threads of each inference; OpenCV and BLAS get the same number.
+        detector: intra-op threads of each inference; OpenCV gets the same number.
     """
 
     workers: int
@@ -119,7 +119,7 @@ def limited_pools(threads: int) -> Iterator[None]:
     before = cv2.getNumThreads()
     cv2.setNumThreads(threads)
     try:
-        with threadpool_limits(threads):
+        with threadpool_limits({"openmp": threads, "blas": 1}):
             yield
     finally:
         cv2.setNumThreads(before)
