@@ -88,17 +88,11 @@ class TerminalView:
         if not sys.stderr.isatty():
             return
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bar
 
-        self._bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]:.1f} frames/s"),
-            TextColumn("CPU {task.fields[cpu]:.0f} %"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
+        from apps.common.progress_bar import progress_bar
+
+        self._bar = progress_bar(
+            Console(stderr=True),
             auto_refresh=False,  # by a thread of its own, ten times a second; reports come in two
         )
         self._task = self._bar.add_task("loading", total=frames_total, rate=0.0, cpu=0.0)

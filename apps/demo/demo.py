@@ -19,13 +19,13 @@ from typing import Any
 import httpx
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from apps.common.certificates import certificates
 from apps.common.errors import InvalidInput
 from apps.common.files import shown, tail
 from apps.common.layout import Layout, RunFiles
+from apps.common.progress_bar import progress_bar
 from apps.common.python_module import python_module, same_code
 from apps.common.settings import Settings
 from apps.demo import episode
@@ -154,7 +154,7 @@ def run(client: httpx.Client, requested: dict[str, Any]) -> dict[str, Any]:
     console.print(f"POST /celery_jobs/detect_track {json.dumps(body)}", highlight=False)
     headers = {"accept": "application/x-ndjson"}
     with (
-        progress_bar() as bar,
+        progress_bar(console) as bar,
         client.stream("POST", "/celery_jobs/detect_track", json=body, headers=headers) as answer,
     ):
         if answer.status_code != 200:
@@ -178,18 +178,6 @@ def run(client: httpx.Client, requested: dict[str, Any]) -> dict[str, Any]:
             elif event["type"] == "result":
                 return dict(event)
     raise DemoFailed("the answer broke off before the result")
-
-
-def progress_bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]:.1f} frames/s"),
-        TextColumn("CPU {task.fields[cpu]:.0f} %"),
-        TimeRemainingColumn(),
-        console=console,
-    )
 
 
 def problem(body: dict[str, Any]) -> str:
