@@ -78,7 +78,7 @@ class Redis:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         if self.process is not None:
             self.process.send_signal(number)
-            self.process.wait(timeout=10)
+            self.process.wait(timeout=30)
             self.process = None
 
 

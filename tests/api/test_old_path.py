@@ -436,7 +436,7 @@ def leaving_stream(server: Server, run_id: str) -> Iterator[None]:
         "POST /jobs/detect_track/stream HTTP/1.1\r\nHost: localhost\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.sendall((head + body).encode())
         yield
 

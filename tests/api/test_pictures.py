@@ -465,7 +465,7 @@ def preview_asked_for(
         f"POST {path_of(result)}/preview HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n"
         "Content-Length: 0\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.sendall(head.encode())
         yield connection
 

@@ -292,7 +292,7 @@ def test_signals_stop_in_order_and_nothing_outlives_the_run(
     wait_until_frames(process)
     tree = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     process.send_signal(number)
-    _, errors = process.communicate(timeout=5)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == code, errors
     wait_for(lambda: gone(tree), timeout=2)
     manifest = manifest_of(data_root, "show")

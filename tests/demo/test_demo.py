@@ -34,7 +34,7 @@ def run_tool(
         [sys.executable, "-m", name, *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=55,
+        timeout=150,
         env=clean_environment(COLUMNS="200", **environment),
         stdin=subprocess.DEVNULL,
         check=False,

@@ -918,7 +918,7 @@ def test_slow_clients_do_not_stop_others(server: Server, findings: Findings) -> 
              + b"Content-Length: 1000\r\n\r\n--b\r\n"]  # fmt: skip
     with ExitStack() as stack:
         clients = [
-            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=5))
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
             for _ in range(20)
         ]
         for number, client in enumerate(clients):
@@ -957,7 +957,7 @@ def test_a_pipe_instead_of_a_file(server: Server, run: dict, findings: Findings)
         try:
             url = f"/episodes/talk/runs/{run['run_id']}/progress"
             try:
-                status = str(server.client.get(url, timeout=2).status_code)
+                status = str(server.client.get(url, timeout=30).status_code)
             except Exception:
                 status = "no answer"
                 os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))  # lets the reader go

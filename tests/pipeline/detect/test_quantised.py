@@ -8,8 +8,9 @@ import shutil
 import statistics
 import time
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -345,12 +346,26 @@ def test_two_that_find_nothing_do_not_agree() -> None:
 # --- OpenVINO ----------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Repeated:
+    """A real session that does its work so many times."""
+
+    session: ort.InferenceSession
+    times: int
+
+    def get_inputs(self) -> Any:
+        return self.session.get_inputs()
+
+    def run(self, *arguments: Any) -> Any:
+        return [self.session.run(*arguments) for _ in range(self.times)][-1]
+
+
 def test_a_race_gives_a_median_for_each(cache: Path) -> None:
-    detector = centerface(cache, precision="float32", width=64, height=64)
-    sessions = {"one": detector._session, "other": detector._session}
+    session = centerface(cache, precision="float32", width=64, height=64)._session
+    sessions = {"one": session, "ten": _Repeated(session, 10)}
     found = benchmark_providers(sessions, (64, 64), LoadCallbacks())
-    assert set(found) == {"one", "other"}
-    assert found["one"] == pytest.approx(found["other"], rel=0.5)
+    assert set(found) == {"one", "ten"}
+    assert found["ten"] > 2 * found["one"] > 0
 
 
 def test_without_rivals_there_is_no_race(cache: Path) -> None:
