@@ -64,7 +64,7 @@ compiled: $(VENV)/.dev command
 	@$(BIN)/python -m compileall -q apps lab tests tools
 
 test: compiled  ## Runs all tests
-	$(BIN)/python -m pytest -m "not alone" -n 5 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not alone" -n 4 --dist loadfile --no-loadscope-reorder
 	$(BIN)/python -m pytest -m alone
 
 test-fast: compiled  ## Runs those that need no process, no browser and no real video

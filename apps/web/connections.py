@@ -48,7 +48,9 @@ class Connection(H11Protocol):
 
     def _look(self) -> None:
         """Waits for what the client owes now."""
-        if self.conn.their_state is h11.IDLE:
+        if self.transport.get_protocol() is not self:  # a WebSocket now, which may be silent
+            self._stop_waiting()
+        elif self.conn.their_state is h11.IDLE:
             if self._timer is None:
                 self._wait(self.headers_seconds, self._headers_late)
         elif self.conn.their_state is h11.SEND_BODY:

@@ -190,7 +190,9 @@ class Tab:
         return self.page.get_by_test_id("stApp").inner_text()
 
     def button(self, name: str) -> None:
-        self.page.get_by_role("button", name=name, exact=False).first.click()
+        """Clicks it; on the page itself, since Streamlit's bar has a `Stop` of its own."""
+        main = self.page.get_by_test_id("stMain")
+        main.get_by_role("button", name=name, exact=False).first.click()
 
     def go(self, view: str) -> None:
         """To another view, by the navigation."""
@@ -311,6 +313,9 @@ def tab(browser: Browser, base: str, *, width: int = 1360) -> Iterator[Tab]:
     page.on("request", note_request)
     try:
         yield opened
+    except Exception as error:
+        error.add_note(f"The page showed: {opened.text()}")
+        raise
     finally:
         page.close()
     assert not opened.complaints, opened.complaints

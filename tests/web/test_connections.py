@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import resource
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,8 +13,17 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.sync.client import connect
 
-from lab.processes.service import Server, add_episode, serving, wait_for
+from lab.paths import CHECKOUT
+from lab.processes.service import (
+    Server,
+    add_episode,
+    clean_environment,
+    free_port,
+    serving,
+    wait_for,
+)
 from tests.support.page import page_server
 
 FILES = 256
@@ -167,3 +178,23 @@ def test_the_page_bears_them_as_well(tmp_path: Path) -> None:
         health = httpx.get(f"{page.url}/_stcore/health", trust_env=False, timeout=60)
         assert health.status_code == 200
         assert all(ending(client).startswith(b"HTTP/1.1 408 ") for client in held)
+
+
+def test_a_web_socket_may_be_silent(tmp_path: Path) -> None:
+    """As that of a page that is only looked at: it owes no body."""
+    port, log = free_port(), tmp_path / "server.log"
+    command = [sys.executable, "-m", "uvicorn", "tests.web.impatient:echo", "--port", str(port)]
+    command += ["--http", "tests.web.impatient:Impatient", "--lifespan", "off"]
+    with (
+        log.open("wb") as said,
+        subprocess.Popen(command, cwd=CHECKOUT, env=clean_environment(), stderr=said) as server,
+    ):
+        try:
+            wait_for(lambda: "running on" in log.read_text(), what="the server")
+            with connect(f"ws://127.0.0.1:{port}") as client:
+                time.sleep(1.5)  # more than it waits for a body
+                client.send("still there")
+                assert client.recv(30) == "still there"
+        finally:
+            server.terminate()
+    assert "Traceback" not in log.read_text()

@@ -35,8 +35,13 @@ def follow_elsewhere(client: Client, ep_id: str) -> None:
                 else "It was started in another window or by another program."
             )
             label = "Cancel" if run.job_id else "Stop"
-            if st.button(label, key="cancel_elsewhere", icon=":material/cancel:"):
-                _try_to_end(client, run)
+            st.button(
+                label,
+                key="cancel_elsewhere",
+                icon=":material/cancel:",
+                on_click=_try_to_end,  # at once: a run of the script may be given up for the next
+                args=(client, run),
+            )
             refusals = _refusals()
             if run.run_id in refusals:
                 show_problem(refusals[run.run_id])
@@ -64,5 +69,3 @@ def _try_to_end(client: Client, run: ActiveRun) -> None:
         client.stop(run)
     except ApiProblem as problem:
         _refusals()[run.run_id] = problem
-    else:
-        st.rerun()

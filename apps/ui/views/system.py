@@ -54,9 +54,13 @@ def _show_run(api: Client, run: ActiveRun) -> None:
                 f"CPU {percent(run.progress.cpu_percent)}"
             )
             st.progress(min(1.0, share), text, width=320)
-        if st.button("Stop", key=f"stop-{run.ep_id}-{run.run_id}", icon=":material/stop:"):
-            _stop(api, run)
-            st.rerun()
+        st.button(
+            "Stop",
+            key=f"stop-{run.ep_id}-{run.run_id}",
+            icon=":material/stop:",
+            on_click=_stop,
+            args=(api, run),
+        )
 
 
 def _stop(api: Client, run: ActiveRun) -> None:
