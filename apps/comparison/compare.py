@@ -21,7 +21,6 @@ from datetime import UTC, datetime
 
 import httpx
 
-from apps.common.certificates import certificates
 from apps.common.cpu_limits import host_thread_limit
 from apps.common.errors import RunFailed, ScreenalyticsError
 from apps.common.layout import Layout
@@ -46,6 +45,7 @@ from apps.comparison.runners import (
     ModeUnavailable,
     Runner,
     Task,
+    client_of,
     problem_text,
 )
 from apps.comparison.sampler import Sampler
@@ -130,13 +130,7 @@ def check_server(task: Task) -> None:
         ComparisonFailed: no server, no such episode, a busy one, or another data root.
     """
     try:
-        with httpx.Client(
-            base_url=task.url,
-            headers=dict(task.headers),
-            timeout=10,
-            trust_env=False,
-            verify=certificates(),
-        ) as client:
+        with client_of(task, httpx.Timeout(10)) as client:
             client.get("/health/live").raise_for_status()
             answer = client.get(f"/episodes/{task.ep_id}")
     except (httpx.HTTPError, httpx.InvalidURL):

@@ -146,8 +146,8 @@ class HttpRunner(Runner):
     def __init__(self, task: Task) -> None:
         super().__init__(task)
         timeout = httpx.Timeout(10, read=RUN_SECONDS)
-        self._client = _client(task, timeout)
-        self._watching = _client(task, httpx.Timeout(5))
+        self._client = client_of(task, timeout)
+        self._watching = client_of(task, httpx.Timeout(5))
 
     def close(self) -> None:
         self._client.close()
@@ -281,11 +281,11 @@ RUNNERS: dict[str, type[Runner]] = {
 }
 
 
-def _client(task: Task, timeout: httpx.Timeout) -> httpx.Client:
-    headers = dict(task.headers)
+def client_of(task: Task, timeout: httpx.Timeout) -> httpx.Client:
+    """Of the server that is compared."""
     return httpx.Client(
         base_url=task.url,
-        headers=headers,
+        headers=dict(task.headers),
         timeout=timeout,
         trust_env=False,
         verify=certificates(),

@@ -14,7 +14,6 @@ from typing import Any
 import httpx
 import psutil
 
-from apps.common.certificates import certificates
 from apps.common.layout import RunFiles
 from lab.faults.scenarios import (
     PATIENCE,
@@ -183,7 +182,7 @@ def _asking(
 def _read(server: Server, body: dict[str, Any], lines: list[dict[str, Any]]) -> None:
     headers = {"accept": "application/x-ndjson"}
     with (
-        httpx.Client(base_url=server.url, timeout=PATIENCE, verify=certificates()) as client,
+        server.another_client(PATIENCE) as client,
         client.stream("POST", "/celery_jobs/detect_track", json=body, headers=headers) as answer,
     ):
         lines.extend(json.loads(line) for line in answer.iter_lines())

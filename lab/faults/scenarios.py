@@ -23,7 +23,6 @@ import httpx
 import psutil
 import redis
 
-from apps.common.certificates import certificates
 from apps.runs.launch import RUN_MODULE
 from lab.faults.evidence import ANSWERS
 from lab.processes.queue import Redis, Worker, redis_server, worker
@@ -398,9 +397,7 @@ def _rivals(stack: Stack, count: int) -> Trial:
         answers: list[httpx.Response] = []
 
         def ask(mode: str) -> None:
-            with httpx.Client(
-                base_url=server.url, timeout=PATIENCE, verify=certificates()
-            ) as client:
+            with server.another_client(PATIENCE) as client:
                 body = {"ep_id": stack.episode, "execution_mode": mode, **RUN}
                 stack.note(f"{mode}: asked")
                 try:
@@ -442,9 +439,7 @@ def twenty_episodes(stack: Stack) -> Trial:
         codes: list[int] = []
 
         def ask(name: str) -> None:
-            with httpx.Client(
-                base_url=server.url, timeout=3 * PATIENCE, verify=certificates()
-            ) as client:
+            with server.another_client(3 * PATIENCE) as client:
                 body = {"ep_id": name, "execution_mode": "local", **SHORT_RUN}
                 codes.append(client.post("/celery_jobs/detect_track", json=body).status_code)
 

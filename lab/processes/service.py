@@ -100,6 +100,10 @@ class Server:
     def port(self) -> int:
         return int(self.client.base_url.port or 0)
 
+    def another_client(self, timeout: float) -> httpx.Client:
+        """For a thread that asks beside others."""
+        return _client_at(self.url, httpx.Timeout(timeout))
+
     def cpu_seconds(self) -> float:
         """CPU time of the server and of what it started and has ended since it began.
 
@@ -173,11 +177,7 @@ def serving_checkout(
     )
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=root, env=env, stdout=output, stderr=output)
-    client = httpx.Client(
-        base_url=f"http://127.0.0.1:{port}",
-        timeout=httpx.Timeout(5, read=120),
-        verify=False,  # plain HTTP: certificates need not be loaded
-    )
+    client = _client_at(f"http://127.0.0.1:{port}", httpx.Timeout(5, read=120))
     server = Server(process, client, data_root, log)
     try:
         wait_for(lambda: _is_live(server), what=f"the server; its log: {log.read_text()}")
@@ -185,6 +185,11 @@ def serving_checkout(
     finally:
         client.close()
         _end(process)
+
+
+def _client_at(url: str, timeout: httpx.Timeout) -> httpx.Client:
+    """Plain HTTP: certificates need not be loaded."""
+    return httpx.Client(base_url=url, timeout=timeout, verify=False)
 
 
 def _is_live(server: Server) -> bool:

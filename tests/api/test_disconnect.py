@@ -13,7 +13,6 @@ import httpx
 import psutil
 import pytest
 
-from apps.common.certificates import certificates
 from apps.common.layout import Layout
 from apps.runs.store import read_progress
 from lab.processes.service import Server, gone, serving, wait_for
@@ -194,7 +193,7 @@ def test_two_and_twenty_requests_for_one_episode(server: Server) -> None:
     answers: list[httpx.Response] = []
 
     def ask() -> None:
-        with httpx.Client(base_url=server.url, timeout=60, verify=certificates()) as client:
+        with server.another_client(60) as client:
             body = {"ep_id": "show", "execution_mode": "local", "stride": 30, "det_size": 320}
             body["max_cpu_percent"] = 15  # still on when the last one has asked
             answers.append(client.post("/celery_jobs/detect_track", json=body))

@@ -358,7 +358,7 @@ def test_two_uploads_of_one_name_at_once(
         together = threading.Barrier(2)
 
         def send(ending: str, ep_id=ep_id, answers=answers, together=together) -> None:
-            with httpx.Client(base_url=server.url, timeout=30) as client:
+            with server.another_client(30) as client:
                 files = {"file": (f"clip{ending}", talk.read_bytes())}
                 together.wait()
                 answers.append(client.post("/episodes", data={"ep_id": ep_id}, files=files))
@@ -392,7 +392,7 @@ def test_a_large_upload_is_not_held_in_memory(server: Server) -> None:
     sizes, answers = [], []
 
     def send() -> None:
-        with httpx.Client(base_url=server.url, timeout=60) as client:
+        with server.another_client(60) as client:
             answers.append(client.post("/episodes", content=body(230), headers=MULTIPART))
 
     with leaves_nothing(server):

@@ -13,7 +13,6 @@ from typing import Any
 import httpx
 import pytest
 
-from apps.common.certificates import certificates
 from lab.processes.queue import LEASE_SECONDS, Redis, worker
 from lab.processes.service import Server, add_episode, gone, serving, wait_for
 from tests.support.progress import under_way
@@ -91,7 +90,7 @@ def ended_on_a_full_disk(server: Server, way: str) -> Path:
     answers: list[httpx.Response] = []
 
     def ask() -> None:
-        with httpx.Client(base_url=server.url, timeout=60, verify=certificates()) as client:
+        with server.another_client(60) as client:
             body = {"ep_id": "talk", "execution_mode": "local", "run_id": run_id, **SLOW}
             if way == "it is cancelled":
                 answers.append(client.post("/celery_jobs/detect_track", json=body))
