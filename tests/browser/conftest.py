@@ -104,6 +104,6 @@ def pytest_runtest_makereport(
     report = yield
     if report.failed and report.when == "call" and isinstance(item, pytest.Function):
         for name, value in item.funcargs.items():
-            if isinstance(value, Tab) and not value.page.is_closed():
-                report.sections.append((f"the page of {name}", value.text()))
+            if isinstance(value, Tab):
+                report.sections.append((f"the page of {name}", value.last_words()))
     return report

@@ -20,6 +20,7 @@ from playwright.sync_api import (
     Browser,
     BrowserContext,
     ConsoleMessage,
+    Error,
     FloatRect,
     Page,
     Request,
@@ -189,6 +190,13 @@ class Tab:
     def text(self) -> str:
         return self.page.get_by_test_id("stApp").inner_text()
 
+    def last_words(self) -> str:
+        """The page's text, for the report of a test that failed, whatever became of the page."""
+        try:
+            return self.page.get_by_test_id("stApp").inner_text(timeout=1000)
+        except Error as error:
+            return f"nothing: {error.message}"
+
     def button(self, name: str) -> None:
         """Clicks it; on the page itself, since Streamlit's bar has a `Stop` of its own."""
         main = self.page.get_by_test_id("stMain")
@@ -314,7 +322,7 @@ def tab(browser: Browser, base: str, *, width: int = 1360) -> Iterator[Tab]:
     try:
         yield opened
     except Exception as error:
-        error.add_note(f"The page showed: {opened.text()}")
+        error.add_note(f"The page showed: {opened.last_words()}")
         raise
     finally:
         page.close()
