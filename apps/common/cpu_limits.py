@@ -18,7 +18,7 @@ from apps.common.errors import InvalidInput
 
 HOST_LIMIT_VARIABLE = "SCREENALYTICS_MAX_CPU_THREADS"
 POOL_VARIABLES = (HOST_LIMIT_VARIABLE, "OMP_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-# No matrix here is worth a second thread, and those of OpenBLAS spin when they are made.
+# One thread each; why, and OpenBLAS's for processes that set no limits: `apps/__init__.py`.
 BLAS_VARIABLES = ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _READS_VARIABLES_ON_IMPORT = ("numpy", "cv2", "onnxruntime", "scipy")
 

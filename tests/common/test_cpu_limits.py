@@ -72,13 +72,11 @@ def test_numpy_gets_one_thread() -> None:
 
 def test_libraries_make_no_threads_when_they_are_imported() -> None:
     """Those of BLAS spin before they sleep: a fifth of a short run's CPU."""
-    code = "import apps.common, json, {}, psutil; print(json.dumps(psutil.Process().num_threads()))"
-    limited = (
-        "apps.common.cpu_limits, apps; apps.common.cpu_limits.apply_global_cpu_limits(8)\nimport"
-    )
+    load = "import psutil, numpy, cv2, av, onnxruntime; print(psutil.Process().num_threads())"
+    limit = "from apps.common.cpu_limits import apply_global_cpu_limits as limit; limit(8)"
 
-    assert in_a_process(code.format("numpy, cv2, av, onnxruntime")) == 1
-    assert in_a_process(code.format(f"{limited} numpy, cv2")) == 1
+    assert in_a_process(f"import apps; {load}") == 1
+    assert in_a_process(f"{limit}; {load}") == 1
 
 
 def test_the_module_loads_the_standard_library_only() -> None:

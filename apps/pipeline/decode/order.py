@@ -64,7 +64,8 @@ def are_sound(pts: IntArray, dts: IntArray) -> bool:
     Args:
         pts, dts: as above.
     """
-    if bool((pts == NO_TIME).any()) or bool((np.diff(np.sort(pts)) == 0).any()):
+    has_ties = bool((np.diff(np.sort(pts)) == 0).any())  # np.unique loads numpy.ma: 15 ms
+    if has_ties or bool((pts == NO_TIME).any()):
         return False
     moved = np.abs(ranks(pts) - np.arange(len(pts)))
     return len(_clock_breaks(pts, dts)) == 0 and bool((moved <= LARGEST_REORDERING).all())
