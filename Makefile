@@ -65,7 +65,7 @@ compiled: $(VENV)/.dev command
 
 test: compiled  ## Runs all tests
 	$(BIN)/python -m pytest -m "not alone" -n 4 --dist loadfile --no-loadscope-reorder
-	$(BIN)/python -m pytest -m alone
+	$(BIN)/python -m pytest -m alone $$(grep -rl "mark\.alone" tests --include="*.py")
 
 test-fast: compiled  ## Runs those that need no process, no browser and no real video
 	$(BIN)/python -m pytest -m "not slow and not alone" -n 2 --dist loadfile

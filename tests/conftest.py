@@ -35,30 +35,31 @@ REPO_ROOT = Path(__file__).resolve().parents[1]
 _STARTERS = ("subprocess", "multiprocessing", "playwright", "lab.processes", "tests.support")
 _PROCESS_EVENTS = {"subprocess.Popen", "os.posix_spawn", "os.fork", "os.forkpty", "os.system"}
 _running: list[pytest.Item] = []
+_starts: dict[int, bool] = {}  # by the identity of a module's names
 
 
 def pytest_configure() -> None:
     sys.addaudithook(_refuse_processes)
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    # Here, since `-m` takes its choice before the last of what changes the collected items.
+    if isinstance(item, pytest.Function) and _is_slow(item):
+        item.add_marker(pytest.mark.slow)
+
+
+def _is_slow(item: pytest.Function) -> bool:
+    fixtures = [d.func for found in item._fixtureinfo.name2fixturedefs.values() for d in found]
+    spaces = [f.__globals__ for f in (item.function, *fixtures) if hasattr(f, "__globals__")]
+    for space in spaces:
+        if id(space) not in _starts:
+            _starts[id(space)] = _uses_starters(space.values())
+    dear = {"test_data", "demo_episode"} & set(item.fixturenames)
+    return bool(dear) or any(_starts[id(space)] for space in spaces)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    known: dict[int, bool] = {}
-    for item in items:
-        if not isinstance(item, pytest.Function):
-            continue
-        fixtures = [d.func for found in item._fixtureinfo.name2fixturedefs.values() for d in found]
-        spaces = [f.__globals__ for f in (item.function, *fixtures) if hasattr(f, "__globals__")]
-        for space in spaces:
-            if id(space) not in known:
-                known[id(space)] = _uses_starters(space.values())
-        dear = {"test_data", "demo_episode"} & set(item.fixturenames)
-        if dear or any(known[id(space)] for space in spaces):
-            item.add_marker(pytest.mark.slow)
-    _slow_first(items)
-
-
-def _slow_first(items: list[pytest.Item]) -> None:
     """Files with a browser come first, then those with many slow tests: the fast ones fill up."""
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     with_browser = {item.path for item in items if item.get_closest_marker("browser")}

@@ -50,12 +50,12 @@ def test_a_completed_run_shows_its_result_and_the_mode_is_kept(
     one_tab: Tab, product: Product, test_data: Path
 ) -> None:
     add_episode(product.data_root, "new", test_data / "videos" / "carphone_pristine.mp4")
-    one_tab.open("/?episode=show")
+    one_tab.open("/?episode=talk")
     one_tab.mode(QUEUED)
     one_tab.button("Queue detect/track")
 
     def completed() -> bool:  # the page may still show a completed run of before
-        newest = product.runs_of("show")[:1]
+        newest = product.runs_of("talk")[:1]
         return [(run["execution_mode"], run["status"]) for run in newest] == [
             ("redis", "completed")
         ]
@@ -66,7 +66,7 @@ def test_a_completed_run_shows_its_result_and_the_mode_is_kept(
     one_tab.episode("new")
     mode = one_tab.page.get_by_role("radio", name=LOCAL)
     expect(mode).to_be_checked()
-    one_tab.episode("show")
+    one_tab.episode("talk")
     expect(one_tab.page.get_by_role("radio", name=QUEUED)).to_be_checked()
     one_tab.reload()
     one_tab.see("Queue detect/track")

@@ -233,8 +233,8 @@ def test_downloads(results: Tab, product: Product, shown_run: str, tmp_path: Pat
 
 
 def test_a_preview_is_made_when_it_is_wanted(one_tab: Tab, product: Product) -> None:
-    run_id = product.run("show", stride=12)
-    one_tab.open(f"/results?episode=show&run={run_id}")
+    run_id = product.run("talk", stride=12)
+    one_tab.open(f"/results?episode=talk&run={run_id}")
     one_tab.see("This run has no preview video.")
     one_tab.settle()
     one_tab.button("Make the preview")
