@@ -88,7 +88,7 @@ class Stack:
     episodes: int = 20  # where there are many
     kept: Kept | None = None
     ends: list[float] = field(default_factory=list)  # seconds that runs were still there
-    _works: bool = False  # the kept worker is in use
+    _kept_worker_in_use: bool = False
 
     def note(self, text: str) -> None:
         """Keeps what a client was told, for the case that the trial is not clean."""
@@ -108,10 +108,12 @@ class Stack:
     @contextmanager
     def worker(self, concurrency: int = 1) -> Iterator[Worker]:
         start = worker(self.data_root, self.redis.url, concurrency=concurrency)
-        if self.kept is not None and concurrency == 1 and not self._works:
-            self._works = True
-            yield self.kept.one(Worker, start)
-            self._works = False
+        if self.kept is not None and concurrency == 1 and not self._kept_worker_in_use:
+            self._kept_worker_in_use = True
+            try:
+                yield self.kept.one(Worker, start)
+            finally:
+                self._kept_worker_in_use = False
             return
         if self.kept is not None and concurrency > 1:
             self.kept.end(Worker)  # it would take the job
