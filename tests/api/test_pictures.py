@@ -24,7 +24,15 @@ import pytest
 
 from apps.common.layout import RunFiles
 from apps.runs.preview import making_preview
-from lab.processes.service import PATIENCE, Server, add_episode, gone, serving, wait_for
+from lab.processes.service import (
+    LOCAL_NICE,
+    PATIENCE,
+    Server,
+    add_episode,
+    gone,
+    serving,
+    wait_for,
+)
 from tests.pipeline.videos import H264, corners, write_video
 
 KEPT = "private, max-age=86400, immutable"
@@ -428,7 +436,7 @@ def test_a_preview_tells_its_progress(server: Server, talk: dict[str, Any]) -> N
             lines.append(json.loads(line))
             if len(lines) == 2:
                 (maker,) = makers(server)
-                assert maker.nice() == 10
+                assert maker.nice() == LOCAL_NICE
     assert lines[-1]["type"] == "result"
     assert lines[-1]["run_id"] == result["run_id"]
     beats = [line for line in lines if line["type"] == "progress"]
