@@ -31,8 +31,11 @@ def parser() -> argparse.ArgumentParser:
     run = p.add_argument_group("what to do")
     add_flags(run, "work")
     run.add_argument(
-        "--retinaface-model", metavar="M", help="InsightFace pack, or a detector's .onnx file"
+        "--detector-model",
+        metavar="FILE",
+        help="the detector's .onnx file; for retinaface also a pack of InsightFace",
     )
+    run.add_argument("--retinaface-model", metavar="M", help="the same for retinaface alone")
     run.add_argument(
         "--recognition-model",
         metavar="M",

@@ -64,7 +64,7 @@ def _detector(cache: Path) -> dict[str, Any]:
         provider="CPUExecutionProvider",
         threads=1,
     )
-    facts = make_detector("centerface", request, cache=cache, retinaface_model=None).facts
+    facts = make_detector("centerface", request, cache=cache).facts
     return {"id": facts.model.id, "sha256": facts.model.sha256}
 
 

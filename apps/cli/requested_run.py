@@ -9,6 +9,7 @@ import onnxruntime
 from pydantic import ValidationError
 
 from apps.common.errors import InvalidInput
+from apps.common.layout import Layout
 from apps.common.names import check_name, check_run_id
 from apps.common.option_flags import flag, given
 from apps.common.options import RunRequest
@@ -51,10 +52,12 @@ def spec_of(arguments: argparse.Namespace) -> RunSpec:
 def _settings(arguments: argparse.Namespace) -> Settings:
     return Settings.read(
         data_root=arguments.data_root,
+        detector_model=arguments.detector_model,
         retinaface_model=arguments.retinaface_model,
         recognition_model=arguments.recognition_model,
     )
 
 
 def _host(settings: Settings) -> HostFacts:
-    return HostFacts.here(tuple(onnxruntime.get_available_providers()), settings.retinaface_model)
+    providers = tuple(onnxruntime.get_available_providers())
+    return HostFacts.here(providers, settings.given_weights, Layout(settings.data_root).cache)

@@ -12,9 +12,9 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from apps.common.options import model_of, options_by
 
@@ -77,6 +77,15 @@ class RunDefaults(_Frozen):
 
 
 class DetectorConfig(_Frozen):
+    """A detector, and where its weights come from.
+
+    Args:
+        package, file: an installed package, and the file in it.
+        pack: a pack of InsightFace, which downloads it.
+        url, file: a download, and what it is called.
+        sha256: of the file; it tells whose weights a file is, and a download must have it.
+    """
+
     summary: str
     licence: str
     det_thresh: float
@@ -84,6 +93,19 @@ class DetectorConfig(_Frozen):
     package: str | None = None
     file: str | None = None
     pack: str | None = None
+    url: str | None = Field(None, pattern=r"^https?://")
+    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        sources = [self.package, self.pack, self.url]
+        if len(sources) - sources.count(None) != 1:
+            raise ValueError("one of package, pack and url is needed")
+        if self.pack is None and self.file is None:
+            raise ValueError("file is missing")
+        if self.url is not None and self.sha256 is None:
+            raise ValueError("a download needs its sha256")
+        return self
 
 
 class RecognitionModelConfig(_Frozen):

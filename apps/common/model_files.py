@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from apps.common.config import model_registry
+from apps.common.config import DetectorConfig, model_registry
 from apps.common.errors import ModelUnavailable
+from apps.common.files import sha256_of
 
 _HOME_VARIABLE, _DEFAULT_HOME = "INSIGHTFACE_HOME", "~/.insightface"
 
@@ -57,8 +59,7 @@ def insightface_recogniser(model: str) -> Path | None:
 def _in_pack(model: str, *patterns: str) -> Path | None:
     """What cannot be read is not there: a user may have no home, or one of somebody else."""
     if model.endswith(".onnx"):
-        path = _expanded(model)
-        return path if path is not None and os.access(path, os.R_OK) and path.is_file() else None
+        return readable_file(model)
     root = _root()
     if root is None:
         return None
@@ -83,11 +84,79 @@ def _expanded(name: str) -> Path | None:
         return None
 
 
-def detectors_on_disk(retinaface_model: str | None) -> frozenset[str]:
-    """Detectors that need no download."""
+def readable_file(name: str) -> Path | None:
+    """A file that was named by hand, `~` included; None where it is missing or cannot be read."""
+    path = _expanded(name)
+    return path if path is not None and os.access(path, os.R_OK) and path.is_file() else None
+
+
+def downloaded_weights(config: DetectorConfig, cache: Path) -> Path:
+    """Where a detector's download is kept, whether it is there or not.
+
+    Args:
+        config: its entry in `config/models.toml`; it has a download.
+        cache: folder of caches.
+    """
+    return cache / "weights" / f"{(config.sha256 or '')[:16]}-{config.file}"
+
+
+@dataclass(frozen=True)
+class GivenWeights:
+    """Weights of detectors that were named by hand.
+
+    Args:
+        detector_model: an `.onnx` file; for `retinaface` also a pack's name.
+        retinaface_model: the same, for `retinaface` alone, where it comes first.
+    """
+
+    detector_model: str | None = None
+    retinaface_model: str | None = None
+
+    def of(self, detector: str) -> str | None:
+        """What was given for a detector of `config/models.toml`.
+
+        Weights that are known to be another detector's are not for this one: so a service may be
+        given those of one, and be asked for another.
+        """
+        if detector == "retinaface" and self.retinaface_model is not None:
+            return self.retinaface_model
+        return self.detector_model if self.owner in (None, detector) else None
+
+    @property
+    def owner(self) -> str | None:
+        """The detector whose weights `detector_model` names; None where that is not known."""
+        return None if self.detector_model is None else _owner(self.detector_model)
+
+
+def _owner(model: str) -> str | None:
+    """Whose weights these are, by their checksum; None where that is not known."""
+    path = readable_file(model)
+    if path is None:
+        return None if model.endswith(".onnx") else "retinaface"  # a pack
+    try:
+        sha256 = sha256_of(path)
+    except OSError:
+        return None
     registry = model_registry().detectors
-    model = retinaface_model or registry["retinaface"].pack or ""
-    there = {"centerface"}
-    if insightface_detector(model) is not None:
-        there.add("retinaface")
-    return frozenset(there)
+    return next((name for name, config in registry.items() if config.sha256 == sha256), None)
+
+
+def detectors_on_disk(given: GivenWeights, cache: Path) -> frozenset[str]:
+    """Detectors that need no download.
+
+    Args:
+        given: weights that were named by hand.
+        cache: folder of caches.
+    """
+    registry = model_registry().detectors
+    return frozenset(
+        name for name, config in registry.items() if _is_on_disk(config, given.of(name), cache)
+    )
+
+
+def _is_on_disk(config: DetectorConfig, given: str | None, cache: Path) -> bool:
+    if config.pack is not None:
+        return insightface_detector(given or config.pack) is not None
+    if given is not None:
+        return readable_file(given) is not None
+    return config.package is not None or downloaded_weights(config, cache).is_file()

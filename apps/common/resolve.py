@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from apps.common.config import RunDefaults, model_registry, run_defaults
 from apps.common.cpu_limits import host_thread_limit
 from apps.common.errors import AcceleratorMissing, InvalidInput
-from apps.common.model_files import detectors_on_disk
+from apps.common.model_files import GivenWeights, detectors_on_disk
 from apps.common.options import (
     PROVIDER_OF_DEVICE,
     RUN_OPTIONS,
@@ -51,22 +52,26 @@ class HostFacts:
         detectors_on_disk: detectors whose weights need no download.
         thread_limit: most threads a run may have, >= 1.
         thread_limit_source: which limit that is, e.g. "limit:cores".
+        given_detector: the detector whose weights were named by hand, where that is known.
     """
 
     providers: tuple[str, ...]
     detectors_on_disk: frozenset[str]
     thread_limit: int
     thread_limit_source: str = "limit:cores"
+    given_detector: str | None = None
 
     @classmethod
-    def here(cls, providers: tuple[str, ...], retinaface_model: str | None) -> HostFacts:
+    def here(cls, providers: tuple[str, ...], given: GivenWeights, cache: Path) -> HostFacts:
         """Of the host that this program runs on.
 
         Args:
             providers: what ONNX Runtime offers, which takes long to ask.
-            retinaface_model: the setting.
+            given: weights that were named by hand.
+            cache: folder of caches.
         """
-        return cls(providers, detectors_on_disk(retinaface_model), *host_thread_limit())
+        on_disk = detectors_on_disk(given, cache)
+        return cls(providers, on_disk, *host_thread_limit(), given.owner)
 
 
 def resolve(
@@ -102,7 +107,8 @@ def resolve(
     name = layers.pick("profile", tables.profile_for_device[device], f"device:{device}")
     profile = _lookup("profile", name, tables.profiles, layers.sources["profile"])
     wanted = layers.pick("detector", tables.defaults.detector)
-    detector = _resolve_detector(wanted, layers.sources["detector"], host.detectors_on_disk)
+    source = layers.sources["detector"]
+    detector = _resolve_detector(wanted, source, host.detectors_on_disk, host.given_detector)
     values = {
         "allow_cpu_fallback": allow_fallback,
         "device": device,
@@ -153,15 +159,18 @@ def cap_threads(resolution: Resolution, limit: int, source: str) -> Resolution:
     )
 
 
-def with_detectors(resolution: Resolution, on_disk: frozenset[str]) -> Resolution:
+def with_detectors(
+    resolution: Resolution, on_disk: frozenset[str], given: str | None = None
+) -> Resolution:
     """The same resolution on a host with other weights: what `auto` means is decided again.
 
     Args:
         on_disk: detectors that need no download there.
+        given: the detector whose weights were named by hand there.
     """
     options, sources = resolution.options, resolution.sources
     asked = options.detector_asked or options.detector
-    detector = _resolve_detector(asked, sources.get("detector", ""), on_disk)
+    detector = _resolve_detector(asked, sources.get("detector", ""), on_disk, given)
     if detector == options.detector:
         return resolution
     changes: dict[str, Any] = {"detector": detector}
@@ -258,9 +267,9 @@ def _resolve_device(
     )
 
 
-def _resolve_detector(asked: str, source: str, on_disk: frozenset[str]) -> str:
+def _resolve_detector(asked: str, source: str, on_disk: frozenset[str], given: str | None) -> str:
     allowed = {"auto": "auto", **{name: name for name in model_registry().detectors}}
     name = _lookup("detector", asked.lower(), allowed, source)
     if name == "auto":
-        return "retinaface" if "retinaface" in on_disk else "centerface"
+        return given or ("retinaface" if "retinaface" in on_disk else "centerface")
     return name

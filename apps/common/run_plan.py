@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from apps.common.layout import Layout, RunFiles
+from apps.common.model_files import GivenWeights
 from apps.common.names import EpisodeId, RunId
 from apps.common.options import Options
 from apps.common.resolve import Resolution
@@ -17,7 +18,7 @@ class RunPlan(BaseModel):
 
     Args:
         data_root: folder of videos and results, as it is shown to people.
-        retinaface_model, recognition_model: the settings of these names.
+        detector_model, retinaface_model, recognition_model: the settings of these names.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -26,12 +27,17 @@ class RunPlan(BaseModel):
     run_id: RunId
     resolution: Resolution
     data_root: str
+    detector_model: str | None = None
     retinaface_model: str | None = None
     recognition_model: str | None = None
 
     @property
     def options(self) -> Options:
         return self.resolution.options
+
+    @property
+    def given_weights(self) -> GivenWeights:
+        return GivenWeights(self.detector_model, self.retinaface_model)
 
     @property
     def layout(self) -> Layout:

@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from apps.common.environment import EnvironmentSettings
 from apps.common.hosts import KnownHosts
+from apps.common.model_files import GivenWeights
 from apps.common.redis_url import RedisUrl
 
 
@@ -43,8 +44,13 @@ class Settings(HostSettings):
 
     data_root: Path = Field(Path("data"), description="Folder of videos, runs and caches.")
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="Broker, jobs and locks.")
+    detector_model: str | None = Field(
+        None,
+        description="A detector's .onnx file, in place of the one that comes with it or would be "
+        "downloaded; for retinaface also a pack of InsightFace.",
+    )
     retinaface_model: str | None = Field(
-        None, description="Pack name of InsightFace, or a detector's .onnx file."
+        None, description="The same for retinaface alone, where it comes first."
     )
     recognition_model: str | None = Field(
         None,
@@ -64,6 +70,10 @@ class Settings(HostSettings):
     local_timeout_s: float = Field(3600, gt=0, description="Longest local run, in seconds.")
     upload_max_mb: float = Field(20_000, gt=0, le=1e9, description="Largest upload, in megabytes.")
     min_free_mb: float = Field(50, ge=0, description="Free space below which no run starts, MB.")
+
+    @property
+    def given_weights(self) -> GivenWeights:
+        return GivenWeights(self.detector_model, self.retinaface_model)
 
     @field_validator("redis_url")
     @classmethod

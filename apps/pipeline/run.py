@@ -252,7 +252,7 @@ class PipelineRun:
             options.detector,
             request,
             cache=self.plan.layout.cache if self.cache is None else self.cache,
-            retinaface_model=self.plan.retinaface_model,
+            given=self.plan.given_weights.of(options.detector),
             callbacks=LoadCallbacks(self._tell, self._pacer.between),
         )
         return self.wrap_detector(detector, request)

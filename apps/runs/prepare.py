@@ -31,7 +31,9 @@ class Host:
         async with self._asking:
             if self._providers is None:
                 self._providers = await host_providers()
-        return HostFacts.here(self._providers, self._settings.retinaface_model)
+        settings = self._settings
+        cache = Layout(settings.data_root).cache
+        return HostFacts.here(self._providers, settings.given_weights, cache)
 
 
 async def resolve_here(

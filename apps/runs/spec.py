@@ -52,6 +52,7 @@ class RunSpec(RunPlan):
             execution_mode=mode,
             resolution=resolution,
             data_root=str(data_root),
+            detector_model=settings.detector_model,
             retinaface_model=settings.retinaface_model,
             recognition_model=settings.recognition_model,
             nice=nice,

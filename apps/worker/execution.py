@@ -172,8 +172,9 @@ class JobExecution:
     async def _run_once(self, job: QueueJob, heartbeat: JobHeartbeat) -> RunResult:
         limit, source = host_thread_limit()
         resolution = cap_threads(job.request.spec.resolution, limit, source)
-        on_disk = detectors_on_disk(self._settings.retinaface_model)
-        resolution = with_detectors(resolution, on_disk)
+        weights = self._settings.given_weights
+        on_disk = detectors_on_disk(weights, self._layout.cache)
+        resolution = with_detectors(resolution, on_disk, weights.owner)
         if self._fingerprint != source_fingerprint():
             stale = "The worker runs older code than the one on disk. Restart it."
             resolution = with_warning(resolution, stale)
@@ -183,6 +184,7 @@ class JobExecution:
         spec = job.request.spec.model_copy(
             update={
                 "data_root": str(self._layout.root),
+                "detector_model": self._settings.detector_model,
                 "retinaface_model": self._settings.retinaface_model,
                 "recognition_model": self._settings.recognition_model,
                 "resolution": resolution,

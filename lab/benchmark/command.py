@@ -21,7 +21,8 @@ from apps.common.files import sha256_of, shown
 from apps.common.layout import Layout
 from apps.common.settings import Settings
 from apps.common.version import library_versions
-from apps.pipeline.detect.centerface import packaged_model, prepared_model
+from apps.pipeline.detect.centerface import prepared_model
+from apps.pipeline.detect.weights import packaged_model
 from lab.benchmark import report
 from lab.benchmark.cases import FULL_FRAMES, QUICK_FRAMES, QUICK_STRIDE
 from lab.benchmark.figures import (

@@ -24,7 +24,8 @@ import supervision as sv
 from trackers import ByteTrackTracker
 
 from apps.pipeline.arrays import ByteArray, FloatArray
-from apps.pipeline.detect.centerface import decode_maps, suppress
+from apps.pipeline.detect.centerface import decode_maps
+from apps.pipeline.detect.suppress import suppress
 from apps.pipeline.geometry import fit
 
 # From a frame, shape (h, w, 3), BGR, to boxes in its pixels, shape (n, 4), and confidences.

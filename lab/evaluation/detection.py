@@ -15,7 +15,9 @@ from apps.common.config import model_registry
 from apps.common.options import PROVIDER_OF_DEVICE
 from apps.pipeline.decode.video import open_video
 from apps.pipeline.detect import DetectorRequest
-from apps.pipeline.detect.centerface import CenterFace, suppress
+from apps.pipeline.detect.centerface import CenterFace
+from apps.pipeline.detect.suppress import suppress
+from apps.pipeline.detect.weights import packaged_model
 from apps.pipeline.types import Faces
 from lab.evaluation.detection_cache import RememberingDetector, memory_name
 from lab.evaluation.rows import NO_ROWS, Rows, Truth, covered, overlaps
@@ -124,7 +126,7 @@ def _seen(video: Path, ep_id: str, det_size: int, nms_iou: float, cache: Path) -
             threads=1,
             precision=options.precision,
         )
-        inner = CenterFace(request, config, cache)
+        inner = CenterFace(request, config, packaged_model(config), cache)
         name = f"{ep_id}-{memory_name(inner, options, _LOWEST)}-{nms_iou:g}.npz"
         detector = RememberingDetector(inner, cache / "detections" / name)
         frames = source.frames(_EVERY, inner.letterbox)

@@ -31,7 +31,7 @@ from apps.pipeline.detect.second_look import SecondLook, doubtful_from
 from apps.pipeline.frame_analysis import in_frame
 from apps.pipeline.geometry import Letterbox
 from apps.pipeline.inference.session import CPU
-from apps.pipeline.types import Faces, Frame
+from apps.pipeline.types import Faces
 from lab.arguments import MARKED_IOU, RENDERED_IOU
 from lab.evaluation.real_clips import data_folder
 from lab.evaluation.rows import NO_ROWS, Frames, FrameTable, Rows, covered, overlaps, read_truth
@@ -232,11 +232,11 @@ def _looks(material: Material, cache: Path, weights: Path) -> Iterator[tuple[int
             lowest = doubtful_from(THRESHOLD, pipeline_config().second_look)
             request = DetectorRequest(width, height, size, lowest, CPU, 1)
             path = None if model is None else str(model)
-            return make_detector(detector, request, cache=cache, retinaface_model=path)
+            return make_detector(detector, request, cache=cache, given=path)
 
         sized = {size: load(size) for size in (640, 960, 1280)}
         scrfd = load(640, "retinaface", weights / SCRFD) if (weights / SCRFD).is_file() else None
-        yunet = _YuNet(weights / YUNET) if (weights / YUNET).is_file() else None
+        yunet = load(640, "yunet", weights / YUNET) if (weights / YUNET).is_file() else None
         for decoded in video.decoded():
             if decoded.index not in material.frames:
                 continue
@@ -250,7 +250,7 @@ def _looks(material: Material, cache: Path, weights: Path) -> Iterator[tuple[int
                 looks["scrfd"] = _look(video, decoded, scrfd)
                 looks["scrfd again"] = _again(video, decoded, scrfd, looks["scrfd"])
             if yunet is not None:
-                looks["yunet"] = yunet.look(video.scaled(decoded, sized[640].letterbox))
+                looks["yunet"] = _look(video, decoded, yunet)
             yield decoded.index, looks
 
 
@@ -294,24 +294,6 @@ def _tiles(decoded: Decoded, video: Video, detector: Detector) -> Seen:
             inside &= faces.conf >= THRESHOLD  # a doubtful part must not hide the whole face
             parts.append(in_frame(moved[inside], frame.letterbox))
     return Seen(_merged(parts), time.thread_time() - start)
-
-
-class _YuNet:
-    """Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", 2023, as OpenCV runs it."""
-
-    def __init__(self, path: Path) -> None:
-        self._model = cv2.FaceDetectorYN.create(str(path), "", (32, 32), 0.5, 0.3, 5000)
-
-    def look(self, frame: Frame) -> Seen:
-        start = time.thread_time()
-        height, width = frame.image.shape[:2]
-        self._model.setInputSize((width, height))
-        found = self._model.detect(frame.image)[1]
-        rows_found = np.zeros((0, 15), np.float32) if found is None else np.asarray(found)
-        boxes = rows_found[:, :4].copy()
-        boxes[:, 2:] += boxes[:, :2]
-        faces = Faces(boxes, rows_found[:, 4:14].reshape(-1, 5, 2), rows_found[:, 14])
-        return Seen(in_frame(faces, frame.letterbox), time.thread_time() - start)
 
 
 # --- ways ---------------------------------------------------------------------------------------

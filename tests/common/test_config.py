@@ -81,10 +81,25 @@ def test_tables_refer_to_what_there_is() -> None:
 def test_every_detector_has_weights_and_a_licence(name: str) -> None:
     detector: DetectorConfig = model_registry().detectors[name]
 
-    assert (detector.package and detector.file) or detector.pack
     assert detector.licence
     assert 0 < detector.det_thresh < 1
     assert 0 < detector.nms_iou < 1
+
+
+@pytest.mark.parametrize(
+    ("sources", "reason"),
+    [
+        ({}, "one of package, pack and url"),
+        ({"pack": "p", "package": "q", "file": "f"}, "one of package, pack and url"),
+        ({"package": "q"}, "file is missing"),
+        ({"url": "https://a/b", "file": "f"}, "needs its sha256"),
+        ({"url": "ftp://a/b", "file": "f", "sha256": "0" * 64}, "pattern"),
+        ({"url": "https://a/b", "file": "f", "sha256": "0"}, "pattern"),
+    ],
+)
+def test_a_detector_without_one_whole_source(sources: dict[str, str], reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        DetectorConfig(summary="s", licence="MIT", det_thresh=0.5, nms_iou=0.3, **sources)
 
 
 def test_research_weights_say_so() -> None:

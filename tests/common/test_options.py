@@ -246,7 +246,7 @@ requests = st.builds(
     stride=maybe() | st.integers(1, 100_000),
     fps=maybe() | st.floats(0.001, 1000),
     device=maybe() | st.sampled_from(["auto", "cpu", "cuda", "coreml", "openvino", *ALIASES]),
-    detector=maybe() | st.sampled_from(["auto", "centerface", "retinaface"]),
+    detector=maybe() | st.sampled_from(["auto", "centerface", "retinaface", "yunet"]),
     cpu_threads=maybe() | st.integers(1, 1024),
     max_cpu_percent=maybe() | st.floats(5, 102_400),
     allow_cpu_fallback=st.just(True),
@@ -342,7 +342,7 @@ def test_bad_requests_are_refused_by_field(field: str, value: object) -> None:
     [
         ("profile", PROFILE_NAMES),
         ("device", ["auto", "cpu", "cuda", "coreml", "openvino", *ALIASES]),
-        ("detector", ["auto", "centerface", "retinaface"]),
+        ("detector", ["auto", "centerface", "retinaface", "yunet"]),
     ],
 )
 @pytest.mark.parametrize("name", ["nope", "", "cpu ", "балансед", "../balanced"])
@@ -502,6 +502,8 @@ def resolve_provider(device: str) -> str:
         ("auto", {"centerface", "retinaface"}, "retinaface"),
         ("centerface", {"centerface", "retinaface"}, "centerface"),
         ("RetinaFace", {"centerface"}, "retinaface"),
+        ("auto", {"centerface", "yunet"}, "centerface"),
+        ("yunet", {"centerface"}, "yunet"),
     ],
 )
 def test_detector(asked: str | None, on_disk: set[str], detector: str) -> None:
@@ -511,6 +513,15 @@ def test_detector(asked: str | None, on_disk: set[str], detector: str) -> None:
 
     assert result.options.detector == detector
     assert result.sources["det_thresh"] == f"detector:{detector}"
+
+
+def test_auto_is_the_detector_whose_weights_were_given() -> None:
+    on_disk = frozenset({"centerface", "retinaface", "yunet"})
+    host = replace(HOST, detectors_on_disk=on_disk, given_detector="yunet")
+    assert resolve(ask(), {}, host).options.detector == "yunet"
+    assert resolve(ask(detector="centerface"), {}, host).options.detector == "centerface"
+    elsewhere = with_detectors(resolve(ask(), {}, HOST), on_disk, "yunet")
+    assert elsewhere.options.detector == "yunet"
 
 
 @pytest.mark.parametrize("thresh", [None, 0.6])

@@ -11,6 +11,7 @@ from apps.pipeline.detect.base import (
     DetectorFacts,
     DetectorRequest,
 )
+from apps.pipeline.detect.weights import weights_of
 from apps.pipeline.inference.callbacks import NO_CALLBACKS, LoadCallbacks
 
 __all__ = ["Detector", "DetectorFacts", "DetectorRequest", "make_detector"]
@@ -21,14 +22,14 @@ def make_detector(
     request: DetectorRequest,
     *,
     cache: Path,
-    retinaface_model: str | None,
+    given: str | None = None,
     callbacks: LoadCallbacks = NO_CALLBACKS,
 ) -> Detector:
     """Loads the detector of that name in `config/models.toml`.
 
     Args:
         cache: folder of caches.
-        retinaface_model: pack or file for `retinaface`; None takes the configured pack.
+        given: its weights, where they were named by hand: a file, or a pack for `retinaface`.
         callbacks: told of what takes long.
 
     Raises:
@@ -36,13 +37,21 @@ def make_detector(
         ModelUnavailable: its weights are missing or broken, or int8 was asked for and is no good.
         AcceleratorMissing: the session does not use the provider that was asked for.
     """
-    config = model_registry().detectors
+    registry = model_registry().detectors
     if name == "centerface":
         from apps.pipeline.detect.centerface import CenterFace
 
-        return CenterFace(request, config[name], cache, callbacks)
+        weights = weights_of(registry[name], given, cache, callbacks)
+        return CenterFace(request, registry[name], weights, cache, callbacks)
+    if name == "yunet":
+        from apps.pipeline.detect.yunet import YuNet
+
+        weights = weights_of(registry[name], given, cache, callbacks)
+        return YuNet(request, registry[name], weights, cache, callbacks)
     if name == "retinaface":
         from apps.pipeline.detect.retinaface import RetinaFace
 
-        return RetinaFace(request, config[name], retinaface_model, cache, callbacks)
-    raise InvalidInput(f"Unknown detector {name!r}.", hint=f"Allowed: {', '.join(sorted(config))}.")
+        return RetinaFace(request, registry[name], given, cache, callbacks)
+    raise InvalidInput(
+        f"Unknown detector {name!r}.", hint=f"Allowed: {', '.join(sorted(registry))}."
+    )

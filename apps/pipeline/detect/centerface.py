@@ -7,12 +7,9 @@ box's size, the centre's offset inside the cell, and five landmarks relative to 
 
 from __future__ import annotations
 
-import importlib.util
-import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import onnxruntime as ort
 
@@ -27,6 +24,9 @@ from apps.pipeline.detect.base import (
     Finder,
 )
 from apps.pipeline.detect.loading import Weights, detector_facts, load_session
+from apps.pipeline.detect.planes import Planes
+from apps.pipeline.detect.suppress import suppress
+from apps.pipeline.detect.weights import Shape, check_network
 from apps.pipeline.geometry import Letterbox, fit
 from apps.pipeline.inference.callbacks import NO_CALLBACKS, LoadCallbacks
 from apps.pipeline.types import Faces
@@ -53,26 +53,18 @@ class CenterFaceNetwork:
         return {"height": height, "width": width}
 
     def blob(self, image: ByteArray) -> FloatArray:
-        return _into_planes(image, np.empty((1, 3, *image.shape[:2]), np.float32))
+        return Planes((1, 3, *image.shape[:2]), rgb=True).of(image)
 
     def finder(self, session: ort.InferenceSession) -> Finder:
         given = session.get_inputs()[0]
-        kept = _Planes(tuple(given.shape))
+        planes = Planes(tuple(given.shape), rgb=True)
 
         def find(image: ByteArray) -> Faces:
-            blob = _into_planes(image, kept.planes)
-            heat, scale, offset, landmarks = session.run(None, {given.name: blob})
+            heat, scale, offset, landmarks = session.run(None, {given.name: planes.of(image)})
             faces = decode_maps(heat[0, 0], scale[0], offset[0], landmarks[0], self.threshold)
             return suppress(faces, self.threshold, self.nms_iou)
 
         return find
-
-
-class _Planes(threading.local):
-    """A thread's input, one for all of its pictures: fresh memory costs more."""
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.planes: FloatArray = np.empty(shape, np.float32)
 
 
 class CenterFace:
@@ -82,6 +74,7 @@ class CenterFace:
         self,
         request: DetectorRequest,
         config: DetectorConfig,
+        weights: Path,
         cache: Path,
         callbacks: LoadCallbacks = NO_CALLBACKS,
     ) -> None:
@@ -90,18 +83,20 @@ class CenterFace:
         Args:
             request: picture, threshold, provider, threads, precision.
             config: its entry in `config/models.toml`.
+            weights: its file, as it came.
             cache: folder for the prepared model.
             callbacks: told of what takes long.
 
         Raises:
-            ModelUnavailable: the package or its model is missing or broken.
+            ModelUnavailable: the file is broken, or of another network.
         """
-        source = packaged_model(config)
-        sha256 = sha256_of(source)
+        sha256 = sha256_of(weights)
+        if sha256 != config.sha256:
+            check_network(weights, "CenterFace", _is_centerface)
         self._letterbox = fit(request.width, request.height, request.det_size)
         usual = CenterFaceNetwork(config.det_thresh, config.nms_iou)
         ready = load_session(
-            Weights(prepared_model(source, sha256, cache), usual),
+            Weights(prepared_model(weights, sha256, cache), usual),
             request,
             self._letterbox,
             cache,
@@ -113,7 +108,7 @@ class CenterFace:
             id=MODEL_ID,
             sha256=sha256,
             licence=config.licence,
-            file=source.name,
+            file=weights.name,
             precision=request.precision,
             quantised=ready.quantised,
         )
@@ -131,16 +126,8 @@ class CenterFace:
         return self._find(image)
 
 
-def _into_planes(image: ByteArray, planes: FloatArray) -> FloatArray:
-    """float32 RGB 0..255, as it was trained; a third of the time of `cv2.dnn.blobFromImage`.
-
-    Args:
-        image: shape (h, w, 3), uint8, BGR.
-        planes: shape (1, 3, h, w); written over and returned.
-    """
-    for channel, values in enumerate(cv2.split(image)):
-        planes[0, 2 - channel] = values
-    return planes
+def _is_centerface(outputs: dict[str, Shape]) -> bool:
+    return [shape[1:2] for shape in outputs.values()] == [(1,), (2,), (2,), (10,)]
 
 
 def decode_maps(
@@ -174,34 +161,6 @@ def decode_maps(
         boxes.astype(np.float32),
         np.stack([x, y], axis=-1).transpose(1, 0, 2).astype(np.float32),
         heat[rows, columns].astype(np.float32),
-    )
-
-
-def suppress(faces: Faces, threshold: float, iou: float) -> Faces:
-    """Non-maximum suppression: of boxes that overlap more than `iou`, the best one; best first."""
-    if len(faces) == 0:
-        return faces
-    corners, sizes = faces.boxes[:, :2], faces.boxes[:, 2:] - faces.boxes[:, :2]
-    boxes = np.concatenate([corners, sizes], axis=1)
-    best = cv2.dnn.NMSBoxes(boxes.tolist(), faces.conf.tolist(), threshold, iou)
-    return faces[np.array(best, np.int64).ravel()]
-
-
-def packaged_model(config: DetectorConfig) -> Path:
-    """The ONNX file inside the installed package, found without importing the package.
-
-    Raises:
-        ModelUnavailable: the package is not installed or carries no such file.
-    """
-    spec = importlib.util.find_spec(config.package or "")
-    folders = [] if spec is None else list(spec.submodule_search_locations or [])
-    for folder in folders:
-        path = Path(folder) / (config.file or "")
-        if path.is_file():
-            return path
-    raise ModelUnavailable(
-        f"The package {config.package!r} with {config.file} is not installed.",
-        hint="Install the pinned requirements again (make setup).",
     )
 
 

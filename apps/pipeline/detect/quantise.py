@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import onnxruntime as ort
-from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from apps.common.contracts.manifest import Agreement, QuantisedFacts
@@ -29,12 +27,12 @@ from apps.pipeline.detect.base import (
     Network,
 )
 from apps.pipeline.detect.pictures import check_pictures
+from apps.pipeline.inference.alone import alone
 from apps.pipeline.inference.callbacks import LoadCallbacks
 from apps.pipeline.inference.cpu_kind import CpuKind, cpu_kind
 from apps.pipeline.inference.session import CPU, SessionPlan, float_type, make_session
 
 _RECIPE = 2  # raise when what is made or how it is checked changes
-_PATIENCE_SECONDS = 0.5  # between two looks at whether the run is to stop, while another makes it
 _HINT = "Use precision 'float32'."
 
 
@@ -110,7 +108,7 @@ class Quantiser:
         """
         with storage_errors():
             self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._alone():
+        with alone(self._path, self.callbacks):
             if self._record() is None:
                 self._make()
         return self._quantised()
@@ -123,7 +121,7 @@ class Quantiser:
         """
         floats = float_type(provider, "int8", cpu_kind())
         where = f"{provider}, {floats}, {cpu_kind().digest}"
-        with self._alone():
+        with alone(self._path, self.callbacks):
             record = self._record()
             if record is None:
                 raise ModelUnavailable("The eight-bit model is damaged.", hint="Run again.")
@@ -155,19 +153,6 @@ class Quantiser:
     @property
     def _recipe(self) -> Recipe:
         return recipe_for(cpu_kind())
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Two runs do not both do it. The wait for the other one can be ended."""
-        lock = FileLock(self._path.with_suffix(".lock"))
-        while not lock.is_locked:
-            self.callbacks.check()
-            with storage_errors(), suppress(Timeout):  # the latter is an OSError too
-                lock.acquire(timeout=_PATIENCE_SECONDS)
-        try:
-            yield
-        finally:
-            lock.release()
 
     def _record(self) -> _Record | None:
         """None where the model is missing or is not the one that was written."""

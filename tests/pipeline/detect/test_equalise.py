@@ -12,8 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from apps.common.config import model_registry
 from apps.pipeline.arrays import FloatArray
-from apps.pipeline.detect.centerface import packaged_model
 from apps.pipeline.detect.equalise import equalisable_tensors, equalise
+from apps.pipeline.detect.weights import packaged_model
 
 CHANNELS = 4
 PEAKS = np.array([100, 10, 1, 0], np.float32)

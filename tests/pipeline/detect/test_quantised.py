@@ -33,6 +33,7 @@ from apps.pipeline.detect.centerface import CenterFace
 from apps.pipeline.detect.pictures import calibration_pictures, check_pictures
 from apps.pipeline.detect.quantise import Recipe, recipe_for
 from apps.pipeline.detect.retinaface import RetinaFace
+from apps.pipeline.detect.weights import packaged_model
 from apps.pipeline.inference.callbacks import LoadCallbacks
 from apps.pipeline.inference.cpu_kind import CpuKind, cpu_kind
 from apps.pipeline.inference.provider_benchmark import benchmark_providers
@@ -53,7 +54,8 @@ def centerface(
 ) -> CenterFace:
     request = replace(REQUEST, **changes)
     present = LoadCallbacks() if callbacks is None else callbacks
-    return CenterFace(request, DETECTORS["centerface"], cache, present)
+    config = DETECTORS["centerface"]
+    return CenterFace(request, config, packaged_model(config), cache, present)
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from apps.pipeline.detect.agreement import overlaps
 from apps.pipeline.detect.centerface import CenterFace
 from apps.pipeline.detect.retinaface import RetinaFace
 from apps.pipeline.detect.second_look import SecondLook, doubtful_from
+from apps.pipeline.detect.weights import packaged_model
 from apps.pipeline.frame_analysis import in_frame
 from apps.pipeline.geometry import Letterbox
 from apps.pipeline.inference.session import CPU
@@ -130,7 +131,8 @@ def test_faces_under_16_pixels_on_a_street(tmp_path: Path, test_data: Path) -> N
     video = test_data / "videos" / "facenet_video.mp4"
     faces, ignored, frames = read_marks(test_data / "truth" / "facenet_video.csv")
     street = Material("street", video, faces, ignored, frames, 0.4)
-    detector = CenterFace(request_for(*SIZE), model_registry().detectors["centerface"], tmp_path)
+    config = model_registry().detectors["centerface"]
+    detector = CenterFace(request_for(*SIZE), config, packaged_model(config), tmp_path)
     there, found, false = 0, [0, 0], [0, 0]
     with open_video(video, threads=1) as source:
         for frame in source.frames(3, detector.letterbox):
