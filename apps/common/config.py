@@ -83,6 +83,7 @@ class DetectorConfig(_Frozen):
         package, file: an installed package, and the file in it.
         pack: a pack of InsightFace, which downloads it.
         url, file: a download, and what it is called.
+        light, full: a pair of detectors, which have their own.
         sha256: of the file; it tells whose weights a file is, and a download must have it.
     """
 
@@ -94,15 +95,19 @@ class DetectorConfig(_Frozen):
     file: str | None = None
     pack: str | None = None
     url: str | None = Field(None, pattern=r"^https?://")
+    light: str | None = None
+    full: str | None = None
     sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
 
     @model_validator(mode="after")
     def _has_one_source(self) -> Self:
-        sources = [self.package, self.pack, self.url]
+        sources = [self.package, self.pack, self.url, self.light]
         if len(sources) - sources.count(None) != 1:
-            raise ValueError("one of package, pack and url is needed")
-        if self.pack is None and self.file is None:
+            raise ValueError("one of package, pack, url and light is needed")
+        if self.pack is None and self.light is None and self.file is None:
             raise ValueError("file is missing")
+        if (self.light is None) != (self.full is None):
+            raise ValueError("light and full go together")
         if self.url is not None and self.sha256 is None:
             raise ValueError("a download needs its sha256")
         return self
@@ -192,8 +197,21 @@ class SecondLookConfig(_Frozen):
     max_height: float = Field(gt=0)
     target_height: float = Field(gt=0)
     max_zoom: float = Field(ge=1)
+    max_share: float = Field(gt=0, lt=1)
     cell: int = Field(ge=32)
     same_face: float = Field(gt=0, lt=1)
+
+
+class CascadeConfig(_Frozen):
+    doubt: float = Field(gt=0, le=1)
+    confirm: float = Field(gt=0, le=1)
+    sure: float = Field(gt=0, le=1)
+    same_face: float = Field(gt=0, lt=1)
+    whole_seconds: float = Field(gt=0)
+    gone_seconds: float = Field(ge=0)
+    denied_seconds: float = Field(ge=0)
+    large: float = Field(gt=0, le=1)
+    canvas: int = Field(ge=128, multiple_of=32)
 
 
 class MetricsConfig(_Frozen):
@@ -243,6 +261,7 @@ class PipelineConfig(_Frozen):
     shots: ShotsConfig
     track: TrackConfig
     second_look: SecondLookConfig
+    cascade: CascadeConfig
     recognition: RecognitionConfig
     metrics: MetricsConfig
     crops: CropsConfig

@@ -149,9 +149,13 @@ def detectors_on_disk(given: GivenWeights, cache: Path) -> frozenset[str]:
         cache: folder of caches.
     """
     registry = model_registry().detectors
-    return frozenset(
-        name for name, config in registry.items() if _is_on_disk(config, given.of(name), cache)
-    )
+    single = {
+        name
+        for name, config in registry.items()
+        if config.light is None and _is_on_disk(config, given.of(name), cache)
+    }
+    pairs = {n for n, config in registry.items() if {config.light, config.full} <= single}
+    return frozenset(single | pairs)
 
 
 def _is_on_disk(config: DetectorConfig, given: str | None, cache: Path) -> bool:

@@ -102,7 +102,7 @@ class Options(BaseModel):
     detector: Annotated[
         str,
         Field(
-            title="Detector", description="auto, centerface, yunet or retinaface.", max_length=64
+            title="Detector", description="auto, centerface, yunet, cascade or retinaface.", max_length=64
         ),
         By("default", "D"),
     ]

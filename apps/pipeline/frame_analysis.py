@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
+import numpy as np
 
 from apps.common.config import CropsConfig, ThumbsConfig
 from apps.pipeline.arrays import FloatArray
@@ -14,11 +15,11 @@ from apps.pipeline.artifacts.thumbs import face_patches
 from apps.pipeline.decode.decoder import Decoded
 from apps.pipeline.decode.video import Video
 from apps.pipeline.detect import Detector
+from apps.pipeline.detect.cascade import Settled
 from apps.pipeline.detect.second_look import SecondLook
 from apps.pipeline.frame_features import FrameFeatures, Glimpse
-from apps.pipeline.geometry import Letterbox
 from apps.pipeline.stage_clock import StageClock
-from apps.pipeline.types import Faces, Frame, Scene, Sighting
+from apps.pipeline.types import Faces, Frame, Scene, Sighting, in_frame
 from apps.pipeline.yuv_crop import FacePatch
 
 
@@ -32,6 +33,7 @@ class FrameAnalysis:
         glimpses: of the frames since the one before, this one last.
         crops, face_patches: see `Sighting`.
         looked_again: there was a second look at it.
+        frame: what was looked at, where it may be looked at again.
     """
 
     index: int
@@ -43,6 +45,7 @@ class FrameAnalysis:
     crops: tuple[bytes, ...]
     face_patches: tuple[FacePatch, ...]
     looked_again: bool
+    frame: Frame | None = None
 
     def in_scene(self, scene: Scene) -> Sighting:
         return Sighting(
@@ -61,6 +64,7 @@ class FrameAnalyser:
         thumbs: of which size faces are cut out.
         crops: writes pictures of faces, where they are wanted.
         one_inference: inferences take turns.
+        keep_frames: frames may be looked at again.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class FrameAnalyser:
         crops: CropsConfig | None,
         *,
         one_inference: bool,
+        keep_frames: bool = False,
     ) -> None:
         self._video = video
         self._detector = detector
@@ -81,6 +86,7 @@ class FrameAnalyser:
         self._thumbs = thumbs
         self._crops = crops
         self._turn = threading.Lock() if one_inference else nullcontext()
+        self._keep_frames = keep_frames
 
     def analyse(self, decoded: Decoded) -> FrameAnalysis:
         """May be called by several threads at once."""
@@ -108,6 +114,35 @@ class FrameAnalyser:
             crops,
             cut_out,
             looked_again,
+            frame if self._keep_frames else None,
+        )
+
+    def after_cascade(self, analysis: FrameAnalysis, settled: Settled) -> FrameAnalysis:
+        """The same frame with the faces that are faces, best first."""
+        frame, kept, found = analysis.frame, settled.kept, settled.found
+        if frame is None:
+            return analysis
+        old = analysis.faces[kept]
+        faces = Faces(old.boxes, old.landmarks, settled.conf) + found
+        with self._clock.measure("look"):
+            appearance = [analysis.appearance[kept], analysis.view.appearance(found.boxes)]
+        with self._clock.measure("crops"):
+            crops = [
+                *(analysis.crops[i] for i in kept if analysis.crops),
+                *self._cropped(frame, found),
+            ]
+            patches = [
+                *(analysis.face_patches[i] for i in kept),
+                *face_patches(frame, found, self._thumbs),
+            ]
+        order = np.argsort(-faces.conf, kind="stable")
+        return replace(
+            analysis,
+            faces=faces[order],
+            appearance=np.concatenate(appearance)[order],
+            crops=tuple(crops[i] for i in order if crops),
+            face_patches=tuple(patches[i] for i in order),
+            frame=None,
         )
 
     def _settled(self, frame: Frame, faces: Faces) -> tuple[Faces, bool]:
@@ -127,14 +162,3 @@ class FrameAnalyser:
         quality = [cv2.IMWRITE_JPEG_QUALITY, self._crops.jpeg_quality]
         crops = frame.picture.crops(faces.boxes, self._crops.margin)
         return tuple(cv2.imencode(".jpg", crop, quality)[1].tobytes() for crop in crops)
-
-
-def in_frame(faces: Faces, letterbox: Letterbox) -> Faces:
-    """From pixels of the picture to 0..1 of the frame; boxes that lie in the margin go."""
-    boxes = letterbox.normalise(faces.boxes.reshape(-1, 2, 2)).reshape(-1, 4)
-    inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    return Faces(
-        boxes[inside],
-        letterbox.normalise(faces.landmarks[inside]),
-        faces.conf[inside],
-    )

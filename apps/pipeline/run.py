@@ -6,6 +6,7 @@ around it (`apps.cli.execution`).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -13,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 
-from apps.common.config import PipelineConfig, pipeline_config
+from apps.common.config import PipelineConfig, model_registry, pipeline_config
 from apps.common.contracts.manifest import (
     RecognitionFacts,
     ThermalFacts,
@@ -47,6 +49,8 @@ from apps.pipeline.detect import (
     DetectorRequest,
     make_detector,
 )
+from apps.pipeline.detect.cascade import Asked, Cascade, LightFaces
+from apps.pipeline.detect.mosaic import MosaicMaker
 from apps.pipeline.detect.second_look import SecondLook, doubtful_from
 from apps.pipeline.frame_analysis import FrameAnalyser, FrameAnalysis
 from apps.pipeline.geometry import Letterbox
@@ -147,6 +151,7 @@ class PipelineRun:
         )
         self._threads = ThreadChoice(options.cpu_threads, options.device)
         self._second_looks = 0  # frames
+        self._asked = Counter[Asked]()  # frames that a full detector was asked about
         self._written: dict[str, int] = {}  # files of each result
 
     def execute(self) -> Outcome:
@@ -186,10 +191,11 @@ class PipelineRun:
             self._pacer.between()
             detector = self._settle_threads(video, stride, wanted, detector)
             gate = self._load_gate()
+            cascade = self._cascade(video.facts)
         self._pacer.between()
         self._note_work(video, video_file.name, stride, wanted, detector)
         with self._writer(video, stride, detector) as writer:
-            cuts, endings = self._analyse(video, stride, detector, gate, writer)
+            cuts, endings = self._analyse(video, stride, detector, gate, cascade, writer)
             threads = self._thread_facts(detector)
             done = self.progress.frames_done
             refuse_ruins(done, wanted)
@@ -224,6 +230,7 @@ class PipelineRun:
                 "scene_cuts": len(cuts),
                 "damaged_packets": video.damaged_packets,
                 **({} if options.small_faces == "off" else {"second_looks": self._second_looks}),
+                **self._cascade_counts(),
             },
             times={
                 **{stage: round(spent, 3) for stage, spent in self.clock.seconds.items()},
@@ -237,11 +244,17 @@ class PipelineRun:
         )
 
     def _load_detector(self, facts: VideoFacts) -> Detector:
+        """The one that looks at every frame."""
+        options = self._options
+        light = model_registry().detectors[options.detector].light
+        return self._loaded(light or options.detector, facts.width, facts.height, options.det_size)
+
+    def _loaded(self, name: str, width: int, height: int, det_size: int) -> Detector:
         options = self._options
         request = DetectorRequest(
-            width=facts.width,
-            height=facts.height,
-            det_size=options.det_size,
+            width=width,
+            height=height,
+            det_size=det_size,
             det_thresh=self._reported_from(),
             provider=PROVIDER_OF_DEVICE[options.device],
             threads=self._threads.plan.detector,
@@ -249,10 +262,10 @@ class PipelineRun:
             rivals=provider_rivals(options),
         )
         detector = make_detector(
-            options.detector,
+            name,
             request,
             cache=self.plan.layout.cache if self.cache is None else self.cache,
-            given=self.plan.given_weights.of(options.detector),
+            given=self.plan.given_weights.of(name),
             callbacks=LoadCallbacks(self._tell, self._pacer.between),
         )
         return self.wrap_detector(detector, request)
@@ -260,9 +273,26 @@ class PipelineRun:
     def _reported_from(self) -> float:
         """The least confidence that the detector reports."""
         options = self._options
+        if model_registry().detectors[options.detector].light is not None:
+            return options.det_thresh * min(self.config.cascade.doubt, self.config.cascade.confirm)
         if options.small_faces == "off":
             return options.det_thresh
         return doubtful_from(options.det_thresh, self.config.second_look)
+
+    def _cascade(self, facts: VideoFacts) -> Cascade | None:
+        """Where a pair of detectors is wanted."""
+        options, config = self._options, self.config.cascade
+        full = model_registry().detectors[options.detector].full
+        if full is None:
+            return None
+        places = self._loaded(full, config.canvas, config.canvas, config.canvas)
+        return Cascade(
+            config,
+            options.det_thresh,
+            self._loaded(full, facts.width, facts.height, options.det_size),
+            places,
+            MosaicMaker(self.config.second_look, places.letterbox),
+        )
 
     def _second_look(self, detector: Detector) -> SecondLook | None:
         options = self._options
@@ -311,6 +341,7 @@ class PipelineRun:
         stride: int,
         detector: Detector,
         gate: IdentityGate | None,
+        cascade: Cascade | None,
         writer: ArtifactWriter,
     ) -> tuple[list[int], Mapping[int, TrackEnd]]:
         """Decode to tracks, frame by frame. Returns the cuts, and why tracks ended if known."""
@@ -328,6 +359,7 @@ class PipelineRun:
             self.config.thumbs,
             self.config.crops if options.save_crops else None,
             one_inference=detector.facts.provider != CPU,
+            keep_frames=cascade is not None,
         )
         self.progress.phase("running")
         frames = self._paced(self.clock.over("decode", video.sampled(stride)))
@@ -342,7 +374,8 @@ class PipelineRun:
                 name="worker",
             ) as analysed,
         ):
-            sightings = self._sightings(analysed, splitter)
+            settled = self._settled(analysed, splitter, tracker, analyser, cascade)
+            sightings = self._sightings(settled)
             for item in self.clock.through("track", tracker.track, sightings):
                 with self.clock.measure("write"):
                     writer.add(item)
@@ -357,18 +390,42 @@ class PipelineRun:
             yield frame
             self._pacer.after_frame()
 
-    def _sightings(
-        self, analysed: Iterator[FrameAnalysis], splitter: ShotSplitter
+    def _settled(
+        self,
+        analysed: Iterator[FrameAnalysis],
+        splitter: ShotSplitter,
+        tracker: FaceTracker,
+        analyser: FrameAnalyser,
+        cascade: Cascade | None,
     ) -> Iterator[Sighting]:
+        """Frames in their scenes, with the faces that a pair of detectors agrees on."""
         for frame in analysed:
             self.stop.check()
             with self.clock.measure("shots"):
                 scene = splitter.scene_of(frame.index, frame.view, frame.appearance, frame.glimpses)
             self._second_looks += frame.looked_again
             sighting = frame.in_scene(scene)
+            if cascade is not None and frame.frame is not None:
+                settled = cascade.settled(frame.frame, _seen_by_light(sighting, tracker))
+                self._asked[settled.asked] += 1
+                sighting = analyser.after_cascade(frame, settled).in_scene(scene)
+            yield sighting
+
+    def _sightings(self, sightings: Iterator[Sighting]) -> Iterator[Sighting]:
+        for sighting in sightings:
             self.on_sighting(sighting)
             yield sighting
             self.progress.frame_done()
+
+    def _cascade_counts(self) -> dict[str, int]:
+        asked = self._asked
+        if not asked:
+            return {}
+        return {
+            "frames_light": asked.total(),
+            "frames_full": asked["whole"],
+            "frames_places": asked["places"],
+        }
 
     def _totals(self, video: Video, cuts: list[int], facts: DetectorFacts) -> RunTotals:
         return RunTotals(
@@ -453,3 +510,16 @@ class PipelineRun:
             return
         self.warnings.append(message)
         self.observer.log("warning", message)
+
+
+def _seen_by_light(sighting: Sighting, tracker: FaceTracker) -> LightFaces:
+    foreseen = tracker.foresee(sighting)
+    continuing = np.zeros(len(sighting.faces), bool)
+    continuing[list(foreseen.continuing)] = True
+    return LightFaces(
+        sighting.faces,
+        continuing,
+        foreseen.missed,
+        foreseen.missed_s,
+        sighting.scene.shot,
+    )

@@ -104,6 +104,17 @@ class Faces:
         )
 
 
+def in_frame(faces: Faces, letterbox: Letterbox) -> Faces:
+    """From pixels of the picture to 0..1 of the frame; boxes that lie in the margin go."""
+    boxes = letterbox.normalise(faces.boxes.reshape(-1, 2, 2)).reshape(-1, 4)
+    inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    return Faces(
+        boxes[inside],
+        letterbox.normalise(faces.landmarks[inside]),
+        faces.conf[inside],
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
     """How a processed frame follows on the one before.

@@ -28,10 +28,9 @@ from apps.pipeline.decode.decoder import Decoded
 from apps.pipeline.decode.video import Video, open_video
 from apps.pipeline.detect import Detector, DetectorRequest, make_detector
 from apps.pipeline.detect.second_look import SecondLook, doubtful_from
-from apps.pipeline.frame_analysis import in_frame
 from apps.pipeline.geometry import Letterbox
 from apps.pipeline.inference.session import CPU
-from apps.pipeline.types import Faces
+from apps.pipeline.types import Faces, in_frame
 from lab.arguments import MARKED_IOU, RENDERED_IOU
 from lab.evaluation.real_clips import data_folder
 from lab.evaluation.rows import NO_ROWS, Frames, FrameTable, Rows, covered, overlaps, read_truth

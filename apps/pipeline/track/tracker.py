@@ -64,6 +64,22 @@ def thresholds(config: TrackConfig, det_thresh: float) -> TrackThresholds:
 
 
 @dataclass(frozen=True)
+class Foreseen:
+    """How a sighting follows on the tracks so far.
+
+    Args:
+        continuing: numbers of the faces that continue a track.
+        missed: shape (n, 4), where the faces of the other tracks should be; 0..1 of the frame, but
+            for those that left it.
+        missed_s: shape (n,), for how long they have not been seen.
+    """
+
+    continuing: frozenset[int]
+    missed: FloatArray
+    missed_s: FloatArray
+
+
+@dataclass(frozen=True)
 class _Pending:
     """A sighting whose numbers are not final."""
 
@@ -202,6 +218,29 @@ class FaceTracker:
             yield from self._settled()
         self._end_shot("end")
         yield from self._settled()
+
+    def foresee(self, sighting: Sighting) -> Foreseen:
+        """What the tracks so far make of a sighting, before it is taken; nothing is changed.
+
+        At a cut there are no tracks.
+        """
+        if sighting.scene.shot != self._shot or not self._tracks:
+            return Foreseen(frozenset(), np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+        now, tracks = sighting.ts_s, [replace(track) for track in self._tracks]
+        if sighting.scene.motion is not None:
+            for track in tracks:
+                track.compensate_camera_motion(sighting.scene.motion)
+        chosen = self._pairs(tracks, _box_states(sighting), sighting)
+        met = {known for known, _ in chosen}
+        missed = [track for known, track in enumerate(tracks) if known not in met]
+        centres = np.array([t.predicted(now, self.config.horizon_seconds) for t in missed])
+        halves = np.array([track.size for track in missed]) / 2
+        boxes = np.concatenate([centres - halves, centres + halves], axis=-1)
+        return Foreseen(
+            frozenset(face for _, face in chosen),
+            boxes.reshape(-1, 4).astype(np.float32),
+            np.array([now - track.seen_s for track in missed], np.float32),
+        )
 
     @property
     def count(self) -> int:

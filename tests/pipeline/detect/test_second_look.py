@@ -21,10 +21,9 @@ from apps.pipeline.detect.centerface import CenterFace
 from apps.pipeline.detect.retinaface import RetinaFace
 from apps.pipeline.detect.second_look import SecondLook, doubtful_from
 from apps.pipeline.detect.weights import packaged_model
-from apps.pipeline.frame_analysis import in_frame
 from apps.pipeline.geometry import Letterbox
 from apps.pipeline.inference.session import CPU
-from apps.pipeline.types import Faces, Frame
+from apps.pipeline.types import Faces, Frame, in_frame
 from lab.evaluation.rows import Rows
 from lab.evaluation.small_faces import Material, judged, read_marks
 from tests.pipeline.test_guards import run

@@ -1,0 +1,199 @@
+"""A pair of detectors: a light one looks at every frame, a full one where it matters.
+
+Light detectors miss faces in the dark and from near, and take hair and magazines for faces; but a
+face that one has found needs no second opinion in the next sample. So the full detector is asked
+about what is new, about what has vanished, and now and then about a whole picture:
+
+- Of a light face that continues a track, nothing is asked.
+- A light face that continues none, and the place where a track's face should be and is not, are
+  looked at by the full detector, cut out of the frame and side by side in one small picture.
+- The first picture of a shot, one every few seconds, and one with more such places than there is
+  room for or with a large face among them, is looked at as a whole.
+
+What each is only half sure of is a face where both are: their mistakes lie in other places. Every
+decision rests on the frames before and on nothing else, so that results do not depend on threads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.common.config import CascadeConfig
+from apps.pipeline.arrays import FloatArray
+from apps.pipeline.detect.agreement import overlaps
+from apps.pipeline.detect.base import Detector
+from apps.pipeline.detect.mosaic import MosaicMaker
+from apps.pipeline.types import Faces, Frame, in_frame
+
+Asked = Literal["nothing", "places", "whole"]
+
+
+@dataclass(frozen=True)
+class LightFaces:
+    """What the light detector saw in a frame, and how that follows on the tracks so far.
+
+    Args:
+        faces: from `doubt` on, in 0..1 of the frame.
+        continuing: shape (n,), whether each continues a track.
+        missed: shape (m, 4), where the faces of other tracks should be, in 0..1 of the frame.
+        missed_s: shape (m,), for how long they have not been seen.
+        shot: number of the frame's shot.
+    """
+
+    faces: Faces
+    continuing: NDArray[np.bool_]
+    missed: FloatArray
+    missed_s: FloatArray
+    shot: int
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The faces of a frame after the full detector was asked.
+
+    Args:
+        kept: numbers of the light detector's faces that are faces.
+        conf: their confidences, of the surer of the two.
+        found: those that the full one found, in 0..1 of the frame.
+        asked: what it was asked about.
+    """
+
+    kept: NDArray[np.int64]
+    conf: FloatArray
+    found: Faces
+    asked: Asked
+
+
+@dataclass
+class Cascade:
+    """Asks the full detector. Frames come in order.
+
+    Args:
+        config: see `config/pipeline.toml`.
+        threshold: least confidence of a face, 0..1.
+        whole: the full detector for whole pictures, in the light one's letterbox.
+        places: the same for mosaics, each of which shows some places of a frame.
+        maker: makes those mosaics.
+    """
+
+    config: CascadeConfig
+    threshold: float
+    whole: Detector
+    places: Detector
+    maker: MosaicMaker
+    _shot: int = field(init=False, default=-1)
+    _whole_s: float = field(init=False, default=-np.inf)
+    _denied: FloatArray = field(init=False)  # shape (n, 4), in 0..1 of the frame
+    _denied_s: FloatArray = field(init=False)  # shape (n,), when
+
+    def __post_init__(self) -> None:
+        self._forget_denied()
+
+    def settled(self, frame: Frame, light: LightFaces) -> Settled:
+        """The faces of a frame."""
+        if light.shot != self._shot:
+            self._forget_denied()
+        else:
+            self._keep_denied(self._denied_s >= frame.ts_s - self.config.denied_seconds)
+        is_sure = light.faces.conf >= self.config.sure
+        denied = ~light.continuing & _any_overlap(light.faces, self._denied, self.config.same_face)
+        doubtful = np.flatnonzero(~light.continuing & ~denied & ~is_sure)
+        missed = light.missed[self._is_missed(light)]
+        places = np.concatenate([light.faces.boxes[doubtful], missed])
+        if self._wants_whole(frame, light, places):
+            settled = self._whole_look(frame, light)
+        elif len(places) > 0:
+            settled = self._look_at(frame, light, denied, doubtful, missed)
+        else:
+            kept = np.flatnonzero(light.continuing | (is_sure & ~denied))
+            settled = Settled(kept, light.faces.conf[kept], Faces.none(), "nothing")
+        self._shot = light.shot
+        return settled
+
+    def _is_missed(self, light: LightFaces) -> NDArray[np.bool_]:
+        centres = (light.missed[:, :2] + light.missed[:, 2:]) / 2
+        inside = ((centres > 0) & (centres < 1)).all(axis=1)
+        return np.asarray(inside & (light.missed_s <= self.config.gone_seconds))
+
+    def _wants_whole(self, frame: Frame, light: LightFaces, places: FloatArray) -> bool:
+        if light.shot != self._shot or frame.ts_s >= self._whole_s + self.config.whole_seconds:
+            return True
+        if len(places) == 0:
+            return False
+        boxes = np.concatenate([light.faces.boxes, places])
+        is_large = (boxes[:, 3] - boxes[:, 1]).max() > self.config.large
+        return bool(is_large or len(places) > self.maker.places)
+
+    def _whole_look(self, frame: Frame, light: LightFaces) -> Settled:
+        alike = self.config.same_face
+        seen = in_frame(self.whole.detect(frame.image), frame.letterbox)
+        found, half = seen[seen.conf >= self.threshold], seen[seen.conf >= self._confirming]
+        faces = light.faces
+        is_new = ~_any_overlap(faces, found.boxes, alike)
+        both = _any_overlap(faces, half.boxes, alike) & (faces.conf >= self.threshold)
+        is_face = is_new & (both | (faces.conf >= self.config.sure))
+        self._forget_denied()
+        self._deny(faces.boxes[is_new & ~is_face], frame.ts_s)
+        self._whole_s = frame.ts_s
+        kept = np.flatnonzero(is_face)
+        return Settled(kept, faces.conf[kept], found, "whole")
+
+    def _look_at(
+        self,
+        frame: Frame,
+        light: LightFaces,
+        denied: NDArray[np.bool_],
+        doubtful: NDArray[np.int64],
+        missed: FloatArray,
+    ) -> Settled:
+        """Looks at doubtful faces, and at places where one is missed."""
+        places = np.concatenate([light.faces.boxes[doubtful], missed])
+        mosaic = self.maker.of(frame, places, range(len(places)))
+        seen = self.places.detect(mosaic.image)
+        is_face = light.continuing | ((light.faces.conf >= self.config.sure) & ~denied)
+        found, conf = Faces.none(), light.faces.conf.copy()
+        for cell in mosaic.cells:
+            there = cell.faces_in_frame(seen)
+            there = there[
+                overlaps(there.boxes, places[[cell.number]])[:, 0] >= self.config.same_face
+            ]
+            if cell.number < len(doubtful):
+                number = doubtful[cell.number]
+                is_half_sure = light.faces.conf[number] >= self.threshold
+                least = self._confirming if is_half_sure else self.threshold
+                is_face[number] = (there.conf >= least).any()
+                conf[number] = max([conf[number], *there.conf])
+                if not is_face[number]:
+                    self._deny(places[[cell.number]], frame.ts_s)
+                continue
+            there = there[np.flatnonzero(there.conf >= self.threshold)[:1]]
+            if not _any_overlap(there, found.boxes, self.config.same_face).any():
+                found += there
+        kept = np.flatnonzero(is_face)
+        is_new = ~_any_overlap(found, light.faces.boxes[kept], self.config.same_face)
+        return Settled(kept, conf[kept], found[is_new], "places")
+
+    @property
+    def _confirming(self) -> float:
+        return self.config.confirm * self.threshold
+
+    def _forget_denied(self) -> None:
+        self._denied, self._denied_s = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+
+    def _keep_denied(self, which: NDArray[np.bool_]) -> None:
+        self._denied, self._denied_s = self._denied[which], self._denied_s[which]
+
+    def _deny(self, boxes: FloatArray, now_s: float) -> None:
+        self._denied = np.concatenate([self._denied, boxes])
+        self._denied_s = np.concatenate([self._denied_s, np.full(len(boxes), now_s)])
+
+
+def _any_overlap(faces: Faces, boxes: FloatArray, iou: float) -> NDArray[np.bool_]:
+    """Whether each face is one of the boxes."""
+    if len(boxes) == 0:
+        return np.zeros(len(faces), bool)
+    return np.asarray((overlaps(faces.boxes, boxes) >= iou).any(axis=1))
