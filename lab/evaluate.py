@@ -34,9 +34,11 @@ import sys
 from pathlib import Path
 from typing import get_args
 
+from apps.common.config import model_registry
 from apps.common.options import SmallFaces
 from lab import arguments as values
 from lab.arguments import MARKED_IOU, RENDERED_IOU
+from lab.evaluation.variant import USUAL
 from lab.paths import EVALUATION_DATA
 from lab.scenes.seeds import SEEDS
 
@@ -81,8 +83,15 @@ def parser() -> argparse.ArgumentParser:
         "--small-faces",
         choices=get_args(SmallFaces),
         default="off",
-        help="the product's option, for --video (default: off)",
+        help="the product's option (default: off)",
     )
+    add(
+        "--detector",
+        choices=list(model_registry().detectors),
+        default=USUAL.detector,
+        help="the product's option (default: %(default)s)",
+    )
+    add("--detector-model", type=Path, metavar="FILE", help="the detector's weights")
     add("--gt", type=Path, metavar="FILE", help="marked faces for those three: MOT or CVAT")
     add("--shots", type=Path, metavar="FILE", help="marked cuts for --video or --run: CSV")
     add(
@@ -97,9 +106,10 @@ def parser() -> argparse.ArgumentParser:
 def _parsed(argv: list[str] | None) -> argparse.Namespace:
     p = parser()
     arguments = p.parse_args(argv)
-    is_video = arguments.video is not None and arguments.run is None
-    if arguments.small_faces != "off" and not is_video:
-        p.error("--small-faces needs --video without --run: only there the product is run")
+    if arguments.run is not None or arguments.detections is not None:
+        for name in ("small_faces", "detector", "detector_model"):
+            if getattr(arguments, name) != p.get_default(name):
+                p.error(f"--{name.replace('_', '-')} has no effect there: the product is not run")
     if arguments.iou is None:
         is_marked = arguments.run is not None or arguments.video is not None
         arguments.iou = MARKED_IOU if is_marked and arguments.detections is None else RENDERED_IOU

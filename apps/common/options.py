@@ -101,9 +101,7 @@ class Options(BaseModel):
     device_asked: Annotated[str, Field(title="Device asked for")]
     detector: Annotated[
         str,
-        Field(
-            title="Detector", description="auto, centerface, yunet, cascade or retinaface.", max_length=64
-        ),
+        Field(title="Detector", description="auto, or one that GET /options lists.", max_length=64),
         By("default", "D"),
     ]
     detector_asked: Annotated[str, Field(title="Detector asked for")] = ""  # of old manifests

@@ -25,6 +25,7 @@ from lab.evaluation.ground_truth import GroundTruth, read_ground_truth
 from lab.evaluation.real import Clip, evaluate_clip
 from lab.evaluation.sheet import Sheet, write_sheet
 from lab.evaluation.shot_truth import Shots, read_shots
+from lab.evaluation.variant import Variant
 from lab.make_evaluation_set import render_missing
 from lab.scenes.library import entries
 from lab.scenes.seeds import SEEDS
@@ -64,6 +65,7 @@ def _evaluate_episodes(arguments: argparse.Namespace, console: Console) -> None:
         arguments.strict,
         arguments.data / "cache",
         sheets=arguments.out if arguments.errors else None,
+        variant=_variant(arguments),
     )
     episodes = [Episode(OTHERS, folder.name, folder) for folder in arguments.episode] or _generated(
         arguments
@@ -140,6 +142,7 @@ def _video_of(run: existing_run.FinishedRun, given: Path | None, console: Consol
 
 def _evaluate_video(arguments: argparse.Namespace, console: Console) -> None:
     faces, shots = _marked(arguments)
+    variant = _variant(arguments)
     clip = Clip(arguments.video.stem, arguments.video, faces, shots)
     results = evaluate_clip(
         clip,
@@ -147,11 +150,11 @@ def _evaluate_video(arguments: argparse.Namespace, console: Console) -> None:
         arguments.iou,
         arguments.data / "cache",
         strict=arguments.strict,
-        small_faces=arguments.small_faces,
+        variant=variant,
     )
     note = "" if faces is None else faces.note
-    if arguments.small_faces != "off":
-        note = f"{note} The product runs with small_faces {arguments.small_faces}.".lstrip()
+    if not variant.is_usual:
+        note = f"{note} The product runs with {variant}.".lstrip()
     for table in real_report.tables(results, arguments.iou, note):
         console.print(table)
     errors = [(f"stride {r.stride}", error) for r in results for error in r.errors.get(PRODUCT, ())]
@@ -159,6 +162,10 @@ def _evaluate_video(arguments: argparse.Namespace, console: Console) -> None:
     console.print(str(real_report.save(results, arguments.iou, note, arguments.out)))
     sheets = [result.sheet(with_pictures=True) for result in results]
     _draw(sheets, clip.name, console, arguments)
+
+
+def _variant(arguments: argparse.Namespace) -> Variant:
+    return Variant(arguments.detector, arguments.small_faces, arguments.detector_model)
 
 
 def _draw(sheets: list[Sheet], name: str, console: Console, arguments: argparse.Namespace) -> None:

@@ -18,6 +18,7 @@ from lab.evaluation.scores import CutScores, Scores, add_cuts, score, score_cuts
 from lab.evaluation.screen_time import ScreenScore, frame_times, score_seconds
 from lab.evaluation.sheet import Sheet, write_sheet
 from lab.evaluation.systems import run_library, run_product
+from lab.evaluation.variant import USUAL, Variant
 from lab.scenes.library import Entry
 
 Item = TypeVar("Item")
@@ -58,6 +59,7 @@ class Measure:
     Args:
         ablated_sets: those that are also evaluated without each part of the tracker.
         sheets: folder for pictures of identity errors; None draws none.
+        variant: how the product is run.
     """
 
     strides: tuple[int, ...]
@@ -66,6 +68,7 @@ class Measure:
     cache: Path
     ablated_sets: tuple[str, ...] = ()
     sheets: Path | None = None
+    variant: Variant = USUAL
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ def evaluate(episode: Episode, measure: Measure) -> list[Result]:
 
 def _at_stride(episode: Episode, truth: Truth, stride: int, measure: Measure) -> Result:
     video = episode.folder / VIDEO_NAME
-    run = run_product(video, episode.folder.name, stride, measure.cache)
+    run = run_product(video, episode.folder.name, stride, measure.cache, measure.variant)
     truth.checked(run.frames, run.size)
     product = run.found
     errors = identity_errors(truth, product, iou=measure.iou)

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from apps.common.options import SmallFaces
 from lab.evaluation.errors import IdentityError, identity_errors
 from lab.evaluation.evaluate_episodes import LIBRARY, PRODUCT
 from lab.evaluation.ground_truth import GroundTruth
@@ -17,6 +16,7 @@ from lab.evaluation.scores import CutErrors, CutScores, Scores, cut_errors, scor
 from lab.evaluation.sheet import Sheet
 from lab.evaluation.shot_truth import Shots
 from lab.evaluation.systems import ProductRun, run_library, run_product
+from lab.evaluation.variant import USUAL, Variant
 
 _NO_FACES = GroundTruth({}, {})
 _MAX_NAME = 60  # characters of a file's name that its remembered faces are kept under
@@ -107,23 +107,21 @@ def evaluate_clip(
     cache: Path,
     *,
     strict: bool = False,
-    small_faces: SmallFaces = "off",
+    variant: Variant = USUAL,
 ) -> list[ClipResult]:
     """Evaluates a clip at all strides, the densest first: it fills the detector's memory.
 
     Args:
         iou, strict: see `lab.evaluation.scores.score`.
         cache: folder for models and remembered faces.
-        small_faces: the product's option.
+        variant: how the product is run.
 
     Raises:
         ScreenalyticsError: a run failed, or what is said to be true is of another video.
     """
     name = _episode_id(clip.video)
     return [
-        _judged(
-            clip, stride, run_product(clip.video, name, stride, cache, small_faces), iou, strict
-        )
+        _judged(clip, stride, run_product(clip.video, name, stride, cache, variant), iou, strict)
         for stride in sorted(strides)
     ]
 

@@ -17,7 +17,7 @@ from trackers.utils.iou import GIoU, IoU
 
 from apps.common.config import TrackConfig, pipeline_config
 from apps.common.contracts.manifest import Progress
-from apps.common.options import Options, RunRequest, SmallFaces
+from apps.common.options import Options, RunRequest
 from apps.common.resolve import HostFacts, Resolution, resolve
 from apps.common.run_plan import RunPlan
 from apps.pipeline.detect import Detector, DetectorRequest
@@ -29,6 +29,7 @@ from apps.pipeline.track.tracker import FaceTracker, thresholds
 from apps.pipeline.types import Faces, Scene, Sighting
 from lab.evaluation.detection_cache import RememberingDetector, memory_name
 from lab.evaluation.rows import NO_ROWS, Found, Frames, Rows, read_run
+from lab.evaluation.variant import USUAL, Variant
 
 DEFAULTS = "defaults"
 # The embedded detector on one thread, so that figures are the same on every machine.
@@ -64,31 +65,31 @@ class ProductRun:
     frames: int
 
 
-def options_for(stride: int, small_faces: SmallFaces = "off") -> Options:
+def options_for(stride: int, variant: Variant = USUAL) -> Options:
     """The product's defaults, on one thread, at exactly this stride, without a CPU budget.
 
     A budget would count what this process and its other children do.
     """
     request = RunRequest(
         device="cpu",
-        detector="centerface",
+        detector=variant.detector,
         stride=stride,
         fps=_EVERY_FRAME,
         cpu_threads=1,
-        small_faces=small_faces,
+        small_faces=variant.small_faces,
     )
     options = resolve(request, {}, _HOST).options
     return options.model_copy(update={"max_cpu_percent": None, "thermal_backoff": False})
 
 
 def run_product(
-    video: Path, ep_id: str, stride: int, cache: Path, small_faces: SmallFaces = "off"
+    video: Path, ep_id: str, stride: int, cache: Path, variant: Variant = USUAL
 ) -> ProductRun:
     """Runs the product's pipeline in this process.
 
     Args:
         cache: folder for models and remembered faces.
-        small_faces: the product's option.
+        variant: how the product is run.
 
     Raises:
         ScreenalyticsError: whatever a run can fail with.
@@ -98,15 +99,22 @@ def run_product(
         CpuMeter(pipeline_config().meter) as meter,
         ProgressReporter("run", meter, lambda _: None) as progress,
     ):
-        resolution = Resolution(options=options_for(stride, small_faces), sources={})
-        plan = RunPlan(ep_id=ep_id, run_id="run", resolution=resolution, data_root=folder)
+        resolution = Resolution(options=options_for(stride, variant), sources={})
+        plan = RunPlan(
+            ep_id=ep_id,
+            run_id="run",
+            resolution=resolution,
+            data_root=folder,
+            detector_model=None if variant.weights is None else str(variant.weights),
+        )
         plan.files.staging.mkdir(parents=True)
         remembering: list[RememberingDetector] = []
         sightings: list[Sighting] = []
 
         def remember(inner: Detector, request: DetectorRequest) -> Detector:
             name = memory_name(inner, plan.options, request.det_thresh)
-            path = cache / "detections" / f"{ep_id}-{name}.npz"
+            number = f"-{len(remembering)}" if remembering else ""  # of a pair of detectors
+            path = cache / "detections" / f"{ep_id}-{name}{number}.npz"
             remembering.append(RememberingDetector(inner, path))
             return remembering[-1]
 
@@ -124,13 +132,14 @@ def run_product(
             wrap_detector=remember,
             on_sighting=keep,
         ).execute()
-        remembering[-1].save()
+        for detector in remembering:
+            detector.save()
         facts = outcome.video
         found = Found(
             rows=read_run(plan.files.staged.detections, (facts.width, facts.height)),
             sampled=tuple(range(0, facts.frames, stride)),
             cuts=tuple(outcome.metrics.scene_cuts),
-            detector_seconds=remembering[-1].seconds(),
+            detector_seconds=sum(detector.seconds() for detector in remembering),
             video_seconds=facts.duration_s,
         )
         again = ProductRun(found, sightings, (facts.width, facts.height), facts.frames)
