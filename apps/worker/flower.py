@@ -45,14 +45,14 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     parser().parse_known_args()
-    if find_spec("flower") is None:
-        sys.exit("error: Flower is not installed. Install the extra `flower` (docs/install.md).")
     auth = basic_auth(os.environ, Settings.of_environment().api_key)
     if auth == "":
         sys.exit(
             f"error: Flower needs a password. Set {AUTH_VARIABLE} to name:password, or "
             "SCREENALYTICS_API_KEY to a key without a comma."
         )
+    if find_spec("flower") is None:
+        sys.exit("error: Flower is not installed. Install the extra `flower` (docs/install.md).")
     os.environ[AUTH_VARIABLE] = auth
     flower = ["celery", "-A", "apps.worker.celery_app", "flower"]
     os.execv(sys.executable, [sys.executable, "-m", *flower, *sys.argv[1:]])
