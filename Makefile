@@ -81,7 +81,7 @@ serve: setup  ## Starts the API on HOST:PORT
 
 page: setup  ## Starts the page alone on PAGE_PORT, for the API on PORT
 	SCREENALYTICS_API_URL="$${SCREENALYTICS_API_URL:-http://127.0.0.1:$(PORT)}" \
-	$(BIN)/python -m apps.ui --server.address 127.0.0.1 --server.port $(PAGE_PORT)
+	$(BIN)/python -m apps.ui --server.port $(PAGE_PORT)
 
 up: setup  ## Starts Redis, API, worker and page, stops all on Ctrl-C
 	@$(BIN)/python -m apps.cli.up --port $(PORT) --page-port $(PAGE_PORT)

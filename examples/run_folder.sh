@@ -4,11 +4,14 @@
 #   examples/run_folder.sh FOLDER [options of a run, for example --stride 6]
 #
 # An episode is named as its file, with `-` for what a name may not hold. SCREENALYTICS is the command
-# (default: screenalytics), SCREENALYTICS_DATA_ROOT where results go (default: data).
+# (default: screenalytics, or that of this checkout), SCREENALYTICS_DATA_ROOT where results go
+# (default: data).
 set -euo pipefail
 
 folder=${1:?the folder of videos is missing}
 shift
+ours=$(dirname "$0")/../.venv/bin/screenalytics
+command -v screenalytics >/dev/null || [ ! -x "$ours" ] || SCREENALYTICS=${SCREENALYTICS:-$ours}
 read -ra screenalytics <<<"${SCREENALYTICS:-screenalytics}"
 results=${SCREENALYTICS_DATA_ROOT:-data}/manifests
 failed=0

@@ -34,8 +34,8 @@ OTHER_VARIABLES = {
     "PORT": "Port of the API that `screenalytics up` starts.",
     "PAGE_PORT": "Port of the page that `screenalytics up` starts.",
     "MPLCONFIGDIR": "Matplotlib's folder, for reports of comparisons; a temporary one by default.",
-    "SCREENALYTICS_CPUS": "Cores of each container, 2 by default (`docker-compose.yml`).",
-    "SCREENALYTICS_MEMORY": "Memory of each container, `4g` by default (`docker-compose.yml`).",
+    "SCREENALYTICS_CPUS": "Cores of API and worker each, 2 by default (`docker-compose.yml`)",
+    "SCREENALYTICS_MEMORY": "Memory of API and worker each, `4g` by default (`docker-compose.yml`)",
     "SCREENALYTICS_TEST_DATA": "Folder of the real videos that tests and measurements use.",
     "SCREENALYTICS_WRITE_DOCS": "`1`: the security tests write their table into "
     "`docs/security.md`.",
@@ -108,7 +108,8 @@ def settings() -> str:
             "# Settings",
             _MADE,
             "",
-            "Where the service runs: read from the environment once, when a program starts.",
+            "Where the service runs: read from the environment once, when a program starts. "
+            "`service` is the API, the worker and the command line.",
             "",
             *_table(["variable", "read by", "default", "meaning"], rows),
             "",

@@ -9,9 +9,10 @@ from apps.common.option_flags import add_flags
 
 EPILOG = """exit codes:
   0 done                         5 model missing or broken
-  2 bad arguments                6 another run holds the episode
-  3 video missing or unreadable  129 its terminal was closed (SIGHUP; not under nohup)
-  4 accelerator missing          130 interrupted (SIGINT), 143 terminated (SIGTERM)
+  1 whatever else went wrong     6 another run holds the episode
+  2 bad arguments                129 its terminal was closed (SIGHUP; not under nohup)
+  3 video missing or unreadable  130 interrupted (SIGINT)
+  4 accelerator missing          143 terminated (SIGTERM)
 
 InsightFace's weights (`retinaface`, recognition) are for non-commercial research only.
 Every option that is left out comes from SCREENALYTICS_<OPTION>, then from the profile.

@@ -12,6 +12,9 @@ from apps.cli.main import COMMANDS, PROGRAM
 def main() -> int:
     import shtab
 
+    from apps.common.streams import secure_standard_streams
+
+    secure_standard_streams()  # who reads them may have enough before the end
     own = argparse.ArgumentParser(description="Prints completions; see --help for where they go.")
     own.add_argument("shell", choices=shtab.SUPPORTED_SHELLS)
     own.epilog = f'For bash: eval "$({PROGRAM} completion bash)", in ~/.bashrc for all times.'

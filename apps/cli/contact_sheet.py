@@ -17,8 +17,13 @@ def main() -> int:
     arguments = parser().parse_args()
 
     from apps.common.files import shown
+    from apps.common.layout import RunFiles
     from apps.results.contact_sheet import write
 
+    if not RunFiles(arguments.run_folder).tracks.is_file():
+        name = shown(arguments.run_folder)
+        print(f"error: {name} is no folder of a completed run (see --help).", file=sys.stderr)
+        return 1
     path = write(arguments.run_folder)
     if path is None:
         print("error: the run has no tracks with crops. Run with --save-crops.", file=sys.stderr)

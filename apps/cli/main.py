@@ -49,7 +49,7 @@ COMMANDS = {
     "flower": Command("apps.worker.flower", "a look into the queue (extra `flower`)"),
     "evaluate": Command("lab.evaluate", "tracks and cuts against the truth", checkout_only=True),
     "bench": Command("lab.bench", "a run beside a plain loop and the limit", checkout_only=True),
-    "completion": Command("apps.cli.completion", "prints completions for bash, zsh or tcsh"),
+    "completion": Command("apps.cli.completion", "prints completions for a shell"),
 }
 
 

@@ -21,7 +21,9 @@ class HostSettings(EnvironmentSettings):
         "commas; * allows every name.",
     )
     api_key: SecretStr | None = Field(
-        None, min_length=8, description="Key that every request but /health must bring."
+        None,
+        min_length=8,
+        description="Key that every request but /health must bring, at least 8 characters.",
     )
 
     @field_validator("allowed_hosts")

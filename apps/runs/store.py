@@ -87,7 +87,8 @@ def latest_run_id(layout: Layout, ep_id: str) -> str:
     run_id = (read_json(layout.latest(ep_id)) or {}).get("run_id")
     if not isinstance(run_id, str) or not is_run_name(run_id):
         raise RunNotFound(
-            f"Episode {ep_id!r} has no completed run.", hint="Start one, or look at /runs."
+            f"Episode {ep_id!r} has no completed run.",
+            hint=f"Start one, or see GET /episodes/{ep_id}/runs for those that did not complete.",
         )
     return run_id
 

@@ -169,10 +169,9 @@ def _worker(settings: Settings, data_root: Path, port: int) -> Plan:
 
 
 def _page(settings: Settings, data_root: Path, url: str, port: int) -> Plan:
-    options = ["--server.address", "127.0.0.1", "--server.port", str(port)]
     return Plan(
         name="page",
-        command=[*python_module("apps.ui"), *options],
+        command=[*python_module("apps.ui"), "--server.port", str(port)],
         environment={
             **_environment(settings, data_root),
             **_readable_home(data_root),

@@ -34,6 +34,11 @@ _TITLE = """# How good the tracks are
 
 Written by `make quality`; do not edit. First real videos, on which people marked faces and cuts by
 eye; then rendered episodes, of which everything is known.
+
+The *product* is this one, the *library* is ByteTrack of the `trackers` package with its defaults,
+on the same detections. IDF1 is how far each face keeps one identity, HOTA weighs finding a face and
+keeping it alike, MOTA counts mistakes; 1 is perfect. A switch is a face that goes on in another
+track.
 """
 _RENDERED = """## Rendered episodes
 

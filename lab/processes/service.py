@@ -58,11 +58,10 @@ def cli_command(data_root: Path, *arguments: str) -> list[str]:
     return [sys.executable, str(RUN_SCRIPT), "--data-root", str(data_root), *arguments]
 
 
-# Beside other tests everything takes longer; those of time itself run alone (mark `alone`). A local
-# run of the product's usual priority would get next to nothing there, and take minutes.
-_BESIDE_OTHERS = "PYTEST_XDIST_WORKER" in os.environ
-PATIENCE = 3.0 if _BESIDE_OTHERS else 1.0
-LOCAL_NICE = 1 if _BESIDE_OTHERS else 10
+# Beside other tests everything takes longer; those of time itself run alone (mark `alone`).
+PATIENCE = 3.0 if "PYTEST_XDIST_WORKER" in os.environ else 1.0
+# With the product's 10 a local run gets next to nothing of a busy machine, and takes minutes.
+LOCAL_NICE = 1
 
 
 def wait_for(condition: Callable[[], Any], timeout: float = 20.0, what: str = "it") -> Any:

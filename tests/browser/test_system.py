@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from playwright.sync_api import Browser
+
 from lab.processes.service import gone, wait_for
 from tests.browser.conftest import DEMO, Product
-from tests.support.page import Tab
+from tests.support.page import Tab, tab
 
 
 def test_health_and_versions(one_tab: Tab, product: Product) -> None:
@@ -20,6 +22,14 @@ def test_health_and_versions(one_tab: Tab, product: Product) -> None:
     for program in ("server", "page", "worker "):
         assert program in text
     one_tab.picture("system")
+
+
+def test_the_documentation_of_the_api_asks_nobody_else(browser: Browser, product: Product) -> None:
+    """The tab complains of any request to somebody else."""
+    with tab(browser, product.server.url) as opened:
+        opened.page.goto(product.server.url + "/docs")
+        opened.page.get_by_text("/celery_jobs/detect_track").first.wait_for()
+        opened.picture("api-docs")
 
 
 def test_what_runs_is_seen_and_stopped(one_tab: Tab, product: Product) -> None:

@@ -146,26 +146,26 @@ def test_contact_sheet_tells_sightings_and_seconds_on_the_screen(plain_run: Path
     assert faces.startswith(f"{track['stats']['detections']} faces, confidence 0.")
 
 
-def check_says_so(folder: Path) -> None:
+def check_says(folder: Path, what: str) -> None:
     done = run_tool("apps.cli.contact_sheet", folder)
     assert done.returncode == 1
-    assert "--save-crops" in done.stderr
+    assert what in done.stderr
     assert "Traceback" not in done.stderr
     assert not (folder / "contact_sheet.jpg").exists()
 
 
 def test_contact_sheet_without_crops(plain_run: Path) -> None:
     assert read_jsonl(plain_run / "tracks.jsonl")
-    check_says_so(plain_run)
+    check_says(plain_run, "--save-crops")
 
 
 def test_contact_sheet_without_tracks(tmp_path: Path) -> None:
     (tmp_path / "tracks.jsonl").touch()
-    check_says_so(tmp_path)
+    check_says(tmp_path, "--save-crops")
 
 
 def test_contact_sheet_of_no_run(tmp_path: Path) -> None:
-    check_says_so(tmp_path / "nothing")
+    check_says(tmp_path / "nothing", "nothing is no folder of a completed run")
 
 
 class Episode:

@@ -123,11 +123,11 @@ def test_frames_missing(plain: RunManifest) -> None:
     assert causes(changed) == ["frames-not-as-expected"]
 
 
-@pytest.mark.alone
 def test_cap_exceeded(plain: RunManifest) -> None:
-    assert causes(plain.model_copy(update={"cpu_limit_percent": 50})) == ["cap-exceeded"]
-    within = plain.model_copy(update={"cpu_limit_percent": 400})
-    assert causes(within) == []
+    assert plain.cpu is not None
+    used = plain.cpu.mean_percent
+    assert causes(plain.model_copy(update={"cpu_limit_percent": used / 2})) == ["cap-exceeded"]
+    assert causes(plain.model_copy(update={"cpu_limit_percent": 2 * used})) == []
 
 
 def test_a_manifest_of_a_run_that_has_only_begun(plain: RunManifest) -> None:

@@ -16,7 +16,7 @@ from apps.common.options import RunRequest
 from apps.common.resolve import HostFacts, resolve
 from apps.runs.spec import RunSpec
 from lab.paths import CHECKOUT
-from lab.processes.service import clean_environment
+from lab.processes.service import LOCAL_NICE, clean_environment
 
 HOST = HostFacts(("CPUExecutionProvider",), frozenset({"centerface"}), thread_limit=2)
 ARGUMENTS = {
@@ -35,7 +35,7 @@ def spec_of(data_root: Path, ep_id: str, run_id: str, **options: Any) -> RunSpec
         execution_mode="local",
         resolution=resolve(RunRequest(device="cpu", **options), {}, HOST),
         data_root=str(data_root),
-        nice=10,
+        nice=LOCAL_NICE,
     )
 
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from lab.paths import CHECKOUT
-from lab.processes.service import clean_environment, wait_for
+from lab.processes.service import clean_environment, free_port, wait_for
 from tests.support.page import PageServer, page_server
 
 # Notes each name that the process looks up, and finds none but those of loopback.
@@ -127,6 +128,37 @@ def test_other_sites_may_not_frame_the_page(watched: Watched) -> None:
 
 def test_its_health_may_be_asked_by_any_name(watched: Watched) -> None:
     assert watched.client.get("/_stcore/health", headers={"host": "10.1.2.3"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["-m", "apps.ui"], ["-m", "streamlit", "run", "apps/ui/app.py"]],
+    ids=["ours", "plain"],
+)
+def test_only_this_machine_reaches_it_unless_it_is_told_otherwise(
+    tmp_path: Path, command: list[str]
+) -> None:
+    log = tmp_path / "page.log"
+    port = free_port()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, *command, "--server.port", str(port)],
+            cwd=CHECKOUT,
+            env=clean_environment(),
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        listening = wait_for(lambda: _listening(process.pid), 60, "the page to listen")
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+    assert listening == {("127.0.0.1", port)}
+
+
+def _listening(pid: int) -> set[tuple[str, int]]:
+    connections = psutil.Process(pid).net_connections("inet")
+    return {tuple(one.laddr) for one in connections if one.status == psutil.CONN_LISTEN}
 
 
 def test_on_all_addresses_it_asks_nobody_for_its_own(tmp_path: Path) -> None:
