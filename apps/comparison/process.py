@@ -15,8 +15,9 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from apps.common.errors import RunFailed, ScreenalyticsError
-from apps.common.files import entries_of, read_json
+from apps.common.files import entries_of
 from apps.common.layout import Layout
+from apps.common.open_result import result_json
 from apps.common.option_flags import as_arguments
 from apps.common.schemas import (
     ComparisonEvent,
@@ -119,7 +120,7 @@ def list_comparisons(layout: Layout, ep_id: str) -> list[ComparisonSummary]:
 
 
 def _summary(layout: Layout, folder: Path) -> ComparisonSummary | None:
-    body = read_json(layout.inside(folder / "comparison.json"))
+    body = result_json(layout, folder / "comparison.json")
     if body is None:
         return None
     try:

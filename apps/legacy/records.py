@@ -20,6 +20,7 @@ from apps.common.errors import JobNotFound, RunCancelled, RunFailed, RunNotFound
 from apps.common.files import read_json, tail
 from apps.common.layout import Layout
 from apps.common.names import EpisodeId, JobId, RunId
+from apps.common.open_result import result_tail
 from apps.common.processes import is_alive
 from apps.legacy.limiter import LimiterName
 from apps.runs.store import read_manifest, read_progress
@@ -130,7 +131,7 @@ def job_status(layout: Layout, record: LegacyJob) -> LegacyJobStatus:
         run_id=record.run_id,
         profile=record.profile,
         limiter=_limiter_now(record, alive),
-        progress=read_progress(layout.run(record.ep_id, record.run_id)),
+        progress=read_progress(layout, record.ep_id, record.run_id),
         result=manifest.result if manifest is not None and state == "success" else None,
         problem=_problem(layout, record, state, manifest),
     )
@@ -176,7 +177,7 @@ def _problem(
     told, printed = _last_words(layout.job(record.job_id).output)
     if state == "failed" and told is not None:
         return told.problem
-    log = tail(layout.run(record.ep_id, record.run_id).log, _LOG_LINES)
+    log = result_tail(layout, layout.run(record.ep_id, record.run_id).log, _LOG_LINES)
     return RunFailed(
         reason or "The run's process ended before it began.",
         hint="Look at the log lines; if the system killed it, it may lack memory.",

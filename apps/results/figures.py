@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from apps.common.contracts.manifest import RunManifest, VideoFacts
 from apps.common.contracts.rows import DetectionRow, TrackRow, read_rows
 from apps.common.errors import RunNotFound
-from apps.common.files import read_json
 from apps.common.layout import Layout
 from apps.common.names import ExportFormat
+from apps.common.open_result import result_json
 from apps.common.schemas import RunCharts
 from apps.results.charts import chart_run
 from apps.results.export import ExportedRun, chunks, coco, csv, cvat, mot, readable
@@ -57,7 +57,7 @@ def charts_of(layout: Layout, ep_id: str, run_id: str, bins: int) -> RunCharts:
     manifest = read_completed(layout, ep_id, run_id)
     video, stride = _grid(manifest)
     files = layout.run(ep_id, manifest.run_id)
-    metrics = read_json(layout.inside(files.metrics)) or {}
+    metrics = result_json(layout, files.metrics) or {}
     return chart_run(
         video,
         stride,

@@ -497,6 +497,50 @@ def test_a_run_file_that_is_a_link_to_outside(
     assert answer.status_code < 500
 
 
+MARK = 424_242
+
+
+@pytest.mark.parametrize(
+    ("name", "route", "field"),
+    [
+        ("progress.json", "/progress", "frames_done"),
+        ("track_metrics.json", "/metrics", "frames_done"),
+    ],
+)
+def test_figures_of_a_run_that_are_a_link_to_outside(
+    server: Server, run: dict, findings: Findings, name: str, route: str, field: str
+) -> None:
+    """What lies outside is well formed, so that it would be answered."""
+    path = server.data_root / "manifests/talk/runs" / run["run_id"] / name
+    outside = server.data_root.parent / name
+    with restored(path):
+        outside.write_text(json.dumps({**json.loads(path.read_text()), "frames_done": MARK}))
+        path.unlink()
+        path.symlink_to(outside)
+        answer = server.client.get(f"/episodes/talk/runs/{run['run_id']}{route}")
+        path.unlink()
+    leaked = str(MARK) in answer.text
+    findings.add(
+        "links", f"{name} is a link out of the data root", "served" if leaked else "not served"
+    )
+    assert answer.status_code == 404
+
+
+def test_the_name_of_the_newest_run_is_a_link_to_outside(
+    server: Server, run: dict, findings: Findings
+) -> None:
+    path = server.data_root / "manifests/talk/latest.json"
+    outside = server.data_root.parent / "latest.json"
+    with restored(path):
+        outside.write_text(json.dumps({"run_id": run["run_id"]}))
+        path.unlink()
+        path.symlink_to(outside)
+        answer = server.client.get("/episodes/talk/runs/latest")
+        path.unlink()
+    findings.add("links", "latest.json is a link out of the data root", f"{answer.status_code}")
+    assert answer.status_code == 404
+
+
 def test_a_hard_link_is_told(server: Server, run: dict, findings: Findings) -> None:
     """It cannot be told from a file; only who may write to the data root can make one."""
     outside = server.data_root.parent / "hard.txt"

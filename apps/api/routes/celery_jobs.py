@@ -175,7 +175,7 @@ def _direct(services: Services, run: RunSpec | Holder, state: str) -> ActiveRun:
         ep_id=run.ep_id,
         execution_mode=run.execution_mode,
         state=state,
-        progress=read_progress(services.layout.run(run.ep_id, run.run_id)),
+        progress=read_progress(services.layout, run.ep_id, run.run_id),
     )
 
 
