@@ -39,7 +39,7 @@ class RunRegistry:
 
     Args:
         settings: how many runs, and how long each.
-        leases: of episodes, across hosts.
+        leases: take an episode before its run, so that no other host runs it.
         metrics: told how runs ended.
     """
 

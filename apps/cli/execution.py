@@ -50,7 +50,7 @@ def run(
     """Executes what the arguments say; returns the exit code.
 
     Args:
-        arguments: of `apps.cli.arguments`.
+        arguments: as `apps.cli.arguments` parses them.
         spec_line: what to do, where another program has decided that.
         lifeline: to that program, unless the run is meant to outlive it.
     """

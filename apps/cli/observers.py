@@ -29,7 +29,7 @@ class EventWriter:
     """One JSON object a line on standard output, in UTF-8. An event that cannot be written is lost.
 
     Args:
-        run_id: of the run.
+        run_id: goes into the `started` event, so that a reader can find the run's files.
         on_broken: called when the reader of a pipe is gone; None where the work goes on without it.
     """
 

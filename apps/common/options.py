@@ -50,7 +50,7 @@ class By:
     Args:
         usual: what decides it where no caller does; "default" is a table of its own.
         metavar: stands for its value on the command line.
-        step: of the page's field.
+        step: by how much the buttons of the page's number field change the value.
         topic: what it is about: the work, or how much of the machine that takes.
         asked: type of what a caller says, where the option's own is narrower.
         environment_only: a matter of the machine, which no request decides.

@@ -45,7 +45,7 @@ def charts_of(layout: Layout, ep_id: str, run_id: str, bins: int) -> RunCharts:
     """Faces over time, confidences, face sizes and cuts of a run.
 
     Args:
-        layout: of the data root.
+        layout: paths under the data root.
         ep_id: the episode.
         run_id: the run, or `latest`.
         bins: most stretches of time, >= 1.
@@ -74,10 +74,10 @@ def export_of(
     """The detections of a run as a file of another program; places in pixels.
 
     Args:
-        layout: of the data root.
+        layout: paths under the data root.
         ep_id: the episode.
         run_id: the run, or `latest`.
-        kind: of the file.
+        kind: the file's format.
         untracked: MOT: with the faces of no track too.
 
     Raises:

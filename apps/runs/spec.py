@@ -44,7 +44,7 @@ class RunSpec(RunPlan):
             ep_id: checked.
             run_id: checked; a new one where it is None.
             data_root: that of the settings, as it is shown to people.
-            fingerprint: of the launcher's code.
+            fingerprint: names the code that the launcher has loaded.
         """
         return cls(
             ep_id=ep_id,

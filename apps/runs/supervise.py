@@ -51,7 +51,7 @@ class Work(Protocol[E_co]):
         """What is told of a process that ended without a last word.
 
         Args:
-            code: of its end, or the negative number of a signal.
+            code: exit status, or the negative number of the signal that ended it.
             stderr: its last lines there.
         """
 
@@ -60,7 +60,7 @@ class Work(Protocol[E_co]):
 
         Args:
             ending: why it ended; only where it completed by itself is that not so.
-            pid: of the process.
+            pid: number that the process had.
         """
 
 

@@ -28,11 +28,11 @@ class JobHeartbeat(Repeater):
     """A context manager.
 
     Args:
-        store: of jobs.
+        store: records of all jobs, in Redis.
         job_id: the job.
-        token: of this delivery.
-        lease: of its episode; renewed here once `lease_taken` is set.
-        delivery_tag: of Celery's message, whose visibility is renewed; None where there is none.
+        token: names this delivery; another one of the same job has another.
+        lease: holds the job's episode; renewed here once `lease_taken` is set.
+        delivery_tag: names Celery's message, whose visibility is renewed; None where there is none.
         on_cancel: called once, from this thread, when the job is to be cancelled, or has been
             ended.
     """

@@ -85,9 +85,9 @@ class FrameDecoder:
 
     Args:
         container: freshly opened.
-        stream: of it; nothing of it is decoded yet.
-        index: of that stream.
-        threads: of the codec, >= 1.
+        stream: one of the container's; nothing of it is decoded yet.
+        index: which packets of that stream hold which pictures, and when each is shown.
+        threads: how many the codec may use, >= 1.
 
     Attributes:
         damaged_packets: packets that the decoder refused, so far.

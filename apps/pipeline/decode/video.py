@@ -150,7 +150,7 @@ def open_video(path: Path, *, threads: int, stream: int | None = None) -> Iterat
 
     Args:
         path: a regular file; URLs, playlists and pipes are refused.
-        threads: of the decoder, >= 1.
+        threads: how many the decoder may use, >= 1.
         stream: number of the video stream in the file; None for the likeliest one.
 
     Raises:

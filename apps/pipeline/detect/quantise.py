@@ -86,7 +86,7 @@ class Quantiser:
 
     Args:
         source: the float model.
-        sha256: of its file.
+        sha256: checksum of its file, hexadecimal.
         network: how it is used.
         threads: for making it, >= 1.
         cache: folder of caches.

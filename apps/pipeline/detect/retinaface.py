@@ -40,7 +40,7 @@ class ScrfdNetwork:
     """A `Network`: InsightFace's own pre- and postprocessing around a session.
 
     Args:
-        path: of the weights as they came.
+        path: file of the weights as they came.
         threshold: least confidence.
         nms_iou: boxes that overlap more are one face.
         fixed: width and height of the model's input where the graph fixes it.

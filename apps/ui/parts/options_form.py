@@ -38,7 +38,7 @@ def choose(ep_id: str, usual_mode: str) -> Choices:
     """The form. Widgets keep what they were told while the tab lives, the mode for each episode.
 
     Args:
-        usual_mode: of the episode's newest run.
+        usual_mode: execution mode of the episode's newest run, chosen at first.
     """
     mode = st.radio(
         "Execution mode",
