@@ -65,7 +65,7 @@ class ScrfdNetwork:
         return {_HEIGHT: height, _WIDTH: width} if self.fixed is None else {}
 
     def blob(self, image: ByteArray) -> FloatArray:
-        """float32 RGB about -1..1, as InsightFace prepares it."""
+        """The network's input as InsightFace prepares it: float32 RGB, about -1..1."""
         return np.asarray(cv2.dnn.blobFromImage(image, 1 / 128, mean=(127.5,) * 3, swapRB=True))
 
     def finder(self, session: ort.InferenceSession) -> Finder:
