@@ -159,9 +159,9 @@ class _Execution:
         if self._given_video is not None:
             return self._given_video
         videos = find_videos(self._layout, self._spec.ep_id)
-        told = several_videos_warning(videos)
-        if told is not None:
-            resolution = with_warning(self._spec.resolution, told)
+        warning = several_videos_warning(videos)
+        if warning is not None:
+            resolution = with_warning(self._spec.resolution, warning)
             self._spec = self._spec.model_copy(update={"resolution": resolution})
         return videos[0]
 

@@ -124,6 +124,8 @@ def _grid(manifest: RunManifest) -> tuple[VideoFacts, int]:
     )
 
 
-def _cuts(told: object) -> list[int]:
+def _cuts(scene_cuts: object) -> list[int]:
     """Frames that begin a shot; none where the metrics do not tell."""
-    return [cut for cut in told if isinstance(cut, int)] if isinstance(told, list) else []
+    if not isinstance(scene_cuts, list):
+        return []
+    return [cut for cut in scene_cuts if isinstance(cut, int)]

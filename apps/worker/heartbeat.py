@@ -18,7 +18,7 @@ from apps.jobs.store import Beat, JobStore
 
 _log = logging.getLogger("screenalytics.worker")
 BEAT_SECONDS = 0.5
-_TOLD: dict[Beat, str] = {
+_WARNINGS: dict[Beat, str] = {
     "taken": "another worker has taken the job; whichever ends it first says how",
     "lost": "Redis has lost the job; its run goes on, and its results are published",
 }
@@ -71,8 +71,8 @@ class JobHeartbeat(Repeater):
             self._on_news(beat)
 
     def _on_news(self, beat: Beat) -> None:
-        if beat in _TOLD:
-            _log.warning(_TOLD[beat], extra={"job_id": self._job_id})
+        if beat in _WARNINGS:
+            _log.warning(_WARNINGS[beat], extra={"job_id": self._job_id})
         elif beat in ("cancel", "ended"):
             self._on_cancel()
 
