@@ -108,18 +108,18 @@ class RetinaFace:
         fixed, usable = _usable_model(path, cache)
         usual = ScrfdNetwork(path, config.det_thresh, config.nms_iou, fixed)
         self._letterbox = usual.letterbox(request)
-        ready = load_session(Weights(usable, usual), request, self._letterbox, cache, callbacks)
-        self._session = ready.session
-        self._find = replace(usual, threshold=request.det_thresh).finder(ready.session)
+        loaded = load_session(Weights(usable, usual), request, self._letterbox, cache, callbacks)
+        self._session = loaded.session
+        self._find = replace(usual, threshold=request.det_thresh).finder(loaded.session)
         facts = ModelFacts(
             id=path.stem,
             sha256=sha256_of(path),
             licence=config.licence,
             file=path.name,
             precision=request.precision,
-            quantised=ready.quantised,
+            quantised=loaded.quantised,
         )
-        self._facts = detector_facts(facts, ready)
+        self._facts = detector_facts(facts, loaded)
 
     @property
     def facts(self) -> DetectorFacts:
