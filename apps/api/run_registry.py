@@ -40,7 +40,7 @@ class RunRegistry:
     Args:
         settings: how many runs, and how long each.
         leases: take an episode before its run, so that no other host runs it.
-        metrics: told how runs ended.
+        metrics: count how runs ended.
     """
 
     def __init__(self, settings: Settings, leases: EpisodeLeases, metrics: LocalMetrics) -> None:

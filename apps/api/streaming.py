@@ -119,7 +119,7 @@ class _Lines:
         self._asked_at = time.monotonic()
         self._due = self._asked_at + HEARTBEAT_SECONDS
         self._phase: Phase = "waiting"
-        self._progress: ProgressEvent | None = None  # the last that was told
+        self._progress: ProgressEvent | None = None  # the last that was sent
         self.begun = False
 
     def turn_came(self) -> None:

@@ -172,7 +172,7 @@ class RunLog:
         self._view.log(level, message)
 
     def write(self, level: str, message: str) -> None:
-        """To the file only. A full disk does not hide what the view was told."""
+        """To the file only. A full disk does not hide what the view shows."""
         try:
             with self._path.open("a", encoding="utf-8", errors="backslashreplace") as stream:
                 stream.write(f"{now()} {level.upper():7} {message}\n")

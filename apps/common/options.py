@@ -29,7 +29,7 @@ Device = Literal["cpu", "cuda", "coreml", "openvino"]
 Precision = Literal["float32", "int8"]
 SmallFaces = Literal["off", "second_look"]
 FloatType = Literal["float32", "bfloat16"]
-EXPECTED_DECODED = 0.95  # of the frames to process; fewer are a problem, and told so
+EXPECTED_DECODED = 0.95  # of the frames to process; fewer are reported as a problem
 ENV_PREFIX = "SCREENALYTICS_"
 
 PROVIDER_OF_DEVICE: dict[Device, str] = {

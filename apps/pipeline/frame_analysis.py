@@ -57,7 +57,7 @@ class FrameAnalyser:
         video: the one whose frames are analysed.
         detector: made for it.
         second_look: where one is wanted; the detector then reports its doubts too.
-        clock: told of the stages' times.
+        clock: measures the time of each stage.
         thumbs: size and margin with which faces are cut out.
         crops: writes pictures of faces, where they are wanted.
         one_inference: inferences take turns.

@@ -61,7 +61,7 @@ class RunSpec(RunPlan):
 
 
 class PreviewSpec(BaseModel):
-    """What the process that makes a run's preview is told: one JSON line on its stdin.
+    """What the process that makes a run's preview is to do: one JSON line on its stdin.
 
     Args:
         video: as the run found it.

@@ -38,7 +38,7 @@ class Work(Protocol[E_co]):
 
     Attributes:
         what: it is, as a word.
-        interrupted: what its client is told when the server stops, a sentence.
+        interrupted: message to its client when the server stops, a sentence.
     """
 
     what: str
@@ -48,7 +48,7 @@ class Work(Protocol[E_co]):
         """The event of a line; None for what is none, or what nobody else need know."""
 
     def died(self, code: int, stderr: Sequence[str]) -> RunFailed:
-        """What is told of a process that ended without a last word.
+        """The error of a process that ended without a last word.
 
         Args:
             code: exit status, or the negative number of the signal that ended it.

@@ -110,7 +110,7 @@ class FrameDecoder:
         self.use_threads(threads)
 
     def use_threads(self, count: int) -> None:
-        """How many threads the codec has, >= 1; to be told before anything is decoded."""
+        """Sets how many threads the codec has, >= 1; to be called before anything is decoded."""
         self._stream.codec_context.thread_count = count
         self._stream.codec_context.thread_type = "NONE" if count == 1 else "AUTO"
 

@@ -95,7 +95,7 @@ class Video:
         return self._decoder.decoded(stride)
 
     def use_threads(self, count: int) -> None:
-        """How many threads the decoder has, >= 1; to be told before anything is decoded."""
+        """Sets how many threads the decoder has, >= 1; to be called before anything is decoded."""
         self._decoder.use_threads(count)
 
     @contextmanager

@@ -91,7 +91,7 @@ class CenterFace:
             request: picture, threshold, provider, threads, precision.
             config: its entry in `config/models.toml`.
             cache: folder for the prepared model.
-            callbacks: told of what takes long.
+            callbacks: receive progress messages, and may stop the work.
 
         Raises:
             ModelUnavailable: the package or its model is missing or broken.

@@ -90,7 +90,7 @@ class Quantiser:
         network: how it is used.
         threads: for making it, >= 1.
         cache: folder of caches.
-        callbacks: told of what takes long.
+        callbacks: receive progress messages, and may stop the work.
     """
 
     source: Path

@@ -98,7 +98,7 @@ class RetinaFace:
             config: its entry in `config/models.toml`.
             model: a pack's name or an `.onnx` file; None takes the configured pack.
             cache: folder of caches.
-            callbacks: told of what takes long.
+            callbacks: receive progress messages, and may stop the work.
 
         Raises:
             ModelUnavailable: it is neither on disk nor downloadable, or is no detector.

@@ -72,7 +72,7 @@ class ThermalBackoff:
         config: see `config/pipeline.toml`.
         read_sensors: see `system_sensors`.
         elapsed: wall-clock seconds of the run so far.
-        log: told of the sensor, or that there is none, and of every change.
+        log: receives a line on the sensor, or that there is none, and on every change.
     """
 
     def __init__(
