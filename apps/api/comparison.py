@@ -39,8 +39,8 @@ _POLL_SECONDS = 0.05
 class ComparisonResponse(Response):
     """Compares, and answers with what came of it, or with the events where the client wants those.
 
-    Raises, before its first byte:
-        ComparisonBusy: another one is under way.
+    Raises:
+        ComparisonBusy: another one is under way; only before the first byte of the answer.
     """
 
     def __init__(

@@ -21,7 +21,7 @@ def spec_of(arguments: argparse.Namespace) -> RunSpec:
     """Settles all options, here and now.
 
     Args:
-        arguments: of `apps.cli.arguments`.
+        arguments: as `apps.cli.arguments` parses them.
 
     Raises:
         InvalidInput: one of them, or a setting, is wrong; the message names it.

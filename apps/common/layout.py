@@ -64,7 +64,7 @@ class RunFiles:
 
 @dataclass(frozen=True)
 class LegacyJobFiles:
-    """The files of one background job: its record, what it was told, what it printed."""
+    """The files of one background job: its record, its spec, what it printed."""
 
     record: Path
     spec: Path

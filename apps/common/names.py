@@ -76,7 +76,7 @@ def track_name(number: int) -> str:
     """The track's id, e.g. `track-00001`.
 
     Args:
-        number: of the track in its run, from 1.
+        number: counts the tracks of a run, from 1.
     """
     return f"{TRACK_PREFIX}{number:05d}"
 

@@ -12,7 +12,7 @@ from apps.comparison.modes import BASELINE, DEFAULT_MODES
 
 def main() -> int:
     # Before anything else is imported: from here on it dies with the program that started it.
-    lifeline = Lifeline(told=False) if "--lifeline" in sys.argv else None
+    lifeline = Lifeline(reads_line=False) if "--lifeline" in sys.argv else None
     arguments = parser().parse_args()
 
     from apps.comparison.compare import run_comparison

@@ -58,7 +58,7 @@ def run_comparison(arguments: argparse.Namespace, lifeline: Lifeline | None) -> 
     """Compares the paths as the command line says; returns the exit status.
 
     Args:
-        arguments: of `apps.comparison.command`.
+        arguments: as `apps.comparison.command` parses them.
         lifeline: to the program that started this one, and whose end is this one's end.
     """
     secure_standard_streams()  # before anything is opened

@@ -40,8 +40,8 @@ async def start_comparison(
 
     Args:
         work: which episode, and what is known of its runs.
-        url: of the server whose modes are compared.
-        settings: of that server.
+        url: base address of the server whose modes are compared.
+        settings: those of that server; its data root, Redis and key are handed on.
     """
     child = await Child.start(
         _MODULE,

@@ -44,7 +44,7 @@ def run_demo(video: Path | None, data_root: Path | None, stride: int) -> int:
     """Runs the demo on a console; returns the exit status.
 
     Args:
-        video: of one's own; the demo episode where None.
+        video: file to run; None takes the demo episode.
         data_root: folder of videos and results; that of the settings where None.
         stride: frames from one processed frame to the next, at least 1.
     """

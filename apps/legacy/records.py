@@ -174,9 +174,9 @@ def _problem(
     if state == "cancelled":
         why = CANCELLED if record.cancelled else reason or "The run was cancelled."
         return RunCancelled(why, hint="Start it again.").to_dict()
-    told, printed = _last_words(layout.job(record.job_id).output)
-    if state == "failed" and told is not None:
-        return told.problem
+    error, printed = _last_words(layout.job(record.job_id).output)
+    if state == "failed" and error is not None:
+        return error.problem
     log = result_tail(layout, layout.run(record.ep_id, record.run_id).log, _LOG_LINES)
     return RunFailed(
         reason or "The run's process ended before it began.",
@@ -187,12 +187,12 @@ def _problem(
 
 def _last_words(output: Path) -> tuple[ErrorEvent | None, list[str]]:
     """The run's error event, and what is no event: a traceback, say."""
-    told: ErrorEvent | None = None
+    error: ErrorEvent | None = None
     printed: list[str] = []
     for line in tail(output, lines=200):
         if not line.startswith("{"):
             printed.append(line)
         elif '"error"' in line:
             with contextlib.suppress(ValidationError):
-                told = ErrorEvent.model_validate_json(line)
-    return told, printed
+                error = ErrorEvent.model_validate_json(line)
+    return error, printed

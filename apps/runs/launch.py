@@ -28,7 +28,7 @@ async def start_run(spec: RunSpec, timeout_s: float | None = None) -> Supervised
     """Starts a run. However it ends, its manifest says how.
 
     Args:
-        spec: what it is told.
+        spec: which run, with which options; the process reads it from its standard input.
         timeout_s: longest run, seconds.
     """
     arguments = ["--spec", "-", "--events", "ndjson"]

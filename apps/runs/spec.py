@@ -44,7 +44,7 @@ class RunSpec(RunPlan):
             ep_id: checked.
             run_id: checked; a new one where it is None.
             data_root: that of the settings, as it is shown to people.
-            fingerprint: of the launcher's code.
+            fingerprint: names the code that the launcher has loaded.
         """
         return cls(
             ep_id=ep_id,
@@ -61,7 +61,7 @@ class RunSpec(RunPlan):
 
 
 class PreviewSpec(BaseModel):
-    """What the process that makes a run's preview is told: one JSON line on its stdin.
+    """What the process that makes a run's preview is to do: one JSON line on its stdin.
 
     Args:
         video: as the run found it.

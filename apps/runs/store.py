@@ -121,14 +121,14 @@ def has_runs(layout: Layout, ep_id: str) -> bool:
 
 
 def newest_runs(layout: Layout, ep_id: str, limit: int) -> list[RunManifest]:
-    """The episode's runs whose manifests changed last, the newest first; reads at most `most`."""
+    """The episode's runs whose manifests changed last, the newest first; reads at most `limit`."""
     changed = [(_changed(run.manifest), run.folder.name) for run in _runs(layout, ep_id)]
     names = [name for when, name in sorted(changed, reverse=True) if when > 0]
     return list(read_runs(layout, ep_id, names[:limit]))
 
 
 def newest_of_episodes(layout: Layout, limit: int) -> list[RunManifest]:
-    """The newest completed run of each of the episodes that ran last; reads at most `most`."""
+    """The newest completed run of each of the episodes that ran last; reads at most `limit`."""
     episodes = [path.name for path in entries_of(layout.all_manifests) if is_name(path.name)]
     changed = [(_changed(layout.latest(ep_id)), ep_id) for ep_id in episodes]
     newest = [ep_id for when, ep_id in sorted(changed, reverse=True) if when > 0]

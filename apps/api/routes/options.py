@@ -84,11 +84,11 @@ async def resolve_plan(body: PlanRequest, services: ServicesDep) -> ResolvedPlan
         facts = await services.videos.facts(videos[0], options.video_stream)
         stride = effective_stride(options.stride, options.fps, facts.fps)
         frames = sampled_count(facts.frames, stride)
-        for told in (
+        for warning in (
             several_videos_warning(videos),
             stride_warning(options, resolution.sources, facts.fps),
         ):
-            resolution = resolution if told is None else with_warning(resolution, told)
+            resolution = resolution if warning is None else with_warning(resolution, warning)
         guess = await run_in_threadpool(_estimate, layout, ep_id, options, facts, frames)
     return ResolvedPlan(
         options=options,

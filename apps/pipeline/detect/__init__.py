@@ -29,7 +29,7 @@ def make_detector(
     Args:
         cache: folder of caches.
         retinaface_model: pack or file for `retinaface`; None takes the configured pack.
-        callbacks: told of what takes long.
+        callbacks: receive progress messages, and may stop the work.
 
     Raises:
         InvalidInput: there is none of that name.

@@ -91,7 +91,7 @@ class CenterFace:
             request: picture, threshold, provider, threads, precision.
             config: its entry in `config/models.toml`.
             cache: folder for the prepared model.
-            callbacks: told of what takes long.
+            callbacks: receive progress messages, and may stop the work.
 
         Raises:
             ModelUnavailable: the package or its model is missing or broken.
@@ -100,24 +100,24 @@ class CenterFace:
         sha256 = sha256_of(source)
         self._letterbox = fit(request.width, request.height, request.det_size)
         usual = CenterFaceNetwork(config.det_thresh, config.nms_iou)
-        ready = load_session(
+        loaded = load_session(
             Weights(prepared_model(source, sha256, cache), usual),
             request,
             self._letterbox,
             cache,
             callbacks,
         )
-        self._session = ready.session
-        self._find = replace(usual, threshold=request.det_thresh).finder(ready.session)
+        self._session = loaded.session
+        self._find = replace(usual, threshold=request.det_thresh).finder(loaded.session)
         facts = ModelFacts(
             id=MODEL_ID,
             sha256=sha256,
             licence=config.licence,
             file=source.name,
             precision=request.precision,
-            quantised=ready.quantised,
+            quantised=loaded.quantised,
         )
-        self._facts = detector_facts(facts, ready)
+        self._facts = detector_facts(facts, loaded)
 
     @property
     def facts(self) -> DetectorFacts:

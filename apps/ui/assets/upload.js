@@ -1,5 +1,5 @@
 // Sends a video from the browser straight to the server, with progress. Called again whenever
-// Streamlit draws the page anew, so it sets handlers and never adds them.
+// Streamlit draws the page again, so it sets handlers and never adds them.
 export default function ({ parentElement, data, setTriggerValue }) {
   const form = parentElement.querySelector("form");
   const { file, ep_id: name } = form.elements;

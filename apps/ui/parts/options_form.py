@@ -35,10 +35,10 @@ class Choices:
 
 
 def choose(ep_id: str, usual_mode: str) -> Choices:
-    """The form. Widgets keep what they were told while the tab lives, the mode for each episode.
+    """The form. Widgets keep what was entered while the tab lives, the mode for each episode.
 
     Args:
-        usual_mode: of the episode's newest run.
+        usual_mode: execution mode of the episode's newest run, chosen at first.
     """
     mode = st.radio(
         "Execution mode",

@@ -370,7 +370,7 @@ def test_a_race_gives_a_median_for_each(cache: Path) -> None:
 
 def test_without_rivals_there_is_no_race(cache: Path) -> None:
     assert centerface(cache).facts.probe is None
-    assert not (cache / "races").exists()
+    assert not (cache / "benchmarks").exists()
 
 
 @needs_openvino
@@ -404,7 +404,7 @@ def test_auto_takes_the_faster_one_and_remembers(tmp_path: Path, precision: str)
     again = centerface(tmp_path, **wanted).facts
     assert again.probe == first.probe.model_copy(update={"remembered": True})
     assert again.provider == first.provider
-    note = next((tmp_path / "races").iterdir())
+    note = next((tmp_path / "benchmarks").iterdir())
     note.write_text(note.read_text().replace(f'"chosen": "{first.provider}"', '"chosen": "other"'))
     assert centerface(tmp_path, **wanted).facts.probe.remembered is False  # type: ignore[union-attr]
 
