@@ -336,11 +336,11 @@ PROGRESS = Progress(
 
 def test_progress(layout: Layout) -> None:
     files = layout.run(EP, "r1")
-    assert read_progress(files) is None
+    assert read_progress(layout, EP, "r1") is None
     begin(layout)
     write_json(files.progress, {**PROGRESS.model_dump(), "of_the_future": 1})
 
-    assert read_progress(files) == PROGRESS
+    assert read_progress(layout, EP, "r1") == PROGRESS
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"{}", b'{"phase": "sleeping"}', b"\xff"])
@@ -348,7 +348,7 @@ def test_unreadable_progress_is_none(layout: Layout, data: bytes) -> None:
     begin(layout)
     layout.run(EP, "r1").progress.write_bytes(data)
 
-    assert read_progress(layout.run(EP, "r1")) is None
+    assert read_progress(layout, EP, "r1") is None
 
 
 # --- closing ----------------------------------------------------------------------------------
