@@ -150,7 +150,7 @@ def test_run_process_killed(server: Server) -> None:
     thread.start()
     processes = server.wait_for_run()
     under_way(server.data_root, "show", "killed")
-    assert processes[0].nice() == LOCAL_NICE
+    wait_for(lambda: processes[0].nice() == LOCAL_NICE, what="its priority to be low")
     assert psutil.Process(server.process.pid).nice() == psutil.Process().nice()
     processes[0].kill()
     thread.join()

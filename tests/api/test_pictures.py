@@ -436,7 +436,7 @@ def test_a_preview_tells_its_progress(server: Server, talk: dict[str, Any]) -> N
             lines.append(json.loads(line))
             if len(lines) == 2:
                 (maker,) = makers(server)
-                assert maker.nice() == LOCAL_NICE
+                wait_for(lambda: maker.nice() == LOCAL_NICE, what="its priority to be low")  # noqa: B023
     assert lines[-1]["type"] == "result"
     assert lines[-1]["run_id"] == result["run_id"]
     beats = [line for line in lines if line["type"] == "progress"]
