@@ -224,10 +224,10 @@ def read_json(path: Path, opener: Opener = open_regular) -> dict[str, Any] | Non
     return value if isinstance(value, dict) else None
 
 
-def read_jsonl(path: Path, opener: Opener = open_regular) -> Iterator[dict[str, Any]]:
+def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
     """The objects in `path`, line by line; lines that hold none are passed over."""
     try:
-        stream = opener(path)
+        stream = open_regular(path)
     except OSError:
         return
     with stream:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from apps.common.contracts.rows import M, read_rows
-from apps.common.files import open_regular, read_json, read_jsonl, tail
+from apps.common.files import open_regular, read_json, tail
 from apps.common.layout import Layout
 
 
@@ -32,11 +32,6 @@ def open_result(layout: Layout, path: Path) -> BinaryIO:
 def result_json(layout: Layout, path: Path) -> dict[str, Any] | None:
     """The object in a file; None where `open_result` refuses it, or it holds none."""
     return read_json(path, partial(open_result, layout))
-
-
-def result_lines(layout: Layout, path: Path) -> Iterator[dict[str, Any]]:
-    """The objects in a file, line by line; none where `open_result` refuses it."""
-    return read_jsonl(path, partial(open_result, layout))
 
 
 def result_rows(layout: Layout, path: Path, model: type[M]) -> Iterator[M | None]:

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic_core import to_json
 
 from apps.common.errors import RunNotFound
+from apps.common.files import read_jsonl
 from apps.common.layout import Layout
-from apps.common.open_result import result_lines
 
 NO_ROWS = "The run has no such rows."
 
@@ -41,9 +41,10 @@ def sendable_rows(layout: Layout, path: Path) -> Iterator[dict[str, Any]]:
     Raises:
         RunNotFound: the file lies outside of the data root.
     """
-    if layout.inside(path) is None:
+    found = layout.inside(path)
+    if found is None:
         raise RunNotFound(NO_ROWS)
-    return filter(_is_sendable, result_lines(layout, path))
+    return filter(_is_sendable, read_jsonl(found))
 
 
 def _is_sendable(row: dict[str, Any]) -> bool:

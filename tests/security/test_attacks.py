@@ -501,14 +501,10 @@ MARK = 424_242
 
 
 @pytest.mark.parametrize(
-    ("name", "route", "field"),
-    [
-        ("progress.json", "/progress", "frames_done"),
-        ("track_metrics.json", "/metrics", "frames_done"),
-    ],
+    ("name", "route"), [("progress.json", "/progress"), ("track_metrics.json", "/metrics")]
 )
 def test_figures_of_a_run_that_are_a_link_to_outside(
-    server: Server, run: dict, findings: Findings, name: str, route: str, field: str
+    server: Server, run: dict, findings: Findings, name: str, route: str
 ) -> None:
     """What lies outside is well formed, so that it would be answered."""
     path = server.data_root / "manifests/talk/runs" / run["run_id"] / name
