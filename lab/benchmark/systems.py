@@ -16,7 +16,7 @@ from apps.common.errors import InvalidInput, RunFailed
 from apps.common.python_module import python_module, same_code
 from apps.runs.launch import RUN_MODULE
 from lab.benchmark.cases import VARIANTS
-from lab.benchmark.figures import LIMIT, Case, Least, Measurement
+from lab.benchmark.figures import LIMIT, Case, Measurement, MinimumCost
 
 EP_ID = "bench"
 DET_SIZE = 640
@@ -47,7 +47,7 @@ class Said:
     frames_done: int
     detections: int | None = None
     first_frame_seconds: float | None = None
-    least: Least | None = None
+    minimum_cost: MinimumCost | None = None
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def measure(system: System, case: Case, video: Path, number: int) -> Measurement
         frames_done=said.frames_done,
         detections=said.detections,
         first_frame_seconds=said.first_frame_seconds,
-        least=said.least,
+        minimum_cost=said.minimum_cost,
     )
 
 
@@ -229,13 +229,13 @@ def _read_loop(_: Case, lines: Sequence[Line]) -> Said:
 def _read_limit(_: Case, lines: Sequence[Line]) -> Said:
     said = _last(lines)
     decode, inference = said["decode"], said["inference"]
-    least = Least(
+    minimum_cost = MinimumCost(
         decode_cpu=decode["cpu_seconds"],
         decode_wall=decode["wall_seconds"],
         inference_cpu=inference["cpu_seconds"],
         inference_wall=inference["wall_seconds"],
     )
-    return Said(said["frames_done"], least=least)
+    return Said(said["frames_done"], minimum_cost=minimum_cost)
 
 
 def _read_run(case: Case, lines: Sequence[Line]) -> Said:
