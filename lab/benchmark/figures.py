@@ -49,7 +49,7 @@ class Measurement:
         first_frame_seconds: from the start of the process to its first processed frame; None for
             systems that do not tell.
         detections: None for the limit, which looks for nothing.
-        minimum_cost: of the limit, which alone measures it; None for other systems.
+        minimum_cost: what the system `limit` measured; None for all others.
     """
 
     case: Case

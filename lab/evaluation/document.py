@@ -53,13 +53,13 @@ class Evaluation:
     """All that the document tells.
 
     Args:
-        real: of real videos.
-        results: of all sets and strides.
-        seconds: on the screen, by what they are of.
-        looked: of the detector, by name of the recipe, first take of the tuning set.
-        suppressed: with other overlaps that are one face, first take of the tuning set pooled.
-        sizes: of the detector on the wide shot, by the long side of its picture.
-        contests: of the trackers alone, on given detections.
+        real: what the real videos gave.
+        results: one for each rendered episode and stride, of all sets.
+        seconds: time on the screen, found and true, by the title of its rows in the table.
+        looked: what the detector found, by name of the recipe; first take of the tuning set.
+        suppressed: the same pooled, by the IoU (0..1) from which two boxes are one face.
+        sizes: what it found on the wide shot, by the long side of its picture, pixels.
+        contests: trackers on given detections, one contest for each stride.
         worst: tracks and identities of the worst episodes, by title.
     """
 

@@ -41,8 +41,8 @@ class IdentityError:
 
     Args:
         kind: `TAKEOVER` or `SPLIT`.
-        frame: of the first wrong sighting.
-        time_s: of that frame, by the mean frame rate; 0 where the video's length is not known.
+        frame: the one of the first wrong sighting, from 0.
+        time_s: when it is shown, by the mean frame rate; 0 where the video's length is not known.
         gap: frames since the last right one: of the track's former identity, or of the identity in
             its former track.
         jump: distance between both, in sizes of the face.

@@ -73,8 +73,8 @@ class Result:
     """One episode at one stride.
 
     Args:
-        scores: of each system, by its name.
-        cuts: of the product; the library looks for none.
+        scores: how well the tracks fit what is true, by the system's name.
+        cuts: how well the product's cuts do; the library looks for none.
         detector_seconds: CPU seconds of the detector, which both systems share.
         video_seconds: length of the video.
         tracker_ms: wall-clock milliseconds for a processed frame, by system.
@@ -107,7 +107,7 @@ class Result:
 
 
 def evaluate(episode: Episode, measure: Measure) -> list[Result]:
-    """Evaluates one episode at all strides, the densest first: it fills the detector's memory.
+    """Evaluates one episode at all strides, the densest first: it fills the detection cache.
 
     Raises:
         ScreenalyticsError: a run failed, or there is no ground truth.

@@ -35,8 +35,10 @@ class FinishedRun:
     """A completed run.
 
     Args:
-        ep_id: of its episode.
-        video: as it was when it was run.
+        ep_id: name of the episode that was run, as its manifest has it.
+        video: facts of the video as it was then.
+        stride: every n-th frame was processed; >= 1.
+        found: its boxes in pixels, tracked or not, and its cuts.
     """
 
     folder: Path
@@ -56,9 +58,9 @@ class Judged:
     """A run's scores.
 
     Args:
-        scores: of its tracks; None where no faces were marked.
-        errors: of its tracks.
-        cuts: None where no shots were marked.
+        scores: how well its tracks fit the marked faces; None where no faces were marked.
+        errors: where its tracks and the marked identities part, in the order of frames.
+        cuts: how well its cuts fit the marked shots; None where no shots were marked.
     """
 
     run: FinishedRun
