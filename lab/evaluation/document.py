@@ -96,7 +96,7 @@ def _document(evaluation: Evaluation) -> Iterator[str]:
     seeds = {name: ", ".join(map(str, of_set)) for name, of_set in SEEDS.items()}
     yield _TITLE
     yield from section(evaluation.real)
-    yield from _alone(evaluation.contests)
+    yield from _tracker_only(evaluation.contests)
     yield _RENDERED.format(**seeds, method=METHOD)
     yield "![Quality against stride](quality.png)\n"
     yield from _means(evaluation.results)
@@ -264,7 +264,7 @@ def _wide(one: Looked) -> list[str]:
     return [f"{one.heights.min():.0f} to {one.heights.max():.0f}", f"{one.recall(0.5):.3f}"]
 
 
-def _alone(contests: Sequence[Contest]) -> Iterator[str]:
+def _tracker_only(contests: Sequence[Contest]) -> Iterator[str]:
     if not contests:
         return
     yield "## People in a street\n"

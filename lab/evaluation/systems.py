@@ -27,7 +27,7 @@ from apps.pipeline.run import PipelineRun
 from apps.pipeline.stop import StopFlag
 from apps.pipeline.track.tracker import FaceTracker, thresholds
 from apps.pipeline.types import Faces, Scene, Sighting
-from lab.evaluation.detection_cache import RememberingDetector, memory_name
+from lab.evaluation.detection_cache import RememberingDetector, cache_name
 from lab.evaluation.rows import NO_ROWS, Found, Frames, Rows, read_run
 
 DEFAULTS = "defaults"
@@ -105,7 +105,7 @@ def run_product(
         sightings: list[Sighting] = []
 
         def remember(inner: Detector, request: DetectorRequest) -> Detector:
-            name = memory_name(inner, plan.options, request.det_thresh)
+            name = cache_name(inner, plan.options, request.det_thresh)
             path = cache / "detections" / f"{ep_id}-{name}.npz"
             remembering.append(RememberingDetector(inner, path))
             return remembering[-1]
