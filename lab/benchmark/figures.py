@@ -47,7 +47,7 @@ class Measurement:
     Args:
         baseline: name of the system that its ratios are over.
         first_frame_seconds: from the start of the process to its first processed frame; None for
-            systems that do not tell.
+            systems that do not report it.
         detections: None for the limit, which looks for nothing.
         minimum_cost: what the system `limit` measured; None for all others.
     """

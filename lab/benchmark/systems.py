@@ -259,8 +259,8 @@ def _last(lines: Sequence[Line]) -> dict[str, Any]:
 def first_frame_seconds(lines: Sequence[Line]) -> float | None:
     """From the start of a run's process to its first processed frame.
 
-    Events come twice a second, so it is the start of the analysis, which is told at once, and the
-    mean time of a frame until the first event that counts some.
+    Events come twice a second, so it is the start of the analysis, which is reported at once, and
+    the mean time of a frame until the first event that counts some.
     """
     begun: float | None = None
     for seconds, text in lines:
