@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ import psutil
 import pytest
 
 from apps.common.layout import Layout
+from lab.paths import CHECKOUT
 from lab.processes.service import (
     add_episode,
     clean_environment,
@@ -532,7 +534,6 @@ def test_data_root_that_cannot_be_written(tmp_path: Path, test_data: Path) -> No
 
 def test_limits_come_before_numpy() -> None:
     """The script's own order: what is imported when the limits are applied."""
-    root = Path(__file__).resolve().parents[2]
     code = (
         "import sys, runpy; sys.argv = ['episode_run.py', '--ep-id', 'x', '--stride', '0']\n"
         "import apps.common.cpu_limits as limits\n"
@@ -544,8 +545,8 @@ def test_limits_come_before_numpy() -> None:
         "runpy.run_path('tools/episode_run.py', run_name='__main__')\n"
     )
     done = subprocess.run(
-        [*cli_command(root)[:1], "-c", code],
-        cwd=root,
+        [sys.executable, "-c", code],
+        cwd=CHECKOUT,
         capture_output=True,
         text=True,
         check=False,
