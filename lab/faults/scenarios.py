@@ -23,6 +23,7 @@ import httpx
 import psutil
 import redis
 
+from apps.common.layout import Layout
 from apps.runs.launch import RUN_MODULE
 from lab.faults.evidence import ANSWERS
 from lab.processes.queue import Redis, Worker, redis_server, worker
@@ -89,6 +90,10 @@ class Stack:
     kept: Kept | None = None
     ends: list[float] = field(default_factory=list)  # seconds that runs were still there
     _kept_worker_in_use: bool = False
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.data_root)
 
     def note(self, text: str) -> None:
         """Keeps what a client was answered, for the case that the trial is not clean."""

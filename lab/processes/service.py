@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import psutil
 
+from apps.common.layout import Layout
 from apps.common.processes import is_alive
 from apps.runs.launch import RUN_MODULE
 from lab.paths import CHECKOUT
@@ -32,7 +33,7 @@ def clean_environment(**extra: str) -> dict[str, str]:
 
 
 def add_episode(data_root: Path, ep_id: str, video: Path) -> None:
-    folder = data_root / "videos" / ep_id
+    folder = Layout(data_root).episode(ep_id)
     folder.mkdir(parents=True)
     shutil.copyfile(video, folder / f"episode{video.suffix}")
 
