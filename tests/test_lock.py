@@ -69,7 +69,7 @@ def test_all_that_a_pinned_package_needs_is_pinned(name: str, python: str, syste
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-def test_all_that_the_project_wishes_is_pinned(python: str) -> None:
+def test_all_that_the_project_asks_for_is_pinned(python: str) -> None:
     where = environment(python, "linux")
     pinned = {canonicalize_name(pin.name) for pin in pins("requirements.txt")}
     for text in PROJECT["project"]["dependencies"]:

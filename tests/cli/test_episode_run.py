@@ -351,10 +351,10 @@ def test_one_thread_means_one_compute_thread(data_root: Path, start: Start) -> N
             reverse=True,
         )
 
-    most, *others = wait_for(lambda: s if (s := spent())[0] > 0.5 else None, what="some work")
+    busiest, *others = wait_for(lambda: s if (s := spent())[0] > 0.5 else None, what="some work")
     process.terminate()
     process.communicate()
-    assert sum(others) < 0.15 * most
+    assert sum(others) < 0.15 * busiest
 
 
 @pytest.mark.trap(12, 17)

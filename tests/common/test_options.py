@@ -476,7 +476,9 @@ def test_an_unknown_way_to_treat_small_faces_lists_what_is_allowed() -> None:
         ("auto", (CUDA, OPENVINO, CPU), ()),
     ],
 )
-def test_only_auto_races(device: str, providers: tuple[str, ...], rivals: tuple[str, ...]) -> None:
+def test_only_auto_benchmarks_providers(
+    device: str, providers: tuple[str, ...], rivals: tuple[str, ...]
+) -> None:
     result = resolve(ask(device=device), {}, replace(HOST, providers=providers))
 
     assert provider_rivals(result.options) == rivals
