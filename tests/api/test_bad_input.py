@@ -144,7 +144,9 @@ def test_bodies_that_are_no_request(server: Server, body: bytes) -> None:
 
 
 @pytest.mark.trap(21)
-def test_missing_accelerator_falls_back_only_when_told(server: Server, run: dict[str, Any]) -> None:
+def test_missing_accelerator_falls_back_only_when_asked(
+    server: Server, run: dict[str, Any]
+) -> None:
     refused = server.detect_track("talk", device="coreml").json()
     assert refused["exit_code"] == 4
     assert run["device"] == "cpu"

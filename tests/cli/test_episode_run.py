@@ -449,7 +449,7 @@ def test_detections_without_tracks_warn_with_the_numbers(data_root: Path) -> Non
 
 
 @pytest.mark.trap(8)
-def test_a_stride_that_gives_way_to_the_profile_is_told(data_root: Path) -> None:
+def test_a_stride_that_gives_way_to_the_profile_is_reported(data_root: Path) -> None:
     (data_root / "videos" / "brief").mkdir()
     write_video(data_root / "videos" / "brief" / "episode.mp4", moving(8), replace(H264, fps=30))
     brief = ("--ep-id", "brief", "--stride", "1", "--det-size", "160")

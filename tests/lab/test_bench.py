@@ -333,7 +333,7 @@ def progress(phase: str, frames: int) -> str:
     return json.dumps({"type": "progress", "phase": phase, "frames_done": frames})
 
 
-def test_the_first_frame_is_told_from_events() -> None:
+def test_the_first_frame_is_derived_from_events() -> None:
     lines = [
         (0.8, progress("starting", 0)),
         (1.0, progress("loading", 0)),

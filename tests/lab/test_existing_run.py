@@ -116,14 +116,14 @@ def test_no_file_of_a_run_may_be_missing(
         ("track_metrics.json", "[", "no track_metrics.json that can be read"),
     ],
 )
-def test_damaged_files_are_told_in_a_line(
+def test_damaged_files_give_one_line(
     name: str, text: str, reason: str, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (run_folder(root) / name).write_text(text)
     assert judge(root) == 2
-    told = capsys.readouterr().err
-    assert reason in told
-    assert told.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert reason in printed
+    assert printed.count("\n") == 1
 
 
 def test_rows_that_cannot_be_read_are_not_passed_over(

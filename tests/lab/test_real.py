@@ -104,7 +104,7 @@ def test_a_video_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err.startswith("error: ")
 
 
-def test_an_error_is_told_and_drawn(results: list[ClipResult], tmp_path: Path) -> None:
+def test_an_error_is_listed_and_drawn(results: list[ClipResult], tmp_path: Path) -> None:
     [error] = results[0].errors["product"]
     assert (error.kind, error.last_right, error.frame) == ("split", 18, 24)
     assert error.time_s == pytest.approx(1.0)
