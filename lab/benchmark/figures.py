@@ -198,7 +198,7 @@ class Benchmark:
 
 
 def limits_of(measurements: Sequence[Measurement]) -> dict[Case, Limit]:
-    """One for each case that it was measured in."""
+    """The limit of each case that it was measured in."""
     found = {}
     for case in _cases(measurements):
         costs = [

@@ -70,7 +70,7 @@ class System:
 
 @dataclass(frozen=True)
 class Usage:
-    """Of one process, from its start to its end; see `measured.py`."""
+    """What one process used, from its start to its end; see `measured.py`."""
 
     wall_seconds: float
     cpu_seconds: float
@@ -187,7 +187,10 @@ def plain(bench: Bench, insightface: Path | None = None) -> Callable[[Case, Path
 
 
 def product(data_root: Path, *options: str) -> Callable[[Case, Path], list[str]]:
-    """As a user runs it. The profile has no CPU budget, and `--fps` must not thin out frames."""
+    """The product's command, as a user would give it.
+
+    The profile has no CPU budget, and `--fps` must not thin out frames.
+    """
 
     def command(case: Case, video: Path) -> list[str]:
         given = {"--device": "cpu", "--det-size": str(DET_SIZE), "--fps": "1000"}

@@ -38,7 +38,7 @@ class Watched:
 
     @property
     def mean_percent(self) -> float:
-        """Over its whole life; 100 is one core."""
+        """The mean over its whole life; 100 is one core."""
         return 100 * self.cpu_seconds[-1] / self.seconds[-1]
 
     def window_percents(self, length: float) -> tuple[float, float]:

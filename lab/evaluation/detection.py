@@ -49,7 +49,7 @@ class Looked:
     frames: int
 
     def recall(self, threshold: float, low: float = 0.0, high: float = np.inf) -> float:
-        """Of the faces of some heights, low <= height < high; nan where there are none."""
+        """The share of the faces with low <= height < high that were found; nan without any."""
         chosen = (self.heights >= low) & (self.heights < high)
         return float((self.conf[chosen] >= threshold).mean()) if chosen.any() else float("nan")
 

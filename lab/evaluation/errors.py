@@ -69,7 +69,7 @@ class IdentityError:
 
 
 def identity_errors(truth: Truth, found: Found, *, iou: float) -> tuple[IdentityError, ...]:
-    """In order of their frames.
+    """The identity errors, in the order of their frames.
 
     Raises:
         InvalidInput: no sampled frame is marked.

@@ -98,7 +98,7 @@ class Result:
 
     @property
     def label(self) -> str:
-        """For tables of one set."""
+        """The episode's name and take, for tables of one set."""
         return self.name if self.take == 1 else f"{self.name} {self.take}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -187,7 +187,7 @@ def in_processes(
 
 
 def in_order(episodes: Sequence[Episode], results: Iterable[Result]) -> list[Result]:
-    """As the episodes were asked for, not as they came."""
+    """Sorts results as the episodes were asked for, not as they came."""
     places = {(e.set_name, e.name, e.take): place for place, e in enumerate(episodes)}
     return sorted(results, key=lambda result: places[result.set_name, result.name, result.take])
 

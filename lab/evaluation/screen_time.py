@@ -79,7 +79,7 @@ class FrameTimes:
     end_s: float
 
     def durations(self) -> NDArray[np.float64]:
-        """Shape (n,), seconds."""
+        """How long each picture is shown; shape (n,), seconds."""
         return np.diff(self.frame_s, append=self.end_s)
 
 

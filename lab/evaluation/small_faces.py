@@ -137,7 +137,7 @@ class Score:
         return hits / max(1, hits + self.false)
 
     def row(self, way: str, plain_seconds: float) -> list[str]:
-        """As `HEADER` says."""
+        """The cells of its row in the table, as `HEADER` names them."""
         bands = []
         for low, high in HEIGHTS:
             chosen = (self.heights >= low) & (self.heights < high)
