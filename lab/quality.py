@@ -18,6 +18,7 @@ from pathlib import Path
 from rich.console import Console
 
 from apps.common.errors import ScreenalyticsError
+from apps.common.layout import Layout
 from apps.demo.encode import VIDEO_NAME, episode_folder, write_episode
 from apps.demo.episode import DEMO_EP_ID, demo_episode
 from lab import arguments as values
@@ -159,7 +160,7 @@ def _worst(
         if result.name in taken or len(taken) == document.WORST:
             continue
         taken.add(result.name)
-        folder = data / "videos" / episode_id(result.set_name, result.name, result.take)
+        folder = Layout(data).episode(episode_id(result.set_name, result.name, result.take))
         run = run_product(folder / VIDEO_NAME, folder.name, result.stride, cache)
         fps = read_truth(folder).frames / result.video_seconds
         yield document.title(result), (read_truth(folder), run.found.rows, fps)

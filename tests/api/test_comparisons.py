@@ -273,7 +273,7 @@ def test_it_dies_with_its_client(server: Server) -> None:
         all_ended(server, run, family)
 
 
-def test_a_tool_that_is_killed_is_told(server: Server) -> None:
+def test_a_tool_that_is_killed_is_reported(server: Server) -> None:
     """And the run that it had started goes with it."""
     answers: list[httpx.Response] = []
     body = {"modes": ["local"], "options": SOME_SECONDS}

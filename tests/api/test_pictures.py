@@ -317,7 +317,7 @@ def test_few_decode_at_a_time(server: Server) -> None:
     names = [f"many-{n}" for n in range(3)]
     for name in names:
         add_episode(server.data_root, name, source)
-    most = 0
+    max_decoders = 0
     statuses: list[int] = []
 
     def ask(name: str) -> None:
@@ -327,10 +327,10 @@ def test_few_decode_at_a_time(server: Server) -> None:
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
-        most = max(most, len(decoders(server)))
+        max_decoders = max(max_decoders, len(decoders(server)))
         time.sleep(0.05)
     assert statuses == [200] * 3
-    assert 1 <= most <= 2
+    assert 1 <= max_decoders <= 2
 
 
 def test_a_replaced_video_has_another_picture(server: Server) -> None:

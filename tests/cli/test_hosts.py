@@ -104,7 +104,7 @@ def test_what_cannot_be_printed_stops_nothing(
     assert (found / "run.log").read_text().count("Using CPUExecutionProvider") == 1
 
 
-def test_events_are_told_again_when_they_can_be(tmp_path: Path) -> None:
+def test_events_are_printed_again_when_they_can_be(tmp_path: Path) -> None:
     """Each in a line of its own, also after one that broke off."""
     code = (
         "import os, sys\n"

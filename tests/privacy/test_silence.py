@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.sealed import ROOT, Observed, observe
+from lab.paths import CHECKOUT
+from tests.support.sealed import Observed, observe
 
 SILENT = Observed(names=[], home=[], checkout=[])
 
@@ -31,7 +32,7 @@ def test_a_run_with_insightface(tmp_path: Path, test_data: Path) -> None:
 
 
 def _scripts_with_onnxruntime() -> list[Path]:
-    sources = (ROOT / "tools").rglob("*.py")
+    sources = (CHECKOUT / "tools").rglob("*.py")
     return [path for path in sources if "import onnxruntime" in path.read_text()]
 
 

@@ -70,14 +70,14 @@ def api(server: Server) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="module")
-def told(api: Client) -> list[object]:
-    """What a local run told."""
+def reported(api: Client) -> list[object]:
+    """What a local run reports, in order."""
     return list(api.run_local(local("talk", stride=12)))
 
 
 @pytest.fixture(scope="module")
-def result(told: list[object]) -> ResultEvent:
-    last = told[-1]
+def result(reported: list[object]) -> ResultEvent:
+    last = reported[-1]
     assert isinstance(last, ResultEvent)
     return last
 
@@ -134,10 +134,10 @@ def test_version_and_health(api: Client) -> None:
     assert len(ready.workers) == 1
 
 
-def test_a_local_run_tells_how_it_goes(told: list[object]) -> None:
-    kinds = {type(event) for event in told if event is not None}
+def test_a_local_run_tells_how_it_goes(reported: list[object]) -> None:
+    kinds = {type(event) for event in reported if event is not None}
     assert kinds == {ProgressEvent, LogEvent, ResultEvent}
-    assert isinstance(told[-1], ResultEvent)
+    assert isinstance(reported[-1], ResultEvent)
 
 
 def wait_until_it_works(events: Iterator[Event | None]) -> None:
