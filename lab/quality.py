@@ -19,7 +19,7 @@ from rich.console import Console
 
 from apps.common.errors import ScreenalyticsError
 from apps.common.layout import Layout
-from apps.demo.encode import VIDEO_NAME, episode_folder, write_episode
+from apps.demo.encode import VIDEO_NAME, write_episode
 from apps.demo.episode import DEMO_EP_ID, demo_episode
 from lab import arguments as values
 from lab.arguments import RENDERED_IOU
@@ -117,7 +117,7 @@ def _seconds(
     """
     data, cache = arguments.data, arguments.data / "cache"
     write_episode(demo_episode(), data)
-    demo = episode_folder(data, DEMO_EP_ID)
+    demo = Layout(data).episode(DEMO_EP_ID)
     missing = [stride for stride in SECONDS_STRIDES if stride not in arguments.strides]
     measure = partial(measure_seconds, strides=missing, cache=cache)
     folders = [episode.folder for episode in first]

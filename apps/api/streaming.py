@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from apps.common.contracts.events import (
     ErrorEvent,
+    HeartbeatEvent,
     LogEvent,
     PreviewResultEvent,
     ProgressEvent,
@@ -35,7 +36,7 @@ from apps.web.problems import problem_response
 
 NDJSON = "application/x-ndjson"
 LastEvent = ResultEvent | PreviewResultEvent | ComparisonResultEvent | ErrorEvent
-StreamedEvent = ProgressEvent | LogEvent | StartedEvent | LastEvent
+StreamedEvent = ProgressEvent | LogEvent | StartedEvent | HeartbeatEvent | LastEvent
 _BEFORE = ("waiting", "starting")  # phases in which nothing is known of the video
 _START_SECONDS = 2.5  # a run's process mostly knows within one or two whether it can run
 T = TypeVar("T")

@@ -44,7 +44,7 @@ def spec_of(arguments: argparse.Namespace) -> RunSpec:
         settings,
         mode="cli",
         data_root=settings.data_root,
-        nice=arguments.nice or 0,
+        nice=arguments.nice,
     )
 
 

@@ -28,6 +28,7 @@ from pydantic_core import PydanticCustomError
 Device = Literal["cpu", "cuda", "coreml", "openvino"]
 Precision = Literal["float32", "int8"]
 SmallFaces = Literal["off", "second_look"]
+Niceness = Annotated[int, Field(ge=0, le=19)]  # of a process; 0 is normal
 FloatType = Literal["float32", "bfloat16"]
 EXPECTED_DECODED = 0.95  # of the frames to process; fewer are reported as a problem
 ENV_PREFIX = "SCREENALYTICS_"

@@ -38,6 +38,11 @@ def test_offer(server: Server) -> None:
     assert detectors["retinaface"]["on_disk"] is False  # the tests' INSIGHTFACE_HOME is empty
     assert "non-commercial" in detectors["retinaface"]["licence"]
     assert (body["thread_limit"], body["thread_limit_source"]) == (usable_cores(), "limit:cores")
+    assert body["switches"] == {
+        name: value
+        for name, value in run_defaults().defaults.model_dump().items()
+        if isinstance(value, bool)
+    }
 
 
 def test_the_offer_is_what_runs_are_held_to(server: Server) -> None:

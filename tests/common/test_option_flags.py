@@ -64,6 +64,20 @@ def test_both_commands_have_all_of_them(parser: argparse.ArgumentParser) -> None
         assert RUN_OPTIONS[name].help[1:].rstrip(".") in help_
 
 
+@pytest.mark.parametrize(
+    "parser", [run_arguments.parser(), command.parser()], ids=["run", "compare"]
+)
+def test_a_niceness_has_bounds(
+    parser: argparse.ArgumentParser, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert parser.parse_args(["--ep-id", "talk"]).nice == 0
+    assert parser.parse_args(["--ep-id", "talk", "--nice", "19"]).nice == 19
+    for wrong in ("-1", "20", "low"):
+        with pytest.raises(SystemExit):
+            parser.parse_args(["--ep-id", "talk", f"--nice={wrong}"])
+        assert "0 to 19" in capsys.readouterr().err
+
+
 def test_help_loads_no_library_that_computes() -> None:
     code = (
         "import sys\n"

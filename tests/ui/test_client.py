@@ -16,6 +16,7 @@ from apps.common.contracts.events import (
     ErrorEvent,
     Event,
     LogEvent,
+    PreviewResultEvent,
     ProgressEvent,
     ResultEvent,
 )
@@ -211,7 +212,7 @@ def test_a_comparison(api: Client) -> None:
 def test_a_preview_is_made(api: Client, result: ResultEvent) -> None:
     *_, last = list(api.make_preview("talk", result.run_id))
     assert last is not None
-    assert last["type"] == "result"
+    assert isinstance(last, PreviewResultEvent)
     manifest = api.run("talk", result.run_id)
     assert manifest.result is not None
     assert "preview" in manifest.result.artifacts

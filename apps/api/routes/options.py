@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
 from fastapi import APIRouter
@@ -18,7 +19,7 @@ from apps.common.options import (
     sampled_count,
     stride_warning,
 )
-from apps.common.resolve import with_warning
+from apps.common.resolve import switches, with_warning
 from apps.common.schemas import (
     DetectorOffer,
     DeviceOffer,
@@ -64,6 +65,7 @@ async def offer(services: ServicesDep) -> RunOptionsOffer:
             )
             for name, detector in model_registry().detectors.items()
         ],
+        switches=switches(os.environ),
         thread_limit=host.thread_limit,
         thread_limit_source=host.thread_limit_source,
     )
