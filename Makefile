@@ -58,7 +58,7 @@ endif
 demo: setup  ## Finds the faces of a demo episode, or of VIDEO=file
 	$(BIN)/python -m apps.cli.demo $(if $(VIDEO),--video "$(VIDEO)")
 
-# Tests start hundreds of processes, and where nothing compiled is kept each would compile anew.
+# Tests start hundreds of processes, and where nothing compiled is kept each compiles all again.
 unexport PYTHONDONTWRITEBYTECODE
 compiled: $(VENV)/.dev command
 	@$(BIN)/python -m compileall -q apps lab tests tools

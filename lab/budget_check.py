@@ -56,7 +56,7 @@ class Row:
     frames_per_core_second: float
 
     def verdict(self) -> str:
-        """In words; `held` where it did."""
+        """Says in words whether the budget held; empty where there was none."""
         if self.budget_percent is None:
             return ""
         if self.highest_percent > (1 + WINDOW_TOLERANCE) * self.budget_percent:
@@ -91,7 +91,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """0 where every budget held, else 1.
+    """Measures a run with each budget and one without; returns the exit status.
+
+    It is 0 where no budget was exceeded, and 1 where one was.
 
     Raises:
         ScreenalyticsError: with a sentence on what to do.
@@ -115,7 +117,7 @@ def check(arguments: argparse.Namespace) -> int:
 
 
 def options(budget: float | None, preview: bool) -> tuple[str, ...]:
-    """Of `tools/episode_run.py`."""
+    """The options with which `tools/episode_run.py` is started, beside those of all runs."""
     cap = () if budget is None else ("--max-cpu-percent", f"{budget:g}")
     return (*cap, *(("--save-preview",) if preview else ()))
 

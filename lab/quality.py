@@ -18,7 +18,8 @@ from pathlib import Path
 from rich.console import Console
 
 from apps.common.errors import ScreenalyticsError
-from apps.demo.encode import VIDEO_NAME, episode_folder, write_episode
+from apps.common.layout import Layout
+from apps.demo.encode import VIDEO_NAME, write_episode
 from apps.demo.episode import DEMO_EP_ID, demo_episode
 from lab import arguments as values
 from lab.arguments import RENDERED_IOU
@@ -116,7 +117,7 @@ def _seconds(
     """
     data, cache = arguments.data, arguments.data / "cache"
     write_episode(demo_episode(), data)
-    demo = episode_folder(data, DEMO_EP_ID)
+    demo = Layout(data).episode(DEMO_EP_ID)
     missing = [stride for stride in SECONDS_STRIDES if stride not in arguments.strides]
     measure = partial(measure_seconds, strides=missing, cache=cache)
     folders = [episode.folder for episode in first]
@@ -159,7 +160,7 @@ def _worst(
         if result.name in taken or len(taken) == document.WORST:
             continue
         taken.add(result.name)
-        folder = data / "videos" / episode_id(result.set_name, result.name, result.take)
+        folder = Layout(data).episode(episode_id(result.set_name, result.name, result.take))
         run = run_product(folder / VIDEO_NAME, folder.name, result.stride, cache)
         fps = read_truth(folder).frames / result.video_seconds
         yield document.title(result), (read_truth(folder), run.found.rows, fps)

@@ -16,6 +16,7 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 import apps  # noqa: F401 - sets what ONNX Runtime reads when a test loads it
+from lab.paths import SHARED_DATA
 
 if TYPE_CHECKING:
     from lab.processes.queue import Redis
@@ -29,7 +30,6 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 # As in the product's own processes: helpers that spin would take the cores of other tests.
 cv2.setNumThreads(1)
 
-REPO_ROOT = Path(__file__).resolve().parents[1]
 
 # A test is `slow` where its module, or that of one of its fixtures, uses one of these.
 _STARTERS = ("subprocess", "multiprocessing", "playwright", "lab.processes", "tests.support")
@@ -54,8 +54,8 @@ def _is_slow(item: pytest.Function) -> bool:
     for space in spaces:
         if id(space) not in _starts:
             _starts[id(space)] = _uses_starters(space.values())
-    dear = {"test_data", "demo_episode"} & set(item.fixturenames)
-    return bool(dear) or any(_starts[id(space)] for space in spaces)
+    with_video = not {"test_data", "demo_episode"}.isdisjoint(item.fixturenames)
+    return with_video or any(_starts[id(space)] for space in spaces)
 
 
 @pytest.hookimpl(trylast=True)
@@ -104,7 +104,7 @@ def _refuse_processes(event: str, _: object) -> None:
 def test_data() -> Path:
     """Folder of real videos and weights; see its INDEX.md."""
     named = os.environ.get("SCREENALYTICS_TEST_DATA")
-    folder = Path(named) if named else REPO_ROOT.parent / "shared" / "data"
+    folder = Path(named) if named else SHARED_DATA
     if not (folder / "videos").is_dir():
         pytest.skip("no test data: set SCREENALYTICS_TEST_DATA to a folder that has videos/")
     return folder

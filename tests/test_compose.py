@@ -18,11 +18,11 @@ from apps.common.options import EnvironmentRequest
 from apps.common.settings import Settings
 from apps.stack import up
 from apps.ui.settings import PageSettings
+from lab.paths import CHECKOUT
 
-ROOT = Path(__file__).resolve().parents[1]
-COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+COMPOSE = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
-DOCKERFILE = (ROOT / "Dockerfile").read_text()
+DOCKERFILE = (CHECKOUT / "Dockerfile").read_text()
 
 
 def test_the_services_of_make_up() -> None:
@@ -69,7 +69,7 @@ def test_nothing_may_do_more_than_it_must(name: str) -> None:
 
 def test_no_default_holds_another_one() -> None:
     for path in ("docker-compose.yml", "docker-compose.secrets.yml"):
-        for wanted in re.findall(r"\$\{[^}]*\}?", (ROOT / path).read_text()):
+        for wanted in re.findall(r"\$\{[^}]*\}?", (CHECKOUT / path).read_text()):
             assert wanted.count("${") == 1, wanted
 
 
@@ -102,7 +102,7 @@ def test_every_setting_is_passed_on_and_nothing_else(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["api", "worker", "page", "flower"])
 def test_the_key_may_be_a_file(name: str) -> None:
-    secrets = yaml.safe_load((ROOT / "docker-compose.secrets.yml").read_text())
+    secrets = yaml.safe_load((CHECKOUT / "docker-compose.secrets.yml").read_text())
     (secret,) = secrets["services"][name]["secrets"]
     variables = secrets["services"][name]["environment"]
     assert variables == {"SCREENALYTICS_API_KEY_FILE": f"/run/secrets/{secret}"}
@@ -150,7 +150,7 @@ def copied() -> list[str]:
 def is_sent(path: str) -> bool:
     """Whether a file reaches the engine: the last line of .dockerignore that matches decides."""
     sent = True
-    for line in (ROOT / ".dockerignore").read_text().split():
+    for line in (CHECKOUT / ".dockerignore").read_text().split():
         pattern = line.removeprefix("!")
         names = [str(part) for part in (Path(path), *Path(path).parents)]
         if any(fnmatch(name, pattern) for name in names):
@@ -160,7 +160,7 @@ def is_sent(path: str) -> bool:
 
 @pytest.mark.parametrize("path", copied())
 def test_what_the_image_copies_is_there_and_reaches_the_engine(path: str) -> None:
-    assert (ROOT / path).exists()
+    assert (CHECKOUT / path).exists()
     assert is_sent(path)
 
 

@@ -17,24 +17,24 @@ from apps.common.errors import error_types
 from apps.common.options import RunRequest
 from apps.common.settings import Settings
 from lab import schemas
+from lab.paths import CHECKOUT
 from tests.pipeline.artifacts.test_artifacts import METRIC_KEYS, TRACK_KEYS
 
-ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text()
-CONTRACT = (ROOT / "docs" / "contract.md").read_text()
+README = (CHECKOUT / "README.md").read_text()
+CONTRACT = (CHECKOUT / "docs" / "contract.md").read_text()
 MAX_WORDS = 900  # of README
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 PATH = re.compile(r"`((?:apps|tools|lab|config|tests|docs|examples)/[A-Za-z0-9_./-]+)`")
 MODULE = re.compile(r"python -m ((?:apps|lab)[a-z_.]*)")
 DOCUMENTS = sorted(
-    path.relative_to(ROOT).as_posix()
-    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"))
+    path.relative_to(CHECKOUT).as_posix()
+    for path in (*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").glob("*.md"))
     if path.name != "CHANGELOG.md"  # tells of what was, too
 )
 
 
 def text_of(name: str) -> str:
-    return (ROOT / name).read_text()
+    return (CHECKOUT / name).read_text()
 
 
 def test_the_readme_is_short() -> None:
@@ -50,22 +50,22 @@ def test_every_setting_is_documented(field: str) -> None:
 def test_links_and_paths_lead_somewhere(name: str) -> None:
     text = text_of(name)
     for link in LINK.findall(text):
-        assert ((ROOT / name).parent / link).exists(), link
+        assert ((CHECKOUT / name).parent / link).exists(), link
     for path in PATH.findall(text):
-        assert (ROOT / path).exists(), path
+        assert (CHECKOUT / path).exists(), path
     for module in MODULE.findall(text):
-        path = ROOT / module.rstrip(".").replace(".", "/")
+        path = CHECKOUT / module.rstrip(".").replace(".", "/")
         assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
 
 
 def test_every_document_is_linked_from_the_readme_and_every_other_file_from_a_document() -> None:
-    read_on = {(ROOT / link).resolve() for link in LINK.findall(README)}
+    read_on = {(CHECKOUT / link).resolve() for link in LINK.findall(README)}
     linked = {
-        ((ROOT / name).parent / link).resolve()
+        ((CHECKOUT / name).parent / link).resolve()
         for name in DOCUMENTS
         for link in LINK.findall(text_of(name))
     }
-    for path in (ROOT / "docs").rglob("*"):
+    for path in (CHECKOUT / "docs").rglob("*"):
         if path.is_file():
             assert path.resolve() in (read_on if path.suffix == ".md" else linked), path
 
@@ -133,7 +133,7 @@ FILE_TESTS = ["tests/pipeline/decode/test_files.py", "tests/pipeline/decode/test
 def test_every_kind_of_file_has_a_test_that_exists() -> None:
     rows = [
         row
-        for row in (ROOT / "docs" / "files.md").read_text().splitlines()
+        for row in (CHECKOUT / "docs" / "files.md").read_text().splitlines()
         if row.startswith("| ") and not row.startswith("| kind")
     ]
     assert len(rows) > 20
@@ -141,8 +141,8 @@ def test_every_kind_of_file_has_a_test_that_exists() -> None:
         named = re.findall(r"`(?:(tests/[\w/]+\.py)::)?(test_\w+)`", row.rsplit("|", 2)[1])
         assert named, row
         for file, test in named:
-            sources = [file] if file else FILE_TESTS
-            assert any(f"def {test}(" in (ROOT / source).read_text() for source in sources), test
+            texts = [text_of(source) for source in ([file] if file else FILE_TESTS)]
+            assert any(f"def {test}(" in found for found in texts), test
 
 
 def test_the_hooks_before_a_commit_are_what_make_check_runs() -> None:
@@ -159,6 +159,6 @@ def test_the_licence_is_named_once_and_there() -> None:
 
 
 def test_no_address_of_a_package_index_and_no_path_of_a_machine() -> None:
-    for path in ROOT.glob("requirements*.txt"):
+    for path in CHECKOUT.glob("requirements*.txt"):
         assert "://" not in path.read_text()
         assert " @ " not in path.read_text()

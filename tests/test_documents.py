@@ -11,14 +11,14 @@ from apps.common.options import RUN_OPTIONS, Options
 from apps.common.settings import Settings
 from apps.ui.settings import PageSettings
 from lab import documents
+from lab.paths import CHECKOUT
 
-ROOT = Path(__file__).resolve().parents[1]
 MADE = documents.documents()
 OPTIONS, SETTINGS = documents.options(), documents.settings()
 
 
 def sources(folder: str) -> list[Path]:
-    return sorted((ROOT / folder).rglob("*.py"))
+    return sorted((CHECKOUT / folder).rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", MADE, ids=lambda path: path.name)
@@ -44,7 +44,7 @@ def test_no_setting_is_left_out() -> None:
 
 
 def test_no_variable_that_is_read_anywhere_is_left_out() -> None:
-    files = [*ROOT.glob("*.yml"), *(p for d in ("apps", "lab", "tests") for p in sources(d))]
+    files = [*CHECKOUT.glob("*.yml"), *(p for d in ("apps", "lab", "tests") for p in sources(d))]
     found = [name for p in files for name in re.findall(r"SCREENALYTICS_[A-Z_]+", p.read_text())]
     read = {name for name in found if not name.endswith(("_", "_FILE"))}
     assert len(read) > 20

@@ -52,10 +52,10 @@ def run(server: Server, data_root: Path) -> Path:
     """The folder of a run that an example made."""
     done = example("follow_local_run.py", "followed", "--url", server.url, "--stride", 4)
     assert done.returncode == 0, done.stderr
-    told = DONE.fullmatch(done.stdout.strip())
-    assert told is not None, done.stdout
+    printed = DONE.fullmatch(done.stdout.strip())
+    assert printed is not None, done.stdout
     assert "6 of 6 frames" in done.stderr
-    return data_root / "manifests" / "followed" / "runs" / told[1]
+    return data_root / "manifests" / "followed" / "runs" / printed[1]
 
 
 def example(name: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -79,7 +79,7 @@ def test_a_local_run_is_followed(run: Path) -> None:
     assert json.loads((run / "run.json").read_text())["execution_mode"] == "local"
 
 
-def test_what_is_refused_is_told_with_its_exit_code(server: Server) -> None:
+def test_a_refusal_is_printed_with_its_exit_code(server: Server) -> None:
     done = example("follow_local_run.py", "nobody", "--url", server.url)
     assert done.returncode == 3
     assert "nobody" in done.stderr
@@ -90,13 +90,13 @@ def test_a_job_is_queued_and_waited_for(server: Server, data_root: Path, broker:
     with worker(data_root, broker.url):
         done = example("queue_and_wait.py", "queued", "--url", server.url, "--stride", 4)
     assert done.returncode == 0, done.stderr
-    told = DONE.fullmatch(done.stdout.strip())
-    assert told is not None, done.stdout
-    manifest = data_root / "manifests" / "queued" / "runs" / told[1] / "run.json"
+    printed = DONE.fullmatch(done.stdout.strip())
+    assert printed is not None, done.stdout
+    manifest = data_root / "manifests" / "queued" / "runs" / printed[1] / "run.json"
     assert json.loads(manifest.read_text())["execution_mode"] == "redis"
 
 
-def test_a_queue_without_workers_is_told(server: Server) -> None:
+def test_a_queue_without_workers_is_reported(server: Server) -> None:
     done = example("queue_and_wait.py", "followed", "--url", server.url)
     assert done.returncode == 1
     assert "worker" in done.stderr
@@ -107,19 +107,21 @@ def test_results_become_tables(run: Path) -> None:
     assert done.returncode == 0, done.stderr
     (track,) = rows(run / "tracks.jsonl")
     line = next(line for line in done.stdout.splitlines() if "track-00001" in line)
-    told = line.split()
-    assert float(told[2]) == pytest.approx(track["screen_s"], abs=1e-3)
-    assert told[-2:] == [track["ended"], str(track["stats"]["detections"])]
+    printed = line.split()
+    assert float(printed[2]) == pytest.approx(track["screen_s"], abs=1e-3)
+    assert printed[-2:] == [track["ended"], str(track["stats"]["detections"])]
 
 
 def test_results_become_detections_of_supervision(run: Path, video: Path, tmp_path: Path) -> None:
     out = tmp_path / "faces.png"
     done = example("to_supervision.py", run, "--video", video, "--out", out)
     assert done.returncode == 0, done.stderr
-    told = re.fullmatch(r"frame (\d+): 1 faces, drawn in .*", done.stdout.strip())
-    assert told is not None, done.stdout
-    drawn, plain = cv2.imread(str(out)), picture(video, int(told[1]))
-    face = next(row for row in rows(run / "detections.jsonl") if row["frame_idx"] == int(told[1]))
+    printed = re.fullmatch(r"frame (\d+): 1 faces, drawn in .*", done.stdout.strip())
+    assert printed is not None, done.stdout
+    drawn, plain = cv2.imread(str(out)), picture(video, int(printed[1]))
+    face = next(
+        row for row in rows(run / "detections.jsonl") if row["frame_idx"] == int(printed[1])
+    )
     height, width = plain.shape[:2]
     x1, y1, x2, y2 = (
         round(place * side) for place, side in zip(face["bbox"], (width, height) * 2, strict=True)
@@ -148,9 +150,9 @@ def test_a_folder_of_episodes_is_run_once(video: Path, tmp_path: Path) -> None:
     (folder / "notes.txt").write_text("not a video")
     command = f"{sys.executable} -m apps.cli.main"
     call = [folder, "--stride", 4, "--profile", "low_power"]
-    told = {"SCREENALYTICS": command, "SCREENALYTICS_DATA_ROOT": str(root)}
+    settings = {"SCREENALYTICS": command, "SCREENALYTICS_DATA_ROOT": str(root)}
 
-    first, second = (example("run_folder.sh", *call, **told) for _ in range(2))
+    first, second = (example("run_folder.sh", *call, **settings) for _ in range(2))
 
     assert first.returncode == second.returncode == 1, first.stderr
     assert set(first.stdout.splitlines()) == {"Episode-1--cut-: done", "broken: exit code 3"}
@@ -162,7 +164,7 @@ def test_a_folder_of_episodes_is_run_once(video: Path, tmp_path: Path) -> None:
 
 
 def test_arguments_that_make_no_sense_end_the_folder(video: Path, tmp_path: Path) -> None:
-    told = {"SCREENALYTICS": f"{sys.executable} -m apps.cli.main"}
-    done = example("run_folder.sh", video.parent, "--stride", 0, **told)
+    settings = {"SCREENALYTICS": f"{sys.executable} -m apps.cli.main"}
+    done = example("run_folder.sh", video.parent, "--stride", 0, **settings)
     assert done.returncode == 2
     assert "--stride" in done.stderr

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import tomllib
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 
 import grimp
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from lab.paths import CHECKOUT
+
 SHARED = {"apps.common", "apps.web"}  # what a room may know without saying so
 
 
@@ -19,7 +19,7 @@ def graph() -> grimp.ImportGraph:
 
 
 def contracts() -> list[dict[str, object]]:
-    document = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    document = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
     found: list[dict[str, object]] = document["tool"]["importlinter"]["contracts"]
     return found
 

@@ -5,23 +5,23 @@ from __future__ import annotations
 import re
 import tomllib
 from importlib.metadata import PackageNotFoundError, requires
-from pathlib import Path
 
 import pytest
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).resolve().parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-FILES = sorted(path.name for path in ROOT.glob("requirements*.txt"))
+from lab.paths import CHECKOUT
+
+PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
+FILES = sorted(path.name for path in CHECKOUT.glob("requirements*.txt"))
 PYTHONS = ["3.11.0", "3.11.2", "3.11.3", "3.12.0", "3.12.12", "3.13.0", "3.13.9"]
 SYSTEMS = {"linux": "Linux", "darwin": "Darwin"}
 LEFT_OUT = {canonicalize_name(name) for name in PROJECT["tool"]["uv"]["exclude-dependencies"]}
 
 
 def pins(name: str) -> list[Requirement]:
-    lines = (ROOT / name).read_text().replace("\\\n", "").splitlines()
+    lines = (CHECKOUT / name).read_text().replace("\\\n", "").splitlines()
     return [Requirement(line.split(" --hash=")[0]) for line in lines if not line.startswith("#")]
 
 
@@ -69,7 +69,7 @@ def test_all_that_a_pinned_package_needs_is_pinned(name: str, python: str, syste
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-def test_all_that_the_project_wishes_is_pinned(python: str) -> None:
+def test_all_that_the_project_asks_for_is_pinned(python: str) -> None:
     where = environment(python, "linux")
     pinned = {canonicalize_name(pin.name) for pin in pins("requirements.txt")}
     for text in PROJECT["project"]["dependencies"]:
@@ -79,7 +79,7 @@ def test_all_that_the_project_wishes_is_pinned(python: str) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_every_pin_is_exact_and_has_hashes(name: str) -> None:
-    text = (ROOT / name).read_text().replace("\\\n", "")
+    text = (CHECKOUT / name).read_text().replace("\\\n", "")
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     for line in lines:
         assert re.search(r" --hash=sha256:[0-9a-f]{64}", line), line
@@ -90,7 +90,7 @@ def test_every_pin_is_exact_and_has_hashes(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["Makefile", "Dockerfile"])
 def test_pip_is_told_to_check_hashes(name: str) -> None:
-    lines = (ROOT / name).read_text().splitlines()
+    lines = (CHECKOUT / name).read_text().splitlines()
     installs = [line for line in lines if "pip install" in line and " . " not in line]
     assert installs  # and the project itself, which has no hash
     assert all("--require-hashes" in line for line in installs)

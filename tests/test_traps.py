@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).resolve().parent
-ROOT = TESTS.parent
+from lab.paths import CHECKOUT
+
+TESTS = CHECKOUT / "tests"
 
 
 def marked() -> set[int]:
@@ -21,7 +21,7 @@ def marked() -> set[int]:
 
 
 def listed() -> set[int]:
-    table = (ROOT / "docs" / "traps.md").read_text()
+    table = (CHECKOUT / "docs" / "traps.md").read_text()
     return {int(number) for number in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)}
 
 
@@ -32,4 +32,4 @@ def test_every_trap_of_the_table_has_a_test_and_the_other_way_round() -> None:
 @pytest.mark.trap(27)
 def test_motmetrics_is_not_used() -> None:
     for name in ("requirements.txt", "requirements-dev.txt", "pyproject.toml"):
-        assert "motmetrics" not in (ROOT / name).read_text().lower()
+        assert "motmetrics" not in (CHECKOUT / name).read_text().lower()

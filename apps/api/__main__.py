@@ -5,10 +5,12 @@ It is `uvicorn apps.api.main:app` with its options, and with limits for slow cli
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 from uvicorn.main import main as uvicorn
 
+from apps.api.one_process import REFUSED
 from apps.web.connections import CONNECTION
 
 # One process: see `apps.api.one_process`.
@@ -21,6 +23,11 @@ _OPTIONS = (
 
 
 def main() -> None:
+    asked = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    asked.add_argument("--workers", default="1")
+    if asked.parse_known_args()[0].workers != "1":
+        print(f"error: {REFUSED}", file=sys.stderr)
+        sys.exit(2)
     uvicorn(["apps.api.main:app", *_OPTIONS, *sys.argv[1:]], prog_name=sys.argv[0])
 
 

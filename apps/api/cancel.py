@@ -65,7 +65,9 @@ async def cancel_queued(services: Services, job_id: str) -> QueueJob:
     """Ends a job: a waiting one at once, a running one by its worker, which is waited for.
 
     Raises:
-        JobNotFound, QueueUnavailable
+        JobNotFound: there is no such job.
+        JobUnreadable: what Redis has of it is no job.
+        QueueUnavailable: Redis does not answer, or refuses.
     """
     job = await services.ask_redis(services.jobs.read, job_id)
     answer = await services.ask_redis(services.jobs.ask_cancel, job_id)

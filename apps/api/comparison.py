@@ -24,7 +24,7 @@ from apps.api.streaming import (
     start_lines,
     unless_disconnected,
 )
-from apps.common.contracts.events import LogEvent
+from apps.common.contracts.events import HeartbeatEvent, LogEvent
 from apps.common.errors import InvalidInput, RunNotFound, ScreenalyticsError
 from apps.common.heartbeat import with_heartbeat
 from apps.common.schemas import ComparisonEvent, ComparisonRequest
@@ -39,8 +39,8 @@ _POLL_SECONDS = 0.05
 class ComparisonResponse(Response):
     """Compares, and answers with what came of it, or with the events where the client wants those.
 
-    Raises, before its first byte:
-        ComparisonBusy: another one is under way.
+    Raises:
+        ComparisonBusy: another one is under way; only before the first byte of the answer.
     """
 
     def __init__(
@@ -130,5 +130,5 @@ async def _end_run(services: Services, ep_id: str, run_id: str) -> None:
         await asyncio.sleep(_POLL_SECONDS)
 
 
-def _line(event: LogEvent | None) -> dict[str, Any]:
-    return {"type": "heartbeat", "time": now()} if event is None else event_line(event)
+def _line(event: LogEvent | HeartbeatEvent | None) -> dict[str, Any]:
+    return event_line(HeartbeatEvent(time=now()) if event is None else event)

@@ -41,7 +41,7 @@ def run_file(
     Args:
         missing: what is said where there is no such file in the data root.
         hint: what to do about it.
-        cache: of the Cache-Control header.
+        cache: value of the header Cache-Control; None sends none.
 
     Raises:
         RunNotFound: there is none.

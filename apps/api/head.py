@@ -34,7 +34,7 @@ class Head:
         try:
             await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
             if working.done():
-                working.result()  # no answer: the client has gone, or an error that is told above
+                working.result()  # no answer: the client has gone, or an error, which is passed on
         finally:
             for task in (working, waiting):
                 task.cancel()

@@ -36,7 +36,7 @@ class RequestContextMiddleware:
 
     Args:
         app: the next one.
-        version: of the loaded code.
+        version: value of the version header, `<version>+<fingerprint of the loaded code>`.
     """
 
     def __init__(self, app: ASGIApp, version: str) -> None:

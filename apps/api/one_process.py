@@ -7,7 +7,7 @@ import multiprocessing
 import psutil
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-_REFUSED = (
+REFUSED = (
     "The service runs in one process, and this is one of several: they would not know of each "
     "other's runs. Start it with --workers 1, or unset WEB_CONCURRENCY."
 )
@@ -22,7 +22,7 @@ class OneProcess:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" and _has_siblings():
             await receive()
-            await send({"type": "lifespan.startup.failed", "message": _REFUSED})
+            await send({"type": "lifespan.startup.failed", "message": REFUSED})
             return
         await self._app(scope, receive, send)
 

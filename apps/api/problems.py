@@ -62,7 +62,7 @@ def _known(_: Request, error: ScreenalyticsError) -> JSONResponse:
 
 
 def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-    # A name that is none is told where nothing else is wrong, by its own problem.
+    # An illegal name has a problem of its own, which is the answer where nothing else is wrong.
     causes = [(entry.get("ctx", {}).get("error"), entry) for entry in error.errors()]
     entries = [entry for cause, entry in causes if not isinstance(cause, IllegalName)]
     if causes and not entries:

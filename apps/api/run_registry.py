@@ -39,8 +39,8 @@ class RunRegistry:
 
     Args:
         settings: how many runs, and how long each.
-        leases: of episodes, across hosts.
-        metrics: told how runs ended.
+        leases: take an episode before its run, so that no other host runs it.
+        metrics: count how runs ended.
     """
 
     def __init__(self, settings: Settings, leases: EpisodeLeases, metrics: LocalMetrics) -> None:

@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from apps.common.contracts.events import (
     ErrorEvent,
+    HeartbeatEvent,
     LogEvent,
     PreviewResultEvent,
     ProgressEvent,
@@ -35,7 +36,7 @@ from apps.web.problems import problem_response
 
 NDJSON = "application/x-ndjson"
 LastEvent = ResultEvent | PreviewResultEvent | ComparisonResultEvent | ErrorEvent
-StreamedEvent = ProgressEvent | LogEvent | StartedEvent | LastEvent
+StreamedEvent = ProgressEvent | LogEvent | StartedEvent | HeartbeatEvent | LastEvent
 _BEFORE = ("waiting", "starting")  # phases in which nothing is known of the video
 _START_SECONDS = 2.5  # a run's process mostly knows within one or two whether it can run
 T = TypeVar("T")
@@ -50,7 +51,7 @@ class RunResponse(Response):
 
     Args:
         running: starts it, and ends it with its block.
-        run_id: of what is run.
+        run_id: names the run in the header X-Run-Id and in progress events.
         stream: the client wants the events.
     """
 
@@ -109,8 +110,8 @@ class _Lines:
     """An answer of JSON lines, one at least every second from its first one on.
 
     Args:
-        run_id: of what is run.
-        send: of the connection.
+        run_id: as in `RunResponse`.
+        send: sends an ASGI message to the client.
     """
 
     def __init__(self, run_id: str, send: Send) -> None:
@@ -119,7 +120,7 @@ class _Lines:
         self._asked_at = time.monotonic()
         self._due = self._asked_at + HEARTBEAT_SECONDS
         self._phase: Phase = "waiting"
-        self._progress: ProgressEvent | None = None  # the last that was told
+        self._progress: ProgressEvent | None = None  # the last that was sent
         self.begun = False
 
     def turn_came(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from apps.common.option_flags import add_flags
+from apps.common.option_flags import add_flags, add_nice
 
 EPILOG = """exit codes:
   0 done                         5 model missing or broken
@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     )
     limits = p.add_argument_group("how much of the machine")
     add_flags(limits, "machine")
-    limits.add_argument("--nice", type=int, metavar="N", help="lower priority, 0 to 19")
+    add_nice(limits, "lower priority, 0 to 19")
     output = p.add_argument_group("what to tell")
     output.add_argument("--progress-file", type=Path, metavar="F", help="copy of progress.json")
     output.add_argument(

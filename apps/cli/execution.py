@@ -50,7 +50,7 @@ def run(
     """Executes what the arguments say; returns the exit code.
 
     Args:
-        arguments: of `apps.cli.arguments`.
+        arguments: as `apps.cli.arguments` parses them.
         spec_line: what to do, where another program has decided that.
         lifeline: to that program, unless the run is meant to outlive it.
     """
@@ -159,9 +159,9 @@ class _Execution:
         if self._given_video is not None:
             return self._given_video
         videos = find_videos(self._layout, self._spec.ep_id)
-        told = several_videos_warning(videos)
-        if told is not None:
-            resolution = with_warning(self._spec.resolution, told)
+        warning = several_videos_warning(videos)
+        if warning is not None:
+            resolution = with_warning(self._spec.resolution, warning)
             self._spec = self._spec.model_copy(update={"resolution": resolution})
         return videos[0]
 

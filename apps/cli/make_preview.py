@@ -1,7 +1,7 @@
-"""Makes the preview of a completed run: `python -m apps.cli.make_preview`, told on standard input.
+"""Makes the preview of a completed run: `python -m apps.cli.make_preview`.
 
-It is started by `apps.runs.preview`: reads a `PreviewSpec` line, and tells what it does as one JSON
-event a line. The video appears in the run's folder as a whole or not at all.
+It is started by `apps.runs.launch`: reads a `PreviewSpec` line on its standard input, and writes
+one JSON event a line. The video appears in the run's folder as a whole or not at all.
 """
 
 from __future__ import annotations

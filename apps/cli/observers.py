@@ -29,7 +29,7 @@ class EventWriter:
     """One JSON object a line on standard output, in UTF-8. An event that cannot be written is lost.
 
     Args:
-        run_id: of the run.
+        run_id: goes into the `started` event, so that a reader can find the run's files.
         on_broken: called when the reader of a pipe is gone; None where the work goes on without it.
     """
 
@@ -172,7 +172,7 @@ class RunLog:
         self._view.log(level, message)
 
     def write(self, level: str, message: str) -> None:
-        """To the file only. A full disk does not hide what the view was told."""
+        """To the file only. A full disk does not hide what the view shows."""
         try:
             with self._path.open("a", encoding="utf-8", errors="backslashreplace") as stream:
                 stream.write(f"{now()} {level.upper():7} {message}\n")

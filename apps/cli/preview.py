@@ -11,11 +11,12 @@ from apps.cli.observers import EventWriter
 from apps.common.config import pipeline_config
 from apps.common.contracts.events import PreviewResult
 from apps.common.contracts.manifest import Progress, VideoFacts, VideoFile
-from apps.common.contracts.rows import DetectionRow, read_rows
+from apps.common.contracts.rows import DetectionRow
 from apps.common.errors import RunFailed, ScreenalyticsError, VideoReplaced, VideoUnreadable
 from apps.common.files import storage_errors, sync
 from apps.common.layout import Layout, RunFiles
 from apps.common.lifeline import Lifeline
+from apps.common.open_result import result_rows
 from apps.pipeline.decode.container import identified
 from apps.pipeline.decode.video import Video, open_video
 from apps.pipeline.pacing.meter import CpuMeter
@@ -145,7 +146,8 @@ class _Making:
             )
 
     def _tracks(self, frames: int) -> list[TrackBoxes]:
-        return collect_tracks(readable(read_rows(self._files.detections, DetectionRow), frames))
+        rows = result_rows(self._layout, self._files.detections, DetectionRow)
+        return collect_tracks(readable(rows, frames))
 
     def _draw(
         self,

@@ -21,7 +21,7 @@ from apps.common.lifeline import Lifeline
 
 def main(arguments: list[str]) -> int:
     if arguments[:1] == ["--lifeline"]:
-        Lifeline(told=False)
+        Lifeline(reads_line=False)
         arguments = arguments[1:]
     apply_global_cpu_limits(1)
     try:

@@ -22,7 +22,7 @@ def spec_of(arguments: argparse.Namespace) -> RunSpec:
     """Settles all options, here and now.
 
     Args:
-        arguments: of `apps.cli.arguments`.
+        arguments: as `apps.cli.arguments` parses them.
 
     Raises:
         InvalidInput: one of them, or a setting, is wrong; the message names it.
@@ -45,7 +45,7 @@ def spec_of(arguments: argparse.Namespace) -> RunSpec:
         settings,
         mode="cli",
         data_root=settings.data_root,
-        nice=arguments.nice or 0,
+        nice=arguments.nice,
     )
 
 

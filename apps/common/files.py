@@ -9,7 +9,7 @@ import json
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -210,12 +210,14 @@ def open_regular(path: Path) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def read_json(path: Path | None) -> dict[str, Any] | None:
+Opener = Callable[[Path], BinaryIO]
+"""Opens a file for reading, or raises OSError."""
+
+
+def read_json(path: Path, opener: Opener = open_regular) -> dict[str, Any] | None:
     """The object in `path`, or None where the file is missing, half-written or no object."""
-    if path is None:
-        return None
     try:
-        with open_regular(path) as stream:
+        with opener(path) as stream:
             value = json.loads(stream.read())
     except (OSError, ValueError, RecursionError):
         return None
@@ -238,10 +240,12 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
                 yield value
 
 
-def tail(path: Path, lines: int = 20, limit_bytes: int = 64_000) -> list[str]:
+def tail(
+    path: Path, lines: int = 20, limit_bytes: int = 64_000, *, opener: Opener = open_regular
+) -> list[str]:
     """The last lines of a text file; an empty list where there is none."""
     try:
-        with open_regular(path) as stream:
+        with opener(path) as stream:
             stream.seek(0, os.SEEK_END)
             stream.seek(max(0, stream.tell() - limit_bytes))
             return stream.read().decode("utf-8", "replace").splitlines()[-lines:]

@@ -60,7 +60,8 @@ class KnownHosts:
             origin: the header `Origin`. Its own names are the request's host, and any that is
                 allowed by name: a proxy may have changed the host.
             site: the header `Sec-Fetch-Site`.
-            scheme: of the request. `http` may be `https` before a proxy, but not the other way.
+            scheme: `http` or `https`, as the request arrived. With `http`, pages of `https` are
+                trusted too: a proxy may have ended TLS.
             host: the header `Host`.
         """
         if site is not None and site not in _OWN_SITES:

@@ -43,6 +43,11 @@ class RunFiles:
     preview = _File("preview.mp4", is_optional=True)
 
     @property
+    def contact_sheet(self) -> Path:
+        """A picture that `screenalytics contact-sheet` draws; no result."""
+        return self.folder / "contact_sheet.jpg"
+
+    @property
     def staging(self) -> Path:
         """Where results lie until they are complete; they are then renamed into `folder`."""
         return self.folder / ".partial"
@@ -64,13 +69,14 @@ class RunFiles:
 
 @dataclass(frozen=True)
 class LegacyJobFiles:
-    """The files of one background job: its record, what it was told, what it printed."""
+    """The files of one background job: its record, its spec, what it printed."""
 
     record: Path
     spec: Path
     output: Path
 
 
+REPORT_NAME = "comparison.json"  # in a comparison's folder
 PART = ".part"  # ends the name of an upload that has not arrived
 DISCARDED = ".discarded-"  # begins the name of a staging folder that is being removed
 
@@ -131,6 +137,9 @@ class Layout:
     @property
     def locks(self) -> Path:
         return self.root / ".locks"
+
+    def comparison(self, comparison_id: str) -> Path:
+        return self.comparisons / check_name(comparison_id, "comparison_id")
 
     @property
     def comparisons(self) -> Path:

@@ -28,17 +28,17 @@ class Lifeline:
     """Make one before anything else is imported, in the main thread.
 
     Args:
-        told: whether the launcher's first line is of what to do.
+        reads_line: whether the launcher's first line says what to do; it is read here.
 
     Attributes:
-        line: that line; empty where there is none.
+        line: that line; empty where none is read.
     """
 
-    def __init__(self, *, told: bool = True) -> None:
+    def __init__(self, *, reads_line: bool = True) -> None:
         self._on_end: Callable[[bytes], object] | None = None
         parent_death_signal(signal.SIGKILL)()
-        self.line = _read_line() if told else b""
-        if told and not self.line.endswith(b"\n"):
+        self.line = _read_line() if reads_line else b""
+        if reads_line and not self.line.endswith(b"\n"):
             _end_group()  # the launcher died before the kernel was asked
         HelperThread(target=self._wait_for_end, name="lifeline", daemon=True).start()
 

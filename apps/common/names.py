@@ -14,10 +14,11 @@ from apps.common.errors import InvalidInput
 
 ExportFormat = Literal["mot", "coco", "csv", "cvat"]
 LATEST = "latest"  # stands for the newest completed run, so no run may be called so
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,127}$"  # "\-": browsers want it
 TRACK_PREFIX = "track-"
 TRACK_PATTERN = rf"^{TRACK_PREFIX}[0-9]{{5,12}}$"
 CROP_PATTERN = rf"^{TRACK_PREFIX}[0-9]{{5,12}}/frame_[0-9]{{6,12}}\.jpg$"
+_STEM_LENGTH = 100  # leaves a name room for a number
 _NAME = re.compile(NAME_PATTERN[1:-1])
 _CROP = re.compile(CROP_PATTERN[1:-1])
 
@@ -48,6 +49,16 @@ def check_name(value: str, what: str = "ep_id") -> str:
     return value
 
 
+def name_after(stem: str) -> str:
+    """A name for an episode, after its video's file; `assets/upload.js` proposes the same.
+
+    Args:
+        stem: the file's name without its last ending; any text.
+    """
+    dashed = re.sub(r"\.{2,}", ".", re.sub(r"[^A-Za-z0-9._-]+", "-", stem))
+    return dashed.strip("-._")[:_STEM_LENGTH] or "episode"
+
+
 def is_run_name(value: str) -> bool:
     return is_name(value) and value != LATEST
 
@@ -76,7 +87,7 @@ def track_name(number: int) -> str:
     """The track's id, e.g. `track-00001`.
 
     Args:
-        number: of the track in its run, from 1.
+        number: counts the tracks of a run, from 1.
     """
     return f"{TRACK_PREFIX}{number:05d}"
 

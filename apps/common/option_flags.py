@@ -6,7 +6,11 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from apps.common.options import RUN_OPTIONS, RunOption, RunRequest, Topic
+from pydantic import TypeAdapter, ValidationError
+
+from apps.common.options import RUN_OPTIONS, Niceness, RunOption, RunRequest, Topic
+
+_NICENESS: TypeAdapter[int] = TypeAdapter(Niceness)
 
 
 def add_flags(group: argparse._ArgumentGroup, topic: Topic | None = None) -> None:
@@ -30,6 +34,11 @@ def add_flags(group: argparse._ArgumentGroup, topic: Topic | None = None) -> Non
             group.add_argument(
                 flag(name), type=_type(option), metavar=option.by.metavar, help=_phrase(option.help)
             )
+
+
+def add_nice(group: argparse._ActionsContainer, help_text: str) -> None:
+    """Adds `--nice`, 0 (the default) to 19."""
+    group.add_argument("--nice", type=_niceness, default=0, metavar="N", help=help_text)
 
 
 def given(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -61,6 +70,13 @@ def flag(name: str) -> str:
 def _type(option: RunOption) -> type[Any]:
     """Numbers are read as such; what may be a word is checked by `RunRequest`."""
     return str if option.choices else option.kind
+
+
+def _niceness(value: str) -> int:
+    try:
+        return _NICENESS.validate_strings(value)
+    except ValidationError:
+        raise argparse.ArgumentTypeError(f"{value!r} is not a niceness, 0 to 19") from None
 
 
 def _phrase(sentence: str) -> str:

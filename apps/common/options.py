@@ -28,8 +28,9 @@ from pydantic_core import PydanticCustomError
 Device = Literal["cpu", "cuda", "coreml", "openvino"]
 Precision = Literal["float32", "int8"]
 SmallFaces = Literal["off", "second_look"]
+Niceness = Annotated[int, Field(ge=0, le=19)]  # of a process; 0 is normal
 FloatType = Literal["float32", "bfloat16"]
-EXPECTED_DECODED = 0.95  # of the frames to process; fewer are a problem, and told so
+EXPECTED_DECODED = 0.95  # of the frames to process; fewer are reported as a problem
 ENV_PREFIX = "SCREENALYTICS_"
 
 PROVIDER_OF_DEVICE: dict[Device, str] = {
@@ -50,7 +51,7 @@ class By:
     Args:
         usual: what decides it where no caller does; "default" is a table of its own.
         metavar: stands for its value on the command line.
-        step: of the page's field.
+        step: by how much the buttons of the page's number field change the value.
         topic: what it is about: the work, or how much of the machine that takes.
         asked: type of what a caller says, where the option's own is narrower.
         environment_only: a matter of the machine, which no request decides.

@@ -13,7 +13,7 @@ def progress_bar(console: Console, **options: Any) -> Progress:
 
     Args:
         console: where it is drawn.
-        options: of Rich's `Progress`.
+        options: keyword arguments for Rich's `Progress`, e.g. `auto_refresh`.
     """
     return Progress(
         TextColumn("{task.description}"),

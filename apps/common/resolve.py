@@ -25,6 +25,7 @@ from apps.common.options import (
     Options,
     RunRequest,
     Usual,
+    options_by,
 )
 
 # OpenVINO runs on the CPU as well; where `auto` leads to it, it must be the faster of the two.
@@ -180,6 +181,24 @@ def with_detectors(
     return resolution.model_copy(
         update={"options": options.model_copy(update=changes), "sources": sources}
     )
+
+
+def switches(environ: Mapping[str, str]) -> dict[str, bool]:
+    """What a request can switch on or off, as it is where the request does not.
+
+    Args:
+        environ: environment variables, as of `resolve`; wrong ones count as absent.
+    """
+    try:
+        environment = _request_from_environ(environ)
+    except InvalidInput:  # whoever asks for a run is told
+        environment = EnvironmentRequest()
+    layers, defaults = _Layers(RunRequest(), environment), run_defaults().defaults
+    return {
+        option.name: layers.pick(option.name, getattr(defaults, option.name))
+        for option in options_by("default")
+        if option.kind is bool
+    }
 
 
 def with_warning(resolution: Resolution, warning: str) -> Resolution:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from apps.common.config import Profile
-from apps.common.contracts.events import ErrorEvent, LogEvent
+from apps.common.contracts.events import ErrorEvent, HeartbeatEvent, LogEvent
 from apps.common.contracts.manifest import Progress, RunResult, VideoFacts
 from apps.common.names import EpisodeId, RunId
 from apps.common.options import Options, RunRequest
@@ -156,7 +156,7 @@ class ActiveRun(BaseModel):
 
 
 class ActiveRunsQuery(QueryParameters):
-    ep_id: str | None = Field(None, description="This episode's, ended jobs included.")
+    ep_id: EpisodeId | None = Field(None, description="This episode's, ended jobs included.")
 
 
 class ActiveRuns(BaseModel):
@@ -282,6 +282,9 @@ class RunOptionsOffer(BaseModel):
     profiles: list[ProfileOffer]
     devices: list[DeviceOffer]
     detectors: list[DetectorOffer]
+    switches: dict[str, bool] = Field(
+        description="Options that are on or off, as they are where a request names none."
+    )
     thread_limit: int
     thread_limit_source: str
 
@@ -392,7 +395,7 @@ class ComparisonResultEvent(ComparisonSummary):
 
 # What a comparison tells while it is on.
 ComparisonEvent = Annotated[
-    LogEvent | ErrorEvent | ComparisonResultEvent, Field(discriminator="type")
+    LogEvent | HeartbeatEvent | ErrorEvent | ComparisonResultEvent, Field(discriminator="type")
 ]
 
 

@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, field_validator
 from apps.common.environment import EnvironmentSettings
 from apps.common.hosts import KnownHosts
 from apps.common.model_files import GivenWeights
+from apps.common.options import Niceness
 from apps.common.redis_url import RedisUrl
 
 
@@ -65,7 +66,7 @@ class Settings(HostSettings):
     lease_s: float = Field(
         30, ge=1, description="A worker that says nothing for so long is taken to be dead, seconds."
     )
-    local_nice: int = Field(10, ge=0, le=19, description="Niceness of local runs; 0 is normal.")
+    local_nice: Niceness = Field(10, description="Niceness of local runs; 0 is normal.")
     max_local_runs: int = Field(
         2, ge=1, description="Local runs at once in one server; the others wait for their turn."
     )

@@ -12,7 +12,7 @@ from apps.comparison.modes import BASELINE, DEFAULT_MODES
 
 def main() -> int:
     # Before anything else is imported: from here on it dies with the program that started it.
-    lifeline = Lifeline(told=False) if "--lifeline" in sys.argv else None
+    lifeline = Lifeline(reads_line=False) if "--lifeline" in sys.argv else None
     arguments = parser().parse_args()
 
     from apps.comparison.compare import run_comparison
@@ -21,7 +21,7 @@ def main() -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    from apps.common.option_flags import add_flags
+    from apps.common.option_flags import add_flags, add_nice
 
     p = argparse.ArgumentParser(
         description="Runs one episode by each execution mode and by the bare command line, and "
@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--events", choices=["ndjson"], help="one JSON event a line")
     p.add_argument("--lifeline", action="store_true", help="stop when standard input ends")
-    p.add_argument("--nice", type=int, default=0, metavar="N", help="of the command line's runs")
+    add_nice(p, "of the command line's runs, 0 to 19")
     options = p.add_argument_group("options of the run, as of `screenalytics run`")
     add_flags(options)
     return p

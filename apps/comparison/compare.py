@@ -53,12 +53,14 @@ from apps.comparison.voice import EventVoice, TerminalVoice, Voice
 from apps.runs.episodes import find_video
 from apps.runs.lock import busy_error, is_held
 
+_STEM_LENGTH = 100  # of an episode's name in that of its comparison
+
 
 def run_comparison(arguments: argparse.Namespace, lifeline: Lifeline | None) -> int:
     """Compares the paths as the command line says; returns the exit status.
 
     Args:
-        arguments: of `apps.comparison.command`.
+        arguments: as `apps.comparison.command` parses them.
         lifeline: to the program that started this one, and whose end is this one's end.
     """
     secure_standard_streams()  # before anything is opened
@@ -112,7 +114,8 @@ def compare(arguments: argparse.Namespace, voice: Voice) -> bool:
         notes=[*rounds.left_out.values(), *remarks(summaries)],
         measurements=measurements,
     )
-    folder = arguments.out or data_root / "comparisons" / f"{task.ep_id}-{new_run_id()}"
+    name = f"{task.ep_id[:_STEM_LENGTH]}-{new_run_id()}"
+    folder = arguments.out or Layout(data_root).comparison(name)
     paths = report.save(comparison, folder)
     voice.result(comparison, paths)
     return not rounds.failed

@@ -6,17 +6,18 @@ pipe as its standard input whose end of file it takes for the end of this progra
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
+from apps.common.contracts.events import RunBeginsEvent
 from apps.common.errors import RunFailed, ScreenalyticsError
-from apps.common.files import entries_of, read_json
-from apps.common.layout import Layout
+from apps.common.files import entries_of
+from apps.common.layout import REPORT_NAME, Layout
+from apps.common.open_result import result_json
 from apps.common.option_flags import as_arguments
 from apps.common.schemas import (
     ComparisonEvent,
@@ -29,7 +30,9 @@ from apps.runs.child import Child, event_of
 from apps.runs.supervise import SupervisedProcess
 
 _MODULE = "apps.comparison.command"
-_EVENT: TypeAdapter[ComparisonEvent] = TypeAdapter(ComparisonEvent)
+_EVENT: TypeAdapter[ComparisonEvent | RunBeginsEvent] = TypeAdapter(
+    Annotated[ComparisonEvent | RunBeginsEvent, Field(discriminator="type")]
+)
 
 
 async def start_comparison(
@@ -39,8 +42,8 @@ async def start_comparison(
 
     Args:
         work: which episode, and what is known of its runs.
-        url: of the server whose modes are compared.
-        settings: of that server.
+        url: base address of the server whose modes are compared.
+        settings: those of that server; its data root, Redis and key are handed on.
     """
     child = await Child.start(
         _MODULE,
@@ -70,8 +73,9 @@ class ComparisonWork:
         event = event_of(_EVENT, line)
         if isinstance(event, ComparisonResultEvent):
             self.run_id = None
-        if event is None:
-            self._note_run(line)
+        if isinstance(event, RunBeginsEvent):
+            self.run_id = event.run_id
+            return None
         return event
 
     def died(self, code: int, stderr: Sequence[str]) -> RunFailed:  # noqa: ARG002
@@ -82,12 +86,6 @@ class ComparisonWork:
 
     def tidy(self, ending: ScreenalyticsError, pid: int) -> None:
         """Nothing: a comparison writes its files at its end."""
-
-    def _note_run(self, line: bytes) -> None:
-        with suppress(ValueError, KeyError, TypeError):  # a library printed something
-            body = json.loads(line)
-            if body["type"] == "begins":
-                self.run_id = str(body["run_id"])
 
 
 def _arguments(ep_id: str, request: ComparisonRequest, url: str) -> list[str]:
@@ -119,7 +117,7 @@ def list_comparisons(layout: Layout, ep_id: str) -> list[ComparisonSummary]:
 
 
 def _summary(layout: Layout, folder: Path) -> ComparisonSummary | None:
-    body = read_json(layout.inside(folder / "comparison.json"))
+    body = result_json(layout, folder / REPORT_NAME)
     if body is None:
         return None
     try:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from apps.common.files import storage_errors, write_atomic, write_json
+from apps.common.layout import REPORT_NAME
 from apps.common.schemas import ModeFigures
 from apps.comparison.figures import NOT_THE_SAME, Comparison
 from apps.comparison.sampler import INTERVAL_SECONDS, PEAK_WINDOW_SECONDS
@@ -75,8 +76,8 @@ def save(comparison: Comparison, folder: Path) -> list[Path]:
         StorageFailed: the folder is not writable.
     """
     is_drawn = find_spec("matplotlib") is not None
-    suffixes = ("json", "md", "png") if is_drawn else ("json", "md")
-    paths = [folder / f"comparison.{suffix}" for suffix in suffixes]
+    suffixes = (".json", ".md", ".png") if is_drawn else (".json", ".md")
+    paths = [(folder / REPORT_NAME).with_suffix(suffix) for suffix in suffixes]
     with storage_errors():
         folder.mkdir(parents=True, exist_ok=True)
         write_json(paths[0], comparison.to_dict())

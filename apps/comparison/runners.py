@@ -52,7 +52,7 @@ class Task:
     Args:
         options: fields of a request; absent ones are decided by profile and environment.
         nice: niceness of the command line; the service has its own setting.
-        headers: of every request, the API key's among them.
+        headers: sent with every request, the API key's among them.
     """
 
     ep_id: str

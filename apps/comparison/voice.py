@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from pydantic_core import to_json
 from rich.console import Console
 
-from apps.common.contracts.events import ErrorEvent, LogEvent
+from apps.common.contracts.events import ErrorEvent, LogEvent, RunBeginsEvent
 from apps.common.errors import ScreenalyticsError
 from apps.common.files import shown
+from apps.common.schemas import ComparisonEvent, ComparisonResultEvent
 from apps.comparison import report
 from apps.comparison.figures import Comparison
 from apps.runs.record import now
@@ -65,21 +64,22 @@ class EventVoice:
     """One JSON object a line on standard output; the last one is `result` or `error`."""
 
     def begins(self, text: str, run_id: str) -> None:
-        self._say("begins", {"run_id": run_id})
+        self._say(RunBeginsEvent(run_id=run_id))
         self.log(text)
 
     def log(self, text: str) -> None:
-        self._say("log", LogEvent(level="info", message=text, time=now()).model_dump())
+        self._say(LogEvent(level="info", message=text, time=now()))
 
     def result(self, comparison: Comparison, paths: list[Path]) -> None:
-        self._say("result", comparison.in_short(paths[0].parent.name).model_dump())
+        summary = comparison.in_short(paths[0].parent.name)
+        self._say(ComparisonResultEvent(**summary.model_dump()))
 
     def error(self, error: ScreenalyticsError) -> None:
-        self._say("error", ErrorEvent.of(error).model_dump())
+        self._say(ErrorEvent.of(error))
 
     def stopped(self) -> None:
         """Nothing: whoever stopped it knows."""
 
-    def _say(self, kind: str, body: Mapping[str, Any]) -> None:
-        sys.stdout.buffer.write(to_json({**body, "type": kind}) + b"\n")
+    def _say(self, event: ComparisonEvent | RunBeginsEvent) -> None:
+        sys.stdout.buffer.write(event.model_dump_json().encode() + b"\n")
         sys.stdout.buffer.flush()

@@ -6,7 +6,6 @@ import filecmp
 import itertools
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -25,6 +24,7 @@ from apps.common.certificates import certificates
 from apps.common.errors import InvalidInput
 from apps.common.files import shown, tail
 from apps.common.layout import Layout, RunFiles
+from apps.common.names import name_after
 from apps.common.progress_bar import progress_bar
 from apps.common.python_module import python_module, same_code
 from apps.common.settings import Settings
@@ -44,7 +44,7 @@ def run_demo(video: Path | None, data_root: Path | None, stride: int) -> int:
     """Runs the demo on a console; returns the exit status.
 
     Args:
-        video: of one's own; the demo episode where None.
+        video: file to run; None takes the demo episode.
         data_root: folder of videos and results; that of the settings where None.
         stride: frames from one processed frame to the next, at least 1.
     """
@@ -142,10 +142,9 @@ def upload(client: httpx.Client, video: Path, layout: Layout) -> str:
 
 def names_for(video: Path) -> Iterator[str]:
     """An episode's name after the video's, then that with numbers from 2 on."""
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", video.stem).strip(".-_")[:100] or "episode"
-    stem = re.sub(r"\.{2,}", ".", stem)
-    yield stem
-    yield from (f"{stem}-{number}" for number in itertools.count(2))
+    name = name_after(video.stem)
+    yield name
+    yield from (f"{name}-{number}" for number in itertools.count(2))
 
 
 def run(client: httpx.Client, requested: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from av.codec.context import Flags
 from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 
+from apps.common.layout import Layout
 from apps.demo.look import Image
 from apps.demo.scene import Episode, GroundTruth, TruthRow, ground_truth, render_frames
 
@@ -105,13 +105,6 @@ def truth_json(episode: Episode, truth: GroundTruth) -> str:
     return json.dumps(document, indent=2) + "\n"
 
 
-def episode_folder(data_root: Path, ep_id: str) -> Path:
-    """Return ``<data_root>/videos/<ep_id>``; refuse ids that would lead elsewhere."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", ep_id):
-        raise ValueError(f"not usable as an episode id: {ep_id!r}")
-    return data_root / "videos" / ep_id
-
-
 def is_complete(folder: Path) -> bool:
     """Tell whether all files of an episode are there and not empty."""
     paths = [folder / name for name in FILE_NAMES]
@@ -126,7 +119,7 @@ def write_episode(
     Returns False, and touches nothing, if the episode is complete already and ``force`` is off.
     The files appear under their names only when all of them are finished.
     """
-    folder = episode_folder(data_root, episode.ep_id)
+    folder = Layout(data_root).episode(episode.ep_id)
     if is_complete(folder) and not force:
         return False
     folder.mkdir(parents=True, exist_ok=True)

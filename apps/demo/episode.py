@@ -14,7 +14,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from apps.demo.encode import episode_folder, write_episode
+from apps.common.errors import InvalidInput
+from apps.common.layout import Layout
+from apps.demo.encode import write_episode
 from apps.demo.look import Image
 from apps.demo.scene import (
     ASTRONAUT,
@@ -79,8 +81,11 @@ def main(argv: list[str] | None = None) -> int:
         )
 
     try:
-        folder = episode_folder(options.data_root, options.ep_id)
+        folder = Layout(options.data_root).episode(options.ep_id)
         written = write_episode(episode, options.data_root, force=options.force, wrap=with_progress)
+    except InvalidInput as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        return error.exit_code
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -414,12 +414,12 @@ class Episode:
 
     @cached_property
     def shot_starts(self) -> tuple[int, ...]:
-        """0-based number of the first frame of each shot; the first one is 0."""
+        """Number of the first frame of each shot, from 0; the first one is 0."""
         return tuple(accumulate((shot.frames for shot in self.shots[:-1]), initial=0))
 
     @property
     def cuts(self) -> tuple[int, ...]:
-        """0-based number of the first frame after each hard cut."""
+        """Number of the first frame after each hard cut, counted from 0."""
         gradual = {transition.middle for transition in self.transitions}
         return tuple(start for start in self.shot_starts[1:] if start not in gradual)
 

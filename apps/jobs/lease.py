@@ -22,7 +22,7 @@ class EpisodeLease:
         store: connection and length of the lease.
         ep_id: the episode.
         run_id: the holder.
-        host: of the holder; this one by default.
+        host: name of the holder's host; this one by default.
     """
 
     def __init__(self, store: JobStore, ep_id: str, run_id: str, host: str | None = None) -> None:

@@ -27,7 +27,7 @@ class _Celery(Celery):  # type: ignore[misc]
     """Celery whose broker is the product's, and which keeps no results: the job's record does.
 
     Celery itself prefers CELERY_BROKER_URL, CELERY_RESULT_BACKEND and the like in the environment
-    to what it is told, so that API and worker could use different servers.
+    to what it is configured with, so that API and worker could use different servers.
     """
 
     backend_cls = "disabled"

@@ -71,7 +71,7 @@ def queue_unavailable(error: BaseException) -> QueueUnavailable:
     """The problem that tells why Redis refuses, or does not answer.
 
     Args:
-        error: of redis-py, or of the operating system, as it was raised.
+        error: as redis-py or the operating system raised it.
     """
     detail, hint = _explained(error)
     return QueueUnavailable(detail, hint=hint)

@@ -220,7 +220,7 @@ class JobStore:
     """One connection pool to Redis; safe to use from several threads.
 
     Args:
-        url: of Redis, as in SCREENALYTICS_REDIS_URL.
+        url: address of Redis, as in SCREENALYTICS_REDIS_URL.
         lease_seconds: a worker that has said nothing for so long is taken to be dead.
 
     Every method raises `QueueUnavailable` where Redis does not do its part.

@@ -20,6 +20,7 @@ from apps.common.errors import JobNotFound, RunCancelled, RunFailed, RunNotFound
 from apps.common.files import read_json, tail
 from apps.common.layout import Layout
 from apps.common.names import EpisodeId, JobId, RunId
+from apps.common.open_result import result_tail
 from apps.common.processes import is_alive
 from apps.legacy.limiter import LimiterName
 from apps.runs.store import read_manifest, read_progress
@@ -130,7 +131,7 @@ def job_status(layout: Layout, record: LegacyJob) -> LegacyJobStatus:
         run_id=record.run_id,
         profile=record.profile,
         limiter=_limiter_now(record, alive),
-        progress=read_progress(layout.run(record.ep_id, record.run_id)),
+        progress=read_progress(layout, record.ep_id, record.run_id),
         result=manifest.result if manifest is not None and state == "success" else None,
         problem=_problem(layout, record, state, manifest),
     )
@@ -173,10 +174,10 @@ def _problem(
     if state == "cancelled":
         why = CANCELLED if record.cancelled else reason or "The run was cancelled."
         return RunCancelled(why, hint="Start it again.").to_dict()
-    told, printed = _last_words(layout.job(record.job_id).output)
-    if state == "failed" and told is not None:
-        return told.problem
-    log = tail(layout.run(record.ep_id, record.run_id).log, _LOG_LINES)
+    error, printed = _last_words(layout.job(record.job_id).output)
+    if state == "failed" and error is not None:
+        return error.problem
+    log = result_tail(layout, layout.run(record.ep_id, record.run_id).log, _LOG_LINES)
     return RunFailed(
         reason or "The run's process ended before it began.",
         hint="Look at the log lines; if the system killed it, it may lack memory.",
@@ -186,12 +187,12 @@ def _problem(
 
 def _last_words(output: Path) -> tuple[ErrorEvent | None, list[str]]:
     """The run's error event, and what is no event: a traceback, say."""
-    told: ErrorEvent | None = None
+    error: ErrorEvent | None = None
     printed: list[str] = []
     for line in tail(output, lines=200):
         if not line.startswith("{"):
             printed.append(line)
         elif '"error"' in line:
             with contextlib.suppress(ValidationError):
-                told = ErrorEvent.model_validate_json(line)
-    return told, printed
+                error = ErrorEvent.model_validate_json(line)
+    return error, printed

@@ -28,9 +28,9 @@ class FrameAnalysis:
     """A frame's faces, and what tells how it follows on the frame before.
 
     Args:
-        view: of the frame.
+        view: features of the frame, by which cuts are found.
         appearance: shape (n, 60), see `FrameFeatures.appearance`.
-        glimpses: of the frames since the one before, this one last.
+        glimpses: one of each frame decoded since the one before, this one last.
         crops, face_patches: see `Sighting`.
         looked_again: there was a second look at it.
         frame: what was looked at, where it may be looked at again.
@@ -57,11 +57,11 @@ class FrameAnalyser:
     """Does with a frame what needs no other frame.
 
     Args:
-        video: that the frames are of.
+        video: the one whose frames are analysed.
         detector: made for it.
         second_look: where one is wanted; the detector then reports its doubts too.
-        clock: told of the stages' times.
-        thumbs: of which size faces are cut out.
+        clock: measures the time of each stage.
+        thumbs: size and margin with which faces are cut out.
         crops: writes pictures of faces, where they are wanted.
         one_inference: inferences take turns.
         keep_frames: frames may be looked at again.

@@ -159,7 +159,7 @@ class FrameFeatures(_Tiny):
 
     @cached_property
     def features(self) -> tuple[FloatArray, ByteArray]:
-        """Points that can be told from others: shape (n, 2), pixels; and how, shape (n, 32).
+        """Points easily recognised: shape (n, 2), pixels; and descriptors, shape (n, 32).
 
         Source: Rublee et al., "ORB: an efficient alternative to SIFT or SURF", 2011.
         """

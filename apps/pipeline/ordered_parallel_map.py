@@ -34,9 +34,9 @@ def ordered_parallel_map(
     Args:
         source: asked by one thread at a time, never by two.
         work: called by several threads at once.
-        threads: that take and work, the consumer's included, >= 1.
+        threads: how many take and work, the consumer's included, >= 1.
         depth: at most so many items are taken and not consumed, so memory stays bounded; >= 1.
-        name: of the threads.
+        name: begins the names of the threads, as in `name-1`.
     """
     work_shared = _ParallelMap(source, work, depth)
     helpers = [

@@ -21,7 +21,7 @@ class ProgressReporter(Repeater):
     """A context manager.
 
     Args:
-        run_id: of the run.
+        run_id: goes into each report.
         meter: for elapsed time and CPU.
         report: called at each beat and at each change of phase.
     """
@@ -51,8 +51,8 @@ class ProgressReporter(Repeater):
         """Sets how many frames there are.
 
         Args:
-            frames: that will be processed.
-            video_frames: of the whole video.
+            frames: how many will be processed.
+            video_frames: how many the whole video has.
         """
         self._total, self._video_total = frames, video_frames
 

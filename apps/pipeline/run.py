@@ -118,7 +118,7 @@ class PipelineRun:
         meter: running.
         progress: running.
         stop: checked before every frame.
-        observer: told of the start, warnings and the provider.
+        observer: receives the start, warnings and the provider.
         cache: folder of models that were made; that of the plan's data root by default.
         read_sensors: see `apps.pipeline.pacing.thermal`.
         wrap_detector: gives what is asked in place of a detector that was loaded so.

@@ -58,9 +58,9 @@ def trackless_warning(
 
     Args:
         detections, tracks: how many there are.
-        config: of the tracker.
-        det_thresh: the option.
-        stride: of the processed frames.
+        config: the tracker's thresholds, which the message names.
+        det_thresh: the option: least confidence of a detection, 0..1.
+        stride: frames from one processed frame to the next, >= 1.
     """
     if detections == 0 or tracks > 0:
         return None

@@ -52,7 +52,8 @@ class ThreadChoice:
         """Divides the threads by what the first frames cost, where that decides anything.
 
         Args:
-            stride: of the processed frames, of which there are `frames`.
+            stride: frames from one processed frame to the next, >= 1.
+            frames: how many will be processed.
             after_frame: called after each frame that is tried; it may rest, or raise.
         """
         one_inference = detector.facts.provider != CPU

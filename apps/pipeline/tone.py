@@ -108,7 +108,7 @@ def _light(transfer: int, largest: int) -> FloatArray:
 
 
 def _pq(signal: NDArray[np.float64]) -> NDArray[np.float64]:
-    """cd/m² (the EOTF)."""
+    """Luminance in cd/m² (the EOTF)."""
     m1, m2 = 2610 / 16384, 2523 / 4096 * 128
     c1, c2, c3 = 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
     power = signal ** (1 / m2)

@@ -40,7 +40,7 @@ class Picture(Protocol):
         Args:
             box: shape (4,), as above.
             margin: as above.
-            long_side: of the picture that is wanted, pixels.
+            long_side: the longer side of the picture that is wanted, pixels.
         """
         ...
 
@@ -125,8 +125,8 @@ class Scene:
             None where the camera stands still, or nothing is known.
         is_stable: most of the picture was found again.
         lighting_changed: the place was found again, in other light.
-        since_s: of the first frame of a shot that another one mixed into: since when more of the
-            picture is the new one's.
+        since_s: only for the first frame of a shot that began gradually: since when more of the
+            picture belongs to that shot, seconds.
     """
 
     shot: int

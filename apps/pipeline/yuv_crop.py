@@ -80,7 +80,7 @@ def bgr_crop(
         place: left, top, right, bottom, pixels.
         size: width and height of the frame in the picture, which may have a margin, pixels.
         long_side: what the part is wanted for; more than twice as much is not kept.
-        tone: of the picture.
+        tone: how its colours are to be mapped; None for an ordinary picture.
     """
     left, top, right, bottom = place
     step = max(1, max(right - left, bottom - top) // long_side)
@@ -109,7 +109,7 @@ def yuv_crop(
         orientation: how the frame is displayed.
         sample_aspect_ratio: width of a pixel over its height.
         long_side: what the part is wanted for; more than twice as much is not kept.
-        tone: of the frame.
+        tone: how its colours are to be mapped; None for an ordinary frame.
     """
     if not _has_planes(frame):
         return None

@@ -92,6 +92,6 @@ def write(run_folder: Path) -> Path | None:
     sheet = draw(run_folder)
     if sheet is None:
         return None
-    path = run_folder / "contact_sheet.jpg"
+    path = RunFiles(run_folder).contact_sheet
     cv2.imwrite(str(path), sheet, [cv2.IMWRITE_JPEG_QUALITY, 88])
     return path

@@ -46,8 +46,9 @@ def _provider(run: RunManifest) -> Iterator[Finding]:
         return
     wanted = PROVIDER_OF_DEVICE[run.options.device]
     fell_back = "fallback:cpu" in run.sources.get("device", "")
-    lost_race = run.provider_probe is not None and run.provider == run.provider_probe.chosen
-    if fell_back or (run.provider != wanted and not lost_race):
+    probe = run.provider_probe
+    chosen_by_benchmark = probe is not None and run.provider == probe.chosen
+    if fell_back or (run.provider != wanted and not chosen_by_benchmark):
         yield Finding(
             code="cpu-fallback",
             severity="problem",

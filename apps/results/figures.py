@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from apps.common.contracts.manifest import RunManifest, VideoFacts
 from apps.common.contracts.rows import DetectionRow, TrackRow, read_rows
 from apps.common.errors import RunNotFound
-from apps.common.files import read_json
 from apps.common.layout import Layout
 from apps.common.names import ExportFormat
+from apps.common.open_result import result_json
 from apps.common.schemas import RunCharts
 from apps.results.charts import chart_run
 from apps.results.export import ExportedRun, chunks, coco, csv, cvat, mot, readable
@@ -45,7 +45,7 @@ def charts_of(layout: Layout, ep_id: str, run_id: str, bins: int) -> RunCharts:
     """Faces over time, confidences, face sizes and cuts of a run.
 
     Args:
-        layout: of the data root.
+        layout: paths under the data root.
         ep_id: the episode.
         run_id: the run, or `latest`.
         bins: most stretches of time, >= 1.
@@ -57,7 +57,7 @@ def charts_of(layout: Layout, ep_id: str, run_id: str, bins: int) -> RunCharts:
     manifest = read_completed(layout, ep_id, run_id)
     video, stride = _grid(manifest)
     files = layout.run(ep_id, manifest.run_id)
-    metrics = read_json(layout.inside(files.metrics)) or {}
+    metrics = result_json(layout, files.metrics) or {}
     return chart_run(
         video,
         stride,
@@ -74,10 +74,10 @@ def export_of(
     """The detections of a run as a file of another program; places in pixels.
 
     Args:
-        layout: of the data root.
+        layout: paths under the data root.
         ep_id: the episode.
         run_id: the run, or `latest`.
-        kind: of the file.
+        kind: the file's format.
         untracked: MOT: with the faces of no track too.
 
     Raises:
@@ -124,6 +124,8 @@ def _grid(manifest: RunManifest) -> tuple[VideoFacts, int]:
     )
 
 
-def _cuts(told: object) -> list[int]:
+def _cuts(scene_cuts: object) -> list[int]:
     """Frames that begin a shot; none where the metrics do not tell."""
-    return [cut for cut in told if isinstance(cut, int)] if isinstance(told, list) else []
+    if not isinstance(scene_cuts, list):
+        return []
+    return [cut for cut in scene_cuts if isinstance(cut, int)]

@@ -21,7 +21,7 @@ def result_file(
     """A file that is there, its links followed: it may be read, and sent.
 
     Args:
-        layout: of the data root.
+        layout: paths under the data root; nothing outside it is found.
         path: as `layout` names it.
         missing: what is said where there is no such file in the data root.
         hint: what to do about it.

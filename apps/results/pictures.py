@@ -42,7 +42,7 @@ class EpisodePictures:
         return target
 
     def stop(self) -> None:
-        """Ends the decoders; who waits for them is told."""
+        """Ends the decoders; who waits for them gets an error."""
         for task in self._making.values():
             task.cancel()
 

@@ -15,7 +15,7 @@ def sorted_tracks(
     """Tracks by start, time on the screen (both seconds), mean confidence or number of detections.
 
     Args:
-        rows: of `tracks.jsonl`, as they stand there.
+        rows: lines of `tracks.jsonl`, as they stand there.
         order: None keeps the file's order, which `descending` turns round.
 
     Returns:

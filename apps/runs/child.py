@@ -150,8 +150,8 @@ def event_of(kind: TypeAdapter[E], line: bytes) -> E | None:
 def _tied() -> list[str]:
     """Goes before a command that is to die with the thread that starts it, from its very beginning.
 
-    Python asks the kernel for that as soon as it can (`apps.cli.lifeline`), but it may be stopped
-    while it is being loaded itself. Empty where there is no such program.
+    Python asks the kernel for that as soon as it can (`apps.common.lifeline`), but it may be
+    stopped while it is being loaded itself. Empty where there is no such program.
     """
     program = shutil.which("setpriv")  # of util-linux
     if program is None:

@@ -73,7 +73,7 @@ def video_files(folder: Path) -> list[Path]:
 
 
 def several_videos_warning(videos: list[Path]) -> str | None:
-    """What is told where an episode has more than one video; None where it has not."""
+    """A warning where an episode has more than one video; None where it has not."""
     names = [path.name for path in videos]
     if len(names) < 2:
         return None

@@ -9,8 +9,8 @@ from pydantic import TypeAdapter
 
 from apps.common.contracts.events import Event, PreviewEvent
 from apps.common.errors import RunFailed, ScreenalyticsError
-from apps.common.files import tail
 from apps.common.layout import Layout
+from apps.common.open_result import result_tail
 from apps.runs.child import Child, event_of, how_it_ended
 from apps.runs.record import status_of
 from apps.runs.spec import PreviewSpec, RunSpec
@@ -28,7 +28,7 @@ async def start_run(spec: RunSpec, timeout_s: float | None = None) -> Supervised
     """Starts a run. However it ends, its manifest says how.
 
     Args:
-        spec: what it is told.
+        spec: which run, with which options; the process reads it from its standard input.
         timeout_s: longest run, seconds.
     """
     arguments = ["--spec", "-", "--events", "ndjson"]
@@ -58,7 +58,7 @@ class _RunWork:
             f"The run's process {how_it_ended(code)} before it finished.",
             hint="Look at the log lines; if the system killed it, it may lack memory.",
             run_exit_code=code,
-            logs=[*tail(self._layout.run(*self._run).log), *stderr][-20:],
+            logs=[*result_tail(self._layout, self._layout.run(*self._run).log), *stderr][-20:],
         )
 
     def tidy(self, ending: ScreenalyticsError, pid: int) -> None:

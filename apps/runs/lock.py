@@ -19,9 +19,10 @@ from filelock import FileLock, Timeout
 
 from apps.common.contracts.manifest import Holder
 from apps.common.errors import EpisodeBusy
-from apps.common.files import read_json, storage_errors, write_json
+from apps.common.files import storage_errors, write_json
 from apps.common.layout import Layout
 from apps.common.names import is_name
+from apps.common.open_result import result_json
 
 _READERS_PATIENCE = 10.0  # seconds; each reader holds the shown lock for microseconds
 _BUSY_HINT = "Wait until that run ends, or stop it, then try again."
@@ -113,7 +114,7 @@ def _forget_holder(path: Path) -> None:
 
 
 def _read_holder(layout: Layout, ep_id: str) -> Holder | None:
-    body = read_json(layout.holder(ep_id))
+    body = result_json(layout, layout.holder(ep_id))
     try:
         holder = None if body is None else Holder.model_validate(body)
         return holder if holder is not None and holder.model_dump_json() else None

@@ -71,7 +71,10 @@ async def prepare_run(
         source: the code on disk; where it is another, the run carries a warning.
 
     Raises:
-        InvalidInput, EpisodeNotFound, EpisodeBusy, RunExists, AcceleratorMissing
+        InvalidInput, AcceleratorMissing: as `resolve`.
+        EpisodeNotFound: it has no video.
+        EpisodeBusy: a process on this host runs it.
+        RunExists: the episode has a run of that id.
     """
     layout = Layout(settings.data_root.resolve())
     ep_id, run_id = request.ep_id, request.run_id

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from apps.common.contracts.manifest import ExecutionMode, VideoFacts, VideoFile
 from apps.common.names import EpisodeId, RunId, new_run_id
+from apps.common.options import RUN_OPTIONS, Niceness, model_of
 from apps.common.resolve import Resolution
 from apps.common.run_plan import RunPlan
 
@@ -20,7 +19,7 @@ class RunSpec(RunPlan):
     """All that crosses from the launcher to the process that runs: one JSON line on its stdin."""
 
     execution_mode: ExecutionMode
-    nice: int = 0
+    nice: Niceness = 0
     min_free_mb: float = 0
     launcher_fingerprint: str | None = None
     replace_unfinished: bool = False
@@ -44,7 +43,7 @@ class RunSpec(RunPlan):
             ep_id: checked.
             run_id: checked; a new one where it is None.
             data_root: that of the settings, as it is shown to people.
-            fingerprint: of the launcher's code.
+            fingerprint: names the code that the launcher has loaded.
         """
         return cls(
             ep_id=ep_id,
@@ -61,23 +60,23 @@ class RunSpec(RunPlan):
         )
 
 
-class PreviewSpec(BaseModel):
-    """What the process that makes a run's preview is told: one JSON line on its stdin.
+_preview_options = [RUN_OPTIONS["cpu_threads"], RUN_OPTIONS["max_cpu_percent"]]
+
+
+class PreviewSpec(model_of(_preview_options, optional=False)):  # type: ignore[misc]
+    """What the process that makes a run's preview is to do: one JSON line on its stdin.
+
+    Beside its own fields it has the options of the run that bound its CPU; of `cpu_threads` no more
+    than this host allows.
 
     Args:
         video: as the run found it.
         video_file: the file that the run read; None of runs that did not note it.
-        cpu_threads: compute threads, no more than this host allows.
-        max_cpu_percent: CPU budget; 100 is one core.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     ep_id: EpisodeId
     run_id: RunId
     data_root: str
     video: VideoFacts
     video_file: VideoFile | None = None
-    cpu_threads: int = Field(ge=1)
-    max_cpu_percent: float | None = Field(ge=5, le=102_400, allow_inf_nan=False)
-    nice: int = 0
+    nice: Niceness = 0

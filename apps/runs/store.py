@@ -12,9 +12,10 @@ from pydantic import ValidationError
 
 from apps.common.contracts.manifest import Progress, RunManifest, RunStatus
 from apps.common.errors import RunNotFound
-from apps.common.files import entries_of, open_regular, read_json, write_json
+from apps.common.files import entries_of, read_json, write_json
 from apps.common.layout import Layout, RunFiles
 from apps.common.names import LATEST, is_name, is_run_name
+from apps.common.open_result import open_result, result_json
 from apps.runs.lock import current_holder
 from apps.runs.record import now
 
@@ -64,7 +65,7 @@ def read_completed(layout: Layout, ep_id: str, run_id: str) -> RunManifest:
 
 
 def _load(layout: Layout, ep_id: str, run_id: str) -> RunManifest:
-    body = read_json(layout.inside(layout.run(ep_id, run_id).manifest))
+    body = result_json(layout, layout.run(ep_id, run_id).manifest)
     try:
         manifest = None if body is None else RunManifest.model_validate(body)
     except ValidationError:
@@ -84,7 +85,7 @@ def latest_run_id(layout: Layout, ep_id: str) -> str:
     Raises:
         RunNotFound: no run of the episode is complete.
     """
-    run_id = (read_json(layout.latest(ep_id)) or {}).get("run_id")
+    run_id = (result_json(layout, layout.latest(ep_id)) or {}).get("run_id")
     if not isinstance(run_id, str) or not is_run_name(run_id):
         raise RunNotFound(
             f"Episode {ep_id!r} has no completed run.",
@@ -98,7 +99,7 @@ def list_runs(layout: Layout, ep_id: str) -> list[str]:
 
     So a page of many runs is cut out before their manifests are read (`read_runs`).
     """
-    starts = ((_started_at(run.manifest), run.folder.name) for run in _runs(layout, ep_id))
+    starts = ((_started_at(layout, run.manifest), run.folder.name) for run in _runs(layout, ep_id))
     return [name for start, name in sorted(starts, reverse=True) if start]
 
 
@@ -120,14 +121,14 @@ def has_runs(layout: Layout, ep_id: str) -> bool:
 
 
 def newest_runs(layout: Layout, ep_id: str, limit: int) -> list[RunManifest]:
-    """The episode's runs whose manifests changed last, the newest first; reads at most `most`."""
+    """The episode's runs whose manifests changed last, the newest first; reads at most `limit`."""
     changed = [(_changed(run.manifest), run.folder.name) for run in _runs(layout, ep_id)]
     names = [name for when, name in sorted(changed, reverse=True) if when > 0]
     return list(read_runs(layout, ep_id, names[:limit]))
 
 
 def newest_of_episodes(layout: Layout, limit: int) -> list[RunManifest]:
-    """The newest completed run of each of the episodes that ran last; reads at most `most`."""
+    """The newest completed run of each of the episodes that ran last; reads at most `limit`."""
     episodes = [path.name for path in entries_of(layout.all_manifests) if is_name(path.name)]
     changed = [(_changed(layout.latest(ep_id)), ep_id) for ep_id in episodes]
     newest = [ep_id for when, ep_id in sorted(changed, reverse=True) if when > 0]
@@ -147,24 +148,25 @@ def _changed(path: Path) -> int:
         return 0
 
 
-def _started_at(path: Path) -> str:
+def _started_at(layout: Layout, path: Path) -> str:
     """When the run of a manifest started; empty where it does not say.
 
     It is among the first fields, so that a whole manifest need not be read.
     """
     try:
-        with open_regular(path) as stream:
+        with open_result(layout, path) as stream:
             found = _STARTED_AT.search(stream.read(_BEGINNING_BYTES))
     except OSError:
         return ""
     if found is not None:
         return found[1].decode("utf-8", "replace")
-    start = (read_json(path) or {}).get("started_at")
+    start = (result_json(layout, path) or {}).get("started_at")
     return start if isinstance(start, str) else ""
 
 
-def read_progress(files: RunFiles) -> Progress | None:
-    body = read_json(files.progress)
+def read_progress(layout: Layout, ep_id: str, run_id: str) -> Progress | None:
+    """How far a run is; None where it has not said so, or nobody can read it."""
+    body = result_json(layout, layout.run(ep_id, run_id).progress)
     try:
         return None if body is None else Progress.model_validate(body)
     except ValidationError:

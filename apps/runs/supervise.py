@@ -38,7 +38,7 @@ class Work(Protocol[E_co]):
 
     Attributes:
         what: it is, as a word.
-        interrupted: what its client is told when the server stops, a sentence.
+        interrupted: message to its client when the server stops, a sentence.
     """
 
     what: str
@@ -48,10 +48,10 @@ class Work(Protocol[E_co]):
         """The event of a line; None for what is none, or what nobody else need know."""
 
     def died(self, code: int, stderr: Sequence[str]) -> RunFailed:
-        """What is told of a process that ended without a last word.
+        """The error of a process that ended without a last word.
 
         Args:
-            code: of its end, or the negative number of a signal.
+            code: exit status, or the negative number of the signal that ended it.
             stderr: its last lines there.
         """
 
@@ -60,7 +60,7 @@ class Work(Protocol[E_co]):
 
         Args:
             ending: why it ended; only where it completed by itself is that not so.
-            pid: of the process.
+            pid: number that the process had.
         """
 
 
@@ -86,7 +86,7 @@ class SupervisedProcess(Generic[E]):
         self._timeout_s = timeout_s
         self._deadline = None if timeout_s is None else _now() + timeout_s
         self._own: ScreenalyticsError | None = None  # the process's own last word
-        self._told: ScreenalyticsError | None = None  # what its client gets instead
+        self._client_error: ScreenalyticsError | None = None  # what its client gets instead
         self._killing: asyncio.Task[None] | None = None
 
     @property
@@ -127,22 +127,22 @@ class SupervisedProcess(Generic[E]):
         """Kills whatever still runs."""
         await self.kill(RunCancelled(reason))
 
-    async def stop(self, reason: str, told: ScreenalyticsError) -> None:
+    async def stop(self, reason: str, client_error: ScreenalyticsError) -> None:
         """Ends the process while its client waits.
 
         Args:
             reason: what the manifest gives as the reason, a sentence.
-            told: what the client gets as the end.
+            client_error: what the client gets as the end.
         """
-        if self._told is None:
-            self._told = told
+        if self._client_error is None:
+            self._client_error = client_error
         await self.end(reason)
 
     async def stop_for_shutdown(self) -> None:
         """The server goes."""
         hint = "Send the request again when the server is back."
-        told = ServiceStopping(self._work.interrupted, hint=hint)
-        await self.stop("The server was stopped.", told)
+        client_error = ServiceStopping(self._work.interrupted, hint=hint)
+        await self.stop("The server was stopped.", client_error)
 
     async def stop_from_elsewhere(self) -> None:
         """Somebody else than the waiting client wants it ended."""
@@ -173,7 +173,7 @@ class SupervisedProcess(Generic[E]):
     def _explained(self, event: ErrorEvent, *, own: bool) -> ErrorEvent:
         if own:
             self._own = from_dict(event.problem)
-        return event if self._told is None else ErrorEvent.of(self._told)
+        return event if self._client_error is None else ErrorEvent.of(self._client_error)
 
 
 def stopped_elsewhere() -> RunCancelled:

@@ -1,6 +1,6 @@
 """Processes that run together: their lines with a prefix, their deaths, their orderly end.
 
-One thread does it all, so a child can be given a last wish between fork and exec without risk.
+One thread does it all, so a child can be tied to this process between fork and exec without risk.
 """
 
 from __future__ import annotations

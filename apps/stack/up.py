@@ -35,8 +35,8 @@ def start_all(port: int, page_port: int) -> int:
     """Starts everything, and stops it when asked to; returns the exit status.
 
     Args:
-        port: of the API.
-        page_port: of the page.
+        port: TCP port on which the API listens.
+        page_port: TCP port on which the page listens.
     """
     stack = Stack(say)
     stack.listen_to_signals()

@@ -17,7 +17,7 @@ import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from apps.common.certificates import certificates
-from apps.common.contracts.events import Event
+from apps.common.contracts.events import Event, PreviewEvent
 from apps.common.contracts.manifest import RunManifest
 from apps.common.heartbeat import with_heartbeat
 from apps.common.schemas import (
@@ -49,6 +49,7 @@ TICK_SECONDS = 0.5
 _TIMEOUT = httpx.Timeout(30, connect=3)
 _STREAM_TIMEOUT = httpx.Timeout(None, connect=3)  # a run may wait for its turn
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+_PREVIEW_EVENT: TypeAdapter[PreviewEvent] = TypeAdapter(PreviewEvent)
 _COMPARISON_EVENT: TypeAdapter[ComparisonEvent] = TypeAdapter(ComparisonEvent)
 _END: dict[str, Any] = {}  # in place of a line
 M = TypeVar("M", bound=BaseModel)
@@ -197,12 +198,12 @@ class Client:
         """A comparison, which lives as long as this iterator. As `run_local`."""
         body = request.model_dump(mode="json", exclude_none=True)
         for line in self._lines("POST", f"/episodes/{ep_id}/comparisons", body):
-            heartbeat = line is None or line.get("type") == "heartbeat"
-            yield None if heartbeat else _event(line, _COMPARISON_EVENT)
+            yield None if line is None else _event(line, _COMPARISON_EVENT)
 
-    def make_preview(self, ep_id: str, run_id: str) -> Generator[dict[str, Any] | None]:
+    def make_preview(self, ep_id: str, run_id: str) -> Generator[PreviewEvent | None]:
         """Renders a run's preview for as long as this iterator lives. As `run_local`."""
-        yield from self._lines("POST", f"/episodes/{ep_id}/runs/{run_id}/preview", None)
+        for line in self._lines("POST", f"/episodes/{ep_id}/runs/{run_id}/preview", None):
+            yield None if line is None else _event(line, _PREVIEW_EVENT)
 
     def submit(self, request: DetectTrackRequest) -> JobAccepted:
         body = request.model_dump(mode="json", exclude_none=True)

@@ -47,10 +47,10 @@ class JobExecution:
 
     Args:
         job_id: as delivered.
-        store, settings: of the worker.
+        store, settings: the worker's own.
         worker: its name.
-        delivery_tag: of the message.
-        fingerprint: of the code that the worker runs.
+        delivery_tag: Celery's name of the delivery; None where there is none.
+        fingerprint: names the code that the worker has loaded.
     """
 
     def __init__(

@@ -25,7 +25,7 @@ def basic_auth(environ: Mapping[str, str], api_key: SecretStr | None) -> str:
 
     Args:
         environ: the environment.
-        api_key: of the API.
+        api_key: the API's; it is the password where FLOWER_BASIC_AUTH gives none.
     """
     given = environ.get(AUTH_VARIABLE, "")
     if given != "":

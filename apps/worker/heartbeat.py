@@ -18,7 +18,7 @@ from apps.jobs.store import Beat, JobStore
 
 _log = logging.getLogger("screenalytics.worker")
 BEAT_SECONDS = 0.5
-_TOLD: dict[Beat, str] = {
+_WARNINGS: dict[Beat, str] = {
     "taken": "another worker has taken the job; whichever ends it first says how",
     "lost": "Redis has lost the job; its run goes on, and its results are published",
 }
@@ -28,11 +28,11 @@ class JobHeartbeat(Repeater):
     """A context manager.
 
     Args:
-        store: of jobs.
+        store: records of all jobs, in Redis.
         job_id: the job.
-        token: of this delivery.
-        lease: of its episode; renewed here once `lease_taken` is set.
-        delivery_tag: of Celery's message, whose visibility is renewed; None where there is none.
+        token: names this delivery; another one of the same job has another.
+        lease: holds the job's episode; renewed here once `lease_taken` is set.
+        delivery_tag: names Celery's message, whose visibility is renewed; None where there is none.
         on_cancel: called once, from this thread, when the job is to be cancelled, or has been
             ended.
     """
@@ -71,8 +71,8 @@ class JobHeartbeat(Repeater):
             self._on_news(beat)
 
     def _on_news(self, beat: Beat) -> None:
-        if beat in _TOLD:
-            _log.warning(_TOLD[beat], extra={"job_id": self._job_id})
+        if beat in _WARNINGS:
+            _log.warning(_WARNINGS[beat], extra={"job_id": self._job_id})
         elif beat in ("cancel", "ended"):
             self._on_cancel()
 

@@ -72,11 +72,11 @@ def _execute(execution: JobExecution, job_id: str, store: JobStore) -> QueueJob:
         raise
     except Exception as error:
         _log.exception("job ended by an error")
-        store.fail(job_id, _told(error).to_dict())
+        store.fail(job_id, _as_known_error(error).to_dict())
         return store.read(job_id)
 
 
-def _told(error: Exception) -> ScreenalyticsError:
+def _as_known_error(error: Exception) -> ScreenalyticsError:
     if isinstance(error, ScreenalyticsError):
         return error
     return RunFailed(

@@ -16,7 +16,7 @@ class Case:
     """One amount of work that all systems do.
 
     Args:
-        height: of the video, pixels.
+        height: rows of the video's picture, pixels.
         stride: every n-th frame is processed.
         threads: compute threads that the product may use.
     """
@@ -31,7 +31,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Least:
+class MinimumCost:
     """What cannot be avoided, CPU and wall clock in seconds for all processed frames together."""
 
     decode_cpu: float
@@ -47,9 +47,9 @@ class Measurement:
     Args:
         baseline: name of the system that its ratios are over.
         first_frame_seconds: from the start of the process to its first processed frame; None for
-            systems that do not tell.
+            systems that do not report it.
         detections: None for the limit, which looks for nothing.
-        least: of the limit only.
+        minimum_cost: what the system `limit` measured; None for all others.
     """
 
     case: Case
@@ -62,7 +62,7 @@ class Measurement:
     frames_done: int
     detections: int | None = None
     first_frame_seconds: float | None = None
-    least: Least | None = None
+    minimum_cost: MinimumCost | None = None
 
 
 @dataclass(frozen=True)
@@ -124,16 +124,17 @@ class Start:
 
 @dataclass(frozen=True)
 class Target:
-    """A figure to reach: at most `most`.
+    """A figure to reach.
 
     Args:
         figure: a field of `Row`.
+        max_value: up to which it is reached, in the unit of that field.
         stride, threads, height: where it applies; None is everywhere.
     """
 
     system: str
     figure: str
-    most: float
+    max_value: float
     stride: int | None = 6
     threads: int | None = 2
     height: int | None = 1080
@@ -150,7 +151,7 @@ class Verdict:
     system: str
     figure: str
     value: float
-    most: float
+    max_value: float
     met: bool
 
 
@@ -197,18 +198,20 @@ class Benchmark:
 
 
 def limits_of(measurements: Sequence[Measurement]) -> dict[Case, Limit]:
-    """One for each case that it was measured in."""
+    """The limit of each case that it was measured in."""
     found = {}
     for case in _cases(measurements):
-        least = [
-            (m.least, m.frames_done) for m in measurements if m.case == case and m.least is not None
+        costs = [
+            (m.minimum_cost, m.frames_done)
+            for m in measurements
+            if m.case == case and m.minimum_cost is not None
         ]
-        if least:
+        if costs:
             found[case] = Limit(
-                decode_cpu_ms=_median_ms([(w.decode_cpu, n) for w, n in least]),
-                decode_wall_ms=_median_ms([(w.decode_wall, n) for w, n in least]),
-                inference_cpu_ms=_median_ms([(w.inference_cpu, n) for w, n in least]),
-                inference_wall_ms=_median_ms([(w.inference_wall, n) for w, n in least]),
+                decode_cpu_ms=_median_ms([(w.decode_cpu, n) for w, n in costs]),
+                decode_wall_ms=_median_ms([(w.decode_wall, n) for w, n in costs]),
+                inference_cpu_ms=_median_ms([(w.inference_cpu, n) for w, n in costs]),
+                inference_wall_ms=_median_ms([(w.inference_wall, n) for w, n in costs]),
             )
     return found
 
@@ -253,7 +256,9 @@ def _row(runs: list[Measurement], others: list[Measurement], limit: Limit | None
 def judge(rows: Sequence[Row], targets: Sequence[Target] = TARGETS) -> list[Verdict]:
     """Every target in every row that it applies to and that has its figure."""
     return [
-        Verdict(row.case, row.system, target.figure, value, target.most, value <= target.most)
+        Verdict(
+            row.case, row.system, target.figure, value, target.max_value, value <= target.max_value
+        )
         for row in rows
         for target in targets
         if target.applies_to(row) and (value := getattr(row, target.figure)) is not None

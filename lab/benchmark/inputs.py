@@ -29,7 +29,7 @@ class Source:
     Args:
         height: as stored, pixels.
         frames: number of its video packets.
-        sha256: of the file.
+        sha256: digest of the file's bytes, 64 hexadecimal digits.
     """
 
     path: Path

@@ -107,7 +107,7 @@ def _targets(benchmark: Benchmark) -> Table:
             verdict.system,
             FIGURES[verdict.figure],
             f"{verdict.value:.4g}",
-            f"{verdict.most:g}",
+            f"{verdict.max_value:g}",
             "yes" if verdict.met else "no",
             style=None if verdict.met else "red",
         )

@@ -16,7 +16,7 @@ from apps.common.errors import InvalidInput, RunFailed
 from apps.common.python_module import python_module, same_code
 from apps.runs.launch import RUN_MODULE
 from lab.benchmark.cases import VARIANTS
-from lab.benchmark.figures import LIMIT, Case, Least, Measurement
+from lab.benchmark.figures import LIMIT, Case, Measurement, MinimumCost
 
 EP_ID = "bench"
 DET_SIZE = 640
@@ -47,7 +47,7 @@ class Said:
     frames_done: int
     detections: int | None = None
     first_frame_seconds: float | None = None
-    least: Least | None = None
+    minimum_cost: MinimumCost | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class System:
 
 @dataclass(frozen=True)
 class Usage:
-    """Of one process, from its start to its end; see `measured.py`."""
+    """What one process used, from its start to its end; see `measured.py`."""
 
     wall_seconds: float
     cpu_seconds: float
@@ -129,7 +129,7 @@ def measure(system: System, case: Case, video: Path, number: int) -> Measurement
         frames_done=said.frames_done,
         detections=said.detections,
         first_frame_seconds=said.first_frame_seconds,
-        least=said.least,
+        minimum_cost=said.minimum_cost,
     )
 
 
@@ -187,7 +187,10 @@ def plain(bench: Bench, insightface: Path | None = None) -> Callable[[Case, Path
 
 
 def product(data_root: Path, *options: str) -> Callable[[Case, Path], list[str]]:
-    """As a user runs it. The profile has no CPU budget, and `--fps` must not thin out frames."""
+    """The product's command, as a user would give it.
+
+    The profile has no CPU budget, and `--fps` must not thin out frames.
+    """
 
     def command(case: Case, video: Path) -> list[str]:
         given = {"--device": "cpu", "--det-size": str(DET_SIZE), "--fps": "1000"}
@@ -229,13 +232,13 @@ def _read_loop(_: Case, lines: Sequence[Line]) -> Said:
 def _read_limit(_: Case, lines: Sequence[Line]) -> Said:
     said = _last(lines)
     decode, inference = said["decode"], said["inference"]
-    least = Least(
+    minimum_cost = MinimumCost(
         decode_cpu=decode["cpu_seconds"],
         decode_wall=decode["wall_seconds"],
         inference_cpu=inference["cpu_seconds"],
         inference_wall=inference["wall_seconds"],
     )
-    return Said(said["frames_done"], least=least)
+    return Said(said["frames_done"], minimum_cost=minimum_cost)
 
 
 def _read_run(case: Case, lines: Sequence[Line]) -> Said:
@@ -259,8 +262,8 @@ def _last(lines: Sequence[Line]) -> dict[str, Any]:
 def first_frame_seconds(lines: Sequence[Line]) -> float | None:
     """From the start of a run's process to its first processed frame.
 
-    Events come twice a second, so it is the start of the analysis, which is told at once, and the
-    mean time of a frame until the first event that counts some.
+    Events come twice a second, so it is the start of the analysis, which is reported at once, and
+    the mean time of a frame until the first event that counts some.
     """
     begun: float | None = None
     for seconds, text in lines:

@@ -38,16 +38,16 @@ class Watched:
 
     @property
     def mean_percent(self) -> float:
-        """Over its whole life; 100 is one core."""
+        """The mean over its whole life; 100 is one core."""
         return 100 * self.cpu_seconds[-1] / self.seconds[-1]
 
     def window_percents(self, length: float) -> tuple[float, float]:
         """The lowest and the highest mean over a window; the whole mean where life was shorter.
 
-        Windows slide: one ends and one begins at each look.
+        Windows slide: one ends and one begins at each look. 100 is one core.
 
         Args:
-            length: of a window, seconds.
+            length: seconds that a window lasts; > 0.
         """
         if self.seconds[-1] <= length:
             return self.mean_percent, self.mean_percent
@@ -62,7 +62,7 @@ def watch(command: Sequence[str], name: str) -> Watched:
     """Runs a command in a process group of its own, which is killed when this is interrupted.
 
     Args:
-        name: of the command, in messages.
+        name: what messages call the command.
 
     Raises:
         RunFailed: it ended with an error.

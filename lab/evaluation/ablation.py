@@ -24,7 +24,7 @@ class Ablation:
 
     Args:
         name: what is missing or different.
-        numbers: of `[track]` in config/pipeline.toml, in place of the configured ones.
+        numbers: fields of `[track]` in config/pipeline.toml and their values in this change.
         strip: takes something away from what the tracker is given.
     """
 

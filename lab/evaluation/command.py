@@ -39,7 +39,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     console = Console(width=None if sys.stdout.isatty() else FILE_WIDTH)
     try:
         if arguments.detections is not None:
-            _evaluate_alone(arguments, console)
+            _evaluate_tracker_only(arguments, console)
         elif arguments.run is not None:
             _evaluate_run(arguments, console)
         elif arguments.video is not None:
@@ -100,7 +100,7 @@ def _with_progress(episodes: list[Episode], measure: Measure, jobs: int) -> Iter
             yield from results
 
 
-def _evaluate_alone(arguments: argparse.Namespace, console: Console) -> None:
+def _evaluate_tracker_only(arguments: argparse.Namespace, console: Console) -> None:
     if arguments.gt is None:
         raise InvalidInput("There is no ground truth.", hint="Give it with --gt FILE.")
     given = tracker_only.Given(
@@ -112,7 +112,7 @@ def _evaluate_alone(arguments: argparse.Namespace, console: Console) -> None:
 
 def _evaluate_run(arguments: argparse.Namespace, console: Console) -> None:
     faces, shots = _marked(arguments)
-    run = existing_run.read_finished(arguments.run)
+    run = existing_run.read_existing(arguments.run)
     judged = existing_run.judge_run(run, faces, shots, arguments.iou, strict=arguments.strict)
     name = arguments.run.name
     if faces is not None:
@@ -126,7 +126,7 @@ def _evaluate_run(arguments: argparse.Namespace, console: Console) -> None:
         _draw([judged.sheet(video)], name, console, arguments)
 
 
-def _video_of(run: existing_run.FinishedRun, given: Path | None, console: Console) -> Path | None:
+def _video_of(run: existing_run.ExistingRun, given: Path | None, console: Console) -> Path | None:
     """The video that a run's errors are drawn on."""
     if given is not None:
         return existing_run.checked_video(run, given)

@@ -19,7 +19,7 @@ from apps.pipeline.detect.centerface import CenterFace
 from apps.pipeline.detect.suppress import suppress
 from apps.pipeline.detect.weights import packaged_model
 from apps.pipeline.types import Faces
-from lab.evaluation.detection_cache import RememberingDetector, memory_name
+from lab.evaluation.detection_cache import RememberingDetector, cache_name
 from lab.evaluation.rows import NO_ROWS, Rows, Truth, covered, overlaps
 from lab.evaluation.systems import options_for
 
@@ -51,7 +51,7 @@ class Looked:
     frames: int
 
     def recall(self, threshold: float, low: float = 0.0, high: float = np.inf) -> float:
-        """Of the faces of some heights, low <= height < high; nan where there are none."""
+        """The share of the faces with low <= height < high that were found; nan without any."""
         chosen = (self.heights >= low) & (self.heights < high)
         return float((self.conf[chosen] >= threshold).mean()) if chosen.any() else float("nan")
 
@@ -127,7 +127,7 @@ def _seen(video: Path, ep_id: str, det_size: int, nms_iou: float, cache: Path) -
             precision=options.precision,
         )
         inner = CenterFace(request, config, packaged_model(config), cache)
-        name = f"{ep_id}-{memory_name(inner, options, _LOWEST)}-{nms_iou:g}.npz"
+        name = f"{ep_id}-{cache_name(inner, options, _LOWEST)}-{nms_iou:g}.npz"
         detector = RememberingDetector(inner, cache / "detections" / name)
         frames = source.frames(_EVERY, inner.letterbox)
         faces = [(frame.index, detector.detect(frame.image)) for frame in frames]

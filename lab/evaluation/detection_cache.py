@@ -84,7 +84,7 @@ class RememberingDetector:
             self._grown = False
 
 
-def memory_name(detector: Detector, options: Options, reported_from: float) -> str:
+def cache_name(detector: Detector, options: Options, reported_from: float) -> str:
     """A name for all that decides which faces this detector finds in a picture.
 
     Args:

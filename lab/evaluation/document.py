@@ -53,13 +53,13 @@ class Evaluation:
     """All that the document tells.
 
     Args:
-        real: of real videos.
-        results: of all sets and strides.
-        seconds: on the screen, by what they are of.
-        looked: of the detector, by name of the recipe, first take of the tuning set.
-        suppressed: with other overlaps that are one face, first take of the tuning set pooled.
-        sizes: of the detector on the wide shot, by the long side of its picture.
-        contests: of the trackers alone, on given detections.
+        real: what the real videos gave.
+        results: one for each rendered episode and stride, of all sets.
+        seconds: time on the screen, found and true, by the title of its rows in the table.
+        looked: what the detector found, by name of the recipe; first take of the tuning set.
+        suppressed: the same pooled, by the IoU (0..1) from which two boxes are one face.
+        sizes: what it found on the wide shot, by the long side of its picture, pixels.
+        contests: trackers on given detections, one contest for each stride.
         worst: tracks and identities of the worst episodes, by title.
     """
 
@@ -96,7 +96,7 @@ def _document(evaluation: Evaluation) -> Iterator[str]:
     seeds = {name: ", ".join(map(str, of_set)) for name, of_set in SEEDS.items()}
     yield _TITLE
     yield from section(evaluation.real)
-    yield from _alone(evaluation.contests)
+    yield from _tracker_only(evaluation.contests)
     yield _RENDERED.format(**seeds, method=METHOD)
     yield "![Quality against stride](quality.png)\n"
     yield from _means(evaluation.results)
@@ -264,7 +264,7 @@ def _wide(one: Looked) -> list[str]:
     return [f"{one.heights.min():.0f} to {one.heights.max():.0f}", f"{one.recall(0.5):.3f}"]
 
 
-def _alone(contests: Sequence[Contest]) -> Iterator[str]:
+def _tracker_only(contests: Sequence[Contest]) -> Iterator[str]:
     if not contests:
         return
     yield "## People in a street\n"

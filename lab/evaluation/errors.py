@@ -13,10 +13,10 @@ apart:
 - **split**: an identity goes on in a new track, one that no other identity had before. It happens
   at the first frame that counts in the new track.
 
-One event is told once. A change of track that is a takeover is no split of B too. Where A's track
+One event counts once. A change of track that is a takeover is no split of B too. Where A's track
 was taken over, in the same frame or before, A has no track to go on in: the new one that it gets
-is no split, the takeover told of it. An identity that goes back to a track that was its own before
-is not told again: the split that led away from it was.
+is no split, since the takeover counts already. An identity that goes back to a track that was its
+own before does not count again: the split that led away from it did.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class IdentityError:
 
     Args:
         kind: `TAKEOVER` or `SPLIT`.
-        frame: of the first wrong sighting.
-        time_s: of that frame, by the mean frame rate; 0 where the video's length is not known.
+        frame: the one of the first wrong sighting, from 0.
+        time_s: when it is shown, by the mean frame rate; 0 where the video's length is not known.
         gap: frames since the last right one: of the track's former identity, or of the identity in
             its former track.
         jump: distance between both, in sizes of the face.
@@ -69,7 +69,7 @@ class IdentityError:
 
 
 def identity_errors(truth: Truth, found: Found, *, iou: float) -> tuple[IdentityError, ...]:
-    """In order of their frames.
+    """The identity errors, in the order of their frames.
 
     Raises:
         InvalidInput: no sampled frame is marked.

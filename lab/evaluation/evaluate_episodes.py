@@ -76,8 +76,8 @@ class Result:
     """One episode at one stride.
 
     Args:
-        scores: of each system, by its name.
-        cuts: of the product; the library looks for none.
+        scores: how well the tracks fit what is true, by the system's name.
+        cuts: how well the product's cuts do; the library looks for none.
         detector_seconds: CPU seconds of the detector, which both systems share.
         video_seconds: length of the video.
         tracker_ms: wall-clock milliseconds for a processed frame, by system.
@@ -101,7 +101,7 @@ class Result:
 
     @property
     def label(self) -> str:
-        """For tables of one set."""
+        """The episode's name and take, for tables of one set."""
         return self.name if self.take == 1 else f"{self.name} {self.take}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -110,7 +110,7 @@ class Result:
 
 
 def evaluate(episode: Episode, measure: Measure) -> list[Result]:
-    """Evaluates one episode at all strides, the densest first: it fills the detector's memory.
+    """Evaluates one episode at all strides, the densest first: it fills the detection cache.
 
     Raises:
         ScreenalyticsError: a run failed, or there is no ground truth.
@@ -190,7 +190,7 @@ def in_processes(
 
 
 def in_order(episodes: Sequence[Episode], results: Iterable[Result]) -> list[Result]:
-    """As the episodes were asked for, not as they came."""
+    """Sorts results as the episodes were asked for, not as they came."""
     places = {(e.set_name, e.name, e.take): place for place, e in enumerate(episodes)}
     return sorted(results, key=lambda result: places[result.set_name, result.name, result.take])
 

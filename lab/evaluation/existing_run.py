@@ -31,12 +31,14 @@ _HINT = "Give the folder of a completed run, with all its files."
 
 
 @dataclass(frozen=True)
-class FinishedRun:
+class ExistingRun:
     """A completed run.
 
     Args:
-        ep_id: of its episode.
-        video: as it was when it was run.
+        ep_id: name of the episode that was run, as its manifest has it.
+        video: facts of the video as it was then.
+        stride: every n-th frame was processed; >= 1.
+        found: its boxes in pixels, tracked or not, and its cuts.
     """
 
     folder: Path
@@ -56,12 +58,12 @@ class Judged:
     """A run's scores.
 
     Args:
-        scores: of its tracks; None where no faces were marked.
-        errors: of its tracks.
-        cuts: None where no shots were marked.
+        scores: how well its tracks fit the marked faces; None where no faces were marked.
+        errors: where its tracks and the marked identities part, in the order of frames.
+        cuts: how well its cuts fit the marked shots; None where no shots were marked.
     """
 
-    run: FinishedRun
+    run: ExistingRun
     truth: Truth
     scores: Scores | None
     errors: tuple[IdentityError, ...]
@@ -86,7 +88,7 @@ class Judged:
         )
 
 
-def read_finished(folder: Path) -> FinishedRun:
+def read_existing(folder: Path) -> ExistingRun:
     """Reads a run's folder (below `manifests/`).
 
     Raises:
@@ -113,11 +115,11 @@ def read_finished(folder: Path) -> FinishedRun:
                 hint=_HINT,
             )
     found = Found(rows, tuple(sampled), tuple(cuts), video_seconds=video.duration_s)
-    return FinishedRun(folder, manifest.ep_id, video, stride, found)
+    return ExistingRun(folder, manifest.ep_id, video, stride, found)
 
 
 def judge_run(
-    run: FinishedRun,
+    run: ExistingRun,
     faces: GroundTruth | None,
     shots: Shots | None,
     iou: float,
@@ -139,7 +141,7 @@ def judge_run(
     )
 
 
-def video_of(run: FinishedRun) -> Path:
+def video_of(run: ExistingRun) -> Path:
     """The video of a run's episode, where the run's folder lies in a data root.
 
     Raises:
@@ -149,7 +151,7 @@ def video_of(run: FinishedRun) -> Path:
     return checked_video(run, find_video(Layout(root), run.ep_id))
 
 
-def checked_video(run: FinishedRun, video: Path) -> Path:
+def checked_video(run: ExistingRun, video: Path) -> Path:
     """Itself, where it has the size and the frames of the one that was run.
 
     Raises:

@@ -6,7 +6,7 @@ from 0; its export has every box of every frame, those between key frames too.
 **Frames that are marked.** Where not every frame is, those between say nothing of their faces and
 are not scored. CVAT says so itself: a task with the frame step 3 has `<frame_filter>step=3` in its
 meta, and its boxes carry the video's own frame numbers, `start_frame` + 0, 3, 6, ... (not 0, 1, 2;
-https://github.com/cvat-ai/cvat/issues/194). Of other files the step is told, or it is inferred
+https://github.com/cvat-ai/cvat/issues/194). Of other files the step is given, or inferred
 where all rows lie on multiples of one number.
 
 **Faces that need not be found**, and whose finding is no mistake: rows of a MOT file with 0 in
@@ -104,10 +104,10 @@ def _with_rows(frames: Frames) -> Iterator[int]:
     return (frame for frame, rows in frames.items() if len(rows) > 0)
 
 
-def _marked(said: GroundTruth, frames: Iterable[int], told: int | None) -> dict[str, Any]:
+def _marked(said: GroundTruth, frames: Iterable[int], given: int | None) -> dict[str, Any]:
     """The fields `marked` and `source`."""
-    if told is not None:
-        return {"marked": replace(said.marked, step=told), "source": "as told"}
+    if given is not None:
+        return {"marked": replace(said.marked, step=given), "source": "as given"}
     if said.marked.step > 1:
         return {}
     step = _inferred_step([frame - said.marked.first for frame in frames])

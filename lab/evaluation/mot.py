@@ -33,7 +33,7 @@ class MotLine(NamedTuple):
 
     Args:
         frame: from 0.
-        number: of the identity or the track; -1 of none.
+        number: the id of an identity or a track; -1 is none.
         box: [x1, y1, x2, y2], pixels.
         conf: confidence, or the flag of a true face; 1 where the line has none.
     """

@@ -54,11 +54,11 @@ class ClipResult:
     """A clip at one stride.
 
     Args:
-        video, size: of the clip; width and height in pixels.
-        truth, found: what was compared; of the product.
-        scores: of each system, by its name; empty where no faces were marked.
-        errors: of each system, by its name.
-        cuts: of the product; None where no shots were marked.
+        size: width and height of the video's picture, pixels.
+        truth, found: what was compared; `found` is the product's.
+        scores: how well the tracks fit, by the system's name; empty where no faces were marked.
+        errors: where tracks and identities part, by the system's name.
+        cuts: how well the product's cuts do; None where no shots were marked.
     """
 
     name: str
@@ -109,11 +109,11 @@ def evaluate_clip(
     strict: bool = False,
     variant: Variant = USUAL,
 ) -> list[ClipResult]:
-    """Evaluates a clip at all strides, the densest first: it fills the detector's memory.
+    """Evaluates a clip at all strides, the densest first: it fills the detection cache.
 
     Args:
         iou, strict: see `lab.evaluation.scores.score`.
-        cache: folder for models and remembered faces.
+        cache: folder of prepared models and of detections.
         variant: how the product is run.
 
     Raises:
@@ -156,7 +156,7 @@ def true_of(
     """What is true of a video.
 
     Args:
-        frames: of the video.
+        frames: how many the video has.
         size: width and height of its picture, pixels.
 
     Raises:

@@ -81,7 +81,7 @@ class Real:
     """What the real videos gave.
 
     Args:
-        results: of the product at all strides of its clip, clip by clip.
+        results: one for each clip and stride, clip by clip.
         others: cuts of other programs on every frame, by the clip's name and theirs.
         missing: names of clips that are not on this machine.
     """

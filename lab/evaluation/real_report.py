@@ -1,4 +1,4 @@
-"""Real videos and finished runs as tables on the terminal, and as JSON."""
+"""Real videos and existing runs as tables on the terminal, and as JSON."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ class Truth:
         ignored: faces of which too little shows; finding one is no mistake.
         cuts: first frames after hard cuts.
         transitions: dissolves and fades.
-        frames: of the video.
+        frames: how many the video has.
         marked: the frames that `rows` and `ignored` tell of; cuts are known everywhere.
     """
 
@@ -113,7 +113,7 @@ class Truth:
         """Itself, where its faces can be those of a video.
 
         Args:
-            frames: of the video.
+            frames: how many the video has.
             size: width and height of its picture, pixels.
 
         Raises:

@@ -27,7 +27,7 @@ class Scores:
         across_cuts: tracks with faces on both sides of a hard cut, once for every cut.
         across_transitions: the same for dissolves and fades.
         tracks, identities: numbers of different ones in the sampled frames.
-        detector_recall, detector_precision: of the detections before tracking.
+        detector_recall, detector_precision: those of the detections before tracking, 0..1.
         takeovers, splits: identity errors by their kind; see `lab.evaluation.errors`.
         scored_frames: sampled frames that are marked; all figures but `across_` are of these.
     """

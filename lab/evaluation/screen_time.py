@@ -79,7 +79,7 @@ class FrameTimes:
     end_s: float
 
     def durations(self) -> NDArray[np.float64]:
-        """Shape (n,), seconds."""
+        """How long each picture is shown; shape (n,), seconds."""
         return np.diff(self.frame_s, append=self.end_s)
 
 
@@ -89,10 +89,10 @@ class ScreenScore:
 
     Args:
         true_s: all identities together; a face of which less than half shows is not there.
-        partial_s: of such faces; a detector may find them.
-        error_s: that the product states for the sum.
+        partial_s: faces of which less than half shows; a detector may find them.
+        error_s: the standard error that the product states for the sum.
         visits: tracks that are an identity's only one and no other's.
-        sure: of these, how many are right within two of their standard errors.
+        sure: how many of the visits are right within two of their standard errors.
     """
 
     name: str

@@ -58,8 +58,8 @@ class Sheet:
         video: the frames' source; None draws boxes on an empty ground.
         size: width and height of its picture, pixels.
         stride: at which it was sampled.
-        errors: of `found`.
-        stream: of the video; see `open_video`.
+        errors: where the tracks of `found` and the identities of `truth` part.
+        stream: index of the video's stream in its file; see `open_video`.
     """
 
     title: str

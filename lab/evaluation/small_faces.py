@@ -87,7 +87,7 @@ class Material:
     Args:
         faces: that are to be found, by frame.
         ignored: that count neither way.
-        frames: that are looked at.
+        frames: those that the detectors get.
         iou: from which a box is a face's.
     """
 
@@ -110,8 +110,8 @@ class Seen:
         return self.faces[self.faces.conf >= threshold]
 
 
-Looks = dict[str, Seen]
-Way = Callable[[Looks], Seen]
+Passes = dict[str, Seen]
+Way = Callable[[Passes], Seen]
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Score:
         return hits / max(1, hits + self.false)
 
     def row(self, way: str, plain_seconds: float) -> list[str]:
-        """As `HEADER` says."""
+        """The cells of its row in the table, as `HEADER` names them."""
         bands = []
         for low, high in HEIGHTS:
             chosen = (self.heights >= low) & (self.heights < high)
@@ -182,8 +182,8 @@ def rows(material: Material, test_data: Path, data: Path) -> list[list[str]]:
     """
     weights = test_data / "weights"
     ways = dict(_ways((weights / YUNET).is_file(), (weights / SCRFD).is_file()))
-    looks = list(_looks(material, data / "cache", weights))
-    scores = {name: _score(material, looks, way) for name, way in ways.items()}
+    passes = list(_passes(material, data / "cache", weights))
+    scores = {name: _score(material, passes, way) for name, way in ways.items()}
     plain = next(iter(scores.values())).seconds
     return [score.row(name, plain) for name, score in scores.items()]
 
@@ -219,11 +219,11 @@ def read_marks(path: Path) -> tuple[Frames, Frames, frozenset[int]]:
     return faces.frames(), ignored.frames(), frozenset(frames)
 
 
-# --- looking ------------------------------------------------------------------------------------
+# --- detector passes ----------------------------------------------------------------------------
 
 
-def _looks(material: Material, cache: Path, weights: Path) -> Iterator[tuple[int, Looks]]:
-    """Every look at every frame, and the frame's number."""
+def _passes(material: Material, cache: Path, weights: Path) -> Iterator[tuple[int, Passes]]:
+    """The number of every frame that counts, and all detector passes over it, by name."""
     with open_video(material.video, threads=1) as video:
         width, height = video.facts.width, video.facts.height
 
@@ -239,21 +239,21 @@ def _looks(material: Material, cache: Path, weights: Path) -> Iterator[tuple[int
         for decoded in video.decoded():
             if decoded.index not in material.frames:
                 continue
-            looks: Looks = {}
+            passes: Passes = {}
             for size, detector in sized.items():
-                looks[f"{size}"] = _look(video, decoded, detector)
+                passes[f"{size}"] = _detector_pass(video, decoded, detector)
             for size in (640, 960):
-                looks[f"{size} again"] = _again(video, decoded, sized[size], looks[f"{size}"])
-            looks["tiles"] = _tiles(decoded, video, sized[640])
+                passes[f"{size} again"] = _again(video, decoded, sized[size], passes[f"{size}"])
+            passes["tiles"] = _tiles(decoded, video, sized[640])
             if scrfd is not None:
-                looks["scrfd"] = _look(video, decoded, scrfd)
-                looks["scrfd again"] = _again(video, decoded, scrfd, looks["scrfd"])
+                passes["scrfd"] = _detector_pass(video, decoded, scrfd)
+                passes["scrfd again"] = _again(video, decoded, scrfd, passes["scrfd"])
             if yunet is not None:
-                looks["yunet"] = _look(video, decoded, yunet)
-            yield decoded.index, looks
+                passes["yunet"] = _detector_pass(video, decoded, yunet)
+            yield decoded.index, passes
 
 
-def _look(video: Video, decoded: Decoded, detector: Detector) -> Seen:
+def _detector_pass(video: Video, decoded: Decoded, detector: Detector) -> Seen:
     start = time.thread_time()
     frame = video.scaled(decoded, detector.letterbox)
     faces = in_frame(detector.detect(frame.image), frame.letterbox)
@@ -261,7 +261,7 @@ def _look(video: Video, decoded: Decoded, detector: Detector) -> Seen:
 
 
 def _again(video: Video, decoded: Decoded, detector: Detector, first: Seen) -> Seen:
-    """As the product does it; the seconds are those beside the first look."""
+    """As the product does it; the seconds are those beside the first pass."""
     frame = video.scaled(decoded, detector.letterbox)
     second = SecondLook(pipeline_config().second_look, THRESHOLD, detector.letterbox)
     start = time.thread_time()
@@ -300,37 +300,37 @@ def _tiles(decoded: Decoded, video: Video, detector: Detector) -> Seen:
 
 def _ways(has_yunet: bool, has_scrfd: bool) -> Iterator[tuple[str, Way]]:
     """By name; the first is what all others are compared with."""
-    yield "640 (the default)", lambda looks: _only(looks["640"])
-    yield "640, threshold 0.4", lambda looks: _only(looks["640"], 0.4)
-    yield "640, threshold 0.3", lambda looks: _only(looks["640"], 0.3)
-    yield "det_size 960", lambda looks: _only(looks["960"])
-    yield "det_size 960, threshold 0.4", lambda looks: _only(looks["960"], 0.4)
-    yield "det_size 1280", lambda looks: _only(looks["1280"])
-    yield "640 and four tiles", lambda looks: _tiled(looks, always=True)
-    yield "640, tiles on wide shots", lambda looks: _tiled(looks, always=False)
-    yield "**640, second look**", lambda looks: _twice(looks, "640")
-    yield "960, second look", lambda looks: _twice(looks, "960")
+    yield "640 (the default)", lambda passes: _only(passes["640"])
+    yield "640, threshold 0.4", lambda passes: _only(passes["640"], 0.4)
+    yield "640, threshold 0.3", lambda passes: _only(passes["640"], 0.3)
+    yield "det_size 960", lambda passes: _only(passes["960"])
+    yield "det_size 960, threshold 0.4", lambda passes: _only(passes["960"], 0.4)
+    yield "det_size 1280", lambda passes: _only(passes["1280"])
+    yield "640 and four tiles", lambda passes: _tiled(passes, always=True)
+    yield "640, tiles on wide shots", lambda passes: _tiled(passes, always=False)
+    yield "**640, second look**", lambda passes: _twice(passes, "640")
+    yield "960, second look", lambda passes: _twice(passes, "960")
     if has_yunet:
         for threshold in (0.6, 0.7, 0.8):
             yield f"YuNet n, {threshold:g}", _yunet_from(threshold)
         yield "640, doubts confirmed by YuNet", _confirmed_by_yunet
     if has_scrfd:
-        yield "SCRFD 500M", lambda looks: _only(looks["scrfd"])
-        yield "SCRFD 500M, second look", lambda looks: _twice(looks, "scrfd")
+        yield "SCRFD 500M", lambda passes: _only(passes["scrfd"])
+        yield "SCRFD 500M, second look", lambda passes: _twice(passes, "scrfd")
 
 
 def _only(seen: Seen, threshold: float = THRESHOLD) -> Seen:
     return Seen(seen.sure(threshold), seen.seconds)
 
 
-def _twice(looks: Looks, name: str) -> Seen:
-    again = looks[f"{name} again"]
-    return Seen(again.faces, looks[name].seconds + again.seconds)
+def _twice(passes: Passes, name: str) -> Seen:
+    again = passes[f"{name} again"]
+    return Seen(again.faces, passes[name].seconds + again.seconds)
 
 
-def _tiled(looks: Looks, *, always: bool) -> Seen:
-    """Tiles add small faces; a shot is wide where the first look found no larger ones."""
-    plain, tiles = looks["640"], looks["tiles"]
+def _tiled(passes: Passes, *, always: bool) -> Seen:
+    """Tiles add small faces; a shot is wide where the first pass found no larger ones."""
+    plain, tiles = passes["640"], passes["tiles"]
     sure, limit = plain.sure(THRESHOLD), pipeline_config().second_look.max_height
     if not always and (_heights(sure) >= _NEAR).any():
         return Seen(sure, plain.seconds)
@@ -339,11 +339,11 @@ def _tiled(looks: Looks, *, always: bool) -> Seen:
 
 
 def _yunet_from(threshold: float) -> Way:
-    return lambda looks: _only(looks["yunet"], threshold)
+    return lambda passes: _only(passes["yunet"], threshold)
 
 
-def _confirmed_by_yunet(looks: Looks) -> Seen:
-    plain, other = looks["640"], looks["yunet"]
+def _confirmed_by_yunet(passes: Passes) -> Seen:
+    plain, other = passes["640"], passes["yunet"]
     alike = overlaps(_as_rows(plain.faces, 1, 1), _as_rows(other.sure(THRESHOLD), 1, 1))
     is_small = _heights(plain.faces) < pipeline_config().second_look.max_height
     good = (plain.faces.conf >= THRESHOLD) | (is_small & (alike >= _TILE_NMS).any(axis=1))
@@ -369,11 +369,11 @@ def _merged(parts: Sequence[Faces]) -> Faces:
 # --- judging ------------------------------------------------------------------------------------
 
 
-def _score(material: Material, looks: list[tuple[int, Looks]], way: Way) -> Score:
+def _score(material: Material, passes: list[tuple[int, Passes]], way: Way) -> Score:
     with open_video(material.video, threads=1) as video:
         width, height = video.facts.width, video.facts.height
     heights, found, false, seconds = [], [], 0, 0.0
-    for frame, seen in looks:
+    for frame, seen in passes:
         answer = way(seen)
         seconds += answer.seconds
         boxes = _as_rows(answer.faces, width, height)
@@ -383,7 +383,7 @@ def _score(material: Material, looks: list[tuple[int, Looks]], way: Way) -> Scor
         found.append(hits)
         false += wrong
     return Score(
-        np.concatenate(heights), np.concatenate(found), false, seconds / max(1, len(looks))
+        np.concatenate(heights), np.concatenate(found), false, seconds / max(1, len(passes))
     )
 
 

@@ -27,7 +27,7 @@ from apps.pipeline.run import PipelineRun
 from apps.pipeline.stop import StopFlag
 from apps.pipeline.track.tracker import FaceTracker, thresholds
 from apps.pipeline.types import Faces, Scene, Sighting
-from lab.evaluation.detection_cache import RememberingDetector, memory_name
+from lab.evaluation.detection_cache import RememberingDetector, cache_name
 from lab.evaluation.rows import NO_ROWS, Found, Frames, Rows, read_run
 from lab.evaluation.variant import USUAL, Variant
 
@@ -54,9 +54,9 @@ class ProductRun:
 
     Args:
         found: as it was written.
-        sightings: of the sampled frames, in order, without pictures.
+        sightings: what was seen in each sampled frame, in order, without pictures.
         size: width and height of the video's picture, pixels.
-        frames: of the video.
+        frames: how many the video has.
     """
 
     found: Found
@@ -112,7 +112,7 @@ def run_product(
         sightings: list[Sighting] = []
 
         def remember(inner: Detector, request: DetectorRequest) -> Detector:
-            name = memory_name(inner, plan.options, request.det_thresh)
+            name = cache_name(inner, plan.options, request.det_thresh)
             number = f"-{len(remembering)}" if remembering else ""  # of a pair of detectors
             path = cache / "detections" / f"{ep_id}-{name}{number}.npz"
             remembering.append(RememberingDetector(inner, path))
@@ -153,8 +153,8 @@ def track_again(run: ProductRun, config: TrackConfig, sightings: Iterable[Sighti
     """What the product's tracker makes of the same frames with another configuration.
 
     Args:
-        run: of the frames.
-        config: of the tracker.
+        run: the product's run over the frames.
+        config: numbers of the tracker, in place of the configured ones.
         sightings: those of `run`, or what is left of them.
     """
     sides = np.array([*run.size, *run.size], np.float64)
@@ -178,9 +178,11 @@ def run_product_tracker(
     """Runs the product's tracker alone, in one shot, on given detections.
 
     Args:
-        fps: of the video.
-        size: width and height of its picture.
-        settings: in place of the configured ones.
+        detections: boxes by frame, pixels; their ids are not read.
+        sampled: the frames to be tracked, in order, from 0.
+        fps: frames a second of the video; > 0.
+        size: width and height of its picture, pixels.
+        settings: fields of `[track]` and their values in place of the configured ones.
     """
     config = pipeline_config().track.model_copy(update=dict(settings or {}))
     limits = thresholds(config, options_for(1).det_thresh)
@@ -237,15 +239,16 @@ def library_variants(fps: float, stride: int) -> dict[str, Callable[[], ByteTrac
     variants: dict[str, Callable[[], ByteTrackTracker]] = {DEFAULTS: ByteTrackTracker}
     for activation, confirm, overlap, buffer, is_general in grid:
         measure = "GIoU" if is_general else "IoU"
-        least = overlap - 0.4 if is_general else overlap
-        name = f"start {activation}, confirm {confirm}, {measure} {least:.2f}, buffer {buffer}"
+        min_overlap = overlap - 0.4 if is_general else overlap
+        numbers = f"{measure} {min_overlap:.2f}, buffer {buffer}"
+        name = f"start {activation}, confirm {confirm}, {numbers}"
         variants[name] = partial(
             ByteTrackTracker,
             lost_track_buffer=buffer,
             frame_rate=fps / stride,
             track_activation_threshold=activation,
             minimum_consecutive_frames=confirm,
-            minimum_iou_threshold=least,
+            minimum_iou_threshold=min_overlap,
             iou=GIoU() if is_general else IoU(),
         )
     return variants

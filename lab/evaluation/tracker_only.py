@@ -55,8 +55,8 @@ class Given:
     """Detections in MOT format and ground truth in MOT format or CVAT's.
 
     Args:
-        fps: of the video they come from.
-        size: width and height of its picture; None takes the farthest edges of boxes.
+        fps: frames a second of the video that they come from; > 0.
+        size: width and height of its picture, pixels; None takes the farthest edges of boxes.
         marked_every: see `read_ground_truth`.
     """
 

@@ -9,12 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 
-from apps.common.layout import RunFiles
+from apps.common.layout import PART, RunFiles
 from lab.faults.scenarios import (
     PATIENCE,
     RUN,
@@ -29,6 +30,7 @@ from lab.faults.scenarios import (
 )
 from lab.processes.service import Server, wait_for
 
+_STAGING = RunFiles(Path()).staging.name
 _IMPORTS = 0.8  # seconds; so long a run's process is busy with loading modules
 _SLOW = {"stride": 1, "max_cpu_percent": 20}
 
@@ -114,7 +116,7 @@ def api_killed_upload(stack: Stack) -> Trial:
 
 def client_gone_failing(stack: Stack) -> Trial:
     """A client leaves a run that fails by itself at any moment: the first ending stays."""
-    broken = stack.data_root / "videos" / "broken"
+    broken = stack.layout.episode("broken")
     broken.mkdir()
     (broken / "episode.mp4").write_text("no video")
     with stack.api() as server:
@@ -124,8 +126,8 @@ def client_gone_failing(stack: Stack) -> Trial:
             timeout = httpx.Timeout(5, read=stack.rng.uniform(0.6, 1.6))
             server.client.post("/celery_jobs/detect_track", json=body, timeout=timeout)
         orphans = left(stack)
-        folder = stack.data_root / "manifests" / "broken" / "runs" / "r1"
-        honest = not folder.exists() or _holds(lambda: _says_what_happened(folder))
+        run = stack.layout.run("broken", "r1")
+        honest = not run.folder.exists() or _holds(lambda: _says_what_happened(run))
         again = works_again(stack, server)
         return Trial(int(again), int(not honest or not again), 0, orphans)
 
@@ -133,11 +135,9 @@ def client_gone_failing(stack: Stack) -> Trial:
 def waits_for_its_turn(stack: Stack) -> Trial:
     """A client that reads lines waits for a slot: it hears of it, and is served when it is free."""
     with stack.api(SCREENALYTICS_MAX_LOCAL_RUNS="1") as server:
-        other = stack.data_root / "videos" / "other"
+        other = stack.layout.episode("other")
         other.mkdir()
-        (other / "episode.mp4").symlink_to(
-            stack.data_root / "videos" / stack.episode / "episode.mp4"
-        )
+        (other / "episode.mp4").symlink_to(stack.layout.episode(stack.episode) / "episode.mp4")
         body = {"ep_id": "other", "execution_mode": "local", **SHORT_RUN}
         lines: list[dict[str, Any]] = []
         with _asking(stack, server, fields=_SLOW):
@@ -199,7 +199,7 @@ def _next_api(stack: Stack, orphans: int) -> Trial:
 
 def _swept(stack: Stack) -> bool:
     """A server that has just started has freed what the one before had left."""
-    return _holds(lambda: not list((stack.data_root / "manifests").rglob(".partial")))
+    return _holds(lambda: not list(stack.layout.all_manifests.rglob(_STAGING)))
 
 
 def _holds(condition: Callable[[], Any]) -> bool:
@@ -212,7 +212,7 @@ def _holds(condition: Callable[[], Any]) -> bool:
 
 
 def _uploads(stack: Stack) -> list[str]:
-    return [path.name for path in (stack.data_root / ".uploads").glob("*.part")]
+    return [path.name for path in stack.layout.uploads.glob(f"*{PART}")]
 
 
 def _stop_at_any_moment(stack: Stack, runs: list[psutil.Process], within: float = 3.0) -> None:
@@ -230,9 +230,8 @@ def _is_stopped(process: psutil.Process) -> bool:
         return False
 
 
-def _says_what_happened(folder: Any) -> bool:
+def _says_what_happened(files: RunFiles) -> bool:
     """The manifest has the reason that the run's own log ends with."""
-    files = RunFiles(folder)
     manifest = json.loads(files.manifest.read_text())
     log = files.log.read_text().splitlines()
     if manifest["status"] == "running":

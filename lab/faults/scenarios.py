@@ -23,6 +23,7 @@ import httpx
 import psutil
 import redis
 
+from apps.common.layout import Layout
 from apps.runs.launch import RUN_MODULE
 from lab.faults.evidence import ANSWERS
 from lab.processes.queue import Redis, Worker, redis_server, worker
@@ -90,8 +91,12 @@ class Stack:
     ends: list[float] = field(default_factory=list)  # seconds that runs were still there
     _kept_worker_in_use: bool = False
 
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.data_root)
+
     def note(self, text: str) -> None:
-        """Keeps what a client was told, for the case that the trial is not clean."""
+        """Keeps what a client was answered, for the case that the trial is not clean."""
         with (self.data_root.parent / ANSWERS).open("a") as stream:
             stream.write(f"{time.time():.3f} {text}\n")
 
@@ -135,11 +140,11 @@ class Stack:
 
 @contextmanager
 def stack(folder: Path, video: Path, seed: int) -> Iterator[Stack]:
-    """What one trial needs, for it alone."""
+    """What one trial needs, shared with no other."""
     with redis_server(folder / "redis") as redis:
-        alone = Stack(folder / "data", video, redis, random.Random(seed))
-        add_episode(alone.data_root, alone.episode, video)
-        yield alone
+        own = Stack(folder / "data", video, redis, random.Random(seed))
+        add_episode(own.data_root, own.episode, video)
+        yield own
 
 
 @contextmanager
@@ -271,7 +276,7 @@ def run_killed_queued(stack: Stack) -> Trial:
 
 
 def run_killed_local(stack: Stack) -> Trial:
-    """The same in local mode: the request is told, and the episode is free."""
+    """The same in local mode: the request gets its answer, and the episode is free."""
     with stack.api() as server:
         answers: list[httpx.Response] = []
         thread = threading.Thread(
@@ -282,13 +287,13 @@ def run_killed_local(stack: Stack) -> Trial:
         for process in server.run_processes():
             process.kill()
         thread.join(PATIENCE)
-        told = bool(answers) and answers[0].status_code in (200, 500)
+        is_answered = bool(answers) and answers[0].status_code in (200, 500)
         first = bool(answers) and answers[0].status_code == 200
         again = works_again(stack, server)
         runs = stack.completed_runs(server)
         return Trial(
             completed=int(again),
-            lost=int(not told or not again),
+            lost=int(not is_answered or not again),
             doubled=max(0, runs - 1 - int(first)),
             orphans=left(stack),
         )
@@ -493,8 +498,9 @@ def timed_out(stack: Stack) -> Trial:
         orphans = left(stack)
         assert gone(running.runs())
         again = wait_for_end(server, submit(stack, server, **SHORT_RUN))
-        told = end == "failed" and problem.get("status") == 504
-        return Trial(int(again == "success"), int(not told or again != "success"), 0, orphans)
+        is_timeout = end == "failed" and problem.get("status") == 504
+        lost = int(not is_timeout or again != "success")
+        return Trial(int(again == "success"), lost, 0, orphans)
 
 
 def api_killed_before_sending(stack: Stack) -> Trial:

@@ -71,7 +71,7 @@ class Redis:
         return False
 
     def ask(self, *command: str | int) -> Any:
-        """What it answers to one command."""
+        """Sends one command to it, and returns its answer."""
         with redis.Redis(port=self.port, decode_responses=True) as client:
             return client.execute_command(*command)
 

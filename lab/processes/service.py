@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import psutil
 
+from apps.common.layout import Layout
 from apps.common.processes import is_alive
 from apps.runs.launch import RUN_MODULE
 from lab.paths import CHECKOUT
@@ -32,7 +33,7 @@ def clean_environment(**extra: str) -> dict[str, str]:
 
 
 def add_episode(data_root: Path, ep_id: str, video: Path) -> None:
-    folder = data_root / "videos" / ep_id
+    folder = Layout(data_root).episode(ep_id)
     folder.mkdir(parents=True)
     shutil.copyfile(video, folder / f"episode{video.suffix}")
 
@@ -40,7 +41,7 @@ def add_episode(data_root: Path, ep_id: str, video: Path) -> None:
 def run_cli(
     data_root: Path, *arguments: str, timeout: float = 120, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """`tools/episode_run.py` from start to end."""
+    """Runs `tools/episode_run.py` from start to end; `timeout` in seconds."""
     return subprocess.run(
         cli_command(data_root, *arguments),
         capture_output=True,
@@ -103,7 +104,7 @@ class Server:
         return int(self.client.base_url.port or 0)
 
     def another_client(self, timeout: float) -> httpx.Client:
-        """For a thread that asks beside others."""
+        """A client for a thread that asks beside others; `timeout` in seconds."""
         return _client_at(self.url, httpx.Timeout(timeout))
 
     def cpu_seconds(self) -> float:

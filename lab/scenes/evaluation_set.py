@@ -256,7 +256,7 @@ def two_rows(director: Director, seconds: float, width: float, rows: tuple[float
     """Six people who sway, in two rows by turns.
 
     Args:
-        width: of their faces, as a share of the frame's width.
+        width: how wide their faces are, as a share of the frame's width.
         rows: heights of the rows, 0..1 of the frame.
     """
     stage, sprites = director.stage(), []

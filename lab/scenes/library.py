@@ -17,6 +17,7 @@ from pathlib import Path
 import av
 import cv2
 
+from apps.common.layout import Layout
 from apps.demo import encode, look, scene
 from apps.demo.scene import Episode, ground_truth
 from lab.scenes.evaluation_set import RECIPES, Recipe, make_episode
@@ -36,7 +37,7 @@ class Entry:
     take: int = 1
 
     def folder(self, root: Path) -> Path:
-        return encode.episode_folder(root, self.episode.ep_id)
+        return Layout(root).episode(self.episode.ep_id)
 
 
 def entries(sets: tuple[str, ...], names: tuple[str, ...]) -> Iterator[Entry]:

@@ -113,7 +113,7 @@ def test_numbers_at_the_edge_of_what_there_is(server: Server, field: str) -> Non
             assert answer.status_code in (200, 422), (value, answer.text)
 
 
-def test_the_least_numbers_that_are_allowed(server: Server) -> None:
+def test_the_smallest_numbers_that_are_allowed(server: Server) -> None:
     slow = server.detect_track("talk", fps=0.001)
     assert slow.status_code == 200, slow.text
     assert slow.json()["frames_done"] == 1
@@ -144,7 +144,9 @@ def test_bodies_that_are_no_request(server: Server, body: bytes) -> None:
 
 
 @pytest.mark.trap(21)
-def test_missing_accelerator_falls_back_only_when_told(server: Server, run: dict[str, Any]) -> None:
+def test_missing_accelerator_falls_back_only_when_asked(
+    server: Server, run: dict[str, Any]
+) -> None:
     refused = server.detect_track("talk", device="coreml").json()
     assert refused["exit_code"] == 4
     assert run["device"] == "cpu"

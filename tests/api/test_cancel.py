@@ -107,7 +107,7 @@ def waiting(ask: Ask, server: Server, run_id: str) -> Iterator[list[dict[str, An
     thread.join(20)
 
 
-def test_a_waiting_client_is_told(server: Server) -> None:
+def test_a_waiting_client_learns_of_the_end(server: Server) -> None:
     """Each of them begins as soon as the one before it was stopped."""
     for ask in (blocking, streamed, events):
         run_id = ask.__name__

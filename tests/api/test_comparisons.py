@@ -8,6 +8,7 @@ import os
 import select
 import shutil
 import socket
+import statistics
 import threading
 import time
 from collections.abc import Iterator
@@ -133,7 +134,8 @@ def test_blocking(server: Server, compared: Compared) -> None:
 @pytest.mark.alone
 def test_streamed(server: Server) -> None:
     before = listed(server)
-    body = {"modes": ["local"], "repeat": 1, "options": QUICK}
+    slow = {**QUICK, "cpu_threads": 1, "max_cpu_percent": 20}  # silent for more than a second
+    body = {"modes": ["local"], "repeat": 1, "options": slow}
     times, lines = [time.monotonic()], []
     with server.client.stream(
         "POST", "/episodes/talk/comparisons", json=body, headers=NDJSON
@@ -144,7 +146,8 @@ def test_streamed(server: Server) -> None:
             times.append(time.monotonic())
             lines.append(json.loads(text))
     gaps = [after - first for first, after in itertools.pairwise(times)]
-    assert max(gaps) < 1.5
+    assert statistics.median(gaps) < 1.5
+    assert max(gaps) < 3  # of a busy machine
     assert {line["type"] for line in lines[:-1]} == {"log", "heartbeat"}
     said = [line["message"] for line in lines if line["type"] == "log"]
     assert [text.split()[2] for text in said if "begins" in text] == ["cli", "local"]
@@ -270,7 +273,7 @@ def test_it_dies_with_its_client(server: Server) -> None:
         all_ended(server, run, family)
 
 
-def test_a_tool_that_is_killed_is_told(server: Server) -> None:
+def test_a_tool_that_is_killed_is_reported(server: Server) -> None:
     """And the run that it had started goes with it."""
     answers: list[httpx.Response] = []
     body = {"modes": ["local"], "options": SOME_SECONDS}

@@ -59,16 +59,14 @@ def manifest(server: Server, run_id: str) -> dict[str, Any]:
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "ndjson"])
 def test_client_gone(server: Server, latest: Path, stream: bool) -> None:
     """While its run starts, loads and works; the next one begins as soon as it is gone."""
-    files = Layout(server.data_root)
+    layout = Layout(server.data_root)
     before = latest.read_bytes()
     for stage in ("starting", "loading", "running"):
         run_id = f"{stage}-{stream}"
         connection = send_request(server, run_id, stream=stream)
         processes = server.wait_for_run()
         if stage == "loading":
-            wait_for(
-                lambda r=run_id: read_progress(files.run("show", r)), what="its first progress"
-            )
+            wait_for(lambda r=run_id: read_progress(layout, "show", r), what="its first progress")
         elif stage == "running":
             under_way(server.data_root, "show", run_id, frames=1)
         connection.close()
@@ -78,10 +76,10 @@ def test_client_gone(server: Server, latest: Path, stream: bool) -> None:
             what="the run's end",
         )
         assert latest.read_bytes() == before
-        if files.run("show", run_id).manifest.exists() or stage != "starting":
+        if layout.run("show", run_id).manifest.exists() or stage != "starting":
             assert manifest(server, run_id)["status"] == "cancelled"
     assert server.detect_track("show", **SHORT, run_id=f"last-{stream}").status_code == 200
-    assert list(files.runs("show").glob("*/.partial")) == []
+    assert list(layout.runs("show").glob("*/.partial")) == []
 
 
 @pytest.mark.alone
@@ -152,7 +150,7 @@ def test_run_process_killed(server: Server) -> None:
     thread.start()
     processes = server.wait_for_run()
     under_way(server.data_root, "show", "killed")
-    assert processes[0].nice() == LOCAL_NICE
+    wait_for(lambda: processes[0].nice() == LOCAL_NICE, what="its priority to be low")
     assert psutil.Process(server.process.pid).nice() == psutil.Process().nice()
     processes[0].kill()
     thread.join()

@@ -134,7 +134,7 @@ def test_detail_of_a_video_that_cannot_be_read_says_why(server: Server, data_roo
 
 
 def test_side_files_are_no_videos(server: Server, data_root: Path, talk: Path) -> None:
-    """Neither looked at nor in the way of an upload; a second video is told of."""
+    """Neither looked at nor in the way of an upload; a second video gives a warning."""
     folder = data_root / "videos" / "dressed"
     folder.mkdir()
     for name in ("episode.en.srt", "episode.jpg", "episode.json"):
@@ -146,7 +146,7 @@ def test_side_files_are_no_videos(server: Server, data_root: Path, talk: Path) -
     detail = server.client.get("/episodes/dressed").json()
     assert (detail["video"], detail["other_videos"]) == ("episode.mkv", ["episode.mp4"])
     plan = server.client.post("/options/resolve", json={"ep_id": "dressed"}).json()
-    assert any("episode.mkv is taken, not episode.mp4" in told for told in plan["warnings"])
+    assert any("episode.mkv is taken, not episode.mp4" in warning for warning in plan["warnings"])
 
 
 @pytest.mark.parametrize(

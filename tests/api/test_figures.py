@@ -512,14 +512,14 @@ def test_exports_of_a_large_run_need_no_memory(large: Server, name: str) -> None
     process = psutil.Process(large.process.pid)
     path = f"/episodes/Show-s00e01/runs/large/export?format={name}"
     before = process.memory_info().rss
-    most = size = 0
+    peak = size = 0
     with large.client.stream("GET", path) as answer:
         for block in answer.iter_bytes():
             size += len(block)
-            most = max(most, process.memory_info().rss)
-    print(name, size, (most - before) / 1e6)
+            peak = max(peak, process.memory_info().rss)
+    print(name, size, (peak - before) / 1e6)
     assert size > 40 * FACES
-    assert most - before < 10e6
+    assert peak - before < 10e6
 
 
 def test_a_download_that_is_left(large: Server) -> None:

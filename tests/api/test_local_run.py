@@ -51,7 +51,7 @@ def talk(server: Server) -> httpx.Response:
 
 @pytest.fixture(scope="module")
 def street(server: Server) -> list[dict]:
-    """The lines of a run that is told as it goes; the rate limit chooses its frames."""
+    """The lines of a run that reports as it goes; the rate limit chooses its frames."""
     options = {"stride": 1, "fps": 4, "det_size": 480, "cpu_threads": 1}
     return streamed(server, "street", **options)  # 25 / 4 -> every 6th
 

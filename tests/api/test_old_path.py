@@ -346,7 +346,7 @@ def test_unknown_jobs_and_foreign_records(server: Server) -> None:
 
 @pytest.mark.trap(36)
 @pytest.mark.skipif(shutil.which("cpulimit") is None, reason="cpulimit is not installed")
-def test_a_killed_cpulimit_stops_no_run_and_is_told(server: Server) -> None:
+def test_a_killed_cpulimit_stops_no_run_and_is_reported(server: Server) -> None:
     job = start(server, **SOME_SECONDS)
     guard = psutil.Process(record(server, job)["limiter_process"]["pid"])
     guard.children()[0].kill()

@@ -47,6 +47,16 @@ def test_several_are_refused(tmp_path: Path) -> None:
     assert "Traceback" not in log.read_text()
 
 
+def test_the_command_refuses_several_before_it_starts_any() -> None:
+    command = [sys.executable, "-m", "apps.api", "--port", "0", "--workers", "2"]
+    done = subprocess.run(
+        command, cwd=CHECKOUT, env=clean_environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "--workers 1" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_reloader_has_one_process_at_a_time(tmp_path: Path) -> None:
     """Its process is a child as well, and the next one starts when the last one has ended."""
     watched = tmp_path / "watched"

@@ -38,6 +38,11 @@ def test_offer(server: Server) -> None:
     assert detectors["retinaface"]["on_disk"] is False  # the tests' INSIGHTFACE_HOME is empty
     assert "non-commercial" in detectors["retinaface"]["licence"]
     assert (body["thread_limit"], body["thread_limit_source"]) == (usable_cores(), "limit:cores")
+    assert body["switches"] == {
+        name: value
+        for name, value in run_defaults().defaults.model_dump().items()
+        if isinstance(value, bool)
+    }
 
 
 def test_the_offer_is_what_runs_are_held_to(server: Server) -> None:
@@ -82,13 +87,13 @@ def test_frames_of_the_episode(server: Server, requested: dict[str, Any], stride
     body = plan(server, ep_id="show", **requested)
     assert body["effective_stride"] == stride
     assert body["frames_total"] == -(-FRAMES // stride)
-    told = [
+    warned = [
         f"The stride is {stride}, not {requested['stride']}" in text for text in body["warnings"]
     ]
-    assert told == ([] if stride == requested["stride"] else [True])
+    assert warned == ([] if stride == requested["stride"] else [True])
 
 
-def test_a_fallback_is_told_beforehand(server: Server) -> None:
+def test_a_fallback_is_announced_beforehand(server: Server) -> None:
     available = {d["name"]: d["available"] for d in server.client.get("/options").json()["devices"]}
     missing = next(name for name, there in available.items() if not there)
     problem = check_problem(server.client.post("/options/resolve", json={"device": missing}), 422)

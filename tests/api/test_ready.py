@@ -59,7 +59,7 @@ def served(data_root: Path, command: list[str]) -> Iterator[Served]:
             process.wait(timeout=20)
 
 
-def told(server: Served) -> tuple[int, bool, str]:
+def readiness(server: Served) -> tuple[int, bool, str]:
     answer = server.client.get("/health/ready")
     data_root = answer.json()["dependencies"]["data_root"]
     return answer.status_code, data_root["ok"], data_root["detail"]
@@ -80,28 +80,28 @@ def test_folders_that_cannot_be_used(tmp_path: Path, as_a_user: list[str]) -> No
     hidden.mkdir(mode=0o000)
     root = hidden / "data"
     with served(root, as_a_user) as server:
-        assert told(server)[:2] == (503, False)
+        assert readiness(server)[:2] == (503, False)
         hidden.chmod(0o700)
-        assert told(server)[:2] == (200, True)
+        assert readiness(server)[:2] == (200, True)
         assert not (root / "manifests").exists()  # asking makes nothing
         for name in (".cache", ".locks", "manifests"):
             folder = root / name
             folder.mkdir(parents=True, exist_ok=True)
-            assert told(server)[:2] == (200, True)
+            assert readiness(server)[:2] == (200, True)
             for rights in (0o000, 0o500, 0o300):
                 folder.chmod(rights)
-                status, ok, detail = told(server)
+                status, ok, detail = readiness(server)
                 assert (status, ok) == (503, False), (name, oct(rights))
                 assert name in detail
             folder.chmod(0o700)
             assert list(folder.glob(".ready-*")) == []
-        assert told(server)[:2] == (200, True)
+        assert readiness(server)[:2] == (200, True)
         root.chmod(0o500)
-        assert told(server)[:2] == (503, False)
+        assert readiness(server)[:2] == (503, False)
         root.chmod(0o700)
         shutil.rmtree(root / ".cache")
         (root / ".cache").write_text("a file in the place of a folder")
-        status, ok, detail = told(server)
+        status, ok, detail = readiness(server)
         assert (status, ok) == (503, False)
         assert ".cache" in detail
 
@@ -129,11 +129,11 @@ def on_disk(mount: Path, inodes: int, taken: int) -> list[str]:
 
 def test_no_files_left_on_the_disk(small_disk: Path) -> None:
     with served(small_disk / "data", on_disk(small_disk, 500, 0)) as server:
-        assert told(server)[:2] == (200, True)
+        assert readiness(server)[:2] == (200, True)
         seen = Path(f"/proc/{server.pid}/root{small_disk}")  # the server's own mount
         for number in range(os.statvfs(seen).f_ffree):
             (seen / str(number)).touch()
-        status, ok, detail = told(server)
+        status, ok, detail = readiness(server)
         assert (status, ok) == (503, False)
         assert "0 more files" in detail
 

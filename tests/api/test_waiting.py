@@ -87,7 +87,7 @@ def test_a_run_that_waits_for_its_turn_says_so_every_second(server: Server) -> N
     assert [line["elapsed_sec"] for line in waiting] == sorted(x["elapsed_sec"] for x in waiting)
     assert reader.longest_silence() < 1.6  # promised: 1 s; the machine has other things to do
     phases = [line["phase"] for line in reader.lines if line["type"] == "progress"]
-    # A start of less than a heartbeat is not told.
+    # A start of less than a heartbeat is not reported.
     assert [p for p in dict.fromkeys(phases) if p != "starting"][:2] == ["waiting", "loading"]
     assert reader.status == 200
 

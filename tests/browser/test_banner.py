@@ -29,7 +29,7 @@ def page_of(checkout: Path, folder: Path, browser: Browser) -> Iterator[Tab]:
         yield opened
 
 
-def test_a_stale_server_is_told_until_it_is_restarted(
+def test_a_stale_server_is_announced_until_it_is_restarted(
     browser: Browser, tmp_path: Path, test_data: Path
 ) -> None:
     add_episode(tmp_path / "data", "talk", test_data / "videos" / "carphone_pristine.mp4")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import FilePayload, Locator, expect
 
 from tests.browser.conftest import Product
+from tests.support.names import NAMES_AFTER
 from tests.support.page import Tab
 
 
@@ -24,6 +25,13 @@ def form(one_tab: Tab) -> Locator:
 
 def message(form: Locator) -> Locator:
     return form.locator(".message")
+
+
+def test_names_are_those_that_the_command_line_makes(form: Locator) -> None:
+    for stem, name in NAMES_AFTER.items():
+        video = FilePayload(name=f"{stem}.mp4", mimeType="video/mp4", buffer=b"-")
+        form.locator("input[type=file]").set_input_files(video)
+        expect(form.get_by_label("Name of the episode")).to_have_value(name)
 
 
 def test_a_video_becomes_an_episode_and_is_chosen(

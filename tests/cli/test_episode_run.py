@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ import psutil
 import pytest
 
 from apps.common.layout import Layout
+from lab.paths import CHECKOUT
 from lab.processes.service import (
     add_episode,
     clean_environment,
@@ -349,10 +351,10 @@ def test_one_thread_means_one_compute_thread(data_root: Path, start: Start) -> N
             reverse=True,
         )
 
-    most, *others = wait_for(lambda: s if (s := spent())[0] > 0.5 else None, what="some work")
+    busiest, *others = wait_for(lambda: s if (s := spent())[0] > 0.5 else None, what="some work")
     process.terminate()
     process.communicate()
-    assert sum(others) < 0.15 * most
+    assert sum(others) < 0.15 * busiest
 
 
 @pytest.mark.trap(12, 17)
@@ -447,7 +449,7 @@ def test_detections_without_tracks_warn_with_the_numbers(data_root: Path) -> Non
 
 
 @pytest.mark.trap(8)
-def test_a_stride_that_gives_way_to_the_profile_is_told(data_root: Path) -> None:
+def test_a_stride_that_gives_way_to_the_profile_is_reported(data_root: Path) -> None:
     (data_root / "videos" / "brief").mkdir()
     write_video(data_root / "videos" / "brief" / "episode.mp4", moving(8), replace(H264, fps=30))
     brief = ("--ep-id", "brief", "--stride", "1", "--det-size", "160")
@@ -532,7 +534,6 @@ def test_data_root_that_cannot_be_written(tmp_path: Path, test_data: Path) -> No
 
 def test_limits_come_before_numpy() -> None:
     """The script's own order: what is imported when the limits are applied."""
-    root = Path(__file__).resolve().parents[2]
     code = (
         "import sys, runpy; sys.argv = ['episode_run.py', '--ep-id', 'x', '--stride', '0']\n"
         "import apps.common.cpu_limits as limits\n"
@@ -544,8 +545,8 @@ def test_limits_come_before_numpy() -> None:
         "runpy.run_path('tools/episode_run.py', run_name='__main__')\n"
     )
     done = subprocess.run(
-        [*cli_command(root)[:1], "-c", code],
-        cwd=root,
+        [sys.executable, "-c", code],
+        cwd=CHECKOUT,
         capture_output=True,
         text=True,
         check=False,

@@ -66,7 +66,7 @@ def test_a_run(data_root: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert read_json(Layout(data_root).latest("show"))["run_id"] == "r1"  # type: ignore[index]
 
 
-def test_other_videos_are_told_of(data_root: Path) -> None:
+def test_other_videos_give_a_warning(data_root: Path) -> None:
     (data_root / "videos" / "show" / "episode.webm").write_bytes(b"another")
     (data_root / "videos" / "show" / "episode.mp4").write_bytes(b"no video")
     assert exit_code(data_root) == 3
@@ -98,7 +98,7 @@ def test_an_episode_that_another_run_holds(data_root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "reason"),
     [
         (["--stride", "0"], 2, "--stride 0: "),
         (["--profile", "fast"], 2, "fast"),
@@ -107,10 +107,10 @@ def test_an_episode_that_another_run_holds(data_root: Path) -> None:
     ],
 )
 def test_what_is_refused_starts_nothing(
-    data_root: Path, arguments: list[str], code: int, told: str, capfd: pytest.CaptureFixture[str]
+    data_root: Path, arguments: list[str], code: int, reason: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert exit_code(data_root, *arguments) == code
-    assert told in capfd.readouterr().err
+    assert reason in capfd.readouterr().err
     assert not (data_root / "manifests").exists()
 
 

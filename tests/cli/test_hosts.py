@@ -104,7 +104,7 @@ def test_what_cannot_be_printed_stops_nothing(
     assert (found / "run.log").read_text().count("Using CPUExecutionProvider") == 1
 
 
-def test_events_are_told_again_when_they_can_be(tmp_path: Path) -> None:
+def test_events_are_printed_again_when_they_can_be(tmp_path: Path) -> None:
     """Each in a line of its own, also after one that broke off."""
     code = (
         "import os, sys\n"
@@ -365,20 +365,17 @@ def test_a_data_root_with_a_colon_has_its_preview(data_root: Path) -> None:
     assert preview.stat().st_size > 10_000
 
 
-def remove(video: Path) -> None:
+def remove(video: Path, _: Path) -> None:
     video.unlink()
 
 
-def replace(video: Path) -> None:
-    """By one of the same shape and length, so that only its content tells."""
-    other = write_video(video.with_name("other.mp4"), moving(120))
+def replace(video: Path, other: Path) -> None:
     other.replace(video)
 
 
-def rot(video: Path) -> None:
-    rotten = video.with_name("rotten")
-    rotten.write_bytes(b"no video")
-    rotten.replace(video)
+def rot(video: Path, other: Path) -> None:
+    other.write_bytes(b"no video")
+    other.replace(video)
 
 
 @pytest.mark.parametrize(
@@ -386,10 +383,11 @@ def rot(video: Path) -> None:
     [(remove, "gone or cannot be read"), (replace, "replaced"), (rot, "cannot be read")],
 )
 def test_what_was_found_is_kept_whatever_becomes_of_the_video(
-    data_root: Path, befalls: Callable[[Path], None], words: str
+    data_root: Path, befalls: Callable[[Path, Path], None], words: str
 ) -> None:
-    """Between its analysis and its preview."""
+    """Between its analysis and its preview. The other one is of the same shape and length."""
     video = write_video(data_root / "videos" / "talk" / "episode.mkv", moving(120))
+    other = write_video(video.with_name("other.mp4"), moving(120))
     (video.with_name("episode.mp4")).unlink()
     process = subprocess.Popen(
         cli_command(data_root, *SLOW, "--run-id", "one", "--save-preview", "--events", "ndjson"),
@@ -401,7 +399,7 @@ def test_what_was_found_is_kept_whatever_becomes_of_the_video(
         assert process.stdout is not None
         events = map(json.loads, process.stdout)
         assert next(e for e in events if e["type"] == "progress" and e["frames_done"] > 0)
-        befalls(video)
+        befalls(video, other)
         assert list(events)[-1]["type"] == "result"
     assert process.returncode == 0
     manifest = manifest_of(data_root, "one")

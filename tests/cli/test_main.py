@@ -63,7 +63,7 @@ def test_every_command_has_a_module_with_a_main(name: str) -> None:
     assert callable(importlib.import_module(COMMANDS[name].module).main)
 
 
-def test_an_unknown_command_is_told() -> None:
+def test_an_unknown_command_is_an_error() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "apps.cli.main", "rnu"],
         env=clean_environment(),

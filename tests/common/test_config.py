@@ -25,9 +25,9 @@ from apps.common.config import (
 )
 from apps.common.options import PROVIDER_OF_DEVICE
 from apps.common.resolve import AUTO_DEVICE_ORDER
+from lab.paths import CHECKOUT
 from lab.processes.service import clean_environment
 
-ROOT = Path(__file__).resolve().parents[2]
 CONFIG = files("apps.config")
 LOADERS: dict[str, Callable[[], BaseModel]] = {
     "profiles.toml": run_defaults,
@@ -119,7 +119,9 @@ def names_in(source: str) -> Iterator[str]:
             yield node.arg.lower()
 
 
-SOURCES = sorted(path for part in ("apps", "tools", "lab") for path in (ROOT / part).rglob("*.py"))
+SOURCES = sorted(
+    path for part in ("apps", "tools", "lab") for path in (CHECKOUT / part).rglob("*.py")
+)
 
 
 def test_the_search_finds_a_second_table() -> None:
@@ -128,7 +130,7 @@ def test_the_search_finds_a_second_table() -> None:
     assert "low_power" not in set(names_in('help("low_power, balanced or performance")'))
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(CHECKOUT).as_posix())
 def test_no_code_knows_a_profile_by_name(path: Path) -> None:
     """Code that names no profile can hold no table of their numbers; sentences may name them."""
     profiles = set(run_defaults().profiles)

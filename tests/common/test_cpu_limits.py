@@ -24,8 +24,8 @@ from apps.common.cpu_limits import (
     usable_cores,
 )
 from apps.common.errors import InvalidInput
+from lab.paths import CHECKOUT
 
-ROOT = Path(__file__).resolve().parents[2]
 POOLS = {"SCREENALYTICS_MAX_CPU_THREADS", "OMP_NUM_THREADS", "NUMEXPR_NUM_THREADS"}
 BLAS = {"MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"}
 NAMES = POOLS | BLAS
@@ -39,7 +39,7 @@ def in_a_process(code: str, **variables: str) -> Any:
     environ = {key: value for key, value in os.environ.items() if key not in NAMES}
     done = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=ROOT,
+        cwd=CHECKOUT,
         env={**environ, **variables},
         capture_output=True,
         text=True,

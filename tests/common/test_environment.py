@@ -1,4 +1,4 @@
-"""Settings come from the environment or from files, and a wrong one is told in one line."""
+"""Settings come from the environment or from files, and a wrong one gives one line."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ WRONG = {
 
 @pytest.mark.parametrize("kind", [Settings, PageSettings])
 @pytest.mark.parametrize("wrong", WRONG)
-def test_a_wrong_key_is_told_by_the_name_of_its_variable(
+def test_a_wrong_key_is_reported_by_the_name_of_its_variable(
     kind: type[Settings | PageSettings], wrong: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in WRONG[wrong].items():

@@ -26,8 +26,8 @@ from apps.common.files import (
     write_atomic,
     write_json,
 )
+from lab.paths import CHECKOUT
 
-ROOT = Path(__file__).resolve().parents[2]
 DEEP = b"[" * 200_000
 DEEP_OBJECT = b'{"a":' * 200_000
 
@@ -82,7 +82,7 @@ def test_a_write_that_stops_half_way_keeps_the_old_file(tmp_path: Path) -> None:
     )
     done = subprocess.run(
         [sys.executable, "-B", "-c", code, str(path)],
-        cwd=ROOT,
+        cwd=CHECKOUT,
         capture_output=True,
         text=True,
         timeout=60,

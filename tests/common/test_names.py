@@ -24,10 +24,12 @@ from apps.common.names import (
     crop_name,
     is_crop_name,
     is_name,
+    name_after,
     new_run_id,
     track_name,
     track_number,
 )
+from tests.support.names import NAMES_AFTER
 
 LEGAL = "ABCXYZabcxyz0129._-"
 texts = st.text() | st.text(alphabet=LEGAL + "/\\\n\0 é²", max_size=140)
@@ -83,6 +85,17 @@ def test_illegal_names_are_refused_in_short(name: str, what: str) -> None:
     assert caught.value.extra["field"] == what
     assert len(detail) <= 40 * len(r"\U0010ffff") + 40  # at most 40 characters of it, escaped
     assert detail.isprintable()  # no line breaks or escapes of a stranger in the log
+
+
+@given(texts)
+@example("." * 300)
+def test_a_name_after_any_file_is_legal(text: str) -> None:
+    assert is_name(name_after(text))
+
+
+@pytest.mark.parametrize(("stem", "name"), NAMES_AFTER.items())
+def test_a_name_after_a_file_can_be_recognised(stem: str, name: str) -> None:
+    assert name_after(stem) == name
 
 
 @given(texts)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +16,8 @@ from apps.cli import arguments as run_arguments
 from apps.common.option_flags import add_flags, as_arguments, given
 from apps.common.options import RUN_OPTIONS, RunRequest
 from apps.comparison import command
+from lab.paths import CHECKOUT
 
-REPO_ROOT = Path(__file__).resolve().parents[2]
 VALUES: dict[str, Any] = {
     "profile": "balanced", "device": "cpu", "detector": "auto", "stride": 3, "fps": 12.5,
     "det_size": 320, "det_thresh": 0.25, "cpu_threads": 2, "max_cpu_percent": 150.0,
@@ -65,6 +64,20 @@ def test_both_commands_have_all_of_them(parser: argparse.ArgumentParser) -> None
         assert RUN_OPTIONS[name].help[1:].rstrip(".") in help_
 
 
+@pytest.mark.parametrize(
+    "parser", [run_arguments.parser(), command.parser()], ids=["run", "compare"]
+)
+def test_a_niceness_has_bounds(
+    parser: argparse.ArgumentParser, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert parser.parse_args(["--ep-id", "talk"]).nice == 0
+    assert parser.parse_args(["--ep-id", "talk", "--nice", "19"]).nice == 19
+    for wrong in ("-1", "20", "low"):
+        with pytest.raises(SystemExit):
+            parser.parse_args(["--ep-id", "talk", f"--nice={wrong}"])
+        assert "0 to 19" in capsys.readouterr().err
+
+
 def test_help_loads_no_library_that_computes() -> None:
     code = (
         "import sys\n"
@@ -75,7 +88,7 @@ def test_help_loads_no_library_that_computes() -> None:
         "    print('loaded:', [m for m in ('numpy', 'cv2', 'onnxruntime') if m in sys.modules])\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=REPO_ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True
     )
     assert "--no-save-crops" in done.stdout
     assert "loaded: []" in done.stdout

@@ -476,7 +476,9 @@ def test_an_unknown_way_to_treat_small_faces_lists_what_is_allowed() -> None:
         ("auto", (CUDA, OPENVINO, CPU), ()),
     ],
 )
-def test_only_auto_races(device: str, providers: tuple[str, ...], rivals: tuple[str, ...]) -> None:
+def test_only_auto_benchmarks_providers(
+    device: str, providers: tuple[str, ...], rivals: tuple[str, ...]
+) -> None:
     result = resolve(ask(device=device), {}, replace(HOST, providers=providers))
 
     assert provider_rivals(result.options) == rivals
@@ -590,7 +592,7 @@ def test_effective_stride(stride: int, fps: float, source_fps: float, expected: 
         ({"stride": 1}, {"FPS": "9"}, 25.0, ("3, not 1", "fps 9 (env:SCREENALYTICS_FPS)")),
     ],
 )
-def test_a_stride_that_gives_way_is_told_with_reason_and_remedy(
+def test_a_stride_that_gives_way_is_reported_with_reason_and_remedy(
     fields: dict[str, Any], environ: dict[str, str], source_fps: float, said: tuple[str, ...]
 ) -> None:
     variables = {f"SCREENALYTICS_{name}": value for name, value in environ.items()}
@@ -604,7 +606,9 @@ def test_a_stride_that_gives_way_is_told_with_reason_and_remedy(
 
 
 @pytest.mark.parametrize("fields", [{}, {"fps": 5}, {"stride": 12}, {"stride": 2}])
-def test_a_stride_that_holds_or_that_nobody_asked_for_is_not_told(fields: dict[str, Any]) -> None:
+def test_a_stride_that_holds_or_that_nobody_asked_for_is_not_reported(
+    fields: dict[str, Any],
+) -> None:
     found = resolve(ask(device="cpu", **fields), {}, HOST)
     assert stride_warning(found.options, found.sources, 25.0) is None
     assert stride_warning(found.options, {}, 200.0) is None

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from apps import __version__
+from lab.paths import CHECKOUT
 
-ROOT = Path(__file__).resolve().parents[2]
 SHA_VARIABLE = "SCREENALYTICS_GIT_SHA"
 PROGRAM = (
     "import json\n"
@@ -90,8 +90,8 @@ def copy(tmp_path: Path) -> Path:
     folder = tmp_path / "copy"
     ignore = shutil.ignore_patterns("__pycache__")
     for name in ("apps", "tools"):
-        shutil.copytree(ROOT / name, folder / name, ignore=ignore)
-    shutil.copy(ROOT / "pyproject.toml", folder)
+        shutil.copytree(CHECKOUT / name, folder / name, ignore=ignore)
+    shutil.copy(CHECKOUT / "pyproject.toml", folder)
     return folder
 
 
@@ -118,7 +118,7 @@ def test_a_copy_has_the_same_fingerprint(copy: Path, tmp_path: Path) -> None:
 
 def test_the_version_is_the_packages(copy: Path) -> None:
     assert ask(copy)[0] == __version__
-    with (ROOT / "pyproject.toml").open("rb") as stream:
+    with (CHECKOUT / "pyproject.toml").open("rb") as stream:
         assert "version" in tomllib.load(stream)["project"]["dynamic"]
 
 
@@ -171,9 +171,9 @@ def test_other_files_do_not_change_it(copy: Path) -> None:
 
 
 @needs_git
-@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a checkout")
+@pytest.mark.skipif(not (CHECKOUT / ".git").exists(), reason="not a checkout")
 def test_this_checkout() -> None:
-    assert ask(ROOT)[1] == git(ROOT, "rev-parse", "HEAD")
+    assert ask(CHECKOUT)[1] == git(CHECKOUT, "rev-parse", "HEAD")
 
 
 @needs_git

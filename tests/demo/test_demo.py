@@ -104,7 +104,7 @@ def test_demo_on_own_videos(tmp_path: Path, talk: Path) -> None:
 
 
 def test_demo_without_its_video(tmp_path: Path) -> None:
-    """Its name is told as it is: `bold` is a word of the library that prints."""
+    """Its name is printed as it is: `bold` is a word of the library that prints."""
     name = "odd [bold] [hd].mp4"
     data_root = tmp_path / "data"
     done = run_tool("apps.cli.demo", "--video", name, "--data-root", data_root)

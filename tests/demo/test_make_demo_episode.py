@@ -271,8 +271,8 @@ def test_failed_rendering_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_episode_id_must_be_a_plain_name(
     tmp_path: Path, ep_id: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert script.main(["--data-root", str(tmp_path), "--ep-id", ep_id]) == 1
-    assert "episode id" in capsys.readouterr().err
+    assert script.main(["--data-root", str(tmp_path), "--ep-id", ep_id]) == 2
+    assert "not a valid ep_id. Use 1 to 128 letters" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -19,7 +19,7 @@ Tried = Callable[[str], tuple[Trial, str]]
 
 @pytest.fixture(scope="module")
 def tried(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Iterator[Tried]:
-    """Tries a fault once: what became of it, and what is told of it.
+    """Tries a fault once: what became of it, and what was recorded of it.
 
     Servers that it leaves alive serve the next one, unless it was not clean.
     """
@@ -53,15 +53,15 @@ def tried(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Iterator
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("name", FAULTS)
 def test_nothing_is_lost_nothing_is_doubled_and_nothing_is_left(name: str, tried: Tried) -> None:
-    trial, told = tried(name)
-    assert trial.is_clean, f"{trial}\n{told}"
-    assert trial.completed >= 1, f"{trial}\n{told}"
+    trial, record = tried(name)
+    assert trial.is_clean, f"{trial}\n{record}"
+    assert trial.completed >= 1, f"{trial}\n{record}"
 
 
 def test_a_trial_that_is_not_clean_says_what_happened(tried: Tried) -> None:
     """The words that are kept of any trial, here of a clean one."""
-    trial, told = tried("two_at_once")
-    assert trial.is_clean, told
-    for telling in ("--- answers.txt", "local: asked", "job: {", "run.json", "run.log", "worker-"):
-        assert telling in told
-    assert '"status": "completed"' in told
+    trial, record = tried("two_at_once")
+    assert trial.is_clean, record
+    for part in ("--- answers.txt", "local: asked", "job: {", "run.json", "run.log", "worker-"):
+        assert part in record
+    assert '"status": "completed"' in record

@@ -30,9 +30,9 @@ from lab.benchmark.figures import (
     LIMIT,
     Benchmark,
     Case,
-    Least,
     Limit,
     Measurement,
+    MinimumCost,
     Target,
     differences,
     judge,
@@ -169,9 +169,9 @@ def test_all_systems_process_the_same_frames(tmp_path: Path, test_data: Path) ->
     for measured in (plain, product):
         assert 0 < measured.cpu_seconds < 20
         assert 50 < measured.peak_rss_mb < 1000
-    assert limit.least is not None
-    assert 0 < limit.least.decode_cpu < limit.cpu_seconds
-    assert 0 < limit.least.inference_cpu < limit.cpu_seconds
+    assert limit.minimum_cost is not None
+    assert 0 < limit.minimum_cost.decode_cpu < limit.cpu_seconds
+    assert 0 < limit.minimum_cost.inference_cpu < limit.cpu_seconds
     assert product.first_frame_seconds is not None
     assert 0 < product.first_frame_seconds < product.wall_seconds
 
@@ -251,15 +251,15 @@ def made_up(system: str, wall: float, cpu: float, number: int = 1, **more: Any) 
                        peak_rss_mb=400, **given)  # fmt: skip
 
 
-def least(decode: float, inference: float, number: int = 1) -> Measurement:
-    parts = Least(decode, 2 * decode, inference, 3 * inference)
-    return made_up(LIMIT, 9, 9, number, least=parts, detections=None, baseline=LIMIT)
+def limit(decode: float, inference: float, number: int = 1) -> Measurement:
+    parts = MinimumCost(decode, 2 * decode, inference, 3 * inference)
+    return made_up(LIMIT, 9, 9, number, minimum_cost=parts, detections=None, baseline=LIMIT)
 
 
 MEASUREMENTS = [
     *(made_up("plain", wall, cpu) for wall, cpu in ((5.0, 9.0), (6.0, 10.0), (50.0, 11.0))),
     *(made_up("product", wall, cpu) for wall, cpu in ((2.4, 4.0), (9.0, 4.4), (2.0, 4.2))),
-    *(least(decode, inference) for decode, inference in ((1.5, 2.0), (1.6, 2.1), (1.4, 2.5))),
+    *(limit(decode, inference) for decode, inference in ((1.5, 2.0), (1.6, 2.1), (1.4, 2.5))),
 ]
 
 
@@ -290,12 +290,12 @@ def test_medians_and_ratios() -> None:
     ("decode", "inference", "threads", "wall"),
     [(10, 20, 1, 30), (10, 20, 2, 20), (20, 10, 2, 20), (10, 10, 2, 10), (12, 12, 4, 12)],
 )
-def test_the_least_wall_clock(decode: int, inference: int, threads: int, wall: int) -> None:
+def test_the_minimum_wall_clock(decode: int, inference: int, threads: int, wall: int) -> None:
     assert Limit(decode, 0, inference, 0).wall_ms(threads) == wall
     assert Limit(decode, 0, inference, 0).cpu_ms == decode + inference
 
 
-def test_a_busy_machine_is_told() -> None:
+def test_a_busy_machine_is_noted() -> None:
     quiet, busy = Limit(10, 10, 20, 20.5), Limit(10, 40, 20, 60)
     assert busy.core_share == pytest.approx(0.3)
     assert not any("Other programs" in note for note in notes(None, 4200, (0, 2), [quiet]))
@@ -316,7 +316,7 @@ def test_targets_are_judged_where_they_apply() -> None:
     elsewhere = [replace(row, case=Case(720, 6, 2)) for row in rows]
     assert judge(elsewhere) == []
     one_thread = [replace(row, case=Case(1080, 6, 1), wall_over_limit=1.13) for row in rows]
-    assert [v for v in judge(one_thread) if v.figure == "wall_over_limit"][-1].most == 1.12
+    assert [v for v in judge(one_thread) if v.figure == "wall_over_limit"][-1].max_value == 1.12
     exact = Target("product", "peak_rss_mb", 400, stride=None, threads=None, height=None)
     assert [v.met for v in judge(elsewhere, [exact])] == [True]
 
@@ -333,7 +333,7 @@ def progress(phase: str, frames: int) -> str:
     return json.dumps({"type": "progress", "phase": phase, "frames_done": frames})
 
 
-def test_the_first_frame_is_told_from_events() -> None:
+def test_the_first_frame_is_derived_from_events() -> None:
     lines = [
         (0.8, progress("starting", 0)),
         (1.0, progress("loading", 0)),

@@ -63,7 +63,7 @@ def test_throughput_is_over_the_budget_or_over_what_was_used() -> None:
     assert free.verdict() == ""
 
 
-def test_what_a_run_is_told() -> None:
+def test_the_options_that_a_run_gets() -> None:
     assert options(None, preview=False) == ()
     assert options(50.0, preview=True) == ("--max-cpu-percent", "50", "--save-preview")
 
@@ -76,7 +76,7 @@ def test_children_count_while_they_live_and_after() -> None:
     assert sum(cpu < 0.5 for cpu in seen.cpu_seconds) > 1  # it was seen while it worked
 
 
-def test_a_failed_command_is_told_with_its_last_line() -> None:
+def test_a_failed_command_is_reported_with_its_last_line() -> None:
     with pytest.raises(RunFailed, match="python failed: no luck"):
         watch([sys.executable, "-c", "raise SystemExit('error: no luck')"], "python")
 

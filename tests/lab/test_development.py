@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-NAMES = re.findall(r"^([A-Za-z0-9_.-]+)==", (ROOT / "requirements-dev.txt").read_text(), re.M)
+from lab.paths import CHECKOUT
+
+NAMES = re.findall(r"^([A-Za-z0-9_.-]+)==", (CHECKOUT / "requirements-dev.txt").read_text(), re.M)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(packages: Path, tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-S", "-m", tool, *arguments],
-        cwd=ROOT,
+        cwd=CHECKOUT,
         env={**os.environ, "PYTHONPATH": str(packages)},
         capture_output=True,
         text=True,
@@ -62,5 +63,7 @@ def test_tools_of_the_product_need_none(packages: Path) -> None:
 
 
 def test_the_target_that_is_named_is_listed() -> None:
-    listed = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True)
+    listed = subprocess.run(
+        ["make", "help"], cwd=CHECKOUT, check=True, capture_output=True, text=True
+    )
     assert re.search(r"^setup-dev +\w", listed.stdout, re.M)

@@ -35,10 +35,10 @@ from lab.evaluation.rows import (
 )
 from lab.evaluation.scores import CutScores, Scores, add_cuts, score, score_cuts, tracks_across
 from lab.evaluation.systems import options_for, run_library, run_product
+from lab.paths import CHECKOUT
 from lab.scenes.director import Stage, along, keyed
 from lab.scenes.people import GARAGE, PEOPLE
 
-REPO_ROOT = Path(__file__).resolve().parents[2]
 LEFT, RIGHT = (0.0, 0.0, 40.0, 50.0), (200.0, 0.0, 240.0, 50.0)
 Line = tuple[int, int, tuple[float, float, float, float]]
 
@@ -394,7 +394,7 @@ def test_a_run_that_is_there_already_is_scored(
     short: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = short.parents[1]
-    command = [sys.executable, str(REPO_ROOT / "tools" / "episode_run.py"), "--ep-id", "short"]
+    command = [sys.executable, str(CHECKOUT / "tools" / "episode_run.py"), "--ep-id", "short"]
     options = ["--data-root", str(root), "--run-id", "every-2nd", "--stride", "2", "--fps", "1000"]
     device = ["--device", "cpu", "--detector", "centerface", "--cpu-threads", "1"]
     subprocess.run([*command, *options, *device], check=True, capture_output=True, timeout=80)

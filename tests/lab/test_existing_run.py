@@ -15,7 +15,8 @@ import pytest
 
 from apps.demo.encode import write_episode
 from lab.evaluate import main
-from tests.lab.test_evaluate import REPO_ROOT, colours, short_episode
+from lab.paths import CHECKOUT
+from tests.lab.test_evaluate import colours, short_episode
 
 EP_ID, RUN_ID = "short", "every-2nd"
 
@@ -25,7 +26,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data root with the run of an episode in which two people stand at the same place."""
     root = tmp_path_factory.mktemp("finished")
     write_episode(short_episode(), root)
-    command = [sys.executable, str(REPO_ROOT / "tools" / "episode_run.py"), "--ep-id", EP_ID]
+    command = [sys.executable, str(CHECKOUT / "tools" / "episode_run.py"), "--ep-id", EP_ID]
     options = ["--data-root", str(root), "--run-id", RUN_ID, "--stride", "2", "--fps", "1000"]
     device = ["--device", "cpu", "--detector", "centerface", "--cpu-threads", "1"]
     subprocess.run([*command, *options, *device], check=True, capture_output=True, timeout=80)
@@ -115,14 +116,14 @@ def test_no_file_of_a_run_may_be_missing(
         ("track_metrics.json", "[", "no track_metrics.json that can be read"),
     ],
 )
-def test_damaged_files_are_told_in_a_line(
+def test_damaged_files_give_one_line(
     name: str, text: str, reason: str, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (run_folder(root) / name).write_text(text)
     assert judge(root) == 2
-    told = capsys.readouterr().err
-    assert reason in told
-    assert told.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert reason in printed
+    assert printed.count("\n") == 1
 
 
 def test_rows_that_cannot_be_read_are_not_passed_over(

@@ -211,7 +211,7 @@ def test_ignored_rows_tell_too_and_boxes_outside_do_not(tmp_path: Path) -> None:
     assert marked(tmp_path, document(track(0, *boxes, box(43, outside=1)))) == Marked(6)
 
 
-def test_the_step_may_be_told(tmp_path: Path) -> None:
+def test_the_step_may_be_given(tmp_path: Path) -> None:
     assert marked(tmp_path, mot(0, 4), every=2) == Marked(2)
     assert marked(tmp_path, mot(*range(0, 48, 6)), every=3) == Marked(3)
     assert marked(tmp_path, mot(*range(0, 48, 6)), every=1) == Marked()
@@ -220,7 +220,7 @@ def test_the_step_may_be_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "every", "reason"),
     [
-        (mot(0, 3, 4), 3, "a face in frame 4 .from 0., but marks one frame in 3 .as told."),
+        (mot(0, 3, 4), 3, "a face in frame 4 .from 0., but marks one frame in 3 .as given."),
         (task(track(0, box(4)), frame_filter="step=3"), None, "frame 4 .* .as CVAT's task has it."),
         (task(track(0, box(41)), stop_frame=40), None, "frame 41"),
     ],

@@ -33,14 +33,14 @@ def errors(
     truth = Truth(frames(true), frames(ignored), (), (), length, marked or Marked())
     sampled = tuple(range(0, length, STRIDE))
     found = Found(frames(tracks), sampled, video_seconds=length / 24)
-    told = identity_errors(truth, found, iou=0.5)
+    errors_found = identity_errors(truth, found, iou=0.5)
     scores = score(truth, found, iou=0.5)
-    kinds = [error.kind for error in told]
+    kinds = [error.kind for error in errors_found]
     assert (scores.takeovers, scores.splits) == (kinds.count("takeover"), kinds.count("split"))
-    return told
+    return errors_found
 
 
-def told(of: Iterable[IdentityError]) -> list[tuple[str, int, int, int, int, int | None, int]]:
+def facts(of: Iterable[IdentityError]) -> list[tuple[str, int, int, int, int, int | None, int]]:
     return [
         (e.kind, e.frame, e.gap, e.identity_before, e.identity, e.track_before, e.track) for e in of
     ]
@@ -56,7 +56,7 @@ def test_tracks_that_keep_their_faces_have_no_errors() -> None:
 def test_a_new_face_takes_the_track_of_one_that_vanished() -> None:
     """The library's scores call this no switch: the second face never had another track."""
     [error] = errors([{1: 0.0}, {}, {2: 30.0}, {2: 30.0}], [{5: 0.0}, {}, {5: 30.0}, {5: 30.0}])
-    assert told([error]) == [("takeover", 12, 12, 1, 2, None, 5)]
+    assert facts([error]) == [("takeover", 12, 12, 1, 2, None, 5)]
     assert error.jump == pytest.approx(3.0)
     assert error.time_s == pytest.approx(0.5)
     assert error.last_right == 0
@@ -65,7 +65,7 @@ def test_a_new_face_takes_the_track_of_one_that_vanished() -> None:
 def test_a_swap_is_two_takeovers_and_no_split() -> None:
     true = [{1: 0.0, 2: 50.0}] * 3
     tracks = [{7: 0.0, 8: 50.0}, {7: 0.0, 8: 50.0}, {8: 0.0, 7: 50.0}]
-    assert told(errors(true, tracks)) == [
+    assert facts(errors(true, tracks)) == [
         ("takeover", 12, 6, 2, 1, 7, 8),
         ("takeover", 12, 6, 1, 2, 8, 7),
     ]
@@ -73,14 +73,14 @@ def test_a_swap_is_two_takeovers_and_no_split() -> None:
 
 def test_a_face_goes_on_in_a_new_track_after_a_gap() -> None:
     [error] = errors([{1: 0.0}] * 4, [{5: 0.0}, {}, {}, {6: 0.0}])
-    assert told([error]) == [("split", 18, 18, 1, 1, 5, 6)]
+    assert facts([error]) == [("split", 18, 18, 1, 1, 5, 6)]
 
 
 def test_a_split_and_a_takeover_that_follows_it_are_two_events() -> None:
     """The first face breaks; later somebody new gets the track that it left."""
     true = [{1: 0.0}, {1: 0.0}, {1: 0.0, 2: 50.0}]
     tracks = [{5: 0.0}, {6: 0.0}, {6: 0.0, 5: 50.0}]
-    assert told(errors(true, tracks)) == [
+    assert facts(errors(true, tracks)) == [
         ("split", 6, 6, 1, 1, 5, 6),
         ("takeover", 12, 12, 1, 2, None, 5),
     ]
@@ -88,11 +88,11 @@ def test_a_split_and_a_takeover_that_follows_it_are_two_events() -> None:
 
 def test_a_face_that_takes_anothers_track_is_not_split_too() -> None:
     true = [{1: 0.0, 2: 50.0}, {1: 0.0}]
-    assert told(errors(true, [{7: 0.0, 8: 50.0}, {8: 0.0}])) == [("takeover", 6, 6, 2, 1, 7, 8)]
+    assert facts(errors(true, [{7: 0.0, 8: 50.0}, {8: 0.0}])) == [("takeover", 6, 6, 2, 1, 7, 8)]
 
 
 @pytest.mark.parametrize("later", [0, 1])
-def test_a_face_whose_track_was_taken_is_not_told_again_in_its_new_one(later: int) -> None:
+def test_a_face_whose_track_was_taken_counts_once_and_not_in_its_new_one(later: int) -> None:
     taken = [{2: 50.0}] * later
     true = [{1: 0.0}, *taken, {1: 0.0, 2: 50.0}]
     tracks = [{5: 0.0}, *([{5: 50.0}] * later), {6: 0.0, 5: 50.0}]
@@ -114,7 +114,7 @@ def test_a_second_track_on_a_face_that_keeps_its_first_is_none() -> None:
 def test_who_need_not_be_found_is_somebody_all_the_same() -> None:
     true = [{1: 0.0}, {1: 0.0}, {}]
     tracks = [{5: 0.0}, {5: 0.0}, {5: 50.0}]
-    assert told(errors(true, tracks, ignored=[{}, {}, {9: 50.0}])) == [
+    assert facts(errors(true, tracks, ignored=[{}, {}, {9: 50.0}])) == [
         ("takeover", 12, 6, 1, 9, None, 5)
     ]
     assert errors(true, tracks, ignored=[{}, {}, {-1: 50.0}]) == ()
@@ -129,7 +129,7 @@ def test_a_face_that_turns_away_may_be_split_where_it_counts_again() -> None:
     true, away = [{1: 0.0}, {}, {1: 0.0}], [{}, {1: 0.0}]
     assert errors(true, [{5: 0.0}, {5: 0.0}, {5: 0.0}], ignored=away) == ()
     assert errors(true, [{5: 0.0}, {6: 0.0}, {5: 0.0}], ignored=away) == ()
-    assert told(errors(true, [{5: 0.0}, {6: 0.0}, {6: 0.0}], ignored=away)) == [
+    assert facts(errors(true, [{5: 0.0}, {6: 0.0}, {6: 0.0}], ignored=away)) == [
         ("split", 12, 12, 1, 1, 5, 6)
     ]
 

@@ -104,7 +104,7 @@ def test_a_video_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err.startswith("error: ")
 
 
-def test_an_error_is_told_and_drawn(results: list[ClipResult], tmp_path: Path) -> None:
+def test_an_error_is_listed_and_drawn(results: list[ClipResult], tmp_path: Path) -> None:
     [error] = results[0].errors["product"]
     assert (error.kind, error.last_right, error.frame) == ("split", 18, 24)
     assert error.time_s == pytest.approx(1.0)
@@ -247,11 +247,12 @@ def test_faces_of_another_video_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("name", "least"), [("facenet_video", (0.9, 0.89, 0.87)), ("short_hamilton_clip", (0.99,) * 3)]
+    ("name", "min_idf1s"),
+    [("facenet_video", (0.9, 0.89, 0.87)), ("short_hamilton_clip", (0.99,) * 3)],
 )
 @pytest.mark.trap(54)
 def test_nobody_takes_over_the_track_of_a_hidden_face(
-    name: str, least: tuple[float, ...], test_data: Path, cache: Path
+    name: str, min_idf1s: tuple[float, ...], test_data: Path, cache: Path
 ) -> None:
     """Somebody passes before a face, a large one turns away from small ones, a woman hurries.
 
@@ -264,7 +265,7 @@ def test_nobody_takes_over_the_track_of_a_hidden_face(
     assert {stride: score.takeovers for stride, score in scores.items()} == dict.fromkeys(
         strides, 0
     )
-    for stride, min_idf1 in zip((3, 6, 12), least, strict=True):
+    for stride, min_idf1 in zip((3, 6, 12), min_idf1s, strict=True):
         assert scores[stride].idf1 >= min_idf1
 
 

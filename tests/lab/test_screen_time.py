@@ -20,10 +20,10 @@ from lab.evaluation.screen_time import (
     score_seconds,
     table_rows,
 )
+from lab.paths import CHECKOUT
 from lab.processes.service import run_cli
 from tests.support.demo import check_seconds
 
-ROOT = Path(__file__).resolve().parents[2]
 DEMO = "demo"
 BOX = (10.0, 10.0, 50.0, 60.0)
 OTHER = (200.0, 10.0, 240.0, 60.0)
@@ -92,7 +92,7 @@ def test_the_command_line_explains_its_columns(root: Path) -> None:
     for arguments in (["--help"], given):
         done = subprocess.run(
             [sys.executable, "-m", "lab.evaluation.screen_time", *arguments],
-            cwd=ROOT,
+            cwd=CHECKOUT,
             check=True,
             capture_output=True,
             text=True,

@@ -45,7 +45,7 @@ def test_points_lie_in_the_picture_one_in_a_cell() -> None:
     assert len(cells) == len(view.points)
 
 
-def test_looks_tell_faces_apart_whatever_the_light() -> None:
+def test_appearance_tells_faces_apart_whatever_the_light() -> None:
     view = FrameFeatures(astronaut())
     brighter = FrameFeatures(np.clip(view.image * 1.15 + 8, 0, 255).astype(np.uint8))
     [face, flag] = view.appearance(boxes(FACE, (0.05, 0.1, 0.28, 0.4)))
@@ -57,7 +57,7 @@ def test_looks_tell_faces_apart_whatever_the_light() -> None:
     assert np.abs(face - flag).mean() > 10
 
 
-def test_boxes_at_the_edge_and_beyond_have_looks_too() -> None:
+def test_boxes_at_the_edge_and_beyond_have_an_appearance_too() -> None:
     view = FrameFeatures(astronaut())
     odd = boxes((-0.1, -0.2, 0.1, 0.1), (0.95, 0.9, 1.3, 1.2), (0.5, 0.5, 0.5, 0.5), (1, 1, 1, 1))
     appearance = view.appearance(odd)

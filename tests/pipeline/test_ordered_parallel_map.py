@@ -83,13 +83,13 @@ def test_the_source_is_asked_by_one_at_a_time_and_never_too_far_ahead(threads: i
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_so_many_work_at_once_and_never_more(threads: int) -> None:
     """The consumer is one of them: what it does between two results counts as well."""
-    lock, at_work, most = threading.Lock(), 0, 0
+    lock, at_work, peak = threading.Lock(), 0, 0
 
     def spend() -> None:
-        nonlocal at_work, most
+        nonlocal at_work, peak
         with lock:
             at_work += 1
-            most = max(most, at_work)
+            peak = max(peak, at_work)
         time.sleep(0.005)
         with lock:
             at_work -= 1
@@ -104,7 +104,7 @@ def test_so_many_work_at_once_and_never_more(threads: int) -> None:
     ) as results:
         for _ in results:
             spend()
-    assert most == threads
+    assert peak == threads
 
 
 def test_the_source_and_the_work_go_on_beside_each_other() -> None:
@@ -200,18 +200,18 @@ def test_items_are_let_go_once_they_are_worked_on() -> None:
         pass
 
     kept = weakref.WeakSet[Large]()
-    most = 0
+    peak = 0
 
     def produce() -> Iterator[Large]:
-        nonlocal most
+        nonlocal peak
         for _ in range(60):
             large = Large()
             kept.add(large)
-            most = max(most, len(kept))
+            peak = max(peak, len(kept))
             yield large
             del large
 
     with ordered_parallel_map(produce(), lambda _: None, threads=2, depth=20, name=NAME) as results:
         for _ in results:
             time.sleep(0.001)
-    assert most <= 4
+    assert peak <= 4

@@ -23,8 +23,8 @@ class Hand:
 @pytest.fixture
 def hand(monkeypatch: pytest.MonkeyPatch) -> Hand:
     hand = Hand()
-    told = SimpleNamespace(perf_counter=lambda: hand.seconds)
-    monkeypatch.setattr("apps.pipeline.stage_clock.time", told)
+    clock = SimpleNamespace(perf_counter=lambda: hand.seconds)
+    monkeypatch.setattr("apps.pipeline.stage_clock.time", clock)
     return hand
 
 

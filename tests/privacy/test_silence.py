@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.sealed import ROOT, Observed, observe
+from lab.paths import CHECKOUT
+from tests.support.sealed import Observed, observe
 
 SILENT = Observed(names=[], home=[], checkout=[])
 
@@ -31,8 +32,15 @@ def test_a_run_with_insightface(tmp_path: Path, test_data: Path) -> None:
 
 
 def _scripts_with_onnxruntime() -> list[Path]:
-    sources = (ROOT / "tools").rglob("*.py")
-    return [path for path in sources if "import onnxruntime" in path.read_text()]
+    """Those that are not part of `apps`."""
+    sources = [path for folder in ("lab", "tools", "examples") for path in _python(folder)]
+    found = [path for path in sources if "import onnxruntime" in path.read_text()]
+    assert found, "there is nothing to check"
+    return found
+
+
+def _python(folder: str) -> list[Path]:
+    return sorted((CHECKOUT / folder).rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", _scripts_with_onnxruntime(), ids=lambda path: path.stem)

@@ -103,7 +103,7 @@ def test_what_cannot_be_produced_here(plain: RunManifest, changes: dict, code: s
 
 @pytest.mark.trap(12, 17)
 @pytest.mark.trap(21)
-def test_a_provider_that_won_a_race_is_no_fallback(plain: RunManifest) -> None:
+def test_a_provider_that_won_the_benchmark_is_no_fallback(plain: RunManifest) -> None:
     """`auto` led to OpenVINO, and the CPU's own provider was faster."""
     device = plain.options.model_copy(update={"device": "openvino"})
     changes = {"options": device, "sources": {**plain.sources, "device": "default"}}

@@ -59,9 +59,9 @@ def test_known_kinds_come_first_and_their_order_is_fixed(
     layout = Layout(tmp_path)
     assert fill(layout.episode("show"), *names) == found
     assert find_video(layout, "show").name == found[0]
-    told = several_videos_warning(find_videos(layout, "show"))
-    assert (told is None) == (len(found) == 1)
-    assert told is None or f"{found[0]} is taken, not {found[1]}" in told
+    warning = several_videos_warning(find_videos(layout, "show"))
+    assert (warning is None) == (len(found) == 1)
+    assert warning is None or f"{found[0]} is taken, not {found[1]}" in warning
 
 
 def test_folders_and_missing_folders_are_no_videos(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_a_run_that_fails_while_its_client_leaves_keeps_its_reason(data_root: Pa
 
 @pytest.mark.trap(48)
 def test_a_run_that_could_not_write_its_reason(data_root: Path) -> None:
-    """It told it, so that is what its launcher writes, whoever leaves then."""
+    """It reported it, so that is what its launcher writes, whoever leaves then."""
     files = Layout(data_root).run("text", "r1")
 
     async def end(process: Process) -> None:

@@ -19,7 +19,6 @@ from apps.common.layout import Layout
 from apps.runs.lock import busy_error, current_holder, episode_lock, is_held
 from tests.support.holding import Hold, holding
 
-ROOT = Path(__file__).resolve().parents[2]
 SINCE = "2026-01-02T03:04:05.000+00:00"
 
 

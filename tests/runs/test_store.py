@@ -31,9 +31,9 @@ from apps.runs.store import (
     read_progress,
     read_runs,
 )
+from lab.paths import CHECKOUT
 from tests.support.holding import holding
 
-ROOT = Path(__file__).resolve().parents[2]
 EP = "test-ep"
 HOST = HostFacts(("CPUExecutionProvider",), frozenset({"centerface"}), thread_limit=2)
 Hold = Callable[[str], "subprocess.Popen[str]"]
@@ -336,11 +336,11 @@ PROGRESS = Progress(
 
 def test_progress(layout: Layout) -> None:
     files = layout.run(EP, "r1")
-    assert read_progress(files) is None
+    assert read_progress(layout, EP, "r1") is None
     begin(layout)
     write_json(files.progress, {**PROGRESS.model_dump(), "of_the_future": 1})
 
-    assert read_progress(files) == PROGRESS
+    assert read_progress(layout, EP, "r1") == PROGRESS
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"{}", b'{"phase": "sleeping"}', b"\xff"])
@@ -348,7 +348,7 @@ def test_unreadable_progress_is_none(layout: Layout, data: bytes) -> None:
     begin(layout)
     layout.run(EP, "r1").progress.write_bytes(data)
 
-    assert read_progress(layout.run(EP, "r1")) is None
+    assert read_progress(layout, EP, "r1") is None
 
 
 # --- closing ----------------------------------------------------------------------------------
@@ -400,7 +400,10 @@ def test_close_on_a_full_disk_leaves_an_interrupted_run(layout: Layout) -> None:
         "close_unfinished(Layout(Path(sys.argv[1])), sys.argv[2], 'r1', 'cancelled', 'why')\n"
     )
     subprocess.run(
-        [sys.executable, "-B", "-c", code, str(layout.root), EP], cwd=ROOT, timeout=60, check=True
+        [sys.executable, "-B", "-c", code, str(layout.root), EP],
+        cwd=CHECKOUT,
+        timeout=60,
+        check=True,
     )
 
     assert read_manifest(layout, EP, "r1").status == "interrupted"

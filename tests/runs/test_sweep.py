@@ -174,12 +174,12 @@ def test_what_starts_frees_it_and_says_so(layout: Layout, tmp_path: Path, progra
         else:
             log = stack.enter_context(worker(layout.root, broker.url)).log
 
-        def told() -> dict[str, Any] | None:
+        def freed_line() -> dict[str, Any] | None:
             lines = [json.loads(x) for x in log.read_text().splitlines() if x[:1] == "{"]
             freed = [x for x in lines if x["message"] == "freed what killed processes had left"]
             return freed[0] if freed else None
 
-        line = wait_for(told, what="its words")
+        line = wait_for(freed_line, what="its words")
     assert (line["uploads"], line["staging_folders"], line["megabytes"]) == (1, 1, 3.0)
     assert list(layout.uploads.iterdir()) == []
     assert not layout.run("show", "r1").staging.exists()

@@ -360,7 +360,7 @@ def forged_file(server: Server, run: dict, name: str) -> tuple[Path, Any]:
     return path, json.loads(text.splitlines()[0] if name.endswith("l") else text)
 
 
-def told(bad: dict[str, bytes], run: dict) -> str:
+def server_errors(bad: dict[str, bytes], run: dict) -> str:
     return f"server error of {', '.join(sorted(bad))}".replace(run["run_id"], "RUN")
 
 
@@ -413,7 +413,7 @@ def test_hostile_run_files(
     findings.add(
         "files in the data root",
         f"{name}: {'wrong values, NaN, 1e999, deep nesting' if how == 'values' else 'cut, binary'}",
-        "no server error" if not bad else told(bad, run),
+        "no server error" if not bad else server_errors(bad, run),
     )
     shown = [f"{problem} for {content[:200]!r}" for problem, content in sorted(bad.items())]
     assert not bad, "\n".join(shown)
@@ -497,7 +497,47 @@ def test_a_run_file_that_is_a_link_to_outside(
     assert answer.status_code < 500
 
 
-def test_a_hard_link_is_told(server: Server, run: dict, findings: Findings) -> None:
+MARK = 424_242
+
+
+@pytest.mark.parametrize(
+    ("name", "route"), [("progress.json", "/progress"), ("track_metrics.json", "/metrics")]
+)
+def test_figures_of_a_run_that_are_a_link_to_outside(
+    server: Server, run: dict, findings: Findings, name: str, route: str
+) -> None:
+    """What lies outside is well formed, so that it would be answered."""
+    path = server.data_root / "manifests/talk/runs" / run["run_id"] / name
+    outside = server.data_root.parent / name
+    with restored(path):
+        outside.write_text(json.dumps({**json.loads(path.read_text()), "frames_done": MARK}))
+        path.unlink()
+        path.symlink_to(outside)
+        answer = server.client.get(f"/episodes/talk/runs/{run['run_id']}{route}")
+        path.unlink()
+    leaked = str(MARK) in answer.text
+    findings.add(
+        "links", f"{name} is a link out of the data root", "served" if leaked else "not served"
+    )
+    assert answer.status_code == 404
+
+
+def test_the_name_of_the_newest_run_is_a_link_to_outside(
+    server: Server, run: dict, findings: Findings
+) -> None:
+    path = Layout(server.data_root).latest("talk")
+    outside = server.data_root.parent / "latest.json"
+    with restored(path):
+        outside.write_text(json.dumps({"run_id": run["run_id"]}))
+        path.unlink()
+        path.symlink_to(outside)
+        answer = server.client.get("/episodes/talk/runs/latest")
+        path.unlink()
+    findings.add("links", "latest.json is a link out of the data root", f"{answer.status_code}")
+    assert answer.status_code == 404
+
+
+def test_a_hard_link_is_noted(server: Server, run: dict, findings: Findings) -> None:
     """It cannot be told from a file; only who may write to the data root can make one."""
     outside = server.data_root.parent / "hard.txt"
     outside.write_bytes(SECRET)
@@ -507,8 +547,8 @@ def test_a_hard_link_is_told(server: Server, run: dict, findings: Findings) -> N
         path.hardlink_to(outside)
         answer = server.client.get(f"/episodes/talk/runs/{run['run_id']}/log")
         path.unlink()
-    told = "served, as the file that it is" if SECRET in answer.content else "not served"
-    findings.add("links", "run.log is a hard link of a file outside", told)
+    outcome = "served, as the file that it is" if SECRET in answer.content else "not served"
+    findings.add("links", "run.log is a hard link of a file outside", outcome)
     assert answer.status_code < 500
 
 
@@ -553,10 +593,10 @@ def test_a_folder_that_is_a_link_to_outside(
 
 
 @pytest.mark.parametrize("kind", ["symlink", "hard link", "linked folder"])
-def test_a_linked_video_is_told(
+def test_a_linked_video_is_noted(
     server: Server, findings: Findings, test_data: Path, kind: str
 ) -> None:
-    """An administrator may keep videos on another disk: what happens is told, not judged."""
+    """An administrator may keep videos on another disk: what happens is noted, not judged."""
     ep_id = f"linked-{kind.replace(' ', '-')}"
     folder = server.data_root / "videos" / ep_id
     outside = server.data_root.parent / f"disk-{ep_id}"
@@ -570,8 +610,8 @@ def test_a_linked_video_is_told(
         link = folder / "episode.mp4"
         link.symlink_to(video) if kind == "symlink" else link.hardlink_to(video)
     body = server.client.get(f"/episodes/{ep_id}").json()
-    told = "accepted" if body["facts"] else "refused"
-    findings.add("links", f"a video that is a {kind} to outside", f"{told} (left to the owner)")
+    outcome = "accepted" if body["facts"] else "refused"
+    findings.add("links", f"a video that is a {kind} to outside", f"{outcome} (left to the owner)")
 
 
 def test_a_link_to_something_that_is_no_video(server: Server, findings: Findings) -> None:
@@ -745,16 +785,16 @@ def test_bombs(server: Server, findings: Findings, small: bytes, name: str) -> N
     ep_id = "bomb-" + "".join(c for c in name if c.isalnum() or c == "-")
     with measuring(server) as probing:
         answer = upload(server, ep_id, BOMBS[name](small))
-    told, run, running = f"upload {answer.status_code}", None, None
+    outcome, run, running = f"upload {answer.status_code}", None, None
     if answer.status_code == 201:
         with measuring(server) as running:
             run = server.detect_track(
                 ep_id, timeout_s=8, stride=1, cpu_threads=2, save_crops=True, save_preview=True
             )
-        told += f", run {run.status_code} ({running.rss / 1e6:.0f} MB, {running.seconds:.0f} s)"
-    told += f"; probe {probing.rss / 1e6:.0f} MB, {probing.seconds:.1f} s"
-    findings.add("bombs", name, told)
-    print(name, told, answer.text[:300], run and run.text[:500])
+        outcome += f", run {run.status_code} ({running.rss / 1e6:.0f} MB, {running.seconds:.0f} s)"
+    outcome += f"; probe {probing.rss / 1e6:.0f} MB, {probing.seconds:.1f} s"
+    findings.add("bombs", name, outcome)
+    print(name, outcome, answer.text[:300], run and run.text[:500])
     assert answer.status_code in (201, 422), answer.text
     assert probing.rss < MEMORY_LIMIT
     if run is not None and running is not None:

@@ -104,7 +104,7 @@ class Peak:
     ended = False
 
 
-def most_memory(process: psutil.Process) -> int:
+def peak_memory(process: psutil.Process) -> int:
     """The most that a process has had so far, in bytes; what it has now where nobody knows."""
     try:
         status = Path(f"/proc/{process.pid}/status").read_text()
@@ -125,7 +125,7 @@ def measuring(server: Server) -> Iterator[Peak]:
             with suppress(psutil.Error):
                 for child in parent.children(recursive=True):
                     with suppress(psutil.Error):
-                        peak.rss = max(peak.rss, most_memory(child))
+                        peak.rss = max(peak.rss, peak_memory(child))
                         if child.memory_info().rss > _TOO_MUCH_BYTES:
                             peak.ended = True
                             child.kill()

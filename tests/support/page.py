@@ -60,7 +60,7 @@ _PICTURES_LOADED = """() => {
 
 
 def note_figure(name: str, value: float) -> None:
-    """Keeps a measured figure beside the screenshots; figures are told, not judged."""
+    """Keeps a measured figure beside the screenshots; figures are noted, not judged."""
     if _SCREENSHOTS is None:
         return
     path = Path(_SCREENSHOTS, "figures.json")

@@ -11,10 +11,10 @@ from lab.processes.service import wait_for
 
 def under_way(data_root: Path, ep_id: str, run_id: str, frames: int = 0) -> None:
     """Waits until the run works, and has done so many frames."""
-    files = Layout(data_root).run(ep_id, run_id)
+    layout = Layout(data_root)
 
     def is_on() -> bool:
-        progress = read_progress(files)
+        progress = read_progress(layout, ep_id, run_id)
         if progress is None:
             return False
         return progress.phase == "running" and progress.frames_done >= frames

@@ -23,7 +23,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from lab.paths import CHECKOUT
+
 SCENARIOS = "tests.privacy.scenarios"
 CONTROL_NAME = "control.example"
 _SIOCSIFFLAGS, _IFF_UP_AND_RUNNING = 0x8914, 0x41  # netdevice(7)
@@ -61,7 +62,7 @@ def observe(scenario: str, folder: Path, *arguments: str) -> Observed:
     done = subprocess.run(
         [*enter, *inside, *arguments],
         env={"PATH": os.environ["PATH"], "HOME": str(home), "TMPDIR": str(temporary)},
-        cwd=ROOT,
+        cwd=CHECKOUT,
         capture_output=True,
         text=True,
         timeout=170,
@@ -90,11 +91,11 @@ def _unshare() -> list[str]:
 
 
 def _checkout_files() -> list[Path]:
-    folders = [ROOT / name for name in ("apps", "config", "tools", "docs")]
+    folders = [CHECKOUT / name for name in ("apps", "config", "tools", "docs")]
     inside = [path for folder in folders for path in folder.rglob("*")]
     return [
         path
-        for path in [*ROOT.iterdir(), *inside]
+        for path in [*CHECKOUT.iterdir(), *inside]
         if path.is_file() and "__pycache__" not in path.parts
     ]
 

@@ -22,7 +22,7 @@ NO_QUEUE = {"SCREENALYTICS_REDIS_URL": "redis://127.0.0.1:1/0"}
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Iterator[Server]:
+def data_root(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Path:
     root = tmp_path_factory.mktemp("views") / "data"
     videos = test_data / "videos"
     add_episode(root, "show", videos / "short_hamilton_clip.mp4")
@@ -30,7 +30,12 @@ def server(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Iterato
     (root / "videos" / "torn").mkdir()
     (root / "videos" / "torn" / "episode.mp4").write_bytes(b"no video" * 100)
     (root / "videos" / "void").mkdir()
-    with serving(root, **NO_QUEUE) as running:
+    return root
+
+
+@pytest.fixture(scope="module")
+def server(data_root: Path) -> Iterator[Server]:
+    with serving(data_root, **NO_QUEUE) as running:
         yield running
 
 
@@ -128,6 +133,16 @@ def test_the_values_shown_follow_the_choices(open_page: Open) -> None:
     assert shown()["Small faces"] == ("second look", "chosen here")
     page.toggle(key="option-save_preview").set_value(True).run()
     assert shown()["Save preview video"] == ("yes", "chosen here")
+
+
+def test_what_the_server_switches_on_can_be_switched_off(open_page: Open, data_root: Path) -> None:
+    with serving(data_root, SCREENALYTICS_SAVE_PREVIEW="true", **NO_QUEUE) as other:
+        page = open_page(other.url, episode="talk")
+        assert page.toggle(key="option-save_preview").value is True
+        page.toggle(key="option-save_preview").set_value(False).run()
+        frame = page.dataframe[0].value
+        [row] = [row for row in frame.itertuples() if row.Option == "Save preview video"]
+        assert (row.Value, row.From) == ("no", "chosen here")
 
 
 def test_an_accelerator_that_is_missing_is_a_sentence(open_page: Open) -> None:

@@ -141,11 +141,11 @@ async def cancel_job(job_id: JobId, services: ServicesDep) -> JobStatus:
 
 
 async def _events(services: Services, job: QueueJob) -> AsyncIterator[ServerSentEvent]:
-    told = ""
+    last_sent = ""
     while not job.is_finished:
         status = _status(job).model_dump_json()
-        if status != told:
-            told = status
+        if status != last_sent:
+            last_sent = status
             yield ServerSentEvent(data=status, event="progress")
         await asyncio.sleep(_POLL_SECONDS)
         job = await services.ask_redis(services.jobs.read, job.request.job_id)
@@ -175,7 +175,7 @@ def _direct(services: Services, run: RunSpec | Holder, state: str) -> ActiveRun:
         ep_id=run.ep_id,
         execution_mode=run.execution_mode,
         state=state,
-        progress=read_progress(services.layout.run(run.ep_id, run.run_id)),
+        progress=read_progress(services.layout, run.ep_id, run.run_id),
     )
 
 

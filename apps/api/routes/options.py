@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
 from fastapi import APIRouter
@@ -18,7 +19,7 @@ from apps.common.options import (
     sampled_count,
     stride_warning,
 )
-from apps.common.resolve import with_warning
+from apps.common.resolve import switches, with_warning
 from apps.common.schemas import (
     DetectorOffer,
     DeviceOffer,
@@ -64,6 +65,7 @@ async def offer(services: ServicesDep) -> RunOptionsOffer:
             )
             for name, detector in model_registry().detectors.items()
         ],
+        switches=switches(os.environ),
         thread_limit=host.thread_limit,
         thread_limit_source=host.thread_limit_source,
     )
@@ -84,11 +86,11 @@ async def resolve_plan(body: PlanRequest, services: ServicesDep) -> ResolvedPlan
         facts = await services.videos.facts(videos[0], options.video_stream)
         stride = effective_stride(options.stride, options.fps, facts.fps)
         frames = sampled_count(facts.frames, stride)
-        for told in (
+        for warning in (
             several_videos_warning(videos),
             stride_warning(options, resolution.sources, facts.fps),
         ):
-            resolution = resolution if told is None else with_warning(resolution, told)
+            resolution = resolution if warning is None else with_warning(resolution, warning)
         guess = await run_in_threadpool(_estimate, layout, ep_id, options, facts, frames)
     return ResolvedPlan(
         options=options,

@@ -14,9 +14,10 @@ from apps.api.file_responses import cache_of_result, run_file
 from apps.api.problems import DOCUMENTED_PARTS, Documented, documented
 from apps.api.streaming import NDJSON, RunResponse, event_line, wants_stream
 from apps.common.contracts.events import PreviewResult, PreviewResultEvent
-from apps.common.contracts.rows import TrackRow, read_rows
+from apps.common.contracts.rows import TrackRow
 from apps.common.layout import Layout, RunFiles
 from apps.common.names import EpisodeId, RunIdOrLatest, TrackId, thumb_name
+from apps.common.open_result import result_rows
 from apps.runs.preview import existing_preview, prepare_preview
 from apps.runs.store import read_completed
 
@@ -113,8 +114,7 @@ async def make_preview(
 
 def _best_crop(layout: Layout, files: RunFiles, track_id: str) -> Path | None:
     """The first of a track's sample crops, where its row names one."""
-    found = layout.inside(files.tracks)
-    rows = () if found is None else read_rows(found, TrackRow)
+    rows = result_rows(layout, files.tracks, TrackRow)
     track = next((row for row in rows if row is not None and row.track_id == track_id), None)
     samples = None if track is None else track.sample_thumbs
     return files.sample(samples[0]) if samples else None

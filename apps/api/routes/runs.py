@@ -16,9 +16,9 @@ from apps.api.problems import DOCUMENTED_PARTS, Documented
 from apps.api.streaming import NDJSON, wants_stream
 from apps.common.contracts.manifest import Progress, RunManifest, TrackMetrics
 from apps.common.errors import InvalidInput, RunNotFound
-from apps.common.files import read_json
 from apps.common.layout import Layout, RunFiles
 from apps.common.names import EpisodeId, RunIdOrLatest, is_crop_name
+from apps.common.open_result import result_json
 from apps.common.schemas import Diagnosis, PageQuery, Rows, RunList, RunSummary, TracksQuery
 from apps.results.diagnosis import diagnose
 from apps.results.files import NO_ROWS, sendable_rows
@@ -66,7 +66,8 @@ def diagnosis(ep_id: EpisodeId, run_id: RunIdOrLatest, services: ServicesDep) ->
 
 @router.get("/{run_id}/progress")
 def progress(ep_id: EpisodeId, run_id: RunIdOrLatest, services: ServicesDep) -> Progress:
-    found = read_progress(_files(services.layout, ep_id, run_id))
+    manifest = read_manifest(services.layout, ep_id, run_id)
+    found = read_progress(services.layout, ep_id, manifest.run_id)
     if found is None:
         raise RunNotFound("The run has not reported progress yet.", hint="Ask again in a second.")
     return found
@@ -106,7 +107,7 @@ def detections(
 @router.get("/{run_id}/metrics")
 def metrics(ep_id: EpisodeId, run_id: RunIdOrLatest, services: ServicesDep) -> TrackMetrics:
     layout = services.layout
-    body = read_json(layout.inside(_results(layout, ep_id, run_id).metrics))
+    body = result_json(layout, _results(layout, ep_id, run_id).metrics)
     try:
         return TrackMetrics.model_validate(body)
     except ValidationError:

@@ -69,6 +69,20 @@ class PreviewResultEvent(PreviewResult):
     type: Literal["result"] = "result"
 
 
+class HeartbeatEvent(Readable):
+    """Nothing new: what was asked for is on."""
+
+    type: Literal["heartbeat"] = "heartbeat"
+    time: str
+
+
+class RunBeginsEvent(Readable):
+    """A comparison is about to start this run; for the server, which may have to end it."""
+
+    type: Literal["begins"] = "begins"
+    run_id: str
+
+
 Event = Annotated[
     ProgressEvent | LogEvent | StartedEvent | ResultEvent | ErrorEvent,
     Field(discriminator="type"),

@@ -167,8 +167,8 @@ class VideoFacts(Readable):
     """What the decoder found. Sizes in pixels as shown: rotated, with square pixels.
 
     Args:
-        width, height, coded_width, coded_height, rotation, mirrored: of the first frame; later ones
-            may have others.
+        width, height, coded_width, coded_height, rotation, mirrored: as the first frame has them;
+            later frames may differ.
         rotation: degrees counterclockwise; a mirrored picture is mirrored left to right before.
         fps: frames a second, gaps not counted.
         stream: number of the stream in the file.

@@ -24,7 +24,7 @@ from pydantic_core import CoreSchema
 
 from apps.common.contracts.base import Readable
 from apps.common.contracts.manifest import TrackEnd
-from apps.common.files import open_regular
+from apps.common.files import Opener, open_regular
 from apps.common.names import TrackId
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -150,13 +150,13 @@ class TrackRow(_Tolerant):
         return ScreenTime(self.end_s - self.start_s, None)
 
 
-def read_rows(path: Path, model: type[M]) -> Iterator[M | None]:
+def read_rows(path: Path, model: type[M], opener: Opener = open_regular) -> Iterator[M | None]:
     """Each line as an object, in the file's order; None for a line that holds none.
 
     Lines of space only are passed over. A file that cannot be opened has no rows.
     """
     try:
-        stream = open_regular(path)
+        stream = opener(path)
     except OSError:
         return
     with stream:

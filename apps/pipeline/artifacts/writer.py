@@ -78,9 +78,9 @@ class ArtifactWriter:
 
     Args:
         files: where; `files.folder` exists.
-        ep_id: of the episode.
-        model_id: of the detector's weights.
-        edges: of the video's samples.
+        ep_id: goes into every row of the results.
+        model_id: names the detector's weights; goes into every row of a detection.
+        edges: from when to when each sample counts, for times on the screen.
         crops: margins and numbers of crops.
         metrics: see `config/pipeline.toml`.
     """

@@ -85,9 +85,9 @@ class FrameDecoder:
 
     Args:
         container: freshly opened.
-        stream: of it; nothing of it is decoded yet.
-        index: of that stream.
-        threads: of the codec, >= 1.
+        stream: one of the container's; nothing of it is decoded yet.
+        index: which packets of that stream hold which pictures, and when each is shown.
+        threads: how many the codec may use, >= 1.
 
     Attributes:
         damaged_packets: packets that the decoder refused, so far.
@@ -110,7 +110,7 @@ class FrameDecoder:
         self.use_threads(threads)
 
     def use_threads(self, count: int) -> None:
-        """How many threads the codec has, >= 1; to be told before anything is decoded."""
+        """Sets how many threads the codec has, >= 1; to be called before anything is decoded."""
         self._stream.codec_context.thread_count = count
         self._stream.codec_context.thread_type = "NONE" if count == 1 else "AUTO"
 

@@ -61,7 +61,7 @@ class FullPicture:
         """The same at another size.
 
         Args:
-            scaler: of this thread; quicker where it has done the same before.
+            scaler: used by one thread at a time; quicker where it has done the same before.
         """
         form = "bgr24" if self.tone is None else "bgr48le"
         stored = scaler.reformat(
@@ -75,7 +75,7 @@ class FullPicture:
 
         Args:
             letterbox: into which the frame fits.
-            scaler: of this thread.
+            scaler: as in `scaled`.
         """
         small = scaler.reformat(
             self.frame,

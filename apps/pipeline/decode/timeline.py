@@ -32,7 +32,7 @@ class Timeline:
         missing: how many pictures had no time.
         wrong: how many had a time that fits neither those before nor those after.
         jumps: pictures at which the clock goes back or leaps, for good.
-        unit: of the clock, seconds; times are rounded to it.
+        unit: one tick of the clock, seconds; times are rounded to it.
     """
 
     seconds: SecondsArray
@@ -100,7 +100,7 @@ def mended(
         seconds: shape (n,), in display order, in any order of size; NaN where there is none.
         usual: distance of two pictures where the times do not tell it, seconds, > 0.
         longest_gap: a longer one is no pause but another clock, seconds.
-        unit: of the clock, seconds.
+        unit: one tick of the clock, seconds.
     """
     if len(seconds) == 0:
         return Timeline(seconds)

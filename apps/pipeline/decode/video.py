@@ -95,7 +95,7 @@ class Video:
         return self._decoder.decoded(stride)
 
     def use_threads(self, count: int) -> None:
-        """How many threads the decoder has, >= 1; to be told before anything is decoded."""
+        """Sets how many threads the decoder has, >= 1; to be called before anything is decoded."""
         self._decoder.use_threads(count)
 
     @contextmanager
@@ -150,7 +150,7 @@ def open_video(path: Path, *, threads: int, stream: int | None = None) -> Iterat
 
     Args:
         path: a regular file; URLs, playlists and pipes are refused.
-        threads: of the decoder, >= 1.
+        threads: how many the decoder may use, >= 1.
         stream: number of the video stream in the file; None for the likeliest one.
 
     Raises:

@@ -30,7 +30,7 @@ def make_detector(
     Args:
         cache: folder of caches.
         given: its weights, where they were named by hand: a file, or a pack for `retinaface`.
-        callbacks: told of what takes long.
+        callbacks: receive progress messages, and may stop the work.
 
     Raises:
         InvalidInput: there is none of that name.

@@ -83,12 +83,12 @@ class DetectorRequest:
     """What a detector is made from.
 
     Args:
-        width, height: of the video as displayed, pixels.
+        width, height: size of the video as displayed, pixels.
         det_size: bound of the long side of the picture, pixels.
         det_thresh: least confidence, 0..1.
         provider: ONNX Runtime's execution provider.
         threads: intra-op threads of the session, >= 1.
-        precision: of the network's arithmetic.
+        precision: arithmetic of the network, float32 or int8.
         rivals: providers that `provider` must beat in a benchmark; none where it was asked for.
     """
 

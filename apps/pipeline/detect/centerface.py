@@ -85,7 +85,7 @@ class CenterFace:
             config: its entry in `config/models.toml`.
             weights: its file, as it came.
             cache: folder for the prepared model.
-            callbacks: told of what takes long.
+            callbacks: receive progress messages, and may stop the work.
 
         Raises:
             ModelUnavailable: the file is broken, or of another network.
@@ -95,24 +95,24 @@ class CenterFace:
             check_network(weights, "CenterFace", _is_centerface)
         self._letterbox = fit(request.width, request.height, request.det_size)
         usual = CenterFaceNetwork(config.det_thresh, config.nms_iou)
-        ready = load_session(
+        loaded = load_session(
             Weights(prepared_model(weights, sha256, cache), usual),
             request,
             self._letterbox,
             cache,
             callbacks,
         )
-        self._session = ready.session
-        self._find = replace(usual, threshold=request.det_thresh).finder(ready.session)
+        self._session = loaded.session
+        self._find = replace(usual, threshold=request.det_thresh).finder(loaded.session)
         facts = ModelFacts(
             id=MODEL_ID,
             sha256=sha256,
             licence=config.licence,
             file=weights.name,
             precision=request.precision,
-            quantised=ready.quantised,
+            quantised=loaded.quantised,
         )
-        self._facts = detector_facts(facts, ready)
+        self._facts = detector_facts(facts, loaded)
 
     @property
     def facts(self) -> DetectorFacts:

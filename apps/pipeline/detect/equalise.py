@@ -22,7 +22,7 @@ from onnx import numpy_helper
 
 from apps.pipeline.arrays import FloatArray
 
-_MOST = 16  # a channel that the pictures hardly touched must not overflow on others
+_MAX_GAIN = 16  # a channel that the pictures hardly touched must not overflow on others
 _HOMOGENEOUS = {"Relu", "LeakyRelu", "PRelu"}  # f(s * x) = s * f(x) for s > 0
 
 
@@ -64,7 +64,7 @@ def equalise(graph: Any, peaks: Mapping[str, FloatArray]) -> None:
         peak = peaks[pair.tensor]
         if not peak.max() > 0:
             continue
-        factors = np.maximum(peak / peak.max(), 1 / _MOST).astype(np.float32)
+        factors = np.maximum(peak / peak.max(), 1 / _MAX_GAIN).astype(np.float32)
         for name in pair.before.input[1:3]:  # weights, and the bias where there is one
             multiply(name, 1 / factors)
         multiply(pair.after.input[1], factors)

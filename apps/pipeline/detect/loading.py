@@ -30,8 +30,8 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class ReadySession:
-    """A session that is ready to detect, and how it came to be.
+class LoadedSession:
+    """A session that can detect, and how it came to be.
 
     Args:
         quantised: facts of the eight-bit model, where that runs.
@@ -49,7 +49,7 @@ def load_session(
     letterbox: Letterbox,
     cache: Path,
     callbacks: LoadCallbacks,
-) -> ReadySession:
+) -> LoadedSession:
     """Loads weights for the provider, threads and precision of a request.
 
     Raises:
@@ -67,22 +67,22 @@ def load_session(
     )
     if request.precision == "float32":
         session, probe = fastest_session(plan, request.rivals, letterbox, cache, callbacks)
-        return ReadySession(session, None, probe)
+        return LoadedSession(session, None, probe)
     quantiser = Quantiser(weights.path, sha256, weights.network, request.threads, cache, callbacks)
     eight = quantiser.model()
     plan = replace(plan, model=eight.path, sha256=eight.facts.sha256, precision="int8")
     session, probe = fastest_session(plan, request.rivals, letterbox, cache, callbacks)
     facts = quantiser.checked(session.get_providers()[0]).facts
-    return ReadySession(session, facts, probe)
+    return LoadedSession(session, facts, probe)
 
 
-def detector_facts(model: ModelFacts, ready: ReadySession) -> DetectorFacts:
+def detector_facts(model: ModelFacts, loaded: LoadedSession) -> DetectorFacts:
     """Read back from the session."""
-    providers = tuple(ready.session.get_providers())
+    providers = tuple(loaded.session.get_providers())
     return DetectorFacts(
         model=model,
         provider=providers[0],
         session_providers=providers,
-        intra_op_threads=ready.session.get_session_options().intra_op_num_threads,
-        probe=ready.probe,
+        intra_op_threads=loaded.session.get_session_options().intra_op_num_threads,
+        probe=loaded.probe,
     )

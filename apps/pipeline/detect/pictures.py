@@ -28,8 +28,8 @@ class _Shot:
 
     Args:
         photo: package and file.
-        part: of the photo, [x1, y1, x2, y2] in 0..1.
-        scale: of the canvas that it may fill, 0..1.
+        part: what is cut out of the photo, [x1, y1, x2, y2] in 0..1.
+        scale: share of the canvas that it may fill, 0..1.
         gain: brightness over the photo's.
     """
 

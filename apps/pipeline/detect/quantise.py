@@ -84,11 +84,11 @@ class Quantiser:
 
     Args:
         source: the float model.
-        sha256: of its file.
+        sha256: checksum of its file, hexadecimal.
         network: how it is used.
         threads: for making it, >= 1.
         cache: folder of caches.
-        callbacks: told of what takes long.
+        callbacks: receive progress messages, and may stop the work.
     """
 
     source: Path

@@ -50,11 +50,11 @@ def quantised_graph(
         source: the float model.
         activations: "uint8" or "int8".
         weight_bits: 7 or 8.
-        threads: of the calibration, >= 1.
+        threads: how many the calibration may use, >= 1.
         check: called before every picture; raises where the run is to stop.
 
     Raises:
-        Exception: of onnx or ONNX Runtime, where they cannot do it with this graph.
+        Exception: onnx or ONNX Runtime cannot do it with this graph.
     """
     with tempfile.TemporaryDirectory(prefix="screenalytics-int8-") as folder:
         plain = Path(folder) / "plain.onnx"

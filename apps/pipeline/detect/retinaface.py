@@ -40,7 +40,7 @@ class ScrfdNetwork:
     """A `Network`: InsightFace's own pre- and postprocessing around a session.
 
     Args:
-        path: of the weights as they came.
+        path: file of the weights as they came.
         threshold: least confidence.
         nms_iou: boxes that overlap more are one face.
         fixed: width and height of the model's input where the graph fixes it.
@@ -65,7 +65,7 @@ class ScrfdNetwork:
         return {_HEIGHT: height, _WIDTH: width} if self.fixed is None else {}
 
     def blob(self, image: ByteArray) -> FloatArray:
-        """float32 RGB about -1..1, as InsightFace prepares it."""
+        """The network's input as InsightFace prepares it: float32 RGB, about -1..1."""
         return np.asarray(cv2.dnn.blobFromImage(image, 1 / 128, mean=(127.5,) * 3, swapRB=True))
 
     def finder(self, session: ort.InferenceSession) -> Finder:
@@ -98,7 +98,7 @@ class RetinaFace:
             config: its entry in `config/models.toml`.
             model: a pack's name or an `.onnx` file; None takes the configured pack.
             cache: folder of caches.
-            callbacks: told of what takes long.
+            callbacks: receive progress messages, and may stop the work.
 
         Raises:
             ModelUnavailable: it is neither on disk nor downloadable, or is no detector.
@@ -108,18 +108,18 @@ class RetinaFace:
         fixed, usable = _usable_model(path, cache)
         usual = ScrfdNetwork(path, config.det_thresh, config.nms_iou, fixed)
         self._letterbox = usual.letterbox(request)
-        ready = load_session(Weights(usable, usual), request, self._letterbox, cache, callbacks)
-        self._session = ready.session
-        self._find = replace(usual, threshold=request.det_thresh).finder(ready.session)
+        loaded = load_session(Weights(usable, usual), request, self._letterbox, cache, callbacks)
+        self._session = loaded.session
+        self._find = replace(usual, threshold=request.det_thresh).finder(loaded.session)
         facts = ModelFacts(
             id=path.stem,
             sha256=sha256_of(path),
             licence=config.licence,
             file=path.name,
             precision=request.precision,
-            quantised=ready.quantised,
+            quantised=loaded.quantised,
         )
-        self._facts = detector_facts(facts, ready)
+        self._facts = detector_facts(facts, loaded)
 
     @property
     def facts(self) -> DetectorFacts:

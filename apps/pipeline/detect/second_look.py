@@ -40,7 +40,7 @@ class SecondLook:
         """The doubtful places of a frame; None where nothing is in doubt.
 
         Args:
-            faces: of the first look, down to `doubtful_from`; in 0..1 of the frame.
+            faces: what the first look found, down to `doubtful_from`; in 0..1 of the frame.
         """
         doubts = self._doubts(frame.letterbox, faces)
         if len(doubts) == 0:
@@ -52,7 +52,7 @@ class SecondLook:
         """What the first look was sure of, and the doubts that the second one confirmed.
 
         Args:
-            faces: of the first look, in 0..1 of the frame.
+            faces: what the first look found, in 0..1 of the frame.
             mosaic: that was looked at.
             found: in pixels of the mosaic.
 

@@ -1,4 +1,4 @@
-"""What is told while something is loaded, and whether it may go on."""
+"""Messages while something is loaded, and whether it may go on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _go_on() -> None:
 
 @dataclass(frozen=True)
 class LoadCallbacks:
-    """Who is told of what takes long, and may end it.
+    """Functions that are called while something is loaded, and may stop it.
 
     Args:
         say: takes a line for the run's log.

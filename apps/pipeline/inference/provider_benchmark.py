@@ -20,7 +20,7 @@ from apps.pipeline.inference.cpu_kind import cpu_kind
 from apps.pipeline.inference.graph_cache import open_session
 from apps.pipeline.inference.session import SessionPlan
 
-_RACE_SECONDS = 1.0
+_BENCHMARK_SECONDS = 1.0
 _MIN_ROUNDS = 3
 
 
@@ -43,7 +43,7 @@ def fastest_session(
     """
     if not rivals:
         return open_session(plan, cache), None
-    notes = cache / "races" / f"{_key(plan, rivals)}.json"
+    notes = cache / "benchmarks" / f"{_key(plan, rivals)}.json"
     known = _remembered(notes, (plan.provider, *rivals))
     if known is not None:
         return open_session(plan.by(known.chosen), cache), known
@@ -82,7 +82,7 @@ def benchmark_providers(
     for session in sessions.values():  # the first inference allocates
         session.run(None, {session.get_inputs()[0].name: blob})
     begin, rounds = time.perf_counter(), 0
-    while rounds < _MIN_ROUNDS or time.perf_counter() - begin < _RACE_SECONDS:
+    while rounds < _MIN_ROUNDS or time.perf_counter() - begin < _BENCHMARK_SECONDS:
         callbacks.check()
         for name, session in sessions.items():
             start = time.perf_counter()

@@ -26,7 +26,7 @@ class SessionPlan:
 
     Args:
         model: the file.
-        sha256: of the file.
+        sha256: checksum of the file, hexadecimal.
         dimensions: sizes for the model's symbolic dimensions, so that shapes are static.
         threads: intra-op threads, >= 1.
         provider: ONNX Runtime's execution provider.
@@ -127,7 +127,7 @@ def load(
     """Loads a model with other options or from other bytes than the plan's own.
 
     Args:
-        name: of the file, for the error.
+        name: the file's, for the error's message.
         model: a path, or the content.
 
     Raises:

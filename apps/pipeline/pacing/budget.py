@@ -50,7 +50,7 @@ class CpuBudget:
     config: BudgetConfig
     slept_seconds: float = 0.0
     _level: float = field(default=0.0, init=False)
-    _framed_s: float = field(default=0.0, init=False)  # when the last frame was told
+    _framed_s: float = field(default=0.0, init=False)  # when the last frame ended
     # Seconds and CPU seconds at each look, those of the last window.
     _seen: deque[tuple[float, float]] = field(default_factory=lambda: deque([(0, 0)]), init=False)
     # Seconds and CPU seconds that each of the last frames took.

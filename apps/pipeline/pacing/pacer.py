@@ -1,4 +1,4 @@
-"""Where a run rests: its budget, the heat that lowers it, and the wish to stop, asked together."""
+"""Where a run rests: its budget, the heat that lowers it, and requests to stop, asked together."""
 
 from __future__ import annotations
 

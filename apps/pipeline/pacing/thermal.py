@@ -72,7 +72,7 @@ class ThermalBackoff:
         config: see `config/pipeline.toml`.
         read_sensors: see `system_sensors`.
         elapsed: wall-clock seconds of the run so far.
-        log: told of the sensor, or that there is none, and of every change.
+        log: receives a line on the sensor, or that there is none, and on every change.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class ThermalBackoff:
         log: Callable[[str], None],
     ) -> None:
         self._usual = usual_percent
-        self._least = min(usual_percent, config.min_percent)
+        self._min_percent = min(usual_percent, config.min_percent)
         self._config = config
         self._read = read_sensors
         self._elapsed = elapsed
@@ -144,7 +144,7 @@ class ThermalBackoff:
     def _step(self, found: Temperature) -> None:
         before = self._budget
         if found.celsius >= self._config.hot_celsius:
-            self._budget = max(self._least, before - self._config.step_percent)
+            self._budget = max(self._min_percent, before - self._config.step_percent)
         elif found.celsius <= self._config.cool_celsius:
             self._budget = min(self._usual, before + self._config.step_percent)
         self._lowest = min(self._lowest, self._budget)

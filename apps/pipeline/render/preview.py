@@ -91,8 +91,8 @@ def render_preview(
 
     Args:
         video: freshly opened.
-        path: of the mp4 file.
-        threads: of the encoder, >= 1.
+        path: where the mp4 file is written.
+        threads: how many the encoder may use, >= 1.
         after_frame: called with the number of each frame that is done; may raise to stop.
 
     Raises:

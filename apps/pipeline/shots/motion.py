@@ -59,7 +59,8 @@ class Motion:
     Args:
         matrix: shape (2, 3), takes points (x, y, 1), 0..1 of the frame before, to this frame.
         agreement: 0..1, the share of followed points that moved as `matrix` says.
-        response: of the phase correlation, about 0..1; near 1 for a shifted picture in any light.
+        response: peak of the phase correlation, about 0..1; near 1 for a shifted picture in any
+            light.
         features: number of features found again; 0 where they were not needed.
         stays: whether what was found again has not moved at all.
     """

@@ -48,8 +48,8 @@ class _Seen:
     """An analysed frame.
 
     Args:
-        appearance: of its faces, shape (n, 60).
-        glimpse: of the same frame.
+        appearance: shape (n, 60), see `FrameFeatures.appearance`.
+        glimpse: the same frame, as the search for gradual changes needs it.
     """
 
     view: FrameFeatures
@@ -86,10 +86,10 @@ class ShotSplitter:
         """Where the next frame in order belongs.
 
         Args:
-            index: of the frame.
-            view: of the frame.
-            appearance: of its faces, as `view` tells them; shape (n, 60).
-            glimpses: of the frames since the one before that were decoded, this one last.
+            index: number of the frame in display order, from 0.
+            view: features of the frame, by which cuts are found.
+            appearance: what its faces look like, shape (n, 60), see `FrameFeatures.appearance`.
+            glimpses: one of each frame decoded since the one before, this one last.
         """
         now = _Seen(view, appearance, glimpses[-1])
         self._samples.append((index, now.glimpse.ts_s))
@@ -190,7 +190,7 @@ class ShotSplitter:
         """Whether it is found again, and not only what lies over both pictures.
 
         Args:
-            one: of the shape of the other one.
+            one: must have the shape of the other one.
             colours: their distance.
             is_gradual: the pictures lie apart, and the second may be a flash that fades.
         """

@@ -163,7 +163,7 @@ class _Claim:
     """A track that began where a face that is out of sight may have come back.
 
     Args:
-        former: of the face that is out of sight.
+        former: the track of the face that is out of sight.
         track: the one that began.
         surprise: how much place, size and appearance differ.
     """

@@ -1,11 +1,12 @@
 // Sends a video from the browser straight to the server, with progress. Called again whenever
-// Streamlit draws the page anew, so it sets handlers and never adds them.
+// Streamlit draws the page again, so it sets handlers and never adds them.
 export default function ({ parentElement, data, setTriggerValue }) {
   const form = parentElement.querySelector("form");
   const { file, ep_id: name } = form.elements;
   const button = form.querySelector("button");
   const bar = form.querySelector("progress");
   const message = form.querySelector(".message");
+  name.pattern = data.pattern;
 
   function tell(text, bad = false) {
     message.textContent = text;
@@ -23,8 +24,9 @@ export default function ({ parentElement, data, setTriggerValue }) {
 
   file.onchange = () => {
     const stem = (file.files[0]?.name ?? "").replace(/\.[^.]*$/, "");
-    const proposed = stem.replace(/[^A-Za-z0-9._-]+/g, "-").replace(/\.{2,}/g, ".");
-    name.value = proposed.replace(/^[-._]+|[-._]+$/g, "").slice(0, 128);
+    // As apps.common.names.name_after.
+    const dashed = stem.replace(/[^A-Za-z0-9._-]+/g, "-").replace(/\.{2,}/g, ".");
+    name.value = dashed.replace(/^[-._]+|[-._]+$/g, "").slice(0, 100) || "episode";
     tell("");
   };
 

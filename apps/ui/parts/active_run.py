@@ -20,7 +20,7 @@ def under_way(active: ActiveRuns) -> ActiveRun | None:
 
 
 @st.fragment(run_every=_LOOK_EVERY_SECONDS)
-def follow_elsewhere(client: Client, ep_id: str) -> None:
+def follow_active_run(client: Client, ep_id: str) -> None:
     """Shows it and looks again; draws the whole page again when it is over."""
     with problems_shown():
         run = under_way(client.active(ep_id))

@@ -35,10 +35,10 @@ class Choices:
 
 
 def choose(ep_id: str, usual_mode: str) -> Choices:
-    """The form. Widgets keep what they were told while the tab lives, the mode for each episode.
+    """The form. Widgets keep what was entered while the tab lives, the mode for each episode.
 
     Args:
-        usual_mode: of the episode's newest run.
+        usual_mode: execution mode of the episode's newest run, chosen at first.
     """
     mode = st.radio(
         "Execution mode",
@@ -60,17 +60,17 @@ def choose(ep_id: str, usual_mode: str) -> Choices:
             options[name] = choose_one(there)
     with st.container(horizontal=True):
         for name in _AT_HAND:
-            options[name] = _field(RUN_OPTIONS[name], limits[name])
+            options[name] = _field(RUN_OPTIONS[name], limits[name], there)
     rest = [RUN_OPTIONS[name] for name in RunRequest.model_fields if name not in options]
     numbers = [option for option in rest if option.kind in (int, float)]
     with st.expander("More options", icon=":material/tune:"):
         st.caption("Empty: as the profile says.")
         with st.container(horizontal=True):
             for option in numbers:
-                options[option.name] = _field(option, limits[option.name])
+                options[option.name] = _field(option, limits[option.name], there)
         for option in rest:
             if option not in numbers:
-                options[option.name] = _field(option, limits[option.name])
+                options[option.name] = _field(option, limits[option.name], there)
     return Choices(mode, {name: value for name, value in options.items() if value is not None})
 
 
@@ -166,7 +166,7 @@ _OFFERED: dict[str, Callable[[RunOptionsOffer], str | None]] = {
 }
 
 
-def _field(option: RunOption, limits: Bounds) -> Any:
+def _field(option: RunOption, limits: Bounds, there: RunOptionsOffer) -> Any:
     """The widget that an option's type asks for; None leaves the value to the server."""
     common: dict[str, Any] = {
         "label": option.label,
@@ -175,7 +175,9 @@ def _field(option: RunOption, limits: Bounds) -> Any:
         "persist_state": "session",
     }
     if option.kind is bool:
-        return True if st.toggle(**common) else None
+        usual = there.switches[option.name]
+        is_on = st.toggle(value=usual, **common)
+        return None if is_on == usual else is_on
     if option.kind is str:
         chosen = st.selectbox(
             options=[AUTO, *option.choices],

@@ -39,7 +39,8 @@ class ProgressBoard:
     """Places on the page that are filled again with each report.
 
     Args:
-        history: of the run; kept by the caller where the page is drawn again meanwhile.
+        history: the run's reports so far; kept by the caller where the page is drawn again
+            meanwhile.
         cap: CPU budget in percent, None where there is none.
     """
 

@@ -86,7 +86,7 @@ class Samples:
 
         Args:
             first_s, last_s: its first and last sighting.
-            cuts_s: of `cut`, ascending.
+            cuts_s: where the cuts lie, as `cut` says, seconds, ascending.
         """
         start_s, end_s = self.cut(first_s), last_s + self.after_s
         before, after = bisect_right(cuts_s, first_s), bisect_right(cuts_s, last_s)

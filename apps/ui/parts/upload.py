@@ -10,6 +10,7 @@ from importlib.resources import files
 import streamlit as st
 import streamlit.components.v2 as components
 
+from apps.common.names import NAME_PATTERN
 from apps.ui.files import UPLOAD_PATH
 from apps.ui.formatting import plain
 
@@ -27,7 +28,7 @@ def show_upload() -> None:
     with st.expander("Upload an episode", icon=":material/upload:"):
         answer = _form(
             key="upload",
-            data={"url": UPLOAD_PATH},
+            data={"url": UPLOAD_PATH, "pattern": NAME_PATTERN},
             on_uploaded_change=lambda: None,
         )
     if answer.uploaded is not None:

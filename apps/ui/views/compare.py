@@ -18,7 +18,7 @@ from apps.ui.parts.episode_picker import pick_episode
 from apps.ui.problems import problems_shown
 from apps.ui.session import client, reader_zone
 
-_MOST = 6
+_MAX_RUNS = 6
 _LETTERS = "ABCDEF"
 _MARK = "≠"
 _AROUND_BARS = 70  # pixels of title and axis
@@ -61,7 +61,7 @@ def _runs_side_by_side(api: Client, ep_id: str) -> None:
         "Runs",
         list(completed),
         default=list(completed)[:2],
-        max_selections=_MOST,
+        max_selections=_MAX_RUNS,
         format_func=lambda run_id: _run_label(completed[run_id]),
         key=f"compare-{ep_id}",
     )

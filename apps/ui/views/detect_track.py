@@ -12,7 +12,7 @@ from apps.common.schemas import ResolvedPlan, RunList
 from apps.ui.client import ApiProblem, Client
 from apps.ui.formatting import moment, plain
 from apps.ui.pages import link_to_results
-from apps.ui.parts.active_run import follow_elsewhere, under_way
+from apps.ui.parts.active_run import follow_active_run, under_way
 from apps.ui.parts.episode_picker import pick_episode, show_episode
 from apps.ui.parts.local_run import run_locally
 from apps.ui.parts.options_form import Choices, choose, show_plan, show_sources
@@ -46,7 +46,7 @@ def view() -> None:
             run_locally(api, request, mine)
         active, runs = api.active(ep_id), api.runs(ep_id)
         if under_way(active) is not None:
-            follow_elsewhere(api, ep_id)
+            follow_active_run(api, ep_id)
             return
         _prepare(api, ep_id, _usual_mode(runs), active.queue_problem, mine)
     with last.container(), problems_shown():

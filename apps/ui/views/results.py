@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 
 import streamlit as st
 
+from apps.common.contracts.events import ErrorEvent, ProgressEvent
 from apps.common.contracts.manifest import RunManifest, VideoFacts
 from apps.common.contracts.rows import TrackRow
 from apps.common.names import TRACK_PREFIX
@@ -137,20 +138,20 @@ def _show_video(api: Client, run: RunManifest, start: float) -> None:
 
 def _make_preview(api: Client, run: RunManifest) -> None:
     bar, pulse = st.progress(0.0, "Making the preview video…"), st.empty()
-    with closing(api.make_preview(run.ep_id, run.run_id)) as lines:
-        for line in lines:
-            if line is None or line.get("type") != "progress":
+    with closing(api.make_preview(run.ep_id, run.run_id)) as events:
+        for event in events:
+            if isinstance(event, ErrorEvent):
+                raise ApiProblem(event.detail, event.hint or "", event.status)
+            if not isinstance(event, ProgressEvent):
                 pulse.empty()  # a point at which Streamlit can stop this script
-            elif line.get("phase") == "waiting":
+            elif event.phase == "waiting":
                 bar.progress(0.0, "Making the preview video · waiting for its turn")
-            elif line.get("frames_total"):
+            elif event.frames_total:
                 bar.progress(
-                    min(1.0, line["frames_done"] / line["frames_total"]),
-                    f"Making the preview video · {count(line['frames_done'])} of "
-                    f"{count(line['frames_total'])} frames",
+                    min(1.0, event.frames_done / event.frames_total),
+                    f"Making the preview video · {count(event.frames_done)} of "
+                    f"{count(event.frames_total)} frames",
                 )
-            if line is not None and line.get("type") == "error":
-                raise ApiProblem.of(line, 500)
     st.rerun()
 
 

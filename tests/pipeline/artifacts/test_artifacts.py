@@ -211,9 +211,9 @@ def test_seconds_on_the_screen_wait_for_no_later_frame(files: RunFiles) -> None:
 
 
 def test_why_a_track_ended(files: RunFiles) -> None:
-    told: dict[int, TrackEnd] = {1: "cut", 2: "left", 3: "covered", 4: "lost", 5: "end"}
-    write(files, [sighting(n, (1, 2, 3, 4, 5)) for n in (0, 6)], told)
-    assert [row["ended"] for row in rows(files.tracks)] == list(told.values())
+    endings: dict[int, TrackEnd] = {1: "cut", 2: "left", 3: "covered", 4: "lost", 5: "end"}
+    write(files, [sighting(n, (1, 2, 3, 4, 5)) for n in (0, 6)], endings)
+    assert [row["ended"] for row in rows(files.tracks)] == list(endings.values())
 
 
 def test_a_run_without_faces_has_all_files(files: RunFiles) -> None:

@@ -725,7 +725,7 @@ def test_an_empty_stream_that_is_asked_for(cases: Path) -> None:
     assert "1 (h264, 640x360)" in caught.value.hint
 
 
-def test_what_is_told_of_those_files(cases: Path) -> None:
+def test_what_is_reported_of_those_files(cases: Path) -> None:
     assert opened(cases / "preview-first.mkv").facts.stream == 1
     assert opened(cases / "dead-first.ts").facts.streams[0] == "0 (h264, 0x0)"
     assert opened(cases / "hflip.mp4").facts.mirrored

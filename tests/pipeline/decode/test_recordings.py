@@ -351,8 +351,10 @@ class Joined:
         start = self.second[0].pts or 0
         self.leading = sum((p.pts or 0) < start for p in self.second)
         # By another count than could come next: that of x264 has a few bits.
-        self.is_told = lost == 1 and (coding is HEVC_OPEN or (coding is H264_OPEN and groups != 3))
-        self.is_told |= coding is HEVC_OPEN and is_other
+        self.is_noticed = lost == 1 and (
+            coding is HEVC_OPEN or (coding is H264_OPEN and groups != 3)
+        )
+        self.is_noticed |= coding is HEVC_OPEN and is_other
         self.shown = sorted((p.pts or 0) // FRAME for p in self.first)
         self.shown += sorted(100 + (p.pts or 0) // FRAME for p in self.second)[self.leading :]
 
@@ -364,7 +366,7 @@ class Joined:
         count = len(self.first)
         seen = see(path)
         ruined = range(count, count + seen.frames - len(self.shown))
-        assert len(ruined) in ((0,) if self.is_told else (0, self.leading))
+        assert len(ruined) in ((0,) if self.is_noticed else (0, self.leading))
         numbers = self.shown[:count] + [-1] * len(ruined) + self.shown[count:]
         for sampled, stride in ((seen, 1), *((see(path, stride), stride) for stride in (4, 11))):
             wanted = range(0, seen.frames, stride)

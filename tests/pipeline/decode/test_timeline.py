@@ -83,7 +83,7 @@ def test_another_clock_goes_on_by_the_usual_distance(clock: float) -> None:
     assert (found.wrong, found.jumps) == (0, (20,))
 
 
-def test_each_of_three_clocks_is_told() -> None:
+def test_each_of_three_clocks_is_reported() -> None:
     found = line([*REGULAR, *(t + 500 for t in REGULAR), *(t - 7 for t in REGULAR)])
     assert found.seconds == pytest.approx([n * D for n in range(60)])
     assert found.jumps == (20, 40)

@@ -299,7 +299,7 @@ def test_each_shape_has_a_graph_and_threads_share_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut off", "empty", "one byte", "no model", "folder"])
-def test_a_damaged_graph_is_made_anew(tmp_path: Path, group: ByteArray, damage: str) -> None:
+def test_a_damaged_graph_is_made_again(tmp_path: Path, group: ByteArray, damage: str) -> None:
     first = CenterFace(REQUEST, CENTERFACE, WEIGHTS, tmp_path)
     image = laid_in(group, first.letterbox)
     (graph,) = graphs(tmp_path)

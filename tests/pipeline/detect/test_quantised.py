@@ -60,7 +60,7 @@ def centerface(
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """A cache in which the model lay damaged, so that it was made anew; and what was said."""
+    """A cache in which the model lay damaged, so that it was made again; and what was said."""
     folder = tmp_path_factory.mktemp("cache")
 
     def stop(_: str) -> None:
@@ -225,11 +225,11 @@ def test_it_is_made_and_checked_once(cache: Path) -> None:
     assert kept(cache, ".onnx").stat().st_mtime_ns == before
 
 
-def test_a_damaged_model_is_made_anew(made: tuple[Path, list[str]]) -> None:
+def test_a_damaged_model_is_made_again(made: tuple[Path, list[str]]) -> None:
     assert len(made[1]) == 2
 
 
-def test_a_model_with_damaged_notes_is_made_anew(cache: Path) -> None:
+def test_a_model_with_damaged_notes_is_made_again(cache: Path) -> None:
     kept(cache, ".json").write_bytes(b"{}")
     said: list[str] = []
     assert centerface(cache, LoadCallbacks(said.append)).facts.model.quantised is not None
@@ -362,7 +362,7 @@ class _Repeated:
         return [self.session.run(*arguments) for _ in range(self.times)][-1]
 
 
-def test_a_race_gives_a_median_for_each(cache: Path) -> None:
+def test_the_benchmark_gives_a_median_for_each_provider(cache: Path) -> None:
     session = centerface(cache, precision="float32", width=64, height=64)._session
     sessions = {"one": session, "ten": _Repeated(session, 10)}
     found = benchmark_providers(sessions, (64, 64), LoadCallbacks())
@@ -370,9 +370,9 @@ def test_a_race_gives_a_median_for_each(cache: Path) -> None:
     assert found["ten"] > 2 * found["one"] > 0
 
 
-def test_without_rivals_there_is_no_race(cache: Path) -> None:
+def test_without_rivals_there_is_no_benchmark(cache: Path) -> None:
     assert centerface(cache).facts.probe is None
-    assert not (cache / "races").exists()
+    assert not (cache / "benchmarks").exists()
 
 
 @needs_openvino
@@ -406,7 +406,7 @@ def test_auto_takes_the_faster_one_and_remembers(tmp_path: Path, precision: str)
     again = centerface(tmp_path, **wanted).facts
     assert again.probe == first.probe.model_copy(update={"remembered": True})
     assert again.provider == first.provider
-    note = next((tmp_path / "races").iterdir())
+    note = next((tmp_path / "benchmarks").iterdir())
     note.write_text(note.read_text().replace(f'"chosen": "{first.provider}"', '"chosen": "other"'))
     assert centerface(tmp_path, **wanted).facts.probe.remembered is False  # type: ignore[union-attr]
 

@@ -28,7 +28,7 @@ class Run:
     cpu: float = 0.0
     now: float = 0.0
     naps: list[float] = field(default_factory=list)
-    looks: list[tuple[float, float]] = field(default_factory=lambda: [(0.0, 0.0)])
+    samples: list[tuple[float, float]] = field(default_factory=lambda: [(0.0, 0.0)])
     busy_while_asleep: float = 0.0  # cores that other threads use during a nap
 
     def __post_init__(self) -> None:
@@ -45,20 +45,20 @@ class Run:
         """A frame."""
         self.cpu += cpu
         self.now += wall
-        self.look()
+        self.sample()
         self.budget.pace()
-        self.look()
+        self.sample()
 
     def load(self, cpu: float, wall: float) -> None:
         """Something that is no frame."""
         self.cpu += cpu
         self.now += wall
-        self.look()
+        self.sample()
         self.budget.settle()
-        self.look()
+        self.sample()
 
-    def look(self) -> None:
-        self.looks.append((self.now, self.cpu))
+    def sample(self) -> None:
+        self.samples.append((self.now, self.cpu))
 
     @property
     def mean_percent(self) -> float:
@@ -66,7 +66,7 @@ class Run:
 
     def highest_percent(self) -> float:
         """Of all windows, as `lab/budget_check.py` sees them from outside."""
-        seconds, cpu_seconds = zip(*self.looks, strict=True)
+        seconds, cpu_seconds = zip(*self.samples, strict=True)
         return Watched(seconds, cpu_seconds, ()).window_percents(CONFIG.window_seconds)[1]
 
 
@@ -208,12 +208,12 @@ def test_no_window_is_far_above_the_budget(costs: list[float], percent: int, cor
     while run.now < 2 * CONFIG.window_seconds:
         for cpu in costs:
             run.work(cpu, cpu / cores)
-    most = (1 + CONFIG.window_excess) * percent / 100 * CONFIG.window_seconds + max(costs)
-    assert run.highest_percent() <= 100 * most / CONFIG.window_seconds + 1e-6
+    max_cpu_s = (1 + CONFIG.window_excess) * percent / 100 * CONFIG.window_seconds + max(costs)
+    assert run.highest_percent() <= 100 * max_cpu_s / CONFIG.window_seconds + 1e-6
 
 
 @pytest.mark.parametrize(("percent", "frame"), [(50, 0.5), (50, 0.3), (100, 1.0), (150, 1.5)])
-def test_dear_frames_wait_until_they_fit_into_a_window(percent: int, frame: float) -> None:
+def test_costly_frames_wait_until_they_fit_into_a_window(percent: int, frame: float) -> None:
     run = Run(percent)
     while run.now < 60:
         run.work(cpu=frame, wall=frame / 1.8)
@@ -221,11 +221,11 @@ def test_dear_frames_wait_until_they_fit_into_a_window(percent: int, frame: floa
     assert run.mean_percent == pytest.approx(percent, rel=0.05)
 
 
-def test_a_frame_dearer_than_a_window_comes_alone() -> None:
+def test_a_frame_that_costs_more_than_a_window_comes_alone() -> None:
     run = Run(20)
     for _ in range(5):
         run.work(cpu=2.0, wall=1.0)
-    gaps = [after - before for (before, _), (after, _) in pairwise(run.looks) if after > before]
+    gaps = [after - before for (before, _), (after, _) in pairwise(run.samples) if after > before]
     assert max(gaps) < 2.0 / 0.2 + 1  # it goes on all the same
     assert run.mean_percent == pytest.approx(20, rel=0.05)
 

@@ -36,7 +36,7 @@ def in_threads(number: int, work: Callable[[], None]) -> None:
         thread.join()
 
 
-def a_crew(threads: int) -> int:
+def an_ordered_parallel_map(threads: int) -> int:
     items = iter(range(5 * threads))
     with (
         CpuMeter(CONFIG) as meter,
@@ -80,8 +80,8 @@ def threads_that_follow_each_other() -> int:
 @pytest.mark.parametrize(
     ("work", "arguments", "found"),
     [
-        (a_crew, (1,), 1),
-        (a_crew, (2,), 2),
+        (an_ordered_parallel_map, (1,), 1),
+        (an_ordered_parallel_map, (2,), 2),
         (a_library_with_three_threads, (), 4),
         # As on a machine where others take the CPU, or with a budget of a few percent.
         (helpers_that_cost_as_much_as_the_work, (), 1),

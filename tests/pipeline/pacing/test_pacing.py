@@ -67,7 +67,7 @@ def talk(test_data: Path) -> Path:
     return test_data / "videos" / "carphone_pristine.mp4"
 
 
-def test_a_hot_machine_slows_a_low_power_run_and_is_told(tmp_path: Path, talk: Path) -> None:
+def test_a_hot_machine_slows_a_low_power_run_and_is_reported(tmp_path: Path, talk: Path) -> None:
     outcome, lines = run(talk, tmp_path, "low_power", at(91.0))
     assert outcome.thermal is not None
     assert outcome.thermal.hottest_celsius == 91.0

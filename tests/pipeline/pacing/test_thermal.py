@@ -35,7 +35,7 @@ class Machine:
     usual: float = 200.0
     celsius: float | None = COOL
     now: float = 0.0
-    looks: int = 0
+    reads: int = 0
     log: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -44,7 +44,7 @@ class Machine:
         )
 
     def sensors(self) -> dict[str, list[Any]]:
-        self.looks += 1
+        self.reads += 1
         return {} if self.celsius is None else {"coretemp": chip(40.0, self.celsius)}
 
     def after_period(self, celsius: float | None) -> float:
@@ -87,12 +87,12 @@ def test_without_a_sensor_nothing_happens_and_the_log_says_so_once() -> None:
     assert machine.log == [
         "There is no CPU temperature sensor here: heat does not lower the budget"
     ]
-    assert machine.looks == 1
+    assert machine.reads == 1
     assert machine.backoff.facts() is None
     assert machine.backoff.warning() is None
 
 
-def test_heat_lowers_the_budget_step_by_step_down_to_the_least() -> None:
+def test_heat_lowers_the_budget_step_by_step_down_to_the_minimum() -> None:
     machine = Machine()
     assert [machine.after_period(HOT) for _ in range(8)] == [175, 150, 125, 100, 75, 50, 50, 50]
 
@@ -109,7 +109,7 @@ def test_the_sensors_are_read_once_a_period() -> None:
     for _ in range(100):
         machine.backoff.budget_percent()
         machine.now += CONFIG.period_seconds / 10
-    assert machine.looks == 10
+    assert machine.reads == 10
 
 
 def test_a_sensor_that_says_nothing_for_a_while_changes_nothing() -> None:
@@ -167,8 +167,8 @@ def test_the_budget_stays_in_its_bounds_and_recovers(
 ) -> None:
     machine = Machine(usual=usual)
     budgets = [machine.after_period(celsius) for celsius in (first, *heat)]
-    least = min(usual, CONFIG.min_percent)
-    assert all(least <= budget <= usual for budget in budgets)
+    lowest = min(usual, CONFIG.min_percent)
+    assert all(lowest <= budget <= usual for budget in budgets)
     steps = [abs(after - before) for before, after in zip([usual, *budgets], budgets, strict=False)]
     assert max(steps) <= CONFIG.step_percent + 1e-9
     facts = machine.backoff.facts()

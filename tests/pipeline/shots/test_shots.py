@@ -184,7 +184,7 @@ def test_a_flash_is_no_cut_but_another_light(gain: float) -> None:
     assert found[1].is_stable
 
 
-def looks_of(*levels: float) -> FloatArray:
+def appearance_of(*levels: float) -> FloatArray:
     return np.array([[level] * 60 for level in levels], np.float32)
 
 
@@ -197,8 +197,8 @@ def test_the_other_wall_of_the_room_is_another_place() -> None:
 def test_in_doubt_the_faces_tell() -> None:
     """Two walls that hardly differ, nearer to each other from try to try."""
     here, there = room().astype(np.float32), room()[::-1, ::-1].astype(np.float32)
-    someone, another = looks_of(0.0, 3.0), looks_of(20.0)
-    many, like_one, like_none = (looks_of(*v) for v in ((0, 10, 20), (21, 1, 9), (3, 30, 40)))
+    someone, another = appearance_of(0.0, 3.0), appearance_of(20.0)
+    many, like_one, like_none = (appearance_of(*v) for v in ((0, 10, 20), (21, 1, 9), (3, 30, 40)))
 
     depths = np.linspace(0.05, 1.0, 20)
     walls = {
@@ -259,9 +259,11 @@ def test_what_flashes_up_between_two_samples_is_no_cut() -> None:
 
 @pytest.mark.trap(54)
 @pytest.mark.parametrize(
-    ("stride", "frames", "least"), [(1, 900, 0.98), (6, 1330, 0.98), (12, 1800, 0.94)]
+    ("stride", "frames", "min_f1"), [(1, 900, 0.98), (6, 1330, 0.98), (12, 1800, 0.94)]
 )
-def test_the_cuts_of_a_music_video(stride: int, frames: int, least: float, test_data: Path) -> None:
+def test_the_cuts_of_a_music_video(
+    stride: int, frames: int, min_f1: float, test_data: Path
+) -> None:
     """Swaying, panning and dancing shots, and cuts between views of one set."""
     shots = read_shots(test_data / "truth" / "music_video_half.shots.csv")
     _, found = shots_of(test_data / "videos" / "music_video_half.mp4", stride, frames)
@@ -270,7 +272,7 @@ def test_the_cuts_of_a_music_video(stride: int, frames: int, least: float, test_
     assert len(cuts) > 20
     truth = Truth({}, {}, cuts, transitions, frames)
     sampled = tuple(range(0, truth.frames, stride))
-    assert score_cuts(truth, Found({}, sampled, tuple(found))).f1 >= least
+    assert score_cuts(truth, Found({}, sampled, tuple(found))).f1 >= min_f1
 
 
 # --- what lies over the picture -----------------------------------------------------------------

@@ -13,7 +13,7 @@ CONFIG = pipeline_config().track
 
 
 def states(*rows: tuple[float, ...]) -> BoxStates:
-    """Rows of x, y, size, look."""
+    """Rows of x, y, size, appearance."""
     table = np.array(rows, np.float32).reshape(-1, 4)
     return BoxStates(table[:, :2], np.repeat(table[:, 2:3], 2, axis=1), table[:, 3:])
 
@@ -22,8 +22,8 @@ def chosen(
     tracks: BoxStates, faces: BoxStates, gate_distance: float = 2.0, max_surprise: float = np.inf
 ) -> list[tuple[int, int]]:
     every = (
-        np.full(len(tracks), most)
-        for most in (gate_distance, max_surprise, CONFIG.max_appearance_distance)
+        np.full(len(tracks), limit)
+        for limit in (gate_distance, max_surprise, CONFIG.max_appearance_distance)
     )
     return pairs(tracks, faces, PairLimits(*every, CONFIG.max_scale_change), CONFIG)
 
@@ -35,7 +35,7 @@ def test_the_nearest_are_pairs_and_the_sum_decides() -> None:
     assert chosen(tracks, faces) == [(0, 0), (1, 1)]
 
 
-def test_what_is_too_far_too_large_or_too_unlike_is_no_pair() -> None:
+def test_what_is_too_far_too_large_or_too_different_is_no_pair() -> None:
     track = states((0.5, 0.5, 0.1, 0))
     assert chosen(track, states((0.69, 0.5, 0.1, 0))) == [(0, 0)]
     assert chosen(track, states((0.71, 0.5, 0.1, 0))) == []
@@ -50,20 +50,20 @@ def test_distance_is_measured_in_faces() -> None:
     assert chosen(far, states((0.9, 0.5, 0.05, 0))) == []
 
 
-def test_looks_decide_between_two_that_are_as_near() -> None:
+def test_appearance_decides_between_two_that_are_as_near() -> None:
     tracks = states((0.45, 0.5, 0.1, 0), (0.55, 0.5, 0.1, 8))
     faces = states((0.5, 0.5, 0.1, 8), (0.5, 0.5, 0.1, 0))
     assert chosen(tracks, faces) == [(1, 0), (0, 1)]
 
 
-def test_place_size_and_looks_together_surprise_more_than_each_alone() -> None:
+def test_place_size_and_appearance_together_surprise_more_than_each_alone() -> None:
     track = states((0.5, 0.5, 0.1, 0))
     size = 0.1 * np.exp(CONFIG.surprising_scale_change)
-    look = CONFIG.surprising_appearance
-    for face in ((0.6, 0.5, 0.1, 0), (0.5, 0.5, size, 0), (0.5, 0.5, 0.1, look)):
+    appearance = CONFIG.surprising_appearance
+    for face in ((0.6, 0.5, 0.1, 0), (0.5, 0.5, size, 0), (0.5, 0.5, 0.1, appearance)):
         assert chosen(track, states(face), max_surprise=1.01) == [(0, 0)]
         assert chosen(track, states(face), max_surprise=0.99) == []
-    every = states((0.5 + np.sqrt(0.1 * size), 0.5, size, look))
+    every = states((0.5 + np.sqrt(0.1 * size), 0.5, size, appearance))
     assert chosen(track, every, max_surprise=3.01) == [(0, 0)]
     assert chosen(track, every, max_surprise=2.99) == []
 

@@ -214,7 +214,7 @@ def test_a_flash_ends_no_track() -> None:
     assert numbers(lit) == [(1,)] * 5
 
 
-def test_looks_tell_two_faces_apart_that_change_places() -> None:
+def test_appearance_tells_two_faces_apart_that_change_places() -> None:
     left, right = (0.4, 0.2, 0.48, 0.36), (0.47, 0.2, 0.55, 0.36)
     rows = seen([[left, right]] * 4)
     appearance = [(0.0, 10.0), (0.0, 10.0), (10.0, 0.0), (10.0, 0.0)]
@@ -309,8 +309,8 @@ def check(rows: list[Sighting], out: list[TrackedSighting]) -> None:
     for item in out:
         for number, conf in zip(item.tracks, item.sighting.faces.conf, strict=True):
             best[number] = max(best.get(number, 0.0), float(conf))
-    least = CONFIG.single_confidence
-    assert all(count >= 2 or best[number] >= least for number, count in used.items())
+    min_conf = CONFIG.single_confidence
+    assert all(count >= 2 or best[number] >= min_conf for number, count in used.items())
     assert all(len(of_track) == 1 for of_track in shots.values())
 
 

@@ -1,4 +1,4 @@
-"""What a packet holds, told from the first bytes of its pictures, without decoding them.
+"""What a packet holds, read from the first bytes of its pictures, without decoding them.
 
 Packets are not pictures. One picture may come in two packets (fields of H.264 and MPEG-2), a packet
 may hold one that is never shown (alternate references of VP8), or none at all (parameter sets, a

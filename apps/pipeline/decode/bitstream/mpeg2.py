@@ -87,7 +87,7 @@ class _Found:
 
     Args:
         picture: type of its first picture; None where there is none.
-        structure: of that picture: a field or a frame.
+        structure: whether that picture is a field or a frame.
         pictures: how many begin; counted where the first is a field.
         is_closed: no picture of this group needs one of before.
         has_slices: something follows that belongs to a picture.
