@@ -26,7 +26,7 @@ def main() -> None:
     asked = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     asked.add_argument("--workers", default="1")
     if asked.parse_known_args()[0].workers != "1":
-        print(f"error: {REFUSED}", file=sys.stderr)
+        sys.stderr.write(f"error: {REFUSED}\n")
         sys.exit(2)
     uvicorn(["apps.api.main:app", *_OPTIONS, *sys.argv[1:]], prog_name=sys.argv[0])
 
