@@ -196,6 +196,7 @@ class _Execution:
             provider_probe=outcome.detector.probe,
             session_providers=list(outcome.detector.session_providers),
             model=outcome.detector.model,
+            full_model=outcome.full_model,
             video=outcome.video,
             video_file=outcome.video_file,
             effective_stride=outcome.stride,

@@ -136,6 +136,11 @@ def resolve(
             hint="Use device 'cpu' or 'openvino', or precision 'float32'.",
             field="precision",
         )
+    if model_registry().detectors[detector].light is not None and values["small_faces"] != "off":
+        warnings.append(
+            f"Small faces are not looked at again: detector {detector!r} looks at what is in doubt "
+            "enlarged anyway."
+        )
     found = Resolution(
         options=Options.model_validate(values), sources=layers.sources, warnings=tuple(warnings)
     )

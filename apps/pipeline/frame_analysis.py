@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 import cv2
@@ -93,7 +94,7 @@ class FrameAnalyser:
         measure = self._clock.measure
         with measure("scale"):
             frame = self._video.scaled(decoded, self._detector.letterbox)
-        with self._turn, measure("detect"):
+        with self.inference("detect"):
             faces = in_frame(self._detector.detect(frame.image), frame.letterbox)
         faces, looked_again = self._settled(frame, faces)
         with measure("look"):
@@ -117,11 +118,22 @@ class FrameAnalyser:
             frame if self._keep_frames else None,
         )
 
-    def after_cascade(self, analysis: FrameAnalysis, settled: Settled) -> FrameAnalysis:
-        """The same frame with the faces that are faces, best first."""
-        frame, kept, found = analysis.frame, settled.kept, settled.found
-        if frame is None:
-            return analysis
+    @contextmanager
+    def inference(self, stage: str) -> Iterator[None]:
+        """Its turn to infer, where inferences take turns; the time counts as this stage's."""
+        with self._turn, self._clock.measure(stage):
+            yield
+
+    def after_cascade(
+        self, analysis: FrameAnalysis, frame: Frame, settled: Settled
+    ) -> FrameAnalysis:
+        """The same frame with the faces that are faces, best first.
+
+        Args:
+            frame: what was looked at.
+            settled: what the full detector made of it.
+        """
+        kept, found = settled.kept, settled.found
         old = analysis.faces[kept]
         faces = Faces(old.boxes, old.landmarks, settled.conf) + found
         with self._clock.measure("look"):
@@ -152,7 +164,7 @@ class FrameAnalyser:
         with self._clock.measure("second_look"):
             mosaic, found = self._second_look.mosaic(frame, faces), Faces.none()
         if mosaic is not None:
-            with self._turn, self._clock.measure("second_look"):
+            with self.inference("second_look"):
                 found = self._detector.detect(mosaic.image)
         return self._second_look.settled(faces, mosaic, found), mosaic is not None
 

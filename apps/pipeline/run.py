@@ -6,7 +6,6 @@ around it (`apps.cli.execution`).
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -14,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 
 from apps.common.config import PipelineConfig, model_registry, pipeline_config
 from apps.common.contracts.manifest import (
+    ModelFacts,
     RecognitionFacts,
     ThermalFacts,
     TrackEnd,
@@ -40,6 +39,7 @@ from apps.common.run_plan import RunPlan
 from apps.pipeline.artifacts.screen_time import SampleEdges
 from apps.pipeline.artifacts.thumbs import ThumbWriter
 from apps.pipeline.artifacts.writer import ArtifactWriter, RunTotals
+from apps.pipeline.cascade_stage import CascadeStage
 from apps.pipeline.decode.container import identified
 from apps.pipeline.decode.decoder import Decoded
 from apps.pipeline.decode.video import Video, open_video
@@ -49,7 +49,7 @@ from apps.pipeline.detect import (
     DetectorRequest,
     make_detector,
 )
-from apps.pipeline.detect.cascade import Asked, Cascade, LightFaces
+from apps.pipeline.detect.cascade import Cascade
 from apps.pipeline.detect.mosaic import MosaicMaker
 from apps.pipeline.detect.second_look import SecondLook, doubtful_from
 from apps.pipeline.frame_analysis import FrameAnalyser, FrameAnalysis
@@ -83,6 +83,7 @@ class Outcome:
 
     Args:
         written: these results, and of how many files each consists.
+        full_model: of a pair of detectors, the one that was asked where it mattered.
     """
 
     video: VideoFacts
@@ -98,6 +99,7 @@ class Outcome:
     written: dict[str, int]
     thermal: ThermalFacts | None = None
     recognition: RecognitionFacts | None = None
+    full_model: ModelFacts | None = None
 
 
 def _as_it_is(detector: Detector, _: DetectorRequest) -> Detector:
@@ -151,7 +153,7 @@ class PipelineRun:
         )
         self._threads = ThreadChoice(options.cpu_threads, options.device)
         self._second_looks = 0  # frames
-        self._asked = Counter[Asked]()  # frames that a full detector was asked about
+        self._cascade: CascadeStage | None = None
         self._written: dict[str, int] = {}  # files of each result
 
     def execute(self) -> Outcome:
@@ -191,10 +193,14 @@ class PipelineRun:
             self._pacer.between()
             detector = self._settle_threads(video, stride, wanted, detector)
             gate = self._load_gate()
-            cascade = self._cascade(video.facts)
+            cascade = self._load_cascade(video.facts)
         self._pacer.between()
-        self._note_work(video, video_file.name, stride, wanted, detector)
-        with self._writer(video, stride, detector) as writer:
+        self._tell(f"Using {detector.facts.provider}")
+        model_id = detector.facts.model.id
+        if cascade is not None:
+            model_id += f"+{cascade.whole.facts.model.id}"
+        self._note_work(video, video_file.name, stride, wanted, detector.letterbox, model_id)
+        with self._writer(video, stride, model_id) as writer:
             cuts, endings = self._analyse(video, stride, detector, gate, cascade, writer)
             threads = self._thread_facts(detector)
             done = self.progress.frames_done
@@ -229,8 +235,8 @@ class PipelineRun:
                 "tracks": writer.tracks,
                 "scene_cuts": len(cuts),
                 "damaged_packets": video.damaged_packets,
-                **({} if options.small_faces == "off" else {"second_looks": self._second_looks}),
-                **self._cascade_counts(),
+                **({} if not self._looks_again else {"second_looks": self._second_looks}),
+                **({} if self._cascade is None else self._cascade.counts),
             },
             times={
                 **{stage: round(spent, 3) for stage, spent in self.clock.seconds.items()},
@@ -241,7 +247,18 @@ class PipelineRun:
             written=self._written,
             thermal=self._pacer.heat,
             recognition=None if gate is None else gate.facts,
+            full_model=None if self._cascade is None else self._cascade.full_model,
         )
+
+    @property
+    def _is_pair(self) -> bool:
+        """Two detectors are wanted."""
+        return model_registry().detectors[self._options.detector].light is not None
+
+    @property
+    def _looks_again(self) -> bool:
+        """Small faces in doubt are looked at again by the same detector."""
+        return self._options.small_faces != "off" and not self._is_pair
 
     def _load_detector(self, facts: VideoFacts) -> Detector:
         """The one that looks at every frame."""
@@ -273,13 +290,13 @@ class PipelineRun:
     def _reported_from(self) -> float:
         """The least confidence that the detector reports."""
         options = self._options
-        if model_registry().detectors[options.detector].light is not None:
+        if self._is_pair:
             return options.det_thresh * min(self.config.cascade.doubt, self.config.cascade.confirm)
-        if options.small_faces == "off":
+        if not self._looks_again:
             return options.det_thresh
         return doubtful_from(options.det_thresh, self.config.second_look)
 
-    def _cascade(self, facts: VideoFacts) -> Cascade | None:
+    def _load_cascade(self, facts: VideoFacts) -> Cascade | None:
         """Where a pair of detectors is wanted."""
         options, config = self._options, self.config.cascade
         full = model_registry().detectors[options.detector].full
@@ -296,7 +313,7 @@ class PipelineRun:
 
     def _second_look(self, detector: Detector) -> SecondLook | None:
         options = self._options
-        if options.small_faces == "off":
+        if not self._looks_again:
             return None
         return SecondLook(self.config.second_look, options.det_thresh, detector.letterbox)
 
@@ -325,11 +342,11 @@ class PipelineRun:
         cv2.setNumThreads(plan.detector)
         return self._load_detector(video.facts)
 
-    def _writer(self, video: Video, stride: int, detector: Detector) -> ArtifactWriter:
+    def _writer(self, video: Video, stride: int, model_id: str) -> ArtifactWriter:
         return ArtifactWriter(
             self._files,
             self.plan.ep_id,
-            detector.facts.model.id,
+            model_id,
             SampleEdges(video.index.timeline.seconds, video.index.end_s, stride),
             self.config.crops,
             self.config.metrics,
@@ -361,6 +378,8 @@ class PipelineRun:
             one_inference=detector.facts.provider != CPU,
             keep_frames=cascade is not None,
         )
+        if cascade is not None:
+            self._cascade = CascadeStage(cascade, analyser, tracker)
         self.progress.phase("running")
         frames = self._paced(self.clock.over("decode", video.sampled(stride)))
         workers = self._threads.plan.workers
@@ -374,8 +393,7 @@ class PipelineRun:
                 name="worker",
             ) as analysed,
         ):
-            settled = self._settled(analysed, splitter, tracker, analyser, cascade)
-            sightings = self._sightings(settled)
+            sightings = self._sightings(analysed, splitter)
             for item in self.clock.through("track", tracker.track, sightings):
                 with self.clock.measure("write"):
                     writer.add(item)
@@ -390,42 +408,20 @@ class PipelineRun:
             yield frame
             self._pacer.after_frame()
 
-    def _settled(
-        self,
-        analysed: Iterator[FrameAnalysis],
-        splitter: ShotSplitter,
-        tracker: FaceTracker,
-        analyser: FrameAnalyser,
-        cascade: Cascade | None,
+    def _sightings(
+        self, analysed: Iterator[FrameAnalysis], splitter: ShotSplitter
     ) -> Iterator[Sighting]:
-        """Frames in their scenes, with the faces that a pair of detectors agrees on."""
+        """Frames in their scenes, with the faces that are tracked."""
         for frame in analysed:
             self.stop.check()
             with self.clock.measure("shots"):
                 scene = splitter.scene_of(frame.index, frame.view, frame.appearance, frame.glimpses)
             self._second_looks += frame.looked_again
-            sighting = frame.in_scene(scene)
-            if cascade is not None and frame.frame is not None:
-                settled = cascade.settled(frame.frame, _seen_by_light(sighting, tracker))
-                self._asked[settled.asked] += 1
-                sighting = analyser.after_cascade(frame, settled).in_scene(scene)
-            yield sighting
-
-    def _sightings(self, sightings: Iterator[Sighting]) -> Iterator[Sighting]:
-        for sighting in sightings:
+            cascade = self._cascade
+            sighting = frame.in_scene(scene) if cascade is None else cascade.settled(frame, scene)
             self.on_sighting(sighting)
             yield sighting
             self.progress.frame_done()
-
-    def _cascade_counts(self) -> dict[str, int]:
-        asked = self._asked
-        if not asked:
-            return {}
-        return {
-            "frames_light": asked.total(),
-            "frames_full": asked["whole"],
-            "frames_places": asked["places"],
-        }
 
     def _totals(self, video: Video, cuts: list[int], facts: DetectorFacts) -> RunTotals:
         return RunTotals(
@@ -486,13 +482,18 @@ class PipelineRun:
         )
 
     def _note_work(
-        self, video: Video, name: str, stride: int, wanted: int, detector: Detector
+        self,
+        video: Video,
+        name: str,
+        stride: int,
+        wanted: int,
+        letterbox: Letterbox,
+        model_id: str,
     ) -> None:
-        facts, letterbox = video.facts, detector.letterbox
-        self._tell(f"Using {detector.facts.provider}")
+        facts = video.facts
         self._tell(
             f"{name}: {facts.frames} frames at {facts.fps:g} fps, stride {stride}: {wanted} to "
-            f"process; {detector.facts.model.id} at "
+            f"process; {model_id} at "
             f"{letterbox.canvas_width}x{letterbox.canvas_height}"
         )
         if len(facts.streams) > 1:
@@ -510,16 +511,3 @@ class PipelineRun:
             return
         self.warnings.append(message)
         self.observer.log("warning", message)
-
-
-def _seen_by_light(sighting: Sighting, tracker: FaceTracker) -> LightFaces:
-    foreseen = tracker.foresee(sighting)
-    continuing = np.zeros(len(sighting.faces), bool)
-    continuing[list(foreseen.continuing)] = True
-    return LightFaces(
-        sighting.faces,
-        continuing,
-        foreseen.missed,
-        foreseen.missed_s,
-        sighting.scene.shot,
-    )

@@ -191,10 +191,11 @@ def _code(run: RunManifest) -> Iterator[Finding]:
 def _bottleneck(run: RunManifest) -> Iterator[Finding]:
     if "decode" not in run.times or "detect" not in run.times:
         return
-    stages = ("decode", "scale", "detect", "second_look")
+    inference = ("detect", "second_look", "full_look")
+    stages = ("decode", "scale", *inference)
     spent = {stage: run.times[stage] for stage in stages if stage in run.times}
     decode = spent["decode"] + spent.get("scale", 0.0)
-    detect = spent["detect"] + spent.get("second_look", 0.0)
+    detect = sum(spent.get(stage, 0.0) for stage in inference)
     if detect > _DOMINANT * decode:
         bound, action = "detection", "A smaller det_size or a larger stride helps most."
     elif decode > _DOMINANT * detect:

@@ -28,7 +28,8 @@ _ALWAYS = ("host", "device", "detector", "precision")
 _ASKED = 5  # newest runs of the nearest kind whose median counts
 _LARGEST = 1e12  # of any figure; a file that says more is damaged
 _OTHER_STAGES = ("look", "shots", "crops", "track", "write")
-_STAGES = ("stages", "decode", "scale", "detect", "second_look", *_OTHER_STAGES, "paced", "preview")
+_INFERENCE = ("detect", "second_look", "full_look")
+_STAGES = ("stages", "decode", "scale", *_INFERENCE, *_OTHER_STAGES, "paced", "preview")
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class PastRun:
         total: seconds of the whole run.
         staged: seconds from the first frame to the last.
         decode: seconds in the decoder, summed over threads as the next three.
-        detect: seconds in the detector.
+        detect: seconds in the detector, or in both of a pair.
         second_look: seconds in it once more, for small faces.
         other: seconds in the other stages.
         paced: seconds in pauses for the CPU budget.
@@ -139,7 +140,7 @@ def past_run(manifest: RunManifest) -> PastRun | None:
         total=result.elapsed_seconds,
         staged=seconds["stages"],
         decode=seconds["decode"] + seconds["scale"],
-        detect=seconds["detect"],
+        detect=seconds["detect"] + seconds["full_look"],
         second_look=seconds["second_look"],
         other=sum(seconds[name] for name in _OTHER_STAGES),
         paced=seconds["paced"],

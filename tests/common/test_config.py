@@ -89,8 +89,9 @@ def test_every_detector_has_weights_and_a_licence(name: str) -> None:
 @pytest.mark.parametrize(
     ("sources", "reason"),
     [
-        ({}, "one of package, pack and url"),
-        ({"pack": "p", "package": "q", "file": "f"}, "one of package, pack and url"),
+        ({}, "one of package, pack, url and light"),
+        ({"pack": "p", "package": "q", "file": "f"}, "one of package, pack, url and light"),
+        ({"light": "a"}, "go together"),
         ({"package": "q"}, "file is missing"),
         ({"url": "https://a/b", "file": "f"}, "needs its sha256"),
         ({"url": "ftp://a/b", "file": "f", "sha256": "0" * 64}, "pattern"),

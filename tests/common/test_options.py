@@ -246,7 +246,7 @@ requests = st.builds(
     stride=maybe() | st.integers(1, 100_000),
     fps=maybe() | st.floats(0.001, 1000),
     device=maybe() | st.sampled_from(["auto", "cpu", "cuda", "coreml", "openvino", *ALIASES]),
-    detector=maybe() | st.sampled_from(["auto", "centerface", "retinaface", "yunet"]),
+    detector=maybe() | st.sampled_from(["auto", "cascade", "centerface", "retinaface", "yunet"]),
     cpu_threads=maybe() | st.integers(1, 1024),
     max_cpu_percent=maybe() | st.floats(5, 102_400),
     allow_cpu_fallback=st.just(True),
@@ -342,7 +342,7 @@ def test_bad_requests_are_refused_by_field(field: str, value: object) -> None:
     [
         ("profile", PROFILE_NAMES),
         ("device", ["auto", "cpu", "cuda", "coreml", "openvino", *ALIASES]),
-        ("detector", ["auto", "centerface", "retinaface", "yunet"]),
+        ("detector", ["auto", "cascade", "centerface", "retinaface", "yunet"]),
     ],
 )
 @pytest.mark.parametrize("name", ["nope", "", "cpu ", "балансед", "../balanced"])

@@ -256,6 +256,9 @@ class RunManifest(Readable):
     provider: str | None = None
     session_providers: list[str] = Field([])
     model: ModelFacts | None = None
+    full_model: ModelFacts | None = Field(
+        None, description="Of a pair of detectors: the one that is asked where it matters."
+    )
     provider_probe: ProviderProbe | None = None
     recognition: RecognitionFacts | None = None
     video: VideoFacts | None = None

@@ -377,14 +377,15 @@ def _stream(video: VideoFacts) -> str:
 def _facts(run: RunManifest) -> list[dict[str, str]]:
     picture = " × ".join(str(side) for side in run.detection_picture)
     stride = run.effective_stride
+    models = [model for model in (run.model, run.full_model) if model is not None]
     facts = {
         "Provider": run.provider or "–",
         "Video stream": "–" if run.video is None else _stream(run.video),
         "Frames processed": "–" if stride is None else option("stride", stride),
         "Detector's picture": f"{picture} px" if picture else "–",
-        "Model": "–" if run.model is None else run.model.id,
-        "Model's licence": "–" if run.model is None else run.model.licence,
-        "Model's SHA-256": "–" if run.model is None else run.model.sha256[:16],
+        "Model": " and ".join(model.id for model in models) or "–",
+        "Model's licence": " and ".join(model.licence for model in models) or "–",
+        "Model's SHA-256": " and ".join(model.sha256[:16] for model in models) or "–",
         "Threads": ", ".join(f"{name} {size}" for name, size in run.threads.items()),
         "Seconds": ", ".join(f"{name} {value:g}" for name, value in run.times.items()),
         "Code": run.versions.get("source_fingerprint", "–"),

@@ -192,7 +192,7 @@ def test_as_many_doubts_as_there_are_cells_the_likeliest_first() -> None:
     many = [(0.02 + 0.04 * n, 0.5, 0.02, 0.03, 0.49 - 0.005 * n) for n in range(20)]
     mosaic = second.mosaic(frame_of(image), faces_at(*many))
     assert mosaic is not None
-    assert [cell.doubt for cell in mosaic.cells] == list(range(5 * 3))
+    assert [cell.number for cell in mosaic.cells] == list(range(5 * 3))
     assert len({cell.corner for cell in mosaic.cells}) == 5 * 3
 
 

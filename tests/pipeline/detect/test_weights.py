@@ -280,4 +280,4 @@ def test_what_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     kept = downloaded_weights(model_registry().detectors["yunet"], tmp_path)
     kept.parent.mkdir()
     kept.write_bytes(b"as it was downloaded")
-    assert detectors_on_disk(GivenWeights(), tmp_path) == {"centerface", "yunet"}
+    assert detectors_on_disk(GivenWeights(), tmp_path) == {"centerface", "yunet", "cascade"}
