@@ -98,8 +98,10 @@ def _counting_reformat(found: Counts) -> Callable[..., Any]:
     return counted
 
 
-def run(video: Path, folder: Path, **requested: Any) -> Outcome:
-    request = RunRequest(device="cpu", detector="centerface", fps=1000, **requested)
+def run(
+    video: Path, folder: Path, *, detector_model: Path | None = None, **requested: Any
+) -> Outcome:
+    request = RunRequest(**{"device": "cpu", "detector": "centerface", "fps": 1000, **requested})
     # A budget would count what the tests before used.
     uncapped = {"max_cpu_percent": None, "thermal_backoff": False}
     options = resolve(request, {}, HOST).options.model_copy(update=uncapped)
@@ -108,6 +110,7 @@ def run(video: Path, folder: Path, **requested: Any) -> Outcome:
         run_id="run",
         resolution=Resolution(options=options, sources={}),
         data_root=str(folder),
+        detector_model=None if detector_model is None else str(detector_model),
     )
     plan.files.staging.mkdir(parents=True)
     with (
