@@ -29,6 +29,7 @@ from apps.common.errors import VideoUnreadable
 from apps.common.files import storage_errors
 from apps.common.options import (
     PROVIDER_OF_DEVICE,
+    Precision,
     device_of,
     effective_stride,
     provider_rivals,
@@ -261,12 +262,20 @@ class PipelineRun:
         return self._options.small_faces != "off" and not self._is_pair
 
     def _load_detector(self, facts: VideoFacts) -> Detector:
-        """The one that looks at every frame."""
+        """The one that looks at every frame. Of a pair it stays float32, which is faster for it."""
         options = self._options
         light = model_registry().detectors[options.detector].light
-        return self._loaded(light or options.detector, facts.width, facts.height, options.det_size)
+        return self._loaded(
+            light or options.detector,
+            "float32" if light else options.precision,
+            facts.width,
+            facts.height,
+            options.det_size,
+        )
 
-    def _loaded(self, name: str, width: int, height: int, det_size: int) -> Detector:
+    def _loaded(
+        self, name: str, precision: Precision, width: int, height: int, det_size: int
+    ) -> Detector:
         options = self._options
         request = DetectorRequest(
             width=width,
@@ -275,7 +284,7 @@ class PipelineRun:
             det_thresh=self._reported_from(),
             provider=PROVIDER_OF_DEVICE[options.device],
             threads=self._threads.plan.detector,
-            precision=options.precision,
+            precision=precision,
             rivals=provider_rivals(options),
         )
         detector = make_detector(
@@ -302,11 +311,12 @@ class PipelineRun:
         full = model_registry().detectors[options.detector].full
         if full is None:
             return None
-        places = self._loaded(full, config.canvas, config.canvas, config.canvas)
+        side, precision = config.canvas, options.precision
+        places = self._loaded(full, precision, side, side, side)
         return Cascade(
             config,
             options.det_thresh,
-            self._loaded(full, facts.width, facts.height, options.det_size),
+            self._loaded(full, precision, facts.width, facts.height, options.det_size),
             places,
             MosaicMaker(self.config.second_look, places.letterbox),
         )

@@ -260,6 +260,16 @@ def test_a_run_with_a_pair(tmp_path: Path, test_data: Path, weights: Path) -> No
     assert not {"frames_light", "frames_full", "frames_places"} & set(single.counts)
 
 
+def test_eight_bits_are_for_the_full_one(tmp_path: Path, test_data: Path, weights: Path) -> None:
+    talk = test_data / "videos" / "carphone_pristine.mp4"
+    options = {"detector": "cascade", "detector_model": weights, "precision": "int8"}
+    outcome = run(talk, tmp_path / "data", stride=30, cpu_threads=1, **options)
+    assert outcome.detector.model.precision == "float32"
+    assert outcome.full_model is not None
+    assert outcome.full_model.precision == "int8"
+    assert outcome.counts["detections"] >= 4
+
+
 def test_a_second_look_beside_a_pair_is_none() -> None:
     host = dataclasses.replace(HOST, detectors_on_disk=frozenset({"centerface", "yunet"}))
     request = RunRequest(detector="cascade", small_faces="second_look")
