@@ -156,7 +156,7 @@ def test_a_local_run_ends_with_its_iterator(api: Client, server: Server) -> None
     with closing(api.run_local(local(**SLOW))) as events:
         wait_until_it_works(events)
         processes = server.wait_for_run()
-    wait_for(lambda: gone(processes), timeout=3, what="the run to be gone")
+    wait_for(lambda: gone(processes), what="the run to be gone")
     wait_for(lambda: api.runs("show").items[0].status == "cancelled", what="its manifest")
     is_free(api)
 
@@ -169,7 +169,7 @@ def test_a_run_that_says_nothing_ends_with_its_iterator(api: Client, server: Ser
         for process in processes:
             process.suspend()  # now there is nothing to say
         assert next(event for event in events if event is None) is None
-    wait_for(lambda: gone(processes), timeout=8, what="the run to be gone")
+    wait_for(lambda: gone(processes), what="the run to be gone")
     is_free(api)
 
 
@@ -204,7 +204,7 @@ def test_a_job_is_cancelled(api: Client, product: tuple[Server, Worker]) -> None
     processes = wait_for(product[1].runs, what="the worker's run")
     api.cancel_job(accepted.job_id)
     wait_for(lambda: api.job(accepted.job_id).state == "cancelled", what="the job's end")
-    wait_for(lambda: gone(processes), timeout=3, what="the run to be gone")
+    wait_for(lambda: gone(processes), what="the run to be gone")
     is_free(api)
 
 
