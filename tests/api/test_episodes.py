@@ -341,7 +341,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(server: Server, talk: Path, re
             linger_none = b"\x01\x00\x00\x00\x00\x00\x00\x00"
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_none)
         connection.close()
-        wait_for(lambda: not parts_left(server), timeout=5, what="the part to be removed")
+        wait_for(lambda: not parts_left(server), what="the part to be removed")
     check_problem(server.client.get("/episodes/half"), 404)
     assert server.client.get("/health/live").status_code == 200
     assert b"Traceback" not in server.log.read_bytes()[log_before:]

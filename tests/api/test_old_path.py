@@ -191,7 +191,7 @@ def test_a_background_run_outlives_its_server(data_root: Path) -> None:
         assert end["state"] == "success"
         assert end["result"]["run_id"] == job["run_id"]
         assert gone([process])
-    wait_for(lambda: gone(limiters), timeout=5, what="the limiter's end")
+    wait_for(lambda: gone(limiters), what="the limiter's end")
 
 
 def cpulimit_of(server: Server, job: dict[str, Any]) -> list[psutil.Process]:
@@ -423,7 +423,6 @@ def test_a_client_that_leaves_the_stream_ends_the_run(server: Server) -> None:
 def wait_until_free(server: Server, processes: list[psutil.Process]) -> None:
     wait_for(
         lambda: gone(processes) and server.client.get("/celery_jobs").json()["total"] == 0,
-        timeout=2.0,
         what="the run's end",
     )
 

@@ -490,8 +490,8 @@ def test_a_preview_dies_with_its_client(
         if when == "drawing":
             wait_for(lambda: (folder / ".partial").is_dir(), what="the drawing to begin")
             check_problem(server.client.post(f"{path_of(slow_run)}/preview"), 409, "preview-busy")
-    wait_for(lambda: gone(processes) and not makers(server), timeout=2.0, what="its end")
-    wait_for(lambda: names_in(folder) == before, timeout=0.5, what="the folder as it was")
+    wait_for(lambda: gone(processes) and not makers(server), what="its end")
+    wait_for(lambda: names_in(folder) == before, what="the folder as it was")
     assert server.client.get(path_of(slow_run)).json()["status"] == "completed"
 
 
@@ -503,8 +503,8 @@ def test_a_stopped_preview_dies_too(server: Server, slow_run: dict[str, Any]) ->
         wait_for(lambda: (folder / ".partial").is_dir(), what="the drawing to begin")
         for process in processes:
             process.suspend()
-    wait_for(lambda: gone(processes), timeout=2.0, what="its end")
-    wait_for(lambda: names_in(folder) == before, timeout=0.5, what="the folder as it was")
+    wait_for(lambda: gone(processes), what="its end")
+    wait_for(lambda: names_in(folder) == before, what="the folder as it was")
 
 
 def test_a_preview_whose_process_is_killed(server: Server, slow_run: dict[str, Any]) -> None:
@@ -534,7 +534,7 @@ def test_a_preview_dies_with_the_server(
             wait_for(lambda: (folder / ".partial").is_dir(), what="the drawing to begin")
             server.process.send_signal(number)
             server.process.wait(timeout=3 * PATIENCE)
-            wait_for(lambda: gone(processes), timeout=2.0, what="the orphan's end")
+            wait_for(lambda: gone(processes), what="the orphan's end")
     assert not (folder / "preview.mp4").exists()
     assert not list(folder.glob(".partial/*"))
 

@@ -41,7 +41,7 @@ def test_a_reload_finds_the_run_again_and_so_does_another_tab(
         other.button("Cancel")
         other.see("Newest run: cancelled")
     one_tab.see("Newest run: cancelled")  # without a click
-    wait_for(lambda: gone(processes), timeout=4, what="the worker's run to be gone")
+    wait_for(lambda: gone(processes), what="the worker's run to be gone")
     assert product.runs_of(DEMO)[0]["status"] == "cancelled"
 
 
@@ -89,4 +89,4 @@ def test_a_run_of_another_program_is_seen_and_can_be_stopped(
     assert one_tab.page.get_by_role("button", name="detect/track").count() == 0
     one_tab.button("Stop")
     one_tab.see("Newest run: cancelled")
-    wait_for(lambda: product.server.run_processes() == [], timeout=4, what="no run")
+    wait_for(lambda: product.server.run_processes() == [], what="no run")

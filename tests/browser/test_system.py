@@ -54,4 +54,5 @@ def test_what_runs_is_seen_and_stopped(one_tab: Tab, product: Product) -> None:
         row.get_by_role("button", name="Stop").click()
         one_tab.settle()
     one_tab.see("Nothing runs and nothing waits.")
-    wait_for(lambda: gone(processes), timeout=4, what="both runs to be gone")
+    wait_for(lambda: gone(processes), what="both runs to be gone")
+    assert [product.runs_of(ep_id)[0]["status"] for ep_id in (DEMO, "show")] == ["cancelled"] * 2

@@ -296,7 +296,7 @@ def test_signals_stop_in_order_and_nothing_outlives_the_run(
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code, errors
-    wait_for(lambda: gone(tree), timeout=2)
+    wait_for(lambda: gone(tree))
     manifest = manifest_of(data_root, "show")
     assert manifest["status"] == "cancelled"
     assert number.name in manifest["exit_reason"]

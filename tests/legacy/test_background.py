@@ -113,7 +113,7 @@ def test_cancel_ends_a_tree_that_ignores_sigterm(layout: Layout, start: Start) -
     assert len(tree) >= 2
     tree[-1].suspend()  # a process that is stopped sees no signal but SIGKILL
     status = cancel_job(layout, save(layout, ProcessId.of(process.pid)))
-    wait_for(lambda: gone(tree), timeout=1, what="the tree's end")
+    wait_for(lambda: gone(tree), what="the tree's end")
     assert status.state == "cancelled"
     assert status.problem is not None
     assert status.problem["type"].endswith("run-cancelled")
@@ -232,8 +232,8 @@ def test_nothing_stays_stopped_when_the_limiter_is_killed(
     guard = psutil.Process(limiter.pid)
     wait_for(lambda: [c for c in guard.children() if c.name() == "sleep"], what="the limiter")
     guard.children()[0].kill()
-    wait_for(lambda: run.status() != psutil.STATUS_STOPPED, what="the run to go on", timeout=3)
-    wait_for(lambda: gone([guard]), what="the guard's end", timeout=3)
+    wait_for(lambda: run.status() != psutil.STATUS_STOPPED, what="the run to go on")
+    wait_for(lambda: gone([guard]), what="the guard's end")
 
 
 @pytest.mark.trap(36)
@@ -248,7 +248,7 @@ def test_the_real_cpulimit_is_there_as_long_as_its_process(start: Start) -> None
     run = psutil.Process(process.pid)
     wait_for(lambda: run.status() == psutil.STATUS_STOPPED, what="the limiter's first stop")
     real.kill()
-    wait_for(lambda: gone([guard]), what="the guard's end", timeout=3)
+    wait_for(lambda: gone([guard]), what="the guard's end")
     assert run.status() != psutil.STATUS_STOPPED
     again = limit_cpu(process.pid, 20)
     assert again.pid is not None
@@ -256,4 +256,4 @@ def test_the_real_cpulimit_is_there_as_long_as_its_process(start: Start) -> None
     processes = [guard, *guard.children()]
     process.kill()
     process.wait()  # as `reap` does for runs: for cpulimit a zombie is alive
-    wait_for(lambda: gone(processes), what="the limiter's end", timeout=5)
+    wait_for(lambda: gone(processes), what="the limiter's end")
