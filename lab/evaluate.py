@@ -85,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
         default="off",
         help="the product's option (default: off)",
     )
+    add("--reuse-still", action="store_true", help="the product's option")
     add(
         "--detector",
         choices=list(model_registry().detectors),
@@ -107,7 +108,7 @@ def _parsed(argv: list[str] | None) -> argparse.Namespace:
     p = parser()
     arguments = p.parse_args(argv)
     if arguments.run is not None or arguments.detections is not None:
-        for name in ("small_faces", "detector", "detector_model"):
+        for name in ("small_faces", "reuse_still", "detector", "detector_model"):
             if getattr(arguments, name) != p.get_default(name):
                 p.error(f"--{name.replace('_', '-')} has no effect there: the product is not run")
     if arguments.iou is None:

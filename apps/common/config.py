@@ -202,6 +202,12 @@ class SecondLookConfig(_Frozen):
     same_face: float = Field(gt=0, lt=1)
 
 
+class StillConfig(_Frozen):
+    block: int = Field(ge=1)
+    noise: float = Field(ge=0)
+    noise_of_contrast: float = Field(ge=0)
+
+
 class CascadeConfig(_Frozen):
     doubt: float = Field(gt=0, le=1)
     confirm: float = Field(gt=0, le=1)
@@ -261,6 +267,7 @@ class PipelineConfig(_Frozen):
     shots: ShotsConfig
     track: TrackConfig
     second_look: SecondLookConfig
+    still: StillConfig
     cascade: CascadeConfig
     recognition: RecognitionConfig
     metrics: MetricsConfig

@@ -181,6 +181,14 @@ class Options(BaseModel):
         ),
         By("default", "S"),
     ] = "off"  # of old manifests
+    reuse_still: Annotated[
+        bool,
+        Field(
+            title="Reuse still frames",
+            description="Take over the faces of the sample before where nothing has moved since.",
+        ),
+        By("default"),
+    ] = False  # of old manifests
     video_stream: Annotated[
         VideoStreamChoice,
         Field(

@@ -29,15 +29,15 @@ class CascadeStage:
     tracker: FaceTracker
     _asked: Counter[Asked] = field(init=False, default_factory=Counter)  # frames
 
-    def settled(self, analysis: FrameAnalysis, scene: Scene) -> Sighting:
-        """The frame in its scene, with the faces that are faces."""
+    def settled(self, analysis: FrameAnalysis, scene: Scene) -> FrameAnalysis:
+        """The same frame with the faces that are faces."""
         if analysis.frame is None:
             raise ValueError("the frame cannot be looked at again: it was not kept")
         light = self._light_faces(analysis.in_scene(scene))
         with self.analyser.inference("full_look"):
             settled = self.cascade.settled(analysis.frame, light)
         self._asked[settled.asked] += 1
-        return self.analyser.after_cascade(analysis, analysis.frame, settled).in_scene(scene)
+        return self.analyser.after_cascade(analysis, analysis.frame, settled)
 
     @property
     def counts(self) -> dict[str, int]:

@@ -54,6 +54,35 @@ class FrameAnalysis:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class RepeatedFrame:
+    """A frame that shows what another one showed, which was analysed.
+
+    Args:
+        glimpses: see `FrameAnalysis`.
+    """
+
+    index: int
+    ts_s: float
+    glimpses: tuple[Glimpse, ...]
+
+    def like(self, analysis: FrameAnalysis | None) -> FrameAnalysis:
+        """With that one's faces and their pictures.
+
+        Raises:
+            ValueError: there was none before it.
+        """
+        if analysis is None:
+            raise ValueError("the first frame of a video repeats nothing")
+        return replace(
+            analysis,
+            index=self.index,
+            ts_s=self.ts_s,
+            glimpses=self.glimpses,
+            looked_again=False,
+        )
+
+
 class FrameAnalyser:
     """Does with a frame what needs no other frame.
 
@@ -89,9 +118,12 @@ class FrameAnalyser:
         self._turn = threading.Lock() if one_inference else nullcontext()
         self._keep_frames = keep_frames
 
-    def analyse(self, decoded: Decoded) -> FrameAnalysis:
+    def analyse(self, decoded: Decoded) -> FrameAnalysis | RepeatedFrame:
         """May be called by several threads at once."""
-        measure = self._clock.measure
+        measure, seen = self._clock.measure, decoded.picture.glimpse()
+        if decoded.repeats and seen is not None:
+            glimpses = (*decoded.passed, Glimpse(decoded.ts_s, seen))
+            return RepeatedFrame(decoded.index, decoded.ts_s, glimpses)
         with measure("scale"):
             frame = self._video.scaled(decoded, self._detector.letterbox)
         with self.inference("detect"):
@@ -100,7 +132,6 @@ class FrameAnalyser:
         with measure("look"):
             view = FrameFeatures.of(frame)
             appearance = view.appearance(faces.boxes)
-            seen = decoded.picture.glimpse()
             glimpse = Glimpse(decoded.ts_s, view if seen is None else seen)
         with measure("crops"):
             crops = self._cropped(frame, faces)

@@ -53,7 +53,7 @@ from apps.pipeline.detect import (
 from apps.pipeline.detect.cascade import Cascade
 from apps.pipeline.detect.mosaic import MosaicMaker
 from apps.pipeline.detect.second_look import SecondLook, doubtful_from
-from apps.pipeline.frame_analysis import FrameAnalyser, FrameAnalysis
+from apps.pipeline.frame_analysis import FrameAnalyser, FrameAnalysis, RepeatedFrame
 from apps.pipeline.geometry import Letterbox
 from apps.pipeline.inference.callbacks import LoadCallbacks
 from apps.pipeline.inference.session import CPU
@@ -68,6 +68,7 @@ from apps.pipeline.render.preview import PreviewFailed, collect_tracks, render_p
 from apps.pipeline.run_warnings import refuse_ruins, trackless_warning, video_warnings
 from apps.pipeline.shots.splitter import ShotSplitter
 from apps.pipeline.stage_clock import StageClock
+from apps.pipeline.still_frames import StillFrames
 from apps.pipeline.stop import StopFlag
 from apps.pipeline.thread_choice import ThreadChoice
 from apps.pipeline.track.identity import IdentityGate
@@ -154,6 +155,7 @@ class PipelineRun:
         )
         self._threads = ThreadChoice(options.cpu_threads, options.device)
         self._second_looks = 0  # frames
+        self._carried = 0  # frames
         self._cascade: CascadeStage | None = None
         self._written: dict[str, int] = {}  # files of each result
 
@@ -237,6 +239,7 @@ class PipelineRun:
                 "scene_cuts": len(cuts),
                 "damaged_packets": video.damaged_packets,
                 **({} if not self._looks_again else {"second_looks": self._second_looks}),
+                **self._counts_of_still_frames(done),
                 **({} if self._cascade is None else self._cascade.counts),
             },
             times={
@@ -391,7 +394,10 @@ class PipelineRun:
         if cascade is not None:
             self._cascade = CascadeStage(cascade, analyser, tracker)
         self.progress.phase("running")
-        frames = self._paced(self.clock.over("decode", video.sampled(stride)))
+        samples = video.sampled(stride)
+        if options.reuse_still:
+            samples = StillFrames(self.config.still).marked(samples)
+        frames = self._paced(self.clock.over("decode", samples))
         workers = self._threads.plan.workers
         with (
             self.clock.measure("stages"),
@@ -419,19 +425,29 @@ class PipelineRun:
             self._pacer.after_frame()
 
     def _sightings(
-        self, analysed: Iterator[FrameAnalysis], splitter: ShotSplitter
+        self, analysed: Iterator[FrameAnalysis | RepeatedFrame], splitter: ShotSplitter
     ) -> Iterator[Sighting]:
         """Frames in their scenes, with the faces that are tracked."""
-        for frame in analysed:
+        last: FrameAnalysis | None = None
+        for item in analysed:
             self.stop.check()
+            frame = item if isinstance(item, FrameAnalysis) else item.like(last)
             with self.clock.measure("shots"):
                 scene = splitter.scene_of(frame.index, frame.view, frame.appearance, frame.glimpses)
             self._second_looks += frame.looked_again
-            cascade = self._cascade
-            sighting = frame.in_scene(scene) if cascade is None else cascade.settled(frame, scene)
+            if isinstance(item, RepeatedFrame):
+                self._carried += 1
+            elif self._cascade is not None:
+                frame = self._cascade.settled(frame, scene)
+            last, sighting = frame, frame.in_scene(scene)
             self.on_sighting(sighting)
             yield sighting
             self.progress.frame_done()
+
+    def _counts_of_still_frames(self, done: int) -> dict[str, int]:
+        if not self._options.reuse_still:
+            return {}
+        return {"frames_detected": done - self._carried, "frames_carried": self._carried}
 
     def _totals(self, video: Video, cuts: list[int], facts: DetectorFacts) -> RunTotals:
         return RunTotals(

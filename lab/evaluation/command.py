@@ -165,7 +165,12 @@ def _evaluate_video(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def _variant(arguments: argparse.Namespace) -> Variant:
-    return Variant(arguments.detector, arguments.small_faces, arguments.detector_model)
+    return Variant(
+        arguments.detector,
+        arguments.small_faces,
+        arguments.reuse_still,
+        arguments.detector_model,
+    )
 
 
 def _draw(sheets: list[Sheet], name: str, console: Console, arguments: argparse.Namespace) -> None:

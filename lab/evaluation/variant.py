@@ -13,12 +13,13 @@ class Variant:
     """How the product is run, where that is not as it comes.
 
     Args:
-        detector, small_faces: its options.
+        detector, small_faces, reuse_still: its options.
         weights: of the detector, given by hand.
     """
 
     detector: str = "centerface"
     small_faces: SmallFaces = "off"
+    reuse_still: bool = False
     weights: Path | None = None
 
     @property
@@ -26,7 +27,8 @@ class Variant:
         return self == Variant()
 
     def __str__(self) -> str:
-        return f"detector {self.detector}, small_faces {self.small_faces}"
+        still = ", reuse_still" if self.reuse_still else ""
+        return f"detector {self.detector}, small_faces {self.small_faces}{still}"
 
 
 USUAL = Variant()

@@ -38,12 +38,14 @@ class Decoded:
     Args:
         passed: frames between the sampled one before and this one that had to be decoded, in
             order. How many they are is up to the encoder.
+        repeats: it shows what the last sample that does not repeat showed.
     """
 
     index: int
     ts_s: float
     picture: FullPicture
     passed: tuple[Glimpse, ...] = ()
+    repeats: bool = False
 
 
 @dataclass(frozen=True)
