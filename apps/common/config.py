@@ -202,6 +202,11 @@ class SecondLookConfig(_Frozen):
     same_face: float = Field(gt=0, lt=1)
 
 
+class ProviderCheckConfig(_Frozen):
+    video_seconds: float = Field(gt=0)
+    video_pictures: int = Field(ge=1)
+
+
 class StillConfig(_Frozen):
     block: int = Field(ge=1)
     noise: float = Field(ge=0)
@@ -267,6 +272,7 @@ class PipelineConfig(_Frozen):
     shots: ShotsConfig
     track: TrackConfig
     second_look: SecondLookConfig
+    provider_check: ProviderCheckConfig
     still: StillConfig
     cascade: CascadeConfig
     recognition: RecognitionConfig

@@ -28,6 +28,7 @@ from pydantic_core import PydanticCustomError
 Device = Literal["cpu", "cuda", "coreml", "openvino"]
 Precision = Literal["float32", "int8"]
 SmallFaces = Literal["off", "second_look"]
+CoreMLUnits = Literal["ALL", "CPUAndNeuralEngine", "CPUAndGPU", "CPUOnly"]
 Niceness = Annotated[int, Field(ge=0, le=19)]  # of a process; 0 is normal
 FloatType = Literal["float32", "bfloat16"]
 EXPECTED_DECODED = 0.95  # of the frames to process; fewer are reported as a problem
@@ -197,6 +198,14 @@ class Options(BaseModel):
         ),
         By("default", "N"),
     ] = "auto"  # of old manifests
+    coreml_units: Annotated[
+        CoreMLUnits,
+        Field(
+            title="CoreML's units",
+            description="What CoreML may compute on; the Neural Engine takes the least power.",
+        ),
+        By("default", "U", topic="machine", environment_only=True),
+    ] = "ALL"  # of old manifests
     save_crops: Annotated[
         bool,
         Field(title="Save crops", description="Write a picture of every tracked face."),
@@ -324,7 +333,7 @@ class RunRequest(model_of(_of_requests, optional=True)):  # type: ignore[misc]
 
 def provider_rivals(options: Options) -> tuple[str, ...]:
     """Providers that the device's own must beat in a benchmark before it is taken."""
-    if options.device == "openvino" and options.device_asked.lower() == "auto":
+    if options.device != "cpu" and options.device_asked.lower() == "auto":
         return (PROVIDER_OF_DEVICE["cpu"],)
     return ()
 

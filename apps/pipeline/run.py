@@ -14,8 +14,9 @@ from typing import Any
 
 import cv2
 
-from apps.common.config import PipelineConfig, model_registry, pipeline_config
+from apps.common.config import PipelineConfig, pipeline_config
 from apps.common.contracts.manifest import (
+    Agreement,
     ModelFacts,
     RecognitionFacts,
     ThermalFacts,
@@ -28,11 +29,8 @@ from apps.common.contracts.rows import DetectionRow, read_rows
 from apps.common.errors import VideoUnreadable
 from apps.common.files import storage_errors
 from apps.common.options import (
-    PROVIDER_OF_DEVICE,
-    Precision,
     device_of,
     effective_stride,
-    provider_rivals,
     sampled_count,
     stride_warning,
 )
@@ -48,11 +46,9 @@ from apps.pipeline.detect import (
     Detector,
     DetectorFacts,
     DetectorRequest,
-    make_detector,
 )
 from apps.pipeline.detect.cascade import Cascade
-from apps.pipeline.detect.mosaic import MosaicMaker
-from apps.pipeline.detect.second_look import SecondLook, doubtful_from
+from apps.pipeline.detector_loader import DetectorLoader, Wrap
 from apps.pipeline.frame_analysis import FrameAnalyser, FrameAnalysis, RepeatedFrame
 from apps.pipeline.geometry import Letterbox
 from apps.pipeline.inference.callbacks import LoadCallbacks
@@ -86,6 +82,7 @@ class Outcome:
     Args:
         written: these results, and of how many files each consists.
         full_model: of a pair of detectors, the one that was asked where it mattered.
+        provider_checks: by model and picture, what an accelerator was believed by, or not.
     """
 
     video: VideoFacts
@@ -102,6 +99,7 @@ class Outcome:
     thermal: ThermalFacts | None = None
     recognition: RecognitionFacts | None = None
     full_model: ModelFacts | None = None
+    provider_checks: dict[str, Agreement] = field(default_factory=dict)
 
 
 def _as_it_is(detector: Detector, _: DetectorRequest) -> Detector:
@@ -140,7 +138,7 @@ class PipelineRun:
     warnings: list[str] = field(default_factory=list)
     cache: Path | None = None
     read_sensors: SensorReader = system_sensors
-    wrap_detector: Callable[[Detector, DetectorRequest], Detector] = _as_it_is
+    wrap_detector: Wrap = _as_it_is
     on_sighting: Callable[[Sighting], None] = _unseen
 
     def __post_init__(self) -> None:
@@ -158,6 +156,14 @@ class PipelineRun:
         self._carried = 0  # frames
         self._cascade: CascadeStage | None = None
         self._written: dict[str, int] = {}  # files of each result
+        self._loader = DetectorLoader(
+            self.plan,
+            self.config,
+            self.plan.layout.cache if self.cache is None else self.cache,
+            LoadCallbacks(self._tell, self._pacer.between),
+            self._warn,
+            self.wrap_detector,
+        )
 
     def execute(self) -> Outcome:
         """Runs all stages.
@@ -192,11 +198,11 @@ class PipelineRun:
         self.observer.started(wanted)
         self.progress.phase("loading")
         with self.clock.measure("load_model"):
-            detector = self._load_detector(video.facts)
+            detector = self._loader.detector(video, self._threads.plan.detector)
             self._pacer.between()
             detector = self._settle_threads(video, stride, wanted, detector)
             gate = self._load_gate()
-            cascade = self._load_cascade(video.facts)
+            cascade = self._loader.cascade(video, self._threads.plan.detector)
         self._pacer.between()
         self._tell(f"Using {detector.facts.provider}")
         model_id = detector.facts.model.id
@@ -238,7 +244,7 @@ class PipelineRun:
                 "tracks": writer.tracks,
                 "scene_cuts": len(cuts),
                 "damaged_packets": video.damaged_packets,
-                **({} if not self._looks_again else {"second_looks": self._second_looks}),
+                **({} if not self._loader.looks_again else {"second_looks": self._second_looks}),
                 **self._counts_of_still_frames(done),
                 **({} if self._cascade is None else self._cascade.counts),
             },
@@ -252,83 +258,8 @@ class PipelineRun:
             thermal=self._pacer.heat,
             recognition=None if gate is None else gate.facts,
             full_model=None if self._cascade is None else self._cascade.full_model,
+            provider_checks=self._loader.checks,
         )
-
-    @property
-    def _is_pair(self) -> bool:
-        """Two detectors are wanted."""
-        return model_registry().detectors[self._options.detector].light is not None
-
-    @property
-    def _looks_again(self) -> bool:
-        """Small faces in doubt are looked at again by the same detector."""
-        return self._options.small_faces != "off" and not self._is_pair
-
-    def _load_detector(self, facts: VideoFacts) -> Detector:
-        """The one that looks at every frame. Of a pair it stays float32, which is faster for it."""
-        options = self._options
-        light = model_registry().detectors[options.detector].light
-        return self._loaded(
-            light or options.detector,
-            "float32" if light else options.precision,
-            facts.width,
-            facts.height,
-            options.det_size,
-        )
-
-    def _loaded(
-        self, name: str, precision: Precision, width: int, height: int, det_size: int
-    ) -> Detector:
-        options = self._options
-        request = DetectorRequest(
-            width=width,
-            height=height,
-            det_size=det_size,
-            det_thresh=self._reported_from(),
-            provider=PROVIDER_OF_DEVICE[options.device],
-            threads=self._threads.plan.detector,
-            precision=precision,
-            rivals=provider_rivals(options),
-        )
-        detector = make_detector(
-            name,
-            request,
-            cache=self.plan.layout.cache if self.cache is None else self.cache,
-            given=self.plan.given_weights.of(name),
-            callbacks=LoadCallbacks(self._tell, self._pacer.between),
-        )
-        return self.wrap_detector(detector, request)
-
-    def _reported_from(self) -> float:
-        """The least confidence that the detector reports."""
-        options = self._options
-        if self._is_pair:
-            return options.det_thresh * min(self.config.cascade.doubt, self.config.cascade.confirm)
-        if not self._looks_again:
-            return options.det_thresh
-        return doubtful_from(options.det_thresh, self.config.second_look)
-
-    def _load_cascade(self, facts: VideoFacts) -> Cascade | None:
-        """Where a pair of detectors is wanted."""
-        options, config = self._options, self.config.cascade
-        full = model_registry().detectors[options.detector].full
-        if full is None:
-            return None
-        side, precision = config.canvas, options.precision
-        places = self._loaded(full, precision, side, side, side)
-        return Cascade(
-            config,
-            options.det_thresh,
-            self._loaded(full, precision, facts.width, facts.height, options.det_size),
-            places,
-            MosaicMaker(self.config.second_look, places.letterbox),
-        )
-
-    def _second_look(self, detector: Detector) -> SecondLook | None:
-        options = self._options
-        if not self._looks_again:
-            return None
-        return SecondLook(self.config.second_look, options.det_thresh, detector.letterbox)
 
     def _load_gate(self) -> IdentityGate | None:
         """For tracks that are split and joined by faces, where a model for that is given."""
@@ -353,7 +284,7 @@ class PipelineRun:
         if plan.detector == before.detector:
             return detector
         cv2.setNumThreads(plan.detector)
-        return self._load_detector(video.facts)
+        return self._loader.detector(video, plan.detector)
 
     def _writer(self, video: Video, stride: int, model_id: str) -> ArtifactWriter:
         return ArtifactWriter(
@@ -384,7 +315,7 @@ class PipelineRun:
         analyser = FrameAnalyser(
             video,
             detector,
-            self._second_look(detector),
+            self._loader.second_look(detector),
             self.clock,
             self.config.thumbs,
             self.config.crops if options.save_crops else None,

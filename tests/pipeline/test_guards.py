@@ -21,6 +21,7 @@ from apps.common.contracts.manifest import Progress
 from apps.common.options import RunRequest
 from apps.common.resolve import HostFacts, Resolution, resolve
 from apps.common.run_plan import RunPlan
+from apps.pipeline.detector_loader import Wrap
 from apps.pipeline.pacing.meter import CpuMeter
 from apps.pipeline.progress import ProgressReporter
 from apps.pipeline.run import Outcome, PipelineRun
@@ -99,7 +100,12 @@ def _counting_reformat(found: Counts) -> Callable[..., Any]:
 
 
 def run(
-    video: Path, folder: Path, *, detector_model: Path | None = None, **requested: Any
+    video: Path,
+    folder: Path,
+    *,
+    detector_model: Path | None = None,
+    wrap_detector: Wrap | None = None,
+    **requested: Any,
 ) -> Outcome:
     request = RunRequest(**{"device": "cpu", "detector": "centerface", "fps": 1000, **requested})
     # A budget would count what the tests before used.
@@ -117,9 +123,10 @@ def run(
         CpuMeter(pipeline_config().meter) as meter,
         ProgressReporter("run", meter, lambda _: None) as progress,
     ):
+        more = {} if wrap_detector is None else {"wrap_detector": wrap_detector}
         cache = folder.parent / "cache"
         return PipelineRun(
-            plan, video, meter, progress, StopFlag(), Listener(), cache=cache
+            plan, video, meter, progress, StopFlag(), Listener(), cache=cache, **more
         ).execute()
 
 

@@ -260,6 +260,12 @@ class RunManifest(Readable):
         None, description="Of a pair of detectors: the one that is asked where it matters."
     )
     provider_probe: ProviderProbe | None = None
+    provider_checks: dict[str, Agreement] = Field(
+        {}, description="By model and picture: how far the accelerator's faces are the CPU's."
+    )
+    nodes_on_cpu: dict[str, int] = Field(
+        {}, description="Nodes of the detector that the accelerator has left to the CPU, by kind."
+    )
     recognition: RecognitionFacts | None = None
     video: VideoFacts | None = None
     video_file: VideoFile | None = None

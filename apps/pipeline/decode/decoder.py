@@ -149,6 +149,27 @@ class FrameDecoder:
         """
         return (self._shown(number, frame) for number, frame in self._numbered(stride))
 
+    def key_pictures(self, seconds: float, count: int) -> Iterator[FullPicture]:
+        """Some pictures that stand for themselves, of the video's beginning.
+
+        Args:
+            seconds: of the video, from its first packet on.
+            count: at most so many, one in each part of that time.
+        """
+        context, begin_s, next_s = self._stream.codec_context, 0.0, 0.0
+        context.copy_opaque = True
+        for number, packet in enumerate(self._packets()):
+            seconds_in = float((packet.dts or 0) * packet.time_base)
+            begin_s = seconds_in if number == 0 else begin_s
+            if seconds_in - begin_s > seconds:
+                return
+            if packet.is_keyframe and seconds_in - begin_s >= next_s:
+                next_s = seconds_in - begin_s + seconds / count
+                packet.opaque = _Carried(number)
+                for frame in [*self._decode(packet), *self._held_back()][:1]:
+                    yield self._display.picture(frame, self._index.turned.get(number))
+                context.flush_buffers()
+
     def _numbered(self, stride: int) -> Iterator[tuple[int, VideoFrame]]:
         newest = -1
         for frame in self._all_frames(stride):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from apps.common.contracts.manifest import VideoFacts
 from apps.common.errors import VideoUnreadable
+from apps.pipeline.arrays import ByteArray
 from apps.pipeline.decode.container import candidates, chosen_stream, described, opened
 from apps.pipeline.decode.decoder import Decoded, FrameDecoder
 from apps.pipeline.decode.index import FrameIndex, read_index
@@ -97,6 +98,19 @@ class Video:
     def use_threads(self, count: int) -> None:
         """Sets how many threads the decoder has, >= 1; to be called before anything is decoded."""
         self._decoder.use_threads(count)
+
+    def key_pictures(self, letterbox: Letterbox, seconds: float, count: int) -> Iterator[ByteArray]:
+        """Some frames of the video's beginning as a detector wants them; see `FrameDecoder`.
+
+        They are decoded apart, and one by one, so that a minute of video takes milliseconds.
+
+        Args:
+            letterbox: whose canvas they are laid into, whatever their shape.
+        """
+        with self._source.opened(self.index, threads=1) as (_, decoder):
+            for picture in decoder.key_pictures(seconds, count):
+                place = fit_into(*picture.size, letterbox.canvas_width, letterbox.canvas_height)
+                yield picture.in_letterbox(place, self._scalers.own)
 
     @contextmanager
     def again(self) -> Iterator[Video]:

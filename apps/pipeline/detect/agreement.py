@@ -44,6 +44,14 @@ def is_enough(agreement: Agreement) -> bool:
     )
 
 
+def sentence(agreement: Agreement) -> str:
+    """For people; a part of one."""
+    return (
+        f"{agreement.recall:.1%} of {agreement.faces} faces found, {agreement.precision:.1%} of "
+        f"the found ones right, mean box overlap {agreement.mean_iou:.3f}"
+    )
+
+
 def overlaps(a: FloatArray, b: FloatArray) -> FloatArray:
     """Intersection over union of each box of `a` with each of `b`.
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import onnxruntime as ort
 
 from apps.common.contracts.manifest import ModelFacts, ProviderProbe
-from apps.common.options import Precision
+from apps.common.options import CoreMLUnits, Precision
 from apps.pipeline.arrays import ByteArray, FloatArray
 from apps.pipeline.geometry import Letterbox
 from apps.pipeline.types import Faces
@@ -26,6 +26,7 @@ class DetectorFacts:
         session_providers: all of the session's, in order.
         intra_op_threads: as the session's options say.
         probe: the benchmark that the provider won, where there was one.
+        nodes_on_cpu: how many nodes of each kind an accelerator has left to the CPU.
     """
 
     model: ModelFacts
@@ -33,6 +34,7 @@ class DetectorFacts:
     session_providers: tuple[str, ...]
     intra_op_threads: int
     probe: ProviderProbe | None = None
+    nodes_on_cpu: Mapping[str, int] = field(default_factory=dict)
 
 
 class Detector(Protocol):
@@ -90,6 +92,7 @@ class DetectorRequest:
         threads: intra-op threads of the session, >= 1.
         precision: arithmetic of the network, float32 or int8.
         rivals: providers that `provider` must beat in a benchmark; none where it was asked for.
+        coreml_units: what CoreML may compute on.
     """
 
     width: int
@@ -100,3 +103,4 @@ class DetectorRequest:
     threads: int
     precision: Precision = "float32"
     rivals: tuple[str, ...] = ()
+    coreml_units: CoreMLUnits = "CPUAndNeuralEngine"

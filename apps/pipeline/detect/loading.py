@@ -18,7 +18,7 @@ from apps.pipeline.detect.quantise import Quantiser
 from apps.pipeline.geometry import Letterbox
 from apps.pipeline.inference.callbacks import LoadCallbacks
 from apps.pipeline.inference.provider_benchmark import fastest_session
-from apps.pipeline.inference.session import SessionPlan
+from apps.pipeline.inference.session import SessionPlan, nodes_on_cpu
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ def load_session(
         weights.network.dimensions(width, height),
         request.threads,
         request.provider,
+        coreml_units=request.coreml_units,
+        compiled=cache,
     )
     if request.precision == "float32":
         session, probe = fastest_session(plan, request.rivals, letterbox, cache, callbacks)
@@ -85,4 +87,5 @@ def detector_facts(model: ModelFacts, loaded: LoadedSession) -> DetectorFacts:
         session_providers=providers,
         intra_op_threads=loaded.session.get_session_options().intra_op_num_threads,
         probe=loaded.probe,
+        nodes_on_cpu=nodes_on_cpu(loaded.session),
     )

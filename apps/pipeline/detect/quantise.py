@@ -22,7 +22,13 @@ from apps.common.errors import ModelUnavailable, ScreenalyticsError
 from apps.common.files import read_json, sha256_of, storage_errors, write_atomic, write_json
 from apps.common.options import FloatType
 from apps.pipeline.arrays import ByteArray
-from apps.pipeline.detect.agreement import MIN_MEAN_IOU, MIN_RECALL, compare, is_enough
+from apps.pipeline.detect.agreement import (
+    MIN_MEAN_IOU,
+    MIN_RECALL,
+    compare,
+    is_enough,
+    sentence,
+)
 from apps.pipeline.detect.base import (
     Network,
 )
@@ -135,7 +141,7 @@ class Quantiser:
         if not is_enough(agreement):
             raise ModelUnavailable(
                 f"Precision 'int8' does not find the same faces as 'float32' with "
-                f"{self.source.name} on this machine: {_sentence(agreement)}; needed are "
+                f"{self.source.name} on this machine: {sentence(agreement)}; needed are "
                 f"{MIN_RECALL:.0%} and {MIN_MEAN_IOU:g}.",
                 hint=_HINT,
             )
@@ -218,12 +224,5 @@ class Quantiser:
                 yield picture
 
         agreement = compare(self.network.finder(exact), self.network.finder(eight), pictures())
-        self.callbacks.say(f"int8 against float32 with {provider}: {_sentence(agreement)}")
+        self.callbacks.say(f"int8 against float32 with {provider}: {sentence(agreement)}")
         return agreement
-
-
-def _sentence(agreement: Agreement) -> str:
-    return (
-        f"{agreement.recall:.1%} of {agreement.faces} faces found, {agreement.precision:.1%} of "
-        f"the found ones right, mean box overlap {agreement.mean_iou:.3f}"
-    )

@@ -12,7 +12,7 @@ import onnxruntime as ort
 from pydantic import ValidationError
 
 from apps.common.contracts.manifest import ProviderProbe
-from apps.common.errors import ModelUnavailable, StorageFailed
+from apps.common.errors import AcceleratorMissing, ModelUnavailable, StorageFailed
 from apps.common.files import read_json, storage_errors, write_json
 from apps.pipeline.geometry import Letterbox
 from apps.pipeline.inference.callbacks import LoadCallbacks
@@ -100,7 +100,7 @@ def _sessions(
     for provider in (plan.provider, *rivals[:-1]):
         try:
             sessions[provider] = open_session(plan.by(provider), cache)
-        except ModelUnavailable:
+        except (ModelUnavailable, AcceleratorMissing):
             callbacks.say(f"{provider} cannot run {plan.model.name}")
     sessions[rivals[-1]] = open_session(plan.by(rivals[-1]), cache)
     return sessions

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,12 +14,15 @@ from typing import Any
 import onnxruntime as ort
 
 from apps.common.errors import AcceleratorMissing, ModelUnavailable
-from apps.common.options import FloatType, Precision
+from apps.common.options import CoreMLUnits, FloatType, Precision
 from apps.pipeline.inference.cpu_kind import CpuKind, cpu_kind
 
 CPU = "CPUExecutionProvider"
 OPENVINO = "OpenVINOExecutionProvider"
-_COREML = "CoreMLExecutionProvider"
+COREML = "CoreMLExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+_KEPT_COREML = 8  # compiled models, of some megabytes each
+_ASSIGNMENTS = "session.record_ep_graph_assignment_info"
 _ERRORS_ONLY = 3
 
 
@@ -31,6 +37,8 @@ class SessionPlan:
         threads: intra-op threads, >= 1.
         provider: ONNX Runtime's execution provider.
         precision: "int8" where the model is quantised.
+        coreml_units: what CoreML may compute on.
+        compiled: folder for what a provider makes of models; None keeps nothing.
     """
 
     model: Path
@@ -39,6 +47,8 @@ class SessionPlan:
     threads: int
     provider: str
     precision: Precision = "float32"
+    coreml_units: CoreMLUnits = "CPUAndNeuralEngine"
+    compiled: Path | None = None
 
     def by(self, provider: str) -> SessionPlan:
         """The same with another provider."""
@@ -105,9 +115,42 @@ def _provider_options(plan: SessionPlan) -> dict[str, str]:
             ],
         }
         return {"device_type": "CPU", "load_config": json.dumps({"CPU": config})}
-    if plan.provider == _COREML:
-        return {"RequireStaticInputShapes": "1"}  # every shape is; moving ones may crash it
+    if plan.provider == COREML:
+        # The older format, NeuralNetwork, knows no ConvTranspose: CenterFace would go to pieces.
+        return {
+            "ModelFormat": "MLProgram",
+            "MLComputeUnits": plan.coreml_units,
+            "RequireStaticInputShapes": "1",  # every shape is; moving ones may crash it
+            **_coreml_cache(plan),
+        }
+    if plan.provider == CUDA:
+        return {
+            "cudnn_conv_algo_search": "HEURISTIC",  # the exhaustive search takes seconds a shape
+            "use_tf32": "0",  # its 10 bits of mantissa move boxes
+            "arena_extend_strategy": "kSameAsRequested",  # not twice the memory at each step
+        }
     return {}
+
+
+def _coreml_cache(plan: SessionPlan) -> dict[str, str]:
+    """A folder of its own for a model, its picture and ONNX Runtime; CoreML compiles for seconds.
+
+    The oldest ones go. The cache is a help and never a condition.
+    """
+    if plan.compiled is None:
+        return {}
+    sizes = "x".join(str(size) for _, size in sorted(plan.dimensions.items()))
+    name = f"{plan.sha256[:16]}-{sizes}-{plan.coreml_units}-ort{ort.__version__}"
+    folder = plan.compiled / "coreml"
+    try:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        os.utime(folder / name)
+        kept = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime)
+    except OSError:
+        return {}
+    for old in kept[:-_KEPT_COREML]:
+        shutil.rmtree(old, ignore_errors=True)
+    return {"ModelCacheDirectory": str(folder / name)}
 
 
 def make_session(plan: SessionPlan) -> ort.InferenceSession:
@@ -118,6 +161,8 @@ def make_session(plan: SessionPlan) -> ort.InferenceSession:
         AcceleratorMissing: the session does not use the provider that was asked for.
     """
     options = session_options(plan.threads, plan.dimensions)
+    if plan.provider != CPU:
+        options.add_session_config_entry(_ASSIGNMENTS, "1")
     return load(plan.model.name, str(plan.model), options, plan)
 
 
@@ -142,6 +187,23 @@ def load(
         ) from error
     check_provider(session, plan.provider)
     return session
+
+
+def nodes_on_cpu(session: ort.InferenceSession) -> dict[str, int]:
+    """How many nodes of each kind an accelerator has left to the CPU.
+
+    Empty where it took all of them, and where this build of ONNX Runtime does not tell.
+    """
+    if session.get_providers()[0] == CPU:
+        return {}
+    try:
+        parts = session.get_provider_graph_assignment_info()
+    except Exception:  # ONNX Runtime raises bare exception classes of its own; older ones have none
+        return {}
+    left = Counter(
+        node.op_type for part in parts if part.ep_name == CPU for node in part.get_nodes()
+    )
+    return dict(sorted(left.items()))
 
 
 def check_provider(session: ort.InferenceSession, asked: str) -> None:

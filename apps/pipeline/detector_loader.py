@@ -1,0 +1,153 @@
+"""Which detectors a run has: one or a pair, on what the options say, and proved before believed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from apps.common.config import PipelineConfig, model_registry
+from apps.common.contracts.manifest import Agreement
+from apps.common.options import PROVIDER_OF_DEVICE, Precision, provider_rivals
+from apps.common.run_plan import RunPlan
+from apps.pipeline.decode.video import Video
+from apps.pipeline.detect import Detector, DetectorRequest, make_detector
+from apps.pipeline.detect.agreement import is_enough, sentence
+from apps.pipeline.detect.cascade import Cascade
+from apps.pipeline.detect.mosaic import MosaicMaker
+from apps.pipeline.detect.second_look import SecondLook, doubtful_from
+from apps.pipeline.inference.callbacks import LoadCallbacks
+from apps.pipeline.inference.session import CPU
+from apps.pipeline.provider_check import ProviderCheck
+
+Wrap = Callable[[Detector, DetectorRequest], Detector]
+
+
+@dataclass
+class DetectorLoader:
+    """Loads what a run detects faces with.
+
+    Args:
+        plan: what the run is to do.
+        config: see `config/pipeline.toml`.
+        cache: folder of caches.
+        callbacks: receive progress messages, and may stop the work.
+        warn: receives what the run's caller must be told.
+        wrap: gives what is asked in place of a detector that was loaded so.
+
+    Attributes:
+        checks: by model and picture, what accelerators were believed by, or not.
+    """
+
+    plan: RunPlan
+    config: PipelineConfig
+    cache: Path
+    callbacks: LoadCallbacks
+    warn: Callable[[str], None]
+    wrap: Wrap
+    checks: dict[str, Agreement] = field(init=False, default_factory=dict)
+
+    @property
+    def looks_again(self) -> bool:
+        """Small faces in doubt are looked at again by the same detector."""
+        return self.plan.options.small_faces != "off" and self._light is None
+
+    def detector(self, video: Video, threads: int) -> Detector:
+        """The one that looks at every frame. Of a pair it stays float32, which is faster for it.
+
+        Args:
+            threads: of each inference, >= 1.
+
+        Raises:
+            ModelUnavailable, AcceleratorMissing: as `make_detector`.
+        """
+        options, light = self.plan.options, self._light
+        if light is not None:
+            return self._loaded(video, light, "float32", threads)
+        return self._loaded(video, options.detector, options.precision, threads)
+
+    def cascade(self, video: Video, threads: int) -> Cascade | None:
+        """The full one of a pair, where a pair is wanted. As `detector`."""
+        options = self.plan.options
+        full = model_registry().detectors[options.detector].full
+        if full is None:
+            return None
+        places = self._loaded(video, full, options.precision, threads, self.config.cascade.canvas)
+        return Cascade(
+            self.config.cascade,
+            options.det_thresh,
+            self._loaded(video, full, options.precision, threads),
+            places,
+            MosaicMaker(self.config.second_look, places.letterbox),
+        )
+
+    def second_look(self, detector: Detector) -> SecondLook | None:
+        """Of that detector, where it is wanted."""
+        if not self.looks_again:
+            return None
+        threshold = self.plan.options.det_thresh
+        return SecondLook(self.config.second_look, threshold, detector.letterbox)
+
+    @property
+    def _light(self) -> str | None:
+        """The light one of a pair, where a pair is wanted."""
+        return model_registry().detectors[self.plan.options.detector].light
+
+    @property
+    def _reported_from(self) -> float:
+        """The least confidence that detectors report."""
+        threshold, pair = self.plan.options.det_thresh, self.config.cascade
+        if self._light is not None:
+            return threshold * min(pair.doubt, pair.confirm)
+        return doubtful_from(threshold, self.config.second_look) if self.looks_again else threshold
+
+    def _loaded(
+        self,
+        video: Video,
+        name: str,
+        precision: Precision,
+        threads: int,
+        canvas: int | None = None,
+    ) -> Detector:
+        """A detector that can be believed.
+
+        Args:
+            canvas: side of the square picture that it is for, pixels; None: the video's.
+        """
+        options, facts = self.plan.options, video.facts
+        request = DetectorRequest(
+            width=canvas or facts.width,
+            height=canvas or facts.height,
+            det_size=canvas or options.det_size,
+            det_thresh=self._reported_from,
+            provider=PROVIDER_OF_DEVICE[options.device],
+            threads=threads,
+            precision=precision,
+            rivals=provider_rivals(options),
+            coreml_units=options.coreml_units,
+        )
+        detector = self._made(name, request)
+        if detector.facts.provider == CPU:
+            return detector
+        on_cpu = self._made(name, replace(request, provider=CPU, rivals=()))
+        return detector if self._is_believed(video, detector, on_cpu) else on_cpu
+
+    def _made(self, name: str, request: DetectorRequest) -> Detector:
+        given = self.plan.given_weights.of(name)
+        detector = make_detector(
+            name, request, cache=self.cache, given=given, callbacks=self.callbacks
+        )
+        return self.wrap(detector, request)
+
+    def _is_believed(self, video: Video, detector: Detector, on_cpu: Detector) -> bool:
+        check = ProviderCheck(video, self.config.provider_check, self.callbacks.check)
+        agreement = check.agreement(detector, on_cpu)
+        facts, box = detector.facts, detector.letterbox
+        what = f"{facts.model.id} at {box.canvas_width}x{box.canvas_height}"
+        self.checks[what] = agreement
+        said = f"{facts.provider} against the CPU, {what}: {sentence(agreement)}"
+        if is_enough(agreement):
+            self.callbacks.say(said)
+            return True
+        self.warn(f"{said}. It is not believed: the run uses the CPU.")
+        return False

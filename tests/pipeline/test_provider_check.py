@@ -1,0 +1,102 @@
+"""An accelerator is believed where it finds the CPU's faces; else the run uses the CPU and says so.
+
+There is none here that errs, so the CPU's own detector stands for one, with its boxes moved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from apps.common.config import pipeline_config
+from apps.pipeline.arrays import ByteArray
+from apps.pipeline.decode.video import open_video
+from apps.pipeline.detect import Detector, DetectorRequest
+from apps.pipeline.detect.base import DetectorFacts
+from apps.pipeline.detect.pictures import check_pictures
+from apps.pipeline.geometry import Letterbox, fit
+from apps.pipeline.inference.session import CPU
+from apps.pipeline.types import Faces
+from tests.pipeline.test_guards import run
+from tests.pipeline.videos import H264, HEVC, write_video
+
+CONFIG = pipeline_config().provider_check
+CLAIMED = "CoreMLExecutionProvider"
+
+
+@dataclass(frozen=True)
+class Accelerated:
+    """A detector that says it ran elsewhere, with boxes that are so many pixels off."""
+
+    inner: Detector
+    off: float
+
+    @property
+    def facts(self) -> DetectorFacts:
+        return replace(self.inner.facts, provider=CLAIMED)
+
+    @property
+    def letterbox(self) -> Letterbox:
+        return self.inner.letterbox
+
+    def detect(self, image: ByteArray) -> Faces:
+        faces = self.inner.detect(image)
+        return replace(faces, boxes=faces.boxes + np.float32(self.off))
+
+
+@pytest.mark.parametrize(("off", "is_believed"), [(0.5, True), (30.0, False)])
+def test_boxes_decide(tmp_path: Path, test_data: Path, off: float, is_believed: bool) -> None:
+    loaded: list[Detector] = []
+
+    def wrap(detector: Detector, _: DetectorRequest) -> Detector:
+        loaded.append(detector)
+        return Accelerated(detector, off) if len(loaded) == 1 else detector
+
+    video = test_data / "videos" / "short_hamilton_clip.mp4"
+    options = {"stride": 24, "cpu_threads": 1}
+    outcome = run(video, tmp_path / "data", wrap_detector=wrap, **options)
+    ((what, agreement),) = outcome.provider_checks.items()
+    assert what == "centerface at 640x384"
+    box = loaded[0].letterbox
+    photos = len(check_pictures(box.canvas_width, box.canvas_height))
+    assert agreement.pictures > photos + 1  # and its own frames
+    warnings = [text for text in outcome.warnings if "not believed" in text]
+    assert outcome.detector.provider == (CLAIMED if is_believed else CPU)
+    assert len(loaded) == 2
+    if is_believed:
+        assert warnings == []
+        assert agreement.recall == agreement.precision == 1.0
+    else:
+        assert len(warnings) == 1
+        assert CLAIMED in warnings[0]
+        plain = run(video, tmp_path / "plain", **options)
+        assert outcome.counts == plain.counts
+        assert plain.provider_checks == {}
+
+
+@pytest.mark.parametrize("recipe", [H264, HEVC], ids=["h264", "hevc"])
+def test_key_pictures_are_frames_of_the_video(tmp_path: Path, recipe: object) -> None:
+    pictures = [np.full((180, 320, 3), 5 * number, np.uint8) for number in range(50)]
+    video_file = write_video(tmp_path / "video.mp4", pictures, recipe)  # type: ignore[arg-type]
+    box = fit(320, 180, 320)
+    with open_video(video_file, threads=1) as video:
+        frames = [frame.image for frame in video.frames(1, box)]
+        found = list(video.key_pictures(box, seconds=60.0, count=3))
+        assert len(list(video.key_pictures(box, seconds=60.0, count=100))) >= len(found)
+        assert len(list(video.key_pictures(box, seconds=0.01, count=3))) == 1
+    assert 1 <= len(found) <= 3
+    numbers = [next(n for n, frame in enumerate(frames) if (frame == one).all()) for one in found]
+    assert numbers[0] == 0
+    assert numbers == sorted(set(numbers))
+
+
+def test_key_pictures_of_a_real_video(test_data: Path) -> None:
+    with open_video(test_data / "videos" / "short_hamilton_clip.mp4", threads=1) as video:
+        box = fit(640, 360, 640)
+        found = list(video.key_pictures(box, video.facts.duration_s, CONFIG.video_pictures))
+        frames = {frame.image.tobytes() for frame in video.frames(1, box)}
+    assert 4 <= len(found) <= CONFIG.video_pictures
+    assert {image.tobytes() for image in found} <= frames
