@@ -137,6 +137,7 @@ PRECEDENCE: list[tuple[str, Any, Any, Any, str]] = [
     ("max_cpu_percent", 120.0, 150.0, 250.0, "profile:balanced"),
     ("precision", "float32", "float32", "float32", "default"),
     ("small_faces", "off", "second_look", "off", "default"),
+    ("reuse_still", True, False, False, "default"),
     ("video_stream", 2, 1, "auto", "default"),
     ("save_crops", True, True, False, "default"),
     ("save_preview", False, True, False, "default"),
@@ -473,7 +474,8 @@ def test_an_unknown_way_to_treat_small_faces_lists_what_is_allowed() -> None:
         ("AUTO", (OPENVINO, CPU), (CPU,)),
         ("openvino", (OPENVINO, CPU), ()),  # asked for, so it is taken
         ("auto", (CPU,), ()),
-        ("auto", (CUDA, OPENVINO, CPU), ()),
+        ("auto", (CUDA, OPENVINO, CPU), (CPU,)),
+        ("cuda", (CUDA, CPU), ()),
     ],
 )
 def test_only_auto_benchmarks_providers(

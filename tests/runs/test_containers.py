@@ -43,7 +43,7 @@ BESIDE = {
     "what a run has done": [
         "ExportedRun", "Outcome", "ResultEvent", "RunManifest", "RunResult", "_Outcome",
     ],
-    "does the work with one of the way's own": ["PipelineRun", "_Claim"],
+    "does the work with one of the way's own": ["DetectorLoader", "PipelineRun", "_Claim"],
     "a part of RunSpec, which is handed on as it is": ["RunPlan"],
 }  # fmt: skip
 ELSEWHERE = ("apps.ui", "apps.stack", "apps.demo", "apps.worker.celery_app", "apps.worker.flower")
