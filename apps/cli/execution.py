@@ -194,7 +194,7 @@ class _Execution:
             device=device_of(outcome.detector.provider),
             provider=outcome.detector.provider,
             provider_probe=outcome.detector.probe,
-            provider_checks=outcome.provider_checks,
+            detector_checks=outcome.detector_checks,
             nodes_on_cpu=dict(outcome.detector.nodes_on_cpu),
             session_providers=list(outcome.detector.session_providers),
             model=outcome.detector.model,

@@ -202,7 +202,8 @@ class SecondLookConfig(_Frozen):
     same_face: float = Field(gt=0, lt=1)
 
 
-class ProviderCheckConfig(_Frozen):
+class DetectorCheckConfig(_Frozen):
+    margin: float = Field(ge=0, lt=1)
     video_seconds: float = Field(gt=0)
     video_pictures: int = Field(ge=1)
 
@@ -272,7 +273,7 @@ class PipelineConfig(_Frozen):
     shots: ShotsConfig
     track: TrackConfig
     second_look: SecondLookConfig
-    provider_check: ProviderCheckConfig
+    detector_check: DetectorCheckConfig
     still: StillConfig
     cascade: CascadeConfig
     recognition: RecognitionConfig

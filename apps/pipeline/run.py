@@ -82,7 +82,7 @@ class Outcome:
     Args:
         written: these results, and of how many files each consists.
         full_model: of a pair of detectors, the one that was asked where it mattered.
-        provider_checks: by model and picture, what an accelerator was believed by, or not.
+        detector_checks: of eight bits and accelerators: what they were believed by, or not.
     """
 
     video: VideoFacts
@@ -99,7 +99,7 @@ class Outcome:
     thermal: ThermalFacts | None = None
     recognition: RecognitionFacts | None = None
     full_model: ModelFacts | None = None
-    provider_checks: dict[str, Agreement] = field(default_factory=dict)
+    detector_checks: dict[str, Agreement] = field(default_factory=dict)
 
 
 def _as_it_is(detector: Detector, _: DetectorRequest) -> Detector:
@@ -258,7 +258,7 @@ class PipelineRun:
             thermal=self._pacer.heat,
             recognition=None if gate is None else gate.facts,
             full_model=None if self._cascade is None else self._cascade.full_model,
-            provider_checks=self._loader.checks,
+            detector_checks=self._loader.checks,
         )
 
     def _load_gate(self) -> IdentityGate | None:

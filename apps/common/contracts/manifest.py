@@ -90,12 +90,12 @@ class RunResult(Readable):
 
 
 class Agreement(Readable):
-    """How far an eight-bit model finds the faces that its float original finds.
+    """How far one detector finds the faces that its exact form finds.
 
     Args:
-        faces: that the original finds in the pictures of the check.
+        faces: that the exact one finds in the pictures of the check.
         recall: share of these that the other finds as well, overlapping by a half or more.
-        precision: share of what the other finds that is one of these.
+        precision: share of what the other finds that is a face of the exact one.
         mean_iou, least_iou: intersection over union of the matched boxes.
     """
 
@@ -260,8 +260,8 @@ class RunManifest(Readable):
         None, description="Of a pair of detectors: the one that is asked where it matters."
     )
     provider_probe: ProviderProbe | None = None
-    provider_checks: dict[str, Agreement] = Field(
-        {}, description="By model and picture: how far the accelerator's faces are the CPU's."
+    detector_checks: dict[str, Agreement] = Field(
+        {}, description="Of eight bits and accelerators: how far they find what float32 finds."
     )
     nodes_on_cpu: dict[str, int] = Field(
         {}, description="Nodes of the detector that the accelerator has left to the CPU, by kind."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,27 +17,39 @@ MIN_PRECISION = 0.98
 MIN_MEAN_IOU = 0.9
 
 
-def compare(reference: Finder, other: Finder, pictures: Iterable[ByteArray]) -> Agreement:
-    """Matches the faces of both, picture by picture, the most alike first."""
-    seen = wanted = found = 0
+def compare(
+    reference: Finder, other: Finder, pictures: Iterable[ByteArray], *, sure: float = 0.0
+) -> Agreement:
+    """Matches the faces of both, picture by picture, the most alike first.
+
+    Args:
+        sure: what one finds with this confidence the other has to find, with whatever confidence:
+            faces at the threshold come and go with any rounding.
+    """
+    seen = wanted = found = met = right = 0
     alike: list[float] = []
     for picture in pictures:
         seen += 1
-        ours, theirs = reference(picture).boxes, other(picture).boxes
-        wanted += len(ours)
-        found += len(theirs)
-        alike.extend(matches(overlaps(ours, theirs)))
+        ours, theirs = reference(picture), other(picture)
+        pairs = matches(overlaps(ours.boxes, theirs.boxes))
+        is_wanted, is_claimed = ours.conf >= sure, theirs.conf >= sure
+        wanted += int(is_wanted.sum())
+        found += int(is_claimed.sum())
+        met += sum(is_wanted[pair.row] for pair in pairs)
+        right += sum(is_claimed[pair.column] for pair in pairs)
+        alike.extend(pair.overlap for pair in pairs)
     return Agreement(
         pictures=seen,
         faces=wanted,
-        recall=round(len(alike) / wanted, 4) if wanted > 0 else 1.0,
-        precision=round(len(alike) / found, 4) if found > 0 else 1.0,
+        recall=round(met / wanted, 4) if wanted > 0 else 1.0,
+        precision=round(right / found, 4) if found > 0 else 1.0,
         mean_iou=round(float(np.mean(alike)), 4) if alike else 0.0,
         least_iou=round(min(alike), 4) if alike else 0.0,
     )
 
 
 def is_enough(agreement: Agreement) -> bool:
+    """Whether the other can stand for the reference."""
     return (
         agreement.recall >= MIN_RECALL
         and agreement.precision >= MIN_PRECISION
@@ -69,12 +82,24 @@ def overlaps(a: FloatArray, b: FloatArray) -> FloatArray:
     return np.asarray(inside / np.maximum(union, 1e-9), np.float32)
 
 
-def matches(alike: FloatArray) -> list[float]:
-    """Overlaps of pairs, each box in one pair at most, the most alike pairs first."""
+class Pair(NamedTuple):
+    """Boxes that are the same face: their places, and how much they overlap."""
+
+    row: int
+    column: int
+    overlap: float
+
+
+def matches(alike: FloatArray) -> list[Pair]:
+    """Pairs, each box in one of them at most, the most alike first.
+
+    Args:
+        alike: shape (n, m), as of `overlaps`.
+    """
     left = alike.copy()
     pairs = []
     while left.size > 0 and left.max() >= SAME_FACE:
         row, column = np.unravel_index(left.argmax(), left.shape)
-        pairs.append(float(left[row, column]))
+        pairs.append(Pair(int(row), int(column), float(left[row, column])))
         left[row, :] = left[:, column] = 0
     return pairs

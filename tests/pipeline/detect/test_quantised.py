@@ -314,7 +314,7 @@ def boxes(*corners: tuple[float, float, float, float]) -> FloatArray:
 def test_each_box_is_matched_once() -> None:
     ours = boxes((0, 0, 10, 10), (100, 0, 110, 10))
     theirs = boxes((0, 0, 10, 8), (0, 0, 10, 10))
-    assert matches(overlaps(ours, theirs)) == [1.0]
+    assert [pair.overlap for pair in matches(overlaps(ours, theirs))] == [1.0]
 
 
 def test_agreement_counts_missed_and_invented_faces() -> None:

@@ -23,7 +23,7 @@ from apps.pipeline.types import Faces
 from tests.pipeline.test_guards import run
 from tests.pipeline.videos import H264, HEVC, write_video
 
-CONFIG = pipeline_config().provider_check
+CONFIG = pipeline_config().detector_check
 CLAIMED = "CoreMLExecutionProvider"
 
 
@@ -58,8 +58,8 @@ def test_boxes_decide(tmp_path: Path, test_data: Path, off: float, is_believed: 
     video = test_data / "videos" / "short_hamilton_clip.mp4"
     options = {"stride": 24, "cpu_threads": 1}
     outcome = run(video, tmp_path / "data", wrap_detector=wrap, **options)
-    ((what, agreement),) = outcome.provider_checks.items()
-    assert what == "centerface at 640x384"
+    ((what, agreement),) = outcome.detector_checks.items()
+    assert what == f"centerface at 640x384, float32 with {CLAIMED}"
     box = loaded[0].letterbox
     photos = len(check_pictures(box.canvas_width, box.canvas_height))
     assert agreement.pictures > photos + 1  # and its own frames
@@ -74,7 +74,44 @@ def test_boxes_decide(tmp_path: Path, test_data: Path, off: float, is_believed: 
         assert CLAIMED in warnings[0]
         plain = run(video, tmp_path / "plain", **options)
         assert outcome.counts == plain.counts
-        assert plain.provider_checks == {}
+        assert plain.detector_checks == {}
+
+
+@dataclass(frozen=True)
+class Blind:
+    """A detector that finds nothing."""
+
+    inner: Detector
+
+    @property
+    def facts(self) -> DetectorFacts:
+        return self.inner.facts
+
+    @property
+    def letterbox(self) -> Letterbox:
+        return self.inner.letterbox
+
+    def detect(self, image: ByteArray) -> Faces:
+        return Faces.none()
+
+
+@pytest.mark.parametrize("is_blind", [False, True])
+def test_eight_bits_are_compared_on_the_runs_own_frames(
+    tmp_path: Path, test_data: Path, is_blind: bool
+) -> None:
+    def wrap(detector: Detector, request: DetectorRequest) -> Detector:
+        return Blind(detector) if is_blind and request.precision == "int8" else detector
+
+    video = test_data / "videos" / "short_hamilton_clip.mp4"
+    options = {"stride": 48, "cpu_threads": 1, "precision": "int8"}
+    outcome = run(video, tmp_path / "data", wrap_detector=wrap, **options)
+    ((what, agreement),) = outcome.detector_checks.items()
+    assert what == "centerface at 640x384, int8 with CPUExecutionProvider"
+    assert 4 <= agreement.pictures <= CONFIG.video_pictures
+    assert agreement.faces >= 4
+    assert outcome.detector.model.precision == ("float32" if is_blind else "int8")
+    assert any("not believed" in text for text in outcome.warnings) == is_blind
+    assert outcome.counts["detections"] >= 4
 
 
 @pytest.mark.parametrize("recipe", [H264, HEVC], ids=["h264", "hevc"])
