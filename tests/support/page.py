@@ -41,6 +41,14 @@ _BLUR = (
 )
 _CLIP: FloatRect = {"x": 0, "y": 0, "width": 1360, "height": 1080}
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required"]
+# Resolves when nothing in the element moves any more; what turns for ever does not count.
+_ANIMATED = """
+element => Promise.allSettled(
+  element.getAnimations({subtree: true})
+    .filter(animation => animation.effect.getComputedTiming().endTime < Infinity)
+    .map(animation => animation.finished)
+)
+"""
 _IDLE = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 # Streamlit looks there for its own base when a view is opened by its address.
 _PROBE = re.compile(r"/\w+/_stcore/(health|host-config)$")
@@ -229,6 +237,7 @@ class Tab:
         expander = self.page.get_by_test_id("stExpander").filter(has_text=title).first
         if expander.locator("details").get_attribute("open") is None:
             expander.locator("summary").click()
+        expander.evaluate(_ANIMATED)  # what is clicked while it opens may have moved on
 
     def number(self, label: str, value: float) -> None:
         """Types a number and leaves the field."""
