@@ -43,6 +43,9 @@ def parser() -> argparse.ArgumentParser:
         help=f"some of {','.join(VARIANTS)}",
     )
     p.add_argument(
+        "--detector-model", type=Path, metavar="FILE", help="weights of the variants' detector"
+    )
+    p.add_argument(
         "--retinaface-model",
         type=Path,
         metavar="FILE",

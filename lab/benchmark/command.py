@@ -98,7 +98,9 @@ def bench(arguments: argparse.Namespace, console: Console) -> None:
     videos = {h: long_video(source, h, copies, cache / "benchmark") for h in heights}
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         prepared = prepare(cache, Path(scratch))
-        systems = make_systems(prepared, arguments.variants, arguments.retinaface_model)
+        systems = make_systems(
+            prepared, arguments.variants, arguments.retinaface_model, arguments.detector_model
+        )
         short = Case(source.height, QUICK_STRIDE, max(arguments.threads))
         start = measure_start(source.path, short, Path(scratch))
         for system in systems:

@@ -84,7 +84,7 @@ def repeated(work: Callable[[], object], times: int) -> None:
 
 
 def inference(model: Path, box: Letterbox, image: ByteArray) -> Callable[[], object]:
-    dimensions = {"height": box.canvas_height, "width": box.canvas_width}
+    dimensions = {"batch": 1, "height": box.canvas_height, "width": box.canvas_width}
     options = session_options(1, dimensions)
     session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     feed = {session.get_inputs()[0].name: cv2.dnn.blobFromImage(image, swapRB=True)}

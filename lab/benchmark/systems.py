@@ -79,9 +79,15 @@ class Usage:
 
 
 def make_systems(
-    bench: Bench, variants: Sequence[str], retinaface_model: Path | None
+    bench: Bench,
+    variants: Sequence[str],
+    retinaface_model: Path | None,
+    detector_model: Path | None = None,
 ) -> list[System]:
     """The systems that are compared.
+
+    Args:
+        detector_model: weights of the variants' detector, where they are not to be downloaded.
 
     Raises:
         InvalidInput: there is no such variant.
@@ -92,13 +98,14 @@ def make_systems(
             f"--variants: {unknown[0]!r} is none.", hint=f"Allowed: {', '.join(VARIANTS)}."
         )
     centerface = ("--detector", "centerface")
+    given = () if detector_model is None else ("--detector-model", str(detector_model))
     systems = [
         System("plain", "plain", plain(bench), _read_loop),
         System("product", "plain", product(bench.scratch, *centerface), _read_run, limited=True),
         System(LIMIT, LIMIT, limit(bench), _read_limit),
     ]
     for name in variants:
-        command = product(bench.scratch, *centerface, *VARIANTS[name])
+        command = product(bench.scratch, *centerface, *VARIANTS[name], *given)
         systems.append(System(f"product-{name}", "plain", command, _read_run, prepares=True))
     if retinaface_model is not None:
         own = ("--detector", "retinaface", "--retinaface-model", str(retinaface_model))
