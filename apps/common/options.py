@@ -27,6 +27,7 @@ from pydantic_core import PydanticCustomError
 
 Device = Literal["cpu", "cuda", "coreml", "openvino"]
 Precision = Literal["float32", "int8"]
+Decode = Literal["exact", "fast"]
 SmallFaces = Literal["off", "second_look"]
 CoreMLUnits = Literal["ALL", "CPUAndNeuralEngine", "CPUAndGPU", "CPUOnly"]
 Niceness = Annotated[int, Field(ge=0, le=19)]  # of a process; 0 is normal
@@ -182,6 +183,15 @@ class Options(BaseModel):
         ),
         By("default", "S"),
     ] = "off"  # of old manifests
+    decode: Annotated[
+        Decode,
+        Field(
+            title="Decoding",
+            description="exact, or fast: without deblocking and film grain, a seventh to a third "
+            "of decoding is saved, and pictures differ a little.",
+        ),
+        By("default", "D"),
+    ] = "exact"  # of old manifests
     reuse_still: Annotated[
         bool,
         Field(

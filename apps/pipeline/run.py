@@ -186,6 +186,7 @@ class PipelineRun:
             self.video,
             threads=self._threads.plan.decoder,
             stream=None if stream == "auto" else stream,
+            fast=self._options.decode == "fast",
         )
 
     def _with_video(self, video: Video) -> Outcome:

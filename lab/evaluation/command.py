@@ -169,6 +169,7 @@ def _variant(arguments: argparse.Namespace) -> Variant:
         arguments.detector,
         arguments.small_faces,
         arguments.reuse_still,
+        arguments.decode,
         arguments.detector_model,
     )
 

@@ -78,6 +78,7 @@ def options_for(stride: int, variant: Variant = USUAL) -> Options:
         cpu_threads=1,
         small_faces=variant.small_faces,
         reuse_still=variant.reuse_still,
+        decode=variant.decode,
     )
     options = resolve(request, {}, _HOST).options
     return options.model_copy(update={"max_cpu_percent": None, "thermal_backoff": False})

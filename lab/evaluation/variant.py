@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from apps.common.options import SmallFaces
+from apps.common.options import Decode, SmallFaces
 
 
 @dataclass(frozen=True)
@@ -13,13 +13,14 @@ class Variant:
     """How the product is run, where that is not as it comes.
 
     Args:
-        detector, small_faces, reuse_still: its options.
+        detector, small_faces, reuse_still, decode: its options.
         weights: of the detector, given by hand.
     """
 
     detector: str = "centerface"
     small_faces: SmallFaces = "off"
     reuse_still: bool = False
+    decode: Decode = "exact"
     weights: Path | None = None
 
     @property
@@ -27,8 +28,9 @@ class Variant:
         return self == Variant()
 
     def __str__(self) -> str:
-        still = ", reuse_still" if self.reuse_still else ""
-        return f"detector {self.detector}, small_faces {self.small_faces}{still}"
+        more = {", reuse_still": self.reuse_still, ", decode fast": self.decode == "fast"}
+        said = "".join(text for text, is_so in more.items() if is_so)
+        return f"detector {self.detector}, small_faces {self.small_faces}{said}"
 
 
 USUAL = Variant()

@@ -137,6 +137,7 @@ PRECEDENCE: list[tuple[str, Any, Any, Any, str]] = [
     ("max_cpu_percent", 120.0, 150.0, 250.0, "profile:balanced"),
     ("precision", "float32", "float32", "float32", "default"),
     ("small_faces", "off", "second_look", "off", "default"),
+    ("decode", "exact", "fast", "exact", "default"),
     ("reuse_still", True, False, False, "default"),
     ("video_stream", 2, 1, "auto", "default"),
     ("save_crops", True, True, False, "default"),

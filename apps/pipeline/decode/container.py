@@ -193,7 +193,8 @@ def chosen_stream(container: InputContainer, number: int) -> VideoStream:
             hint="Scale it down first; 8K has 33 megapixels.",
         )
     # A header may be honest and a later frame not: the decoder holds to the limit as well.
-    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    context = stream.codec_context
+    context.options = {**context.options, "max_pixels": str(MAX_PIXELS)}
     return stream
 
 

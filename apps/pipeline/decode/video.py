@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,10 +127,12 @@ class _Source:
 
     Args:
         stream: its number in the file.
+        fast: see `FrameDecoder`.
     """
 
     path: Path
     stream: int
+    fast: bool = False
 
     @contextmanager
     def opened(
@@ -139,7 +141,7 @@ class _Source:
         """The file from its start, and a decoder of its stream."""
         with opened(self.path) as container:
             stream = chosen_stream(container, self.stream)
-            yield container, FrameDecoder(container, stream, index, threads)
+            yield container, FrameDecoder(container, stream, index, threads, fast=self.fast)
 
     def looked_at(self, index: FrameIndex) -> tuple[FrameIndex, FullPicture]:
         """The index as it is shown, and the first frame that decodes.
@@ -159,18 +161,22 @@ class _Source:
 
 
 @contextmanager
-def open_video(path: Path, *, threads: int, stream: int | None = None) -> Iterator[Video]:
+def open_video(
+    path: Path, *, threads: int, stream: int | None = None, fast: bool = False
+) -> Iterator[Video]:
     """Opens a local video file and reads its index.
 
     Args:
         path: a regular file; URLs, playlists and pipes are refused.
         threads: how many the decoder may use, >= 1.
         stream: number of the video stream in the file; None for the likeliest one.
+        fast: leave out what makes pictures prettier, see `FrameDecoder`.
 
     Raises:
         VideoUnreadable: no such file, not a video, no video stream, no frames.
     """
     source, index, first, passed_over = _first_that_decodes(path, stream)
+    source = replace(source, fast=fast)
     with source.opened(index, threads=threads) as (container, decoder):
         chosen = chosen_stream(container, source.stream)
         yield Video(
