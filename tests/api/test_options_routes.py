@@ -108,7 +108,7 @@ def test_a_fallback_is_announced_beforehand(server: Server) -> None:
     [
         ({"profile": "fast"}, {"low_power", "balanced", "performance"}),
         ({"device": "tpu"}, {"auto", "cpu", "cuda", "coreml", "openvino", "mps", "metal", "apple"}),
-        ({"detector": "yolo"}, {"auto", "centerface", "retinaface"}),
+        ({"detector": "yolo"}, {"auto", *model_registry().detectors}),
     ],
 )
 def test_an_unknown_name_lists_what_is_allowed(server, requested: dict, allowed: set[str]) -> None:
