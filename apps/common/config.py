@@ -217,7 +217,6 @@ class StillConfig(_Frozen):
 class CascadeConfig(_Frozen):
     doubt: float = Field(gt=0, le=1)
     confirm: float = Field(gt=0, le=1)
-    sure: float = Field(gt=0, le=1)
     same_face: float = Field(gt=0, lt=1)
     whole_seconds: float = Field(gt=0)
     gone_seconds: float = Field(ge=0)

@@ -99,17 +99,16 @@ class Cascade:
             self._forget_denied()
         else:
             self._keep_denied(self._denied_s >= frame.ts_s - self.config.denied_seconds)
-        is_sure = light.faces.conf >= self.config.sure
-        denied = ~light.continuing & _any_overlap(light.faces, self._denied, self.config.same_face)
-        doubtful = np.flatnonzero(~light.continuing & ~denied & ~is_sure)
+        denied = _any_overlap(light.faces, self._denied, self.config.same_face)
+        doubtful = np.flatnonzero(~light.continuing & ~denied)
         missed = light.missed[self._is_missed(light)]
         places = np.concatenate([light.faces.boxes[doubtful], missed])
         if self._wants_whole(frame, light, places):
             settled = self._whole_look(frame, light)
         elif len(places) > 0:
-            settled = self._look_at(frame, light, denied, doubtful, missed)
+            settled = self._look_at(frame, light, doubtful, missed)
         else:
-            kept = np.flatnonzero(light.continuing | (is_sure & ~denied))
+            kept = np.flatnonzero(light.continuing)
             settled = Settled(kept, light.faces.conf[kept], Faces.none(), "nothing")
         self._shot = light.shot
         return settled
@@ -135,7 +134,7 @@ class Cascade:
         faces = light.faces
         is_new = ~_any_overlap(faces, found.boxes, alike)
         both = _any_overlap(faces, half.boxes, alike) & (faces.conf >= self.threshold)
-        is_face = is_new & (both | (faces.conf >= self.config.sure))
+        is_face = is_new & both
         self._forget_denied()
         self._deny(faces.boxes[is_new & ~is_face], frame.ts_s)
         self._whole_s = frame.ts_s
@@ -146,7 +145,6 @@ class Cascade:
         self,
         frame: Frame,
         light: LightFaces,
-        denied: NDArray[np.bool_],
         doubtful: NDArray[np.int64],
         missed: FloatArray,
     ) -> Settled:
@@ -154,8 +152,7 @@ class Cascade:
         places = np.concatenate([light.faces.boxes[doubtful], missed])
         mosaic = self.maker.of(frame, places, range(len(places)))
         seen = self.places.detect(mosaic.image)
-        is_face = light.continuing | ((light.faces.conf >= self.config.sure) & ~denied)
-        found, conf = Faces.none(), light.faces.conf.copy()
+        is_face, conf, found = light.continuing.copy(), light.faces.conf.copy(), Faces.none()
         for cell in mosaic.cells:
             there = cell.faces_in_frame(seen)
             there = there[
