@@ -70,15 +70,24 @@ class Session:
     """State of one browser tab.
 
     Args:
+        asked: episode for which a run was asked with a click, until the script gets to it.
         pending: a local run that the next run of the script starts. It is taken out before the run
             begins, so that no rerun begins it again.
         outcomes: by episode.
         jobs: the newest queued job that this tab knows, by episode.
     """
 
+    asked: str | None = None
     pending: PendingRun | None = None
     outcomes: dict[str, LocalOutcome] = field(default_factory=dict)
     jobs: dict[str, str] = field(default_factory=dict)
+
+    def ask(self, ep_id: str) -> None:
+        self.asked = ep_id
+
+    def take_asked(self) -> str | None:
+        taken, self.asked = self.asked, None
+        return taken
 
     def take_pending(self) -> PendingRun | None:
         taken, self.pending = self.pending, None

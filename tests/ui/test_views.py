@@ -145,6 +145,19 @@ def test_what_the_server_switches_on_can_be_switched_off(open_page: Open, data_r
         assert (row.Value, row.From) == ("no", "chosen here")
 
 
+@pytest.mark.trap(8)
+def test_who_types_a_stride_and_clicks_at_once_gets_it(open_page: Open, server: Server) -> None:
+    """The new value and the click reach the script together."""
+    page = open_page(episode="talk")
+    page.number_input(key="option-stride").set_value(60)
+    page.number_input(key="option-fps").set_value(1000)
+    page.button(key="run_local").click().run(timeout=60)
+    assert not page.exception
+    newest = server.client.get("/episodes/talk/runs/latest").json()
+    assert (newest["options"]["stride"], newest["sources"]["stride"]) == (60, "request")
+    assert (newest["options"]["fps"], newest["counts"]["frames_done"]) == (1000, 2)
+
+
 def test_an_accelerator_that_is_missing_is_a_sentence(open_page: Open) -> None:
     page = open_page(episode="talk")
     page.selectbox(key="option-device").set_value("cuda").run()

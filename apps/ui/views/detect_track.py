@@ -25,7 +25,12 @@ _SENT_SECONDS = 0.05  # Streamlit sends what the script has drawn more often tha
 
 
 def view() -> None:
-    api, mine = client(), session()
+    mine = session()
+    _view(client(), mine)
+    mine.take_asked()  # what could not be started now does not start later by itself
+
+
+def _view(api: Client, mine: Session) -> None:
     request = mine.take_pending()
     left, right = st.columns([2, 3], gap="large")
     with left, problems_shown():
@@ -60,13 +65,18 @@ def _prepare(
     choices = choose(ep_id, usual_mode)
     if queue_problem and choices.mode == "redis":
         st.warning(plain(queue_problem), icon=":material/cloud_off:")
+    is_asked = mine.take_asked() == ep_id
     try:
         plan = api.plan(choices.plan_request(ep_id))
     except ApiProblem as problem:
         show_problem(problem)
         return
+    if is_asked:
+        with problems_shown():
+            _start(api, ep_id, choices, plan, mine)
+            st.rerun()
     show_plan(plan)
-    _run_button(api, ep_id, choices, plan, mine)
+    _run_button(ep_id, choices, mine)
     show_sources(plan)
 
 
@@ -74,30 +84,28 @@ def _usual_mode(runs: RunList) -> str:
     return runs.items[0].execution_mode if runs.items else "local"
 
 
-def _run_button(
-    api: Client, ep_id: str, choices: Choices, plan: ResolvedPlan, mine: Session
-) -> None:
+def _run_button(ep_id: str, choices: Choices, mine: Session) -> None:
+    """Asks for a run, of what is chosen when the script comes by the next time.
+
+    What is handed to a callback is what was drawn before, and who types a stride and clicks at once
+    means the new one. A click that is only returned gets lost where another change follows it.
+    """
     if choices.mode == "local":
-        st.button(
-            "Run detect/track",
-            key="run_local",
-            type="primary",
-            icon=":material/play_arrow:",
-            on_click=_start_local,
-            args=(mine, PendingRun(choices.run_request(ep_id), plan.options.max_cpu_percent)),
-        )
-    elif st.button(
-        "Queue detect/track", key="run_queued", type="primary", icon=":material/playlist_add:"
-    ):
-        with problems_shown():
-            mine.outcomes.pop(ep_id, None)
-            mine.jobs[ep_id] = api.submit(choices.run_request(ep_id)).job_id
-            st.rerun()
+        name, key, icon = "Run detect/track", "run_local", ":material/play_arrow:"
+    else:
+        name, key, icon = "Queue detect/track", "run_queued", ":material/playlist_add:"
+    st.button(name, key=key, type="primary", icon=icon, on_click=mine.ask, args=(ep_id,))
 
 
-def _start_local(mine: Session, run: PendingRun) -> None:
-    mine.jobs.pop(run.request.ep_id, None)
-    mine.pending = run
+def _start(api: Client, ep_id: str, choices: Choices, plan: ResolvedPlan, mine: Session) -> None:
+    """Raises ApiProblem where the queue does not take it."""
+    mine.jobs.pop(ep_id, None)
+    request = choices.run_request(ep_id)
+    if choices.mode == "local":
+        mine.pending = PendingRun(request, plan.options.max_cpu_percent)
+    else:
+        mine.outcomes.pop(ep_id, None)
+        mine.jobs[ep_id] = api.submit(request).job_id
 
 
 def _show_last(api: Client, ep_id: str, runs: RunList, mine: Session) -> None:
