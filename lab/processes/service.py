@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -152,10 +153,20 @@ def _is_run(process: psutil.Process) -> bool:
         return False
 
 
+# Below those that outgoing connections get (32768 and more on Linux), which would take a port before
+# the server that it is for has it. Processes begin far from each other, and none gives one twice.
+_PORTS = range(12_000, 32_000)
+_turns = itertools.count(os.getpid() * 3571)
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of loopback for a server that is about to be started."""
+    for turn in _turns:
+        port = _PORTS[turn % len(_PORTS)]
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("it counts for ever")
 
 
 @contextmanager
