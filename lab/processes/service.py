@@ -153,8 +153,8 @@ def _is_run(process: psutil.Process) -> bool:
         return False
 
 
-# Below those that outgoing connections get (32768 and more on Linux), which would take a port before
-# the server that it is for has it. Processes begin far from each other, and none gives one twice.
+# Below those that outgoing connections get (32768 and more on Linux), which would take a port
+# before its server has it. Processes begin far from each other, and none gives one twice.
 _PORTS = range(12_000, 32_000)
 _turns = itertools.count(os.getpid() * 3571)
 
