@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import lru_cache
 from pathlib import Path
 
 from apps.common.config import DetectorConfig, model_registry
@@ -134,10 +135,16 @@ def _owner(model: str) -> str | None:
     if path is None:
         return None if model.endswith(".onnx") else "retinaface"  # a pack
     try:
-        sha256 = sha256_of(path)
+        state = path.stat()
+        return _owner_of_file(path, state.st_size, state.st_mtime_ns)
     except OSError:
         return None
-    registry = model_registry().detectors
+
+
+@lru_cache(maxsize=8)
+def _owner_of_file(path: Path, size: int, changed_ns: int) -> str | None:  # noqa: ARG001
+    """As long as a file is as it was, it is not read again: every request of the service asks."""
+    sha256, registry = sha256_of(path), model_registry().detectors
     return next((name for name, config in registry.items() if config.sha256 == sha256), None)
 
 

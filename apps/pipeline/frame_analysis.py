@@ -120,7 +120,7 @@ class FrameAnalyser:
 
     def analyse(self, decoded: Decoded) -> FrameAnalysis | RepeatedFrame:
         """May be called by several threads at once."""
-        measure, seen = self._clock.measure, decoded.picture.glimpse()
+        measure, seen = self._clock.measure, decoded.seen or decoded.picture.glimpse()
         if decoded.repeats and seen is not None:
             glimpses = (*decoded.passed, Glimpse(decoded.ts_s, seen))
             return RepeatedFrame(decoded.index, decoded.ts_s, glimpses)

@@ -34,11 +34,11 @@ class StillFrames:
         """All samples, in their order; what is stored in no planes that can be compared is new."""
         for sample in samples:
             now = sample.picture.glimpse()
-            if now is not None and self._seen is not None and self._is_same(self._seen, now):
-                yield replace(sample, repeats=True)
-            else:
+            before = self._seen
+            repeats = now is not None and before is not None and self._is_same(before, now)
+            if not repeats:
                 self._seen = now
-                yield sample
+            yield replace(sample, repeats=repeats, seen=now)
 
     def _is_same(self, before: FacePatch, now: FacePatch) -> bool:
         shapes = [[plane.shape for plane in patch.planes] for patch in (before, now)]

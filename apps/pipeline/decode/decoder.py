@@ -19,6 +19,7 @@ from apps.pipeline.decode.index import FrameIndex
 from apps.pipeline.decode.picture import Display, FullPicture
 from apps.pipeline.decode.selection import NOT_SHOWN, Need
 from apps.pipeline.frame_features import Glimpse
+from apps.pipeline.yuv_crop import FacePatch
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -41,6 +42,7 @@ class Decoded:
         passed: frames between the sampled one before and this one that had to be decoded, in
             order. How many they are is up to the encoder.
         repeats: it shows what the last sample that does not repeat showed.
+        seen: its picture's glimpse, where that was taken already.
     """
 
     index: int
@@ -48,6 +50,7 @@ class Decoded:
     picture: FullPicture
     passed: tuple[Glimpse, ...] = ()
     repeats: bool = False
+    seen: FacePatch | None = None
 
 
 @dataclass(frozen=True)

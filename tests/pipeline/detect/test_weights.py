@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from apps.common import model_files
 from apps.common.config import DetectorConfig, model_registry
 from apps.common.errors import ModelUnavailable, RunCancelled, StorageFailed
+from apps.common.files import sha256_of
 from apps.common.model_files import GivenWeights, detectors_on_disk, downloaded_weights
 from apps.pipeline.detect.weights import packaged_model, weights_of
 from apps.pipeline.inference.callbacks import NO_CALLBACKS, LoadCallbacks
@@ -272,6 +274,26 @@ def test_retinaface_has_a_setting_of_its_own(tmp_path: Path) -> None:
     assert given.of("retinaface") == "my_pack"
     assert GivenWeights("my_pack").owner == "retinaface"
     assert [GivenWeights("my_pack").of(n) for n in ("retinaface", "yunet")] == ["my_pack", None]
+
+
+def test_a_given_file_is_read_once_until_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every request of the service asks whose it is."""
+    path, read = tmp_path / "model.onnx", list[Path]()
+    shipped = packaged_model(model_registry().detectors["centerface"])
+    path.write_bytes(b"nobody knows it")
+
+    def counted(file: Path) -> str:
+        read.append(file)
+        return sha256_of(file)
+
+    monkeypatch.setattr(model_files, "sha256_of", counted)
+    assert [GivenWeights(str(path)).owner for _ in range(3)] == [None] * 3
+    assert len(read) == 1
+    path.write_bytes(shipped.read_bytes())
+    assert [GivenWeights(str(path)).owner for _ in range(3)] == ["centerface"] * 3
+    assert len(read) == 2
 
 
 def test_what_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
