@@ -14,20 +14,18 @@ import numpy as np
 import onnxruntime as ort
 
 from apps.common.config import DetectorConfig
-from apps.common.contracts.manifest import ModelFacts
 from apps.common.errors import ModelUnavailable
 from apps.common.files import sha256_of, storage_errors, write_atomic
 from apps.pipeline.arrays import ByteArray, FloatArray
 from apps.pipeline.detect.base import (
-    DetectorFacts,
     DetectorRequest,
     Finder,
 )
-from apps.pipeline.detect.loading import Weights, detector_facts, load_session
+from apps.pipeline.detect.loading import ModelSource, NetworkDetector, Weights
 from apps.pipeline.detect.planes import Planes
 from apps.pipeline.detect.suppress import suppress
 from apps.pipeline.detect.weights import Shape, check_network
-from apps.pipeline.geometry import Letterbox, fit
+from apps.pipeline.geometry import fit
 from apps.pipeline.inference.callbacks import NO_CALLBACKS, LoadCallbacks
 from apps.pipeline.types import Faces
 
@@ -67,8 +65,8 @@ class CenterFaceNetwork:
         return find
 
 
-class CenterFace:
-    """A `Detector`. See the protocol for the arguments' units."""
+class CenterFace(NetworkDetector):
+    """CenterFace as a `Detector`."""
 
     def __init__(
         self,
@@ -93,37 +91,16 @@ class CenterFace:
         sha256 = sha256_of(weights)
         if sha256 != config.sha256:
             check_network(weights, "CenterFace", _is_centerface)
-        self._letterbox = fit(request.width, request.height, request.det_size)
         usual = CenterFaceNetwork(config.det_thresh, config.nms_iou)
-        loaded = load_session(
+        super().__init__(
+            ModelSource(MODEL_ID, weights, sha256, config.licence),
             Weights(prepared_model(weights, sha256, cache), usual),
+            replace(usual, threshold=request.det_thresh),
             request,
-            self._letterbox,
+            fit(request.width, request.height, request.det_size),
             cache,
             callbacks,
         )
-        self._session = loaded.session
-        self._find = replace(usual, threshold=request.det_thresh).finder(loaded.session)
-        facts = ModelFacts(
-            id=MODEL_ID,
-            sha256=sha256,
-            licence=config.licence,
-            file=weights.name,
-            precision=request.precision,
-            quantised=loaded.quantised,
-        )
-        self._facts = detector_facts(facts, loaded)
-
-    @property
-    def facts(self) -> DetectorFacts:
-        return self._facts
-
-    @property
-    def letterbox(self) -> Letterbox:
-        return self._letterbox
-
-    def detect(self, image: ByteArray) -> Faces:
-        return self._find(image)
 
 
 def _is_centerface(outputs: dict[str, Shape]) -> bool:

@@ -18,7 +18,7 @@ from apps.pipeline.inference.callbacks import LoadCallbacks
 _TIMEOUT = httpx.Timeout(30, connect=10)
 _MAX_BYTES = 1_000_000_000
 _MAX_REDIRECTS = 5
-_TELL_SECONDS = 2.0  # between two lines on how far it is
+_SAY_SECONDS = 2.0  # between two lines on how far it is
 _BY_HAND = (
     "Check the network and run again, or download {url} elsewhere and give the file with "
     "--detector-model or SCREENALYTICS_DETECTOR_MODEL."
@@ -31,7 +31,7 @@ def download(config: DetectorConfig, target: Path, callbacks: LoadCallbacks) -> 
     Args:
         config: the detector's entry in `config/models.toml`; it has a download.
         target: where it is kept; the folder exists.
-        callbacks: told how far it is; may end it.
+        callbacks: receive how far it is, and may stop it.
 
     Raises:
         ModelUnavailable: the network or the server failed, or what came is another file.
@@ -69,7 +69,7 @@ class _Fetch:
     def __init__(self, url: str, callbacks: LoadCallbacks) -> None:
         self._url = httpx.URL(url)
         self._callbacks = callbacks
-        self._told = time.monotonic()
+        self._said_s = time.monotonic()
 
     def into(self, stream: BinaryIO) -> str:
         """Writes what comes; its SHA-256."""
@@ -93,7 +93,7 @@ class _Fetch:
                     raise httpx.StreamError("it does not end")
                 checksum.update(part)
                 stream.write(part)
-                self._tell(done, announced)
+                self._say(done, announced)
         return checksum.hexdigest()
 
     def _check_scheme(self, request: httpx.Request) -> None:
@@ -103,9 +103,9 @@ class _Fetch:
                 request=request,
             )
 
-    def _tell(self, done: int, announced: int) -> None:
-        if time.monotonic() - self._told < _TELL_SECONDS:
+    def _say(self, done: int, announced: int) -> None:
+        if time.monotonic() - self._said_s < _SAY_SECONDS:
             return
-        self._told = time.monotonic()
+        self._said_s = time.monotonic()
         of = f" of {announced / 1e6:.1f}" if announced else ""
         self._callbacks.say(f"Downloaded {done / 1e6:.1f}{of} MB")

@@ -9,6 +9,7 @@ import onnxruntime as ort
 
 from apps.common.contracts.manifest import ModelFacts, ProviderProbe, QuantisedFacts
 from apps.common.files import sha256_of
+from apps.pipeline.arrays import ByteArray
 from apps.pipeline.detect.base import (
     DetectorFacts,
     DetectorRequest,
@@ -19,6 +20,7 @@ from apps.pipeline.geometry import Letterbox
 from apps.pipeline.inference.callbacks import LoadCallbacks
 from apps.pipeline.inference.provider_benchmark import fastest_session
 from apps.pipeline.inference.session import SessionPlan, nodes_on_cpu
+from apps.pipeline.types import Faces
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,73 @@ def load_session(
     session, probe = fastest_session(plan, request.rivals, letterbox, cache, callbacks)
     facts = quantiser.checked(session.get_providers()[0]).facts
     return LoadedSession(session, facts, probe)
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a model came from, for the run's report.
+
+    Args:
+        id: names it, in every row of its detections.
+        file: as it came.
+        sha256: of that file.
+    """
+
+    id: str
+    file: Path
+    sha256: str
+    licence: str
+
+
+class NetworkDetector:
+    """A `Detector`: a network in a session. See the protocol for the arguments' units."""
+
+    def __init__(
+        self,
+        source: ModelSource,
+        weights: Weights,
+        sought: Network,
+        request: DetectorRequest,
+        letterbox: Letterbox,
+        cache: Path,
+        callbacks: LoadCallbacks,
+    ) -> None:
+        """Loads the network.
+
+        Args:
+            sought: the weights' network with the request's threshold.
+            request: threshold, provider, threads, precision.
+            letterbox: the picture that it is loaded for.
+            cache: folder of caches.
+            callbacks: receive progress messages, and may stop the work.
+
+        Raises:
+            ModelUnavailable, AcceleratorMissing: as `load_session`.
+        """
+        loaded = load_session(weights, request, letterbox, cache, callbacks)
+        self._session = loaded.session
+        self._letterbox = letterbox
+        self._find = sought.finder(loaded.session)
+        facts = ModelFacts(
+            id=source.id,
+            sha256=source.sha256,
+            licence=source.licence,
+            file=source.file.name,
+            precision=request.precision,
+            quantised=loaded.quantised,
+        )
+        self._facts = detector_facts(facts, loaded)
+
+    @property
+    def facts(self) -> DetectorFacts:
+        return self._facts
+
+    @property
+    def letterbox(self) -> Letterbox:
+        return self._letterbox
+
+    def detect(self, image: ByteArray) -> Faces:
+        return self._find(image)
 
 
 def detector_facts(model: ModelFacts, loaded: LoadedSession) -> DetectorFacts:

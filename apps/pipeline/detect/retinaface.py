@@ -14,17 +14,15 @@ import numpy as np
 import onnxruntime as ort
 
 from apps.common.config import DetectorConfig
-from apps.common.contracts.manifest import ModelFacts
 from apps.common.errors import ModelUnavailable
 from apps.common.files import sha256_of, storage_errors, write_atomic
 from apps.common.model_files import insightface_detector, insightface_root
 from apps.pipeline.arrays import ByteArray, FloatArray
 from apps.pipeline.detect.base import (
-    DetectorFacts,
     DetectorRequest,
     Finder,
 )
-from apps.pipeline.detect.loading import Weights, detector_facts, load_session
+from apps.pipeline.detect.loading import ModelSource, NetworkDetector, Weights
 from apps.pipeline.geometry import Letterbox, fit, fit_into
 from apps.pipeline.inference.callbacks import NO_CALLBACKS, LoadCallbacks
 from apps.pipeline.types import Faces
@@ -80,8 +78,8 @@ class ScrfdNetwork:
         return find
 
 
-class RetinaFace:
-    """A `Detector`. See the protocol for the arguments' units."""
+class RetinaFace(NetworkDetector):
+    """RetinaFace or SCRFD as a `Detector`."""
 
     def __init__(
         self,
@@ -107,30 +105,15 @@ class RetinaFace:
         path = _find_or_download("" if wanted is None else wanted)
         fixed, usable = _usable_model(path, cache)
         usual = ScrfdNetwork(path, config.det_thresh, config.nms_iou, fixed)
-        self._letterbox = usual.letterbox(request)
-        loaded = load_session(Weights(usable, usual), request, self._letterbox, cache, callbacks)
-        self._session = loaded.session
-        self._find = replace(usual, threshold=request.det_thresh).finder(loaded.session)
-        facts = ModelFacts(
-            id=path.stem,
-            sha256=sha256_of(path),
-            licence=config.licence,
-            file=path.name,
-            precision=request.precision,
-            quantised=loaded.quantised,
+        super().__init__(
+            ModelSource(path.stem, path, sha256_of(path), config.licence),
+            Weights(usable, usual),
+            replace(usual, threshold=request.det_thresh),
+            request,
+            usual.letterbox(request),
+            cache,
+            callbacks,
         )
-        self._facts = detector_facts(facts, loaded)
-
-    @property
-    def facts(self) -> DetectorFacts:
-        return self._facts
-
-    @property
-    def letterbox(self) -> Letterbox:
-        return self._letterbox
-
-    def detect(self, image: ByteArray) -> Faces:
-        return self._find(image)
 
 
 def _faces(found: FloatArray, points: FloatArray | None) -> Faces:

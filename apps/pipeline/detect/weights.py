@@ -28,7 +28,7 @@ def weights_of(
         config: the detector's entry in `config/models.toml`.
         given: the file that was named by hand, which comes before all others.
         cache: folder of caches, where downloads are kept.
-        callbacks: told how far a download is; may end it.
+        callbacks: receive how far a download is, and may stop it.
 
     Raises:
         ModelUnavailable: the file cannot be read, the package is not installed, or the download

@@ -1,4 +1,4 @@
-"""YuNet, a light detector: a fifth of CenterFace's cost.
+"""YuNet, a light detector: a quarter of CenterFace's cost.
 
 Source: Wu, Peng, Yu, "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence
 Research 2023; weights and pre- and postprocessing of ShiqiYu/libfacedetection.train.
@@ -17,15 +17,14 @@ import numpy as np
 import onnxruntime as ort
 
 from apps.common.config import DetectorConfig
-from apps.common.contracts.manifest import ModelFacts
 from apps.common.files import sha256_of
 from apps.pipeline.arrays import ByteArray, FloatArray
-from apps.pipeline.detect.base import DetectorFacts, DetectorRequest, Finder
-from apps.pipeline.detect.loading import Weights, detector_facts, load_session
+from apps.pipeline.detect.base import DetectorRequest, Finder
+from apps.pipeline.detect.loading import ModelSource, NetworkDetector, Weights
 from apps.pipeline.detect.planes import Planes
 from apps.pipeline.detect.suppress import suppress
 from apps.pipeline.detect.weights import check_network
-from apps.pipeline.geometry import Letterbox, fit
+from apps.pipeline.geometry import fit
 from apps.pipeline.inference.callbacks import NO_CALLBACKS, LoadCallbacks
 from apps.pipeline.types import Faces
 
@@ -66,8 +65,8 @@ class YuNetNetwork:
         return find
 
 
-class YuNet:
-    """A `Detector`. See the protocol for the arguments' units."""
+class YuNet(NetworkDetector):
+    """YuNet as a `Detector`."""
 
     def __init__(
         self,
@@ -84,7 +83,7 @@ class YuNet:
             config: its entry in `config/models.toml`.
             weights: its file.
             cache: folder of caches.
-            callbacks: told of what takes long.
+            callbacks: receive progress messages, and may stop the work.
 
         Raises:
             ModelUnavailable: the file is broken, or of another network.
@@ -92,30 +91,16 @@ class YuNet:
         sha256 = sha256_of(weights)
         if sha256 != config.sha256:
             check_network(weights, "YuNet", lambda outputs: set(OUTPUTS) <= outputs.keys())
-        self._letterbox = fit(request.width, request.height, request.det_size)
         usual = YuNetNetwork(config.det_thresh, config.nms_iou)
-        ready = load_session(Weights(weights, usual), request, self._letterbox, cache, callbacks)
-        self._find = replace(usual, threshold=request.det_thresh).finder(ready.session)
-        facts = ModelFacts(
-            id=weights.stem,
-            sha256=sha256,
-            licence=config.licence,
-            file=weights.name,
-            precision=request.precision,
-            quantised=ready.quantised,
+        super().__init__(
+            ModelSource(weights.stem, weights, sha256, config.licence),
+            Weights(weights, usual),
+            replace(usual, threshold=request.det_thresh),
+            request,
+            fit(request.width, request.height, request.det_size),
+            cache,
+            callbacks,
         )
-        self._facts = detector_facts(facts, ready)
-
-    @property
-    def facts(self) -> DetectorFacts:
-        return self._facts
-
-    @property
-    def letterbox(self) -> Letterbox:
-        return self._letterbox
-
-    def detect(self, image: ByteArray) -> Faces:
-        return self._find(image)
 
 
 def decode_cells(maps: Mapping[str, FloatArray], size: tuple[int, int], threshold: float) -> Faces:

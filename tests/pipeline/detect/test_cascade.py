@@ -213,19 +213,11 @@ def test_doubtful_and_missed_places_share_a_picture() -> None:
 # --- in a run -----------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def weights(test_data: Path) -> Path:
-    path = test_data / "weights" / "yunet_n_dynamic.onnx"
-    if not path.is_file():
-        pytest.skip("no YuNet weights in the test data")
-    return path
-
-
 def rows_of(folder: Path) -> list[Any]:
     return list(read_jsonl(Layout(folder).run("talk", "run").staged.detections))
 
 
-def test_a_run_with_a_pair(tmp_path: Path, test_data: Path, weights: Path) -> None:
+def test_a_run_with_a_pair(tmp_path: Path, test_data: Path, yunet_path: Path) -> None:
     """It finds more than CenterFace alone, on any number of threads the same."""
     street = test_data / "videos" / "facenet_video.mp4"
     single = run(street, tmp_path / "single", stride=12, cpu_threads=1)
@@ -234,7 +226,7 @@ def test_a_run_with_a_pair(tmp_path: Path, test_data: Path, weights: Path) -> No
             street,
             tmp_path / f"pair-{threads}",
             detector="cascade",
-            detector_model=weights,
+            detector_model=yunet_path,
             stride=12,
             cpu_threads=threads,
         )
@@ -256,9 +248,9 @@ def test_a_run_with_a_pair(tmp_path: Path, test_data: Path, weights: Path) -> No
     assert not {"frames_light", "frames_full", "frames_places"} & set(single.counts)
 
 
-def test_eight_bits_are_for_the_full_one(tmp_path: Path, test_data: Path, weights: Path) -> None:
+def test_eight_bits_are_for_the_full_one(tmp_path: Path, test_data: Path, yunet_path: Path) -> None:
     talk = test_data / "videos" / "carphone_pristine.mp4"
-    options = {"detector": "cascade", "detector_model": weights, "precision": "int8"}
+    options = {"detector": "cascade", "detector_model": yunet_path, "precision": "int8"}
     outcome = run(talk, tmp_path / "data", stride=30, cpu_threads=1, **options)
     assert outcome.detector.model.precision == "float32"
     assert outcome.full_model is not None

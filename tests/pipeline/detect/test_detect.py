@@ -65,14 +65,6 @@ def centerface(cache: Path) -> CenterFace:
 
 
 @pytest.fixture(scope="session")
-def scrfd_path(test_data: Path) -> Path:
-    path = test_data / "weights" / "scrfd_500m_kps.onnx"
-    if not path.is_file():
-        pytest.skip("no SCRFD weights in the test data")
-    return path
-
-
-@pytest.fixture(scope="session")
 def scrfd(scrfd_path: Path, cache: Path) -> RetinaFace:
     return RetinaFace(REQUEST, RETINAFACE, str(scrfd_path), cache)
 

@@ -82,14 +82,6 @@ def cache(made: tuple[Path, list[str]]) -> Path:
     return made[0]
 
 
-@pytest.fixture(scope="module")
-def scrfd_path(test_data: Path) -> Path:
-    path = test_data / "weights" / "scrfd_500m_kps.onnx"
-    if not path.is_file():
-        pytest.skip("no SCRFD weights in the test data")
-    return path
-
-
 def kept(cache: Path, ending: str) -> Path:
     (path,) = (cache / "quantised").glob(f"*{ending}")
     return path

@@ -26,14 +26,6 @@ REQUEST = DetectorRequest(1280, 720, 640, CONFIG.det_thresh, "CPUExecutionProvid
 
 
 @pytest.fixture(scope="module")
-def weights(test_data: Path) -> Path:
-    path = test_data / "weights" / "yunet_n_dynamic.onnx"
-    if not path.is_file():
-        pytest.skip("no YuNet weights in the test data")
-    return path
-
-
-@pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
@@ -51,14 +43,14 @@ def pictures(test_data: Path) -> list[ByteArray]:
 
 @pytest.mark.parametrize("threshold", [0.3, 0.6])
 def test_it_equals_the_reference_implementation(
-    weights: Path, cache: Path, pictures: list[ByteArray], threshold: float
+    yunet_path: Path, cache: Path, pictures: list[ByteArray], threshold: float
 ) -> None:
-    reference = cv2.FaceDetectorYN.create(str(weights), "", (32, 32), threshold, CONFIG.nms_iou)
+    reference = cv2.FaceDetectorYN.create(str(yunet_path), "", (32, 32), threshold, CONFIG.nms_iou)
     counted = 0
     for image in pictures:
         height, width = image.shape[:2]
         request = replace(REQUEST, width=width, height=height, det_thresh=threshold)
-        faces = YuNet(request, CONFIG, weights, cache).detect(image)
+        faces = YuNet(request, CONFIG, yunet_path, cache).detect(image)
         reference.setInputSize((width, height))
         rows = reference.detect(image)[1]
         rows = np.zeros((0, 15), np.float32) if rows is None else rows
@@ -92,25 +84,25 @@ def test_a_cell_is_where_its_picture_is() -> None:
     assert len(decode_cells(maps, size, threshold=0.8)) == 0
 
 
-def test_a_picture_without_faces(weights: Path, cache: Path) -> None:
-    detector = YuNet(REQUEST, CONFIG, weights, cache)
+def test_a_picture_without_faces(yunet_path: Path, cache: Path) -> None:
+    detector = YuNet(REQUEST, CONFIG, yunet_path, cache)
     box = detector.letterbox
     faces = detector.detect(np.full((box.canvas_height, box.canvas_width, 3), 128, np.uint8))
     assert (faces.boxes.shape, faces.landmarks.shape) == ((0, 4), (0, 5, 2))
 
 
-def test_facts(weights: Path, cache: Path) -> None:
-    facts = make_detector("yunet", REQUEST, cache=cache, given=str(weights)).facts
+def test_facts(yunet_path: Path, cache: Path) -> None:
+    facts = make_detector("yunet", REQUEST, cache=cache, given=str(yunet_path)).facts
     assert facts.model.sha256 == CONFIG.sha256
     assert facts.model.licence == "Apache-2.0"
     assert (facts.provider, facts.intra_op_threads) == ("CPUExecutionProvider", 1)
 
 
-def test_eight_bits_find_the_same(weights: Path, cache: Path, pictures: list[ByteArray]) -> None:
+def test_eight_bits_find_the_same(yunet_path: Path, cache: Path, pictures: list[ByteArray]) -> None:
     height, width = pictures[0].shape[:2]
     request = replace(REQUEST, width=width, height=height)
-    floats = YuNet(request, CONFIG, weights, cache)
-    eight = YuNet(replace(request, precision="int8"), CONFIG, weights, cache)
+    floats = YuNet(request, CONFIG, yunet_path, cache)
+    eight = YuNet(replace(request, precision="int8"), CONFIG, yunet_path, cache)
     assert eight.facts.model.quantised is not None
     found = [floats.detect(image).boxes for image in pictures[:5]]
     again = [eight.detect(image).boxes for image in pictures[:5]]
@@ -118,13 +110,13 @@ def test_eight_bits_find_the_same(weights: Path, cache: Path, pictures: list[Byt
     assert np.concatenate(both).mean() > 0.9
 
 
-def test_weights_of_another_network(weights: Path, cache: Path, tmp_path: Path) -> None:
+def test_weights_of_another_network(yunet_path: Path, cache: Path, tmp_path: Path) -> None:
     """They are refused, also where they are not known."""
     centerface = model_registry().detectors["centerface"]
     with pytest.raises(ModelUnavailable, match="is no YuNet network"):
         YuNet(REQUEST, CONFIG, packaged_model(centerface), cache)
     with pytest.raises(ModelUnavailable, match="is no CenterFace network"):
-        CenterFace(REQUEST, centerface, weights, cache)
+        CenterFace(REQUEST, centerface, yunet_path, cache)
     text = tmp_path / "text.onnx"
     text.write_text("This is no model.")
     with pytest.raises(ModelUnavailable, match="cannot be loaded"):
