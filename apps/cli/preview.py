@@ -30,7 +30,6 @@ from apps.runs.episodes import find_video
 from apps.runs.preview import add_preview, existing_preview, making_preview
 from apps.runs.spec import PreviewSpec
 
-_DECODER_THREADS = 1
 _RUN_AGAIN = "Run the episode again, with save_preview."
 
 
@@ -73,7 +72,6 @@ class _Making:
         self._view = view
         self._layout = Layout(Path(spec.data_root))
         self._files: RunFiles = self._layout.run(spec.ep_id, spec.run_id)
-        self._encoder_threads = max(1, spec.cpu_threads - _DECODER_THREADS)
 
     def run(self) -> PreviewResult:
         """Makes the preview.
@@ -105,10 +103,10 @@ class _Making:
         """Draws into the staging folder; the seconds since this process began."""
         path = find_video(self._layout, self._spec.ep_id)
         with (
-            limited_pools(self._encoder_threads),
+            limited_pools(1),
             CpuMeter(pipeline_config().meter) as meter,
             ProgressReporter(self._spec.run_id, meter, self._tell) as progress,
-            open_video(path, threads=_DECODER_THREADS, stream=self._spec.video.stream) as video,
+            open_video(path, threads=1, stream=self._spec.video.stream) as video,
         ):
             self._refuse_another(video.facts, identified(path))
             progress.expect(video.facts.frames, video.facts.frames)
@@ -169,7 +167,7 @@ class _Making:
                 tracks,
                 self._files.staged.preview,
                 pipeline_config().preview,
-                threads=self._encoder_threads,
+                cpu_threads=self._spec.cpu_threads,
                 after_frame=after_frame,
             )
         except PreviewFailed:

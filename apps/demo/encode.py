@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 from apps.common.layout import Layout
 from apps.demo.look import Image
 from apps.demo.scene import Episode, GroundTruth, TruthRow, ground_truth, render_frames
+from apps.pipeline.render.x264 import x264_options
 
 VIDEO_NAME = "episode.mp4"
 MOT_NAME = "ground_truth.txt"
@@ -25,6 +26,7 @@ FILE_NAMES = (MOT_NAME, JSON_NAME, VIDEO_NAME)
 
 _BT709 = 1  # the same code for matrix, primaries and transfer curve (ITU-T H.273)
 _LIMITED_RANGE = 1  # AVCOL_RANGE_MPEG
+_CRF = 20
 
 Wrap = Callable[[Iterable[Image]], Iterable[Image]]
 """Passes frames through, for example to show progress."""
@@ -32,7 +34,7 @@ Wrap = Callable[[Iterable[Image]], Iterable[Image]]
 
 def _add_h264(container: av.container.OutputContainer, episode: Episode) -> VideoStream:
     """Add a stream whose bytes depend on the pictures only."""
-    options = {"preset": "veryfast", "crf": "20"}
+    options = x264_options(_CRF)
     stream: VideoStream = container.add_stream("libx264", rate=episode.fps, options=options)
     stream.width, stream.height = episode.width, episode.height
     stream.pix_fmt = "yuv420p"

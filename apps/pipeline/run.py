@@ -176,17 +176,17 @@ class PipelineRun:
         with (
             limited_pools(self._threads.plan.detector),
             storage_errors(),
-            self._opened() as video,
+            self._opened(fast=self._options.decode == "fast") as video,
         ):
             return self._with_video(video)
 
-    def _opened(self) -> AbstractContextManager[Video]:
+    def _opened(self, *, fast: bool) -> AbstractContextManager[Video]:
         stream = self._options.video_stream
         return open_video(
             self.video,
             threads=self._threads.plan.decoder,
             stream=None if stream == "auto" else stream,
-            fast=self._options.decode == "fast",
+            fast=fast,
         )
 
     def _with_video(self, video: Video) -> Outcome:
@@ -401,7 +401,7 @@ class PipelineRun:
     def _make_preview(self, analysed: VideoFile) -> None:
         """Whatever became of the video meanwhile, what was found in it is kept."""
         try:
-            with self._opened() as video:
+            with self._opened(fast=False) as video:  # people look at it
                 if identified(self.video) != analysed:
                     self._warn(_REPLACED)
                 else:
@@ -418,7 +418,7 @@ class PipelineRun:
             collect_tracks(read_rows(self._files.staged.detections, DetectionRow)),
             self._preview,
             self.config.preview,
-            threads=max(1, self._options.cpu_threads - self._threads.plan.decoder),
+            cpu_threads=self._options.cpu_threads,
             after_frame=lambda _: self._pacer.after_frame(),
         )
         self._written[self._preview.name] = 1

@@ -27,6 +27,7 @@ from apps.common.names import track_number
 from apps.pipeline.arrays import ByteArray, FloatArray
 from apps.pipeline.decode.picture import FullPicture
 from apps.pipeline.decode.video import Video
+from apps.pipeline.render.x264 import x264_options
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -84,22 +85,24 @@ def render_preview(
     path: Path,
     config: PreviewConfig,
     *,
-    threads: int,
+    cpu_threads: int,
     after_frame: Callable[[int], None],
 ) -> None:
-    """Encodes the annotated video.
+    """Encodes the annotated video; the file depends on the arguments only.
 
     Args:
-        video: freshly opened.
+        video: freshly opened; it gets as many threads of the decoder as are meant for it.
         path: where the mp4 file is written.
-        threads: how many the encoder may use, >= 1.
+        cpu_threads: of decoder and encoder together, >= 1; x264's pictures depend on it.
         after_frame: called with the number of each frame that is done; may raise to stop.
 
     Raises:
         PreviewFailed: it cannot be encoded; nothing is left.
     """
+    encoder = max(1, cpu_threads // 2)
+    video.use_threads(max(1, cpu_threads - encoder))
     try:
-        _encode(video, tracks, path, config, threads, after_frame)
+        _encode(video, tracks, path, config, encoder, after_frame)
     except av.error.FFmpegError as error:
         path.unlink(missing_ok=True)
         if error.errno == errno.ENOSPC:
@@ -182,7 +185,7 @@ def _add_stream(
     stream.codec_context.colorspace = _BT709
     stream.codec_context.color_range = ColorRange.MPEG
     if encoder == "libx264":
-        stream.codec_context.options = {"preset": "veryfast", "crf": str(config.crf)}
+        stream.codec_context.options = x264_options(config.crf)
     return stream
 
 

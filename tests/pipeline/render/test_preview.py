@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
+import av.logging
 import numpy as np
 import pytest
 
@@ -46,7 +48,7 @@ def preview(
     target = source.with_name("preview.mp4")
     reported: list[int] = []
     with open_video(source, threads=1) as video:
-        render_preview(video, tracks, target, config, threads=1, after_frame=reported.append)
+        render_preview(video, tracks, target, config, cpu_threads=1, after_frame=reported.append)
     with av.open(str(target)) as container:
         assert container.format.name.startswith("mov,mp4")
         assert container.streams.video[0].codec_context.pix_fmt == "yuv420p"  # plays anywhere
@@ -235,7 +237,7 @@ def test_equal_times_of_the_source_are_one_after_the_other(tmp_path: Path) -> No
     target = tmp_path / "preview.mp4"
     with open_video(source, threads=1) as video:
         video.index.timeline.seconds[4:7] = video.index.timeline.seconds[4]
-        render_preview(video, [], target, CONFIG, threads=1, after_frame=lambda _: None)
+        render_preview(video, [], target, CONFIG, cpu_threads=1, after_frame=lambda _: None)
     with av.open(str(target)) as container:
         times = [float(frame.time) for frame in container.decode(video=0)]
     assert len(times) == 10
@@ -251,7 +253,7 @@ def test_a_stop_ends_it(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with open_video(source, threads=1) as video, pytest.raises(KeyboardInterrupt):
-        render_preview(video, [], tmp_path / "preview.mp4", CONFIG, threads=1, after_frame=stop)
+        render_preview(video, [], tmp_path / "preview.mp4", CONFIG, cpu_threads=1, after_frame=stop)
 
 
 def test_a_real_video(test_data: Path, tmp_path: Path) -> None:
@@ -260,3 +262,33 @@ def test_a_real_video(test_data: Path, tmp_path: Path) -> None:
     times, pictures, _ = preview(tmp_path / name, [track(1, [0, 119], [[0.3, 0.2, 0.7, 0.9]] * 2)])
     assert len(pictures) == 120
     assert times[-1] - times[0] == pytest.approx(119 / 29.97, abs=0.01)
+
+
+def test_h264_is_made_without_avx512(tmp_path: Path) -> None:
+    """With it, x264 does not make the same bytes each time."""
+    source = write_numbered(tmp_path / "a.mp4", 3)
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.INFO)
+    try:
+        with av.logging.Capture(local=False) as said:
+            preview(source, [])
+    finally:
+        av.logging.set_level(level)
+    capabilities = [text for _, name, text in said if name == "libx264" and "capabilities" in text]
+    assert len(capabilities) == 1
+    assert "AVX512" not in capabilities[0]
+    assert "SSE" in capabilities[0] or platform.machine() not in {"x86_64", "AMD64"}
+
+
+@pytest.mark.parametrize(("cpu_threads", "encoder"), [(1, 1), (2, 1), (3, 1), (4, 2), (5, 2)])
+def test_threads_are_divided_by_their_number_alone(
+    tmp_path: Path, cpu_threads: int, encoder: int
+) -> None:
+    """However the run divided its own: the pictures depend on how many the encoder has."""
+    source = write_video(tmp_path / "a.mp4", [corners(640, 360)] * 3)
+    target = tmp_path / "preview.mp4"
+    with open_video(source, threads=2) as video:
+        render_preview(
+            video, [], target, CONFIG, cpu_threads=cpu_threads, after_frame=lambda _: None
+        )
+    assert f" threads={encoder} ".encode() in target.read_bytes()  # x264 writes its options
