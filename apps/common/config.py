@@ -208,6 +208,11 @@ class DetectorCheckConfig(_Frozen):
     video_pictures: int = Field(ge=1)
 
 
+class HardwareConfig(_Frozen):
+    pictures: int = Field(ge=1)
+    max_difference: float = Field(ge=0)
+
+
 class StillConfig(_Frozen):
     block: int = Field(ge=1)
     noise: float = Field(ge=0)
@@ -222,7 +227,7 @@ class CascadeConfig(_Frozen):
     gone_seconds: float = Field(ge=0)
     denied_seconds: float = Field(ge=0)
     large: float = Field(gt=0, le=1)
-    canvas: int = Field(ge=128, multiple_of=32)
+    max_places: int = Field(ge=1)
 
 
 class MetricsConfig(_Frozen):
@@ -273,6 +278,7 @@ class PipelineConfig(_Frozen):
     track: TrackConfig
     second_look: SecondLookConfig
     detector_check: DetectorCheckConfig
+    hardware: HardwareConfig
     still: StillConfig
     cascade: CascadeConfig
     recognition: RecognitionConfig

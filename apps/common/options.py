@@ -28,6 +28,7 @@ from pydantic_core import PydanticCustomError
 Device = Literal["cpu", "cuda", "coreml", "openvino"]
 Precision = Literal["float32", "int8"]
 Decode = Literal["exact", "fast"]
+DecoderChoice = Literal["auto", "software", "hardware"]
 SmallFaces = Literal["off", "second_look"]
 CoreMLUnits = Literal["ALL", "CPUAndNeuralEngine", "CPUAndGPU", "CPUOnly"]
 Niceness = Annotated[int, Field(ge=0, le=19)]  # of a process; 0 is normal
@@ -192,6 +193,15 @@ class Options(BaseModel):
         ),
         By("default", "D"),
     ] = "exact"  # of old manifests
+    decoder: Annotated[
+        DecoderChoice,
+        Field(
+            title="Decoder",
+            description="software; hardware, where it is found to give the same pictures (else "
+            "software, with a warning); auto, which does not warn.",
+        ),
+        By("default", "D"),
+    ] = "software"  # of old manifests
     reuse_still: Annotated[
         bool,
         Field(

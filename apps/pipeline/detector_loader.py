@@ -72,7 +72,7 @@ class DetectorLoader:
         full = model_registry().detectors[options.detector].full
         if full is None:
             return None
-        places = self._loaded(video, full, options.precision, threads, self.config.cascade.canvas)
+        places = self._loaded(video, full, options.precision, threads, self.config.second_look.cell)
         return Cascade(
             self.config.cascade,
             options.det_thresh,

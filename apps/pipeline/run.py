@@ -17,6 +17,7 @@ import cv2
 from apps.common.config import PipelineConfig, pipeline_config
 from apps.common.contracts.manifest import (
     Agreement,
+    DecodingFacts,
     ModelFacts,
     RecognitionFacts,
     ThermalFacts,
@@ -41,6 +42,7 @@ from apps.pipeline.artifacts.writer import ArtifactWriter, RunTotals
 from apps.pipeline.cascade_stage import CascadeStage
 from apps.pipeline.decode.container import identified
 from apps.pipeline.decode.decoder import Decoded
+from apps.pipeline.decode.hardware import devices
 from apps.pipeline.decode.video import Video, open_video
 from apps.pipeline.detect import (
     Detector,
@@ -61,7 +63,12 @@ from apps.pipeline.pacing.thermal import SensorReader, system_sensors
 from apps.pipeline.pacing.threads import limited_pools, observed
 from apps.pipeline.progress import ProgressReporter
 from apps.pipeline.render.preview import PreviewFailed, collect_tracks, render_preview
-from apps.pipeline.run_warnings import refuse_ruins, trackless_warning, video_warnings
+from apps.pipeline.run_warnings import (
+    decoding_warning,
+    refuse_ruins,
+    trackless_warning,
+    video_warnings,
+)
 from apps.pipeline.shots.splitter import ShotSplitter
 from apps.pipeline.stage_clock import StageClock
 from apps.pipeline.still_frames import StillFrames
@@ -83,6 +90,7 @@ class Outcome:
         written: these results, and of how many files each consists.
         full_model: of a pair of detectors, the one that was asked where it mattered.
         detector_checks: of eight bits and accelerators: what they were believed by, or not.
+        decoding: what decoded, where hardware was asked for.
     """
 
     video: VideoFacts
@@ -100,6 +108,7 @@ class Outcome:
     recognition: RecognitionFacts | None = None
     full_model: ModelFacts | None = None
     detector_checks: dict[str, Agreement] = field(default_factory=dict)
+    decoding: DecodingFacts | None = None
 
 
 def _as_it_is(detector: Detector, _: DetectorRequest) -> Detector:
@@ -201,11 +210,15 @@ class PipelineRun:
         with self.clock.measure("load_model"):
             detector = self._loader.detector(video, self._threads.plan.detector)
             self._pacer.between()
+            if options.decoder != "software":
+                video.try_hardware(devices(), stride, detector.letterbox, self.config.hardware)
             detector = self._settle_threads(video, stride, wanted, detector)
             gate = self._load_gate()
             cascade = self._loader.cascade(video, self._threads.plan.detector)
         self._pacer.between()
         self._tell(f"Using {detector.facts.provider}")
+        if video.decoding.device is not None:
+            self._tell(f"Decoding with {video.decoding.device}")
         model_id = detector.facts.model.id
         if cascade is not None:
             model_id += f"+{cascade.whole.facts.model.id}"
@@ -226,6 +239,7 @@ class PipelineRun:
         self._warn(self._pacer.warning)
         for warning in video_warnings(video, done, wanted):
             self._warn(warning)
+        self._warn(decoding_warning(video.decoding, options.decoder))
         self._warn(
             trackless_warning(
                 writer.detections, writer.tracks, self.config.track, options.det_thresh, stride
@@ -260,6 +274,7 @@ class PipelineRun:
             recognition=None if gate is None else gate.facts,
             full_model=None if self._cascade is None else self._cascade.full_model,
             detector_checks=self._loader.checks,
+            decoding=None if options.decoder == "software" else video.decoding,
         )
 
     def _load_gate(self) -> IdentityGate | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from apps.common.config import TrackConfig
+from apps.common.contracts.manifest import DecodingFacts
 from apps.common.errors import VideoUnreadable
-from apps.common.options import EXPECTED_DECODED
+from apps.common.options import EXPECTED_DECODED, DecoderChoice
 from apps.pipeline.decode.video import Video
 
 _FEWEST_DECODED = 0.5  # of the frames to process, below it a run fails
@@ -49,6 +50,16 @@ def video_warnings(video: Video, done: int, wanted: int) -> Iterator[str]:
         yield f"Much of the video is missing: {share}" if is_much else share
     if video.truncated:
         yield "The video file ends in the middle; what there is was processed."
+
+
+def decoding_warning(facts: DecodingFacts, asked: DecoderChoice) -> str | None:
+    """What became of the hardware that was asked for; None where all is as asked."""
+    if facts.lost is not None:
+        return f"The hardware decoder did not last, and software went on. {facts.lost}"
+    if asked != "hardware" or facts.device is not None:
+        return None
+    why = "; ".join(facts.refused) or "there is no device that this build knows"
+    return f"No hardware decodes this video, software did: {why}."
 
 
 def trackless_warning(

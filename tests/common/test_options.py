@@ -138,6 +138,7 @@ PRECEDENCE: list[tuple[str, Any, Any, Any, str]] = [
     ("precision", "float32", "float32", "float32", "default"),
     ("small_faces", "off", "second_look", "off", "default"),
     ("decode", "exact", "fast", "exact", "default"),
+    ("decoder", "hardware", "auto", "software", "default"),
     ("reuse_still", True, False, False, "default"),
     ("video_stream", 2, 1, "auto", "default"),
     ("save_crops", True, True, False, "default"),

@@ -107,6 +107,26 @@ class Agreement(Readable):
     least_iou: float
 
 
+class DecodingFacts(Readable):
+    """What decoded a video.
+
+    Args:
+        device: FFmpeg's name of the hardware; None for software.
+        format: how its frames are laid out, by FFmpeg's name.
+        pictures: that were decoded by both first.
+        difference: of the worst of them as the detector sees it, mean over its pixels, 0..255.
+        refused: devices that were not believed, and why.
+        lost: where it was believed and then gave up, and why.
+    """
+
+    device: str | None = None
+    format: str | None = None
+    pictures: int = 0
+    difference: float | None = None
+    refused: list[str] = Field([])
+    lost: str | None = None
+
+
 class QuantisedFacts(Readable):
     """The eight-bit form of a model: its own checksum, how it was made, what its check found.
 
@@ -267,6 +287,9 @@ class RunManifest(Readable):
         {}, description="Nodes of the detector that the accelerator has left to the CPU, by kind."
     )
     recognition: RecognitionFacts | None = None
+    decoding: DecodingFacts | None = Field(
+        None, description="What decoded the video, where hardware was asked for."
+    )
     video: VideoFacts | None = None
     video_file: VideoFile | None = None
     effective_stride: int | None = None

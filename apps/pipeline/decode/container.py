@@ -14,8 +14,10 @@ import av.error
 from apps.common.contracts.manifest import VideoFile
 from apps.common.errors import VideoUnreadable
 from apps.common.files import fingerprint_of
+from apps.pipeline.decode.hardware import HardwareLost
 
 if TYPE_CHECKING:
+    from av.codec.hwaccel import HWAccel
     from av.container import InputContainer
     from av.packet import Packet
     from av.stream import Stream
@@ -63,14 +65,16 @@ MAX_PIXELS = 2**26  # of one frame, 67 megapixels: twice 8K; a decoder takes sev
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[InputContainer]:
+def opened(path: Path, hardware: HWAccel | None = None) -> Iterator[InputContainer]:
     """A video file, for its packets.
 
     Args:
         path: a regular file; URLs, playlists and pipes are refused.
+        hardware: what is to decode it; None for software.
 
     Raises:
         VideoUnreadable: there is no such file, or it is no video.
+        HardwareLost: there is no such device, or it does not decode this video.
     """
     if not path.is_file():
         raise VideoUnreadable(
@@ -88,8 +92,11 @@ def opened(path: Path) -> Iterator[InputContainer]:
             format=_known_format(path),
             options=options,
             metadata_errors="ignore",
+            hwaccel=hardware,
         )
-    except (av.error.FFmpegError, ValueError, OSError) as error:
+    except (av.error.FFmpegError, ValueError, OSError, RuntimeError) as error:
+        if hardware is not None:
+            raise HardwareLost(f"it cannot be opened: {error}") from error
         if _lacks_index(path):
             raise _incomplete() from error
         raise VideoUnreadable(

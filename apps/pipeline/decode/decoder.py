@@ -15,6 +15,7 @@ import av.error
 
 from apps.common.errors import VideoUnreadable
 from apps.pipeline.decode.container import HINT, packets_of
+from apps.pipeline.decode.hardware import HardwareFrames, HardwareLost
 from apps.pipeline.decode.index import FrameIndex
 from apps.pipeline.decode.picture import Display, FullPicture
 from apps.pipeline.decode.selection import NOT_SHOWN, Need
@@ -98,6 +99,8 @@ class FrameDecoder:
         fast: leave out the filters that hide the edges of coded blocks (H.264, HEVC) and the film
             grain that AV1 adds: a seventh to a third of the time. Pictures then differ, by half a
             level of 255 in the mean.
+        hardware: the container was opened for a device. What a device cannot do raises
+            `HardwareLost` from the methods below; nothing of it counts as damage.
 
     Attributes:
         damaged_packets: packets that the decoder refused, so far.
@@ -112,6 +115,7 @@ class FrameDecoder:
         threads: int,
         *,
         fast: bool = False,
+        hardware: HardwareFrames | None = None,
     ) -> None:
         self._container = container
         self._stream = stream
@@ -120,14 +124,21 @@ class FrameDecoder:
             context.options = {**context.options, **_FAST.get(context.codec.name, {})}
         self._index = index
         self._display = Display(stream)
+        self._hardware = hardware
         self.damaged_packets = 0
         self.truncated = False
         self.use_threads(threads)
 
+    @property
+    def hardware_format(self) -> str | None:
+        """How the device's frames are laid out, once one has come."""
+        return None if self._hardware is None else self._hardware.format
+
     def use_threads(self, count: int) -> None:
         """Sets how many threads the codec has, >= 1; to be called before anything is decoded."""
         self._stream.codec_context.thread_count = count
-        self._stream.codec_context.thread_type = "NONE" if count == 1 else "AUTO"
+        alone = count == 1 or self._hardware is not None
+        self._stream.codec_context.thread_type = "NONE" if alone else "AUTO"
 
     def sampled(self, stride: int) -> Iterator[Decoded]:
         """Frames 0, stride, 2*stride, ... in display order.
@@ -245,10 +256,14 @@ class FrameDecoder:
     def _decode(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
         try:
             frames = packet.decode()
-        except av.error.FFmpegError:
+        except av.error.FFmpegError as error:
+            if self._hardware is not None:
+                raise HardwareLost(f"it failed: {error}") from error
             self.damaged_packets += 1
             return []
-        return [frame for frame in frames if isinstance(frame, av.VideoFrame)]
+        context, hardware = self._stream.codec_context, self._hardware
+        shown = [frame for frame in frames if isinstance(frame, av.VideoFrame)]
+        return shown if hardware is None else [hardware.planar(frame, context) for frame in shown]
 
     def _held_back(self) -> list[VideoFrame]:
         """What the decoder has still to show."""

@@ -6,17 +6,22 @@ sampled frames do not need is not decoded (`selection.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from apps.common.contracts.manifest import VideoFacts
+import cv2
+
+from apps.common.config import HardwareConfig
+from apps.common.contracts.manifest import DecodingFacts, VideoFacts
 from apps.common.errors import VideoUnreadable
 from apps.pipeline.arrays import ByteArray
 from apps.pipeline.decode.container import candidates, chosen_stream, described, opened
 from apps.pipeline.decode.decoder import Decoded, FrameDecoder
+from apps.pipeline.decode.hardware import HardwareFrames, HardwareLost, accelerator
 from apps.pipeline.decode.index import FrameIndex, read_index
 from apps.pipeline.decode.picture import Display, FullPicture, Scalers
 from apps.pipeline.geometry import Letterbox, fit_into
@@ -37,6 +42,7 @@ class Video:
 
     Attributes:
         warnings: what is unusual about the file, and what was done about it; a sentence each.
+        decoding: what decodes, and what was found out about it.
     """
 
     facts: VideoFacts
@@ -45,6 +51,9 @@ class Video:
     _source: _Source
     _decoder: FrameDecoder
     _ends_early: bool
+    _open: ExitStack
+    _threads: int = 1
+    decoding: DecodingFacts = field(default_factory=DecodingFacts)
     _scalers: Scalers = field(default_factory=Scalers)
 
     @property
@@ -70,8 +79,85 @@ class Video:
         return (self.scaled(decoded, letterbox) for decoded in self.sampled(stride))
 
     def sampled(self, stride: int) -> Iterator[Decoded]:
-        """See `FrameDecoder.sampled`."""
-        return self._decoder.sampled(stride)
+        """See `FrameDecoder.sampled`. Where hardware gives up, software goes on."""
+        newest = -stride
+        try:
+            for decoded in self._decoder.sampled(stride):
+                if self.decoding.device is not None and decoded.index > newest + stride:
+                    raise HardwareLost("a frame is missing")
+                newest = decoded.index
+                yield decoded
+        except HardwareLost as lost:
+            self._lose_hardware(f"It was given up after frame {max(0, newest)}: {lost}.")
+            yield from (
+                decoded for decoded in self._decoder.sampled(stride) if decoded.index > newest
+            )
+
+    def try_hardware(
+        self, devices: Sequence[str], stride: int, letterbox: Letterbox, config: HardwareConfig
+    ) -> None:
+        """Takes the first device whose frames are those of software; see `decoding`.
+
+        To be called before anything is decoded.
+
+        Args:
+            devices: their names, as FFmpeg has them.
+            stride, letterbox: of the run.
+        """
+        refused = []
+        for device in devices:
+            source = replace(self._source, device=device)
+            try:
+                facts = self._compared(source, stride, letterbox, config)
+            except HardwareLost as lost:
+                refused.append(f"{device}: {lost}")
+                continue
+            self._source = source
+            self._reopen()
+            self.decoding = facts.model_copy(update={"refused": refused})
+            return
+        self.decoding = DecodingFacts(refused=refused)
+
+    def _compared(
+        self, source: _Source, stride: int, letterbox: Letterbox, config: HardwareConfig
+    ) -> DecodingFacts:
+        """Of the first sampled frames, decoded twice.
+
+        Raises:
+            HardwareLost: they are not the same.
+        """
+        worst, count = 0.0, 0
+        with (
+            source.opened(self.index, threads=1) as (_, hard),
+            self._source.opened(self.index, threads=1) as (_, soft),
+        ):
+            pairs = itertools.zip_longest(hard.sampled(stride), soft.sampled(stride))
+            for one, other in itertools.islice(pairs, config.pictures):
+                if one is None or other is None or one.index != other.index:
+                    raise HardwareLost("it does not give the same frames as software")
+                pictures = [self.scaled(each, letterbox).image for each in (one, other)]
+                worst = max(worst, float(cv2.absdiff(*pictures).mean()))
+                count += 1
+            if worst > config.max_difference:
+                raise HardwareLost(
+                    f"its pictures differ from software's by {worst:.2f} levels of 255"
+                )
+            return DecodingFacts(
+                device=source.device,
+                format=hard.hardware_format,
+                pictures=count,
+                difference=round(worst, 3),
+            )
+
+    def _lose_hardware(self, why: str) -> None:
+        self._source = replace(self._source, device=None)
+        self._reopen()
+        self.decoding = self.decoding.model_copy(update={"device": None, "lost": why})
+
+    def _reopen(self) -> None:
+        _, self._decoder = self._open.enter_context(
+            self._source.opened(self.index, threads=self._threads)
+        )
 
     def scaled(self, decoded: Decoded, letterbox: Letterbox) -> Frame:
         """A frame as a detector wants it. May be called by several threads at once.
@@ -97,6 +183,7 @@ class Video:
 
     def use_threads(self, count: int) -> None:
         """Sets how many threads the decoder has, >= 1; to be called before anything is decoded."""
+        self._threads = count
         self._decoder.use_threads(count)
 
     def key_pictures(self, letterbox: Letterbox, seconds: float, count: int) -> Iterator[ByteArray]:
@@ -107,7 +194,8 @@ class Video:
         Args:
             letterbox: whose canvas they are laid into, whatever their shape.
         """
-        with self._source.opened(self.index, threads=1) as (_, decoder):
+        source = replace(self._source, device=None)
+        with source.opened(self.index, threads=1) as (_, decoder):
             for picture in decoder.key_pictures(seconds, count):
                 place = fit_into(*picture.size, letterbox.canvas_width, letterbox.canvas_height)
                 yield picture.in_letterbox(place, self._scalers.own)
@@ -115,9 +203,17 @@ class Video:
     @contextmanager
     def again(self) -> Iterator[Video]:
         """The same video from its start, with a decoder of its own; the index is not read again."""
-        with self._source.opened(self.index, threads=1) as (_, decoder):
+        with ExitStack() as stack:
+            _, decoder = stack.enter_context(self._source.opened(self.index, threads=1))
             yield Video(
-                self.facts, self.index, self.warnings, self._source, decoder, self._ends_early
+                self.facts,
+                self.index,
+                self.warnings,
+                self._source,
+                decoder,
+                self._ends_early,
+                stack,
+                decoding=self.decoding,
             )
 
 
@@ -128,20 +224,31 @@ class _Source:
     Args:
         stream: its number in the file.
         fast: see `FrameDecoder`.
+        device: that decodes; None for software.
     """
 
     path: Path
     stream: int
     fast: bool = False
+    device: str | None = None
 
     @contextmanager
     def opened(
         self, index: FrameIndex, *, threads: int
     ) -> Iterator[tuple[InputContainer, FrameDecoder]]:
-        """The file from its start, and a decoder of its stream."""
-        with opened(self.path) as container:
+        """The file from its start, and a decoder of its stream.
+
+        Raises:
+            HardwareLost: the device does not decode it.
+        """
+        hardware = None if self.device is None else accelerator(self.device)
+        frames = None if self.device is None else HardwareFrames()
+        with opened(self.path, hardware) as container:
             stream = chosen_stream(container, self.stream)
-            yield container, FrameDecoder(container, stream, index, threads, fast=self.fast)
+            yield (
+                container,
+                FrameDecoder(container, stream, index, threads, fast=self.fast, hardware=frames),
+            )
 
     def looked_at(self, index: FrameIndex) -> tuple[FrameIndex, FullPicture]:
         """The index as it is shown, and the first frame that decodes.
@@ -177,7 +284,8 @@ def open_video(
     """
     source, index, first, passed_over = _first_that_decodes(path, stream)
     source = replace(source, fast=fast)
-    with source.opened(index, threads=threads) as (container, decoder):
+    with ExitStack() as stack:
+        container, decoder = stack.enter_context(source.opened(index, threads=threads))
         chosen = chosen_stream(container, source.stream)
         yield Video(
             _facts(container, chosen, index, first),
@@ -186,6 +294,8 @@ def open_video(
             source,
             decoder,
             _ends_early(container, chosen, index),
+            stack,
+            threads,
         )
 
 

@@ -6,9 +6,9 @@ about what is new, about what has vanished, and now and then about a whole pictu
 
 - Of a light face that continues a track, nothing is asked.
 - A light face that continues none, and the place where a track's face should be and is not, are
-  looked at by the full detector, cut out of the frame and side by side in one small picture.
-- The first picture of a shot, one every few seconds, and one with more such places than there is
-  room for or with a large face among them, is looked at as a whole.
+  looked at by the full detector, each cut out of the frame as one small picture.
+- The first picture of a shot, one every few seconds, and one with many such places or with a large
+  face among them, is looked at as a whole.
 
 What each is only half sure of is a face where both are: their mistakes lie in other places. Every
 decision rests on the frames before and on nothing else, so that results do not depend on threads.
@@ -76,8 +76,8 @@ class Cascade:
         config: see `config/pipeline.toml`.
         threshold: least confidence of a face, 0..1.
         whole: the full detector for whole pictures, in the light one's letterbox.
-        places: the same for mosaics, each of which shows some places of a frame.
-        maker: makes those mosaics.
+        places: the same for one place of a frame.
+        maker: cuts those out.
     """
 
     config: CascadeConfig
@@ -125,7 +125,7 @@ class Cascade:
             return False
         boxes = np.concatenate([light.faces.boxes, places])
         is_large = (boxes[:, 3] - boxes[:, 1]).max() > self.config.large
-        return bool(is_large or len(places) > self.maker.places)
+        return bool(is_large or len(places) > self.config.max_places)
 
     def _whole_look(self, frame: Frame, light: LightFaces) -> Settled:
         alike = self.config.same_face
@@ -150,22 +150,17 @@ class Cascade:
     ) -> Settled:
         """Looks at doubtful faces, and at places where one is missed."""
         places = np.concatenate([light.faces.boxes[doubtful], missed])
-        mosaic = self.maker.of(frame, places, range(len(places)))
-        seen = self.places.detect(mosaic.image)
         is_face, conf, found = light.continuing.copy(), light.faces.conf.copy(), Faces.none()
-        for cell in mosaic.cells:
-            there = cell.faces_in_frame(seen)
-            there = there[
-                overlaps(there.boxes, places[[cell.number]])[:, 0] >= self.config.same_face
-            ]
-            if cell.number < len(doubtful):
-                number = doubtful[cell.number]
+        for place in range(len(places)):
+            there = self._seen_at(frame, places, place)
+            if place < len(doubtful):
+                number = doubtful[place]
                 is_half_sure = light.faces.conf[number] >= self.threshold
                 least = self._confirming if is_half_sure else self.threshold
                 is_face[number] = (there.conf >= least).any()
                 conf[number] = max([conf[number], *there.conf])
                 if not is_face[number]:
-                    self._deny(places[[cell.number]], frame.ts_s)
+                    self._deny(places[[place]], frame.ts_s)
                 continue
             there = there[np.flatnonzero(there.conf >= self.threshold)[:1]]
             if not _any_overlap(there, found.boxes, self.config.same_face).any():
@@ -173,6 +168,12 @@ class Cascade:
         kept = np.flatnonzero(is_face)
         is_new = ~_any_overlap(found, light.faces.boxes[kept], self.config.same_face)
         return Settled(kept, conf[kept], found[is_new], "places")
+
+    def _seen_at(self, frame: Frame, places: FloatArray, place: int) -> Faces:
+        """What the full one sees there, best first, in 0..1 of the frame."""
+        mosaic = self.maker.of(frame, places, [place])
+        there = mosaic.cells[0].faces_in_frame(self.places.detect(mosaic.image))
+        return there[overlaps(there.boxes, places[[place]])[:, 0] >= self.config.same_face]
 
     @property
     def _confirming(self) -> float:

@@ -90,9 +90,10 @@ class Pair:
     cascade: Cascade = field(init=False)
 
     def __post_init__(self) -> None:
-        canvas = fit(CONFIG.canvas, CONFIG.canvas, CONFIG.canvas)
+        second_look = pipeline_config().second_look
+        canvas = fit(second_look.cell, second_look.cell, second_look.cell)
         self.whole, self.places = Marked(BOX, self.conf), Marked(canvas, self.conf)
-        maker = MosaicMaker(pipeline_config().second_look, canvas)
+        maker = MosaicMaker(second_look, canvas)
         self.cascade = Cascade(CONFIG, THRESHOLD, self.whole, self.places, maker)
         self.settle(frame_with(), faces_at())  # the first picture of a shot
         self.whole.asked = 0
@@ -192,9 +193,9 @@ def test_a_whole_look_finds_what_the_light_one_missed_and_takes_what_it_made_up(
 
 
 @pytest.mark.parametrize("size", [CONFIG.large * 1.1, SIZE])
-def test_more_than_a_mosaic_holds_is_looked_at_as_a_whole(size: float) -> None:
+def test_more_places_than_pay_are_looked_at_as_a_whole(size: float) -> None:
     pair = Pair()
-    count = 1 if size > CONFIG.large else pair.cascade.maker.places + 1
+    count = 1 if size > CONFIG.large else CONFIG.max_places + 1
     centres = [(0.5, 0.5)] if count == 1 else [(0.1 + 0.18 * n, 0.5) for n in range(count)]
     light = faces_at(*((x, y, LIKELY) for x, y in centres), size=size)
     settled = pair.settle(frame_with(*centres, size=size), light)
@@ -202,10 +203,10 @@ def test_more_than_a_mosaic_holds_is_looked_at_as_a_whole(size: float) -> None:
     assert len(settled.found) + len(settled.kept) == count
 
 
-def test_doubtful_and_missed_places_share_a_picture() -> None:
+def test_doubtful_and_missed_places_are_looked_at_one_by_one() -> None:
     pair = Pair()
     settled = pair.settle(frame_with(HERE, THERE), faces_at((*HERE, LIKELY)), missed=[THERE])
-    assert pair.asked == (0, 1)
+    assert pair.asked == (0, 2)
     assert settled.kept.tolist() == [0]
     np.testing.assert_allclose(settled.found.boxes, faces_at((*THERE, 1)).boxes, atol=0.01)
 
