@@ -101,8 +101,8 @@ def check(arguments: argparse.Namespace) -> int:
     layout = Layout(Settings.read(data_root=arguments.data_root).data_root.resolve())
     source = read_source(find_video(arguments.video))
     copies = source.copies_for(arguments.frames)
-    video = long_video(source, source.height, copies, layout.cache / "benchmark")
-    case = Case(source.height, arguments.stride, arguments.threads)
+    video = long_video(source, source.codec, source.height, copies, layout.cache / "benchmark")
+    case = Case(source.height, arguments.stride, arguments.threads, source.codec)
     load_before, rows = os.getloadavg()[0], []
     print(f"{case.title}, {copies * source.frames} frames; load {load_before:.1f} before")
     print("budget  mean %  5 s: lowest  highest  frames/s  frames/core s  verdict")

@@ -37,7 +37,7 @@ from lab.benchmark.figures import (
     limits_of,
     summarise,
 )
-from lab.benchmark.inputs import HEIGHTS, Source, long_video, read_source
+from lab.benchmark.inputs import ENCODERS, HEIGHTS, MAX_HEIGHT, Source, long_video, read_source
 from lab.benchmark.systems import (
     Bench,
     System,
@@ -94,14 +94,14 @@ def bench(arguments: argparse.Namespace, console: Console) -> None:
     cache = Layout(data_root).cache
     load_before = os.getloadavg()[0]
     console.print("Making the videos, where they are not in the cache ...")
-    heights = {case.height for case in cases}
-    videos = {h: long_video(source, h, copies, cache / "benchmark") for h in heights}
+    kinds = {(case.codec, case.height) for case in cases}
+    videos = {kind: long_video(source, *kind, copies, cache / "benchmark") for kind in kinds}
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         prepared = prepare(cache, Path(scratch))
         systems = make_systems(
             prepared, arguments.variants, arguments.retinaface_model, arguments.detector_model
         )
-        short = Case(source.height, QUICK_STRIDE, max(arguments.threads))
+        short = Case(source.height, QUICK_STRIDE, max(arguments.threads), source.codec)
         start = measure_start(source.path, short, Path(scratch))
         for system in systems:
             if system.prepares:
@@ -160,20 +160,30 @@ def find_video(given: Path | None) -> Path:
 
 
 def cases_of(arguments: argparse.Namespace, source: Source) -> list[Case]:
-    """What is measured: heights, strides and threads, each with each.
+    """What is measured: codecs, heights, strides and threads, each with each.
 
     Raises:
-        InvalidInput: a height above the video's.
+        InvalidInput: a height or a codec that no video is made of.
     """
     usual = [height for height in HEIGHTS if height <= source.height] or [source.height]
     heights = arguments.heights or (usual[-1:] if arguments.quick else usual)
-    if max(heights) > source.height:
+    if max(heights) > MAX_HEIGHT:
+        raise InvalidInput(f"--heights {max(heights)}: {MAX_HEIGHT} is the most.")
+    codecs = arguments.codecs or [source.codec]
+    unknown = set(codecs) - set(ENCODERS) - {source.codec}
+    if unknown:
         raise InvalidInput(
-            f"--heights {max(heights)}: the video has {source.height} lines.",
-            hint="Give its own height or smaller ones.",
+            f"--codecs {', '.join(sorted(unknown))}: no video is made of that.",
+            hint=f"Give some of {', '.join(ENCODERS)}.",
         )
     strides = arguments.strides or ([QUICK_STRIDE] if arguments.quick else [1, 6, 12])
-    return [Case(h, s, t) for h in heights for s in strides for t in arguments.threads]
+    return [
+        Case(height, stride, threads, codec)
+        for codec in codecs
+        for height in heights
+        for stride in strides
+        for threads in arguments.threads
+    ]
 
 
 def prepare(cache: Path, scratch: Path) -> Bench:
@@ -195,7 +205,7 @@ def measure_start(video: Path, case: Case, data_root: Path) -> Start | None:
 def measure_all(
     systems: list[System],
     cases: list[Case],
-    videos: dict[int, Path],
+    videos: dict[tuple[str, int], Path],
     rounds: int,
     tell: Callable[[Measurement], None],
 ) -> list[Measurement]:
@@ -204,7 +214,7 @@ def measure_all(
         first = number % len(systems)
         for case in cases:
             for system in (*systems[first:], *systems[:first]):
-                measurement = measure(system, case, videos[case.height], number + 1)
+                measurement = measure(system, case, videos[case.codec, case.height], number + 1)
                 measurements.append(measurement)
                 tell(measurement)
     return measurements

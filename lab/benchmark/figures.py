@@ -19,15 +19,18 @@ class Case:
         height: rows of the video's picture, pixels.
         stride: every n-th frame is processed.
         threads: compute threads that the product may use.
+        codec: of the video.
     """
 
     height: int
     stride: int
     threads: int
+    codec: str = "h264"
 
     @property
     def title(self) -> str:
-        return f"{self.height}p, stride {self.stride}, {_counted(self.threads, 'thread')}"
+        codec = "" if self.codec == "h264" else f"{self.codec}, "
+        return f"{codec}{self.height}p, stride {self.stride}, {_counted(self.threads, 'thread')}"
 
 
 @dataclass(frozen=True)

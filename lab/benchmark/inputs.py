@@ -1,4 +1,4 @@
-"""Videos to measure on: a short one, scaled by one encode and made long by copying its packets."""
+"""Videos to measure on: a short one, encoded once for a kind and made long by copying packets."""
 
 from __future__ import annotations
 
@@ -17,9 +17,20 @@ import av.error
 from av.video.stream import VideoStream
 
 from apps.common.errors import VideoUnreadable
+from lab.processes.priority import ordinary_priority
 
 HEIGHTS = (360, 720, 1080)
-_ENCODER = {"preset": "medium", "crf": "20"}
+MAX_HEIGHT = 2160  # larger ones than the source's are enlarged
+# By codec: FFmpeg's encoder, and options by which pictures look alike. What the encoder keeps to
+# itself is closed, so that copies of the packets can follow each other.
+ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
+    "h264": ("libx264", {"preset": "medium", "crf": "20"}),
+    "hevc": (
+        "libx265",
+        {"preset": "medium", "crf": "23", "x265-params": "open-gop=0:log-level=error"},
+    ),
+    "av1": ("libsvtav1", {"preset": "8", "crf": "30", "svtav1-params": "irefresh-type=2"}),
+}
 
 
 @dataclass(frozen=True)
@@ -27,12 +38,14 @@ class Source:
     """The short video.
 
     Args:
+        codec: as FFmpeg names it.
         height: as stored, pixels.
         frames: number of its video packets.
         sha256: digest of the file's bytes, 64 hexadecimal digits.
     """
 
     path: Path
+    codec: str
     height: int
     frames: int
     sha256: str
@@ -50,29 +63,32 @@ def read_source(path: Path) -> Source:
     """
     try:
         with path.open("rb") as file, av.open(str(path)) as container:
-            height = container.streams.video[0].codec_context.height
+            context = container.streams.video[0].codec_context
+            codec, height = context.codec.canonical_name, context.height
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except (av.error.FFmpegError, IndexError, OSError) as error:
         raise VideoUnreadable(
             f"{path.name} cannot be read as a video.", hint="Name another one with --video."
         ) from error
-    return Source(path, height, len(_presentation_times(path)), sha256)
+    return Source(path, codec, height, len(_presentation_times(path)), sha256)
 
 
-def long_video(source: Source, height: int, copies: int, cache: Path) -> Path:
-    """A video of that height and so many times the source's frames, from the cache or made now.
+def long_video(source: Source, codec: str, height: int, copies: int, cache: Path) -> Path:
+    """A video of that kind and so many times the source's frames, from the cache or made now.
 
     Args:
         source: the short video.
-        height: its own, or a smaller one; pixels.
+        codec: one of `ENCODERS`, or its own.
+        height: pixels.
         copies: >= 1.
         cache: folder.
     """
-    target = cache / f"{source.sha256[:12]}-{height}p-x{copies}.mp4"
+    target = cache / f"{source.sha256[:12]}-{codec}-{height}p-x{copies}.mp4"
     if target.is_file():
         return target
     cache.mkdir(parents=True, exist_ok=True)
-    short = source.path if height == source.height else _small_video(source, height, cache)
+    is_own = (codec, height) == (source.codec, source.height)
+    short = source.path if is_own else _encoded(source, codec, height, cache)
     with _whole_or_not(target) as temporary:
         lengthen(short, temporary, copies)
     return target
@@ -92,7 +108,7 @@ def lengthen(short: Path, target: Path, copies: int) -> None:
             with av.open(str(short)) as container:
                 given = container.streams.video[0]
                 if stream is None:
-                    stream = output.add_stream_from_template(given)
+                    stream = output.add_stream_from_template(given, opaque=True)
                 packets = (packet for packet in container.demux(given) if packet.size > 0)
                 for packet, pts, dts in zip(packets, shown, decoded, strict=True):
                     packet.pts, packet.dts = pts + copy * period, dts + copy * period
@@ -128,28 +144,30 @@ def _period(shown: list[int]) -> int:
     return ascending[-1] - ascending[0] + round(median(steps))
 
 
-def _small_video(source: Source, height: int, cache: Path) -> Path:
-    target = cache / f"{source.sha256[:12]}-{height}p.mp4"
+def _encoded(source: Source, codec: str, height: int, cache: Path) -> Path:
+    target = cache / f"{source.sha256[:12]}-{codec}-{height}p.mp4"
     if not target.is_file():
-        with _whole_or_not(target) as temporary:
-            _encode(source.path, temporary, height)
+        with _whole_or_not(target) as temporary, ordinary_priority():
+            _encode(source.path, temporary, codec, height)
     return target
 
 
-def _encode(path: Path, target: Path, height: int) -> None:
+def _encode(path: Path, target: Path, codec: str, height: int) -> None:
+    encoder, options = ENCODERS[codec]
     with av.open(str(path)) as container, av.open(str(target), "w", format="mp4") as output:
         given = container.streams.video[0]
         context = given.codec_context
-        stream = output.add_stream("libx264", rate=given.average_rate)
+        stream: VideoStream = output.add_stream(  # type: ignore[assignment]
+            encoder, rate=given.average_rate, options=dict(options)
+        )
         stream.width = 2 * round(context.width * height / context.height / 2)
         stream.height = height
         stream.pix_fmt = "yuv420p"
-        stream.codec_context.options = dict(_ENCODER)
         if given.time_base is not None:
             stream.codec_context.time_base = given.time_base
         for frame in container.decode(given):
-            small = frame.reformat(stream.width, stream.height, "yuv420p")
-            output.mux(stream.encode(small))
+            scaled = frame.reformat(stream.width, stream.height, "yuv420p")
+            output.mux(stream.encode(scaled))
         output.mux(stream.encode())
 
 

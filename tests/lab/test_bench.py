@@ -39,7 +39,7 @@ from lab.benchmark.figures import (
     limits_of,
     summarise,
 )
-from lab.benchmark.inputs import Source, lengthen, long_video, read_source
+from lab.benchmark.inputs import ENCODERS, Source, lengthen, long_video, read_source
 from lab.benchmark.systems import (
     first_frame_seconds,
     make_systems,
@@ -53,6 +53,7 @@ from tests.pipeline.videos import (
     MPEG4,
     VP9,
     Recipe,
+    needs,
     read_number,
     write_audio,
     write_numbered,
@@ -117,22 +118,29 @@ def read_packets(path: Path) -> list[av.Packet]:
 
 def test_the_cache_is_used(tmp_path: Path, test_data: Path) -> None:
     source = read_source(test_data / "videos" / "carphone_pristine.mp4")
-    assert (source.height, source.frames) == (144, 120)
+    assert (source.codec, source.height, source.frames) == ("h264", 144, 120)
     assert [source.copies_for(n) for n in (1, 120, 121, 4200)] == [1, 1, 2, 35]
-    first = long_video(source, 144, 2, tmp_path)
+    first = long_video(source, "h264", 144, 2, tmp_path)
     made = first.stat().st_mtime_ns
-    assert long_video(source, 144, 2, tmp_path) == first
+    assert long_video(source, "h264", 144, 2, tmp_path) == first
     assert first.stat().st_mtime_ns == made
-    assert long_video(source, 144, 3, tmp_path) != first
+    assert long_video(source, "h264", 144, 3, tmp_path) != first
     assert not list(tmp_path.glob(".*"))
 
 
-def test_a_smaller_video(tmp_path: Path, test_data: Path) -> None:
+@pytest.mark.parametrize("codec", ENCODERS)
+@pytest.mark.parametrize(("width", "height"), [(88, 72), (352, 288)])
+def test_a_video_of_another_kind(
+    tmp_path: Path, test_data: Path, codec: str, width: int, height: int
+) -> None:
+    encoder, _ = ENCODERS[codec]
+    needs(encoder)
     source = read_source(test_data / "videos" / "carphone_pristine.mp4")
-    with open_video(long_video(source, 72, 2, tmp_path), threads=1) as video:
+    with open_video(long_video(source, codec, height, 2, tmp_path), threads=1) as video:
         facts = video.facts
-        assert sum(1 for _ in video.decoded()) == 240
-    assert (facts.width, facts.height, facts.frames, facts.codec) == (88, 72, 240, "h264")
+        assert [item.index for item in video.decoded()] == list(range(240))
+        assert (video.damaged_packets, video.warnings) == (0, [])
+    assert (facts.codec, facts.width, facts.height, facts.frames) == (codec, width, height, 240)
     with open_video(source.path, threads=1) as original:
         assert facts.fps == pytest.approx(original.facts.fps, rel=0.001)
 
@@ -364,11 +372,21 @@ def test_the_table_fits_and_shows_what_was_missed() -> None:
 # ---- all together
 
 
-def test_each_height_is_measured_with_each_stride_and_each_number_of_threads() -> None:
-    source = Source(Path("a.mp4"), 144, 120, "")
-    given = ["--heights", "72,144", "--strides", "10,20", "--threads", "1,2"]
+def test_everything_is_measured_with_everything() -> None:
+    source = Source(Path("a.mp4"), "h264", 144, 120, "")
+    given = [
+        "--codecs",
+        "h264,av1",
+        "--heights",
+        "72,144",
+        "--strides",
+        "10,20",
+        "--threads",
+        "1,2",
+    ]
     assert cases_of(parser().parse_args(given), source) == [
-        Case(height, stride, threads)
+        Case(height, stride, threads, codec)
+        for codec in ("h264", "av1")
         for height in (72, 144)
         for stride in (10, 20)
         for threads in (1, 2)
@@ -402,7 +420,8 @@ def test_from_end_to_end(tmp_path: Path, test_data: Path) -> None:
 @pytest.mark.parametrize(
     ("requested", "code", "said"),
     [
-        (("--heights", "720"), 2, "144 lines"),
+        (("--heights", "4320"), 2, "2160"),
+        (("--codecs", "vp8"), 2, "h264, hevc, av1"),
         (("--variants", "fp16"), 2, "int8"),
         (("--rounds", "0"), 2, "--rounds"),
         (("--strides", "6,x"), 2, "--strides"),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +12,8 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+from lab.processes.priority import ordinary_priority
 
 Image = NDArray[np.uint8]
 
@@ -126,7 +126,7 @@ def write_video(path: Path, pictures: Iterable[Image], recipe: Recipe = H264) ->
     """Encodes RGB pictures of one size."""
     needs(recipe.codec)
     with (
-        _ordinary_priority(),
+        ordinary_priority(),
         av.open(
             str(path), "w", format=recipe.format, options=dict(recipe.container_options)
         ) as container,
@@ -162,17 +162,6 @@ def write_video(path: Path, pictures: Iterable[Image], recipe: Recipe = H264) ->
         if sound is not None:
             container.mux(sound.encode())
     return path
-
-
-@contextmanager
-def _ordinary_priority() -> Iterator[None]:
-    """Takes back what SVT-AV1 does for root: the calling thread, and every process that it starts
-    from then on, would run before all others of the machine (SCHED_FIFO)."""
-    try:
-        yield
-    finally:
-        if hasattr(os, "sched_setscheduler"):
-            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def write_numbered(path: Path, count: int, recipe: Recipe = H264) -> Path:

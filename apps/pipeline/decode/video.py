@@ -375,7 +375,7 @@ def _facts(
         variable_frame_rate=index.timeline.is_irregular(),
         frames=index.count,
         duration_s=round(index.end_s - float(index.timeline.seconds[0]), 3),
-        codec=stream.codec_context.name,
+        codec=stream.codec_context.codec.canonical_name,
         container=container.format.name,
         stream=stream.index,
         streams=[described(other) for other in container.streams.video],
