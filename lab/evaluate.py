@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import get_args
 
 from apps.common.config import model_registry
-from apps.common.options import Decode, SmallFaces
+from apps.common.options import Decode, Precision, SmallFaces
 from lab import arguments as values
 from lab.arguments import MARKED_IOU, RENDERED_IOU
 from lab.evaluation.variant import USUAL
@@ -86,6 +86,7 @@ def parser() -> argparse.ArgumentParser:
         help="the product's option (default: off)",
     )
     add("--reuse-still", action="store_true", help="the product's option")
+    add("--precision", choices=get_args(Precision), default="float32", help="the product's option")
     add("--decode", choices=get_args(Decode), default="exact", help="the product's option")
     add(
         "--detector",
@@ -109,7 +110,8 @@ def _parsed(argv: list[str] | None) -> argparse.Namespace:
     p = parser()
     arguments = p.parse_args(argv)
     if arguments.run is not None or arguments.detections is not None:
-        for name in ("small_faces", "reuse_still", "decode", "detector", "detector_model"):
+        only_run = ("precision", "small_faces", "reuse_still", "decode", "detector")
+        for name in (*only_run, "detector_model"):
             if getattr(arguments, name) != p.get_default(name):
                 p.error(f"--{name.replace('_', '-')} has no effect there: the product is not run")
     if arguments.iou is None:

@@ -167,6 +167,7 @@ def _evaluate_video(arguments: argparse.Namespace, console: Console) -> None:
 def _variant(arguments: argparse.Namespace) -> Variant:
     return Variant(
         arguments.detector,
+        arguments.precision,
         arguments.small_faces,
         arguments.reuse_still,
         arguments.decode,

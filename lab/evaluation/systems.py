@@ -73,6 +73,7 @@ def options_for(stride: int, variant: Variant = USUAL) -> Options:
     request = RunRequest(
         device="cpu",
         detector=variant.detector,
+        precision=variant.precision,
         stride=stride,
         fps=_EVERY_FRAME,
         cpu_threads=1,

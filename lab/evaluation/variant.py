@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from apps.common.options import Decode, SmallFaces
+from apps.common.options import Decode, Precision, SmallFaces
 
 
 @dataclass(frozen=True)
@@ -13,11 +13,12 @@ class Variant:
     """How the product is run, where that is not as it comes.
 
     Args:
-        detector, small_faces, reuse_still, decode: its options.
+        detector, precision, small_faces, reuse_still, decode: its options.
         weights: of the detector, given by hand.
     """
 
     detector: str = "centerface"
+    precision: Precision = "float32"
     small_faces: SmallFaces = "off"
     reuse_still: bool = False
     decode: Decode = "exact"
@@ -28,7 +29,11 @@ class Variant:
         return self == Variant()
 
     def __str__(self) -> str:
-        more = {", reuse_still": self.reuse_still, ", decode fast": self.decode == "fast"}
+        more = {
+            ", int8": self.precision == "int8",
+            ", reuse_still": self.reuse_still,
+            ", decode fast": self.decode == "fast",
+        }
         said = "".join(text for text, is_so in more.items() if is_so)
         return f"detector {self.detector}, small_faces {self.small_faces}{said}"
 
