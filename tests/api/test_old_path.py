@@ -29,7 +29,7 @@ SLOW: dict[str, Any] = {
 }  # a run that lasts long enough to be stopped
 QUICK: dict[str, Any] = {"stride": 96, "det_size": 320, "cpu_threads": 1}
 SOME_SECONDS: dict[str, Any] = {**QUICK, "stride": 24, "max_cpu_percent": 40}
-TEN_SECONDS: dict[str, Any] = {"stride": 24, "max_cpu_percent": 15}  # a server can come back
+HALF_A_MINUTE: dict[str, Any] = {"stride": 8, "max_cpu_percent": 15}  # a server can come back
 ENDED = ("success", "failed", "cancelled", "interrupted")
 
 
@@ -177,7 +177,7 @@ def test_a_background_run_gives_what_local_mode_gives(
 def test_a_background_run_outlives_its_server(data_root: Path) -> None:
     """With its limiter, where there is one."""
     with serving(data_root) as first:
-        job = start(first, **TEN_SECONDS)
+        job = start(first, **HALF_A_MINUTE)
         process = running_process(first, job)
         limiters = cpulimit_of(first, job)
         first.process.kill()
