@@ -226,8 +226,8 @@ class CascadeConfig(_Frozen):
     whole_seconds: float = Field(gt=0)
     gone_seconds: float = Field(ge=0)
     denied_seconds: float = Field(ge=0)
-    large: float = Field(gt=0, le=1)
     max_places: int = Field(ge=1)
+    cell: int = Field(ge=32, multiple_of=32)
 
 
 class MetricsConfig(_Frozen):

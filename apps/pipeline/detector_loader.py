@@ -72,13 +72,17 @@ class DetectorLoader:
         full = model_registry().detectors[options.detector].full
         if full is None:
             return None
-        places = self._loaded(video, full, options.precision, threads, self.config.second_look.cell)
+        cell = self.config.cascade.cell
+        # So small a picture is soon looked at exactly, and shows too little to compare by.
+        places = self._made(full, self._exact(self._request(threads, cell, cell, cell)))
         return Cascade(
             self.config.cascade,
             options.det_thresh,
             self._loaded(video, full, options.precision, threads),
             places,
-            MosaicMaker(self.config.second_look, places.letterbox),
+            MosaicMaker(
+                self.config.second_look.model_copy(update={"cell": cell}), places.letterbox
+            ),
         )
 
     def second_look(self, detector: Detector) -> SecondLook | None:
@@ -107,30 +111,33 @@ class DetectorLoader:
         name: str,
         precision: Precision,
         threads: int,
-        canvas: int | None = None,
     ) -> Detector:
-        """A detector that can be believed.
-
-        Args:
-            canvas: side of the square picture that it is for, pixels; None: the video's.
-        """
-        options, facts = self.plan.options, video.facts
-        request = DetectorRequest(
-            width=canvas or facts.width,
-            height=canvas or facts.height,
-            det_size=canvas or options.det_size,
-            det_thresh=self._reported_from,
-            provider=PROVIDER_OF_DEVICE[options.device],
-            threads=threads,
-            precision=precision,
-            rivals=provider_rivals(options),
-            coreml_units=options.coreml_units,
-        )
+        """A detector of the video's pictures that can be believed."""
+        facts, options = video.facts, self.plan.options
+        request = self._request(threads, facts.width, facts.height, options.det_size)
+        request = replace(request, precision=precision)
         detector = self._made(name, request)
         if detector.facts.provider == CPU and precision == "float32":
             return detector
-        exact = self._made(name, replace(request, provider=CPU, rivals=(), precision="float32"))
+        exact = self._made(name, self._exact(request))
         return detector if self._is_believed(video, detector, exact) else exact
+
+    def _request(self, threads: int, width: int, height: int, det_size: int) -> DetectorRequest:
+        """As the options say; sides in pixels."""
+        options = self.plan.options
+        return DetectorRequest(
+            width=width,
+            height=height,
+            det_size=det_size,
+            det_thresh=self._reported_from,
+            provider=PROVIDER_OF_DEVICE[options.device],
+            threads=threads,
+            rivals=provider_rivals(options),
+            coreml_units=options.coreml_units,
+        )
+
+    def _exact(self, request: DetectorRequest) -> DetectorRequest:
+        return replace(request, provider=CPU, rivals=(), precision="float32")
 
     def _made(self, name: str, request: DetectorRequest) -> Detector:
         given = self.plan.given_weights.of(name)

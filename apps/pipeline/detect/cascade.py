@@ -7,8 +7,8 @@ about what is new, about what has vanished, and now and then about a whole pictu
 - Of a light face that continues a track, nothing is asked.
 - A light face that continues none, and the place where a track's face should be and is not, are
   looked at by the full detector, each cut out of the frame as one small picture.
-- The first picture of a shot, one every few seconds, and one with many such places or with a large
-  face among them, is looked at as a whole.
+- The first picture of a shot, one every few seconds, and one with many such places is looked at as
+  a whole.
 
 What each is only half sure of is a face where both are: their mistakes lie in other places. Every
 decision rests on the frames before and on nothing else, so that results do not depend on threads.
@@ -121,11 +121,7 @@ class Cascade:
     def _wants_whole(self, frame: Frame, light: LightFaces, places: FloatArray) -> bool:
         if light.shot != self._shot or frame.ts_s >= self._whole_s + self.config.whole_seconds:
             return True
-        if len(places) == 0:
-            return False
-        boxes = np.concatenate([light.faces.boxes, places])
-        is_large = (boxes[:, 3] - boxes[:, 1]).max() > self.config.large
-        return bool(is_large or len(places) > self.config.max_places)
+        return len(places) > self.config.max_places
 
     def _whole_look(self, frame: Frame, light: LightFaces) -> Settled:
         alike = self.config.same_face

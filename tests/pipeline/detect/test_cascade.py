@@ -90,10 +90,10 @@ class Pair:
     cascade: Cascade = field(init=False)
 
     def __post_init__(self) -> None:
-        second_look = pipeline_config().second_look
-        canvas = fit(second_look.cell, second_look.cell, second_look.cell)
+        canvas = fit(CONFIG.cell, CONFIG.cell, CONFIG.cell)
         self.whole, self.places = Marked(BOX, self.conf), Marked(canvas, self.conf)
-        maker = MosaicMaker(second_look, canvas)
+        cut_out = pipeline_config().second_look.model_copy(update={"cell": CONFIG.cell})
+        maker = MosaicMaker(cut_out, canvas)
         self.cascade = Cascade(CONFIG, THRESHOLD, self.whole, self.places, maker)
         self.settle(frame_with(), faces_at())  # the first picture of a shot
         self.whole.asked = 0
@@ -192,15 +192,22 @@ def test_a_whole_look_finds_what_the_light_one_missed_and_takes_what_it_made_up(
     assert 0 not in again.kept  # it was denied
 
 
-@pytest.mark.parametrize("size", [CONFIG.large * 1.1, SIZE])
-def test_more_places_than_pay_are_looked_at_as_a_whole(size: float) -> None:
-    pair = Pair()
-    count = 1 if size > CONFIG.large else CONFIG.max_places + 1
-    centres = [(0.5, 0.5)] if count == 1 else [(0.1 + 0.18 * n, 0.5) for n in range(count)]
-    light = faces_at(*((x, y, LIKELY) for x, y in centres), size=size)
-    settled = pair.settle(frame_with(*centres, size=size), light)
-    assert settled.asked == "whole"
+def test_more_places_than_pay_are_looked_at_as_a_whole() -> None:
+    pair, count = Pair(), CONFIG.max_places + 1
+    centres = [(0.05 + 0.9 * n / CONFIG.max_places, 0.5) for n in range(count)]
+    light = faces_at(*((x, y, LIKELY) for x, y in centres), size=0.04)
+    settled = pair.settle(frame_with(*centres, size=0.04), light)
+    assert (settled.asked, pair.asked) == ("whole", (1, 0))
     assert len(settled.found) + len(settled.kept) == count
+    fewer = pair.settle(frame_with(*centres[1:], size=0.04, at_s=0.1), light[1:])
+    assert (fewer.asked, len(fewer.kept)) == ("places", count - 1)
+
+
+def test_a_face_that_fills_the_picture_is_shrunk_to_be_looked_at() -> None:
+    pair = Pair()
+    light = faces_at((0.5, 0.5, LIKELY), size=0.9)
+    settled = pair.settle(frame_with((0.5, 0.5), size=0.9), light)
+    assert (settled.asked, settled.kept.tolist()) == ("places", [0])
 
 
 def test_doubtful_and_missed_places_are_looked_at_one_by_one() -> None:
@@ -240,7 +247,8 @@ def test_a_run_with_a_pair(tmp_path: Path, test_data: Path, yunet_path: Path) ->
     outcome = pairs[0]
     assert outcome.counts["detections"] > single.counts["detections"]
     assert outcome.counts["frames_light"] == len(range(0, FRAMES, 12))
-    assert 1 < outcome.counts["frames_full"] < outcome.counts["frames_light"]
+    counts = outcome.counts
+    assert 0 < counts["frames_full"] < counts["frames_places"] < counts["frames_light"]
     assert outcome.detector.model.id == "yunet_n_dynamic"
     assert outcome.full_model is not None
     assert outcome.full_model.id == single.detector.model.id
