@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
         "--frames", type=values.positive, metavar="N", help=f"at least, or {FULL_FRAMES}"
     )
     p.add_argument(
-        "--codecs", type=values.names, metavar="C,C", help="some of h264,hevc,av1; default its own"
+        "--codecs", type=values.names, metavar="C,C", help="such as h264,hevc,av1; default its own"
     )
     p.add_argument("--strides", type=values.numbers, metavar="N,N", help="default 1,6,12")
     p.add_argument("--heights", type=values.numbers, metavar="N,N", help="default 360,720,1080")

@@ -29,7 +29,12 @@ ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
         "libx265",
         {"preset": "medium", "crf": "23", "x265-params": "open-gop=0:log-level=error"},
     ),
-    "av1": ("libsvtav1", {"preset": "8", "crf": "30", "svtav1-params": "irefresh-type=2"}),
+    "av1": (
+        "libsvtav1",
+        {"preset": "8", "crf": "30", "svtav1-params": "irefresh-type=2:film-grain=8"},
+    ),
+    "vp9": ("libvpx-vp9", {"crf": "30", "b": "0", "deadline": "realtime", "cpu-used": "5"}),
+    "mpeg2video": ("mpeg2video", {"b": "12M", "g": "12", "bf": "2"}),
 }
 
 
@@ -88,7 +93,7 @@ def long_video(source: Source, codec: str, height: int, copies: int, cache: Path
         return target
     cache.mkdir(parents=True, exist_ok=True)
     is_own = (codec, height) == (source.codec, source.height)
-    short = source.path if is_own else _encoded(source, codec, height, cache)
+    short = source.path if is_own else encoded(source, codec, height, cache)
     with _whole_or_not(target) as temporary:
         lengthen(short, temporary, copies)
     return target
@@ -144,7 +149,15 @@ def _period(shown: list[int]) -> int:
     return ascending[-1] - ascending[0] + round(median(steps))
 
 
-def _encoded(source: Source, codec: str, height: int, cache: Path) -> Path:
+def encoded(source: Source, codec: str, height: int, cache: Path) -> Path:
+    """The short video in another codec or size, from the cache or made now.
+
+    Args:
+        codec: one of `ENCODERS`.
+        height: pixels.
+        cache: folder.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
     target = cache / f"{source.sha256[:12]}-{codec}-{height}p.mp4"
     if not target.is_file():
         with _whole_or_not(target) as temporary, ordinary_priority():
@@ -163,7 +176,9 @@ def _encode(path: Path, target: Path, codec: str, height: int) -> None:
         stream.width = 2 * round(context.width * height / context.height / 2)
         stream.height = height
         stream.pix_fmt = "yuv420p"
-        if given.time_base is not None:
+        if encoder == "mpeg2video" and given.average_rate:  # it knows no finer clock
+            stream.codec_context.time_base = 1 / given.average_rate
+        elif given.time_base is not None:
             stream.codec_context.time_base = given.time_base
         for frame in container.decode(given):
             scaled = frame.reformat(stream.width, stream.height, "yuv420p")
