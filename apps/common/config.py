@@ -210,6 +210,7 @@ class DetectorCheckConfig(_Frozen):
 
 class HardwareConfig(_Frozen):
     pictures: int = Field(ge=1)
+    max_stride: int = Field(ge=1)
     max_difference: float = Field(ge=0)
 
 

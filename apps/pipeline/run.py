@@ -211,7 +211,13 @@ class PipelineRun:
             detector = self._loader.detector(video, self._threads.plan.detector)
             self._pacer.between()
             if options.decoder != "software":
-                video.try_hardware(devices(), stride, detector.letterbox, self.config.hardware)
+                video.try_hardware(
+                    devices(),
+                    stride,
+                    detector.letterbox,
+                    self.config.hardware,
+                    self._pacer.between,
+                )
             detector = self._settle_threads(video, stride, wanted, detector)
             gate = self._load_gate()
             cascade = self._loader.cascade(video, self._threads.plan.detector)

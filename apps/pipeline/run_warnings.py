@@ -55,7 +55,7 @@ def video_warnings(video: Video, done: int, wanted: int) -> Iterator[str]:
 def decoding_warning(facts: DecodingFacts, asked: DecoderChoice) -> str | None:
     """What became of the hardware that was asked for; None where all is as asked."""
     if facts.lost is not None:
-        return f"The hardware decoder did not last, and software went on. {facts.lost}"
+        return f"The hardware decoder did not last, and software went on: {facts.lost}"
     if asked != "hardware" or facts.device is not None:
         return None
     why = "; ".join(facts.refused) or "there is no device that this build knows"

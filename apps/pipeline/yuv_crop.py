@@ -111,7 +111,7 @@ def yuv_crop(
         long_side: what the part is wanted for; more than twice as much is not kept.
         tone: how its colours are to be mapped; None for an ordinary frame.
     """
-    if not _has_planes(frame):
+    if not has_planes(frame):
         return None
     # The box is grown where pixels are square, and then taken back to where they are stored.
     width, height = displayed_size(frame.width, frame.height, sample_aspect_ratio, orientation)
@@ -123,7 +123,8 @@ def yuv_crop(
     return FacePatch(parts, _matrix(frame), orientation, (x2 - x1, y2 - y1), place, tone)
 
 
-def _has_planes(frame: VideoFrame) -> bool:
+def has_planes(frame: VideoFrame) -> bool:
+    """Whether it is stored as brightness and two colours, each a plane of its own."""
     stored = frame.format
     return (
         stored.is_planar

@@ -114,9 +114,9 @@ class DecodingFacts(Readable):
         device: FFmpeg's name of the hardware; None for software.
         format: how its frames are laid out, by FFmpeg's name.
         pictures: that were decoded by both first.
-        difference: of the worst of them as the detector sees it, mean over its pixels, 0..255.
+        difference: of the worst 16 x 16 pixels of them as the detector sees them, 0..255.
         refused: devices that were not believed, and why.
-        lost: where it was believed and then gave up, and why.
+        lost: which was believed and then given up, and why.
     """
 
     device: str | None = None

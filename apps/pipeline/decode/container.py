@@ -210,7 +210,7 @@ def described(stream: VideoStream) -> str:
     context = stream.codec_context
     if context is None:
         return f"{stream.index} (no decoder)"
-    return f"{stream.index} ({context.name}, {context.width}x{context.height})"
+    return f"{stream.index} ({context.codec.canonical_name}, {context.width}x{context.height})"
 
 
 def _is_still(stream: Stream) -> bool:

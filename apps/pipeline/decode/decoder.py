@@ -6,7 +6,7 @@ by the packet that it came from, whatever its time says and whatever was lost be
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,10 @@ _UNFILTERED = {"skip_loop_filter": "all"}
 _FAST = {"h264": _UNFILTERED, "hevc": _UNFILTERED, "libdav1d": {"filmgrain": "0"}}  # by decoder
 _MAX_PASSED = 64  # glimpses, of 64 KiB each
 NOT_ONE_FRAME = "Not one frame of the video could be decoded."
+
+
+def nothing() -> None:
+    """Does nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,7 @@ class FrameDecoder:
             grain that AV1 adds: a seventh to a third of the time. Pictures then differ, by half a
             level of 255 in the mean.
         hardware: the container was opened for a device. What a device cannot do raises
-            `HardwareLost` from the methods below; nothing of it counts as damage.
+            `HardwareLost` from the methods below.
 
     Attributes:
         damaged_packets: packets that the decoder refused, so far.
@@ -140,18 +144,25 @@ class FrameDecoder:
         alone = count == 1 or self._hardware is not None
         self._stream.codec_context.thread_type = "NONE" if alone else "AUTO"
 
-    def sampled(self, stride: int) -> Iterator[Decoded]:
+    def sampled(
+        self, stride: int, after: int = -1, passing: Callable[[], None] = nothing
+    ) -> Iterator[Decoded]:
         """Frames 0, stride, 2*stride, ... in display order.
 
         Args:
             stride: >= 1.
+            after: only those behind this one.
+            passing: called for each frame that is decoded and is not behind it; may raise.
 
         Raises:
             VideoUnreadable: not one frame could be decoded.
         """
         last = (self._index.count - 1) // stride * stride
         passed = _Passed()
-        for number, frame in self._numbered(stride):
+        for number, frame in self._numbered(stride, max(0, after)):
+            if number <= after:
+                passing()
+                continue
             shown = self._shown(number, frame)
             if number % stride == 0:
                 yield replace(shown, passed=tuple(passed.glimpses))
@@ -194,15 +205,17 @@ class FrameDecoder:
                     yield self._display.picture(frame, self._index.turned.get(number))
                 context.flush_buffers()
 
-    def _numbered(self, stride: int) -> Iterator[tuple[int, VideoFrame]]:
+    def _numbered(self, stride: int, first: int = 0) -> Iterator[tuple[int, VideoFrame]]:
         newest = -1
-        for frame in self._all_frames(stride):
+        for frame in self._all_frames(stride, first):
             number = self._number(_packet_of(frame), newest + 1)
             # What an edit list leaves out, and a frame that the decoder gives twice or too late.
             if newest < number < self._index.count:
                 newest = number
                 yield number, frame
-        if newest < 0:
+        if newest < 0 and self._hardware is not None:
+            raise HardwareLost("it gives no frames")
+        if newest < 0 and first == 0:
             raise VideoUnreadable(NOT_ONE_FRAME, hint=HINT)
 
     def _shown(self, number: int, frame: VideoFrame) -> Decoded:
@@ -218,11 +231,11 @@ class FrameDecoder:
         is_known = 0 <= packet < len(self._index.display)
         return int(self._index.display[packet]) if is_known else NOT_SHOWN
 
-    def _all_frames(self, stride: int) -> Iterator[VideoFrame]:
+    def _all_frames(self, stride: int, first: int) -> Iterator[VideoFrame]:
         context = self._stream.codec_context
         context.copy_opaque = True
         context.reorder_depth = max(context.reorder_depth, self._index.held_back)
-        for number, packet, need, restarts in self._needed(stride):
+        for number, packet, need, restarts in self._needed(stride, first):
             if restarts:
                 yield from self._held_back()
                 context.flush_buffers()
@@ -232,13 +245,15 @@ class FrameDecoder:
             yield from self._decode(packet)
         yield from self._held_back()
 
-    def _needed(self, stride: int) -> Iterator[tuple[int, Packet[VideoStream], Need, bool]]:
+    def _needed(
+        self, stride: int, first: int
+    ) -> Iterator[tuple[int, Packet[VideoStream], Need, bool]]:
         """The packets to decode with their numbers, and what the decoder is to make of each.
 
         And whether another sequence began with it, or between it and the one before.
         """
-        order = self._index.order if stride > 1 else None
-        needs = [] if order is None else order.needs(stride)
+        order = self._index.order if stride > 1 or first > 0 else None
+        needs = [] if order is None else order.needs(stride, first)
         restarts = False
         for number, packet in enumerate(self._packets()):
             need = needs[number] if number < len(needs) else Need.PICTURE
@@ -254,16 +269,15 @@ class FrameDecoder:
             self.truncated = True
 
     def _decode(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
+        context, hardware = self._stream.codec_context, self._hardware
         try:
-            frames = packet.decode()
+            frames = [frame for frame in packet.decode() if isinstance(frame, av.VideoFrame)]
+            return frames if hardware is None else [hardware.planar(f, context) for f in frames]
         except av.error.FFmpegError as error:
-            if self._hardware is not None:
+            if hardware is not None and not isinstance(error, av.error.InvalidDataError):
                 raise HardwareLost(f"it failed: {error}") from error
             self.damaged_packets += 1
             return []
-        context, hardware = self._stream.codec_context, self._hardware
-        shown = [frame for frame in frames if isinstance(frame, av.VideoFrame)]
-        return shown if hardware is None else [hardware.planar(frame, context) for frame in shown]
 
     def _held_back(self) -> list[VideoFrame]:
         """What the decoder has still to show."""

@@ -12,15 +12,20 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import cv2
 from av.codec.hwaccel import HWAccel, hwdevices_available
 from av.video.reformatter import VideoReformatter
+
+from apps.pipeline.arrays import ByteArray
 
 if TYPE_CHECKING:
     from av.codec.context import CodecContext
     from av.video.frame import VideoFrame
 
-_DEVICES = {"darwin": ("videotoolbox",), "win32": ("d3d11va", "cuda", "qsv")}
-_OTHER_DEVICES = ("cuda", "qsv", "vaapi")
+# Those that FFmpeg's own decoders use, which PyAV opens a file with; Quick Sync has its own.
+_DEVICES = {"darwin": ("videotoolbox",), "win32": ("d3d11va", "cuda")}
+_OTHER_DEVICES = ("cuda", "vaapi")
+_BLOCK = 16  # pixels
 # How devices lay out what others have as three planes: the same numbers in another order.
 _PLANAR = {
     "nv12": "yuv420p",
@@ -54,6 +59,20 @@ def accelerator(device: str) -> HWAccel | None:
 def is_in_hardware(context: CodecContext) -> bool:
     """Whether a decoder has taken the device that it was opened for."""
     return context.is_hwaccel
+
+
+def largest_block_difference(one: ByteArray, other: ByteArray) -> float:
+    """How far two pictures are apart where they are farthest: a face is a small part of either.
+
+    Args:
+        one, other: shape (height, width, 3), sides multiples of 16.
+
+    Returns:
+        The mean absolute difference of the worst block of 16 x 16 pixels, 0..255.
+    """
+    height, width = one.shape[0] // _BLOCK, one.shape[1] // _BLOCK
+    means = cv2.resize(cv2.absdiff(one, other), (width, height), interpolation=cv2.INTER_AREA)
+    return float(means.mean(axis=2).max())
 
 
 @dataclass

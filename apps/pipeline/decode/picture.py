@@ -14,7 +14,7 @@ from apps.pipeline.arrays import ByteArray, FloatArray
 from apps.pipeline.frame_features import glimpse_side
 from apps.pipeline.geometry import Letterbox, Orientation, displayed_size, grow, quarter_turns
 from apps.pipeline.tone import Tone
-from apps.pipeline.yuv_crop import FacePatch, yuv_crop
+from apps.pipeline.yuv_crop import FacePatch, has_planes, yuv_crop
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -52,6 +52,11 @@ class FullPicture:
         return displayed_size(
             self.frame.width, self.frame.height, self.sample_aspect_ratio, self.orientation
         )
+
+    @property
+    def kind(self) -> tuple[int, int, Orientation, bool]:
+        """What pictures of one video share: stored size, orientation, whether they are planes."""
+        return (self.frame.width, self.frame.height, self.orientation, has_planes(self.frame))
 
     def pixels(self) -> ByteArray:
         """Shape (height, width, 3), BGR, as displayed: turned, with square pixels."""

@@ -39,17 +39,19 @@ class PacketOrder:
     restarts: NDArray[np.bool_]
     headers: NDArray[np.bool_]
 
-    def needs(self, stride: int) -> list[Need]:
+    def needs(self, stride: int, first: int = 0) -> list[Need]:
         """For frames 0, stride, 2*stride, ... in display order.
 
         Args:
             stride: >= 1.
+            first: of these frames, those before it are not wanted.
 
         Returns:
             One for each packet.
         """
         shown = self.display != NOT_SHOWN
-        kept = (shown & (self.display % stride == 0)) | self.headers
+        is_sampled = (self.display % stride == 0) & (self.display >= first)
+        kept = (shown & is_sampled) | self.headers
         needs = [Need.PICTURE if wanted else Need.IF_REFERENCE for wanted in kept]
         ends = [*self._closed_starts().tolist(), len(needs)]
         for start, end in zip([0, *ends], ends, strict=False):

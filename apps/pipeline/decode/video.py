@@ -7,21 +7,24 @@ sampled frames do not need is not decoded (`selection.py`).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import cv2
 
 from apps.common.config import HardwareConfig
 from apps.common.contracts.manifest import DecodingFacts, VideoFacts
 from apps.common.errors import VideoUnreadable
 from apps.pipeline.arrays import ByteArray
 from apps.pipeline.decode.container import candidates, chosen_stream, described, opened
-from apps.pipeline.decode.decoder import Decoded, FrameDecoder
-from apps.pipeline.decode.hardware import HardwareFrames, HardwareLost, accelerator
+from apps.pipeline.decode.decoder import Decoded, FrameDecoder, nothing
+from apps.pipeline.decode.hardware import (
+    HardwareFrames,
+    HardwareLost,
+    accelerator,
+    largest_block_difference,
+)
 from apps.pipeline.decode.index import FrameIndex, read_index
 from apps.pipeline.decode.picture import Display, FullPicture, Scalers
 from apps.pipeline.geometry import Letterbox, fit_into
@@ -49,12 +52,18 @@ class Video:
     index: FrameIndex
     warnings: list[str]
     _source: _Source
-    _decoder: FrameDecoder
+    software: FrameDecoder
     _ends_early: bool
-    _open: ExitStack
+    _device_open: ExitStack
     _threads: int = 1
     decoding: DecodingFacts = field(default_factory=DecodingFacts)
+    _device: FrameDecoder | None = None  # decodes in place of software
+    _between: Callable[[], None] = nothing
     _scalers: Scalers = field(default_factory=Scalers)
+
+    @property
+    def _decoder(self) -> FrameDecoder:
+        return self.software if self._device is None else self._device
 
     @property
     def damaged_packets(self) -> int:
@@ -81,20 +90,29 @@ class Video:
     def sampled(self, stride: int) -> Iterator[Decoded]:
         """See `FrameDecoder.sampled`. Where hardware gives up, software goes on."""
         newest = -stride
-        try:
-            for decoded in self._decoder.sampled(stride):
-                if self.decoding.device is not None and decoded.index > newest + stride:
-                    raise HardwareLost("a frame is missing")
-                newest = decoded.index
-                yield decoded
-        except HardwareLost as lost:
-            self._lose_hardware(f"It was given up after frame {max(0, newest)}: {lost}.")
-            yield from (
-                decoded for decoded in self._decoder.sampled(stride) if decoded.index > newest
-            )
+        if self._device is not None:
+            try:
+                for decoded in self._device.sampled(stride):
+                    if decoded.index > newest + stride:
+                        raise HardwareLost("a frame is missing")
+                    newest = decoded.index
+                    yield decoded
+                if newest + stride < self.index.count:
+                    raise HardwareLost("its last frames are missing")
+            except HardwareLost as lost:
+                why = f"{self.decoding.device} was given up after frame {max(0, newest)}: {lost}."
+                self._lose_device(why)
+            else:
+                return
+        yield from self.software.sampled(stride, max(-1, newest), self._between)
 
     def try_hardware(
-        self, devices: Sequence[str], stride: int, letterbox: Letterbox, config: HardwareConfig
+        self,
+        devices: Sequence[str],
+        stride: int,
+        letterbox: Letterbox,
+        config: HardwareConfig,
+        between: Callable[[], None] = nothing,
     ) -> None:
         """Takes the first device whose frames are those of software; see `decoding`.
 
@@ -103,23 +121,23 @@ class Video:
         Args:
             devices: their names, as FFmpeg has them.
             stride, letterbox: of the run.
+            between: called between two frames that nobody else waits for; it may rest, or raise.
         """
+        self._between = between
         refused = []
         for device in devices:
-            source = replace(self._source, device=device)
             try:
-                facts = self._compared(source, stride, letterbox, config)
+                facts = self._compared(device, min(stride, config.max_stride), letterbox, config)
+                self._use_device(device)
             except HardwareLost as lost:
                 refused.append(f"{device}: {lost}")
                 continue
-            self._source = source
-            self._reopen()
             self.decoding = facts.model_copy(update={"refused": refused})
             return
         self.decoding = DecodingFacts(refused=refused)
 
     def _compared(
-        self, source: _Source, stride: int, letterbox: Letterbox, config: HardwareConfig
+        self, device: str, stride: int, letterbox: Letterbox, config: HardwareConfig
     ) -> DecodingFacts:
         """Of the first sampled frames, decoded twice.
 
@@ -127,37 +145,41 @@ class Video:
             HardwareLost: they are not the same.
         """
         worst, count = 0.0, 0
+        exact = replace(self._source, fast=False)
         with (
-            source.opened(self.index, threads=1) as (_, hard),
-            self._source.opened(self.index, threads=1) as (_, soft),
+            replace(self._source, device=device).opened(self.index, threads=1) as (_, hard),
+            exact.opened(self.index, threads=1) as (_, soft),
         ):
             pairs = itertools.zip_longest(hard.sampled(stride), soft.sampled(stride))
             for one, other in itertools.islice(pairs, config.pictures):
+                self._between()
                 if one is None or other is None or one.index != other.index:
                     raise HardwareLost("it does not give the same frames as software")
-                pictures = [self.scaled(each, letterbox).image for each in (one, other)]
-                worst = max(worst, float(cv2.absdiff(*pictures).mean()))
+                if one.picture.kind != other.picture.kind:
+                    raise HardwareLost("its frames are of another shape or layout than software's")
+                images = [self.scaled(each, letterbox).image for each in (one, other)]
+                worst = max(worst, largest_block_difference(images[0], images[1]))
                 count += 1
             if worst > config.max_difference:
                 raise HardwareLost(
-                    f"its pictures differ from software's by {worst:.2f} levels of 255"
+                    f"its pictures differ from software's by {worst:.1f} levels of 255"
                 )
             return DecodingFacts(
-                device=source.device,
+                device=device,
                 format=hard.hardware_format,
                 pictures=count,
                 difference=round(worst, 3),
             )
 
-    def _lose_hardware(self, why: str) -> None:
-        self._source = replace(self._source, device=None)
-        self._reopen()
-        self.decoding = self.decoding.model_copy(update={"device": None, "lost": why})
+    def _use_device(self, device: str) -> None:
+        source = replace(self._source, device=device)
+        opened = source.opened(self.index, threads=self._threads)
+        _, self._device = self._device_open.enter_context(opened)
 
-    def _reopen(self) -> None:
-        _, self._decoder = self._open.enter_context(
-            self._source.opened(self.index, threads=self._threads)
-        )
+    def _lose_device(self, why: str) -> None:
+        self._device = None
+        self._device_open.close()
+        self.decoding = self.decoding.model_copy(update={"device": None, "lost": why})
 
     def scaled(self, decoded: Decoded, letterbox: Letterbox) -> Frame:
         """A frame as a detector wants it. May be called by several threads at once.
@@ -178,13 +200,13 @@ class Video:
         )
 
     def decoded(self, stride: int = 1) -> Iterator[Decoded]:
-        """See `FrameDecoder.decoded`."""
-        return self._decoder.decoded(stride)
+        """See `FrameDecoder.decoded`; always by software."""
+        return self.software.decoded(stride)
 
     def use_threads(self, count: int) -> None:
         """Sets how many threads the decoder has, >= 1; to be called before anything is decoded."""
         self._threads = count
-        self._decoder.use_threads(count)
+        self.software.use_threads(count)
 
     def key_pictures(self, letterbox: Letterbox, seconds: float, count: int) -> Iterator[ByteArray]:
         """Some frames of the video's beginning as a detector wants them; see `FrameDecoder`.
@@ -194,8 +216,7 @@ class Video:
         Args:
             letterbox: whose canvas they are laid into, whatever their shape.
         """
-        source = replace(self._source, device=None)
-        with source.opened(self.index, threads=1) as (_, decoder):
+        with self._source.opened(self.index, threads=1) as (_, decoder):
             for picture in decoder.key_pictures(seconds, count):
                 place = fit_into(*picture.size, letterbox.canvas_width, letterbox.canvas_height)
                 yield picture.in_letterbox(place, self._scalers.own)
@@ -203,18 +224,24 @@ class Video:
     @contextmanager
     def again(self) -> Iterator[Video]:
         """The same video from its start, with a decoder of its own; the index is not read again."""
-        with ExitStack() as stack:
-            _, decoder = stack.enter_context(self._source.opened(self.index, threads=1))
-            yield Video(
+        with (
+            self._source.opened(self.index, threads=1) as (_, decoder),
+            ExitStack() as device,
+        ):
+            again = Video(
                 self.facts,
                 self.index,
                 self.warnings,
                 self._source,
                 decoder,
                 self._ends_early,
-                stack,
+                device,
                 decoding=self.decoding,
             )
+            if self.decoding.device is not None:
+                with suppress(HardwareLost):  # a second one of the kind may be one too many
+                    again._use_device(self.decoding.device)
+            yield again
 
 
 @dataclass(frozen=True)
@@ -243,11 +270,12 @@ class _Source:
         """
         hardware = None if self.device is None else accelerator(self.device)
         frames = None if self.device is None else HardwareFrames()
+        fast = self.fast and self.device is None  # no device leaves anything out
         with opened(self.path, hardware) as container:
             stream = chosen_stream(container, self.stream)
             yield (
                 container,
-                FrameDecoder(container, stream, index, threads, fast=self.fast, hardware=frames),
+                FrameDecoder(container, stream, index, threads, fast=fast, hardware=frames),
             )
 
     def looked_at(self, index: FrameIndex) -> tuple[FrameIndex, FullPicture]:
@@ -284,8 +312,10 @@ def open_video(
     """
     source, index, first, passed_over = _first_that_decodes(path, stream)
     source = replace(source, fast=fast)
-    with ExitStack() as stack:
-        container, decoder = stack.enter_context(source.opened(index, threads=threads))
+    with (
+        source.opened(index, threads=threads) as (container, decoder),
+        ExitStack() as device,
+    ):
         chosen = chosen_stream(container, source.stream)
         yield Video(
             _facts(container, chosen, index, first),
@@ -294,7 +324,7 @@ def open_video(
             source,
             decoder,
             _ends_early(container, chosen, index),
-            stack,
+            device,
             threads,
         )
 

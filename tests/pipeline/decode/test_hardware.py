@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
+import psutil
 import pytest
 from av.container import InputContainer
 from av.video.reformatter import ColorRange, Colorspace
@@ -20,12 +22,18 @@ from apps.common.config import pipeline_config
 from apps.common.files import read_jsonl
 from apps.common.layout import Layout
 from apps.pipeline.decode import container, hardware, video
-from apps.pipeline.decode.hardware import HardwareFrames, HardwareLost, devices
+from apps.pipeline.decode.decoder import FrameDecoder
+from apps.pipeline.decode.hardware import (
+    HardwareFrames,
+    HardwareLost,
+    devices,
+    largest_block_difference,
+)
 from apps.pipeline.decode.video import Video, open_video
 from apps.pipeline.geometry import fit
 from tests.pipeline.coded import MPEG2, coded, to_ts
 from tests.pipeline.test_guards import run
-from tests.pipeline.videos import moving, read_number, write_numbered, write_video
+from tests.pipeline.videos import Recipe, moving, read_number, write_numbered, write_video
 
 CONFIG = pipeline_config().hardware
 
@@ -136,7 +144,7 @@ def test_one_that_breaks_midway_is_given_up(tmp_path: Path) -> None:
         seen = [(item.index, item.ts_s, len(item.passed)) for item in opened.sampled(3)]
         assert opened.decoding.device is None
         assert opened.decoding.lost is not None
-        assert "It was given up after frame " in opened.decoding.lost
+        assert "cuda was given up after frame " in opened.decoding.lost
         assert opened.damaged_packets == damaged
     assert seen == expected
 
@@ -150,6 +158,80 @@ def test_one_whose_frames_change_is_given_up(tmp_path: Path) -> None:
         assert opened.decoding.lost is not None
         assert "changed from yuv420p 128x64 to yuv420p 256x128" in opened.decoding.lost
     assert numbers == [(n, n) for n in range(0, 100, 3)]
+
+
+class Silent(FrameDecoder):
+    """A device that gives nothing any more from a packet on, and no error."""
+
+    begin = 0
+
+    def _decode(self, packet: Any) -> Any:
+        frames = super()._decode(packet)
+        silent = self._hardware is not None and packet.opaque is not None
+        if not silent or packet.opaque.packet < self.begin:
+            return frames if packet.size > 0 or self._hardware is None else []
+        return []
+
+
+@pytest.mark.usefixtures("played")
+@pytest.mark.parametrize("begin", [0, 45])
+def test_one_that_falls_silent_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begin: int
+) -> None:
+    path = write_numbered(tmp_path / "a.mp4", 90)
+    monkeypatch.setattr(video, "FrameDecoder", Silent)
+    monkeypatch.setattr(Silent, "begin", begin)
+    with tried(path, "cuda") as opened:
+        assert (opened.decoding.device is None) == (begin == 0)
+        assert numbers_of(opened) == [(n, n) for n in range(0, 90, 3)]
+        if begin == 0:
+            assert opened.decoding.refused == ["cuda: it gives no frames"]
+        else:
+            assert opened.decoding.lost is not None
+            assert opened.decoding.lost.endswith("its last frames are missing.")
+
+
+@pytest.mark.usefixtures("played")
+def test_software_goes_on_in_the_same_file_and_decodes_little_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever lies under its name by then."""
+    recipe = Recipe(options={"preset": "veryfast", "g": "15"})
+    path = write_numbered(tmp_path / "a.mp4", 90, recipe)
+    other = write_numbered(tmp_path / "b.mp4", 200, recipe)
+    monkeypatch.setattr(video, "FrameDecoder", Silent)
+    monkeypatch.setattr(Silent, "begin", 70)
+    passed: list[None] = []
+    with open_video(path, threads=1) as opened:
+        opened.try_hardware(["cuda"], 3, fit(128, 64, 640), CONFIG, lambda: passed.append(None))
+        compared, before = len(passed), psutil.Process().num_fds()
+        samples = opened.sampled(3)
+        first = next(samples)
+        other.replace(path)
+        rest = list(samples)
+        assert opened.decoding.lost is not None
+        assert psutil.Process().num_fds() == before - 1  # the device's is closed
+    numbers = [read_number(item.picture.pixels()) for item in [first, *rest]]
+    assert numbers == list(range(0, 90, 3))
+    assert compared == CONFIG.pictures
+    assert len(passed) - compared < 15  # of one group of pictures
+
+
+@pytest.mark.usefixtures("played")
+def test_fast_decoding_is_no_reason_to_refuse(tmp_path: Path) -> None:
+    """No device leaves the loop filter out."""
+    path = write_video(tmp_path / "a.mp4", moving(30), Recipe(options={"crf": "42"}))
+    with open_video(path, threads=1, fast=True) as opened:
+        opened.try_hardware(["cuda"], 3, fit(160, 64, 640), CONFIG)
+        assert (opened.decoding.device, opened.decoding.difference) == ("cuda", 0.0)
+
+
+def test_a_small_fault_counts_as_much_as_a_large_one() -> None:
+    one = np.full((128, 256, 3), 120, np.uint8)
+    other = one.copy()
+    assert largest_block_difference(one, other) == 0
+    other[32:48, 64:80] = 100
+    assert largest_block_difference(one, other) == pytest.approx(20)
 
 
 def test_layouts_of_devices_become_planes() -> None:

@@ -148,3 +148,27 @@ def letters(needs: list[Need]) -> str:
 )
 def test_needs(display: list[int], keys: set[int], stride: int, expected: str) -> None:
     assert letters(order(display, keys).needs(stride)) == expected
+
+
+def test_needs_from_a_frame_on() -> None:
+    groups = order([0, 1, 2, 3, 4, 5], {0, 3})
+    assert letters(groups.needs(2, 3)) == "...rP."
+    assert letters(groups.needs(1, 5)) == "...rrP"
+    assert letters(groups.needs(2, 6)) == "......"
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_decoding_goes_on_behind_any_frame(tmp_path: Path, name: str) -> None:
+    extension, recipe = RECIPES[name]
+    path = write_video(tmp_path / f"video.{extension}", moving(FRAMES), recipe)
+    for stride, after in ((1, 31), (6, 30), (12, 48), (6, 84)):
+        found = []
+        for behind in (-1, after):
+            with open_video(path, threads=1) as video:
+                samples = video.software.sampled(stride, behind)
+                seen = [
+                    (s.index, s.picture.frame.to_ndarray().tobytes(), s.passed) for s in samples
+                ]
+            found.append([(index, hash(picture), len(passed)) for index, picture, passed in seen])
+        every, rest = found
+        assert rest == [item for item in every if item[0] > after], (stride, after)
