@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -170,18 +171,22 @@ def _encode(path: Path, target: Path, codec: str, height: int) -> None:
     with av.open(str(path)) as container, av.open(str(target), "w", format="mp4") as output:
         given = container.streams.video[0]
         context = given.codec_context
+        # MPEG-2 knows eight rates and no finer clock than its pictures.
+        rate = given.average_rate
+        if encoder == "mpeg2video" and rate is not None:
+            rate = Fraction(round(rate))
         stream: VideoStream = output.add_stream(  # type: ignore[assignment]
-            encoder, rate=given.average_rate, options=dict(options)
+            encoder, rate=rate, options=dict(options)
         )
         stream.width = 2 * round(context.width * height / context.height / 2)
         stream.height = height
         stream.pix_fmt = "yuv420p"
-        if encoder == "mpeg2video" and given.average_rate:  # it knows no finer clock
-            stream.codec_context.time_base = 1 / given.average_rate
-        elif given.time_base is not None:
+        if given.time_base is not None and encoder != "mpeg2video":
             stream.codec_context.time_base = given.time_base
-        for frame in container.decode(given):
+        for number, frame in enumerate(container.decode(given)):
             scaled = frame.reformat(stream.width, stream.height, "yuv420p")
+            if encoder == "mpeg2video" and rate is not None:
+                scaled.pts, scaled.time_base = number, 1 / rate
             output.mux(stream.encode(scaled))
         output.mux(stream.encode())
 
