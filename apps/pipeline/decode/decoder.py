@@ -101,7 +101,7 @@ class FrameDecoder:
         index: which packets of that stream hold which pictures, and when each is shown.
         threads: how many the codec may use, >= 1.
         fast: leave out the filters that hide the edges of coded blocks (H.264, HEVC) and the film
-            grain that AV1 adds: a seventh to a third of the time. Pictures then differ, by half a
+            grain that AV1 adds: up to a fifth of the time. Pictures then differ, by about a
             level of 255 in the mean.
         hardware: the container was opened for a device. What a device cannot do raises
             `HardwareLost` from the methods below.
