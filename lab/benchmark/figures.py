@@ -224,13 +224,17 @@ def summarise(
 ) -> list[Row]:
     """A row for each system in each case, the limit not among them.
 
+    A system that could do nothing has none: OpenCV's wheel, and with it the plain loop, knows no
+    AV1. `differences` tells of it.
+
     Args:
         limited: systems that the limit is the limit of: with its network, in its precision.
     """
     rows = []
-    for runs in _groups(measurements):
+    able = [m for m in measurements if m.frames_done > 0]
+    for runs in _groups(able):
         first = runs[0]
-        others = [m for m in measurements if (m.case, m.system) == (first.case, first.baseline)]
+        others = [m for m in able if (m.case, m.system) == (first.case, first.baseline)]
         limit = limits.get(first.case) if first.system in limited else None
         rows.append(_row(runs, [] if first.system == first.baseline else others, limit))
     return rows

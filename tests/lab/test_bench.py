@@ -294,6 +294,16 @@ def test_medians_and_ratios() -> None:
     assert unlimited.cpu_ratio == pytest.approx(0.42)
 
 
+def test_a_system_that_cannot_decode_the_video_has_no_row() -> None:
+    unable = [made_up("plain", 1.4, 1.3, frames_done=0, detections=0), *MEASUREMENTS[3:]]
+    (product,) = summarise(unable, limits_of(unable), ["product"])
+    assert (product.system, product.cpu_ratio) == ("product", None)
+    assert product.cpu_over_limit == pytest.approx(42 / 36)
+    assert any(
+        "plain processed 0 frames" in said or ", plain 0" in said for said in differences(unable)
+    )
+
+
 @pytest.mark.parametrize(
     ("decode", "inference", "threads", "wall"),
     [(10, 20, 1, 30), (10, 20, 2, 20), (20, 10, 2, 20), (10, 10, 2, 10), (12, 12, 4, 12)],
