@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from apps.common.config import model_registry
 from apps.common.contracts.manifest import Agreement
 from apps.common.errors import ScreenalyticsError
 from apps.common.layout import Layout
@@ -29,7 +30,7 @@ from apps.pipeline.inference.session import CPU
 from lab import arguments as values
 from lab.benchmark.inputs import ENCODERS, encoded, read_source
 
-DET_SIZE = 640
+DETECTOR, DET_SIZE = "centerface", 640
 HEAD = ("video", "codec", "exact, ms", "fast over exact", "difference", "faces", "found", "right")
 
 
@@ -96,11 +97,11 @@ def _detector(path: Path, cache: Path) -> Detector:
         width=facts.width,
         height=facts.height,
         det_size=DET_SIZE,
-        det_thresh=0.5,
+        det_thresh=model_registry().detectors[DETECTOR].det_thresh,
         provider=CPU,
         threads=2,
     )
-    return make_detector("centerface", request, cache=cache)
+    return make_detector(DETECTOR, request, cache=cache)
 
 
 def main() -> int:

@@ -74,7 +74,7 @@ class DetectorLoader:
             return None
         cell = self.config.cascade.cell
         # So small a picture is soon looked at exactly, and shows too little to compare by.
-        places = self._made(full, self._exact(self._request(threads, cell, cell, cell)))
+        places = self._made(full, _exact(self._request("float32", threads, cell, cell, cell)))
         return Cascade(
             self.config.cascade,
             options.det_thresh,
@@ -114,15 +114,16 @@ class DetectorLoader:
     ) -> Detector:
         """A detector of the video's pictures that can be believed."""
         facts, options = video.facts, self.plan.options
-        request = self._request(threads, facts.width, facts.height, options.det_size)
-        request = replace(request, precision=precision)
+        request = self._request(precision, threads, facts.width, facts.height, options.det_size)
         detector = self._made(name, request)
         if detector.facts.provider == CPU and precision == "float32":
             return detector
-        exact = self._made(name, self._exact(request))
+        exact = self._made(name, _exact(request))
         return detector if self._is_believed(video, detector, exact) else exact
 
-    def _request(self, threads: int, width: int, height: int, det_size: int) -> DetectorRequest:
+    def _request(
+        self, precision: Precision, threads: int, width: int, height: int, det_size: int
+    ) -> DetectorRequest:
         """As the options say; sides in pixels."""
         options = self.plan.options
         return DetectorRequest(
@@ -132,12 +133,10 @@ class DetectorLoader:
             det_thresh=self._reported_from,
             provider=PROVIDER_OF_DEVICE[options.device],
             threads=threads,
+            precision=precision,
             rivals=provider_rivals(options),
             coreml_units=options.coreml_units,
         )
-
-    def _exact(self, request: DetectorRequest) -> DetectorRequest:
-        return replace(request, provider=CPU, rivals=(), precision="float32")
 
     def _made(self, name: str, request: DetectorRequest) -> Detector:
         given = self.plan.given_weights.of(name)
@@ -164,3 +163,7 @@ class DetectorLoader:
             return True
         self.warn(f"{said}. It is not believed: the run uses float32 on the CPU.")
         return False
+
+
+def _exact(request: DetectorRequest) -> DetectorRequest:
+    return replace(request, provider=CPU, rivals=(), precision="float32")

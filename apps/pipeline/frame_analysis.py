@@ -120,9 +120,9 @@ class FrameAnalyser:
 
     def analyse(self, decoded: Decoded) -> FrameAnalysis | RepeatedFrame:
         """May be called by several threads at once."""
-        measure, seen = self._clock.measure, decoded.seen or decoded.picture.glimpse()
-        if decoded.repeats and seen is not None:
-            glimpses = (*decoded.passed, Glimpse(decoded.ts_s, seen))
+        measure = self._clock.measure
+        if decoded.repeats and decoded.seen is not None:
+            glimpses = (*decoded.passed, Glimpse(decoded.ts_s, decoded.seen))
             return RepeatedFrame(decoded.index, decoded.ts_s, glimpses)
         with measure("scale"):
             frame = self._video.scaled(decoded, self._detector.letterbox)
@@ -132,6 +132,7 @@ class FrameAnalyser:
         with measure("look"):
             view = FrameFeatures.of(frame)
             appearance = view.appearance(faces.boxes)
+            seen = decoded.seen or decoded.picture.glimpse()
             glimpse = Glimpse(decoded.ts_s, view if seen is None else seen)
         with measure("crops"):
             crops = self._cropped(frame, faces)

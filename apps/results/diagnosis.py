@@ -12,6 +12,7 @@ from apps.common.config import run_defaults
 from apps.common.contracts.manifest import RunManifest
 from apps.common.options import EXPECTED_DECODED, PROVIDER_OF_DEVICE, sampled_count
 from apps.common.schemas import Diagnosis, Finding, Severity
+from apps.results.estimate import INFERENCE
 
 _CAP_TOLERANCE = 1.10  # measured over allowed, before a cap counts as broken
 _PACED_SHARE = 0.10  # of the run's wall clock, before the cap counts as felt
@@ -191,11 +192,10 @@ def _code(run: RunManifest) -> Iterator[Finding]:
 def _bottleneck(run: RunManifest) -> Iterator[Finding]:
     if "decode" not in run.times or "detect" not in run.times:
         return
-    inference = ("detect", "second_look", "full_look")
-    stages = ("decode", "scale", *inference)
+    stages = ("decode", "scale", *INFERENCE)
     spent = {stage: run.times[stage] for stage in stages if stage in run.times}
     decode = spent["decode"] + spent.get("scale", 0.0)
-    detect = sum(spent.get(stage, 0.0) for stage in inference)
+    detect = sum(spent.get(stage, 0.0) for stage in INFERENCE)
     if detect > _DOMINANT * decode:
         bound, action = "detection", "A smaller det_size or a larger stride helps most."
     elif decode > _DOMINANT * detect:

@@ -28,8 +28,8 @@ _ALWAYS = ("host", "device", "detector", "precision")
 _ASKED = 5  # newest runs of the nearest kind whose median counts
 _LARGEST = 1e12  # of any figure; a file that says more is damaged
 _OTHER_STAGES = ("look", "shots", "crops", "track", "write")
-_INFERENCE = ("detect", "second_look", "full_look")
-_STAGES = ("stages", "decode", "scale", *_INFERENCE, *_OTHER_STAGES, "paced", "preview")
+INFERENCE = ("detect", "second_look", "full_look")  # stages of a run that are a network's
+_STAGES = ("stages", "decode", "scale", *INFERENCE, *_OTHER_STAGES, "paced", "preview")
 
 
 @dataclass(frozen=True)

@@ -171,22 +171,23 @@ def _encode(path: Path, target: Path, codec: str, height: int) -> None:
     with av.open(str(path)) as container, av.open(str(target), "w", format="mp4") as output:
         given = container.streams.video[0]
         context = given.codec_context
-        # MPEG-2 knows eight rates and no finer clock than its pictures.
-        rate = given.average_rate
+        rate, by_number = given.average_rate, None
         if encoder == "mpeg2video" and rate is not None:
-            rate = Fraction(round(rate))
+            rate = Fraction(round(rate))  # it knows eight, and no finer clock than its pictures
+            by_number = 1 / rate
+        clock = by_number or given.time_base
         stream: VideoStream = output.add_stream(  # type: ignore[assignment]
             encoder, rate=rate, options=dict(options)
         )
         stream.width = 2 * round(context.width * height / context.height / 2)
         stream.height = height
         stream.pix_fmt = "yuv420p"
-        if given.time_base is not None and encoder != "mpeg2video":
-            stream.codec_context.time_base = given.time_base
+        if clock is not None:
+            stream.codec_context.time_base = clock
         for number, frame in enumerate(container.decode(given)):
             scaled = frame.reformat(stream.width, stream.height, "yuv420p")
-            if encoder == "mpeg2video" and rate is not None:
-                scaled.pts, scaled.time_base = number, 1 / rate
+            if by_number is not None:
+                scaled.pts, scaled.time_base = number, by_number
             output.mux(stream.encode(scaled))
         output.mux(stream.encode())
 

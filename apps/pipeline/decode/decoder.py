@@ -141,8 +141,7 @@ class FrameDecoder:
     def use_threads(self, count: int) -> None:
         """Sets how many threads the codec has, >= 1; to be called before anything is decoded."""
         self._stream.codec_context.thread_count = count
-        alone = count == 1 or self._hardware is not None
-        self._stream.codec_context.thread_type = "NONE" if alone else "AUTO"
+        self._stream.codec_context.thread_type = "NONE" if count == 1 else "AUTO"
 
     def sampled(
         self, stride: int, after: int = -1, passing: Callable[[], None] = nothing

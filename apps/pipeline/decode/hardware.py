@@ -51,7 +51,7 @@ def devices() -> tuple[str, ...]:
     return tuple(name for name in _DEVICES.get(sys.platform, _OTHER_DEVICES) if name in built)
 
 
-def accelerator(device: str) -> HWAccel | None:
+def accelerator(device: str) -> HWAccel:
     """What opens a file for a device; frames come to memory by themselves."""
     return HWAccel(device, allow_software_fallback=False)
 

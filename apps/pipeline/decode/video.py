@@ -55,7 +55,6 @@ class Video:
     software: FrameDecoder
     _ends_early: bool
     _device_open: ExitStack
-    _threads: int = 1
     decoding: DecodingFacts = field(default_factory=DecodingFacts)
     _device: FrameDecoder | None = None  # decodes in place of software
     _between: Callable[[], None] = nothing
@@ -173,8 +172,7 @@ class Video:
 
     def _use_device(self, device: str) -> None:
         source = replace(self._source, device=device)
-        opened = source.opened(self.index, threads=self._threads)
-        _, self._device = self._device_open.enter_context(opened)
+        _, self._device = self._device_open.enter_context(source.opened(self.index, threads=1))
 
     def _lose_device(self, why: str) -> None:
         self._device = None
@@ -204,8 +202,7 @@ class Video:
         return self.software.decoded(stride)
 
     def use_threads(self, count: int) -> None:
-        """Sets how many threads the decoder has, >= 1; to be called before anything is decoded."""
-        self._threads = count
+        """Sets how many threads software has, >= 1; to be called before anything is decoded."""
         self.software.use_threads(count)
 
     def key_pictures(self, letterbox: Letterbox, seconds: float, count: int) -> Iterator[ByteArray]:
@@ -325,7 +322,6 @@ def open_video(
             decoder,
             _ends_early(container, chosen, index),
             device,
-            threads,
         )
 
 

@@ -106,7 +106,7 @@ class Cascade:
         if self._wants_whole(frame, light, places):
             settled = self._whole_look(frame, light)
         elif len(places) > 0:
-            settled = self._look_at(frame, light, doubtful, missed)
+            settled = self._look_at(frame, light, doubtful, places)
         else:
             kept = np.flatnonzero(light.continuing)
             settled = Settled(kept, light.faces.conf[kept], Faces.none(), "nothing")
@@ -119,9 +119,11 @@ class Cascade:
         return np.asarray(inside & (light.missed_s <= self.config.gone_seconds))
 
     def _wants_whole(self, frame: Frame, light: LightFaces, places: FloatArray) -> bool:
-        if light.shot != self._shot or frame.ts_s >= self._whole_s + self.config.whole_seconds:
-            return True
-        return len(places) > self.config.max_places
+        return (
+            light.shot != self._shot
+            or frame.ts_s >= self._whole_s + self.config.whole_seconds
+            or len(places) > self.config.max_places
+        )
 
     def _whole_look(self, frame: Frame, light: LightFaces) -> Settled:
         alike = self.config.same_face
@@ -142,21 +144,20 @@ class Cascade:
         frame: Frame,
         light: LightFaces,
         doubtful: NDArray[np.int64],
-        missed: FloatArray,
+        places: FloatArray,
     ) -> Settled:
-        """Looks at doubtful faces, and at places where one is missed."""
-        places = np.concatenate([light.faces.boxes[doubtful], missed])
+        """Looks at places: those of doubtful faces, in their order, and where one is missed."""
         is_face, conf, found = light.continuing.copy(), light.faces.conf.copy(), Faces.none()
-        for place in range(len(places)):
-            there = self._seen_at(frame, places, place)
-            if place < len(doubtful):
-                number = doubtful[place]
+        for turn, place in enumerate(places):
+            there = self._seen_at(frame, place[None])
+            if turn < len(doubtful):
+                number = doubtful[turn]
                 is_half_sure = light.faces.conf[number] >= self.threshold
                 least = self._confirming if is_half_sure else self.threshold
                 is_face[number] = (there.conf >= least).any()
                 conf[number] = max([conf[number], *there.conf])
                 if not is_face[number]:
-                    self._deny(places[[place]], frame.ts_s)
+                    self._deny(place[None], frame.ts_s)
                 continue
             there = there[np.flatnonzero(there.conf >= self.threshold)[:1]]
             if not _any_overlap(there, found.boxes, self.config.same_face).any():
@@ -165,11 +166,15 @@ class Cascade:
         is_new = ~_any_overlap(found, light.faces.boxes[kept], self.config.same_face)
         return Settled(kept, conf[kept], found[is_new], "places")
 
-    def _seen_at(self, frame: Frame, places: FloatArray, place: int) -> Faces:
-        """What the full one sees there, best first, in 0..1 of the frame."""
-        mosaic = self.maker.of(frame, places, [place])
+    def _seen_at(self, frame: Frame, place: FloatArray) -> Faces:
+        """What the full one sees there, best first, in 0..1 of the frame.
+
+        Args:
+            place: shape (1, 4), likewise.
+        """
+        mosaic = self.maker.of(frame, place, [0])
         there = mosaic.cells[0].faces_in_frame(self.places.detect(mosaic.image))
-        return there[overlaps(there.boxes, places[[place]])[:, 0] >= self.config.same_face]
+        return there[overlaps(there.boxes, place)[:, 0] >= self.config.same_face]
 
     @property
     def _confirming(self) -> float:

@@ -15,16 +15,16 @@ import onnxruntime as ort
 
 from apps.common.config import DetectorConfig
 from apps.common.errors import ModelUnavailable
-from apps.common.files import sha256_of, storage_errors, write_atomic
+from apps.common.files import storage_errors, write_atomic
 from apps.pipeline.arrays import ByteArray, FloatArray
 from apps.pipeline.detect.base import (
     DetectorRequest,
     Finder,
 )
-from apps.pipeline.detect.loading import ModelSource, NetworkDetector, Weights
+from apps.pipeline.detect.loading import NetworkDetector, Weights, checked_source
 from apps.pipeline.detect.planes import Planes
 from apps.pipeline.detect.suppress import suppress
-from apps.pipeline.detect.weights import Shape, check_network
+from apps.pipeline.detect.weights import Shape
 from apps.pipeline.geometry import fit
 from apps.pipeline.inference.callbacks import NO_CALLBACKS, LoadCallbacks
 from apps.pipeline.types import Faces
@@ -88,13 +88,11 @@ class CenterFace(NetworkDetector):
         Raises:
             ModelUnavailable: the file is broken, or of another network.
         """
-        sha256 = sha256_of(weights)
-        if sha256 != config.sha256:
-            check_network(weights, "CenterFace", _is_centerface)
+        source = checked_source(MODEL_ID, weights, config, "CenterFace", _is_centerface)
         usual = CenterFaceNetwork(config.det_thresh, config.nms_iou)
         super().__init__(
-            ModelSource(MODEL_ID, weights, sha256, config.licence),
-            Weights(prepared_model(weights, sha256, cache), usual),
+            source,
+            Weights(prepared_model(weights, source.sha256, cache), usual),
             replace(usual, threshold=request.det_thresh),
             request,
             fit(request.width, request.height, request.det_size),

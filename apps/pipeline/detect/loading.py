@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnxruntime as ort
 
+from apps.common.config import DetectorConfig
 from apps.common.contracts.manifest import ModelFacts, ProviderProbe, QuantisedFacts
 from apps.common.files import sha256_of
 from apps.pipeline.arrays import ByteArray
@@ -16,6 +18,7 @@ from apps.pipeline.detect.base import (
     Network,
 )
 from apps.pipeline.detect.quantise import Quantiser
+from apps.pipeline.detect.weights import Shape, check_network
 from apps.pipeline.geometry import Letterbox
 from apps.pipeline.inference.callbacks import LoadCallbacks
 from apps.pipeline.inference.provider_benchmark import fastest_session
@@ -94,6 +97,28 @@ class ModelSource:
     file: Path
     sha256: str
     licence: str
+
+
+def checked_source(
+    model_id: str,
+    file: Path,
+    config: DetectorConfig,
+    network: str,
+    fits: Callable[[dict[str, Shape]], bool],
+) -> ModelSource:
+    """A file for a network. One that is not the configured one is looked into first.
+
+    Args:
+        config: the detector's entry in `config/models.toml`.
+        network, fits: see `check_network`.
+
+    Raises:
+        ModelUnavailable: the file is broken, or of another network.
+    """
+    sha256 = sha256_of(file)
+    if sha256 != config.sha256:
+        check_network(file, network, fits)
+    return ModelSource(model_id, file, sha256, config.licence)
 
 
 class NetworkDetector:

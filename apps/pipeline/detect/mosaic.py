@@ -75,11 +75,6 @@ class MosaicMaker:
     config: SecondLookConfig
     canvas: Letterbox
 
-    @property
-    def places(self) -> int:
-        """How many it has room for."""
-        return len(list(self._corners()))
-
     def of(self, frame: Frame, boxes: FloatArray, numbers: Sequence[int]) -> Mosaic:
         """Of some boxes, as many as there is room for.
 

@@ -17,13 +17,12 @@ import numpy as np
 import onnxruntime as ort
 
 from apps.common.config import DetectorConfig
-from apps.common.files import sha256_of
 from apps.pipeline.arrays import ByteArray, FloatArray
 from apps.pipeline.detect.base import DetectorRequest, Finder
-from apps.pipeline.detect.loading import ModelSource, NetworkDetector, Weights
+from apps.pipeline.detect.loading import NetworkDetector, Weights, checked_source
 from apps.pipeline.detect.planes import Planes
 from apps.pipeline.detect.suppress import suppress
-from apps.pipeline.detect.weights import check_network
+from apps.pipeline.detect.weights import Shape
 from apps.pipeline.geometry import fit
 from apps.pipeline.inference.callbacks import NO_CALLBACKS, LoadCallbacks
 from apps.pipeline.types import Faces
@@ -88,12 +87,9 @@ class YuNet(NetworkDetector):
         Raises:
             ModelUnavailable: the file is broken, or of another network.
         """
-        sha256 = sha256_of(weights)
-        if sha256 != config.sha256:
-            check_network(weights, "YuNet", lambda outputs: set(OUTPUTS) <= outputs.keys())
         usual = YuNetNetwork(config.det_thresh, config.nms_iou)
         super().__init__(
-            ModelSource(weights.stem, weights, sha256, config.licence),
+            checked_source(weights.stem, weights, config, "YuNet", _is_yunet),
             Weights(weights, usual),
             replace(usual, threshold=request.det_thresh),
             request,
@@ -101,6 +97,10 @@ class YuNet(NetworkDetector):
             cache,
             callbacks,
         )
+
+
+def _is_yunet(outputs: dict[str, Shape]) -> bool:
+    return set(OUTPUTS) <= outputs.keys()
 
 
 def decode_cells(maps: Mapping[str, FloatArray], size: tuple[int, int], threshold: float) -> Faces:

@@ -167,10 +167,10 @@ class Silent(FrameDecoder):
 
     def _decode(self, packet: Any) -> Any:
         frames = super()._decode(packet)
-        silent = self._hardware is not None and packet.opaque is not None
-        if not silent or packet.opaque.packet < self.begin:
-            return frames if packet.size > 0 or self._hardware is None else []
-        return []
+        if self._hardware is None:
+            return frames
+        is_silent = packet.opaque is None or packet.opaque.packet >= self.begin
+        return [] if is_silent else frames
 
 
 @pytest.mark.usefixtures("played")
