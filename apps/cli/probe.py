@@ -47,9 +47,9 @@ def main(arguments: list[str]) -> int:
 
 
 def _host() -> dict[str, Any]:
-    import onnxruntime
+    from apps.pipeline.inference.providers import usable_providers
 
-    return {"providers": list(onnxruntime.get_available_providers())}
+    return {"providers": list(usable_providers())}
 
 
 def _detector(cache: Path) -> dict[str, Any]:

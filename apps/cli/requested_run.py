@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 
-import onnxruntime
 from pydantic import ValidationError
 
 from apps.common.errors import InvalidInput
@@ -15,6 +14,7 @@ from apps.common.option_flags import flag, given
 from apps.common.options import RunRequest
 from apps.common.resolve import HostFacts, resolve
 from apps.common.settings import Settings
+from apps.pipeline.inference.providers import usable_providers
 from apps.runs.spec import RunSpec
 
 
@@ -59,5 +59,5 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 
 def _host(settings: Settings) -> HostFacts:
-    providers = tuple(onnxruntime.get_available_providers())
-    return HostFacts.here(providers, settings.given_weights, Layout(settings.data_root).cache)
+    cache = Layout(settings.data_root).cache
+    return HostFacts.here(usable_providers(), settings.given_weights, cache)

@@ -226,6 +226,7 @@ class CascadeConfig(_Frozen):
     same_face: float = Field(gt=0, lt=1)
     whole_seconds: float = Field(gt=0)
     gone_seconds: float = Field(ge=0)
+    denied_from_seconds: float = Field(ge=0)
     denied_seconds: float = Field(ge=0)
     max_places: int = Field(ge=1)
     cell: int = Field(ge=32, multiple_of=32)

@@ -285,8 +285,8 @@ def _resolve_device(
         )
     raise AcceleratorMissing(
         f"Device {asked!r} needs {provider}; this machine offers {there}.",
-        hint="Install the ONNX Runtime build for it, use device 'cpu' or 'auto', or set "
-        "allow_cpu_fallback to run on the CPU.",
+        hint="Install the ONNX Runtime build for it and the accelerator's driver, use device 'cpu' "
+        "or 'auto', or set allow_cpu_fallback to run on the CPU.",
         providers=list(host.providers),
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from apps.common.config import PipelineConfig, model_registry
 from apps.common.contracts.manifest import Agreement
+from apps.common.errors import AcceleratorMissing
 from apps.common.options import PROVIDER_OF_DEVICE, Precision, provider_rivals
 from apps.common.run_plan import RunPlan
 from apps.pipeline.decode.video import Video
@@ -115,7 +116,13 @@ class DetectorLoader:
         """A detector of the video's pictures that can be believed."""
         facts, options = video.facts, self.plan.options
         request = self._request(precision, threads, facts.width, facts.height, options.det_size)
-        detector = self._made(name, request)
+        try:
+            detector = self._made(name, request)
+        except AcceleratorMissing as missing:
+            if request.provider == CPU or not options.allow_cpu_fallback:
+                raise
+            self.warn(f"{missing.detail} The run uses the CPU.")
+            return self._made(name, _exact(request))
         if detector.facts.provider == CPU and precision == "float32":
             return detector
         exact = self._made(name, _exact(request))

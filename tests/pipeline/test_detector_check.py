@@ -10,18 +10,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 
 from apps.common.config import pipeline_config
+from apps.common.errors import AcceleratorMissing
 from apps.pipeline.arrays import ByteArray
 from apps.pipeline.decode.video import open_video
 from apps.pipeline.detect import Detector, DetectorRequest
 from apps.pipeline.detect.base import DetectorFacts
 from apps.pipeline.detect.pictures import check_pictures
 from apps.pipeline.geometry import Letterbox, fit
-from apps.pipeline.inference.session import CPU
+from apps.pipeline.inference.providers import has_cuda_device, usable_providers
+from apps.pipeline.inference.session import CPU, CUDA
 from apps.pipeline.types import Faces
-from tests.pipeline.test_guards import run
+from tests.pipeline.test_guards import HOST, run
 from tests.pipeline.videos import H264, HEVC, write_video
 
 CONFIG = pipeline_config().detector_check
@@ -132,3 +135,33 @@ def test_key_pictures_of_a_real_video(test_data: Path) -> None:
         frames = {frame.image.tobytes() for frame in video.frames(1, box)}
     assert 4 <= len(found) <= CONFIG.video_pictures
     assert {image.tobytes() for image in found} <= frames
+
+
+@pytest.mark.skipif(has_cuda_device(), reason="this machine has a CUDA device")
+@pytest.mark.filterwarnings("ignore:Specified provider")
+@pytest.mark.parametrize("is_allowed", [True, False])
+def test_one_that_cannot_start_is_replaced_where_that_is_allowed(
+    test_data: Path, tmp_path: Path, is_allowed: bool
+) -> None:
+    """The host was said to have it: a driver without its libraries looks like that."""
+    host = replace(HOST, providers=(CUDA, CPU))
+    video = test_data / "videos" / "carphone_pristine.mp4"
+    options = {"device": "cuda", "allow_cpu_fallback": is_allowed, "stride": 30}
+    if not is_allowed:
+        with pytest.raises(AcceleratorMissing):
+            run(video, tmp_path / "data", host=host, **options)
+        return
+    outcome = run(video, tmp_path / "data", host=host, **options)
+    assert outcome.detector.provider == CPU
+    (warning,) = outcome.warnings
+    assert CUDA in warning
+    assert warning.endswith("The run uses the CPU.")
+
+
+@pytest.mark.skipif(has_cuda_device(), reason="this machine has a CUDA device")
+def test_a_build_for_a_device_that_is_not_there_offers_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    built = ["TensorrtExecutionProvider", CUDA, CPU]
+    monkeypatch.setattr(ort, "get_available_providers", lambda: built)
+    assert usable_providers() == (CPU,)

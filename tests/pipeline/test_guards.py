@@ -105,12 +105,13 @@ def run(
     *,
     detector_model: Path | None = None,
     wrap_detector: Wrap | None = None,
+    host: HostFacts = HOST,
     **requested: Any,
 ) -> Outcome:
     request = RunRequest(**{"device": "cpu", "detector": "centerface", "fps": 1000, **requested})
     # A budget would count what the tests before used.
     uncapped = {"max_cpu_percent": None, "thermal_backoff": False}
-    options = resolve(request, {}, HOST).options.model_copy(update=uncapped)
+    options = resolve(request, {}, host).options.model_copy(update=uncapped)
     plan = RunPlan(
         ep_id="talk",
         run_id="run",

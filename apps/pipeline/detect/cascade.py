@@ -7,6 +7,8 @@ about what is new, about what has vanished, and now and then about a whole pictu
 - Of a light face that continues a track, nothing is asked.
 - A light face that continues none, and the place where a track's face should be and is not, are
   looked at by the full detector, each cut out of the frame as one small picture.
+- What that took for no face is not asked about for a while, each time for twice as long: a face
+  that comes into sight is soon one, hair stays hair.
 - The first picture of a shot, one every few seconds, and one with many such places is looked at as
   a whole.
 
@@ -69,6 +71,47 @@ class Settled:
 
 
 @dataclass
+class Denials:
+    """What the full detector took for no face, and for how long it is not asked about again.
+
+    Args:
+        config: see `config/pipeline.toml`.
+    """
+
+    config: CascadeConfig
+    _boxes: FloatArray = field(init=False)  # shape (n, 4), in 0..1 of the frame
+    _since: NDArray[np.float64] = field(init=False)  # shape (n,), seconds
+    _waits: NDArray[np.float64] = field(init=False)  # shape (n,), seconds
+
+    def __post_init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        self._boxes = np.zeros((0, 4), np.float32)
+        self._since = self._waits = np.zeros(0)
+
+    def of(self, faces: Faces, now_s: float) -> NDArray[np.bool_]:
+        """Which of these need not be asked about."""
+        self._keep(self._since >= now_s - 2 * self.config.denied_seconds)
+        waiting = self._since >= now_s - self._waits
+        return _any_overlap(faces, self._boxes[waiting], self.config.same_face)
+
+    def add(self, boxes: FloatArray, now_s: float) -> None:
+        """Those that have waited and are denied once more wait twice as long."""
+        same = overlaps(boxes, self._boxes) >= self.config.same_face
+        before = np.where(same, self._waits, 0.0).max(axis=1, initial=0.0)
+        waits = np.clip(2 * before, self.config.denied_from_seconds, self.config.denied_seconds)
+        self._keep(np.asarray(~same.any(axis=0)))
+        self._boxes = np.concatenate([self._boxes, boxes])
+        self._since = np.concatenate([self._since, np.full(len(boxes), now_s)])
+        self._waits = np.concatenate([self._waits, waits])
+
+    def _keep(self, which: NDArray[np.bool_]) -> None:
+        self._boxes, self._since = self._boxes[which], self._since[which]
+        self._waits = self._waits[which]
+
+
+@dataclass
 class Cascade:
     """Asks the full detector. Frames come in order.
 
@@ -87,19 +130,16 @@ class Cascade:
     maker: MosaicMaker
     _shot: int = field(init=False, default=-1)
     _whole_s: float = field(init=False, default=-np.inf)
-    _denied: FloatArray = field(init=False)  # shape (n, 4), in 0..1 of the frame
-    _denied_s: FloatArray = field(init=False)  # shape (n,), when
+    _denials: Denials = field(init=False)
 
     def __post_init__(self) -> None:
-        self._forget_denied()
+        self._denials = Denials(self.config)
 
     def settled(self, frame: Frame, light: LightFaces) -> Settled:
         """The faces of a frame."""
         if light.shot != self._shot:
-            self._forget_denied()
-        else:
-            self._keep_denied(self._denied_s >= frame.ts_s - self.config.denied_seconds)
-        denied = _any_overlap(light.faces, self._denied, self.config.same_face)
+            self._denials.clear()
+        denied = self._denials.of(light.faces, frame.ts_s)
         doubtful = np.flatnonzero(~light.continuing & ~denied)
         missed = light.missed[self._is_missed(light)]
         places = np.concatenate([light.faces.boxes[doubtful], missed])
@@ -133,8 +173,7 @@ class Cascade:
         is_new = ~_any_overlap(faces, found.boxes, alike)
         both = _any_overlap(faces, half.boxes, alike) & (faces.conf >= self.threshold)
         is_face = is_new & both
-        self._forget_denied()
-        self._deny(faces.boxes[is_new & ~is_face], frame.ts_s)
+        self._denials.add(faces.boxes[is_new & ~is_face], frame.ts_s)
         self._whole_s = frame.ts_s
         kept = np.flatnonzero(is_face)
         return Settled(kept, faces.conf[kept], found, "whole")
@@ -157,7 +196,7 @@ class Cascade:
                 is_face[number] = (there.conf >= least).any()
                 conf[number] = max([conf[number], *there.conf])
                 if not is_face[number]:
-                    self._deny(place[None], frame.ts_s)
+                    self._denials.add(place[None], frame.ts_s)
                 continue
             there = there[np.flatnonzero(there.conf >= self.threshold)[:1]]
             if not _any_overlap(there, found.boxes, self.config.same_face).any():
@@ -179,16 +218,6 @@ class Cascade:
     @property
     def _confirming(self) -> float:
         return self.config.confirm * self.threshold
-
-    def _forget_denied(self) -> None:
-        self._denied, self._denied_s = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
-
-    def _keep_denied(self, which: NDArray[np.bool_]) -> None:
-        self._denied, self._denied_s = self._denied[which], self._denied_s[which]
-
-    def _deny(self, boxes: FloatArray, now_s: float) -> None:
-        self._denied = np.concatenate([self._denied, boxes])
-        self._denied_s = np.concatenate([self._denied_s, np.full(len(boxes), now_s)])
 
 
 def _any_overlap(faces: Faces, boxes: FloatArray, iou: float) -> NDArray[np.bool_]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import shutil
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +181,8 @@ def load(
     Raises:
         ModelUnavailable, AcceleratorMissing: as `make_session`.
     """
+    if plan.provider == CUDA:
+        _load_cuda_libraries()
     try:
         session = ort.InferenceSession(model, options, providers=_provider_list(plan))
     except Exception as error:  # ONNX Runtime raises bare exception classes of its own
@@ -187,6 +192,16 @@ def load(
         ) from error
     check_provider(session, plan.provider)
     return session
+
+
+@cache
+def _load_cuda_libraries() -> None:
+    """Loads those that packages of NVIDIA bring, which the system's loader does not find.
+
+    ONNX Runtime prints what is missing; the session's own error follows.
+    """
+    with contextlib.redirect_stdout(io.StringIO()):
+        ort.preload_dlls()
 
 
 def nodes_on_cpu(session: ort.InferenceSession) -> dict[str, int]:

@@ -151,11 +151,27 @@ def test_a_new_face_is_confirmed(light: float, full: float, is_face: bool) -> No
 
 
 def test_what_was_denied_is_not_asked_about_again_at_once() -> None:
+    """Each time it waits twice as long, up to a limit; what was never denied does not wait."""
     pair, light = Pair(), faces_at((*HERE, LIKELY))
-    times = [0.1, 0.2, 0.1 + 2 * CONFIG.denied_seconds / 3, 0.2 + CONFIG.denied_seconds]
-    asked = [pair.settle(frame_with(at_s=at_s), light).asked for at_s in times]
-    assert asked == ["places", "nothing", "nothing", "places"]
-    assert pair.settle(frame_with(at_s=times[-1]), faces_at((*THERE, LIKELY))).asked == "places"
+    asked = []
+    for at_s in np.arange(1, 90) / 25:  # before the next whole look
+        settled = pair.settle(frame_with(at_s=at_s), light)
+        if settled.asked == "places":
+            asked.append(at_s)
+    waits = np.diff(asked)
+    first, limit = CONFIG.denied_from_seconds, CONFIG.denied_seconds
+    assert waits[0] == pytest.approx(first, abs=0.041)
+    assert (waits >= np.minimum(first * 2.0 ** np.arange(len(waits)), limit)).all()
+    assert waits[-1] == pytest.approx(limit, abs=0.041)
+    assert pair.settle(frame_with(at_s=asked[-1]), faces_at((*THERE, LIKELY))).asked == "places"
+    assert pair.settle(frame_with(at_s=asked[-1]), light).asked == "nothing"
+
+
+def test_a_face_that_comes_into_sight_is_soon_one() -> None:
+    pair, light = Pair(), faces_at((*HERE, LIKELY))
+    assert len(pair.settle(frame_with(at_s=0.1), light).kept) == 0
+    later = 0.1 + 1.5 * CONFIG.denied_from_seconds
+    assert len(pair.settle(frame_with(HERE, at_s=later), light).kept) == 1
 
 
 def test_a_face_that_is_missed_is_looked_for() -> None:
