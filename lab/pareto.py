@@ -1,14 +1,16 @@
 """Detectors by what they cost and how good their tracks are, as a picture with its Pareto front.
 
-Cost is CPU over the plain loop, of a `benchmark.json` (`lab.bench`); quality is of an
-`evaluation.json` for each system (`lab.evaluate`). A system is on the front where none is both
-cheaper and better.
+Cost is CPU over the plain loop, of a `benchmark.json` (`lab.bench`); quality is the mean over what
+`lab.evaluate` wrote for each system: an `evaluation.json` of a set, or the files of several real
+videos (`product=street.json,stage.json`). A system is on the front where none is both cheaper and
+better.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 FIGURES = ("idf1", "recall")
+_NAMES = {"idf1": "IDF1", "product": "centerface"}  # as people say
 
 
 @dataclass(frozen=True)
@@ -52,12 +55,13 @@ def costs(benchmark: dict[str, Any], stride: int) -> dict[str, float]:
 
 
 def quality(evaluation: dict[str, Any], stride: int, figure: str) -> float:
-    """Mean of the product over the episodes of a set.
+    """Mean of the product over the episodes of a set, or of one real video.
 
     Raises:
         LookupError: nothing was evaluated at that stride.
     """
-    for mean in evaluation["means"]:
+    real = [{**each, **each["scores"]} for each in evaluation.get("results", [])]
+    for mean in evaluation.get("means", real):
         if mean["stride"] == stride:
             return float(mean["product"][figure])
     raise LookupError(f"nothing was evaluated at stride {stride}")
@@ -74,18 +78,18 @@ def draw(points_of: Mapping[str, Sequence[Point]], target: Path) -> None:
     ):
         best = front(points)
         axes.plot([p.cost for p in best], [p.quality for p in best], color="#3a7abf", zorder=1)
-        for point in points:
+        for place, point in enumerate(sorted(points, key=lambda each: each.cost)):
             color = "#3a7abf" if point in best else "#999999"
             axes.scatter([point.cost], [point.quality], color=color, zorder=2)
             axes.annotate(
-                point.system,
+                _NAMES.get(point.system, point.system.removeprefix("product-")),
                 (point.cost, point.quality),
                 textcoords="offset points",
-                xytext=(5, 5),
+                xytext=(5, (5, -12)[place % 2]),  # neighbours would lie on each other
                 fontsize=8,
             )
         axes.set_xlabel("CPU over the plain loop")
-        axes.set_title(figure)
+        axes.set_title(_NAMES.get(figure, figure))
         axes.margins(0.25)
         axes.grid(alpha=0.3)
     drawing.savefig(target, dpi=120)
@@ -96,17 +100,17 @@ def main() -> int:
     p.add_argument("--benchmark", type=Path, required=True, metavar="FILE")
     p.add_argument("--stride", type=int, default=6, metavar="N", help="default 6")
     p.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .png")
-    p.add_argument("evaluations", nargs="+", metavar="SYSTEM=FILE")
+    p.add_argument("evaluations", nargs="+", metavar="SYSTEM=FILE,…")
     arguments = p.parse_args()
     try:
         cost = costs(json.loads(arguments.benchmark.read_text()), arguments.stride)
         points_of: dict[str, list[Point]] = {figure: [] for figure in FIGURES}
         for given in arguments.evaluations:
-            system, _, file = given.partition("=")
-            evaluation = json.loads(Path(file).read_text())
+            system, _, files = given.partition("=")
+            evaluations = [json.loads(Path(file).read_text()) for file in files.split(",")]
             for figure, points in points_of.items():
-                found = quality(evaluation, arguments.stride, figure)
-                points.append(Point(system, cost[system], found))
+                found = [quality(each, arguments.stride, figure) for each in evaluations]
+                points.append(Point(system, cost[system], statistics.fmean(found)))
     except (OSError, ValueError, LookupError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2

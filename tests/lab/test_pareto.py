@@ -86,3 +86,18 @@ def test_what_was_not_measured(
     monkeypatch.setattr("sys.argv", words)
     assert pareto.main() == 2
     assert "error: " in capsys.readouterr().err
+
+
+def test_several_real_videos_are_one_figure(
+    tmp_path: Path, benchmark: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    for name, idf1 in (("street", 0.8), ("stage", 0.9)):
+        scores = {"scores": {"product": {"idf1": idf1, "recall": 1.0}}, "stride": 6}
+        (tmp_path / name).write_text(json.dumps({"results": [scores]}))
+    files = f"product={tmp_path / 'street'},{tmp_path / 'stage'}"
+    target = str(tmp_path / "front.png")
+    monkeypatch.setattr(
+        "sys.argv", ["pareto", "--benchmark", str(benchmark), "--out", target, files]
+    )
+    assert pareto.main() == 0
+    assert "idf1    product                  0.600   0.850" in capsys.readouterr().out
