@@ -119,7 +119,7 @@ class DetectorLoader:
         try:
             detector = self._made(name, request)
         except AcceleratorMissing as missing:
-            if request.provider == CPU or not options.allow_cpu_fallback:
+            if not options.allow_cpu_fallback:
                 raise
             self.warn(f"{missing.detail} The run uses the CPU.")
             return self._made(name, _exact(request))

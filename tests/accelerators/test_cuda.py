@@ -7,8 +7,6 @@ CPU's, does it decode what software decodes.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +17,14 @@ import pytest
 from apps.common.config import pipeline_config
 from apps.common.files import read_jsonl
 from apps.common.layout import Layout
+from apps.pipeline.arrays import FloatArray
 from apps.pipeline.decode.hardware import devices
 from apps.pipeline.decode.video import open_video
+from apps.pipeline.detect.agreement import MIN_MEAN_IOU, matches, overlaps
 from apps.pipeline.geometry import fit
 from apps.pipeline.inference.providers import has_cuda_device, usable_providers
 from apps.pipeline.inference.session import CPU, CUDA
-from lab.paths import CHECKOUT
+from lab.processes.service import run_cli
 from tests.pipeline.coded import (
     FRAME,
     H264_B,
@@ -37,6 +37,7 @@ from tests.pipeline.coded import (
     to_container,
     to_ts,
 )
+from tests.pipeline.transport import blank_packets
 from tests.pipeline.videos import read_number
 
 HARDWARE = pipeline_config().hardware
@@ -61,9 +62,8 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(data_root: Path, video: Path, name: str, *options: str) -> dict[str, Any]:
     """A run's report, with its detections."""
-    command = [sys.executable, "tools/episode_run.py", "--data-root", str(data_root)]
-    command += ["--ep-id", video.stem, "--video", str(video), "--run-id", name, *options]
-    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    where = ("--ep-id", video.stem, "--video", str(video), "--run-id", name)
+    done = run_cli(data_root, *where, *options)
     assert done.returncode == 0, done.stderr
     files = Layout(data_root).run(video.stem, name)
     report: dict[str, Any] = json.loads(files.manifest.read_text())
@@ -71,18 +71,21 @@ def run(data_root: Path, video: Path, name: str, *options: str) -> dict[str, Any
 
 
 def share_of(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> float:
-    """Of one's faces, those that the other has within two pixels."""
-    there: dict[int, list[Any]] = {}
-    for face in other:
-        there.setdefault(face["frame_idx"], []).append(face["bbox"])
-    near = [
-        any(
-            max(abs(a - b) for a, b in zip(face["bbox"], box, strict=True)) <= 2
-            for box in there.get(face["frame_idx"], [])
-        )
-        for face in one
-    ]
-    return sum(near) / len(near)
+    """Of one's faces, those that the other has in nearly the same place."""
+    ours, theirs = boxes_by_frame(one), boxes_by_frame(other)
+    near = sum(
+        pair.overlap >= MIN_MEAN_IOU
+        for frame in ours.keys() & theirs.keys()
+        for pair in matches(overlaps(ours[frame], theirs[frame]))
+    )
+    return near / len(one)
+
+
+def boxes_by_frame(faces: list[dict[str, Any]]) -> dict[int, FloatArray]:
+    found: dict[int, list[Any]] = {}
+    for face in faces:
+        found.setdefault(face["frame_idx"], []).append(face["bbox"])
+    return {frame: np.asarray(boxes, np.float32) for frame, boxes in found.items()}
 
 
 @needs_provider
@@ -132,7 +135,6 @@ def test_it_decodes_what_software_decodes(tmp_path: Path, coding: Coding) -> Non
         decoding = opened.decoding
         seen = [(item.index, read_number(item.picture.pixels())) for item in opened.sampled(STRIDE)]
     assert decoding.device == "cuda" or decoding.refused, decoding
-    print(coding.name, coding.pix_fmt, decoding)
     assert opened.decoding.lost is None
     assert seen == [(n, n) for n in range(0, 90, STRIDE)]
 
@@ -147,7 +149,6 @@ def sampled(path: Path, stride: int, *, with_device: bool) -> tuple[list[Any], l
             ((item.index, item.ts_s), item.picture.pixels().copy())
             for item in opened.sampled(stride)
         ]
-        print(path.name, opened.decoding)
     return [key for key, _ in items], [pixels for _, pixels in items]
 
 
@@ -175,10 +176,7 @@ def test_damage_is_passed_as_software_passes_it(tmp_path: Path, begin: float) ->
     """A device may give up there, or conceal otherwise; what is whole is the same."""
     packets = coded(H264_B, range(120), size=SIZE)
     path = to_ts(tmp_path / "a.ts", packets)
-    data = bytearray(path.read_bytes())
-    at = int(len(data) * begin) // 188 * 188
-    data[at : at + 8 * 188] = bytes(8 * 188)
-    path.write_bytes(data)
+    blank_packets(path, begin, 8)
     soft, hard = (
         {key: read_number(picture) for key, picture in zip(*each, strict=True)}
         for each in (sampled(path, STRIDE, with_device=on) for on in (False, True))

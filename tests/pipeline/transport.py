@@ -152,3 +152,16 @@ def _crc(data: bytes) -> int:
         for _ in range(8):
             value = (value << 1 ^ (0x04C11DB7 if value & 0x80000000 else 0)) & 0xFFFFFFFF
     return value
+
+
+def blank_packets(path: Path, share: float, count: int) -> None:
+    """Fills some of a file's packets with zeros.
+
+    Args:
+        share: of the file, where the first of them lies, 0..1.
+        count: of packets.
+    """
+    data = bytearray(path.read_bytes())
+    begin = int(len(data) * share) // _PACKET * _PACKET
+    data[begin : begin + count * _PACKET] = bytes(count * _PACKET)
+    path.write_bytes(data)

@@ -33,6 +33,7 @@ from apps.pipeline.decode.video import Video, open_video
 from apps.pipeline.geometry import fit
 from tests.pipeline.coded import MPEG2, coded, to_ts
 from tests.pipeline.test_guards import run
+from tests.pipeline.transport import blank_packets
 from tests.pipeline.videos import Recipe, moving, read_number, write_numbered, write_video
 
 CONFIG = pipeline_config().hardware
@@ -132,10 +133,7 @@ def test_other_pictures_are_not_believed(
 def test_one_that_breaks_midway_is_given_up(tmp_path: Path) -> None:
     """Software goes on where it stopped, and what it cannot decode either counts as damage."""
     path = write_numbered(tmp_path / "a.ts", 75)
-    data = bytearray(path.read_bytes())
-    begin = len(data) // 2 // 188 * 188
-    data[begin : begin + 12 * 188] = bytes(12 * 188)
-    path.write_bytes(data)
+    blank_packets(path, 0.5, 12)
     with open_video(path, threads=1) as plain:
         expected = [(item.index, item.ts_s, len(item.passed)) for item in plain.sampled(3)]
         damaged = plain.damaged_packets
