@@ -16,6 +16,7 @@ from apps.results.estimate import INFERENCE
 
 _CAP_TOLERANCE = 1.10  # measured over allowed, before a cap counts as broken
 _PACED_SHARE = 0.10  # of the run's wall clock, before the cap counts as felt
+_WAITED_SHARE = 0.25  # of the run's CPU time, before other programs count as in its way
 _DOMINANT = 1.5  # one stage over the other, before it is called the bottleneck
 
 
@@ -162,6 +163,27 @@ def _cap(run: RunManifest) -> Iterator[Finding]:
         )
 
 
+def _others(run: RunManifest) -> Iterator[Finding]:
+    waited = _waited(run)
+    if waited is not None and run.cpu is not None:
+        yield Finding(
+            code="host-busy",
+            severity="notice",
+            summary=f"Other programs had the CPU: threads of the run were ready for {waited:.1f} s "
+            f"in all while no core was free. They computed for {run.cpu.seconds:.1f} s.",
+            evidence={"waited_seconds": waited, "cpu_seconds": run.cpu.seconds},
+            action="Run it when the machine is quiet; no option makes up for that.",
+        )
+
+
+def _waited(run: RunManifest) -> float | None:
+    """For how long other programs were in the run's way, seconds; None where they hardly were."""
+    if run.cpu is None or run.cpu.waited_seconds is None:
+        return None
+    is_much = run.cpu.waited_seconds > _WAITED_SHARE * run.cpu.seconds
+    return run.cpu.waited_seconds if is_much else None
+
+
 def _heat(run: RunManifest) -> Iterator[Finding]:
     if run.thermal is not None and _slowed_by_heat(run):
         yield Finding(
@@ -192,6 +214,8 @@ def _code(run: RunManifest) -> Iterator[Finding]:
 def _bottleneck(run: RunManifest) -> Iterator[Finding]:
     if "decode" not in run.times or "detect" not in run.times:
         return
+    # What a stage took then says more of the others on the host than of the stage.
+    is_fair = _waited(run) is None
     stages = ("decode", "scale", *INFERENCE)
     spent = {stage: run.times[stage] for stage in stages if stage in run.times}
     decode = spent["decode"] + spent.get("scale", 0.0)
@@ -210,7 +234,7 @@ def _bottleneck(run: RunManifest) -> Iterator[Finding]:
         severity="info",
         summary=f"The run's time went into {bound}.",
         evidence={f"{stage}_seconds": seconds for stage, seconds in spent.items()},
-        action=action,
+        action=action if is_fair else "",
     )
 
 
@@ -223,6 +247,7 @@ _RULES: tuple[Callable[[RunManifest], Iterator[Finding]], ...] = (
     _threads,
     _cap,
     _heat,
+    _others,
     _code,
     _bottleneck,
 )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,8 +36,9 @@ def run(data_root: Path, ep_id: str, *arguments: str, **environment: str) -> Run
 
 
 def causes(manifest: RunManifest) -> list[str]:
-    """Codes of what is more than a description."""
-    return [f.code for f in diagnose(manifest).findings if f.severity != "info"]
+    """Codes of what is more than a description, and not of other tests that run beside."""
+    found = [f.code for f in diagnose(manifest).findings if f.severity != "info"]
+    return [code for code in found if code != "host-busy"]
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +91,32 @@ def test_heat(plain: RunManifest) -> None:
     assert finding.evidence["lowest_percent"] == 75
     cool = heat.model_copy(update={"lowest_percent": 200})
     assert causes(plain.model_copy(update={"thermal": cool})) == []
+
+
+@pytest.mark.parametrize(("waited", "is_busy"), [(None, False), (0.2, False), (30.0, True)])
+def test_other_programs(plain: RunManifest, waited: float | None, is_busy: bool) -> None:
+    """Then nothing is advised that would not help."""
+    assert plain.cpu is not None
+    cpu = plain.cpu.model_copy(update={"waited_seconds": waited, "seconds": 20.0})
+    found = {f.code: f for f in diagnose(plain.model_copy(update={"cpu": cpu})).findings}
+    assert ("host-busy" in found) == is_busy
+    assert (found["bound-by"].action == "") == is_busy
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("is_busy", [False, True])
+def test_other_programs_are_noticed(data_root: Path, is_busy: bool) -> None:
+    loop = [sys.executable, "-c", "while True: pass"]
+    loops = [
+        subprocess.Popen(loop) for _ in range(2 * len(os.sched_getaffinity(0)) if is_busy else 0)
+    ]
+    try:
+        found = run(data_root, "show", *PLAIN)
+    finally:
+        for each in loops:
+            each.kill()
+            each.wait()
+    assert ("host-busy" in {f.code for f in diagnose(found).findings}) == is_busy
 
 
 @pytest.mark.parametrize(

@@ -34,11 +34,16 @@ class Progress(Readable):
 
 
 class CpuFigures(Readable):
-    """CPU of the run's process tree; 100 percent is one core."""
+    """CPU of the run's process tree; 100 percent is one core.
+
+    ``waited_seconds`` is how long its threads were ready and no core was free for them, all
+    together; null where the system does not tell.
+    """
 
     peak_percent: float
     mean_percent: float
     seconds: float
+    waited_seconds: float | None = None
 
 
 class ThermalFacts(Readable):

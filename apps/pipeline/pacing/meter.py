@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -15,15 +16,21 @@ from apps.common.process_cpu import PeakWindow, TreeUsage, age_seconds, tree_usa
 from apps.common.repeater import HelperThread, Repeater
 
 _BUSY_SHARE = 0.10  # of the busiest thread's CPU time
+_SCHEDSTAT = Path("/proc/self/schedstat")  # Linux only
 
 
 @dataclass
 class _ThreadLife:
-    """A thread's CPU seconds, and the numbers of the first and the last sample that saw it."""
+    """A thread's CPU seconds, and the numbers of the first and the last sample that saw it.
+
+    Args:
+        waited: seconds for which it could have run and no core was free for it.
+    """
 
     first: int
     last: int
     seconds: float
+    waited: float = 0.0
 
 
 class CpuMeter(Repeater):
@@ -70,6 +77,7 @@ class CpuMeter(Repeater):
                 peak_percent=round(max(self._window.peak_percent, mean), 1),
                 mean_percent=round(mean, 1),
                 seconds=round(seconds, 3),
+                waited_seconds=self._waited_seconds(),
             )
             return cpu, round(self._peak_rss / 1e6, 1)
 
@@ -87,6 +95,12 @@ class CpuMeter(Repeater):
             at_once = [sum(x.first <= new.first <= x.last for x in busy) for new in busy]
         return max(at_once, default=1)
 
+    def _waited_seconds(self) -> float | None:
+        """Of all threads of this process; None where the system does not tell."""
+        if not _SCHEDSTAT.exists():
+            return None
+        return round(sum(life.waited for life in self._threads.values()), 3)
+
     def _take_sample(self) -> None:
         try:
             usage: TreeUsage = tree_usage(self._root)
@@ -103,5 +117,15 @@ class CpuMeter(Repeater):
                 life = self._threads.setdefault(thread.id, _ThreadLife(self._samples, 0, 0.0))
                 life.last = self._samples
                 life.seconds = thread.user_time + thread.system_time
+                life.waited = _waited(thread.id, life.waited)
             self._peak_rss = max(self._peak_rss, usage.rss_bytes)
             self._window.add(time.monotonic(), usage.cpu_seconds)
+
+
+def _waited(thread_id: int, before: float) -> float:
+    """Seconds of a thread on a run queue (the kernel's Documentation/scheduler/sched-stats.rst)."""
+    try:
+        nanoseconds = Path(f"/proc/self/task/{thread_id}/schedstat").read_text().split()[1]
+    except (OSError, IndexError):  # it has ended, or the system has none
+        return before
+    return int(nanoseconds) / 1e9
