@@ -153,6 +153,7 @@ class ActiveRun(BaseModel):
     state: str
     job_id: str | None = Field(None, description="Of the queue; null for any other run.")
     progress: Progress | None = None
+    ahead: int | None = Field(None, description="Unfinished ones that came before, where it waits.")
 
 
 class ActiveRunsQuery(QueryParameters):
@@ -163,6 +164,9 @@ class ActiveRuns(BaseModel):
     items: list[ActiveRun]
     total: int
     queue_problem: str | None = Field(None, description="Why the queue's jobs are not listed.")
+    workers: int | None = Field(
+        None, description="Workers that listen to the queue, where a job of these waits for one."
+    )
 
 
 class JobAccepted(BaseModel):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -365,6 +365,16 @@ class JobStore:
         with self.answering():
             names = cast("list[str]", self.redis.zrange(self._keys.active, 0, -1))
         return self._read(names)
+
+    def ahead(self, job_ids: Sequence[str]) -> dict[str, int]:
+        """How many unfinished jobs came before each of these; without those that are over."""
+        with self.answering():
+            pipe = self.redis.pipeline(transaction=False)
+            for job_id in job_ids:
+                pipe.zrank(self._keys.active, job_id)
+            ranks = cast("list[int | None]", pipe.execute())
+        pairs = zip(job_ids, ranks, strict=True)
+        return {job_id: rank for job_id, rank in pairs if rank is not None}
 
     def of_episode(self, ep_id: str, limit: int = 20) -> list[QueueJob]:
         """The episode's newest jobs, newest first, ended ones included."""

@@ -85,11 +85,28 @@ class ServerUnreachable(ApiProblem):
 
 @dataclass(frozen=True)
 class Bounds:
-    """What the server accepts for a field of a run."""
+    """What the server accepts for a field of a run.
+
+    Args:
+        above: whether the minimum itself is too little.
+    """
 
     minimum: float | None
     maximum: float | None
     description: str
+    above: bool = False
+
+    def problem(self, number: float | None) -> str | None:
+        """A sentence where the server would refuse the number."""
+        if number is None:
+            return None
+        if self.minimum is not None and self.above and number <= self.minimum:
+            return f"More than {self.minimum:g}, please."
+        if self.minimum is not None and number < self.minimum:
+            return f"{self.minimum:g} at least, please."
+        if self.maximum is not None and number > self.maximum:
+            return f"{self.maximum:g} at most, please."
+        return None
 
 
 class Client:
@@ -358,4 +375,5 @@ def _bounds(field: dict[str, Any]) -> Bounds:
         minimum=first("minimum", "exclusiveMinimum"),
         maximum=first("maximum", "exclusiveMaximum"),
         description=field.get("description", ""),
+        above=first("minimum") is None and first("exclusiveMinimum") is not None,
     )

@@ -308,3 +308,26 @@ def test_a_worker_shows_that_it_listens_by_a_file_of_its_own(
             wait_for(lambda b=before: other.stat().st_mtime_ns > b, what="the other's touch")
         assert mine.stat().st_mtime_ns == last
         running.process.send_signal(signal.SIGCONT)
+
+
+def test_a_job_that_waits_says_for_what(data_root: Path, tmp_path: Path) -> None:
+    """For its turn; and for a worker, where the only one has died."""
+    with (
+        redis_server(tmp_path / "redis") as own,
+        serving(data_root, SCREENALYTICS_REDIS_URL=own.url) as server,
+        worker(data_root, own.url) as only,
+    ):
+        first = submit(server, "show", stride=1).json()["job_id"]
+        wait_for(lambda: job(server, first)["state"] == "in_progress", what="the first job")
+        submit(server, "talk")
+
+        def listed() -> tuple[int, int, int]:
+            body = server.client.get("/celery_jobs", params={"ep_id": "talk"}).json()
+            line = next(item for item in body["items"] if item["state"] == "queued")
+            return body["total"], line["ahead"], body["workers"]
+
+        assert listed() == (1, 1, 1)
+        only.kill()
+        wait_for(lambda: listed() == (1, 1, 0), what="the worker to be missed")
+        everything = server.client.get("/celery_jobs").json()
+        assert [item["ahead"] for item in everything["items"] if item["ep_id"] == "talk"] == [1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
@@ -130,3 +131,54 @@ def test_the_run_button_is_reached_by_keyboard(one_tab: Tab) -> None:
     one_tab.page.keyboard.press("Enter")
     one_tab.see(RUNNING)
     one_tab.see("Newest run: completed")
+
+
+def test_options_stay_when_the_page_is_loaded_again(one_tab: Tab) -> None:
+    one_tab.open(f"/?episode={DEMO}")
+    one_tab.choose("Profile", "performance")
+    one_tab.options(stride=8)
+    one_tab.see("60 frames will be processed")
+    one_tab.reload()
+    one_tab.see("60 frames will be processed")
+    one_tab.unfold("More options")
+    stride = one_tab.page.get_by_role("spinbutton", name="Stride")
+    assert stride.input_value() == "8"
+    assert "option-stride=8" in one_tab.page.url
+
+
+@pytest.mark.parametrize(
+    ("label", "value", "words"),
+    [("Stride", 0, "1 at least"), ("Detection threshold", 2, "0.99 at most")],
+)
+def test_a_number_out_of_bounds_is_told_and_not_run(
+    one_tab: Tab, label: str, value: float, words: str
+) -> None:
+    one_tab.open("/?episode=talk")
+    one_tab.unfold("More options")
+    one_tab.number(label, value)
+    one_tab.see(words)
+    one_tab.lose("Run detect/track")
+    one_tab.picture("number-out-of-bounds")
+
+
+def test_a_refusal_is_seen_while_the_other_run_is_on(one_tab: Tab, product: Product) -> None:
+    one_tab.open(f"/?episode={DEMO}")
+    one_tab.mode(LOCAL)
+    one_tab.options(stride=40)
+    one_tab.see("12 frames will be processed")
+    with ThreadPoolExecutor() as pool:
+        other = pool.submit(product.server.detect_track, DEMO, stride=2, fps=1000)
+        product.server.wait_for_run()
+        one_tab.button("Run detect/track")
+        one_tab.see("Your run was not started")
+        one_tab.see("It was started in another window or by another program.")
+        assert other.result().status_code == 200
+    one_tab.see("Newest run: completed")
+    one_tab.lose("Your run was not started")
+
+
+def test_streamlit_has_no_stop_of_its_own(one_tab: Tab, product: Product) -> None:
+    """It would end the script, and with it the run, and leave the page as it was."""
+    start_long_run(one_tab, product)
+    assert one_tab.page.get_by_role("button", name="Stop").count() == 1
+    stop(one_tab)

@@ -87,3 +87,31 @@ def test_a_name_that_is_none_is_not_sent(one_tab: Tab, form: Locator, test_data:
     form.get_by_role("button", name="Upload").click()
     assert name.evaluate("field => field.validity.patternMismatch")
     expect(form.locator("progress")).to_be_hidden()
+
+
+@pytest.fixture
+def held(one_tab: Tab) -> None:
+    """Uploads are held on their way, as by a slow network."""
+    one_tab.page.route("**/files/episodes", lambda route: None)
+
+
+@pytest.mark.usefixtures("held")
+def test_an_upload_can_be_cancelled(form: Locator, product: Product, test_data: Path) -> None:
+    form.locator("input[type=file]").set_input_files(test_data / "videos" / "carphone_pristine.mp4")
+    form.get_by_label("Name of the episode").fill("held")
+    form.get_by_role("button", name="Upload").click()
+    expect(form.get_by_label("Name of the episode")).to_be_disabled()  # it is this upload's
+    form.get_by_role("button", name="Cancel").click()
+    expect(message(form)).to_contain_text("cancelled")
+    expect(form.get_by_role("button", name="Upload")).to_be_enabled()
+    expect(form.get_by_role("button", name="Cancel")).to_be_hidden()
+    assert product.server.client.get("/episodes/held").status_code == 404
+
+
+@pytest.mark.usefixtures("held")
+def test_an_upload_ends_when_its_form_is_left(one_tab: Tab, form: Locator, test_data: Path) -> None:
+    form.locator("input[type=file]").set_input_files(test_data / "videos" / "carphone_pristine.mp4")
+    form.get_by_role("button", name="Upload").click()
+    expect(form.locator("progress")).to_be_visible()
+    with one_tab.page.expect_event("requestfailed", lambda request: "episodes" in request.url):
+        one_tab.go("System")

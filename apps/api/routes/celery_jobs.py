@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -28,7 +29,7 @@ from apps.common.schemas import (
     JobAccepted,
     JobStatus,
 )
-from apps.jobs.store import QueueJob
+from apps.jobs.store import JobStore, QueueJob
 from apps.jobs.submit import submit
 from apps.runs.lock import current_holders
 from apps.runs.prepare import prepare_run
@@ -59,6 +60,31 @@ _RESPONSES: Documented = {
         }
     ),
 }
+
+
+@dataclass(frozen=True)
+class _Queue:
+    """What Redis has of the jobs that are asked for.
+
+    Args:
+        ahead: by id, for those that wait, how many unfinished ones came before.
+        workers: that listen; asked only where a job waits for one.
+        problem: why nothing is known.
+    """
+
+    jobs: list[QueueJob] = field(default_factory=list)
+    ahead: dict[str, int] = field(default_factory=dict)
+    workers: int | None = None
+    problem: str | None = None
+
+    @classmethod
+    def of(cls, store: JobStore, ep_id: str | None) -> _Queue:
+        """An episode's newest jobs, or all unfinished ones; to be asked in a thread of Redis."""
+        jobs = store.active() if ep_id is None else store.of_episode(ep_id)
+        waiting = [job.request.job_id for job in jobs if job.state == "queued"]
+        if not waiting:
+            return cls(jobs)
+        return cls(jobs, store.ahead(waiting), len(store.workers()))
 
 
 @router.post("/detect_track", responses=_RESPONSES)
@@ -102,15 +128,12 @@ async def active_runs(
     With `ep_id`: the episode's newest jobs, ended ones included, so that a page that was loaded
     again finds its own.
     """
-    ep_id, queue_problem = query.ep_id, None
+    ep_id = query.ep_id
     try:
-        if ep_id is None:
-            jobs = await services.ask_redis(services.jobs.active)
-        else:
-            jobs = await services.ask_redis(services.jobs.of_episode, ep_id)
+        queue = await services.ask_redis(_Queue.of, services.jobs, ep_id)
     except QueueUnavailable as error:
-        jobs, queue_problem = [], error.detail
-    queued = [_line(job) for job in jobs]
+        queue = _Queue(problem=error.detail)
+    queued = [_line(job, queue.ahead.get(job.request.job_id)) for job in queue.jobs]
     listed = {(run.ep_id, run.run_id) for run in queued}
     direct = [
         run
@@ -118,7 +141,9 @@ async def active_runs(
         if ep_id in (None, run.ep_id) and (run.ep_id, run.run_id) not in listed
     ]
     items = [*direct, *queued]
-    return ActiveRuns(items=items, total=len(items), queue_problem=queue_problem)
+    return ActiveRuns(
+        items=items, total=len(items), queue_problem=queue.problem, workers=queue.workers
+    )
 
 
 @router.get("/{job_id}", responses=DOCUMENTED_QUEUE)
@@ -157,29 +182,35 @@ async def _events(services: Services, job: QueueJob) -> AsyncIterator[ServerSent
 
 def _direct_runs(services: Services) -> list[ActiveRun]:
     """Local runs of this server, and whatever else holds an episode on this host."""
-    waiting = services.runs.specs(started=False)
+    waiting, before = services.runs.specs(started=False), services.runs.specs(started=True)
     known: list[RunSpec | Holder] = [
-        *services.runs.specs(started=True),
+        *before,
         *current_holders(services.layout),
     ]
     running = {(run.ep_id, run.run_id): run for run in known}
     return [
         *(_direct(services, run, "in_progress") for run in running.values()),
-        *(_direct(services, spec, "queued") for spec in waiting),
+        *(
+            _direct(services, spec, "queued", ahead=len(before) + place)
+            for place, spec in enumerate(waiting)
+        ),
     ]
 
 
-def _direct(services: Services, run: RunSpec | Holder, state: str) -> ActiveRun:
+def _direct(
+    services: Services, run: RunSpec | Holder, state: str, *, ahead: int | None = None
+) -> ActiveRun:
     return ActiveRun(
         run_id=run.run_id,
         ep_id=run.ep_id,
         execution_mode=run.execution_mode,
         state=state,
         progress=read_progress(services.layout, run.ep_id, run.run_id),
+        ahead=ahead,
     )
 
 
-def _line(job: QueueJob) -> ActiveRun:
+def _line(job: QueueJob, ahead: int | None) -> ActiveRun:
     spec = job.request.spec
     return ActiveRun(
         run_id=spec.run_id,
@@ -188,6 +219,7 @@ def _line(job: QueueJob) -> ActiveRun:
         state=job.state,
         job_id=job.request.job_id,
         progress=job.progress,
+        ahead=ahead,
     )
 
 

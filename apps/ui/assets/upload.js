@@ -1,8 +1,9 @@
 // Sends a video from the browser straight to the server, with progress. Called again whenever
-// Streamlit draws the page again, so it sets handlers and never adds them.
+// Streamlit draws the page again, so it sets handlers and never adds them. What it returns is
+// called when the form leaves the page: an upload does not go on where nobody sees it.
 export default function ({ parentElement, data, setTriggerValue }) {
   const form = parentElement.querySelector("form");
-  const { file, ep_id: name } = form.elements;
+  const { file, ep_id: name, cancel } = form.elements;
   const button = form.querySelector("button");
   const bar = form.querySelector("progress");
   const message = form.querySelector(".message");
@@ -33,12 +34,14 @@ export default function ({ parentElement, data, setTriggerValue }) {
   form.onsubmit = (event) => {
     event.preventDefault();
     const body = new FormData();
-    body.append("ep_id", name.value); // before the file: the server reads in this order
+    const uploaded = name.value; // another may be typed meanwhile
+    body.append("ep_id", uploaded); // before the file: the server reads in this order
     body.append("file", file.files[0]);
     const request = new XMLHttpRequest();
     const end = () => {
-      button.disabled = false;
-      bar.hidden = true;
+      form.request = null;
+      for (const field of [file, name, button]) field.disabled = false;
+      bar.hidden = cancel.hidden = true;
     };
     request.upload.onprogress = ({ loaded, total }) => {
       bar.value = total ? loaded / total : 0;
@@ -48,7 +51,6 @@ export default function ({ parentElement, data, setTriggerValue }) {
       end();
       if (request.status === 201) {
         tell("");
-        const uploaded = name.value;
         form.reset();
         setTriggerValue("uploaded", uploaded);
       } else {
@@ -59,9 +61,16 @@ export default function ({ parentElement, data, setTriggerValue }) {
       end();
       tell("The server broke off the upload. Try it again.", true);
     };
-    button.disabled = true;
-    bar.hidden = false;
+    request.onabort = () => {
+      end();
+      tell("The upload was cancelled; nothing of it is kept.");
+    };
+    for (const field of [file, name, button]) field.disabled = true; // of this upload until its end
+    bar.hidden = cancel.hidden = false;
+    form.request = request;
     request.open("POST", data.url);
     request.send(body);
   };
+  cancel.onclick = () => form.request?.abort();
+  return () => form.request?.abort();
 }

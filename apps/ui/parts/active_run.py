@@ -6,12 +6,12 @@ import streamlit as st
 
 from apps.common.schemas import ActiveRun, ActiveRuns
 from apps.ui.client import ApiProblem, Client
-from apps.ui.formatting import MODE_LABELS, plain
+from apps.ui.formatting import MODE_LABELS, count, plain
 from apps.ui.parts.progress_board import History, ProgressBoard
 from apps.ui.problems import problems_shown, show_problem
 
 _LOOK_EVERY_SECONDS = 1.0
-_UNDER_WAY = {"queued": "waits for a worker", "in_progress": "is running", "retrying": "is retried"}
+_UNDER_WAY = {"queued": "waits for its turn", "in_progress": "is running", "retrying": "is retried"}
 
 
 def under_way(active: ActiveRuns) -> ActiveRun | None:
@@ -23,7 +23,8 @@ def under_way(active: ActiveRuns) -> ActiveRun | None:
 def follow_active_run(client: Client, ep_id: str) -> None:
     """Shows it and looks again; draws the whole page again when it is over."""
     with problems_shown():
-        run = under_way(client.active(ep_id))
+        active = client.active(ep_id)
+        run = under_way(active)
         if run is None:
             st.rerun()
         with st.container(border=True):
@@ -34,6 +35,8 @@ def follow_active_run(client: Client, ep_id: str) -> None:
                 if run.job_id
                 else "It was started in another window or by another program."
             )
+            if run.state == "queued":
+                _show_wait(run, active.workers)
             label = "Cancel" if run.job_id else "Stop"
             st.button(
                 label,
@@ -50,6 +53,18 @@ def follow_active_run(client: Client, ep_id: str) -> None:
                 cap = _cap(client, ep_id, run.run_id)
                 board = ProgressBoard(histories.setdefault(run.run_id, History()), cap)
                 board.show(run.progress)
+
+
+def _show_wait(run: ActiveRun, workers: int | None) -> None:
+    """What it waits for: its turn, or a worker that is not there."""
+    if run.ahead:
+        st.markdown(f"{count(run.ahead)} other run{'s' if run.ahead > 1 else ''} before it.")
+    if run.job_id is not None and workers == 0:
+        st.warning(
+            "**No worker listens to the queue.** Start one: `screenalytics worker`, or `make up`, "
+            "which has one.",
+            icon=":material/cloud_off:",
+        )
 
 
 @st.cache_data(max_entries=100, show_spinner=False)

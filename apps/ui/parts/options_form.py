@@ -17,15 +17,22 @@ from apps.ui.session import bounds, offer
 
 AUTO = "auto"
 _MODES: tuple[Literal["local", "redis"], ...] = ("local", "redis")
+# In the address: a page that is loaded again, or sent to somebody, has the same options.
+_KEPT: dict[str, Any] = {"bind": "query-params"}
 _AT_HAND = ("save_preview", "save_crops")  # the others are folded away
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What was chosen; what is absent is the server's to decide."""
+    """What was chosen; what is absent is the server's to decide.
+
+    Args:
+        wrong: a sentence for each value that the server would refuse.
+    """
 
     mode: Literal["local", "redis"]
     options: dict[str, Any]
+    wrong: tuple[str, ...] = ()
 
     def plan_request(self, ep_id: str) -> PlanRequest:
         return PlanRequest(ep_id=ep_id, **self.options)
@@ -35,7 +42,7 @@ class Choices:
 
 
 def choose(ep_id: str, usual_mode: str) -> Choices:
-    """The form. Widgets keep what was entered while the tab lives, the mode for each episode.
+    """The form. The address keeps the options, the tab the mode of each episode.
 
     Args:
         usual_mode: execution mode of the episode's newest run, chosen at first.
@@ -55,23 +62,26 @@ def choose(ep_id: str, usual_mode: str) -> Choices:
     )
     there, limits = offer(), bounds()
     options: dict[str, Any] = {}
+    wrong: list[str] = []
     for column, (name, choose_one) in zip(st.columns(3), _OFFERED.items(), strict=True):
         with column:
             options[name] = choose_one(there)
     with st.container(horizontal=True):
         for name in _AT_HAND:
-            options[name] = _field(RUN_OPTIONS[name], limits[name], there)
+            options[name] = _field(RUN_OPTIONS[name], limits[name], there, wrong)
     rest = [RUN_OPTIONS[name] for name in RunRequest.model_fields if name not in options]
     numbers = [option for option in rest if option.kind in (int, float)]
     with st.expander("More options", icon=":material/tune:"):
         st.caption("Empty: as the profile says.")
         with st.container(horizontal=True):
             for option in numbers:
-                options[option.name] = _field(option, limits[option.name], there)
+                options[option.name] = _field(option, limits[option.name], there, wrong)
         for option in rest:
             if option not in numbers:
-                options[option.name] = _field(option, limits[option.name], there)
-    return Choices(mode, {name: value for name, value in options.items() if value is not None})
+                options[option.name] = _field(option, limits[option.name], there, wrong)
+    return Choices(
+        mode, {name: value for name, value in options.items() if value is not None}, tuple(wrong)
+    )
 
 
 def show_plan(plan: ResolvedPlan) -> None:
@@ -120,7 +130,7 @@ def _profile(there: RunOptionsOffer) -> str | None:
         [AUTO, *summaries],
         format_func=lambda word: "automatic" if word == AUTO else word,
         key="option-profile",
-        persist_state="session",
+        **_KEPT,
     )
     st.caption(plain(summaries.get(name, "The one that suits the device.")))
     return None if name == AUTO else name
@@ -135,7 +145,7 @@ def _device(there: RunOptionsOffer) -> str | None:
             word if word == AUTO or found[word].available else f"{word} (not on this machine)"
         ),
         key="option-device",
-        persist_state="session",
+        **_KEPT,
     )
     best = next((d.name for d in there.devices if d.available), "cpu")
     st.caption(f"The best that is there: {best}." if name == AUTO else found[name].provider)
@@ -148,7 +158,7 @@ def _detector(there: RunOptionsOffer) -> str | None:
         "Detector",
         [AUTO, *found],
         key="option-detector",
-        persist_state="session",
+        **_KEPT,
     )
     if name == AUTO:
         st.caption("RetinaFace where its weights are there, else CenterFace.")
@@ -166,13 +176,17 @@ _OFFERED: dict[str, Callable[[RunOptionsOffer], str | None]] = {
 }
 
 
-def _field(option: RunOption, limits: Bounds, there: RunOptionsOffer) -> Any:
-    """The widget that an option's type asks for; None leaves the value to the server."""
+def _field(option: RunOption, limits: Bounds, there: RunOptionsOffer, wrong: list[str]) -> Any:
+    """The widget that an option's type asks for; None leaves the value to the server.
+
+    Args:
+        wrong: gets a sentence where the server would refuse the value.
+    """
     common: dict[str, Any] = {
         "label": option.label,
         "key": f"option-{option.name}",
         "help": limits.description,
-        "persist_state": "session",
+        **_KEPT,
     }
     if option.kind is bool:
         usual = there.switches[option.name]
@@ -187,13 +201,16 @@ def _field(option: RunOption, limits: Bounds, there: RunOptionsOffer) -> Any:
             **common,
         )
         return None if chosen == AUTO else chosen
-    kind = option.kind
-    return st.number_input(
-        min_value=None if limits.minimum is None else kind(limits.minimum),
-        max_value=None if limits.maximum is None else kind(limits.maximum),
-        value=None,
-        step=kind(option.by.step),
-        placeholder=option.choices[0] if option.choices else "as the profile says",
-        width=220,
-        **common,
-    )
+    with st.container(width=220, gap="small"):
+        number = st.number_input(
+            value=None,
+            step=option.kind(option.by.step),
+            placeholder=option.choices[0] if option.choices else "as the profile says",
+            **common,
+        )
+        # Streamlit's own bounds make the field red, say nothing, and keep the value before.
+        problem = limits.problem(number)
+        if problem is not None:
+            st.error(problem)
+            wrong.append(f"{option.label}: {problem}")
+    return number

@@ -6,7 +6,7 @@ import time
 
 import streamlit as st
 
-from apps.common.contracts.events import ResultEvent
+from apps.common.contracts.events import ErrorEvent, ResultEvent
 from apps.common.contracts.manifest import RunManifest
 from apps.common.schemas import ResolvedPlan, RunList
 from apps.ui.client import ApiProblem, Client
@@ -51,11 +51,24 @@ def _view(api: Client, mine: Session) -> None:
             run_locally(api, request, mine)
         active, runs = api.active(ep_id), api.runs(ep_id)
         if under_way(active) is not None:
+            _show_refusal(ep_id, mine)
             follow_active_run(api, ep_id)
             return
         _prepare(api, ep_id, _usual_mode(runs), active.queue_problem, mine)
     with last.container(), problems_shown():
         _show_last(api, ep_id, runs, mine)
+
+
+def _show_refusal(ep_id: str, mine: Session) -> None:
+    """Of a run that this tab wanted beside the one that is on; once, and not when that is over."""
+    if mine.take_asked() == ep_id:
+        st.warning(
+            "Your run was not started: the episode is running already.", icon=":material/block:"
+        )
+    outcome = mine.outcomes.get(ep_id)
+    if outcome is not None and isinstance(outcome.event, ErrorEvent):
+        del mine.outcomes[ep_id]
+        _show_unfinished(outcome)
 
 
 def _prepare(
@@ -66,6 +79,9 @@ def _prepare(
     if queue_problem and choices.mode == "redis":
         st.warning(plain(queue_problem), icon=":material/cloud_off:")
     is_asked = mine.take_asked() == ep_id
+    if choices.wrong:
+        st.error("  \n".join(map(plain, choices.wrong)), icon=":material/edit:")
+        return
     try:
         plan = api.plan(choices.plan_request(ep_id))
     except ApiProblem as problem:
