@@ -75,7 +75,7 @@ def test_answer_has_the_contracts_fields_and_no_job(server: Server, talk: httpx.
     assert "job_id" not in talk.text
     assert result["status"] == "completed"
     assert result["execution_mode"] == "local"
-    assert set(result["cpu"]) == {"peak_percent", "mean_percent", "seconds"}
+    assert set(result["cpu"]) == {"peak_percent", "mean_percent", "seconds", "waited_seconds"}
     assert any("Using CPUExecutionProvider" in line for line in result["logs"])
     for path in result["artifacts"].values():
         assert (server.data_root / path).exists()

@@ -124,7 +124,7 @@ def test_manifest_says_what_ran(run: Run) -> None:
     assert (body["video"]["width"], body["video"]["frames"]) == (640, FRAMES)
     assert body["times"]
     assert body["counts"]
-    assert set(body["cpu"]) == {"peak_percent", "mean_percent", "seconds"}
+    assert set(body["cpu"]) == {"peak_percent", "mean_percent", "seconds", "waited_seconds"}
     assert body["cpu"]["seconds"] > 0
     assert body["peak_rss_mb"] > 0
     assert body["warnings"] == run.result["warnings"]

@@ -101,12 +101,20 @@ def test_the_form_offers_what_the_server_has(open_page: Open, server: Server) ->
     assert "**10 frames** will be processed" in texts(page)
 
 
-def test_bounds_come_from_the_server(open_page: Open) -> None:
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("stride", 0, "1 at least"),
+        ("stride", 100_001, "100000 at most"),
+        ("det_size", 63, "64 at least"),
+    ],
+)
+def test_bounds_come_from_the_server(open_page: Open, name: str, value: int, words: str) -> None:
     page = open_page(episode="talk")
-    assert page.number_input(key="option-stride").min == 1
-    assert page.number_input(key="option-stride").max == 100_000
-    assert page.number_input(key="option-det_size").min == 64
-    assert page.number_input(key="option-stride").value is None
+    assert page.number_input(key=f"option-{name}").value is None
+    page.number_input(key=f"option-{name}").set_value(value).run()
+    assert words in errors(page)
+    assert not any("Run detect/track" in button.label for button in page.button)
 
 
 @pytest.mark.trap(8)
