@@ -27,6 +27,7 @@ from apps.api.routes import (
     jobs,
     options,
     pictures,
+    playable,
     review,
     runs,
 )
@@ -88,6 +89,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         runs,
         figures,
         pictures,
+        playable,
         review,
         cancel,
         comparisons,

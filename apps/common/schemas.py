@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from apps.common.config import Profile
 from apps.common.contracts.events import ErrorEvent, HeartbeatEvent, LogEvent
 from apps.common.contracts.manifest import Progress, RunResult, VideoFacts
+from apps.common.contracts.media import PlayableKind
 from apps.common.names import EpisodeId, RunId
 from apps.common.options import Options, RunRequest
 
@@ -400,6 +401,20 @@ class ReviewBoxes(BaseModel):
     track: list[int] = Field(description="Place in the tracks of the review; -1 for none.")
     box: list[float] = Field(description="x1, y1, x2, y2 of each; 0..1 of the displayed picture.")
     confidence: list[float]
+
+
+class Playable(BaseModel):
+    """What a browser is to play of an episode."""
+
+    kind: PlayableKind = Field(
+        description="`source`: the video itself; `remuxed`: its streams in another container; "
+        "`proxy`: encoded again."
+    )
+    ready: bool = Field(description="False until POST to this address has made it.")
+    path: Literal["video", "playable/file"] = Field(description="Below the episode's address.")
+    mime: str = Field(description="As `canPlayType` wants it; about so before it is ready.")
+    why: str | None = Field(description="Why the video itself is not played.")
+    size_bytes: int | None = Field(description="Null until it is ready.")
 
 
 class ComparisonRequest(BaseModel):
