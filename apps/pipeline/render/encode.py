@@ -240,7 +240,9 @@ class _Fields:
                 frame = self._graph.vpull()
             except (av.error.BlockingIOError, av.error.EOFError):
                 return
-            decoded = None if frame.pts is None else self._waiting.pop(frame.pts, None)
+            if frame.pts is None or frame.time_base is None:
+                continue
+            decoded = self._waiting.pop(round(frame.pts * frame.time_base), None)
             if decoded is not None:
                 yield replace(decoded, picture=replace(decoded.picture, frame=frame))
 

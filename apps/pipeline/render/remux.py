@@ -122,7 +122,8 @@ def _copy(
         sound_for(video, container, plan) as sound,
     ):
         stream = chosen_stream(source, video.stream)
-        copied = container.add_stream_from_template(stream)
+        # Opaque: of the stream alone. Else PyAV looks for an encoder of the decoder's name.
+        copied = container.add_stream_from_template(stream, opaque=True)
         copied.time_base = CLOCK
         turn = 0
         for number, packet in enumerate(packets_of(source, stream)):
