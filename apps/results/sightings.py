@@ -72,7 +72,7 @@ class TrackSightings:
     count: int = 0
     confidence: float = 0.0
     height: float = 0.0
-    blocks: array[int] = field(default_factory=lambda: array("l"))
+    blocks: list[int] = field(default_factory=list)
 
     def mean(self) -> float:
         """Mean confidence, 0..1."""

@@ -7,7 +7,6 @@ guess where it does not.
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -25,7 +24,7 @@ from apps.pipeline.decode.decoder import Decoded
 from apps.pipeline.decode.picture import FullPicture
 from apps.pipeline.decode.video import Video
 from apps.pipeline.geometry import Orientation
-from apps.pipeline.render.sound import SoundPlan, sound_for
+from apps.pipeline.render.sound import SoundPlan, is_of_the_disk, sound_for
 from apps.pipeline.render.x264 import x264_options
 
 if TYPE_CHECKING:
@@ -95,11 +94,6 @@ def encode(
         if is_of_the_disk(error):
             raise
         raise EncodingFailed from error
-
-
-def is_of_the_disk(error: av.error.FFmpegError) -> bool:
-    """Whether FFmpeg could not write, rather than not understand."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 
 
 def ticks(seconds: float) -> int:

@@ -1,4 +1,4 @@
-"""Preview: the video again, smaller, with boxes and track numbers drawn on every frame.
+"""Preview: the video again, smaller, with its sound, and boxes and track numbers on every frame.
 
 Boxes between two sampled frames are interpolated along their track.
 """
@@ -19,7 +19,9 @@ from apps.common.names import track_number
 from apps.pipeline.arrays import ByteArray, FloatArray
 from apps.pipeline.decode.video import Video
 from apps.pipeline.render.encode import Encoding, EncodingFailed, encode
+from apps.pipeline.render.sound import SoundPlan
 
+_COPIED_SOUND = frozenset({"aac", "mp3", "opus", "flac", "ac3"})  # that MP4 takes
 _GOLDEN_ANGLE = 0.618034  # of the colour circle: neighbours in number differ most in colour
 
 
@@ -83,7 +85,9 @@ def render_preview(
     Raises:
         PreviewFailed: it cannot be encoded; nothing is left.
     """
-    encoding = Encoding(config.long_side, config.crf, paint=_Painter(tracks).paint)
+    encoding = Encoding(
+        config.long_side, config.crf, sound=SoundPlan(_COPIED_SOUND), paint=_Painter(tracks).paint
+    )
     try:
         encode(video, path, encoding, cpu_threads=cpu_threads, after_frame=after_frame)
     except EncodingFailed as error:

@@ -18,8 +18,8 @@ from apps.pipeline.arrays import IntArray
 from apps.pipeline.decode.container import chosen_stream, opened, packets_of
 from apps.pipeline.decode.selection import NOT_SHOWN
 from apps.pipeline.decode.video import Video
-from apps.pipeline.render.encode import CLOCK, is_of_the_disk, ticks
-from apps.pipeline.render.sound import SoundPlan, sound_for
+from apps.pipeline.render.encode import CLOCK, ticks
+from apps.pipeline.render.sound import SoundPlan, is_of_the_disk, sound_for
 
 
 class CannotCopy(Exception):

@@ -6,10 +6,12 @@ the pictures; holes are filled with silence, so that it stays with them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import errno
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import av
@@ -47,6 +49,11 @@ class SoundPlan:
     copied: frozenset[str]
 
 
+def is_of_the_disk(error: av.error.FFmpegError) -> bool:
+    """Whether FFmpeg could not write, rather than not understand."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
+
+
 class Sound:
     """No sound at all."""
 
@@ -78,7 +85,7 @@ def sound_for(video: Video, output: OutputContainer, plan: SoundPlan | None) -> 
         plan: None for no sound.
 
     Raises:
-        FFmpegError: it cannot be written.
+        FFmpegError: the disk does not take it.
     """
     if plan is None:
         yield Sound()
@@ -100,7 +107,7 @@ class _Playing(Sound):
     def __init__(
         self, container: InputContainer, stream: AudioStream, video: Video, target: _Target
     ) -> None:
-        self._packets = _timed(container, stream, video)
+        self._packets: Iterator[tuple[Packet[Any], float, float]] = _timed(container, stream, video)
         self._target = target
         self._time_s = -1e9
 
@@ -111,11 +118,20 @@ class _Playing(Sound):
                 self._time_s = float("inf")
                 return
             packet, offset_s, self._time_s = found
-            self._target.add(packet, offset_s)
+            self._try(partial(self._target.add, packet, offset_s))
 
     def rest(self) -> None:
         self.until(float("inf"))
-        self._target.end()
+        self._try(self._target.end)
+
+    def _try(self, write: Callable[[], None]) -> None:
+        """Sound that cannot be written ends there; the pictures go on without it."""
+        try:
+            write()
+        except av.error.FFmpegError as error:
+            if is_of_the_disk(error):
+                raise
+            self._packets = iter(())
 
 
 def _timed(

@@ -13,9 +13,11 @@ import av
 import numpy as np
 import pytest
 
+from apps.common.config import PreviewConfig
 from apps.pipeline.decode.media import media_facts
 from apps.pipeline.decode.video import open_video
 from apps.pipeline.render.encode import Encoding, encode
+from apps.pipeline.render.preview import render_preview
 from apps.pipeline.render.remux import CannotCopy, remux
 from apps.pipeline.render.sound import SoundPlan
 from apps.results.playability import PLAYED_SOUND, plan_for
@@ -290,6 +292,29 @@ def test_mono_and_other_rates_are_encoded(tmp_path: Path) -> None:
     assert heard(target) == pytest.approx([0.5, 3.2], abs=0.05)
     with av.open(str(target)) as container:
         assert container.streams.audio[0].codec_context.layout.nb_channels == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "kept"),
+    [
+        ("a.mkv", "aac", "aac"), ("a.ts", "ac3", "ac3"), ("a.mkv", "libopus", "opus"),
+        ("a.mkv", "libmp3lame", "mp3"), ("a.mov", "pcm_s16le", "aac"), ("a.ts", "mp2", "aac"),
+    ],
+)  # fmt: skip
+def test_a_preview_keeps_the_sound(tmp_path: Path, name: str, codec: str, kept: str) -> None:
+    source = write_beeps(tmp_path / name, codec, [0.5, 1.7, 3.2])
+    targets = [tmp_path / "first.mp4", tmp_path / "again.mp4"]
+    for target in targets:
+        with open_video(source, threads=1) as video:
+            render_preview(
+                video, [], target, PreviewConfig(long_side=1280, crf=20), cpu_threads=1,
+                after_frame=lambda _: None,
+            )  # fmt: skip
+    with av.open(str(targets[0])) as container:
+        assert container.streams.audio[0].codec_context.codec.canonical_name == kept
+    check_times(source, targets[0])
+    assert heard(targets[0]) == pytest.approx([0.5, 1.7, 3.2], abs=0.05)
+    assert targets[0].read_bytes() == targets[1].read_bytes()
 
 
 # --- what cannot be copied ---------------------------------------------------------------------
