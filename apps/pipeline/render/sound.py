@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _BEFORE_ZERO_S = -0.1  # what encoders put before the first sound, and players leave out
 _AFTER_END_S = 600.0  # sound may go on behind the last picture; a wrong time must not fill a disk
 _SLACK_S = 0.05  # by which sound may be away from its time; more is a hole, or a leap back
+_LONGEST_HOLE_S = 3600.0  # sound behind a longer one is left out: silence of years would be made
 _RATES = frozenset({16_000, 22_050, 24_000, 32_000, 44_100, 48_000})  # that AAC is made with
 _USUAL_RATE = 48_000
 _BIT_RATE = 160_000
@@ -264,7 +265,8 @@ class _Encoded:
     def _place(self, piece: AudioFrame, wanted: int | None) -> None:
         slack = round(_SLACK_S * self._rate)
         if wanted is not None:
-            if wanted < self._position - slack or wanted > self._end_s * self._rate:
+            latest = min(self._end_s, self._position / self._rate + _LONGEST_HOLE_S) * self._rate
+            if not self._position - slack <= wanted <= latest:
                 return
             if wanted > self._position + slack:
                 self._fill(wanted - self._position)

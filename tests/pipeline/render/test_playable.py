@@ -284,6 +284,12 @@ def test_sound_goes_with_a_clock_that_leaps(tmp_path: Path) -> None:
         assert heard(target) == pytest.approx([0.5, 3.2, 5.0, 6.2], abs=0.12)
 
 
+def test_sound_years_later_makes_no_years_of_silence(tmp_path: Path) -> None:
+    times = [Fraction(n, 25) + (10**6 if n > 50 else 0) for n in range(100)]
+    source = write_beeps(tmp_path / "a.mkv", "ac3", [10**6 + 3.2], begins=10**6, times=times)
+    assert made(source, "remux").stat().st_size < 500_000
+
+
 def test_mono_and_other_rates_are_encoded(tmp_path: Path) -> None:
     source = write_beeps(tmp_path / "a.mkv", "ac3", [0.5, 3.2], rate=32_000, layout="mono")
     assert heard(made(source, "remux")) == pytest.approx([0.5, 3.2], abs=0.05)
