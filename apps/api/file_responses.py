@@ -5,12 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from fastapi.responses import FileResponse, Response
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import MalformedRangeHeader, RangeNotSatisfiable
+from starlette.types import Receive, Scope, Send
 
+from apps.common.errors import EpisodeNotFound
+from apps.common.files import open_regular
 from apps.common.layout import Layout
 from apps.common.names import LATEST
 from apps.results.files import result_file
+from apps.runs.playable import held
 
 
 class RunFile(FileResponse):
@@ -49,6 +54,18 @@ def run_file(
     found = result_file(layout, path, missing, hint=hint)
     headers = {} if cache is None else {"cache-control": cache}
     return RunFile(found, media_type=media_type, headers=headers)
+
+
+class HeldFile(RunFile):
+    """A file that must not be removed while it is sent."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            stream = await run_in_threadpool(open_regular, Path(self.path))
+        except OSError:  # removed since it was found
+            raise EpisodeNotFound("The file is gone.", hint="Ask again.") from None
+        with stream, held(stream):
+            await super().__call__(scope, receive, send)
 
 
 def cache_of_result(run_id: str) -> str:

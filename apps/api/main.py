@@ -27,6 +27,8 @@ from apps.api.routes import (
     jobs,
     options,
     pictures,
+    playable,
+    review,
     runs,
 )
 from apps.api.services import Services
@@ -87,6 +89,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         runs,
         figures,
         pictures,
+        playable,
+        review,
         cancel,
         comparisons,
         health,

@@ -11,14 +11,15 @@ from typing import Any
 
 from apps.api.leases import EpisodeLeases
 from apps.api.metrics import LocalMetrics, outcome
-from apps.common.contracts.events import Event, PreviewEvent
-from apps.common.errors import ComparisonBusy, EpisodeBusy, ServiceStopping
+from apps.common.contracts.events import Event, PlayableEvent, PreviewEvent
+from apps.common.errors import ComparisonBusy, EpisodeBusy, ScreenalyticsError, ServiceStopping
 from apps.common.logs import bind
 from apps.common.schemas import ComparisonEvent
 from apps.common.settings import Settings
-from apps.runs.launch import start_preview, start_run
+from apps.runs.launch import start_playable, start_preview, start_run
+from apps.runs.playable import playable_busy
 from apps.runs.preview import preview_busy
-from apps.runs.spec import PreviewSpec, RunSpec
+from apps.runs.spec import PlayableSpec, PreviewSpec, RunSpec
 from apps.runs.supervise import E, SupervisedProcess, stopped_elsewhere
 
 _log = logging.getLogger("screenalytics.api")
@@ -35,7 +36,7 @@ class _Claim:
 
 
 class RunRegistry:
-    """One run at a time of an episode, one preview of a run, one comparison; so many local at once.
+    """One run at a time of an episode, one preview of a run, one file to play; so many at once.
 
     Args:
         settings: how many runs, and how long each.
@@ -49,7 +50,7 @@ class RunRegistry:
         self._metrics = metrics
         self._slots = asyncio.Semaphore(settings.max_local_runs)
         self._claims: dict[str, _Claim] = {}  # by episode
-        self._previews: set[tuple[str, str]] = set()  # by episode and run
+        self._made: set[tuple[str, ...]] = set()  # previews and files to play
         self._comparing = asyncio.Lock()
         self._processes: set[SupervisedProcess[Any]] = set()
         self._stopping: asyncio.Future[Any] | None = None
@@ -97,19 +98,47 @@ class RunRegistry:
                 takes the lock.)
             ServiceStopping: the server goes.
         """
-        key = (spec.ep_id, spec.run_id)
-        if key in self._previews:
-            raise preview_busy(spec.run_id)
-        self._previews.add(key)
         timeout_s = self._settings.local_timeout_s
+        key, busy = ("preview", spec.ep_id, spec.run_id), preview_busy(spec.run_id)
+        async with self._making(key, busy, lambda: start_preview(spec, timeout_s)) as preview:
+            yield preview
+
+    @asynccontextmanager
+    async def making_playable(
+        self, spec: PlayableSpec
+    ) -> AsyncIterator[SupervisedProcess[PlayableEvent]]:
+        """Makes a file that browsers play in the same manner.
+
+        Raises:
+            PlayableBusy: another request makes it. (Others are found by its process itself.)
+            ServiceStopping: the server goes.
+        """
+        timeout_s = self._settings.local_timeout_s
+        key, busy = ("playable", spec.ep_id), playable_busy(spec.ep_id)
+        async with self._making(key, busy, lambda: start_playable(spec, timeout_s)) as made:
+            yield made
+
+    @asynccontextmanager
+    async def _making(
+        self,
+        key: tuple[str, ...],
+        busy: ScreenalyticsError,
+        start: Callable[[], Awaitable[SupervisedProcess[E]]],
+    ) -> AsyncIterator[SupervisedProcess[E]]:
+        """Makes something beside runs, once at a time, in a slot of local runs.
+
+        Args:
+            key: what.
+            busy: raised where it is being made already.
+        """
+        if key in self._made:
+            raise busy
+        self._made.add(key)
         try:
-            async with (
-                self._slots,
-                self._supervised(lambda: start_preview(spec, timeout_s)) as preview,
-            ):
-                yield preview
+            async with self._slots, self._supervised(start) as process:
+                yield process
         finally:
-            self._previews.discard(key)
+            self._made.discard(key)
 
     @asynccontextmanager
     async def comparing(

@@ -21,6 +21,7 @@ from apps.common.contracts.events import (
     ErrorEvent,
     HeartbeatEvent,
     LogEvent,
+    PlayableResultEvent,
     PreviewResultEvent,
     ProgressEvent,
     ResultEvent,
@@ -35,7 +36,9 @@ from apps.runs.supervise import HEARTBEAT_SECONDS, E, SupervisedProcess
 from apps.web.problems import problem_response
 
 NDJSON = "application/x-ndjson"
-LastEvent = ResultEvent | PreviewResultEvent | ComparisonResultEvent | ErrorEvent
+LastEvent = (
+    ResultEvent | PreviewResultEvent | PlayableResultEvent | ComparisonResultEvent | ErrorEvent
+)
 StreamedEvent = ProgressEvent | LogEvent | StartedEvent | HeartbeatEvent | LastEvent
 _BEFORE = ("waiting", "starting")  # phases in which nothing is known of the video
 _START_SECONDS = 2.5  # a run's process mostly knows within one or two whether it can run

@@ -8,19 +8,11 @@ from __future__ import annotations
 
 import sys
 
-from apps.common.lifeline import Lifeline
+from apps.cli.start import started_with_line
 
 
 def main() -> int:
-    lifeline = Lifeline()  # before anything else is imported
-
-    import json
-
-    from apps.common.cpu_limits import apply_global_cpu_limits
-    from apps.common.streams import secure_standard_streams
-
-    secure_standard_streams()  # before anything is opened
-    apply_global_cpu_limits(json.loads(lifeline.line)["cpu_threads"])  # before numpy is imported
+    lifeline = started_with_line()
 
     from apps.cli.preview import make
 

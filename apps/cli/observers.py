@@ -12,6 +12,8 @@ from typing import Any
 from apps.common.contracts.events import (
     ErrorEvent,
     LogEvent,
+    PlayableResult,
+    PlayableResultEvent,
     PreviewResult,
     PreviewResultEvent,
     ProgressEvent,
@@ -53,6 +55,9 @@ class EventWriter:
 
     def preview(self, result: PreviewResult) -> None:
         self._send(PreviewResultEvent(**result.model_dump()).model_dump())
+
+    def playable(self, result: PlayableResult) -> None:
+        self._send(PlayableResultEvent(**result.model_dump()).model_dump())
 
     def error(self, error: ScreenalyticsError) -> None:
         self._send(ErrorEvent.of(error).model_dump())

@@ -6,25 +6,20 @@ import os
 import shutil
 from pathlib import Path
 
-from apps.cli.execution import last_word, listen_to_signals
+from apps.cli.making import Making, made_for, making
 from apps.cli.observers import EventWriter
 from apps.common.config import pipeline_config
 from apps.common.contracts.events import PreviewResult
 from apps.common.contracts.manifest import Progress, VideoFacts, VideoFile
 from apps.common.contracts.rows import DetectionRow
-from apps.common.errors import RunFailed, ScreenalyticsError, VideoReplaced, VideoUnreadable
+from apps.common.errors import RunFailed, VideoReplaced, VideoUnreadable
 from apps.common.files import storage_errors, sync
 from apps.common.layout import Layout, RunFiles
 from apps.common.lifeline import Lifeline
 from apps.common.open_result import result_rows
 from apps.pipeline.decode.container import identified
-from apps.pipeline.decode.video import Video, open_video
-from apps.pipeline.pacing.meter import CpuMeter
-from apps.pipeline.pacing.pacer import Pacer
-from apps.pipeline.pacing.threads import limited_pools
-from apps.pipeline.progress import ProgressReporter
 from apps.pipeline.render.preview import PreviewFailed, TrackBoxes, collect_tracks, render_preview
-from apps.pipeline.stop import StopFlag, stopped
+from apps.pipeline.stop import StopFlag
 from apps.results.export import readable
 from apps.runs.episodes import find_video
 from apps.runs.preview import add_preview, existing_preview, making_preview
@@ -35,26 +30,13 @@ _RUN_AGAIN = "Run the episode again, with save_preview."
 
 def make(lifeline: Lifeline) -> int:
     """Executes what the launcher's line says; returns the exit code."""
-    stop = StopFlag()
-    codes = listen_to_signals(stop)
-    lifeline.watch(lambda word: stop.stop(last_word(word)))
     spec = PreviewSpec.model_validate_json(lifeline.line)
-    view = EventWriter(spec.run_id, lambda: stop.stop(stopped("nobody reads its events")))
-    try:
-        result = _Making(spec, stop, view).run()
-    except ScreenalyticsError as error:
-        view.error(error)
-        return codes.get("signal", error.exit_code)
-    except Exception as error:
-        view.error(
-            RunFailed(
-                f"The preview failed: {type(error).__name__}.",
-                hint=_RUN_AGAIN,
-            )
-        )
-        return RunFailed.exit_code
-    view.preview(result)
-    return 0
+    failed = RunFailed("The preview failed.", hint=_RUN_AGAIN)
+
+    def work(stop: StopFlag, view: EventWriter) -> None:
+        view.preview(_Making(spec, stop, view).run())
+
+    return made_for(lifeline, spec.run_id, work, failed)
 
 
 class _Making:
@@ -101,22 +83,16 @@ class _Making:
 
     def _render(self) -> float:
         """Draws into the staging folder; the seconds since this process began."""
-        path = find_video(self._layout, self._spec.ep_id)
-        with (
-            limited_pools(1),
-            CpuMeter(pipeline_config().meter) as meter,
-            ProgressReporter(self._spec.run_id, meter, self._tell) as progress,
-            open_video(path, threads=1, stream=self._spec.video.stream) as video,
-        ):
-            self._refuse_another(video.facts, identified(path))
-            progress.expect(video.facts.frames, video.facts.frames)
-            self._view.started(video.facts.frames)
-            tracks = self._tracks(video.facts.frames)
-            progress.phase("running")
-            self._draw(video, tracks, progress, meter)
-            progress.frames_missing()
-            progress.phase("done")
-            return meter.elapsed()
+        path, spec = find_video(self._layout, self._spec.ep_id), self._spec
+        stop, stream, budget = self._stop, spec.video.stream, spec.max_cpu_percent
+        with making(path, stream, spec.run_id, budget, stop, self._tell) as made:
+            facts = made.video.facts
+            self._refuse_another(facts, identified(path))
+            self._view.started(facts.frames)
+            tracks = self._tracks(facts.frames)
+            made.begin()
+            self._draw(made, tracks)
+            return made.end()
 
     def _refuse_another(self, found: VideoFacts, file: VideoFile) -> None:
         """Refuses a video that is not the one that was run.
@@ -147,28 +123,15 @@ class _Making:
         rows = result_rows(self._layout, self._files.detections, DetectionRow)
         return collect_tracks(readable(rows, frames))
 
-    def _draw(
-        self,
-        video: Video,
-        tracks: list[TrackBoxes],
-        progress: ProgressReporter,
-        meter: CpuMeter,
-    ) -> None:
-        pacer = Pacer(self._spec.max_cpu_percent, meter, self._stop, pipeline_config())
-        pacer.between()
-
-        def after_frame(_: int) -> None:
-            progress.frame_done()
-            pacer.after_frame()
-
+    def _draw(self, made: Making, tracks: list[TrackBoxes]) -> None:
         try:
             render_preview(
-                video,
+                made.video,
                 tracks,
                 self._files.staged.preview,
                 pipeline_config().preview,
                 cpu_threads=self._spec.cpu_threads,
-                after_frame=after_frame,
+                after_frame=made.after_frame,
             )
         except PreviewFailed:
             raise VideoUnreadable(

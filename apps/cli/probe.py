@@ -1,8 +1,8 @@
 """Facts that need the heavy libraries, for programs that do not load them.
 
-`python -m apps.cli.probe host`, `… video FILE [STREAM]`, `… picture FILE TARGET` and
-`… detector CACHE` print one JSON object: the facts, or `{"problem": ...}`. With `--lifeline` as its
-first argument it dies with the program that started it.
+`python -m apps.cli.probe host`, `… video FILE [STREAM]`, `… media FILE`, `… picture FILE TARGET`
+and `… detector CACHE` print one JSON object: the facts, or `{"problem": ...}`. With `--lifeline` as
+its first argument it dies with the program that started it.
 """
 
 from __future__ import annotations
@@ -34,11 +34,14 @@ def main(arguments: list[str]) -> int:
                 answer = _video(Path(path), None)
             case ["video", path, stream]:
                 answer = _video(Path(path), int(stream))
+            case ["media", path]:
+                answer = _media(Path(path))
             case ["picture", path, target]:
                 answer = _picture(Path(path), Path(target))
             case _:
                 raise InvalidInput(
-                    "Usage: probe host | video FILE [STREAM] | picture FILE TARGET | detector CACHE"
+                    "Usage: probe host | video FILE [STREAM] | media FILE | picture FILE TARGET | "
+                    "detector CACHE"
                 )
     except ScreenalyticsError as error:
         answer = {"problem": error.to_dict()}
@@ -73,6 +76,12 @@ def _video(path: Path, stream: int | None) -> dict[str, Any]:
 
     with open_video(path, threads=1, stream=stream) as video:
         return video.facts.model_dump()
+
+
+def _media(path: Path) -> dict[str, Any]:
+    from apps.pipeline.decode.media import media_facts
+
+    return media_facts(path).model_dump()
 
 
 def _picture(path: Path, target: Path) -> dict[str, Any]:

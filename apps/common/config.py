@@ -255,6 +255,13 @@ class PreviewConfig(_Frozen):
     crf: int
 
 
+class PlayableConfig(_Frozen):
+    long_side: int = Field(ge=16)
+    crf: int = Field(ge=0, le=51)
+    key_frame_s: float = Field(gt=0)
+    max_gb: float = Field(gt=0)
+
+
 class BudgetConfig(_Frozen):
     burst_seconds: float
     window_seconds: float
@@ -288,6 +295,7 @@ class PipelineConfig(_Frozen):
     crops: CropsConfig
     thumbs: ThumbsConfig
     preview: PreviewConfig
+    playable: PlayableConfig
     budget: BudgetConfig
     thermal: ThermalConfig
     meter: MeterConfig

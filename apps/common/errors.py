@@ -12,6 +12,7 @@
     ├── RunElsewhere          exit 6    409   a run that this server cannot end
     ├── ComparisonBusy        exit 6    409   one comparison at a time in a server
     ├── PreviewBusy           exit 6    409   the run's preview is being made already
+    ├── PlayableBusy          exit 6    409   a file to play is being made already
     ├── VideoReplaced         exit 3    409   the episode's video is not the one that was run
     ├── RunExists             exit 2    409   the run id has results already
     ├── EpisodeExists         exit 2    409   an upload for an episode that has a video
@@ -124,6 +125,10 @@ class ComparisonBusy(ScreenalyticsError):
 
 class PreviewBusy(ScreenalyticsError):
     slug, title, status, exit_code = "preview-busy", "Preview is being made", 409, 6
+
+
+class PlayableBusy(ScreenalyticsError):
+    slug, title, status, exit_code = "playable-busy", "File to play is being made", 409, 6
 
 
 class VideoReplaced(ScreenalyticsError):

@@ -134,6 +134,14 @@ class Layout:
     def pictures(self, ep_id: str) -> Path:
         return self.cache / "pictures" / check_name(ep_id)
 
+    def playable(self, ep_id: str) -> Path:
+        """Folder of what is made of an episode's video for browsers."""
+        return self.playables / check_name(ep_id)
+
+    @property
+    def playables(self) -> Path:
+        return self.cache / "playable"
+
     @property
     def locks(self) -> Path:
         return self.root / ".locks"

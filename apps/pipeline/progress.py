@@ -56,6 +56,10 @@ class ProgressReporter(Repeater):
         """
         self._total, self._video_total = frames, video_frames
 
+    def restart(self) -> None:
+        """All is done again from the first frame."""
+        self._done = 0
+
     def frame_done(self) -> None:
         self._done += 1
 

@@ -1,4 +1,4 @@
-"""Starts the process of a run, or of the preview of one. Local mode and workers use it."""
+"""Starts the process of a run, of its preview, or of a file to play. API and workers use it."""
 
 from __future__ import annotations
 
@@ -7,21 +7,24 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from apps.common.contracts.events import Event, PreviewEvent
+from apps.common.contracts.events import Event, PlayableEvent, PreviewEvent
 from apps.common.errors import RunFailed, ScreenalyticsError
 from apps.common.layout import Layout
 from apps.common.open_result import result_tail
 from apps.runs.child import Child, event_of, how_it_ended
+from apps.runs.playable import clear_unfinished
 from apps.runs.record import status_of
-from apps.runs.spec import PreviewSpec, RunSpec
+from apps.runs.spec import PlayableSpec, PreviewSpec, RunSpec
 from apps.runs.staging import remove_staging
 from apps.runs.store import close_unfinished
 from apps.runs.supervise import SupervisedProcess
 
 RUN_MODULE = "apps.cli.episode_run"
 _PREVIEW_MODULE = "apps.cli.make_preview"
+_PLAYABLE_MODULE = "apps.cli.make_playable"
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 _PREVIEW_EVENT: TypeAdapter[PreviewEvent] = TypeAdapter(PreviewEvent)
+_PLAYABLE_EVENT: TypeAdapter[PlayableEvent] = TypeAdapter(PlayableEvent)
 
 
 async def start_run(spec: RunSpec, timeout_s: float | None = None) -> SupervisedProcess[Event]:
@@ -40,6 +43,12 @@ async def start_preview(spec: PreviewSpec, timeout_s: float) -> SupervisedProces
     """Starts the making of a preview. Its run has completed, so no manifest says how this ends."""
     child = await Child.start(_PREVIEW_MODULE, [], spec.model_dump_json())
     return SupervisedProcess(child, _PreviewWork(spec), timeout_s)
+
+
+async def start_playable(spec: PlayableSpec, timeout_s: float) -> SupervisedProcess[PlayableEvent]:
+    """Starts the making of a file that browsers play."""
+    child = await Child.start(_PLAYABLE_MODULE, [], spec.model_dump_json())
+    return SupervisedProcess(child, _PlayableWork(spec), timeout_s)
 
 
 class _RunWork:
@@ -67,22 +76,45 @@ class _RunWork:
         close_unfinished(self._layout, *self._run, status_of(ending), ending.detail, pid=pid)
 
 
-class _PreviewWork:
+class _MakingWork:
+    """Of what is made beside runs."""
+
+    what: str
+
+    def __init__(self) -> None:
+        self.interrupted = f"The server was stopped while the {self.what} was on; it was cancelled."
+
+    def died(self, code: int, stderr: Sequence[str]) -> RunFailed:  # noqa: ARG002
+        return RunFailed(
+            f"The {self.what}'s process {how_it_ended(code)} before it finished.",
+            hint="Try again; if the system killed it, it may lack memory.",
+            run_exit_code=code,
+        )
+
+
+class _PlayableWork(_MakingWork):
+    what = "making of the file to play"
+
+    def __init__(self, spec: PlayableSpec) -> None:
+        super().__init__()
+        self._spec = spec
+
+    def read(self, line: bytes) -> PlayableEvent | None:
+        return event_of(_PLAYABLE_EVENT, line)
+
+    def tidy(self, ending: ScreenalyticsError, pid: int) -> None:  # noqa: ARG002
+        clear_unfinished(Layout(Path(self._spec.data_root)), self._spec.ep_id)
+
+
+class _PreviewWork(_MakingWork):
     what = "preview"
-    interrupted = "The server was stopped while the preview was on; it was cancelled."
 
     def __init__(self, spec: PreviewSpec) -> None:
+        super().__init__()
         self._spec = spec
 
     def read(self, line: bytes) -> PreviewEvent | None:
         return event_of(_PREVIEW_EVENT, line)
-
-    def died(self, code: int, stderr: Sequence[str]) -> RunFailed:  # noqa: ARG002
-        return RunFailed(
-            f"The preview's process {how_it_ended(code)} before it finished.",
-            hint="Try again; if the system killed it, it may lack memory.",
-            run_exit_code=code,
-        )
 
     def tidy(self, ending: ScreenalyticsError, pid: int) -> None:  # noqa: ARG002
         layout = Layout(Path(self._spec.data_root))

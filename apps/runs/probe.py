@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from apps.common.contracts.manifest import VideoFacts
+from apps.common.contracts.media import MediaFacts
 from apps.common.errors import RunFailed, VideoUnreadable, from_dict
 from apps.common.options import VideoStreamChoice
 from apps.runs.child import Child
@@ -48,6 +49,7 @@ class VideoProbe:
 
     def __init__(self) -> None:
         self._known: dict[tuple[Path, VideoStreamChoice], tuple[tuple[int, int], VideoFacts]] = {}
+        self._media: dict[Path, tuple[tuple[int, int], MediaFacts]] = {}
 
     async def facts(self, path: Path, stream: VideoStreamChoice = "auto") -> VideoFacts:
         """What the decoder finds in a video.
@@ -68,6 +70,26 @@ class VideoProbe:
         self._known[key] = (state, facts)
         while len(self._known) > _REMEMBERED:
             del self._known[next(iter(self._known))]
+        return facts
+
+    async def media(self, path: Path) -> MediaFacts:
+        """What a browser must know of a video.
+
+        Raises:
+            VideoUnreadable: it is not a video.
+        """
+        try:
+            stat = await asyncio.to_thread(path.stat)
+        except OSError:  # removed since it was found
+            raise VideoUnreadable.missing() from None
+        state = (stat.st_mtime_ns, stat.st_size)
+        known = self._media.get(path)
+        if known is not None and known[0] == state:
+            return known[1]
+        facts = MediaFacts.model_validate(await _probe("media", str(path)))
+        self._media[path] = (state, facts)
+        while len(self._media) > _REMEMBERED:
+            del self._media[next(iter(self._media))]
         return facts
 
 

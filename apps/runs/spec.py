@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apps.common.contracts.manifest import ExecutionMode, VideoFacts, VideoFile
+from apps.common.contracts.media import PlayablePlan
 from apps.common.names import EpisodeId, RunId, new_run_id
 from apps.common.options import RUN_OPTIONS, Niceness, model_of
 from apps.common.resolve import Resolution
@@ -60,6 +61,7 @@ class RunSpec(RunPlan):
         )
 
 
+PLAYABLE_RUN = "playable"  # stands for a run's name in the progress of a file that is made
 _preview_options = [RUN_OPTIONS["cpu_threads"], RUN_OPTIONS["max_cpu_percent"]]
 
 
@@ -80,3 +82,20 @@ class PreviewSpec(model_of(_preview_options, optional=False)):  # type: ignore[m
     video: VideoFacts
     video_file: VideoFile | None = None
     nice: Niceness = 0
+
+
+class PlayableSpec(model_of(_preview_options, optional=False)):  # type: ignore[misc]
+    """What the process that makes a file for browsers is to do: one JSON line on its stdin.
+
+    Args:
+        state: of the video that is meant, see `state_of_video`.
+        plan: how it is made.
+        min_free_mb: that must stay free on the disk.
+    """
+
+    ep_id: EpisodeId
+    data_root: str
+    state: str
+    plan: PlayablePlan
+    nice: Niceness = 0
+    min_free_mb: float = 0

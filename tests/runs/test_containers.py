@@ -41,7 +41,8 @@ BESIDE = {
         "JobStatus", "LegacyJobStatus", "ProfileOffer", "ResolvedPlan", "RunOptionsOffer",
     ],
     "what a run has done": [
-        "ExportedRun", "Outcome", "ResultEvent", "RunManifest", "RunResult", "_Outcome",
+        "ExportedRun", "Outcome", "ResultEvent", "ReviewData", "RunManifest", "RunResult",
+        "_Outcome", "_Review",
     ],
     "does the work with one of the way's own": ["DetectorLoader", "PipelineRun", "_Claim"],
     "a part of RunSpec, which is handed on as it is": ["RunPlan"],

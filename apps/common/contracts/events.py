@@ -8,6 +8,7 @@ from pydantic import Field
 
 from apps.common.contracts.base import Readable
 from apps.common.contracts.manifest import Progress, RunResult
+from apps.common.contracts.media import PlayableKind
 from apps.common.errors import ScreenalyticsError
 
 
@@ -69,6 +70,27 @@ class PreviewResultEvent(PreviewResult):
     type: Literal["result"] = "result"
 
 
+class PlayableResult(Readable):
+    """The answer of a file that was made for browsers.
+
+    Args:
+        path: below the episode's address.
+        mime: what it holds, as `canPlayType` wants it.
+    """
+
+    status: Literal["completed"] = "completed"
+    ep_id: str
+    kind: PlayableKind
+    path: Literal["video", "playable/file"]
+    mime: str
+    size_bytes: int
+    elapsed_seconds: float
+
+
+class PlayableResultEvent(PlayableResult):
+    type: Literal["result"] = "result"
+
+
 class HeartbeatEvent(Readable):
     """Nothing new: what was asked for is on."""
 
@@ -89,5 +111,9 @@ Event = Annotated[
 ]
 PreviewEvent = Annotated[
     ProgressEvent | LogEvent | StartedEvent | PreviewResultEvent | ErrorEvent,
+    Field(discriminator="type"),
+]
+PlayableEvent = Annotated[
+    ProgressEvent | LogEvent | StartedEvent | PlayableResultEvent | ErrorEvent,
     Field(discriminator="type"),
 ]

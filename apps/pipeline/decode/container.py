@@ -161,6 +161,11 @@ def _reason(error: Exception) -> str:
     return (error.strerror or "") if isinstance(error, OSError) else type(error).__name__
 
 
+def films_of(container: InputContainer) -> list[VideoStream]:
+    """The video streams in the file's order, without covers and stills."""
+    return [stream for stream in container.streams.video if not _is_still(stream)]
+
+
 def candidates(container: InputContainer) -> list[int]:
     """Numbers of the streams that may be the film, the likeliest first.
 
@@ -170,7 +175,7 @@ def candidates(container: InputContainer) -> list[int]:
     Raises:
         VideoUnreadable: there is none.
     """
-    films = [stream for stream in container.streams.video if not _is_still(stream)]
+    films = films_of(container)
     if not films:
         raise VideoUnreadable("The file has no video stream.", hint=HINT)
     decodable = [stream for stream in films if stream.codec_context is not None]

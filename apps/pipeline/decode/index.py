@@ -62,6 +62,7 @@ class FrameIndex:
         first_start: number of the picture where decoding can begin.
         held_back: how many pictures the decoder must hold back, so that they come in order.
         turned: by packet, how its picture is displayed where the coded data say that.
+        zero_s: what the player's clock calls zero, on the file's; seconds.
     """
 
     timeline: Timeline
@@ -74,6 +75,7 @@ class FrameIndex:
     first_start: int = 0
     held_back: int = 0
     turned: Mapping[int, Orientation] = field(default_factory=dict)
+    zero_s: float = 0.0
 
     @property
     def count(self) -> int:
@@ -103,7 +105,7 @@ class FrameIndex:
             return self
         seconds = self.timeline.seconds
         zero = _zero(container, float(seconds[0]))
-        return replace(self, timeline=replace(self.timeline, seconds=seconds - zero))
+        return replace(self, timeline=replace(self.timeline, seconds=seconds - zero), zero_s=zero)
 
     def warnings(self) -> list[str]:
         """What was repaired, a sentence each."""

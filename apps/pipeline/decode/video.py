@@ -65,6 +65,16 @@ class Video:
         return self.software if self._device is None else self._device
 
     @property
+    def path(self) -> Path:
+        """The file."""
+        return self._source.path
+
+    @property
+    def stream(self) -> int:
+        """Number of the video stream in the file."""
+        return self._source.stream
+
+    @property
     def damaged_packets(self) -> int:
         """Packets that the decoder refused, so far."""
         return self._decoder.damaged_packets

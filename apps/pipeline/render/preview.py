@@ -1,41 +1,27 @@
-"""Preview: the video again, smaller, with boxes and track numbers drawn on every frame.
+"""Preview: the video again, smaller, with its sound, and boxes and track numbers on every frame.
 
-Boxes between two sampled frames are interpolated along their track. Times are the source's own,
-so a variable frame rate stays right. Frames of another shape than the first lie in the middle, with
-black beside them. Colours are BT.709, and the file says so: players guess where it does not.
+Boxes between two sampled frames are interpolated along their track.
 """
 
 from __future__ import annotations
 
 import colorsys
-import errno
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import av
-import av.error
 import cv2
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from apps.common.config import PreviewConfig
 from apps.common.contracts.rows import DetectionRow
 from apps.common.names import track_number
 from apps.pipeline.arrays import ByteArray, FloatArray
-from apps.pipeline.decode.picture import FullPicture
 from apps.pipeline.decode.video import Video
-from apps.pipeline.render.x264 import x264_options
+from apps.pipeline.render.encode import Encoding, EncodingFailed, encode
+from apps.pipeline.render.sound import SoundPlan
 
-if TYPE_CHECKING:
-    from av.container import OutputContainer
-    from av.video.stream import VideoStream
-
-_ENCODERS = ("libx264", "libopenh264", "mpeg4")  # the first that this build of FFmpeg has
-_CLOCK = Fraction(1, 90_000)  # seconds; the usual clock of video in transport streams
-_BT709 = 1  # FFmpeg's number of its primaries, its transfer characteristic and its matrix
+_COPIED_SOUND = frozenset({"aac", "mp3", "opus", "flac", "ac3"})  # that MP4 takes
 _GOLDEN_ANGLE = 0.618034  # of the colour circle: neighbours in number differ most in colour
 
 
@@ -99,94 +85,13 @@ def render_preview(
     Raises:
         PreviewFailed: it cannot be encoded; nothing is left.
     """
-    encoder = max(1, cpu_threads // 2)
-    video.use_threads(max(1, cpu_threads - encoder))
+    encoding = Encoding(
+        config.long_side, config.crf, sound=SoundPlan(_COPIED_SOUND), paint=_Painter(tracks).paint
+    )
     try:
-        _encode(video, tracks, path, config, encoder, after_frame)
-    except av.error.FFmpegError as error:
-        path.unlink(missing_ok=True)
-        if error.errno == errno.ENOSPC:
-            raise
+        encode(video, path, encoding, cpu_threads=cpu_threads, after_frame=after_frame)
+    except EncodingFailed as error:
         raise PreviewFailed from error
-
-
-def _encode(
-    video: Video,
-    tracks: list[TrackBoxes],
-    path: Path,
-    config: PreviewConfig,
-    threads: int,
-    after_frame: Callable[[int], None],
-) -> None:
-    width, height = _even_size(video, config.long_side)
-    painter = _Painter(tracks)
-    to_pixels, to_planes = VideoReformatter(), VideoReformatter()
-    latest = -1
-    name = f"file:{path.resolve()}"  # FFmpeg takes what stands before a colon for a protocol
-    with av.open(name, "w", format="mp4", options={"movflags": "+faststart"}) as container:
-        stream = _add_stream(container, video, width, height, config, threads)
-        for decoded in video.decoded():
-            image, inner = _on_canvas(decoded.picture, width, height, to_pixels)
-            painter.paint(inner, decoded.index)
-            picture = to_planes.reformat(
-                av.VideoFrame.from_ndarray(image, format="bgr24"),
-                format="yuv420p",
-                dst_colorspace=Colorspace.ITU709,
-                dst_color_range=ColorRange.MPEG,
-                threads=1,
-            )
-            latest = max(latest + 1, round(max(0.0, decoded.ts_s) / _CLOCK))
-            picture.pts, picture.time_base = latest, _CLOCK
-            container.mux(stream.encode(picture))
-            after_frame(decoded.index)
-        container.mux(stream.encode())
-
-
-def _on_canvas(
-    picture: FullPicture, width: int, height: int, scaler: VideoReformatter
-) -> tuple[ByteArray, ByteArray]:
-    """A picture of the preview, and the part of it where the frame lies (a view)."""
-    shown_width, shown_height = picture.size
-    scale = min(width / shown_width, height / shown_height)
-    inside = (max(1, round(shown_width * scale)), max(1, round(shown_height * scale)))
-    if inside[0] >= width - 2 and inside[1] >= height - 2:  # rounded to even numbers only
-        image = np.ascontiguousarray(picture.scaled(width, height, scaler))
-        return image, image
-    image = np.zeros((height, width, 3), np.uint8)
-    left, top = (width - inside[0]) // 2, (height - inside[1]) // 2
-    inner = image[top : top + inside[1], left : left + inside[0]]
-    inner[:] = picture.scaled(*inside, scaler)
-    return image, inner
-
-
-def _even_size(video: Video, long_side: int) -> tuple[int, int]:
-    """The displayed size, at most `long_side`, in even numbers as 4:2:0 needs."""
-    width, height = video.facts.width, video.facts.height
-    scale = min(1.0, long_side / max(width, height))
-    return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
-
-
-def _add_stream(
-    container: OutputContainer,
-    video: Video,
-    width: int,
-    height: int,
-    config: PreviewConfig,
-    threads: int,
-) -> VideoStream:
-    encoder = next(name for name in _ENCODERS if name in av.codecs_available)
-    rate = max(Fraction(1), Fraction(video.facts.fps).limit_denominator(1001))
-    stream: VideoStream = container.add_stream(encoder, rate=rate)  # type: ignore[assignment]
-    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-    stream.codec_context.time_base = _CLOCK
-    stream.codec_context.thread_count = threads
-    stream.codec_context.color_primaries = _BT709
-    stream.codec_context.color_trc = _BT709
-    stream.codec_context.colorspace = _BT709
-    stream.codec_context.color_range = ColorRange.MPEG
-    if encoder == "libx264":
-        stream.codec_context.options = x264_options(config.crf)
-    return stream
 
 
 class _Painter:
