@@ -28,7 +28,8 @@ SAMPLE_S = 0.24
 # Calls of the canvas, counted by name from now on, and those of one redraw of the timeline.
 COUNT_CALLS = """() => {
   window.calls = {};
-  for (const name of ["fillRect", "strokeRect", "stroke", "fill", "fillText", "drawImage", "rect"]) {
+  const names = ["fillRect", "strokeRect", "stroke", "fill", "fillText", "drawImage", "rect"];
+  for (const name of names) {
     const own = CanvasRenderingContext2D.prototype[name];
     CanvasRenderingContext2D.prototype[name] = function (...all) {
       window.calls[name] = (window.calls[name] ?? 0) + 1;
@@ -104,9 +105,9 @@ class Review:
         x, y = self.ask(
             """place => {
               const { timeline, tracks } = window.review;
-              const middle = (tracks.start[place] + tracks.end[place]) / 2;
+              const x = timeline.xOf((tracks.start[place] + tracks.end[place]) / 2);
               for (let y = 0; y < timeline.height; y += 3) {
-                if (timeline.barAt(timeline.xOf(middle), y) === place) return [timeline.xOf(middle), y + 2];
+                if (timeline.barAt(x, y) === place) return [x, y + 2];
               }
               return [-1, -1];
             }""",
@@ -483,7 +484,8 @@ def test_the_wheel_zooms_and_lets_go_at_the_ends(review: Review) -> None:
 def test_with_ctrl_the_wheel_never_zooms_the_page(review: Review) -> None:
     prevented = """deltaY => {
       const canvas = window.review.timeline.canvas;
-      const wheel = new WheelEvent("wheel", { deltaY, ctrlKey: true, clientX: 300, cancelable: true });
+      const how = { deltaY, ctrlKey: true, clientX: 300, cancelable: true };
+      const wheel = new WheelEvent("wheel", how);
       canvas.dispatchEvent(wheel);
       return wheel.defaultPrevented;
     }"""

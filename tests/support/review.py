@@ -224,10 +224,8 @@ def track(
     step = run.stride / run.fps
     count = round((last_s - first_s) / step) + 1
     times = [round(first_s + n * step, 3) for n in range(count)]
-    boxes = [
-        (box[0] + to_x * n / max(1, count - 1), box[1], box[2] + to_x * n / max(1, count - 1), box[3])
-        for n in range(count)
-    ]  # fmt: skip
+    moved = [to_x * n / max(1, count - 1) for n in range(count)]
+    boxes = [(box[0] + x, box[1], box[2] + x, box[3]) for x in moved]
     before = [cut for cut in run.cuts_s if cut <= times[0] + 1e-6]
     after = [cut for cut in run.cuts_s if cut > times[-1] + 1e-6]
     start = max([times[0] - run.before_s, 0.0, *before[-1:]])

@@ -6,7 +6,7 @@ far from each other. They are of the colour space OKLCH, with three luminances i
 
 from __future__ import annotations
 
-from apps.common.names import TRACK_PREFIX
+from apps.common.names import track_number
 
 COLOURS = (
     *("#d90173", "#887f02", "#0d98aa", "#ad2edb", "#bb6802", "#009e72", "#445cfe", "#f70254"),
@@ -24,4 +24,4 @@ def colour_of(track_id: str) -> str:
     Returns:
         `#rrggbb`.
     """
-    return COLOURS[int(track_id.removeprefix(TRACK_PREFIX)) % len(COLOURS)]
+    return COLOURS[track_number(track_id) % len(COLOURS)]

@@ -18,9 +18,10 @@ from apps.ui.formatting import ENDS
 from apps.ui.parts.palette import COLOURS
 
 _ASSETS = files("apps.ui") / "assets" / "review"
-# Streamlit takes one text and sends it with every redraw: it only fetches the modules.
+# Streamlit takes one text and sends it with every redraw, so it only fetches the modules. The text
+# has an address of its own kind, to which theirs would not be relative.
 _LOADER = """export default async function (component) {
-  const review = await import(component.data.module);
+  const review = await import(new URL(component.data.module, document.baseURI).href);
   return review.default(component);
 }"""
 _review = components.component(

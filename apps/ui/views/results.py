@@ -10,7 +10,7 @@ import streamlit as st
 from apps.common.contracts.events import ErrorEvent, ProgressEvent
 from apps.common.contracts.manifest import RunManifest, VideoFacts
 from apps.common.contracts.rows import TrackRow
-from apps.common.names import TRACK_PREFIX
+from apps.common.names import track_number
 from apps.common.schemas import Diagnosis, Rows, RunCharts, RunSummary, TrackOrder
 from apps.ui import formatting
 from apps.ui.client import ApiProblem, Client
@@ -204,7 +204,7 @@ def _show_track(run: RunManifest, track: _Seen, is_picked: bool) -> None:
             args=(run.run_id, track_id, start),
         )
         lines = [
-            f"**Track {track_id.removeprefix(TRACK_PREFIX)}**",
+            f"**Track {track_number(track_id)}**",
             f"On screen {_on_screen(track.row)}",
             f"Sightings {count(stats.detections)}",
             f"Confidence {stats.avg_conf or 0:.2f}",

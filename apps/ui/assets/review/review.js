@@ -353,7 +353,9 @@ export class Review {
   #follow() {
     const { seek } = this.data;
     if (this.tracks === undefined || seek === null || this.followed === seek.count) return;
+    const before = this.followed;
     this.followed = seek.count;
+    if (before !== undefined) this.root.scrollIntoView({ block: "nearest" }); // asked for from further down
     const place = this.tracks.byId.get(seek.track) ?? -1;
     if (place >= 0) this.pick(place, seek.seconds);
     else if (seek.seconds !== null) this.#seek(seek.seconds);

@@ -7,7 +7,7 @@ import { Density, lowerBound } from "./tracks.js";
 
 const RULER = 22; // pixels, as all here
 const STRIP = 18;
-const ROW = 14;
+const ROW = [14, 26]; // least and most of a lane's height: few lanes are tall
 const GAP = 3;
 const LEAST = 2; // of a bar's width, so that it can be seen
 const REACH = 4; // beside a bar a pointer still means it
@@ -67,7 +67,16 @@ export class Timeline {
 
   /** True where the lanes are more than there is room for. */
   get #crowded() {
-    return (this.tracks?.lanes.length ?? 0) * (ROW + GAP) + RULER + GAP > this.height;
+    return this.#count * (ROW[0] + GAP) + RULER + GAP > this.height;
+  }
+
+  get #count() {
+    return this.tracks?.lanes.length ?? 0;
+  }
+
+  get #row() {
+    const room = (this.height - this.#top) / Math.max(1, this.#count) - GAP;
+    return Math.floor(Math.min(ROW[1], Math.max(ROW[0], room)));
   }
 
   get #top() {
@@ -75,7 +84,7 @@ export class Timeline {
   }
 
   get #scrollEnd() {
-    return Math.max(0, (this.tracks?.lanes.length ?? 0) * (ROW + GAP) - (this.height - this.#top));
+    return Math.max(0, this.#count * (this.#row + GAP) - (this.height - this.#top));
   }
 
   xOf(seconds) {
@@ -156,10 +165,10 @@ export class Timeline {
   setPicked(place) {
     this.picked = place;
     if (place >= 0) {
-      const top = this.tracks.lane[place] * (ROW + GAP);
+      const top = this.tracks.lane[place] * (this.#row + GAP);
       const room = this.height - this.#top;
       if (top < this.scroll) this.scroll = top;
-      else if (top + ROW + GAP > this.scroll + room) this.scroll = Math.min(this.#scrollEnd, top + ROW + GAP - room);
+      else if (top + this.#row + GAP > this.scroll + room) this.scroll = Math.min(this.#scrollEnd, top + this.#row + GAP - room);
     }
     this.refresh();
   }
@@ -231,7 +240,7 @@ export class Timeline {
       const x = this.xOf(n * word);
       const label = clock(n * word, places);
       const half = context.measureText(label).width / 2;
-      context.fillText(label, Math.min(Math.max(0, x - half), width - 2 * half), 1);
+      context.fillText(label, Math.min(Math.max(4, x - half), width - 2 * half), 1);
     }
     context.globalAlpha = 0.35;
     context.fillRect(0, RULER - 0.5, width, 1);
@@ -290,7 +299,7 @@ export class Timeline {
 
   #drawLanes(context) {
     const top = this.#top;
-    const height = ROW + GAP;
+    const height = this.#row + GAP;
     const first = Math.floor(this.scroll / height);
     const behind = Math.min(this.tracks.lanes.length, Math.ceil((this.scroll + this.height - top) / height));
     context.save();
@@ -305,6 +314,7 @@ export class Timeline {
 
   #drawLane(context, lane, y) {
     const { places, starts } = this.tracks.lanes[lane];
+    const row = this.#row;
     const { start, end } = this.tracks;
     const perPixel = (this.view.end - this.view.start) / this.width;
     const [from, to] = this.tracks.inLane(lane, this.view.start, this.view.end);
@@ -333,32 +343,33 @@ export class Timeline {
         // What touches its neighbour in the lane would look like one with it.
         const between = right - x > 4 ? 1 : 0;
         context.fillStyle = this.colourOfTrack(place);
-        context.fillRect(x, y, Math.max(LEAST, right - x - between), ROW);
+        context.fillRect(x, y, Math.max(LEAST, right - x - between), row);
       }
       i = next;
     }
     if (crowd !== null) crowds.push(crowd);
     Object.assign(context, { fillStyle: this.colours.text, globalAlpha: 0.6 });
-    for (const one of crowds) context.fillRect(one.x, y, one.right - one.x, ROW);
+    for (const one of crowds) context.fillRect(one.x, y, one.right - one.x, row);
     context.globalAlpha = 1;
   }
 
   #drawPicked(context, top) {
     if (this.picked < 0) return;
     const { start, end, lane } = this.tracks;
+    const row = this.#row;
     const x = this.xOf(start[this.picked]);
-    const y = top + lane[this.picked] * (ROW + GAP) - this.scroll;
+    const y = top + lane[this.picked] * (this.#row + GAP) - this.scroll;
     const width = Math.max(LEAST, this.xOf(end[this.picked]) - x - 1);
     context.fillStyle = this.colourOfTrack(this.picked);
-    context.fillRect(x, y, width, ROW);
+    context.fillRect(x, y, width, row);
     Object.assign(context, { strokeStyle: this.colours.text, lineWidth: 2 });
-    context.strokeRect(x - 1, y - 1, width + 2, ROW + 2);
+    context.strokeRect(x - 1, y - 1, width + 2, row + 2);
   }
 
   #drawScrollbar(context, top) {
     if (this.#scrollEnd === 0) return;
     const room = this.height - top;
-    const all = this.tracks.lanes.length * (ROW + GAP);
+    const all = this.#count * (this.#row + GAP);
     Object.assign(context, { fillStyle: this.colours.text, globalAlpha: 0.55 });
     context.fillRect(this.width - 5, top + (this.scroll / all) * room, 4, Math.max(12, (room / all) * room));
     context.globalAlpha = 1;
@@ -382,7 +393,7 @@ export class Timeline {
   barAt(x, y) {
     const top = this.#top;
     if (this.tracks === undefined || y < top) return -1;
-    const lane = Math.floor((y - top + this.scroll) / (ROW + GAP));
+    const lane = Math.floor((y - top + this.scroll) / (this.#row + GAP));
     if (lane >= this.tracks.lanes.length) return -1;
     const reach = (REACH * (this.view.end - this.view.start)) / this.width;
     const seconds = this.timeAt(x);
