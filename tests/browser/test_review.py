@@ -28,7 +28,7 @@ SAMPLE_S = 0.24
 # Calls of the canvas, counted by name from now on, and those of one redraw of the timeline.
 COUNT_CALLS = """() => {
   window.calls = {};
-  const names = ["fillRect", "strokeRect", "stroke", "fill", "fillText", "drawImage", "rect"];
+  const names = ["fillRect", "strokeRect", "stroke", "fill", "fillText", "drawImage", "clearRect"];
   for (const name of names) {
     const own = CanvasRenderingContext2D.prototype[name];
     CanvasRenderingContext2D.prototype[name] = function (...all) {
@@ -814,6 +814,61 @@ def test_tracks_that_do_not_come_are_a_sentence(browser: Browser, served: Review
         assert opened.forgive("status of 500") == 1
 
 
+def test_a_video_that_is_none_is_a_sentence(
+    browser: Browser, served: ReviewServer, tmp_path: Path, clip: Path
+) -> None:
+    served.video = tmp_path / "notes.mp4"
+    served.video.write_text("This is no video.\n" * 100)
+    with reviewed(browser, served) as review:
+        review.page.goto(served.url)
+        notice = review.page.locator(".notice")
+        expect(notice).to_contain_text("The browser cannot play this video.")
+        served.video = clip
+        review.page.get_by_role("button", name="Try again").click()
+        review.page.wait_for_function("window.review.player.video.readyState >= 2")
+        expect(notice).to_be_hidden()
+
+
+def test_another_run_takes_the_place_of_the_one_before(review: Review) -> None:
+    review.click(*review.bar(1))
+    review.canvas.focus()
+    review.key("i")
+    review.ask("window.draw(null, { run: '/files/episodes/made/runs/r2' })")
+    review.page.wait_for_function("window.review.tracks !== undefined")
+    assert review.ask("window.review.picked") == -1
+    expect(review.page.locator(".range")).to_have_text("")
+    assert any("runs/r2/review" in one for one in review.server.asked)
+    review.click(*review.bar(2))
+    assert review.number() == 204
+
+
+def test_how_long_a_click_takes_to_be_seen(review: Review) -> None:
+    """Measured, not judged."""
+    took = []
+    for place in (2, 4, 0, 1, 3, 2):
+        x, y = review.bar(place)
+        took.append(
+            review.ask(
+                """([x, y]) => new Promise(done => {
+                  const { canvas } = window.review.timeline;
+                  const box = canvas.getBoundingClientRect();
+                  canvas.setPointerCapture = () => {};
+                  const began = performance.now();
+                  window.review.player.video.requestVideoFrameCallback(
+                    () => done(performance.now() - began));
+                  for (const type of ["pointerdown", "pointerup"]) {
+                    canvas.dispatchEvent(new PointerEvent(type, { pointerId: 1, button: 0,
+                      clientX: box.left + x, clientY: box.top + y }));
+                  }
+                })""",
+                [x, y],
+            )
+        )
+        review.rest()
+    print(f"click to frame: {sorted(round(one) for one in took)} ms")
+    note_figure("review, ms from click to frame", sorted(took)[len(took) // 2])
+
+
 def test_a_run_without_tracks_can_be_looked_at(browser: Browser, clip: Path) -> None:
     with (
         review_server(MadeRun(24.0, 6, [], []), clip) as server,
@@ -851,7 +906,8 @@ def test_the_work_of_a_redraw_has_a_bound(long_review: Review) -> None:
         in_sight = sum(one.start_s <= view[1] and one.end_s >= view[0] for one in run.tracks)
         assert redraw["visited"] <= in_sight
         assert redraw["visited"] <= lanes * (width + 2)
-        assert redraw["calls"] <= in_sight + 1600  # the strip has a rectangle a pixel
+        # The strip has a rectangle a pixel at most, cuts one each four pixels.
+        assert redraw["calls"] <= redraw["visited"] + 1.25 * width + 200
         note_figure(f"review redraw, ms, {span} s in sight", redraw["ms"])
         print(f"{span} s in sight: {in_sight} tracks, {redraw}")
 
@@ -874,7 +930,7 @@ def test_a_playing_video_moves_the_playhead_alone(long_review: Review) -> None:
     for seconds in range(5):
         long_review.ask("at => window.review.timeline.setPlayhead(at, true)", seconds)
         redraw = long_review.ask(REDRAW)
-        assert redraw["calls"] <= 4
+        assert redraw["calls"] <= 5
         print(f"playhead alone: {redraw}")
     assert long_review.ask(layers) == before
 

@@ -64,9 +64,9 @@ _PAGE = """<!doctype html>
   place.append(inside);
   window.told = [];
   const { default: review } = await import("/files/review/review.js");
-  window.draw = (seek = null) => {
+  window.draw = (seek = null, other = {}) => {
     window.cleanUp = review({
-      parentElement: place, data: { ...@DATA, seek },
+      parentElement: place, data: { ...@DATA, ...other, seek },
       setStateValue: (name, value) => window.told.push({ name, ...value }),
       setTriggerValue: () => {},
     });
@@ -325,7 +325,8 @@ def _application(server: ReviewServer) -> Starlette:
         if last == "playable":
             return _make(server) if request.method == "POST" else JSONResponse(_playable(server))
         if last in ("video", "file"):
-            return FileResponse(server.video, media_type="video/mp4")
+            headers = {"cache-control": "private, no-cache"}
+            return FileResponse(server.video, media_type="video/mp4", headers=headers)
         if last == "thumbnail":
             return Response(jpeg, media_type="image/jpeg")
         return Response(status_code=404)

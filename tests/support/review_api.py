@@ -105,8 +105,7 @@ def boxes_of(
     }
 
 
-def _application(api_url: str, data_root: Path) -> Starlette:
-    api = httpx.Client(base_url=api_url, trust_env=False, timeout=60)
+def _application(api: httpx.Client, data_root: Path) -> Starlette:
 
     def review(request: Request) -> Response:
         return JSONResponse(review_of(api, **request.path_params))
@@ -123,7 +122,7 @@ def _application(api_url: str, data_root: Path) -> Starlette:
         return JSONResponse({"kind": "source", "ready": True, "path": "video", "why": None})
 
     async def rest(request: Request) -> Response:
-        http = httpx.AsyncClient(base_url=api_url, trust_env=False, timeout=None)
+        http = httpx.AsyncClient(base_url=api.base_url, trust_env=False, timeout=None)
         headers = {name: value for name, value in request.headers.items() if name != "host"}
         path, query = request.url.path, dict(request.query_params)
         asked = http.build_request(
@@ -158,7 +157,8 @@ def _application(api_url: str, data_root: Path) -> Starlette:
 def review_api(api_url: str, data_root: Path) -> Iterator[str]:
     """Serves it in front of an API; its address."""
     port = free_port()
-    app = _application(api_url, data_root)
+    api = httpx.Client(base_url=api_url, trust_env=False, timeout=60)
+    app = _application(api, data_root)
     server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", port, log_level="warning"))
     server.config.lifespan = "off"
     thread = threading.Thread(target=server.run, daemon=True)
@@ -169,3 +169,4 @@ def review_api(api_url: str, data_root: Path) -> Iterator[str]:
     finally:
         server.should_exit = server.force_exit = True
         thread.join(10)
+        api.close()

@@ -50,6 +50,12 @@ export class Player {
     this.draw();
   }
 
+  /** Forgets the run that was shown. */
+  hide() {
+    Object.assign(this, { tracks: undefined, boxes: undefined, picked: -1 });
+    this.draw();
+  }
+
   load(url) {
     this.video.src = url;
     if (this.goal !== null) this.seek(this.goal);

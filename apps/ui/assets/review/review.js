@@ -28,7 +28,7 @@ export class Review {
     this.player = new Player(this.parts.video, this.parts.overlay, {
       moved: (seconds) => this.#moved(seconds),
       changed: () => this.#changed(),
-      failed: (sentence) => this.#notice(sentence),
+      failed: (sentence) => this.#notice(sentence, ["Try again", () => this.#open()]),
     });
     this.timeline = new Timeline(find(".timeline"), {
       seek: (seconds) => { this.player.seek(seconds); this.#rest(); },
@@ -72,6 +72,12 @@ export class Review {
     this.opening = new AbortController();
     const { signal } = this.opening;
     Object.assign(this, { tracks: undefined, followed: undefined, picked: -1 });
+    this.player.hide();
+    this.timeline.hide();
+    this.range = { from: null, to: null };
+    this.#drawRange();
+    this.#drawCard();
+    delete this.root.dataset.tracks;
     this.boxes?.dispose();
     this.#notice("Reading the tracks…");
     try {
