@@ -28,7 +28,7 @@ export class Review {
     this.player = new Player(this.parts.video, this.parts.overlay, {
       moved: (seconds) => this.#moved(seconds),
       changed: () => this.#changed(),
-      failed: (sentence) => this.#notice(sentence, ["Try again", () => this.#open()]),
+      failed: (sentence) => this.#notice(sentence, ["Try again", () => this.#again()]),
     });
     this.timeline = new Timeline(find(".timeline"), {
       seek: (seconds) => { this.player.seek(seconds); this.#rest(); },
@@ -90,6 +90,12 @@ export class Review {
     }
   }
 
+  /** What could not be played the browser would not ask for again under the same address. */
+  #again() {
+    this.tries = (this.tries ?? 0) + 1;
+    this.#open();
+  }
+
   #show(review) {
     this.review = review;
     this.tracks = new Tracks(review);
@@ -116,7 +122,8 @@ export class Review {
     const found = await read(`${this.data.episode}/playable`, signal, "The video cannot be read.");
     if (found.ready) {
       this.#notice(null);
-      this.player.load(`${this.data.episode}/${found.path}`);
+      const again = this.tries === undefined ? "" : `?again=${this.tries}`;
+      this.player.load(`${this.data.episode}/${found.path}${again}`);
       return;
     }
     const why = found.why ?? "The browser cannot play this file as it is.";
