@@ -14,8 +14,7 @@ from playwright.sync_api import Browser, Locator, expect
 
 from lab.processes.service import wait_for
 from tests.browser.conftest import DEMO, Product
-from tests.support.page import Tab, page_server, tab
-from tests.support.review_api import review_api
+from tests.support.page import Tab, tab
 
 FOLDER = os.environ.get("SCREENALYTICS_SCREENSHOTS")
 HAVE_CURRENT_DATA = 2  # of a video's readyState
@@ -37,17 +36,6 @@ _BAR = """(root, id) => {
   }
   return null;
 }"""
-
-
-@pytest.fixture(scope="module")
-def page_url(product: Product, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A page of the product, before whose API stand the routes of the review."""
-    folder = tmp_path_factory.mktemp("review")
-    with (
-        review_api(product.server.url, product.data_root) as api_url,
-        page_server(api_url, folder) as page,
-    ):
-        yield page.url
 
 
 @pytest.fixture

@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import threading
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,18 +80,25 @@ def review_of(api: httpx.Client, ep_id: str, run_id: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def boxes_of(
-    api: httpx.Client, ep_id: str, run_id: str, start_s: float, end_s: float
-) -> dict[str, Any]:
-    """`GET …/boxes`, from the rows of the run."""
+def sightings_of(api: httpx.Client, ep_id: str, run_id: str) -> dict[str | None, list[Any]]:
+    """The rows of the run's detections, by track."""
     path = f"/episodes/{ep_id}/runs/{run_id}/detections"
     text = api.get(path, headers={"accept": "application/x-ndjson"}).text
-    rows = [json.loads(line) for line in text.splitlines()]
-    ids = review_of(api, ep_id, run_id)["tracks"]["id"]
+    found: dict[str | None, list[Any]] = defaultdict(list)
+    for row in map(json.loads, text.splitlines()):
+        found[row["track_id"]].append(row)
+    return found
+
+
+def boxes_of(
+    ids: list[str], sightings: dict[str | None, list[Any]], start_s: float, end_s: float
+) -> dict[str, Any]:
+    """`GET …/boxes`, from the rows of the run."""
     places = {track_id: place for place, track_id in enumerate(ids)}
+    rows = [row for seen in sightings.values() for row in seen]
     kept = [row for row in rows if start_s <= row["ts_s"] <= end_s]
     for track_id in places:
-        seen = [row for row in rows if row["track_id"] == track_id]
+        seen = sightings.get(track_id, [])
         earlier = [row for row in seen if row["ts_s"] < start_s]
         later = [row for row in seen if row["ts_s"] > end_s]
         if len(earlier) < len(seen) and len(later) < len(seen):
@@ -107,12 +116,17 @@ def boxes_of(
 
 def _application(api: httpx.Client, data_root: Path) -> Starlette:
 
+    @cache
+    def rows(ep_id: str, run_id: str) -> tuple[dict[str, Any], dict[str | None, list[Any]]]:
+        return review_of(api, ep_id, run_id), sightings_of(api, ep_id, run_id)
+
     def review(request: Request) -> Response:
-        return JSONResponse(review_of(api, **request.path_params))
+        return JSONResponse(rows(**request.path_params)[0])
 
     def boxes(request: Request) -> Response:
         start, end = (float(request.query_params[name]) for name in ("start_s", "end_s"))
-        return JSONResponse(boxes_of(api, **request.path_params, start_s=start, end_s=end))
+        told, sightings = rows(**request.path_params)
+        return JSONResponse(boxes_of(told["tracks"]["id"], sightings, start, end))
 
     def video(request: Request) -> Response:
         [path] = (data_root / "videos" / request.path_params["ep_id"]).glob("episode.*")
