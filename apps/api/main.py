@@ -27,6 +27,7 @@ from apps.api.routes import (
     jobs,
     options,
     pictures,
+    review,
     runs,
 )
 from apps.api.services import Services
@@ -87,6 +88,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         runs,
         figures,
         pictures,
+        review,
         cancel,
         comparisons,
         health,

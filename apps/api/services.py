@@ -18,6 +18,7 @@ from apps.jobs.queue import Publisher
 from apps.jobs.reconcile import reconcile, turn_seconds
 from apps.jobs.store import JobStore
 from apps.results.pictures import EpisodePictures
+from apps.results.review import Reviews
 from apps.runs.prepare import Host
 from apps.runs.probe import DetectorProbe, VideoProbe
 from apps.runs.record import now
@@ -45,6 +46,7 @@ class Services:
     host: Host
     videos: VideoProbe
     pictures: EpisodePictures
+    reviews: Reviews
     detector: DetectorProbe
     source: SourceWatch
     jobs: JobStore
@@ -66,6 +68,7 @@ class Services:
             host=Host(settings),
             videos=VideoProbe(),
             pictures=EpisodePictures(layout),
+            reviews=Reviews(layout),
             detector=DetectorProbe(layout.cache),
             source=SourceWatch(),
             jobs=jobs,

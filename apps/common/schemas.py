@@ -343,6 +343,65 @@ class RunCharts(BaseModel):
     unreadable_rows: int
 
 
+class ReviewTracks(BaseModel):
+    """The tracks of a run, a column a fact; all columns are of one length, ordered by `start_s`.
+
+    Null is what a damaged line or a run of an older version does not tell.
+    """
+
+    id: list[str]
+    first_s: list[float] = Field(description="First sighting, seconds.")
+    last_s: list[float] = Field(description="Last sighting, seconds.")
+    start_s: list[float] = Field(description="Where what its sightings stand for begins, seconds.")
+    end_s: list[float] = Field(description="Where that ends; never over a cut.")
+    lane: list[int] = Field(description="Row, from 0: no two overlap in one.")
+    confidence: list[float | None] = Field(description="Mean, 0..1.")
+    sightings: list[int]
+    face_height: list[float | None] = Field(description="Median, 0..1 of the picture's height.")
+    screen_s: list[float | None] = Field(description="Seconds on the screen.")
+    screen_error_s: list[float | None] = Field(description="Standard error of that, seconds.")
+    ended: list[str | None]
+
+
+class ReviewData(BaseModel):
+    """What a timeline of a run shows. Times are seconds on the player's clock."""
+
+    ep_id: str
+    run_id: str
+    duration_s: float = Field(description="When the last picture ends, as far as the run tells.")
+    fps: float
+    width: int = Field(description="Of the video as displayed, pixels.")
+    height: int
+    stride: int
+    before_s: float = Field(description="For how long before it a sample stands, seconds.")
+    after_s: float = Field(description="For how long after it.")
+    cuts_s: list[float] = Field(description="Where the cuts lie, ascending.")
+    lanes: int
+    tracks: ReviewTracks
+
+
+class BoxesQuery(QueryParameters):
+    start_s: float = Field(ge=-1e9, le=1e9, allow_inf_nan=False, description="Seconds.")
+    end_s: float = Field(
+        ge=-1e9, le=1e9, allow_inf_nan=False, description="At most 600 s after the start."
+    )
+
+
+class ReviewBoxes(BaseModel):
+    """Faces of a stretch of time, ordered by time; columns of one length, `box` of four times that.
+
+    Of each track that is there it also has the last sighting before the stretch, and the first
+    one after it.
+    """
+
+    start_s: float
+    end_s: float
+    time_s: list[float]
+    track: list[int] = Field(description="Place in the tracks of the review; -1 for none.")
+    box: list[float] = Field(description="x1, y1, x2, y2 of each; 0..1 of the displayed picture.")
+    confidence: list[float]
+
+
 class ComparisonRequest(BaseModel):
     """`POST /episodes/{ep_id}/comparisons`."""
 

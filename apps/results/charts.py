@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,6 +11,7 @@ from apps.common.contracts.manifest import VideoFacts
 from apps.common.contracts.rows import DetectionRow, TrackRow
 from apps.common.options import sampled_count
 from apps.common.schemas import FacesBin, HistogramBin, RunCharts
+from apps.results.frame_times import FrameTimes
 
 _CONFIDENCE_BINS = 20
 _SIZE_BINS = 20  # at most about so many
@@ -40,13 +40,13 @@ def chart_run(
     """
     stretches = _Stretches(video.frames, stride, bins)
     wanted_cuts = sorted({cut for cut in cuts if 0 < cut < video.frames})
-    times = _FrameTimes(video.fps, wanted_cuts)
+    times = _SomeTimes(video.fps, wanted_cuts)
     faces = [0] * stretches.count
     confidence: Counter[int] = Counter()
     heights: Counter[int] = Counter()
     unreadable = 0
     for row in detections:
-        if row is None or row.frame_idx >= video.frames or not _is_upright(row):
+        if row is None or row.frame_idx >= video.frames or not is_upright(row):
             unreadable += 1
             continue
         stretch = stretches.of(row.frame_idx)
@@ -100,44 +100,18 @@ class _Stretches:
         return sampled_count(frames, self._stride)
 
 
-class _FrameTimes:
-    """Times of frames, between those that rows tell: videos may begin late and change their rate.
-
-    Rows of the cuts and the first row of each stretch are remembered.
-    """
+class _SomeTimes(FrameTimes):
+    """Of the rows of the cuts, and of the first row of each stretch: the others are forgotten."""
 
     def __init__(self, fps: float, cuts: Sequence[int]) -> None:
-        self._fps = fps
+        super().__init__(fps)
         self._cuts = frozenset(cuts)
         self._stretch = -1
-        self._frames: list[int] = []
-        self._seconds: list[float] = []
 
     def see(self, frame: int, ts_s: float, stretch: int) -> None:
-        """A row's time; only what goes forward is believed."""
-        if stretch == self._stretch and frame not in self._cuts:
-            return
-        if self._frames and (frame <= self._frames[-1] or ts_s <= self._seconds[-1]):
-            return
-        self._stretch = stretch
-        self._frames.append(frame)
-        self._seconds.append(ts_s)
-
-    def of(self, frame: int) -> float:
-        """Presentation time of a frame in seconds; at the video's mean rate where no rows are."""
-        after = bisect.bisect_left(self._frames, frame)
-        if not self._frames:
-            seconds = frame / self._fps
-        elif after == 0:
-            seconds = self._seconds[0] - (self._frames[0] - frame) / self._fps
-        elif after == len(self._frames):
-            seconds = self._seconds[-1] + (frame - self._frames[-1]) / self._fps
-        else:
-            left, right = self._frames[after - 1], self._frames[after]
-            share = (frame - left) / (right - left)
-            start, end = self._seconds[after - 1], self._seconds[after]
-            seconds = start + share * (end - start)
-        return round(seconds, 4)
+        """A row's time."""
+        if (stretch != self._stretch or frame in self._cuts) and self.add(frame, ts_s):
+            self._stretch = stretch
 
 
 def _tracks_seen(
@@ -192,6 +166,7 @@ def _round_width(minimum: float) -> int:
     return next(width for width in candidates if width >= minimum)
 
 
-def _is_upright(row: DetectionRow) -> bool:
+def is_upright(row: DetectionRow) -> bool:
+    """Whether its box ends where it begins or after that, in both directions."""
     left, top, right, bottom = row.bbox
     return left <= right and top <= bottom

@@ -18,7 +18,7 @@ from apps.results.files import result_file
 from apps.runs.store import read_completed
 
 _LARGEST = 10**9  # frames and pixels; a manifest that says more is damaged
-_RUN_AGAIN = "Run the episode again."
+RUN_AGAIN = "Run the episode again."
 _KINDS: dict[ExportFormat, tuple[str, str]] = {
     "mot": (".mot.txt", "text/plain; charset=utf-8"),
     "coco": (".coco.json", "application/json"),
@@ -55,15 +55,15 @@ def charts_of(layout: Layout, ep_id: str, run_id: str, bins: int) -> RunCharts:
         RunNotFound: there is no such completed run, or it lacks what is counted.
     """
     manifest = read_completed(layout, ep_id, run_id)
-    video, stride = _grid(manifest)
+    video, stride = grid_of(manifest)
     files = layout.run(ep_id, manifest.run_id)
     metrics = result_json(layout, files.metrics) or {}
     return chart_run(
         video,
         stride,
-        _cuts(metrics.get("scene_cuts")),
-        read_rows(result_file(layout, files.detections, hint=_RUN_AGAIN), DetectionRow),
-        read_rows(result_file(layout, files.tracks, hint=_RUN_AGAIN), TrackRow),
+        cuts_of(metrics.get("scene_cuts")),
+        read_rows(result_file(layout, files.detections, hint=RUN_AGAIN), DetectionRow),
+        read_rows(result_file(layout, files.tracks, hint=RUN_AGAIN), TrackRow),
         bins,
     )
 
@@ -85,8 +85,8 @@ def export_of(
         RunNotFound: there is no such completed run, or it lacks what is exported.
     """
     manifest = read_completed(layout, ep_id, run_id)
-    video, stride = _grid(manifest)
-    path = result_file(layout, layout.run(ep_id, manifest.run_id).detections, hint=_RUN_AGAIN)
+    video, stride = grid_of(manifest)
+    path = result_file(layout, layout.run(ep_id, manifest.run_id).detections, hint=RUN_AGAIN)
 
     def rows() -> Iterator[DetectionRow]:
         return readable(read_rows(path, DetectionRow), video.frames)
@@ -105,7 +105,7 @@ def export_of(
     return Export(f"{run.ep_id}_{run.run_id}{ending}", media_type, chunks(text))
 
 
-def _grid(manifest: RunManifest) -> tuple[VideoFacts, int]:
+def grid_of(manifest: RunManifest) -> tuple[VideoFacts, int]:
     """The video's facts and the stride of its processed frames.
 
     Raises:
@@ -120,11 +120,11 @@ def _grid(manifest: RunManifest) -> tuple[VideoFacts, int]:
         ):
             return video, stride
     raise RunNotFound(
-        f"The manifest of run {manifest.run_id!r} lacks facts of its video.", hint=_RUN_AGAIN
+        f"The manifest of run {manifest.run_id!r} lacks facts of its video.", hint=RUN_AGAIN
     )
 
 
-def _cuts(scene_cuts: object) -> list[int]:
+def cuts_of(scene_cuts: object) -> list[int]:
     """Frames that begin a shot; none where the metrics do not tell."""
     if not isinstance(scene_cuts, list):
         return []

@@ -79,7 +79,7 @@ def shown_run(product: Product) -> str:
 
 @pytest.fixture(scope="package")
 def page_url(product: Product, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A page of the product, before whose API stand the routes of the review."""
+    """A page of the product, before whose API stand the routes of videos."""
     folder = tmp_path_factory.mktemp("review")
     with (
         review_api(product.server.url, product.data_root) as api_url,

@@ -10,8 +10,9 @@ function digits(locale, options) {
   return formats.get(key);
 }
 
-/** A number with so many decimals. `locale`: undefined for the reader's. */
+/** A number with so many decimals; a dash for none. `locale`: undefined for the reader's. */
 export function decimals(value, places, locale) {
+  if (value === null || value === undefined) return "–";
   return digits(locale, { minimumFractionDigits: places, maximumFractionDigits: places }).format(value);
 }
 

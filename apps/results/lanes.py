@@ -1,0 +1,76 @@
+"""Tracks against time: the stretch that each stands for, and rows in which none overlap. Pure."""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Samples:
+    """How far samples stand for the video around them, as seconds on the screen are counted.
+
+    Something new that sample j shows began, on average, `before_s` before it; what sample i shows
+    last ended `after_s` after it. With pictures d apart and samples T, that is (T - d) / 2 and
+    (T + d) / 2: exactly j and i + d where every picture is a sample.
+
+    Args:
+        before_s, after_s: seconds; 0 where the run does not tell.
+    """
+
+    before_s: float = 0.0
+    after_s: float = 0.0
+
+    @classmethod
+    def of(cls, stride: int, fps: float) -> Samples:
+        """The samples of a video at this stride.
+
+        Args:
+            stride: >= 1.
+            fps: mean frame rate of the video, > 0.
+        """
+        return cls((stride - 1) / (2 * fps), (stride + 1) / (2 * fps))
+
+    def cut(self, first_s: float) -> float:
+        """Where the cut lies before the first sample of a shot."""
+        return max(0.0, first_s - self.before_s)
+
+    def stretch(
+        self, first_s: float, last_s: float, cuts_s: Sequence[float]
+    ) -> tuple[float, float]:
+        """What a track stands for; it never goes over a cut that its sightings do not go over.
+
+        Args:
+            first_s, last_s: its first and last sighting.
+            cuts_s: where the cuts lie, as `cut` says, seconds, ascending.
+        """
+        start_s, end_s = self.cut(first_s), last_s + self.after_s
+        before, after = bisect_right(cuts_s, first_s), bisect_right(cuts_s, last_s)
+        if before > 0:
+            start_s = max(start_s, cuts_s[before - 1])
+        if after < len(cuts_s):
+            end_s = min(end_s, cuts_s[after])
+        return start_s, end_s
+
+
+def lanes(spans: Iterable[tuple[float, float]]) -> list[int]:
+    """Puts spans into as few rows as can be, so that none overlap in a row.
+
+    Args:
+        spans: (start, end) in seconds, ordered by start.
+
+    Returns:
+        A row for each, from 0.
+    """
+    free: list[int] = []
+    busy: list[tuple[float, int]] = []
+    rows = []
+    for start, end in spans:
+        while busy and busy[0][0] < start:
+            heapq.heappush(free, heapq.heappop(busy)[1])
+        row = heapq.heappop(free) if free else len(busy)
+        heapq.heappush(busy, (end, row))
+        rows.append(row)
+    return rows
