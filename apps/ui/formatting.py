@@ -92,12 +92,6 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def clock_tenths(seconds: float) -> str:
-    """The same to a tenth of a second: `0:07.2`."""
-    tenths = round(10 * seconds)
-    return f"{clock(tenths // 10)}.{tenths % 10}"
-
-
 def size(number: float | None) -> str:
     """Bytes: `640 kB`, `1.3 GB`."""
     if number is None:

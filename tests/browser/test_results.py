@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,22 +16,37 @@ from lab.processes.service import wait_for
 from tests.browser.conftest import DEMO, Product
 from tests.support.page import Tab, tab
 
+FOLDER = os.environ.get("SCREENALYTICS_SCREENSHOTS")
 HAVE_CURRENT_DATA = 2  # of a video's readyState
-SAMPLE_S = 6 / 24  # between two samples of the run that is shown
-# Of a shape without its outline, which is not seen until it is picked.
-_RIGHT_END = """shape => {
-  const box = shape.getBBox(), place = shape.getScreenCTM();
-  return place.a * (box.x + box.width) + place.e;
-}"""
+
 _CUT_OFF = """figures => figures.flatMap(figure => [...figure.querySelectorAll('*')])
   .filter(part => part.clientWidth > 0 && part.scrollWidth > part.clientWidth + 1)
   .map(part => part.innerText)"""
-_LOWEST = "bars => Math.max(...bars.map(bar => bar.getBoundingClientRect().bottom))"
+_REVIEW = """root => {
+  const { player, timeline, tracks, picked } = root.screenalytics;
+  return { goal: player.goal, seeking: player.video.seeking, time: player.time, picked };
+}"""
+# Where the bar of a track is, on the timeline's canvas.
+_BAR = """(root, id) => {
+  const { timeline, tracks } = root.screenalytics;
+  const place = tracks.byId.get(id);
+  const x = timeline.xOf((tracks.start[place] + tracks.end[place]) / 2);
+  for (let y = 0; y < timeline.height; y += 2) {
+    if (timeline.barAt(x, y) === place) return { x, y: y + 1 };
+  }
+  return null;
+}"""
+
+
+@pytest.fixture
+def one_tab(browser: Browser, page_url: str) -> Iterator[Tab]:
+    with tab(browser, page_url) as opened:
+        yield opened
 
 
 @contextmanager
-def results_of(browser: Browser, product: Product, shown_run: str) -> Iterator[Tab]:
-    with tab(browser, product.page_url) as opened:
+def results_of(browser: Browser, page_url: str, shown_run: str) -> Iterator[Tab]:
+    with tab(browser, page_url) as opened:
         opened.open(f"/results?episode={DEMO}&run={shown_run}")
         opened.see("Take away")
         opened.settle()
@@ -38,30 +54,51 @@ def results_of(browser: Browser, product: Product, shown_run: str) -> Iterator[T
 
 
 @pytest.fixture(scope="module")
-def results(browser: Browser, product: Product, shown_run: str) -> Iterator[Tab]:
+def results(browser: Browser, page_url: str, shown_run: str) -> Iterator[Tab]:
     """For those who only look: they share it."""
-    with results_of(browser, product, shown_run) as opened:
+    with results_of(browser, page_url, shown_run) as opened:
         yield opened
 
 
 @pytest.fixture
-def own_results(browser: Browser, product: Product, shown_run: str) -> Iterator[Tab]:
-    with results_of(browser, product, shown_run) as opened:
+def own_results(browser: Browser, page_url: str, shown_run: str) -> Iterator[Tab]:
+    with results_of(browser, page_url, shown_run) as opened:
         yield opened
 
 
-def video(tab: Tab) -> Locator:
-    return tab.page.locator("video")
+def review(tab: Tab) -> Locator:
+    """The component, once its video and tracks are there."""
+    found = tab.page.locator(".review[data-tracks]")
+    found.wait_for()
+    video = tab.page.locator("video")
+    wait_for(
+        lambda: video.evaluate("video => video.readyState") >= HAVE_CURRENT_DATA,
+        what="the video's first picture",
+    )
+    return found
 
 
 def at(tab: Tab) -> float:
-    """Where the video is, seconds."""
-    return float(video(tab).evaluate("video => video.currentTime"))
+    """Seconds of the frame that is shown, once no seek is on."""
+    found = review(tab)
+
+    def still() -> bool:
+        state = found.evaluate(_REVIEW)
+        return state["goal"] is None and not state["seeking"]
+
+    wait_for(still, what="the video to rest")
+    return float(found.evaluate(_REVIEW)["time"])
 
 
 def wait_for_place(tab: Tab, start_s: float) -> None:
-    """Streamlit starts a video at whole seconds, so up to one before the track's first frame."""
-    wait_for(lambda: 0 <= start_s - at(tab) < 1, what=f"the video to be at {start_s} s")
+    """Exactly: times are told with three decimals."""
+    wait_for(lambda: abs(at(tab) - start_s) < 0.001, what=f"the video to be at {start_s} s")
+
+
+def click_bar(tab: Tab, track_id: str) -> None:
+    place = review(tab).evaluate(_BAR, track_id)
+    assert place is not None
+    tab.page.locator(".timeline canvas").click(position=place)
 
 
 def tracks(product: Product, run_id: str, **query: Any) -> list[dict[str, Any]]:
@@ -70,105 +107,135 @@ def tracks(product: Product, run_id: str, **query: Any) -> list[dict[str, Any]]:
     return items
 
 
-def bars(tab: Tab) -> Locator:
-    """Of the timeline, in the order of appearance."""
-    chart = tab.page.get_by_test_id("stVegaLiteChart").first
-    return chart.locator("g.mark-rect.role-mark path[aria-label*='track-']")
+def test_the_episode_plays_with_boxes(own_results: Tab, product: Product, shown_run: str) -> None:
+    found = review(own_results)
+    video = own_results.page.locator("video")
+    assert "/files/episodes/" in video.evaluate("video => video.currentSrc")
+    assert video.evaluate("video => [video.videoWidth, video.videoHeight]") == [1280, 720]
+    assert video.evaluate("video => video.duration") == pytest.approx(20.0, abs=0.1)
+    video.evaluate("video => { video.muted = true; return video.play(); }")
+    drawn = "root => root.screenalytics.player.drawn.length"
+    wait_for(lambda: found.evaluate(drawn) > 0, what="boxes")
+    wait_for(lambda: found.evaluate(_REVIEW)["time"] > 1, what="the video to play")
+    video.evaluate("video => video.pause()")
 
 
-def test_the_preview_plays_and_seeks(own_results: Tab) -> None:
-    shown = video(own_results)
-    wait_for(
-        lambda: shown.evaluate("video => video.readyState") >= HAVE_CURRENT_DATA,
-        what="the video's first picture",
-    )
-    assert shown.evaluate("video => [video.videoWidth, video.videoHeight]") == [1280, 720]
-    assert shown.evaluate("video => video.duration") == pytest.approx(20.0, abs=0.1)
-    shown.evaluate("video => { video.muted = true; return video.play(); }")
-    wait_for(lambda: at(own_results) > 0.3, what="the video to play")
-    shown.evaluate("video => { video.pause(); video.currentTime = 15; }")
-    wait_for(lambda: not shown.evaluate("video => video.seeking"), what="the video to seek")
-    assert at(own_results) == pytest.approx(15, abs=0.1)
-    assert shown.evaluate("video => video.readyState") >= HAVE_CURRENT_DATA
+def test_the_review_has_the_tracks_and_cuts(results: Tab, product: Product, shown_run: str) -> None:
+    expected = len(tracks(product, shown_run))
+    assert expected > 20
+    expect(review(results)).to_have_attribute("data-tracks", str(expected))
+    assert review(results).evaluate("root => root.screenalytics.tracks.cuts.length") == 7
 
 
-def test_the_timeline_has_the_tracks_and_cuts(
-    results: Tab, product: Product, shown_run: str
-) -> None:
-    found = tracks(product, shown_run)
-    expect(bars(results)).to_have_count(len(found))
-    cuts = product.server.client.get(f"/episodes/{DEMO}/runs/{shown_run}/charts").json()["cuts_s"]
-    assert len(cuts) == 7
-    chart = results.page.get_by_test_id("stVegaLiteChart").first
-    expect(chart.locator("g.mark-rule.role-mark line[aria-label*='cut']")).to_have_count(7)
-    results.see(f"{len(found)} tracks, 7 cuts (dashed).")
-
-
-def test_pointing_at_a_track_shows_its_face(results: Tab) -> None:
-    bars(results).nth(4).hover()
-    tooltip = results.page.locator("#vg-tooltip-element.visible")
-    tooltip.wait_for()
-    assert "track-000" in tooltip.inner_text()
-    face = tooltip.locator("img")
+def test_pointing_at_a_track_shows_its_face(results: Tab, product: Product, shown_run: str) -> None:
+    place = review(results).evaluate(_BAR, tracks(product, shown_run)[4]["track_id"])
+    results.page.locator(".timeline canvas").hover(position=place)
+    tip = results.page.locator(".tip")
+    tip.wait_for()
+    face = tip.locator("img")
     wait_for(lambda: face.evaluate("image => image.naturalWidth") > 0, what="the face")
     results.picture("results-track-pointed-at", docs="page-results")
 
 
-def test_figures_and_timeline_are_seen_whole_on_a_small_screen(own_results: Tab) -> None:
-    width, height = 1366, 768
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize(("width", "height"), [(1366, 768), (400, 800)])
+def test_video_and_timeline_are_seen_whole(
+    own_results: Tab, width: int, height: int, dark: bool
+) -> None:
+    own_results.look(width, dark=dark)
     own_results.page.set_viewport_size({"width": width, "height": height})
     own_results.settle()
-    expect(bars(own_results).first).to_be_visible()
+    found = review(own_results)
+    if width < 1000:
+        found.evaluate("root => root.scrollIntoView()")
+    tops = []
+    for part in ("video", ".timeline canvas"):
+        box = own_results.page.locator(part).bounding_box()
+        assert box is not None
+        assert 0 <= box["y"] <= height - box["height"], part
+        assert box["height"] > 100
+        tops.append(box["y"])
+    assert tops[0] < tops[1]
+    if FOLDER is not None:
+        name = f"results-{width}-{'dark' if dark else 'light'}"
+        own_results.page.screenshot(path=Path(FOLDER, f"{name}.png"))
+        own_results.picture(f"{name}-whole")
+
+
+def test_figures_are_not_cut_off_on_a_small_screen(own_results: Tab) -> None:
+    own_results.page.set_viewport_size({"width": 1366, "height": 768})
+    own_results.settle()
     figures = own_results.page.get_by_test_id("stMetric")
     expect(figures.first).to_be_visible()
     rows = {box["y"] for figure in figures.all() if (box := figure.bounding_box()) is not None}
     assert len(rows) == 1
     assert figures.evaluate_all(_CUT_OFF) == []
-    wait_for(
-        lambda: bars(own_results).evaluate_all(_LOWEST) <= height,
-        what="the timeline to be seen whole",
-    )
-    own_results.picture("results-small-screen")
 
 
-def test_bars_reach_the_cuts_that_end_their_tracks(
-    results: Tab, product: Product, shown_run: str
-) -> None:
-    chart = results.page.get_by_test_id("stVegaLiteChart").first
-    lines = chart.locator("g.mark-rule.role-mark line[aria-label*='cut']")
-    expect(lines).to_have_count(7)
-    cuts = lines.evaluate_all("lines => lines.map(line => line.getBoundingClientRect().left)")
-    charts = product.server.client.get(f"/episodes/{DEMO}/runs/{shown_run}/charts").json()
-    step = SAMPLE_S + 0.01
-    ended = [  # by a cut, whose first sample follows their last one
-        row["track_id"]
-        for row in tracks(product, shown_run)
-        if any(0 < cut - row["end_s"] < step for cut in charts["cuts_s"])
-    ]
-    assert len(ended) > 5
-    for track_id in ended:
-        right = chart.locator(f"path[aria-label*='{track_id}']").first.evaluate(_RIGHT_END)
-        assert min(abs(right - cut) for cut in cuts) < 2, track_id
-
-
-def test_clicking_a_track_moves_the_video_there(
+def test_a_click_on_a_track_shows_its_first_sighting(
     own_results: Tab, product: Product, shown_run: str
 ) -> None:
     late = [row for row in tracks(product, shown_run) if row["start_s"] > 5]
-    for row in (late[-1], late[0]):
-        own_results.page.locator(f"path[aria-label*='{row['track_id']}']").first.click()
+    for row in (late[-1], late[0], late[0]):
+        click_bar(own_results, row["track_id"])
         wait_for_place(own_results, row["start_s"])
+        review(own_results).evaluate("root => root.screenalytics.player.seek(2)")
+        wait_for_place(own_results, 2)
 
 
-def test_a_face_of_the_gallery_moves_the_video_there(
+def test_a_face_of_the_gallery_moves_the_video_there_again_and_again(
     own_results: Tab, product: Product, shown_run: str
 ) -> None:
     own_results.choose("Order", "Longest first")
     longest = tracks(product, shown_run, sort="length", descending=True)
-    row = next(row for row in longest[:12] if row["start_s"] > 2)
-    place = own_results.page.locator("[data-testid=stVerticalBlock]", has_text=row["track_id"][6:])
-    place.last.get_by_role("button").last.click()
-    wait_for_place(own_results, row["start_s"])
+    for row in [row for row in longest[:12] if row["start_s"] > 2][:2]:
+        for _ in range(2):
+            own_results.page.locator(f".st-key-go-{shown_run}-{row['track_id']}").get_by_role(
+                "button"
+            ).first.click()
+            wait_for_place(own_results, row["start_s"])
+            own_results.settle()
+            review(own_results).evaluate("root => root.screenalytics.player.seek(1)")
+            wait_for_place(own_results, 1)
+
+
+def test_a_picked_track_is_marked_in_the_gallery(
+    own_results: Tab, product: Product, shown_run: str
+) -> None:
+    first = tracks(product, shown_run)[0]["track_id"]
+    button = own_results.page.locator(f".st-key-go-{shown_run}-{first}").get_by_role("button").first
+    expect(button).to_have_attribute("data-testid", "stBaseButton-secondary")
+    click_bar(own_results, first)
+    expect(button).to_have_attribute("data-testid", "stBaseButton-primary")
+    assert review(own_results).evaluate(_REVIEW)["picked"] == 0
+
+
+def test_nothing_is_drawn_anew_while_the_video_plays(own_results: Tab) -> None:
+    found = review(own_results)
+    calls = "root => root.screenalytics.calls"
+    own_results.page.locator("video").evaluate(
+        "video => { video.muted = true; video.currentTime = 0; return video.play(); }"
+    )
+    wait_for(lambda: found.evaluate(_REVIEW)["time"] > 0.3, what="the video to play")
+    before = found.evaluate(calls)
+    wait_for(lambda: found.evaluate(_REVIEW)["time"] > 3, what="the video to play on")
+    assert found.evaluate(calls) == before
+
+
+def test_a_card_has_the_colour_of_its_track(results: Tab, product: Product, shown_run: str) -> None:
+    row = tracks(product, shown_run)[0]
+    colours = results.page.get_by_test_id("stHtml").locator("div[style*=background]")
+    shown = colours.first.evaluate("strip => getComputedStyle(strip).backgroundColor")
+    drawn = review(results).evaluate(
+        """(root, id) => {
+          const { tracks, colour } = root.screenalytics;
+          const probe = document.createElement("i");
+          probe.style.color = colour(tracks.byId.get(id));
+          return probe.style.color;
+        }""",
+        row["track_id"],
+    )
+    assert shown == drawn
 
 
 def test_the_gallery_is_sorted_and_has_pages(
@@ -196,8 +263,8 @@ def test_every_picture_is_there(results: Tab) -> None:
 def test_the_histograms_count_the_faces(results: Tab, product: Product, shown_run: str) -> None:
     charts = product.server.client.get(f"/episodes/{DEMO}/runs/{shown_run}/charts").json()
     drawn = results.page.get_by_test_id("stVegaLiteChart")
-    expect(drawn).to_have_count(4)
-    for place, bins in ((2, charts["confidence"]), (3, charts["face_size"])):
+    expect(drawn).to_have_count(3)
+    for place, bins in ((1, charts["confidence"]), (2, charts["face_size"])):
         shapes = drawn.nth(place).locator("g.mark-rect.role-mark path")
         expect(shapes).to_have_count(len(bins))
 
@@ -230,20 +297,26 @@ def test_downloads(results: Tab, product: Product, shown_run: str, tmp_path: Pat
     assert all(len(line.split(",")) == 10 for line in found["MOT"].splitlines())
     assert found["CVAT (XML)"].count('outside="0"') == len(found["MOT"].splitlines())
     assert "Using CPUExecutionProvider" in found["Log"]
+    preview = results.page.get_by_role("link", name="Preview video", exact=True)
+    with results.page.context.expect_event("download") as coming:
+        preview.click()
+    assert coming.value.suggested_filename == f"{DEMO}_{shown_run}.preview.mp4"
+    coming.value.save_as(tmp_path / "preview.mp4")
+    assert (tmp_path / "preview.mp4").read_bytes()[4:8] == b"ftyp"
 
 
 def test_a_preview_is_made_when_it_is_wanted(one_tab: Tab, product: Product) -> None:
     run_id = product.run("talk", stride=12)
     one_tab.open(f"/results?episode=talk&run={run_id}")
-    one_tab.see("This run has no preview video.")
+    one_tab.see("This run has no preview video")
     one_tab.settle()
     one_tab.button("Make the preview")
     one_tab.see("Making the preview video")
-    video(one_tab).wait_for()
-    wait_for(
-        lambda: video(one_tab).evaluate("video => video.readyState") >= HAVE_CURRENT_DATA,
-        what="the video's first picture",
-    )
+    link = one_tab.page.get_by_role("link", name="Preview video", exact=True)
+    link.wait_for()
+    one_tab.lose("This run has no preview video")
+    preview = product.server.client.get(f"/episodes/talk/runs/{run_id}/preview")
+    assert preview.status_code == 200
 
 
 def test_what_is_wrong_with_a_run_stands_on_top(one_tab: Tab, product: Product) -> None:

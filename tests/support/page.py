@@ -36,9 +36,16 @@ _SCREENSHOTS = os.environ.get("SCREENALYTICS_SCREENSHOTS")
 _DOCS = CHECKOUT / "docs" if os.environ.get("SCREENALYTICS_WRITE_DOCS") == "1" else None
 PATIENCE_MS = int(20_000 * PATIENCE)
 _PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-_BLUR = (
-    "[data-testid=stImage] img, video, #vg-tooltip-element img { filter: blur(26px) !important; }"
-)
+_BLUR = "[data-testid=stImage] img, video, .card img, .tip img { filter: blur(26px) !important; }"
+# Those of components in shadow trees too, which the page's style does not reach.
+_ADD_STYLE = """text => {
+  const shadows = [...document.querySelectorAll('*')].map(one => one.shadowRoot).filter(Boolean);
+  for (const root of [document.head, ...shadows]) {
+    const style = document.createElement('style');
+    style.textContent = text;
+    root.append(style);
+  }
+}"""
 _CLIP: FloatRect = {"x": 0, "y": 0, "width": 1360, "height": 1080}
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required"]
 # Resolves when nothing in the element moves any more; what turns for ever does not count.
@@ -286,7 +293,7 @@ class Tab:
         if _SCREENSHOTS is not None:
             self._screenshot(Path(_SCREENSHOTS, f"{name}.png"), whole)
         if _DOCS is not None and docs is not None:
-            self.page.add_style_tag(content=_BLUR)
+            self.page.evaluate(_ADD_STYLE, _BLUR)
             self._screenshot(_DOCS / f"{docs}.png", whole, clip=_CLIP)
         self.page.set_viewport_size(size)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from apps.ui.files import review_module_path
 from lab.processes.service import Server, add_episode, serving
 from tests.support.page import PageServer, page_server
 
@@ -151,6 +153,10 @@ FOREIGN = [
     "/files/episodes/talk/runs/a%3fb/log",
     "/files//episodes/talk/thumbnail",
     "/files/http:%2f%2f127.0.0.1/thumbnail",
+    "/files/episodes/talk/video/../../../version",
+    "/files/episodes/talk/playable/other",
+    "/files/episodes/talk/runs/latest/reviews",
+    "/files/review/0/../../version",
 ]
 
 
@@ -160,6 +166,33 @@ def test_other_paths_do_not_pass(served: Served, path: str) -> None:
     assert status in (400, 404, 405)
     assert b"run_id" not in body
     assert b"root:" not in body
+
+
+def test_the_modules_of_the_review_may_be_kept(served: Served) -> None:
+    path = review_module_path()
+    folder = path.rsplit("/", 1)[0]
+    answer = served.client.get(path)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/javascript")
+    assert "immutable" in answer.headers["cache-control"]
+    assert "export default function" in answer.text
+    wanted = re.findall(r'from "\./(\w+\.js)"', answer.text)
+    assert len(wanted) > 5
+    for name in wanted:
+        assert served.client.get(f"{folder}/{name}").status_code == 200
+    for other in (f"{folder}/review.html", "/files/review/0123456789abcdef/review.js"):
+        assert served.client.get(other).status_code == 404
+
+
+def test_a_video_is_made_playable_from_the_page_only(served: Served) -> None:
+    path = "/files/episodes/talk/playable"
+    for origin in (None, "http://elsewhere.invalid", "null"):
+        headers = {} if origin is None else {"Origin": origin}
+        assert served.client.post(path, headers=headers).status_code == 403
+    own = {"Origin": served.page.url}
+    for name in ("..", "a..b", "-", "x" * 200, "nobody"):
+        answer = served.client.post(f"/files/episodes/{name}/playable", headers=own)
+        assert answer.status_code in (404, 405)
 
 
 def test_only_reading_and_uploading_pass(served: Served) -> None:

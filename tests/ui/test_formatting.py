@@ -55,14 +55,6 @@ def test_places_in_a_video(seconds: float, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [(0, "0:00.0"), (2.24, "0:02.2"), (59.96, "1:00.0"), (3723.4, "1:02:03.4")],
-)
-def test_places_in_a_video_to_a_tenth(seconds: float, shown: str) -> None:
-    assert formatting.clock_tenths(seconds) == shown
-
-
-@pytest.mark.parametrize(
     ("number", "shown"),
     [
         (None, "–"),

@@ -231,7 +231,7 @@ def test_seconds_on_the_screen(
     [track] = server.client.get(f"/episodes/talk/runs/{result['run_id']}/tracks").json()["items"]
     [card] = [text.value for text in page.caption if text.value.startswith("**Track ")]
     assert card.split("  \n") == [
-        "**Track 00001**",
+        "**Track 1**",
         f"On screen {formatting.screen_time(track['screen_s'], track['screen_error_s'])}",
         f"Sightings {track['stats']['detections']}",
         f"Confidence {track['stats']['avg_conf']:.2f}",
@@ -257,7 +257,7 @@ def test_a_run_that_did_not_measure_seconds_on_the_screen(
     (folder / "run.json").write_text(json.dumps(manifest))
     page = open_results(server, monkeypatch, run_id)
     assert not page.exception
-    [card] = [text.value for text in page.caption if text.value.startswith("**Track 00001**")]
+    [card] = [text.value for text in page.caption if text.value.startswith("**Track 1**")]
     assert f"On screen {track['end_s'] - track['start_s']:.1f} s  \n" in card
     assert "Ended" not in card
     [figure] = [metric for metric in page.metric if metric.label == "On screen"]

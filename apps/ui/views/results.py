@@ -1,39 +1,30 @@
-"""Look at a run: its video, its tracks against time, their faces, its figures."""
+"""Look at a run: the episode with its tracks, their faces, its figures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import closing
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import streamlit as st
 
 from apps.common.contracts.events import ErrorEvent, ProgressEvent
 from apps.common.contracts.manifest import RunManifest, VideoFacts
 from apps.common.contracts.rows import TrackRow
-from apps.common.names import TRACK_PREFIX
+from apps.common.names import track_number
 from apps.common.schemas import Diagnosis, Rows, RunCharts, RunSummary, TrackOrder
 from apps.ui import formatting
 from apps.ui.client import ApiProblem, Client
-from apps.ui.files import download_url, preview_url, track_thumbnail_url
+from apps.ui.files import download_url, track_thumbnail_url
 from apps.ui.formatting import MODE_LABELS, clock, count, ended, moment, option, source
 from apps.ui.parts.episode_picker import pick_episode
+from apps.ui.parts.palette import colour_of
 from apps.ui.parts.result_card import show_causes, show_description, show_figures
-from apps.ui.parts.track_charts import (
-    PICKED,
-    Samples,
-    TrackBar,
-    faces_over_time,
-    histogram,
-    lanes,
-    timeline,
-)
+from apps.ui.parts.review import Picked, ask_for, asked_for, show_review
+from apps.ui.parts.track_charts import faces_over_time, histogram
 from apps.ui.problems import problems_shown, show_problem
 from apps.ui.session import client, reader_zone
 
 _GALLERY = 12
-_MAX_TRACKS = 10_000
-_WINDOW_FROM_SECONDS = 600  # longer videos are looked at a part at a time
 _ORDERS: dict[str, tuple[TrackOrder, bool]] = {
     "Appearance": ("start", False),
     "Longest first": ("length", True),
@@ -60,14 +51,14 @@ def view() -> None:
         return
     run = api.run(ep_id, run_id)
     diagnosis = api.diagnosis(ep_id, run_id)
-    show_causes(diagnosis)
     if run.status != "completed" or run.result is None:
+        show_causes(diagnosis)
         st.info(f"This run is {run.status}; it has no results.", icon=":material/hourglass_empty:")
         _show_details(api, run, diagnosis)
         return
-    show_figures(run.result)
-    _explore(api, run)
+    _explore(api, run, diagnosis)
     _show_downloads(run)
+    _show_preview(api, run)
     _show_details(api, run, diagnosis)
 
 
@@ -104,36 +95,30 @@ def charts_of(ep_id: str, run_id: str) -> RunCharts:
     return client().charts(ep_id, run_id)
 
 
-@st.cache_data(max_entries=4, show_spinner="Reading tracks…")
-def tracks_of(ep_id: str, run_id: str) -> Rows:
-    return client().tracks(ep_id, run_id, limit=_MAX_TRACKS)
+@st.fragment
+def _explore(api: Client, run: RunManifest, diagnosis: Diagnosis) -> None:
+    """The review, figures and gallery: a click on a face moves the review there."""
+    with problems_shown():
+        picked = show_review(run.ep_id, run.run_id, seek=asked_for(run.run_id))
+        show_causes(diagnosis)
+        if run.result is not None:
+            show_figures(run.result)
+        charts, gallery = st.columns(2, gap="medium")
+        with charts:
+            _show_charts(charts_of(run.ep_id, run.run_id))
+        with gallery:
+            _show_gallery(api, run, picked)
 
 
 @st.fragment
-def _explore(api: Client, run: RunManifest) -> None:
-    """Video, timeline and gallery: a click on a track moves the video there."""
-    with problems_shown():
-        start = float(st.session_state.get(f"seek-{run.run_id}", 0.0))
-        video, gallery = st.columns(2, gap="medium")
-        with video:
-            _show_video(api, run, start)
-            _show_timeline(run)
-            _show_charts(charts_of(run.ep_id, run.run_id))
-        with gallery:
-            _show_gallery(api, run)
-
-
-def _show_video(api: Client, run: RunManifest, start: float) -> None:
+def _show_preview(api: Client, run: RunManifest) -> None:
+    """A file of the video with its boxes, for other players."""
     if run.result is not None and "preview" in run.result.artifacts:
-        st.video(
-            preview_url(run.ep_id, run.run_id),
-            start_time=start,
-            alt="The video with boxes and track numbers",
-        )
-        return
-    st.info("This run has no preview video.", icon=":material/videocam_off:")
-    if st.button("Make the preview", icon=":material/movie_edit:"):
-        _make_preview(api, run)
+        return  # it is among what is to be taken away
+    with problems_shown():
+        st.caption("This run has no preview video: a file with boxes and track numbers in it.")
+        if st.button("Make the preview", icon=":material/movie_edit:"):
+            _make_preview(api, run)
 
 
 def _make_preview(api: Client, run: RunManifest) -> None:
@@ -155,86 +140,6 @@ def _make_preview(api: Client, run: RunManifest) -> None:
     st.rerun()
 
 
-def _show_timeline(run: RunManifest) -> None:
-    rows = tracks_of(run.ep_id, run.run_id)
-    charts = charts_of(run.ep_id, run.run_id)
-    samples = _samples(run)
-    all_cuts = [samples.cut(first_s) for first_s in charts.cuts_s]
-    bars = track_bars(run, rows, samples, all_cuts)
-    # Where sound begins first, the pictures end later than their duration.
-    end_s = max([charts.duration_s, 1.0, *(bar.last_s for bar in bars), *all_cuts])
-    window = (0.0, end_s)
-    if end_s > _WINDOW_FROM_SECONDS:
-        window = st.slider(
-            "Part of the episode, minutes",
-            0.0,
-            end_s / 60,
-            (0.0, min(10.0, end_s / 60)),
-            key=f"window-{run.run_id}",
-            format="%.1f",
-        )
-        window = (window[0] * 60, window[1] * 60)
-    seen = [bar for bar in bars if bar.end_s >= window[0] and bar.start_s <= window[1]]
-    if not seen:
-        st.caption("No tracks here.")
-        return
-    cuts = [cut for cut in all_cuts if window[0] <= cut <= window[1]]
-    state = st.altair_chart(
-        timeline(seen, cuts, window),
-        width="stretch",
-        on_select="rerun",
-        selection_mode=PICKED,
-        key=f"timeline-{run.run_id}",
-        alt="Tracks against time; dashed lines are shot cuts",
-    )
-    st.caption(
-        f"{count(len(seen))} tracks, {count(len(cuts))} cuts (dashed). "
-        "The stronger the colour, the more confident. Point at a track to see its face; "
-        "click it to go there."
-    )
-    picked = cast("Any", state).selection.get(PICKED) or []
-    if picked and "track" in picked[0]:
-        _go_to(run, next(bar for bar in bars if bar.track_id == picked[0]["track"]).first_s)
-
-
-def _go_to(run: RunManifest, seconds: float) -> None:
-    """Moves the video; once, or every later click elsewhere would move it back."""
-    key, moved = f"seek-{run.run_id}", f"picked-{run.run_id}"
-    if st.session_state.get(moved) != seconds:
-        st.session_state[key] = st.session_state[moved] = seconds
-        st.rerun(scope="fragment")
-
-
-def _samples(run: RunManifest) -> Samples:
-    if run.video is None or run.effective_stride is None:
-        return Samples()
-    return Samples.of(run.effective_stride, run.video.fps)
-
-
-def track_bars(
-    run: RunManifest, rows: Rows, samples: Samples, cuts_s: Sequence[float]
-) -> list[TrackBar]:
-    tracks = sorted(_readable(rows), key=lambda seen: seen.first_s)
-    seen = [(track.first_s, track.last_s) for track in tracks]
-    stretches = [samples.stretch(first_s, last_s, cuts_s) for first_s, last_s in seen]
-    return [
-        TrackBar(
-            track_id=track.track_id,
-            first_s=track.first_s,
-            last_s=track.last_s,
-            start_s=start_s,
-            end_s=end_s,
-            lane=lane,
-            sightings=track.row.stats.detections or 0,
-            confidence=track.row.stats.avg_conf or 0.0,
-            picture=track_thumbnail_url(run.ep_id, run.run_id, track.track_id),
-            screen=_on_screen(track.row),
-            ended=ended(track.row.ended) or "–",
-        )
-        for track, lane, (start_s, end_s) in zip(tracks, lanes(seen), stretches, strict=True)
-    ]
-
-
 class _Seen(NamedTuple):
     """A track of which is known which it is and when it is seen first and last."""
 
@@ -253,7 +158,7 @@ def _readable(rows: Rows) -> list[_Seen]:
     ]
 
 
-def _show_gallery(api: Client, run: RunManifest) -> None:
+def _show_gallery(api: Client, run: RunManifest, picked: Picked | None) -> None:
     order, descending = _ORDERS[
         st.selectbox("Order", list(_ORDERS), key="gallery-order", persist_state="session")
     ]
@@ -272,12 +177,12 @@ def _show_gallery(api: Client, run: RunManifest) -> None:
     with place, st.grid(min_column_width=150):
         tracks = _readable(rows)
         for track in tracks:
-            _show_track(run, track)
+            _show_track(run, track, picked is not None and picked.track == track.track_id)
         for _ in range(_GALLERY - len(tracks)):
             st.empty()  # where the page before had faces Streamlit would leave them standing
 
 
-def _show_track(run: RunManifest, track: _Seen) -> None:
+def _show_track(run: RunManifest, track: _Seen, is_picked: bool) -> None:
     track_id, start, stats = track.track_id, track.first_s, track.row.stats
     why = ended(track.row.ended)
     with st.container(border=True, gap="small"):
@@ -286,17 +191,20 @@ def _show_track(run: RunManifest, track: _Seen) -> None:
             width="stretch",
             alt=f"Face of {track_id}",
         )
-        if st.button(
+        colour = colour_of(track_id)
+        st.html(f'<div style="height: 4px; border-radius: 2px; background: {colour}"></div>')
+        st.button(
             clock(start),
             key=f"go-{run.run_id}-{track_id}",
             icon=":material/play_arrow:",
             help=f"Go to {track_id} in the video",
             width="stretch",
-        ):
-            st.session_state[f"seek-{run.run_id}"] = start
-            st.rerun(scope="fragment")
+            type="primary" if is_picked else "secondary",
+            on_click=ask_for,
+            args=(run.run_id, track_id, start),
+        )
         lines = [
-            f"**Track {track_id.removeprefix(TRACK_PREFIX)}**",
+            f"**Track {track_number(track_id)}**",
             f"On screen {_on_screen(track.row)}",
             f"Sightings {count(stats.detections)}",
             f"Confidence {stats.avg_conf or 0:.2f}",
@@ -335,6 +243,8 @@ def _show_downloads(run: RunManifest) -> None:
         ("CVAT (XML)", download_url(ep_id, run_id, "export", format="cvat")),
         ("Log", download_url(ep_id, run_id, "log")),
     ]
+    if run.result is not None and "preview" in run.result.artifacts:
+        files.append(("Preview video", download_url(ep_id, run_id, "preview")))
     st.markdown("**Take away**")
     with st.container(horizontal=True):
         for label, url in files:

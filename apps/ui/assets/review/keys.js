@@ -1,0 +1,68 @@
+// Which key does what, and the help that says so. One table for both.
+
+/** [keys as `event.key` says, words for people, what they do, the name of an action, its argument] */
+export const KEYS = [
+  [[" ", "k"], "Space, K", "Play or pause", "toggle"],
+  [["j"], "J", "10 seconds back", "jump", -10],
+  [["l"], "L", "10 seconds on", "jump", 10],
+  [["J"], "Shift + J", "Slower", "speed", -1],
+  [["L"], "Shift + L", "Faster", "speed", 1],
+  [[","], ",", "The frame before", "step", -1],
+  [["."], ".", "The next frame", "step", 1],
+  [["ArrowLeft"], "←", "The sighting before: of the picked track, else of any", "sighting", -1],
+  [["ArrowRight"], "→", "The next sighting", "sighting", 1],
+  [["p"], "P", "The track before", "track", -1],
+  [["n"], "N", "The next track", "track", 1],
+  [["i"], "I", "A range begins here", "range", "from"],
+  [["o"], "O", "The range ends here", "range", "to"],
+  [["Escape"], "Esc", "Clear the range, then the picked track", "clear"],
+  [["+", "="], "+", "Zoom in", "zoom", 0.5],
+  [["-", "_"], "−", "Zoom out", "zoom", 2],
+  [["0"], "0", "The whole episode", "fit"],
+  [["ArrowUp"], "↑", "Lanes further up", "lanes", -51],
+  [["ArrowDown"], "↓", "Lanes further down", "lanes", 51],
+  [["Home"], "Home", "To the beginning", "end", 0],
+  [["End"], "End", "To the end", "end", 1],
+  [["?"], "?", "This help", "help"],
+];
+
+const BY_KEY = new Map(KEYS.flatMap(([keys, , , action, argument]) => keys.map((key) => [key, [action, argument]])));
+const TYPES = "input, select, textarea, dialog *";
+
+/** Sends keys that are pressed inside `root` to `actions`, by their names. */
+export function listenToKeys(root, actions, signal) {
+  const press = (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+    if (event.target.closest(TYPES) !== null) return;
+    if (event.key === " " && event.target.closest("button") !== null) return;
+    // With the caps lock on, letters are large without shift.
+    const key = /^[A-Z]$/.test(event.key) && !event.shiftKey ? event.key.toLowerCase() : event.key;
+    const found = BY_KEY.get(key) ?? BY_KEY.get(key.toLowerCase());
+    if (found === undefined || (/^[A-Z]$/.test(key) && !BY_KEY.has(key))) return;
+    const [action, argument] = found;
+    if (actions[action](argument) === false) return; // the page may have a use for it
+    event.preventDefault();
+    event.stopPropagation();
+  };
+  // Before the video's own controls, which have another use for some of them.
+  root.addEventListener("keydown", press, { capture: true, signal });
+}
+
+/** Fills the table of the help. */
+export function writeHelp(body) {
+  body.replaceChildren(...KEYS.map(([, words, what]) => {
+    const row = document.createElement("tr");
+    const name = document.createElement("th");
+    name.scope = "row";
+    name.append(...words.split(", ").flatMap((word, i) => {
+      const key = document.createElement("kbd");
+      key.textContent = word;
+      return i === 0 ? [key] : [" or ", key];
+    }));
+    if (words === ",") name.replaceChildren(Object.assign(document.createElement("kbd"), { textContent: "," }));
+    const cell = document.createElement("td");
+    cell.textContent = what;
+    row.append(name, cell);
+    return row;
+  }));
+}

@@ -1,0 +1,411 @@
+// The episode with boxes on it and its timeline. Streamlit calls the default export whenever it
+// draws the page: the first call sets up, later ones update.
+
+import { Boxes } from "./boxes.js";
+import { listenToKeys, writeHelp } from "./keys.js";
+import { colourOf, numberOf } from "./palette.js";
+import { make, read } from "./playable.js";
+import { Player } from "./player.js";
+import { Timeline } from "./timeline.js";
+import { clock, decimals, onScreen } from "./times.js";
+import { Tracks } from "./tracks.js";
+
+const REST_MS = 400; // a place is told to the server once it has rested so long
+
+export class Review {
+  constructor(root) {
+    this.root = root;
+    this.stopper = new AbortController();
+    const find = (name) => root.querySelector(name);
+    this.parts = {
+      stage: find(".stage"), video: find("video"), overlay: find(".overlay"), notice: find(".notice"),
+      card: find(".card"), time: find(".time"), range: find(".range"), rate: find(".rate"),
+      boxes: find(".boxes"), slider: find(".timeline canvas"), live: find(".live"), help: find("dialog"),
+    };
+    this.picked = -1;
+    this.range = { from: null, to: null };
+    this.told = "";
+    this.player = new Player(this.parts.video, this.parts.overlay, {
+      moved: (seconds) => this.#moved(seconds),
+      changed: () => this.#changed(),
+      failed: (sentence) => this.#notice(sentence, ["Try again", () => this.#again()]),
+    });
+    this.timeline = new Timeline(find(".timeline"), {
+      seek: (seconds) => { this.player.seek(seconds); this.#rest(); },
+      scrub: (seconds) => { this.player.seek(seconds); this.#rest(); },
+      pick: (place) => this.pick(place),
+    });
+    writeHelp(find("dialog tbody"));
+    listenToKeys(root, this.#actions(), this.stopper.signal);
+    this.#listen();
+  }
+
+  dispose() {
+    this.stopper.abort();
+    this.making?.abort();
+    this.opening?.abort();
+    clearTimeout(this.resting);
+    this.player.dispose();
+    this.timeline.dispose();
+    this.boxes?.dispose();
+  }
+
+  /** What Streamlit hands over at each of its redraws. */
+  update({ data, setStateValue }) {
+    this.setStateValue = setStateValue;
+    const wanted = `${data.episode} ${data.run}`;
+    if (this.shown !== wanted) {
+      this.shown = wanted;
+      this.data = data;
+      this.#open();
+    }
+    this.data = data;
+    this.timeline.retheme();
+    this.#follow();
+  }
+
+  // Loading.
+
+  async #open() {
+    this.opening?.abort();
+    this.making?.abort();
+    this.opening = new AbortController();
+    const { signal } = this.opening;
+    Object.assign(this, { tracks: undefined, followed: undefined, picked: -1 });
+    this.player.hide();
+    this.timeline.hide();
+    this.range = { from: null, to: null };
+    this.#drawRange();
+    this.#drawCard();
+    delete this.root.dataset.tracks;
+    this.boxes?.dispose();
+    this.#notice("Reading the tracks…");
+    try {
+      const review = read(`${this.data.run}/review`, signal, "The tracks cannot be read.");
+      review.catch(() => {}); // told below
+      await this.#play(signal);
+      this.#show(await review);
+    } catch (error) {
+      if (!signal.aborted) this.#notice(error.message, ["Try again", () => this.#open()]);
+    }
+  }
+
+  /** What could not be played the browser would not ask for again under the same address. */
+  #again() {
+    this.tries = (this.tries ?? 0) + 1;
+    this.#open();
+  }
+
+  #show(review) {
+    this.review = review;
+    this.tracks = new Tracks(review);
+    this.boxes = new Boxes(`${this.data.run}/boxes`, this.tracks, () => {
+      this.player.draw();
+      if (this.boxes.problem !== null) this.#say(this.boxes.problem);
+    });
+    const colour = (place) => colourOf(numberOf(this.tracks.ids[place]), this.data.colours);
+    this.colour = colour;
+    this.player.show(this.tracks, this.boxes, colour);
+    this.timeline.show(this.tracks, review, colour, (place) => this.#picture(place));
+    this.parts.slider.setAttribute("aria-valuemax", Math.floor(this.tracks.endOfAll));
+    this.root.dataset.tracks = this.tracks.count;
+    this.#drawCard();
+    this.#follow();
+    this.#moved(this.player.time);
+  }
+
+  #picture(place) {
+    return `${this.data.run}/tracks/${this.tracks.ids[place]}/thumbnail`;
+  }
+
+  async #play(signal) {
+    const found = await read(`${this.data.episode}/playable`, signal, "The video cannot be read.");
+    if (found.ready) {
+      this.#notice(null);
+      const again = this.tries === undefined ? "" : `?again=${this.tries}`;
+      this.player.load(`${this.data.episode}/${found.path}${again}`);
+      return;
+    }
+    const why = found.why ?? "The browser cannot play this file as it is.";
+    this.#notice(why, ["Make it playable", () => this.#make(signal)]);
+  }
+
+  async #make(signal) {
+    this.making = new AbortController();
+    const { signal: ended } = this.making;
+    const stop = ["Stop", () => this.making.abort()];
+    this.#notice("Making it playable…", stop, 0);
+    try {
+      await make(`${this.data.episode}/playable`, ended, (share, waits) => {
+        const words = waits ? "Making it playable · waiting for its turn" : "Making it playable…";
+        if (!ended.aborted) this.#notice(words, stop, share);
+      });
+      await this.#play(signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      const sentence = ended.aborted ? "It was stopped." : error.message;
+      this.#notice(sentence, ["Make it playable", () => this.#make(signal)]);
+    }
+  }
+
+  /** A sentence in place of the video, with a button and a bar where they are wanted. */
+  #notice(sentence, action = null, share = undefined) {
+    const { notice } = this.parts;
+    notice.hidden = sentence === null;
+    notice.querySelector("p").textContent = sentence ?? "";
+    const button = notice.querySelector("button");
+    button.hidden = action === null;
+    if (action !== null) {
+      button.textContent = action[0];
+      button.onclick = action[1];
+    }
+    const bar = notice.querySelector("progress");
+    bar.hidden = share === undefined;
+    if (share === null || share === undefined) bar.removeAttribute("value");
+    else bar.value = share;
+  }
+
+  // What people do.
+
+  #listen() {
+    const { signal } = this.stopper;
+    const { parts } = this;
+    parts.boxes.addEventListener("change", () => {
+      this.player.names = parts.boxes.value;
+      this.player.draw();
+    }, { signal });
+    const actions = this.#actions();
+    this.root.addEventListener("click", (event) => {
+      const button = event.target.closest("button[data-action]");
+      if (button === null) return;
+      const { action, argument } = button.dataset;
+      actions[action](argument === undefined ? undefined : Number(argument));
+    }, { signal });
+    parts.help.addEventListener("click", (event) => {
+      if (event.target === parts.help) parts.help.close(); // beside it
+    }, { signal });
+  }
+
+  #actions() {
+    const whenShown = (act) => (argument) => (this.tracks === undefined ? undefined : act(argument));
+    return {
+      toggle: () => this.player.toggle(),
+      jump: (seconds) => this.#seek(this.player.time + seconds),
+      speed: (direction) => this.player.speed(direction),
+      step: whenShown((direction) => { this.player.step(direction).then(() => this.#rest()); }),
+      sighting: whenShown((direction) => { this.#toSighting(direction); }),
+      track: whenShown((direction) => {
+        const next = this.tracks.neighbour(this.picked, this.player.time, direction);
+        if (next >= 0) this.pick(next);
+        else this.#say(direction > 0 ? "There is no later track." : "There is no earlier track.");
+      }),
+      range: whenShown((side) => this.#setRange(side)),
+      clear: () => this.#clear(),
+      zoom: whenShown((factor) => { this.timeline.zoom(factor); }),
+      fit: whenShown(() => { this.timeline.fit(); }),
+      lanes: whenShown((pixels) => this.timeline.scrollBy(pixels)),
+      end: whenShown((side) => this.#seek(side * this.tracks.endOfAll)),
+      help: () => this.parts.help.showModal(),
+      close: () => this.parts.help.close(),
+      full: () => this.#fullScreen(),
+    };
+  }
+
+  #seek(seconds) {
+    this.player.seek(Math.min(this.tracks?.endOfAll ?? Infinity, Math.max(0, seconds)));
+    this.#rest();
+  }
+
+  /** Picks a track and goes to its first sighting, or to another moment of it. */
+  pick(place, seconds = null) {
+    this.picked = place;
+    this.player.picked = place;
+    this.timeline.setPicked(place);
+    this.#drawCard();
+    const { ids, first, last } = this.tracks;
+    const known = this.review.tracks;
+    this.#seek(seconds ?? first[place]);
+    this.#reveal(first[place]);
+    this.#say(
+      `Track ${numberOf(ids[place])}, ${clock(first[place])} to ${clock(last[place])}, ` +
+      `on screen ${onScreen(known.screen_s[place], known.screen_error_s[place])}`,
+    );
+    this.#rest(true);
+  }
+
+  #reveal(seconds) {
+    const { start, end } = this.timeline.view;
+    if (seconds < start || seconds > end) {
+      const half = (end - start) / 2;
+      this.timeline.setView({ start: seconds - half, end: seconds + half });
+    }
+  }
+
+  async #toSighting(direction) {
+    const found = await this.boxes.sighting(this.picked, this.player.time, direction);
+    if (found !== null) {
+      this.player.video.pause();
+      this.#seek(found);
+      this.#reveal(found);
+    } else if (this.boxes.problem === null) {
+      this.#say(direction > 0 ? "There is no later sighting." : "There is no earlier sighting.");
+    }
+  }
+
+  #setRange(side) {
+    const range = { ...this.range, [side]: this.player.time };
+    if (range.from !== null && range.to !== null && range.from > range.to) {
+      range[side === "from" ? "to" : "from"] = null;
+    }
+    this.range = range;
+    this.timeline.setRange(range);
+    this.#drawRange();
+  }
+
+  #drawRange() {
+    const { from, to } = this.range;
+    const words = [from, to].map((side) => (side === null ? "…" : clock(side)));
+    const long = from === null || to === null ? "" : ` (${decimals(to - from, 1)} s)`;
+    this.parts.range.textContent = from === null && to === null ? "" : `${words.join(" – ")}${long}`;
+    this.#say(this.parts.range.textContent && `Range ${this.parts.range.textContent}`);
+  }
+
+  #clear() {
+    if (this.range.from !== null || this.range.to !== null) {
+      this.range = { from: null, to: null };
+      this.timeline.setRange(this.range);
+      this.#drawRange();
+      return true;
+    }
+    if (this.picked < 0) return false;
+    this.picked = -1;
+    this.player.picked = -1;
+    this.timeline.setPicked(-1);
+    this.player.draw();
+    this.#drawCard();
+    this.#say("No track is picked.");
+    this.#rest(true);
+    return true;
+  }
+
+  #fullScreen() {
+    if (document.fullscreenElement !== null) document.exitFullscreen();
+    else this.parts.stage.requestFullscreen().catch(() => this.#say("The browser refuses the full screen."));
+  }
+
+  // What is shown.
+
+  #moved(seconds) {
+    const { parts, tracks } = this;
+    this.timeline?.setPlayhead(seconds, !this.player.paused);
+    const end = tracks === undefined ? "" : ` / ${clock(tracks.endOfAll, 0)}`;
+    const text = clock(seconds, 2);
+    if (this.wrote !== text + end) {
+      this.wrote = text + end;
+      parts.time.textContent = this.wrote;
+      const faces = tracks === undefined ? "" : this.#facesAt(seconds);
+      parts.slider.setAttribute("aria-valuenow", seconds.toFixed(2));
+      parts.slider.setAttribute("aria-valuetext", `${clock(seconds, 1)}${faces}`);
+    }
+  }
+
+  #facesAt(seconds) {
+    const count = this.tracks.at(seconds).length;
+    return `, shot ${this.tracks.shotAt(seconds)}, ${count === 1 ? "one face" : `${count} faces`}`;
+  }
+
+  #changed() {
+    const { playbackRate } = this.parts.video;
+    this.parts.rate.textContent = playbackRate === 1 ? "" : `× ${decimals(playbackRate, playbackRate % 1 ? 2 : 0)}`;
+    if (this.spoken !== playbackRate) this.#say(`Speed ${decimals(playbackRate, playbackRate % 1 ? 2 : 0)}`);
+    this.spoken = playbackRate;
+    if (this.player.paused) this.#rest();
+  }
+
+  #drawCard() {
+    const { card } = this.parts;
+    const place = this.picked;
+    card.classList.toggle("empty", place < 0);
+    const title = card.querySelector("strong");
+    const picture = card.querySelector("img");
+    const facts = card.querySelector("dl");
+    if (place < 0) {
+      title.textContent = "No track is picked";
+      picture.hidden = true;
+      facts.replaceChildren();
+      return;
+    }
+    const { tracks } = this.review;
+    title.textContent = `Track ${numberOf(this.tracks.ids[place])}`;
+    picture.hidden = false;
+    picture.onerror = () => { picture.hidden = true; };
+    picture.src = this.#picture(place);
+    picture.alt = `Face of track ${numberOf(this.tracks.ids[place])}`;
+    card.style.setProperty("--colour", this.colour(place));
+    const lines = [
+      ["Seen", `${clock(this.tracks.first[place])} – ${clock(this.tracks.last[place])}`],
+      ["On screen", onScreen(tracks.screen_s[place], tracks.screen_error_s[place])],
+      ["Sightings", decimals(tracks.sightings[place], 0)],
+      ["Confidence", decimals(tracks.confidence[place], 2)],
+      ...(tracks.ended[place] ? [["Ended", this.data.ends[tracks.ended[place]] ?? tracks.ended[place]]] : []),
+    ];
+    facts.replaceChildren(...lines.flatMap(([name, value]) => [
+      Object.assign(document.createElement("dt"), { textContent: name }),
+      Object.assign(document.createElement("dd"), { textContent: value }),
+    ]));
+  }
+
+  /** Tells it to those who do not see it. */
+  #say(words) {
+    this.parts.live.textContent = words;
+  }
+
+  // Between here and the server.
+
+  /** Goes where the page asks to: once for each time it asks. */
+  #follow() {
+    const { seek } = this.data;
+    if (this.tracks === undefined || seek === null || this.followed === seek.count) return;
+    const before = this.followed;
+    this.followed = seek.count;
+    if (before !== undefined) this.root.scrollIntoView({ block: "nearest" }); // asked for from further down
+    const place = this.tracks.byId.get(seek.track) ?? -1;
+    if (place >= 0) this.pick(place, seek.seconds);
+    else if (seek.seconds !== null) this.#seek(seek.seconds);
+  }
+
+  /** Tells the server what is picked, and where, once that has rested; not while it plays. */
+  #rest(picked = false) {
+    this.news ||= picked;
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => {
+      if (this.tracks === undefined || !(this.news || this.player.paused)) return;
+      this.news = false;
+      const value = {
+        track: this.picked < 0 ? null : this.tracks.ids[this.picked],
+        t: Math.round(this.player.time * 1000) / 1000,
+      };
+      if (JSON.stringify(value) === this.told) return;
+      this.told = JSON.stringify(value);
+      this.setStateValue?.("picked", value);
+    }, REST_MS);
+  }
+}
+
+export default function (component) {
+  const root = component.parentElement.querySelector(".review");
+  // A newer version of this module may find what an older one has set up.
+  if (!(root.screenalytics instanceof Review)) {
+    root.screenalytics?.dispose();
+    root.screenalytics = new Review(root);
+  }
+  const review = root.screenalytics;
+  review.calls = (review.calls ?? 0) + 1;
+  const call = review.calls;
+  review.update(component);
+  return () => {
+    if (review.calls !== call) return; // drawn again since
+    review.dispose();
+    delete root.screenalytics;
+  };
+}

@@ -1,0 +1,134 @@
+// The tracks of a run as columns, with what finds those of a moment without looking at all. Pure.
+
+/** The first place in ascending `values[from..to)` that is not below `value`. */
+export function lowerBound(values, value, from = 0, to = values.length) {
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    if (values[middle] < value) from = middle + 1;
+    else to = middle;
+  }
+  return from;
+}
+
+/** The first place in ascending `values[from..to)` that is above `value`. */
+export function upperBound(values, value, from = 0, to = values.length) {
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    if (values[middle] <= value) from = middle + 1;
+    else to = middle;
+  }
+  return from;
+}
+
+/** One row of bars, by start. Ends hardly overlap, yet their running maximum is what ascends. */
+function laneOf(places, start, end) {
+  const starts = Float64Array.from(places, (place) => start[place]);
+  const ends = Float64Array.from(places, (place) => end[place]);
+  for (let i = 1; i < ends.length; i += 1) ends[i] = Math.max(ends[i], ends[i - 1]);
+  return { places: Int32Array.from(places), starts, ends };
+}
+
+export class Tracks {
+  /** @param review answer of `GET …/review` */
+  constructor(review) {
+    const { tracks } = review;
+    this.ids = tracks.id;
+    this.count = tracks.id.length;
+    this.first = Float64Array.from(tracks.first_s);
+    this.last = Float64Array.from(tracks.last_s);
+    this.start = Float64Array.from(tracks.start_s);
+    this.end = Float64Array.from(tracks.end_s);
+    this.lane = Int32Array.from(tracks.lane);
+    this.cuts = Float64Array.from(review.cuts_s);
+    this.fps = review.fps > 0 ? review.fps : 25;
+    this.before = review.before_s;
+    this.after = review.after_s;
+    // Where sound begins first, the pictures end later than their duration.
+    this.endOfAll = Math.max(review.duration_s, 1, this.cuts.at(-1) ?? 0, this.end.reduce((a, b) => Math.max(a, b), 0));
+    const lanes = Array.from({ length: review.lanes }, () => []);
+    for (let place = 0; place < this.count; place += 1) lanes[this.lane[place]].push(place);
+    this.lanes = lanes.map((places) => laneOf(places, this.start, this.end));
+    this.byId = new Map(this.ids.map((id, place) => [id, place]));
+    this.byFirst = Int32Array.from(this.ids, (_, place) => place);
+    this.byFirst.sort((a, b) => this.first[a] - this.first[b] || a - b);
+    this.firsts = Float64Array.from(this.byFirst, (place) => this.first[place]);
+    this.rank = new Int32Array(this.count);
+    this.byFirst.forEach((place, rank) => { this.rank[place] = rank; });
+  }
+
+  /** Places `[from, to)` in a lane of the bars that touch the seconds `start`..`end`. */
+  inLane(lane, start, end) {
+    const { starts, ends } = this.lanes[lane];
+    const to = upperBound(starts, end);
+    return [Math.min(to, lowerBound(ends, start)), to];
+  }
+
+  /** Tracks whose stretch holds the moment. */
+  at(seconds) {
+    const found = [];
+    for (let lane = 0; lane < this.lanes.length; lane += 1) {
+      const [from, to] = this.inLane(lane, seconds, seconds);
+      for (let i = from; i < to; i += 1) {
+        const place = this.lanes[lane].places[i];
+        if (this.start[place] <= seconds && seconds < this.end[place]) found.push(place);
+      }
+    }
+    return found;
+  }
+
+  /** The track that begins next after another one, or after a moment; -1 for none. */
+  neighbour(place, seconds, direction) {
+    if (place >= 0) {
+      return this.byFirst[this.rank[place] + direction] ?? -1;
+    }
+    const after = upperBound(this.firsts, seconds);
+    if (direction > 0) return this.byFirst[after] ?? -1;
+    return this.byFirst[lowerBound(this.firsts, seconds - 1e-3) - 1] ?? -1;
+  }
+
+  /** True where a cut lies in `(from, to]`. */
+  cutBetween(from, to) {
+    return upperBound(this.cuts, from) < upperBound(this.cuts, to);
+  }
+
+  /** Number of the shot, from 1. */
+  shotAt(seconds) {
+    return upperBound(this.cuts, seconds + 1e-3) + 1;
+  }
+}
+
+/** How many tracks there are at once, and the most of any stretch, asked in constant time. */
+export class Density {
+  constructor(tracks) {
+    const starts = Float64Array.from(tracks.start).sort();
+    const ends = Float64Array.from(tracks.end).sort();
+    const times = [-Infinity];
+    const counts = [0];
+    let [i, j] = [0, 0];
+    while (i < starts.length || j < ends.length) {
+      const time = Math.min(starts[i] ?? Infinity, ends[j] ?? Infinity);
+      while (ends[j] === time) j += 1;
+      while (starts[i] === time) i += 1;
+      times.push(time);
+      counts.push(i - j);
+    }
+    this.times = Float64Array.from(times);
+    this.levels = [Int32Array.from(counts)];
+    for (let width = 1; 2 * width <= counts.length; width *= 2) {
+      const below = this.levels.at(-1);
+      const level = new Int32Array(counts.length - 2 * width + 1);
+      for (let k = 0; k < level.length; k += 1) level[k] = Math.max(below[k], below[k + width]);
+      this.levels.push(level);
+    }
+    this.top = counts.reduce((a, b) => Math.max(a, b), 0);
+  }
+
+  /** The most at once in `[from, to]`. */
+  most(from, to) {
+    const first = upperBound(this.times, from) - 1;
+    const behind = Math.max(first + 1, lowerBound(this.times, to));
+    const power = 31 - Math.clz32(behind - first);
+    const level = this.levels[power];
+    return Math.max(level[first], level[behind - 2 ** power]);
+  }
+}
