@@ -14,7 +14,6 @@ from playwright.sync_api import Browser
 from lab.processes.queue import Worker, redis_server, worker
 from lab.processes.service import Server, add_episode, serving
 from tests.support.page import Tab, chromium, page_server, tab
-from tests.support.review_api import review_api
 
 DEMO = "demo-s01e01"
 
@@ -75,17 +74,6 @@ def product(
 def shown_run(product: Product) -> str:
     """A completed run of the demo episode that has everything there is to look at."""
     return product.run(DEMO, stride=6, save_preview=True, save_crops=True)
-
-
-@pytest.fixture(scope="package")
-def page_url(product: Product, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A page of the product, before whose API stand the routes of videos."""
-    folder = tmp_path_factory.mktemp("review")
-    with (
-        review_api(product.server.url, product.data_root) as api_url,
-        page_server(api_url, folder) as page,
-    ):
-        yield page.url
 
 
 @pytest.fixture(scope="package")

@@ -38,15 +38,9 @@ _BAR = """(root, id) => {
 }"""
 
 
-@pytest.fixture
-def one_tab(browser: Browser, page_url: str) -> Iterator[Tab]:
-    with tab(browser, page_url) as opened:
-        yield opened
-
-
 @contextmanager
-def results_of(browser: Browser, page_url: str, shown_run: str) -> Iterator[Tab]:
-    with tab(browser, page_url) as opened:
+def results_of(browser: Browser, product: Product, shown_run: str) -> Iterator[Tab]:
+    with tab(browser, product.page_url) as opened:
         opened.open(f"/results?episode={DEMO}&run={shown_run}")
         opened.see("Take away")
         opened.settle()
@@ -54,15 +48,15 @@ def results_of(browser: Browser, page_url: str, shown_run: str) -> Iterator[Tab]
 
 
 @pytest.fixture(scope="module")
-def results(browser: Browser, page_url: str, shown_run: str) -> Iterator[Tab]:
+def results(browser: Browser, product: Product, shown_run: str) -> Iterator[Tab]:
     """For those who only look: they share it."""
-    with results_of(browser, page_url, shown_run) as opened:
+    with results_of(browser, product, shown_run) as opened:
         yield opened
 
 
 @pytest.fixture
-def own_results(browser: Browser, page_url: str, shown_run: str) -> Iterator[Tab]:
-    with results_of(browser, page_url, shown_run) as opened:
+def own_results(browser: Browser, product: Product, shown_run: str) -> Iterator[Tab]:
+    with results_of(browser, product, shown_run) as opened:
         yield opened
 
 

@@ -22,10 +22,9 @@ from lab.processes.service import (
     serving,
     wait_for,
 )
-from tests.browser.conftest import DEMO
+from tests.browser.conftest import DEMO, Product
 from tests.support.odd_data import FAILED, HOSTILE, LONG, WARNED, fill
 from tests.support.page import Tab, note_figure, page_server, tab
-from tests.support.review_api import review_api
 
 NO_QUEUE = {"SCREENALYTICS_REDIS_URL": "redis://127.0.0.1:1/0"}
 JOINER = "\u2060"  # stands where a link or an icon would begin; it is not seen
@@ -58,8 +57,7 @@ def odd_page(odd_root: Path) -> Iterator[str]:
     with (
         redis_server(folder / "redis") as redis,
         serving(odd_root, SCREENALYTICS_REDIS_URL=redis.url) as server,
-        review_api(server.url, odd_root) as api_url,
-        page_server(api_url, folder) as page,
+        page_server(server.url, folder) as page,
     ):
         yield page.url
 
@@ -200,10 +198,10 @@ def test_a_server_that_goes_during_a_run(browser: Browser, tmp_path: Path, test_
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_every_view(
-    browser: Browser, page_url: str, shown_run: str, other_run: str, view: str
+    browser: Browser, product: Product, shown_run: str, other_run: str, view: str
 ) -> None:
     """Draws every view for people to look at; no window needs scrolling sideways."""
-    with tab(browser, page_url, width=420) as opened:
+    with tab(browser, product.page_url, width=420) as opened:
         opened.open(VIEWS[view].format(episode=DEMO, run=shown_run))
         opened.see(LAST_WORDS[view])
         main = opened.page.get_by_test_id("stMain")
