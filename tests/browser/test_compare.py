@@ -85,6 +85,7 @@ def test_leaving_ends_a_comparison(one_tab: Tab, product: Product) -> None:
     one_tab.button("Run the comparison")
     one_tab.see(BUSY)
     processes = product.server.wait_for_run()
+    wait_for(lambda: product.runs_of(DEMO)[0]["status"] == "running", what="the run to begin")
     one_tab.go("System")
     wait_for(lambda: gone(processes), what="the comparison's run to be gone")
     wait_for(lambda: product.runs_of(DEMO)[0]["status"] == "cancelled", what="its manifest")

@@ -63,7 +63,7 @@ def test_from_click_to_result(one_tab: Tab, product: Product) -> None:
 
 def reload(tab: Tab) -> None:
     tab.reload()
-    tab.see("40 frames will be processed")
+    tab.see(f"{LONG} frames will be processed")
 
 
 def close(tab: Tab) -> None:

@@ -38,7 +38,7 @@ BESIDE = {
     ],
     "tables of usual values": ["Profile", "RunDefaults"],
     "answers of the service": [
-        "JobStatus", "LegacyJobStatus", "ProfileOffer", "ResolvedPlan", "RunOptionsOffer",
+        "JobStatus", "LegacyJobStatus", "ProfileOffer", "ResolvedPlan", "RunOptionsOffer", "_Queue",
     ],
     "what a run has done": [
         "ExportedRun", "Outcome", "ResultEvent", "ReviewData", "RunManifest", "RunResult",
