@@ -7,11 +7,9 @@ import json
 import re
 import shutil
 import signal
-import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +32,9 @@ from lab.processes.service import (
     wait_for,
 )
 from tests.pipeline.videos import H264, corners, write_video
+from tests.support.unread import NDJSON, unread_post
 
 KEPT = "private, max-age=86400, immutable"
-NDJSON = {"accept": "application/x-ndjson"}
 MAKER = "apps.cli.make_preview"
 FEW = {"stride": 25, "cpu_threads": 1, "max_cpu_percent": 400}
 
@@ -463,21 +461,6 @@ def slow_down(server: Server, result: dict[str, Any], percent: int = 5) -> None:
     path.write_text(json.dumps(body))
 
 
-@contextmanager
-def preview_asked_for(
-    server: Server, result: dict[str, Any], *, stream: bool
-) -> Iterator[socket.socket]:
-    """A client that asks and does not read; it leaves when its socket is closed."""
-    accept = NDJSON["accept"] if stream else "*/*"
-    head = (
-        f"POST {path_of(result)}/preview HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n"
-        "Content-Length: 0\r\n\r\n"
-    )
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
-        connection.sendall(head.encode())
-        yield connection
-
-
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "ndjson"])
 @pytest.mark.parametrize("when", ["at once", "drawing"])
 def test_a_preview_dies_with_its_client(
@@ -485,7 +468,7 @@ def test_a_preview_dies_with_its_client(
 ) -> None:
     folder, before = folder_of(server, slow_run), names_in(folder_of(server, slow_run))
     slow_down(server, slow_run)
-    with preview_asked_for(server, slow_run, stream=stream):
+    with unread_post(server, f"{path_of(slow_run)}/preview", stream=stream):
         processes = wait_for(lambda: makers(server), what="the preview to start")
         if when == "drawing":
             wait_for(lambda: (folder / ".partial").is_dir(), what="the drawing to begin")
@@ -498,7 +481,7 @@ def test_a_preview_dies_with_its_client(
 def test_a_stopped_preview_dies_too(server: Server, slow_run: dict[str, Any]) -> None:
     folder, before = folder_of(server, slow_run), names_in(folder_of(server, slow_run))
     slow_down(server, slow_run)
-    with preview_asked_for(server, slow_run, stream=True):
+    with unread_post(server, f"{path_of(slow_run)}/preview", stream=True):
         processes = wait_for(lambda: makers(server), what="the preview to start")
         wait_for(lambda: (folder / ".partial").is_dir(), what="the drawing to begin")
         for process in processes:
@@ -529,7 +512,7 @@ def test_a_preview_dies_with_the_server(
     with serving(data_root) as server:
         folder = folder_of(server, slow_run)
         slow_down(server, slow_run)
-        with preview_asked_for(server, slow_run, stream=True):
+        with unread_post(server, f"{path_of(slow_run)}/preview", stream=True):
             processes = wait_for(lambda: makers(server), what="the preview to start")
             wait_for(lambda: (folder / ".partial").is_dir(), what="the drawing to begin")
             server.process.send_signal(number)

@@ -13,7 +13,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,8 +37,9 @@ from tests.pipeline.videos import (
     write_numbered,
     write_video,
 )
+from tests.support.unread import NDJSON, unread_post
 
-NDJSON = {"accept": "application/x-ndjson"}
+SLOW = "/episodes/slow/playable"
 MAKER = "apps.cli.make_playable"
 
 
@@ -328,19 +328,6 @@ def makers(server: Server) -> list[psutil.Process]:
     return found
 
 
-@contextmanager
-def asked_for(server: Server, name: str, *, stream: bool) -> Iterator[socket.socket]:
-    """A client that asks and does not read; it leaves when its socket is closed."""
-    accept = NDJSON["accept"] if stream else "*/*"
-    head = (
-        f"POST /episodes/{name}/playable HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n"
-        "Content-Length: 0\r\n\r\n"
-    )
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
-        connection.sendall(head.encode())
-        yield connection
-
-
 def begun(server: Server, name: str) -> bool:
     return any(one.startswith(".") for one in names_in(cache_of(server, name)))
 
@@ -370,7 +357,7 @@ def test_it_tells_its_progress_within_its_budget(slow_server: Server) -> None:
 
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "ndjson"])
 def test_it_dies_with_its_client(slow_server: Server, stream: bool) -> None:
-    with asked_for(slow_server, "slow", stream=stream):
+    with unread_post(slow_server, SLOW, stream=stream):
         processes = wait_for(lambda: makers(slow_server), what="it to start")
         wait_for(lambda: begun(slow_server, "slow"), what="the writing to begin")
         answer = slow_server.client.post("/episodes/slow/playable")
@@ -381,7 +368,7 @@ def test_it_dies_with_its_client(slow_server: Server, stream: bool) -> None:
 
 
 def test_a_stopped_one_dies_too(slow_server: Server) -> None:
-    with asked_for(slow_server, "slow", stream=True):
+    with unread_post(slow_server, SLOW, stream=True):
         processes = wait_for(lambda: makers(slow_server), what="it to start")
         wait_for(lambda: begun(slow_server, "slow"), what="the writing to begin")
         for process in processes:
@@ -407,7 +394,7 @@ def test_one_whose_process_is_killed(slow_server: Server) -> None:
 def test_it_dies_with_the_server(data_root: Path, number: signal.Signals) -> None:
     with (
         serving(data_root, SCREENALYTICS_MAX_CPU_PERCENT="25") as server,
-        asked_for(server, "slow", stream=True),
+        unread_post(server, SLOW, stream=True),
     ):
         processes = wait_for(lambda: makers(server), what="it to start")
         wait_for(lambda: begun(server, "slow"), what="the writing to begin")
@@ -421,7 +408,7 @@ def test_it_dies_with_the_server(data_root: Path, number: signal.Signals) -> Non
 def test_two_servers_make_it_once(data_root: Path, slow_server: Server) -> None:
     with (
         serving(data_root) as other,
-        asked_for(slow_server, "slow", stream=False),
+        unread_post(slow_server, SLOW, stream=False),
     ):
         wait_for(lambda: begun(slow_server, "slow"), what="the writing to begin")
         check_problem(other.client.post("/episodes/slow/playable"), 409, "playable-busy")

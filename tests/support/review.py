@@ -6,12 +6,11 @@ Streamlit does.
 
 from __future__ import annotations
 
-import heapq
 import json
 import re
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -30,6 +29,7 @@ from starlette.responses import StreamingResponse as Streaming
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from apps.results.lanes import lanes
 from apps.ui.formatting import ENDS
 from apps.ui.parts.palette import COLOURS
 from lab.paths import CHECKOUT
@@ -201,20 +201,6 @@ class MadeRun:
             "box": [side for _, _, box in rows for side in box],
             "confidence": [0.9 for _ in rows],
         }
-
-
-def lanes(spans: Sequence[tuple[float, float]]) -> list[int]:
-    """As few rows as can be for spans that are ordered by start."""
-    free: list[int] = []
-    busy: list[tuple[float, int]] = []
-    rows = []
-    for start, end in spans:
-        while busy and busy[0][0] < start:
-            heapq.heappush(free, heapq.heappop(busy)[1])
-        row = heapq.heappop(free) if free else len(busy)
-        heapq.heappush(busy, (end, row))
-        rows.append(row)
-    return rows
 
 
 def track(

@@ -17,7 +17,7 @@ const WHEEL = 0.0018; // of a zoom for a pixel of the wheel
 export class Timeline {
   /**
    * @param root the element that has the canvas and the tip
-   * @param hooks { seek, pick, scrub, changed }: seconds; a track's place; seconds; nothing
+   * @param hooks { seek, pick, scrub }: seconds; a track's place; seconds
    */
   constructor(root, hooks) {
     this.root = root;
