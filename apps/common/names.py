@@ -21,6 +21,7 @@ CROP_PATTERN = rf"^{TRACK_PREFIX}[0-9]{{5,12}}/frame_[0-9]{{6,12}}\.jpg$"
 _STEM_LENGTH = 100  # leaves a name room for a number
 _NAME = re.compile(NAME_PATTERN[1:-1])
 _CROP = re.compile(CROP_PATTERN[1:-1])
+_COMPARISON = re.compile(r"compare-[0-9]{8}T[0-9]{6}-[0-9a-f]{6}-[0-9]+-[a-z]+")
 
 
 class IllegalName(InvalidInput, ValueError):
@@ -81,6 +82,22 @@ def check_run_id(value: str) -> str:
 def new_run_id() -> str:
     """A name that sorts by time, e.g. `20261124T060312-9f3a1c`."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+
+
+def comparison_run_id(stamp: str, number: int, mode: str) -> str:
+    """The name of a comparison's run.
+
+    Args:
+        stamp: of the comparison, as of `new_run_id`.
+        number: of the round, from 1.
+        mode: the path that is measured.
+    """
+    return f"compare-{stamp}-{number}-{mode}"
+
+
+def is_comparison_run(run_id: str) -> bool:
+    """True for what `comparison_run_id` makes."""
+    return _COMPARISON.fullmatch(run_id) is not None
 
 
 def track_name(number: int) -> str:
