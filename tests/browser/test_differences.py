@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Locator, expect
 
+from apps.ui.files import review_module_path
 from lab.processes.service import wait_for
 from tests.browser.conftest import DEMO, Product
 from tests.support.page import Tab
@@ -17,6 +18,25 @@ _PLACES = """(root, names) => {
   const { timelines, tracks } = root.screenalytics;
   const { width } = timelines.a;
   return names.map(name => [timelines.a.xOf(tracks.a.first[tracks.a.byId.get(name)]), width]);
+}"""
+
+
+# What is a difference: the seconds of t1 and t2 are the same, as far as sampling can tell.
+_KINDS = """async path => {
+  const { rowsOf, kindsOf } = await import(path);
+  const times = { start_s: 0, end_s: 9 };
+  const group = (a, b, difference_s, error_s) => ({ a, b, ...times, difference_s, error_s });
+  const found = {
+    only_a: [], faces_only_b: [], faces_only_a: [[1, 2.5]],
+    only_b: [{ track_id: "t9", first_s: 3, last_s: 4, screen_s: 2, screen_error_s: null }],
+    matched: [
+      group(["t1"], ["t2"], 0.3, 0.2), group(["t3"], ["t4"], -3, 0.2),
+      group(["t4"], ["t5", "t6"], 0, null), group(["t5"], ["t7"], null, null),
+    ],
+  };
+  const kinds = kindsOf(found, "b");
+  if (kinds.get("t2") !== "both" || kinds.get("t9") !== "only") return null;
+  return rowsOf(found).map(row => [row.kind, row.b]);
 }"""
 
 
@@ -110,5 +130,9 @@ def test_options_that_differ(
     expect(stride.locator("td").nth(1)).to_contain_text("24")
     expect(found.locator(".remarks")).to_contain_text("Compared at every 24")
     one_tab.picture("differences-options")
+    kinds = one_tab.page.evaluate(_KINDS, review_module_path("differing.js"))
+    assert kinds == [
+        ["differs", ["t4"]], ["only_b", ["t9"]], ["faces_a", []], ["differs", ["t5", "t6"]],
+    ]  # fmt: skip
     one_tab.choose("Run B", re.compile(re.escape(f"· {shown_run}")))
     one_tab.see("Choose two different runs.")

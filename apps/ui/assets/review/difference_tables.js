@@ -24,7 +24,8 @@ function shown(value) {
 
 export function signed(seconds, error) {
   if (seconds === null) return "–";
-  return `${seconds < 0 ? "−" : "+"}${onScreen(Math.abs(seconds), error)}`;
+  const sign = Math.abs(seconds) < 0.05 ? "" : seconds < 0 ? "−" : "+"; // less is 0.0
+  return `${sign}${onScreen(Math.abs(seconds), error)}`;
 }
 
 /** Rows of what each run has found. */

@@ -12,7 +12,7 @@ import { Tracks } from "./tracks.js";
 const AT_ONCE = 100; // rows of the table
 const SIDES = ["a", "b"];
 const SHARED = "#838896"; // 3:1 and more to both themes' backgrounds
-const PLACES_OF_COLOURS = { a: 0, b: 6, differs: 7 }; // in the page's colours of tracks
+const PLACES_OF_COLOURS = { a: 0, b: 6, differs: 1 }; // in the page's colours of tracks
 const KINDS = {
   only_a: "Track only in A", only_b: "Track only in B", differs: "Seconds or parts differ",
   faces_a: "Only A sees faces", faces_b: "Only B sees faces",
