@@ -21,12 +21,14 @@ from apps.api.routes import (
     cancel,
     celery_jobs,
     comparisons,
+    demo,
     differences,
     episodes,
     events,
     figures,
     health,
     jobs,
+    library,
     options,
     pictures,
     playable,
@@ -58,6 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         beside = [
             asyncio.create_task(_look_at_host(services)),
             asyncio.create_task(services.reconcile_forever()),
+            asyncio.create_task(services.tidy_trash_forever()),
         ]
         try:
             yield
@@ -90,6 +93,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         episodes,
         events,
         runs,
+        library,
+        demo,
         figures,
         pictures,
         playable,
