@@ -87,7 +87,7 @@ def problems_of(server: Server, urls: list[str]) -> list[str]:
 LEFT_OUT = {
     "positive_data_acceptance": "the document cannot say which episodes and runs exist",
     "negative_data_rejection": "a query parameter that no route knows is passed over, as in HTTP",
-    "use_after_free": "stateful; no route deletes",
+    "use_after_free": "stateful; tests/api/test_library.py deletes, and asks again",
     "ensure_resource_availability": "stateful; a made resource is an upload that must decode",
     "object_level_authorization": "there is one key, not users",
     "ignored_auth": "the document names no security scheme; tests/api/test_gate.py has the key",
@@ -103,7 +103,8 @@ LEFT_OUT = {
 def test_answers_to_fuzzed_requests(server: Server, run: dict, findings: Findings) -> None:
     """What starts a run names no existing episode: one for each example would take minutes."""
     schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
-    operations = [r.ok() for r in schema.get_all_operations() if isinstance(r, Ok)]
+    found = [r.ok() for r in schema.get_all_operations() if isinstance(r, Ok)]
+    operations = [one for one in found if one.path != "/demo/episode"]  # it takes nothing, and long
     assert len(operations) >= 20
     known = {"ep_id": "talk", "run_id": run["run_id"]}
     bad: set[str] = set()
@@ -147,7 +148,8 @@ def fuzzed(operation: Any, mode: GenerationMode, known: dict[str, str]) -> set[s
     @settings(QUICK, max_examples=6)
     @given(operation.as_strategy(generation_mode=mode), st.booleans())
     def ask(case: Any, existing: bool) -> None:
-        if existing and case.path_parameters and not operation.path.endswith("/comparisons"):
+        spared = operation.method == "delete" or operation.path.endswith("/comparisons")
+        if existing and case.path_parameters and not spared:
             case.path_parameters.update(
                 {key: name for key, name in known.items() if key in case.path_parameters}
             )
