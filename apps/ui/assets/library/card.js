@@ -12,7 +12,7 @@ const TEMPLATE = document.createElement("template");
 TEMPLATE.innerHTML = `
 <li class="card">
   <label class="choose"><input type="checkbox" /></label>
-  <a class="picture" data-go="open" tabindex="-1" aria-hidden="true"><img alt="" loading="lazy" decoding="async" /><span class="length"></span></a>
+  <a class="picture" data-go="open" tabindex="-1" aria-hidden="true"><img alt="" decoding="async" /><span class="length"></span></a>
   <div class="body">
     <h3><a class="title" data-go="open" dir="auto"></a></h3>
     <p class="id"></p>
@@ -33,7 +33,8 @@ TEMPLATE.innerHTML = `
 const address = (view, epId) => new URL(`${view === "results" ? "results" : "./"}?${new URLSearchParams({ episode: epId })}`, document.baseURI).href;
 
 export class Card {
-  constructor(entry) {
+  constructor(entry, pictures) {
+    this.pictures = pictures;
     this.root = TEMPLATE.content.firstElementChild.cloneNode(true);
     this.root.dataset.ep = entry.ep_id;
     this.part = (name) => this.root.querySelector(name);
@@ -51,7 +52,7 @@ export class Card {
     this.entry = entry;
     const name = this.name;
     this.box.setAttribute("aria-label", `Choose ${name}`);
-    if (entry.video !== null && (!before || before.video_bytes !== entry.video_bytes)) this.part("img").src = thumbnail(entry.ep_id);
+    if (entry.video !== null && (!before || before.video_bytes !== entry.video_bytes)) this.pictures.watch(this.part("img"), thumbnail(entry.ep_id));
     this.part("img").hidden = entry.video === null;
     this.part(".length").textContent = length(entry.duration_s);
     this.part(".length").hidden = entry.duration_s === null;

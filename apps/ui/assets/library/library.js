@@ -4,6 +4,7 @@ import * as asking from "./asking.js";
 import { Card } from "./card.js";
 import { Chosen } from "./chosen.js";
 import { TrashPanel, askDelete, askTitle, deletedWords, restored } from "./dialogs.js";
+import { Pictures } from "./pictures.js";
 import { bytes, several } from "./words.js";
 
 const PAGE = 60; // cards that are asked for at once
@@ -23,6 +24,7 @@ export class Library {
     this.total = 0;
     this.turn = 0;
     this.stopper = new AbortController();
+    this.pictures = new Pictures();
     this.chosen = new Chosen(this);
     this.trash = new TrashPanel(this.find("dialog.trash"), () => this.load());
     this.end = new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && this.#more(), { rootMargin: "600px" });
@@ -36,6 +38,7 @@ export class Library {
   dispose() {
     this.stopper.abort();
     this.end.disconnect();
+    this.pictures.dispose();
     clearTimeout(this.timer);
     this.unsubscribe?.();
     this.unsubscribe = null;
@@ -104,7 +107,7 @@ export class Library {
     for (const [epId, entry] of wanted) {
       const known = this.hub?.episodes.get(epId);
       const current = known ? withState(entry, known) : entry;
-      const card = this.cards.get(epId) ?? new Card(current);
+      const card = this.cards.get(epId) ?? new Card(current, this.pictures);
       card.update(current);
       this.cards.set(epId, card);
       const place = before === null ? list.firstElementChild : before.nextElementSibling;
@@ -204,9 +207,8 @@ export class Library {
     const card = this.cardOf(event);
     if (!card || event.ctrlKey || event.metaKey || event.altKey || !event.target.matches(".title")) return;
     const next = titleBeside(this.root, event.target, event.key);
-    if (next !== undefined) {
-      next?.focus();
-    } else if (event.key === "F2") this.#rename(card);
+    if (next !== undefined) next?.focus();
+    else if (event.key === "F2") this.#rename(card);
     else if (event.key === "Delete") this.#remove(card);
     else if (event.key === " ") card.box.click();
     else return;
