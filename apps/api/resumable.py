@@ -279,10 +279,12 @@ class Uploads:
         except (VideoUnreadable, EpisodeExists) as problem:
             await asyncio.to_thread(refuse, upload, problem)
             raise
-        except RunFailed as problem:  # a server that is being stopped fells its children too
-            if upload.record.checks >= _CHECKS:
-                await asyncio.to_thread(refuse, upload, problem)
-            raise
+        except RunFailed:  # a server that is being stopped fells its children too
+            if upload.record.checks < _CHECKS:
+                raise
+            fatal = VideoUnreadable("The video fells what reads it.", hint="Check the file.")
+            await asyncio.to_thread(refuse, upload, fatal)
+            raise fatal from None
 
     def _claim(self, upload: Upload) -> int:
         try:

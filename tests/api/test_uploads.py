@@ -1,4 +1,4 @@
-"""Resumable uploads over HTTP: whatever breaks, they go on, and no video is another than was sent."""
+"""Resumable uploads over HTTP: whatever breaks, they go on, and what was sent is what is kept."""
 
 from __future__ import annotations
 
