@@ -18,6 +18,7 @@ from apps.common.version import SourceWatch, git_sha, source_fingerprint
 from apps.jobs.queue import Publisher
 from apps.jobs.reconcile import reconcile, turn_seconds
 from apps.jobs.store import JobStore
+from apps.results.differences import Differences
 from apps.results.pictures import EpisodePictures
 from apps.results.review import Reviews
 from apps.runs.prepare import Host
@@ -49,6 +50,7 @@ class Services:
     uploads: Uploads
     pictures: EpisodePictures
     reviews: Reviews
+    differences: Differences
     detector: DetectorProbe
     source: SourceWatch
     jobs: JobStore
@@ -72,6 +74,7 @@ class Services:
             uploads=Uploads(layout, videos, settings.upload_max_mb, settings.min_free_mb),
             pictures=EpisodePictures(layout),
             reviews=Reviews(layout),
+            differences=Differences(layout),
             detector=DetectorProbe(layout.cache),
             source=SourceWatch(),
             jobs=jobs,

@@ -1,17 +1,14 @@
 """Pictures, videos and downloads of the API, by way of the page's own server.
 
 The browser knows one address, the page's, and the API's key stays on this side. Only reading what
-people look at or take away is passed on, uploads, and having a video made playable, all piece by
-piece: a long video is never held in memory. The modules of the review are served here as well.
+people look at or take away is passed on, and having a video made playable, all piece by piece: a
+long video is never held in memory. The modules of the review are served here as well.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import AsyncIterator
-from functools import cache
-from importlib.resources import files
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -23,13 +20,13 @@ from starlette.routing import Route
 
 from apps.common.certificates import certificates
 from apps.common.names import CROP_PATTERN, NAME_PATTERN, TRACK_PATTERN
+from apps.ui.modules import Modules
 from apps.ui.settings import PageSettings
 
 PREFIX = "/files"
-UPLOAD_PATH = f"{PREFIX}/episodes"
 _NAME, _TRACK, _CROP = (p[1:-1] for p in (NAME_PATTERN, TRACK_PATTERN, CROP_PATTERN))
 _READABLE = re.compile(
-    rf"episodes/{_NAME}/(thumbnail|video|playable|playable/file|runs/{_NAME}/"
+    rf"episodes/{_NAME}/(thumbnail|video|playable|playable/file|differences|runs/{_NAME}/"
     rf"(preview|export|tracks|detections|log|review|boxes|tracks/{_TRACK}/thumbnail|crops/{_CROP}))"
 )
 _EPISODE = re.compile(_NAME)
@@ -38,7 +35,6 @@ _TO_BROWSER = (
     *("content-type", "content-length", "content-range", "accept-ranges"),
     *("etag", "last-modified", "cache-control", "content-disposition"),
 )
-_OF_BODY = ("content-type", "content-length")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9._-]{1,300}")
 _ENDINGS = {
     "tracks": "tracks.jsonl",
@@ -47,9 +43,8 @@ _ENDINGS = {
     "preview": "preview.mp4",
 }
 _ROWS = {"tracks": "application/x-ndjson", "detections": "application/x-ndjson"}
-_MODULES = f"{PREFIX}/review"
-_FOR_EVER = "private, max-age=31536000, immutable"  # another content has another address
-_TIMEOUT = httpx.Timeout(600, connect=3)  # a long video is checked before its upload is answered
+_REVIEW = Modules("review", f"{PREFIX}/review")
+_TIMEOUT = httpx.Timeout(600, connect=3)
 
 
 def thumbnail_url(ep_id: str) -> str:
@@ -81,21 +76,13 @@ def run_path(ep_id: str, run_id: str) -> str:
     return f"{episode_path(ep_id)}/runs/{run_id}"
 
 
-def review_module_path() -> str:
-    """The module that begins the review. Its content decides its address, so it may be kept."""
-    _, version = _review_modules()
-    return f"{_MODULES}/{version}/review.js"
+def review_module_path(name: str = "review.js") -> str:
+    """The module that begins the review. Its content decides its address, so it may be kept.
 
-
-@cache
-def _review_modules() -> tuple[dict[str, bytes], str]:
-    """The modules by name, and what tells these from others; as they were when first asked for."""
-    folder = files("apps.ui") / "assets" / "review"
-    modules = {
-        file.name: file.read_bytes() for file in folder.iterdir() if file.name.endswith(".js")
-    }
-    digest = hashlib.sha256(b"\0".join(content for _, content in sorted(modules.items())))
-    return modules, digest.hexdigest()[:16]
+    Args:
+        name: or another one of these modules.
+    """
+    return _REVIEW.path_of(name)
 
 
 def _url(path: str) -> str:
@@ -121,12 +108,6 @@ def file_routes(settings: PageSettings) -> list[Route]:
             response.headers["content-disposition"] = f'attachment; filename="{save_as}"'
         return response
 
-    async def upload(request: Request) -> Response:
-        if "origin" not in request.headers:  # the guard has seen that it is this page's
-            return PlainTextResponse("Uploads come from the page only.", status_code=403)
-        headers = {name: request.headers[name] for name in _OF_BODY if name in request.headers}
-        return await _pass_on(settings, "POST", "/episodes", headers, content=request.stream())
-
     async def make_playable(request: Request) -> Response:
         ep_id = request.path_params["ep_id"]
         if "origin" not in request.headers:
@@ -137,20 +118,10 @@ def file_routes(settings: PageSettings) -> list[Route]:
         return await _pass_on(settings, "POST", f"/episodes/{ep_id}/playable", headers)
 
     return [
-        Route(UPLOAD_PATH, upload, methods=["POST"]),
-        Route(f"{UPLOAD_PATH}/{{ep_id}}/playable", make_playable, methods=["POST"]),
-        Route(f"{_MODULES}/{{version}}/{{name}}", _module, methods=["GET"]),
+        Route(f"{PREFIX}/episodes/{{ep_id}}/playable", make_playable, methods=["POST"]),
+        _REVIEW.route,
         Route(f"{PREFIX}/{{path:path}}", read, methods=["GET"]),
     ]
-
-
-async def _module(request: Request) -> Response:
-    modules, version = _review_modules()
-    content = modules.get(request.path_params["name"])
-    if content is None or request.path_params["version"] != version:
-        # One of another version would not fit the others.
-        return PlainTextResponse("There is no such module. Reload the page.", status_code=404)
-    return Response(content, media_type="text/javascript", headers={"cache-control": _FOR_EVER})
 
 
 async def _pass_on(

@@ -11,19 +11,13 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 _FOR_EVER = "private, max-age=31536000, immutable"  # another content has another address
-# Streamlit takes one text and sends it with every redraw, so it only fetches the modules. The text
-# has an address of its own kind, to which theirs would not be relative.
-LOADER = """export default async function (component) {
-  const modules = await import(new URL(component.data.module, document.baseURI).href);
-  return modules.default(component);
-}"""
 
 
 class Modules:
     """The modules in a folder of `assets`, as they were when first asked for.
 
     Args:
-        name: of the folder, and of the module in it that begins.
+        name: of the folder.
         prefix: of their address.
     """
 
@@ -31,10 +25,9 @@ class Modules:
         self._name = name
         self._prefix = prefix
 
-    @property
-    def path(self) -> str:
-        """Of the module that begins. Its content decides its address, so it may be kept."""
-        return f"{self._prefix}/{self._version}/{self._name}.js"
+    def path_of(self, name: str) -> str:
+        """The address of one. The content of all decides it, so it may be kept."""
+        return f"{self._prefix}/{self._version}/{name}"
 
     @property
     def route(self) -> Route:

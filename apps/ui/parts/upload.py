@@ -14,7 +14,7 @@ import streamlit.components.v2 as components
 
 from apps.common.names import NAME_PATTERN, is_name
 from apps.ui.formatting import plain
-from apps.ui.modules import LOADER
+from apps.ui.parts.review import LOADER
 from apps.ui.upload_routes import MODULES, UPLOADS_PATH
 
 _ASSETS = files("apps.ui") / "assets" / "upload"
@@ -32,7 +32,7 @@ def show_upload() -> None:
         answer = _uploads(
             key="upload",
             data={
-                "module": MODULES.path,
+                "module": MODULES.path_of("upload.js"),
                 "url": UPLOADS_PATH,
                 "pattern": NAME_PATTERN[1:-1],
             },

@@ -142,7 +142,7 @@ function failure(status, problem) {
   const words = [problem.detail, problem.hint].filter(Boolean).join(" ");
   const elsewhere = String(problem.type).endsWith("upload-conflict") && problem.offset !== undefined;
   if (status === 0) return new Broken("The connection broke.");
-  if (PASSING.has(status) || elsewhere) return new Broken(words || "The server does not answer.");
+  if (PASSING.has(status) || elsewhere) return new Broken(problem.detail || "The server does not answer.");
   return new Refused(words || "The upload failed.", status, problem);
 }
 

@@ -125,6 +125,10 @@ class View {
     await this.#ask();
   }
 
+  #mayRename(item) {
+    return item.path === undefined && (item.state === "ready" || item.state === "failed");
+  }
+
   #problem(item) {
     const others = queue.items.filter((one) => one !== item && one.state !== "done").map((one) => one.name);
     return problemWith(item.name, this.pattern, this.#taken, others);
@@ -168,7 +172,7 @@ class View {
     };
     const actions = {
       pause: () => (item.state === "paused" ? queue.start([item]) : queue.pause(item)),
-      retry: () => queue.start([item]),
+      retry: () => (this.#mayRename(item) && this.#problem(item) ? name.focus() : queue.start([item])),
       replace: () => queue.replaceOther(item),
       cancel: () => (item.isAtServer ? this.#cancel(item) : queue.remove(item)),
     };
@@ -183,7 +187,7 @@ class View {
 
   #drawRow(item, row) {
     const name = row.querySelector("input");
-    const mayRename = item.path === undefined && (item.state === "ready" || item.state === "failed");
+    const mayRename = this.#mayRename(item);
     const wrong = mayRename ? this.#problem(item) : "";
     name.disabled = !mayRename;
     name.setAttribute("aria-invalid", String(wrong !== ""));
@@ -262,7 +266,7 @@ function describe(item) {
     case "ready": return item.path === undefined ? "" : `${share()} are there already.`;
     case "waiting": return "Waits for its turn.";
     case "checking": return "Checking the video…";
-    case "retrying": return `${item.why} Trying again in ${stretch(item.seconds)}, from ${share()}.`;
+    case "retrying": return `${item.why} Trying again in ${stretch(item.seconds)}.`;
     case "paused": return `Paused at ${share()}.`;
     case "stopping": return "Cancelling…";
     case "failed": return item.problem;
