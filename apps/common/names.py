@@ -51,7 +51,7 @@ def check_name(value: str, what: str = "ep_id") -> str:
 
 
 def name_after(stem: str) -> str:
-    """A name for an episode, after its video's file; `assets/upload.js` proposes the same.
+    """A name for an episode, after its video's file; `assets/upload/names.js` proposes the same.
 
     Args:
         stem: the file's name without its last ending; any text.

@@ -480,3 +480,25 @@ ComparisonEvent = Annotated[
 class ComparisonList(BaseModel):
     items: list[ComparisonSummary]
     total: int
+
+
+class UploadStatus(BaseModel):
+    """A resumable upload."""
+
+    upload_id: str
+    ep_id: str = Field(description="The episode that it becomes.")
+    filename: str
+    modified: str | None = Field(description="What its client said of the file's last change.")
+    length: int = Field(description="Of the whole file, bytes.")
+    offset: int = Field(description="How many bytes have arrived.")
+    state: Literal["receiving", "checking", "finished"] = Field(
+        description="`checking`: all bytes are there, and the decoder looks at them."
+    )
+    active: bool = Field(description="Whether a client is sending, or the decoder looking, now.")
+    created_at: str
+    expires_at: str = Field(description="When it is removed, unless more of it arrives.")
+
+
+class UploadList(BaseModel):
+    items: list[UploadStatus]
+    total: int

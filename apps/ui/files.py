@@ -1,8 +1,8 @@
 """Pictures, videos and downloads of the API, by way of the page's own server.
 
 The browser knows one address, the page's, and the API's key stays on this side. Only reading what
-people look at or take away is passed on, uploads, and having a video made playable, all piece by
-piece: a long video is never held in memory. The modules of the page's components are served here as
+people look at or take away is passed on, and having a video made playable, all piece by piece: a
+long video is never held in memory. The modules of the page's components are served here as
 well, and what changes is told here.
 """
 
@@ -26,7 +26,6 @@ from apps.ui.relay import live_route
 from apps.ui.settings import PageSettings
 
 PREFIX = "/files"
-UPLOAD_PATH = f"{PREFIX}/episodes"
 _NAME, _TRACK, _CROP = (p[1:-1] for p in (NAME_PATTERN, TRACK_PATTERN, CROP_PATTERN))
 _READABLE = re.compile(
     rf"episodes/{_NAME}/(thumbnail|video|playable|playable/file|differences|runs/{_NAME}/"
@@ -38,7 +37,6 @@ _TO_BROWSER = (
     *("content-type", "content-length", "content-range", "accept-ranges"),
     *("etag", "last-modified", "cache-control", "content-disposition"),
 )
-_OF_BODY = ("content-type", "content-length")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9._-]{1,300}")
 _ENDINGS = {
     "tracks": "tracks.jsonl",
@@ -47,7 +45,7 @@ _ENDINGS = {
     "preview": "preview.mp4",
 }
 _ROWS = {"tracks": "application/x-ndjson", "detections": "application/x-ndjson"}
-_TIMEOUT = httpx.Timeout(600, connect=3)  # a long video is checked before its upload is answered
+_TIMEOUT = httpx.Timeout(600, connect=3)
 
 
 def thumbnail_url(ep_id: str) -> str:
@@ -111,12 +109,6 @@ def file_routes(settings: PageSettings) -> list[BaseRoute]:
             response.headers["content-disposition"] = f'attachment; filename="{save_as}"'
         return response
 
-    async def upload(request: Request) -> Response:
-        if "origin" not in request.headers:  # the guard has seen that it is this page's
-            return PlainTextResponse("Uploads come from the page only.", status_code=403)
-        headers = {name: request.headers[name] for name in _OF_BODY if name in request.headers}
-        return await _pass_on(settings, "POST", "/episodes", headers, content=request.stream())
-
     async def make_playable(request: Request) -> Response:
         ep_id = request.path_params["ep_id"]
         if "origin" not in request.headers:
@@ -127,8 +119,7 @@ def file_routes(settings: PageSettings) -> list[BaseRoute]:
         return await _pass_on(settings, "POST", f"/episodes/{ep_id}/playable", headers)
 
     return [
-        Route(UPLOAD_PATH, upload, methods=["POST"]),
-        Route(f"{UPLOAD_PATH}/{{ep_id}}/playable", make_playable, methods=["POST"]),
+        Route(f"{PREFIX}/episodes/{{ep_id}}/playable", make_playable, methods=["POST"]),
         module_route(),
         live_route(settings),
         Route(f"{PREFIX}/{{path:path}}", read, methods=["GET"]),
