@@ -856,7 +856,6 @@ def test_broken_requests(server: Server, findings: Findings, name: str) -> None:
         assert status is None or status >= 400
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("count", [1000, 6000])
 def test_many_ranges(server: Server, run: dict, findings: Findings, count: int) -> None:
     ranges = ",".join(f"{2 * n}-{2 * n}" for n in range(count))[:60_000].rpartition(",")[0]
