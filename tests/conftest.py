@@ -40,11 +40,16 @@ _PROCESS_EVENTS = frozenset(
 )
 # Files that take longer than their number of tests tells, as they wait for processes.
 _SECONDS = {
+    "tests/faults/test_faults.py": 90,
     "tests/api/test_queue.py": 60,
     "tests/api/test_comparisons.py": 45,
     "tests/api/test_old_path.py": 40,
     "tests/api/test_cancel.py": 25,
     "tests/api/test_local_run.py": 25,
+    "tests/jobs/test_deliveries.py": 30,
+    "tests/stack/test_up.py": 25,
+    "tests/test_wheel.py": 25,
+    "tests/test_examples.py": 20,
 }
 _OF_PRODUCT = re.compile(r"\b(product: Product|one_tab: Tab|shown_run: str|other_run: str)\b")
 _running: list[pytest.Item] = []
