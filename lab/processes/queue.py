@@ -141,7 +141,7 @@ def worker(
     """`celery worker`, ready to take jobs; its whole tree ends with the block.
 
     Unless it `mingles` it does not look for neighbours at each connection (a second of waiting). It
-    is not waited for at the end: Celery would take two and a half seconds, or as long as a job takes.
+    is not waited for at the end: Celery would take two and a half seconds, or as long as a job.
     """
     log = data_root.parent / f"worker-{time.monotonic_ns()}.log"
     command = [sys.executable, "-m", "celery", "-A", "apps.worker.celery_app", "worker"]
