@@ -70,8 +70,9 @@ export class Faces {
     image.src = picture(place);
     const name = Object.assign(document.createElement("strong"), { textContent: `Track ${number}` });
     const known = review.tracks;
-    const seen = `${clock(tracks.first[place])} · ${onScreen(known.screen_s[place], known.screen_error_s[place])}`;
-    face.append(image, name, Object.assign(document.createElement("span"), { textContent: seen }));
+    const lines = [clock(tracks.first[place]), onScreen(known.screen_s[place], known.screen_error_s[place])];
+    const spans = lines.map((textContent) => Object.assign(document.createElement("span"), { textContent }));
+    face.append(image, name, ...spans);
     this.#mark(face);
     return face;
   }
