@@ -246,7 +246,10 @@ def test_what_does_not_pass_fades(found: Review) -> None:
     alpha = """([x, y]) => {
       const { timeline } = window.review;
       timeline.draw();
-      return timeline.layer.getContext("2d").getImageData(x + 9, y, 1, 1).data[3];
+      const probe = Object.assign(document.createElement("canvas"), { width: 1, height: 1 });
+      const context = probe.getContext("2d", { willReadFrequently: true });
+      context.drawImage(timeline.layer, -x - 9, -y);
+      return context.getImageData(0, 0, 1, 1).data[3];
     }"""
     assert found.ask(alpha, [round(x), round(y)]) == 255
     fill(found, **{"from": "9"})

@@ -1,14 +1,13 @@
-// Tracks against time on a canvas: what is in sight of them, and what a pointer does to that.
+// Tracks against time on a canvas: what is in sight of them, and how large it is.
 
-import { clamped, panned, pinched, sameView, zoomed } from "./layout.js";
+import { clamped, sameView, zoomed } from "./layout.js";
 import { GAP, paintAll, paintPlayhead, RULER, STRIP } from "./paint.js";
+import { Pointers } from "./pointers.js";
 import { Tip } from "./tip.js";
 import { Density, Filtered } from "./tracks.js";
 
 const ROW = [14, 26]; // least and most of a lane's height: few lanes are tall; pixels, as all here
 const REACH = 4; // beside a bar a pointer still means it
-const DRAG = 4; // less is a click
-const WHEEL = 0.0018; // of a zoom for a pixel of the wheel
 
 export class Timeline {
   /**
@@ -28,7 +27,6 @@ export class Timeline {
     this.picked = -1;
     this.range = { from: null, to: null };
     this.playhead = 0;
-    this.pointers = new Map();
     this.stopper = new AbortController();
     this.#measure();
     this.resizing = new ResizeObserver(() => {
@@ -36,7 +34,7 @@ export class Timeline {
       this.refresh();
     });
     this.resizing.observe(this.canvas);
-    this.#listen();
+    this.pointers = new Pointers(this, this.stopper.signal);
   }
 
   dispose() {
@@ -168,7 +166,7 @@ export class Timeline {
   setPlayhead(seconds, follow) {
     this.playhead = seconds;
     const { start, end } = this.view;
-    if (follow && this.pointers.size === 0 && (seconds < start || seconds > end)) {
+    if (follow && !this.pointers.down && (seconds < start || seconds > end)) {
       const span = end - start;
       this.setView({ start: seconds - 0.1 * span, end: seconds + 0.9 * span });
     }
@@ -226,8 +224,6 @@ export class Timeline {
     paintAll(context, this);
   }
 
-  // Pointers.
-
   /** The track whose bar is there, unless it has faded; -1 for none. */
   barAt(x, y) {
     const top = this.top;
@@ -244,92 +240,5 @@ export class Timeline {
       if (far <= reach && far < distance && this.filtered.has(place)) [best, distance] = [place, far];
     }
     return best;
-  }
-
-  #listen() {
-    const on = (name, call, options = {}) =>
-      this.canvas.addEventListener(name, call, { signal: this.stopper.signal, ...options });
-    on("wheel", (event) => this.#wheel(event), { passive: false });
-    on("pointerdown", (event) => this.#down(event));
-    on("pointermove", (event) => this.#move(event));
-    on("pointerup", (event) => this.#up(event, true));
-    on("pointercancel", (event) => this.#up(event, false));
-    on("pointerleave", () => this.tip.hide());
-  }
-
-  #wheel(event) {
-    if (this.tracks === undefined) return;
-    const lines = event.deltaMode === 0 ? 1 : 16;
-    const across = event.deltaX || (event.shiftKey ? event.deltaY : 0);
-    const sideways = Math.abs(across) > Math.abs(event.shiftKey ? 0 : event.deltaY);
-    let moved;
-    if (event.altKey) {
-      moved = this.scrollBy(event.deltaY * lines);
-    } else if (sideways) {
-      const perPixel = (this.view.end - this.view.start) / this.width;
-      moved = this.setView(panned(this.view, across * lines * perPixel, this.end));
-    } else {
-      moved = this.zoom(Math.exp(event.deltaY * lines * WHEEL * (event.ctrlKey ? 4 : 1)), this.timeAt(this.#place(event)[0]));
-    }
-    // At an end the page scrolls; with ctrl it would be zoomed as a whole.
-    if (moved || event.ctrlKey) event.preventDefault();
-    this.tip.hide();
-  }
-
-  #place(event) {
-    const box = this.canvas.getBoundingClientRect();
-    return [event.clientX - box.left, event.clientY - box.top];
-  }
-
-  #down(event) {
-    if (this.tracks === undefined || (event.pointerType === "mouse" && event.button !== 0)) return;
-    const [x, y] = this.#place(event);
-    this.canvas.setPointerCapture(event.pointerId);
-    this.pointers.set(event.pointerId, { x, y, fromX: x, fromY: y, ruler: y < RULER, dragged: false });
-    this.tip.hide();
-    if (this.pointers.size === 1 && y < RULER) this.hooks.scrub(this.timeAt(x));
-  }
-
-  #move(event) {
-    const [x, y] = this.#place(event);
-    const pointer = this.pointers.get(event.pointerId);
-    if (pointer === undefined) {
-      this.#hover(x, y);
-      return;
-    }
-    const before = [...this.pointers.values()].map((one) => one.x);
-    pointer.dragged ||= Math.hypot(x - pointer.fromX, y - pointer.fromY) >= DRAG;
-    const [dx, dy] = [x - pointer.x, y - pointer.y];
-    if (!pointer.dragged) return;
-    Object.assign(pointer, { x, y });
-    if (this.pointers.size === 2) {
-      const after = [...this.pointers.values()].map((one) => one.x);
-      for (const one of this.pointers.values()) one.dragged = true;
-      this.scrollBy(-dy / 2); // one finger up or down scrolls the page
-      this.setView(pinched(this.view, before, after, this.width, this.end));
-    } else if (pointer.ruler) {
-      this.hooks.scrub(Math.min(this.end, Math.max(0, this.timeAt(x))));
-    } else {
-      this.canvas.style.cursor = "grabbing";
-      this.setView(panned(this.view, -dx * ((this.view.end - this.view.start) / this.width), this.end));
-      if (event.pointerType === "mouse") this.scrollBy(-dy);
-    }
-  }
-
-  #up(event, done) {
-    const pointer = this.pointers.get(event.pointerId);
-    this.pointers.delete(event.pointerId);
-    this.canvas.style.cursor = "";
-    if (pointer === undefined || !done || pointer.dragged) return;
-    const place = this.barAt(pointer.x, pointer.y);
-    if (place >= 0) this.hooks.pick(place);
-    else if (!pointer.ruler) this.hooks.seek(this.timeAt(pointer.x));
-  }
-
-  #hover(x, y) {
-    const place = this.barAt(x, y);
-    this.canvas.style.cursor = place >= 0 ? "pointer" : "";
-    if (place < 0) this.tip.hide();
-    else this.tip.point(place, x, y);
   }
 }
