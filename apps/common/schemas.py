@@ -137,6 +137,37 @@ class TracksQuery(PageQuery):
         "(mean) or number of `detections`; the file's order by default.",
     )
     descending: bool = Field(False, description="The largest first.")
+    min_screen_s: float | None = Field(
+        None, ge=0, le=1e9, allow_inf_nan=False, description="Seconds on the screen, at least."
+    )
+    max_screen_s: float | None = Field(
+        None, ge=0, le=1e9, allow_inf_nan=False, description="At most."
+    )
+    min_confidence: float | None = Field(
+        None, ge=0, le=1, allow_inf_nan=False, description="Mean, at least."
+    )
+    min_face_height: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Median, at least; 1 is the picture's height.",
+    )
+    from_s: float | None = Field(
+        None,
+        ge=-1e9,
+        le=1e9,
+        allow_inf_nan=False,
+        description="Only what is seen at this second or later.",
+    )
+    to_s: float | None = Field(
+        None,
+        ge=-1e9,
+        le=1e9,
+        allow_inf_nan=False,
+        description="Only what is seen at this second or before.",
+    )
+    hide_single: bool = Field(False, description="Leaves out tracks of a single sighting.")
 
 
 class Rows(BaseModel):
@@ -380,6 +411,8 @@ class ReviewData(BaseModel):
     stride: int
     before_s: float = Field(description="For how long before it a sample stands, seconds.")
     after_s: float = Field(description="For how long after it.")
+    length_s: float = Field(description="For how long there are pictures: the whole of shares.")
+    with_faces_s: float = Field(description="For how long any track is in sight, seconds.")
     cuts_s: list[float] = Field(description="Where the cuts lie, ascending.")
     lanes: int
     tracks: ReviewTracks

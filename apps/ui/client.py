@@ -36,11 +36,9 @@ from apps.common.schemas import (
     PlanRequest,
     Ready,
     ResolvedPlan,
-    Rows,
     RunCharts,
     RunList,
     RunOptionsOffer,
-    TrackOrder,
     Version,
 )
 from apps.ui.settings import PageSettings
@@ -153,25 +151,6 @@ class Client:
 
     def charts(self, ep_id: str, run_id: str) -> RunCharts:
         return self._get(f"/episodes/{ep_id}/runs/{run_id}/charts", RunCharts)
-
-    def tracks(
-        self,
-        ep_id: str,
-        run_id: str,
-        *,
-        order: TrackOrder = "start",
-        descending: bool = False,
-        offset: int = 0,
-        limit: int = 1000,
-    ) -> Rows:
-        return self._get(
-            f"/episodes/{ep_id}/runs/{run_id}/tracks",
-            Rows,
-            sort=order,
-            descending=descending,
-            offset=offset,
-            limit=limit,
-        )
 
     def log(self, ep_id: str, run_id: str) -> str:
         return self._send("GET", f"/episodes/{ep_id}/runs/{run_id}/log").text

@@ -52,10 +52,6 @@ def thumbnail_url(ep_id: str) -> str:
     return _url(f"episodes/{ep_id}/thumbnail")
 
 
-def track_thumbnail_url(ep_id: str, run_id: str, track_id: str) -> str:
-    return _url(f"episodes/{ep_id}/runs/{run_id}/tracks/{track_id}/thumbnail")
-
-
 def download_url(ep_id: str, run_id: str, what: str, **query: str) -> str:
     """Where the page passes a file of a run to the browser.
 

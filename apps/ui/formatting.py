@@ -80,11 +80,6 @@ def screen_time(seconds: float, error_s: float | None) -> str:
     return f"{length} s" if error_s is None or error_s < 0.05 else f"{length} ± {error_s:.1f} s"
 
 
-def ended(word: object) -> str | None:
-    """Why a track ended; None where its run does not tell."""
-    return ENDS.get(word) if isinstance(word, str) else None
-
-
 def clock(seconds: float) -> str:
     """A place in a video: `0:07`, `12:30`, `1:02:03`."""
     minutes, rest = divmod(int(seconds), 60)

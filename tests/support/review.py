@@ -166,6 +166,7 @@ class MadeRun:
             "ep_id": "made", "run_id": "r1", "duration_s": self.duration_s, "fps": self.fps,
             "width": WIDTH, "height": HEIGHT, "stride": self.stride,
             "before_s": self.before_s, "after_s": self.after_s, "cuts_s": self.cuts_s,
+            "length_s": self.duration_s, "with_faces_s": 0.75 * self.duration_s,
             "lanes": max(rows, default=-1) + 1,
             "tracks": {
                 "id": [f"track-{number:05d}" for number in range(1, len(tracks) + 1)],

@@ -43,8 +43,6 @@ def test_seconds_on_the_screen(seconds: float, error_s: float | None, shown: str
 
 def test_every_end_of_a_track_has_words() -> None:
     assert set(formatting.ENDS) == set(get_args(TrackEnd))
-    assert formatting.ended("left") == "left the picture"
-    assert [formatting.ended(odd) for odd in (None, "gone", ["cut"])] == [None] * 3
 
 
 @pytest.mark.parametrize(

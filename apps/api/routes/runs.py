@@ -23,6 +23,7 @@ from apps.common.schemas import Diagnosis, PageQuery, Rows, RunList, RunSummary,
 from apps.results.diagnosis import diagnose
 from apps.results.files import NO_ROWS, sendable_rows
 from apps.results.rows import sorted_tracks
+from apps.results.track_filter import check_filter, is_filtered, wanted_tracks
 from apps.runs.store import (
     list_runs,
     read_completed,
@@ -81,11 +82,18 @@ def tracks(
     request: Request,
     query: Annotated[TracksQuery, Query()],
 ) -> Rows | Response:
-    """Tracks (`track_v1`), a page at a time; as NDJSON, all of them in the file's order."""
+    """Tracks (`track_v1`), a page at a time; as NDJSON, all of them in the file's order.
+
+    `total` counts those that pass the filters.
+    """
     path = _results(services.layout, ep_id, run_id).tracks
-    if wants_stream(request) or (query.sort is None and not query.descending):
+    check_filter(query)
+    filtered = is_filtered(query)
+    if wants_stream(request) or not (filtered or query.descending or query.sort is not None):
         return _rows(services.layout, path, request, query)
     found = sendable_rows(services.layout, path)
+    if filtered:
+        found = wanted_tracks(found, query, services.reviews.review(ep_id, run_id).tracks)
     rows = sorted_tracks(found, query.sort, descending=query.descending)
     page = rows[query.offset : query.offset + query.limit]
     return Rows(items=page, total=len(rows), offset=query.offset)

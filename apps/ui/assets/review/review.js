@@ -2,10 +2,13 @@
 // draws the page: the first call sets up, later ones update.
 
 import { Boxes } from "./boxes.js";
+import { drawCard } from "./card.js";
+import { Found } from "./found.js";
 import { listenToKeys, writeHelp } from "./keys.js";
 import { colourOf, numberOf } from "./palette.js";
-import { make, read } from "./playable.js";
+import { read } from "./playable.js";
 import { Player } from "./player.js";
+import { Source } from "./source.js";
 import { Timeline } from "./timeline.js";
 import { clock, decimals, onScreen } from "./times.js";
 import { Tracks } from "./tracks.js";
@@ -18,8 +21,7 @@ export class Review {
     this.stopper = new AbortController();
     const find = (name) => root.querySelector(name);
     this.parts = {
-      stage: find(".stage"), video: find("video"), overlay: find(".overlay"), notice: find(".notice"),
-      card: find(".card"), time: find(".time"), range: find(".range"), rate: find(".rate"),
+      stage: find(".stage"), video: find("video"), overlay: find(".overlay"), card: find(".card"), time: find(".time"), range: find(".range"), rate: find(".rate"),
       boxes: find(".boxes"), slider: find(".timeline canvas"), live: find(".live"), help: find("dialog"),
     };
     this.picked = -1;
@@ -28,21 +30,29 @@ export class Review {
     this.player = new Player(this.parts.video, this.parts.overlay, {
       moved: (seconds) => this.#moved(seconds),
       changed: () => this.#changed(),
-      failed: (sentence) => this.#notice(sentence, ["Try again", () => this.#again()]),
+      failed: (sentence) => this.source.failed(sentence, () => this.#open()),
     });
+    this.source = new Source(find(".notice"), this.player);
     this.timeline = new Timeline(find(".timeline"), {
       seek: (seconds) => { this.player.seek(seconds); this.#rest(); },
       scrub: (seconds) => { this.player.seek(seconds); this.#rest(); },
       pick: (place) => this.pick(place),
     });
+    const below = root.parentElement.querySelector(".found");
+    this.found = new Found(below, {
+      pick: (place) => { this.pick(place); this.#comeIntoSight(); },
+      filtered: (shown) => { this.shownTracks = shown; this.timeline.setShown(shown); },
+      range: () => this.#markedSeconds(),
+    }, this.stopper.signal);
     writeHelp(find("dialog tbody"));
-    listenToKeys(root, this.#actions(), this.stopper.signal);
+    for (const part of [root, below]) listenToKeys(part, this.#actions(), this.stopper.signal);
     this.#listen();
   }
 
   dispose() {
     this.stopper.abort();
-    this.making?.abort();
+    this.source.dispose();
+    this.found.dispose();
     this.opening?.abort();
     clearTimeout(this.resting);
     this.player.dispose();
@@ -57,6 +67,7 @@ export class Review {
     if (this.shown !== wanted) {
       this.shown = wanted;
       this.data = data;
+      this.found.clear();
       this.#open();
     }
     this.data = data;
@@ -68,32 +79,25 @@ export class Review {
 
   async #open() {
     this.opening?.abort();
-    this.making?.abort();
     this.opening = new AbortController();
     const { signal } = this.opening;
-    Object.assign(this, { tracks: undefined, followed: undefined, picked: -1 });
+    Object.assign(this, { tracks: undefined, followed: undefined, picked: -1, shownTracks: null });
     this.player.hide();
     this.timeline.hide();
+    this.found.hide();
     this.range = { from: null, to: null };
     this.#drawRange();
     this.#drawCard();
     delete this.root.dataset.tracks;
     this.boxes?.dispose();
-    this.#notice("Reading the tracks…");
+    this.source.say("Reading the tracks…");
+    const playing = this.source.open(this.data.episode, signal); // beside it: either may take long
     try {
-      const review = read(`${this.data.run}/review`, signal, "The tracks cannot be read.");
-      review.catch(() => {}); // told below
-      await this.#play(signal);
-      this.#show(await review);
+      this.#show(await read(`${this.data.run}/review`, signal, "The tracks cannot be read."));
     } catch (error) {
-      if (!signal.aborted) this.#notice(error.message, ["Try again", () => this.#open()]);
+      await playing;
+      if (!signal.aborted) this.source.say(error.message, ["Try again", () => this.#open()]);
     }
-  }
-
-  /** What could not be played the browser would not ask for again under the same address. */
-  #again() {
-    this.tries = (this.tries ?? 0) + 1;
-    this.#open();
   }
 
   #show(review) {
@@ -105,64 +109,16 @@ export class Review {
     });
     const colour = (place) => colourOf(numberOf(this.tracks.ids[place]), this.data.colours);
     this.colour = colour;
+    const picture = (place) => `${this.data.run}/tracks/${this.tracks.ids[place]}/thumbnail`;
+    this.run = { review, tracks: this.tracks, colour, picture, ends: this.data.ends };
     this.player.show(this.tracks, this.boxes, colour);
-    this.timeline.show(this.tracks, review, colour, (place) => this.#picture(place));
+    this.timeline.show(this.tracks, review, colour, picture);
+    this.found.show(this.run);
     this.parts.slider.setAttribute("aria-valuemax", Math.floor(this.tracks.endOfAll));
     this.root.dataset.tracks = this.tracks.count;
     this.#drawCard();
     this.#follow();
     this.#moved(this.player.time);
-  }
-
-  #picture(place) {
-    return `${this.data.run}/tracks/${this.tracks.ids[place]}/thumbnail`;
-  }
-
-  async #play(signal) {
-    const found = await read(`${this.data.episode}/playable`, signal, "The video cannot be read.");
-    if (found.ready) {
-      this.#notice(null);
-      const again = this.tries === undefined ? "" : `?again=${this.tries}`;
-      this.player.load(`${this.data.episode}/${found.path}${again}`);
-      return;
-    }
-    const why = found.why ?? "The browser cannot play this file as it is.";
-    this.#notice(why, ["Make it playable", () => this.#make(signal)]);
-  }
-
-  async #make(signal) {
-    this.making = new AbortController();
-    const { signal: ended } = this.making;
-    const stop = ["Stop", () => this.making.abort()];
-    this.#notice("Making it playable…", stop, 0);
-    try {
-      await make(`${this.data.episode}/playable`, ended, (share, waits) => {
-        const words = waits ? "Making it playable · waiting for its turn" : "Making it playable…";
-        if (!ended.aborted) this.#notice(words, stop, share);
-      });
-      await this.#play(signal);
-    } catch (error) {
-      if (signal.aborted) return;
-      const sentence = ended.aborted ? "It was stopped." : error.message;
-      this.#notice(sentence, ["Make it playable", () => this.#make(signal)]);
-    }
-  }
-
-  /** A sentence in place of the video, with a button and a bar where they are wanted. */
-  #notice(sentence, action = null, share = undefined) {
-    const { notice } = this.parts;
-    notice.hidden = sentence === null;
-    notice.querySelector("p").textContent = sentence ?? "";
-    const button = notice.querySelector("button");
-    button.hidden = action === null;
-    if (action !== null) {
-      button.textContent = action[0];
-      button.onclick = action[1];
-    }
-    const bar = notice.querySelector("progress");
-    bar.hidden = share === undefined;
-    if (share === null || share === undefined) bar.removeAttribute("value");
-    else bar.value = share;
   }
 
   // What people do.
@@ -195,7 +151,7 @@ export class Review {
       step: whenShown((direction) => { this.player.step(direction).then(() => this.#rest()); }),
       sighting: whenShown((direction) => { this.#toSighting(direction); }),
       track: whenShown((direction) => {
-        const next = this.tracks.neighbour(this.picked, this.player.time, direction);
+        const next = this.tracks.neighbour(this.picked, this.player.time, direction, this.shownTracks);
         if (next >= 0) this.pick(next);
         else this.#say(direction > 0 ? "There is no later track." : "There is no earlier track.");
       }),
@@ -221,6 +177,7 @@ export class Review {
     this.picked = place;
     this.player.picked = place;
     this.timeline.setPicked(place);
+    this.found.setPicked(place);
     this.#drawCard();
     const { ids, first, last } = this.tracks;
     const known = this.review.tracks;
@@ -252,6 +209,19 @@ export class Review {
     }
   }
 
+  /** What was asked for from further down is to be seen. */
+  #comeIntoSight() {
+    this.root.scrollIntoView({ block: "nearest" });
+  }
+
+  /** The marked range, with the timeline's end where a side is open; without one, what it shows. */
+  #markedSeconds() {
+    const { from, to } = this.range;
+    const { start, end } = this.timeline.view;
+    if (from === null && to === null) return { from: start, to: end };
+    return { from: from ?? 0, to: to ?? this.tracks.endOfAll };
+  }
+
   #setRange(side) {
     const range = { ...this.range, [side]: this.player.time };
     if (range.from !== null && range.to !== null && range.from > range.to) {
@@ -281,6 +251,7 @@ export class Review {
     this.picked = -1;
     this.player.picked = -1;
     this.timeline.setPicked(-1);
+    this.found.setPicked(-1);
     this.player.draw();
     this.#drawCard();
     this.#say("No track is picked.");
@@ -323,36 +294,7 @@ export class Review {
   }
 
   #drawCard() {
-    const { card } = this.parts;
-    const place = this.picked;
-    card.classList.toggle("empty", place < 0);
-    const title = card.querySelector("strong");
-    const picture = card.querySelector("img");
-    const facts = card.querySelector("dl");
-    if (place < 0) {
-      title.textContent = "No track is picked";
-      picture.hidden = true;
-      facts.replaceChildren();
-      return;
-    }
-    const { tracks } = this.review;
-    title.textContent = `Track ${numberOf(this.tracks.ids[place])}`;
-    picture.hidden = false;
-    picture.onerror = () => { picture.hidden = true; };
-    picture.src = this.#picture(place);
-    picture.alt = `Face of track ${numberOf(this.tracks.ids[place])}`;
-    card.style.setProperty("--colour", this.colour(place));
-    const lines = [
-      ["Seen", `${clock(this.tracks.first[place])} – ${clock(this.tracks.last[place])}`],
-      ["On screen", onScreen(tracks.screen_s[place], tracks.screen_error_s[place])],
-      ["Sightings", decimals(tracks.sightings[place], 0)],
-      ["Confidence", decimals(tracks.confidence[place], 2)],
-      ...(tracks.ended[place] ? [["Ended", this.data.ends[tracks.ended[place]] ?? tracks.ended[place]]] : []),
-    ];
-    facts.replaceChildren(...lines.flatMap(([name, value]) => [
-      Object.assign(document.createElement("dt"), { textContent: name }),
-      Object.assign(document.createElement("dd"), { textContent: value }),
-    ]));
+    drawCard(this.parts.card, this.picked, this.run);
   }
 
   /** Tells it to those who do not see it. */
@@ -368,7 +310,7 @@ export class Review {
     if (this.tracks === undefined || seek === null || this.followed === seek.count) return;
     const before = this.followed;
     this.followed = seek.count;
-    if (before !== undefined) this.root.scrollIntoView({ block: "nearest" }); // asked for from further down
+    if (before !== undefined) this.#comeIntoSight();
     const place = this.tracks.byId.get(seek.track) ?? -1;
     if (place >= 0) this.pick(place, seek.seconds);
     else if (seek.seconds !== null) this.#seek(seek.seconds);
