@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
+from apps.common.names import track_name
 from lab.processes.service import wait_for
 from tests.browser.conftest import DEMO, Product
 from tests.support.page import Tab, tab
@@ -236,9 +237,9 @@ def test_the_gallery_is_sorted_and_has_pages(
     own_results: Tab, product: Product, shown_run: str
 ) -> None:
     def shown() -> list[str]:
-        faces = own_results.page.locator("img[alt^='Face of track-']")
+        faces = own_results.page.locator("img[alt^='Face of track ']")
         names: list[str] = faces.evaluate_all("faces => faces.map(face => face.alt)")
-        return [name.removeprefix("Face of ") for name in names]
+        return [track_name(int(name.removeprefix("Face of track "))) for name in names]
 
     in_order = [row["track_id"] for row in tracks(product, shown_run, sort="start")]
     wait_for(lambda: shown() == in_order[:12], what="the first page")

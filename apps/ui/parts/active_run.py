@@ -6,7 +6,8 @@ import streamlit as st
 
 from apps.common.schemas import ActiveRun, ActiveRuns
 from apps.ui.client import ApiProblem, Client
-from apps.ui.formatting import MODE_LABELS, count, plain
+from apps.ui.formatting import MODE_LABELS, plain
+from apps.ui.numbers import counted
 from apps.ui.parts.progress_board import History, ProgressBoard
 from apps.ui.problems import problems_shown, show_problem
 
@@ -58,7 +59,7 @@ def follow_active_run(client: Client, ep_id: str) -> None:
 def _show_wait(run: ActiveRun, workers: int | None) -> None:
     """What it waits for: its turn, or a worker that is not there."""
     if run.ahead:
-        st.markdown(f"{count(run.ahead)} other run{'s' if run.ahead > 1 else ''} before it.")
+        st.markdown(f"{counted(run.ahead, 'other run')} before it.")
     if run.job_id is not None and workers == 0:
         st.warning(
             "**No worker listens to the queue.** Start one: `screenalytics worker`, or `make up`, "

@@ -16,6 +16,8 @@ from apps.ui import formatting
 from apps.ui.client import ApiProblem, Client
 from apps.ui.files import download_url, track_thumbnail_url
 from apps.ui.formatting import MODE_LABELS, clock, count, ended, moment, option, source
+from apps.ui.numbers import counted, decimal, significant
+from apps.ui.parts.charts import show_chart
 from apps.ui.parts.episode_picker import pick_episode
 from apps.ui.parts.palette import colour_of
 from apps.ui.parts.result_card import show_causes, show_description, show_figures
@@ -83,7 +85,7 @@ def _pick_run(api: Client, ep_id: str) -> str | None:
 
 def _run_label(run: RunSummary) -> str:
     mode = MODE_LABELS.get(run.execution_mode, run.execution_mode)
-    end = f"{count(run.tracks)} tracks" if run.status == "completed" else run.status
+    end = counted(run.tracks or 0, "track") if run.status == "completed" else run.status
     # The box tells its options apart by these words, so the name is among them.
     started = moment(run.started_at, reader_zone())
     return f"{started} · {mode} · {run.profile} · {end} · {run.run_id}"
@@ -103,6 +105,8 @@ def _explore(api: Client, run: RunManifest, diagnosis: Diagnosis) -> None:
         show_causes(diagnosis)
         if run.result is not None:
             show_figures(run.result)
+            if run.result.detections == 0:
+                return  # the diagnosis says what may help
         charts, gallery = st.columns(2, gap="medium")
         with charts:
             _show_charts(charts_of(run.ep_id, run.run_id))
@@ -135,7 +139,7 @@ def _make_preview(api: Client, run: RunManifest) -> None:
                 bar.progress(
                     min(1.0, event.frames_done / event.frames_total),
                     f"Making the preview video · {count(event.frames_done)} of "
-                    f"{count(event.frames_total)} frames",
+                    f"{counted(event.frames_total, 'frame')}",
                 )
     st.rerun()
 
@@ -189,7 +193,7 @@ def _show_track(run: RunManifest, track: _Seen, is_picked: bool) -> None:
         st.image(
             track_thumbnail_url(run.ep_id, run.run_id, track_id),
             width="stretch",
-            alt=f"Face of {track_id}",
+            alt=f"Face of {formatting.track(track_id)}",
         )
         colour = colour_of(track_id)
         st.html(f'<div style="height: 4px; border-radius: 2px; background: {colour}"></div>')
@@ -197,7 +201,7 @@ def _show_track(run: RunManifest, track: _Seen, is_picked: bool) -> None:
             clock(start),
             key=f"go-{run.run_id}-{track_id}",
             icon=":material/play_arrow:",
-            help=f"Go to {track_id} in the video",
+            help=f"Go to {formatting.track(track_id)} in the video",
             width="stretch",
             type="primary" if is_picked else "secondary",
             on_click=ask_for,
@@ -207,7 +211,7 @@ def _show_track(run: RunManifest, track: _Seen, is_picked: bool) -> None:
             f"**Track {track_number(track_id)}**",
             f"On screen {_on_screen(track.row)}",
             f"Sightings {count(stats.detections)}",
-            f"Confidence {stats.avg_conf or 0:.2f}",
+            f"Confidence {decimal(stats.avg_conf or 0, 2)}",
             *([] if why is None else [f"Ended: {why}"]),
         ]
         st.caption("  \n".join(lines))
@@ -220,16 +224,16 @@ def _on_screen(track: TrackRow) -> str:
 
 def _show_charts(charts: RunCharts) -> None:
     st.markdown("**Faces against time**")
-    st.altair_chart(faces_over_time(charts), width="stretch")
+    show_chart(faces_over_time(charts))
     confidence, face_size = st.columns(2)
     with confidence:
         st.markdown("**Confidence**")
-        st.altair_chart(histogram(charts.confidence, "confidence"), width="stretch")
+        show_chart(histogram(charts.confidence, "confidence"))
     with face_size:
         st.markdown("**Face height**")
-        st.altair_chart(histogram(charts.face_size, "pixels"), width="stretch")
+        show_chart(histogram(charts.face_size, "pixels"))
     if charts.unreadable_rows:
-        st.warning(f"{count(charts.unreadable_rows)} rows could not be read.")
+        st.warning(f"{counted(charts.unreadable_rows, 'row')} could not be read.")
 
 
 def _show_downloads(run: RunManifest) -> None:
@@ -297,7 +301,7 @@ def _facts(run: RunManifest) -> list[dict[str, str]]:
         "Model's licence": " and ".join(model.licence for model in models) or "–",
         "Model's SHA-256": " and ".join(model.sha256[:16] for model in models) or "–",
         "Threads": ", ".join(f"{name} {size}" for name, size in run.threads.items()),
-        "Seconds": ", ".join(f"{name} {value:g}" for name, value in run.times.items()),
+        "Seconds": ", ".join(f"{name} {significant(value)}" for name, value in run.times.items()),
         "Code": run.versions.get("source_fingerprint", "–"),
         "Code of its launcher": run.launcher_fingerprint or "–",
         "Host": run.host,

@@ -9,6 +9,7 @@ from apps.common.schemas import ActiveRun, Dependency, Ready, Version
 from apps.common.version import git_sha
 from apps.ui.client import ApiProblem, Client
 from apps.ui.formatting import MODE_LABELS, count, moment, percent, plain
+from apps.ui.glossary import GLOSSARY
 from apps.ui.problems import problems_shown
 from apps.ui.session import client, page_fingerprint, reader_zone
 
@@ -17,6 +18,10 @@ _LOOK_EVERY_SECONDS = 3.0
 
 def view() -> None:
     _live(client())
+    with st.expander("What the words mean", icon=":material/menu_book:"):
+        st.markdown(
+            "\n".join(f"- **{plain(word)}**: {plain(tip)}" for word, tip in GLOSSARY.items())
+        )
 
 
 @st.fragment(run_every=_LOOK_EVERY_SECONDS)
