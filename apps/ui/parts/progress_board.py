@@ -73,7 +73,7 @@ class ProgressBoard:
 
     def log(self, message: str) -> None:
         self._history.log.append(message)
-        self._log.code("\n".join(self._history.log[-_LINES:]), language=None)
+        self._log.code("\n".join(self._history.log[-_LINES:]), language=None, wrap_lines=True)
 
     def wait(self, seconds: float) -> None:
         """Says that there is nothing to say yet; and lets Streamlit stop the script here."""

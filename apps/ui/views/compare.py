@@ -231,7 +231,7 @@ def _run_comparison(api: Client, ep_id: str, request: ComparisonRequest) -> None
             for event in events:
                 if isinstance(event, LogEvent):
                     lines.append(event.message)
-                    board.code("\n".join(lines[-20:]), language=None)
+                    board.code("\n".join(lines[-20:]), language=None, wrap_lines=True)
                 elif isinstance(event, ErrorEvent):
                     status.update(label="The comparison has failed.", state="error")
                     raise ApiProblem(event.detail, event.hint or "", event.status)

@@ -19,6 +19,7 @@ from apps.ui.formatting import MODE_LABELS, clock, count, ended, moment, option,
 from apps.ui.numbers import counted, decimal, significant
 from apps.ui.parts.charts import show_chart
 from apps.ui.parts.episode_picker import pick_episode
+from apps.ui.parts.log_text import show_log
 from apps.ui.parts.palette import colour_of
 from apps.ui.parts.result_card import show_causes, show_description, show_figures
 from apps.ui.parts.review import Picked, ask_for, asked_for, show_review
@@ -275,7 +276,7 @@ def _show_details(api: Client, run: RunManifest, diagnosis: Diagnosis) -> None:
         )
     with st.expander("Log", icon=":material/article:"):
         try:
-            st.code(api.log(run.ep_id, run.run_id), language=None, height=300)
+            show_log(api.log(run.ep_id, run.run_id))
         except ApiProblem as problem:
             show_problem(problem)
 

@@ -330,7 +330,9 @@ export class Review {
     const picture = card.querySelector("img");
     const facts = card.querySelector("dl");
     if (place < 0) {
-      title.textContent = "No track is picked";
+      const nobody = this.tracks?.count === 0;
+      title.textContent = nobody ? "No faces were found" : "No track is picked";
+      card.querySelector(".hint").hidden = nobody;
       picture.hidden = true;
       facts.replaceChildren();
       return;
