@@ -171,7 +171,7 @@ def test_results_by_keyboard_alone(opened: Callable[[str], Tab]) -> None:
     ours = stops[names.index("Boxes") :]
     assert [stop["name"] for stop in ours if not stop["isSeen"]] == []
     one.page.keyboard.press("n")
-    expect(one.page.locator(".card strong")).to_have_text("Track 1")
+    expect(one.page.locator(".card strong")).to_have_text(re.compile(r"Track \d"))
     one.page.keyboard.press("?")
     expect(one.page.locator("dialog")).to_be_visible()
     one.page.keyboard.press("Escape")
@@ -189,7 +189,7 @@ def test_numbers_are_the_readers(
         page.goto(f"{product.page_url}/results?episode={DEMO}&run={shown_run}")
         page.get_by_text("Take away").wait_for(timeout=PATIENCE_MS)
         expect(page.locator(".review .time")).to_contain_text("0:00,00")
-        page.locator("g.role-axis-label text", has_text="0,5").first.wait_for()
+        page.locator("g.role-axis-label text", has_text=re.compile(r"^0,\d$")).first.wait_for()
         page.get_by_text(re.compile(r"Confidence 0,\d\d")).first.wait_for()
     finally:
         context.close()
