@@ -24,6 +24,7 @@ from apps.ui.formatting import (
 )
 from apps.ui.numbers import decimal, significant
 from apps.ui.parts.charts import show_chart
+from apps.ui.parts.differences import what_was_found
 from apps.ui.parts.episode_picker import pick_episode
 from apps.ui.problems import problems_shown
 from apps.ui.session import client, reader_zone
@@ -51,9 +52,13 @@ def view() -> None:
     ep_id = pick_episode(api)
     if ep_id is None:
         return
-    runs, paths = st.tabs(["Runs side by side", "Paths: old, local, queued"])
+    runs, found, paths = st.tabs(
+        ["Runs side by side", "What was found", "Paths: old, local, queued"]
+    )
     with runs, problems_shown():
         _runs_side_by_side(api, ep_id)
+    with found, problems_shown():
+        what_was_found(api, ep_id, _run_label)
     with paths, problems_shown():
         _paths(api, ep_id)
 
