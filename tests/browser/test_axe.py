@@ -138,20 +138,25 @@ def test_axe_finds_nothing(opened: Callable[[str], Tab], view: str) -> None:
 
 
 def test_axe_finds_nothing_in_what_is_opened(opened: Callable[[str], Tab]) -> None:
-    """The help of the review, and the other half of a comparison."""
+    """The help of the review, and the other parts of a comparison."""
     one = opened("Results")
     one.look(1366, dark=True)
     one.page.locator(".review button[data-action=help]").click()
     found = findings(one, "help")
     one.page.keyboard.press("Escape")
-    opened("Compare").page.get_by_role("tab", name="Paths").click()
-    one.see("Run the comparison")
-    one.settle()
-    found += findings(one, "paths")
-    one.look(1366)
-    one.settle()
-    found += findings(one, "paths, light")
+    opened("Compare")
+    for tab_name, sign in (
+        ("Paths", "text=Run the comparison"),
+        ("What was found", ".differences[data-rows]"),
+    ):
+        one.page.get_by_role("tab", name=tab_name).click()
+        one.page.locator(sign).first.wait_for()
+        for dark in (True, False):
+            one.look(1366, dark=dark)
+            one.settle()
+            found += findings(one, f"{tab_name}, {'dark' if dark else 'light'}")
     assert found == []
+    assert one.page.evaluate(_MOVING) == []
 
 
 def test_results_by_keyboard_alone(opened: Callable[[str], Tab]) -> None:
