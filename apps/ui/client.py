@@ -41,6 +41,7 @@ from apps.common.schemas import (
     RunOptionsOffer,
     Version,
 )
+from apps.ui.numbers import significant
 from apps.ui.settings import PageSettings
 
 NDJSON = "application/x-ndjson"
@@ -100,11 +101,11 @@ class Bounds:
         if number is None:
             return None
         if self.minimum is not None and self.above and number <= self.minimum:
-            return f"More than {self.minimum:g}, please."
+            return f"More than {significant(self.minimum)}, please."
         if self.minimum is not None and number < self.minimum:
-            return f"{self.minimum:g} at least, please."
+            return f"{significant(self.minimum)} at least, please."
         if self.maximum is not None and number > self.maximum:
-            return f"{self.maximum:g} at most, please."
+            return f"{significant(self.maximum, 12)} at most, please."
         return None
 
 

@@ -21,8 +21,7 @@ st.set_page_config(
     layout="wide",
     menu_items={"about": "Finds and follows every face in television episodes."},
 )
-# Streamlit's own Stop would end a run without the page knowing that it was stopped.
-st.html("<style>[data-testid=stStatusWidget] { display: none; }</style>")
+st.html(ASSETS / "page.css")
 st.logo(str(ASSETS / "logo.svg"), size="large")
 page = st.navigation(
     [

@@ -128,7 +128,7 @@ def test_pointing_at_a_track_shows_its_face(results: Tab, product: Product, show
     tip.wait_for()
     face = tip.locator("img")
     wait_for(lambda: face.evaluate("image => image.naturalWidth") > 0, what="the face")
-    results.picture("results-track-pointed-at", docs="page-results")
+    results.picture("results-track-pointed-at")
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -203,11 +203,11 @@ def test_every_view(
     browser: Browser, product: Product, shown_run: str, other_run: str, view: str
 ) -> None:
     """Draws every view for people to look at; no window needs scrolling sideways."""
-    with tab(browser, product.page_url, width=420) as opened:
+    with tab(browser, product.page_url, width=400) as opened:
         opened.open(VIEWS[view].format(episode=DEMO, run=shown_run))
         opened.see(LAST_WORDS[view])
         main = opened.page.get_by_test_id("stMain")
-        for look, width in (("narrow", 420), ("light", 1360), ("dark", 1360)):
+        for look, width in (("narrow", 400), ("light", 1360), ("dark", 1360)):
             opened.look(width, dark=look == "dark")
             opened.settle()
             opened.page.wait_for_timeout(500)  # charts take their width a moment later

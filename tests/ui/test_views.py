@@ -104,7 +104,7 @@ def test_the_form_offers_what_the_server_has(open_page: Open, server: Server) ->
     ("name", "value", "words"),
     [
         ("stride", 0, "1 at least"),
-        ("stride", 100_001, "100000 at most"),
+        ("stride", 100_001, "100,000 at most"),
         ("det_size", 63, "64 at least"),
     ],
 )

@@ -8,7 +8,8 @@ from apps.common.contracts.manifest import VideoFacts
 from apps.common.schemas import EpisodeDetail
 from apps.ui.client import Client
 from apps.ui.files import thumbnail_url
-from apps.ui.formatting import count, duration, plain, size
+from apps.ui.formatting import duration, plain, size
+from apps.ui.numbers import counted, significant
 from apps.ui.parts.upload import choose_uploaded
 
 
@@ -35,7 +36,7 @@ def pick_episode(client: Client, *, locked: bool = False) -> str | None:
 def show_episode(client: Client, ep_id: str) -> EpisodeDetail:
     """A card: what the video looks like and what the decoder found."""
     detail = client.episode(ep_id)
-    with st.container(border=True):
+    with st.container(border=True, key="episode-card"):
         picture, facts = st.columns([1, 2], vertical_alignment="center")
         if detail.facts is not None:
             picture.image(thumbnail_url(ep_id), alt=f"A frame of {ep_id}", width="stretch")
@@ -55,8 +56,8 @@ def show_episode(client: Client, ep_id: str) -> EpisodeDetail:
 
 
 def _facts(video: VideoFacts) -> str:
-    rate = f"{video.fps:.4g} frames/s" + (", varying" if video.variable_frame_rate else "")
-    parts = [f"{count(video.frames)} frames", plain(video.codec)]
+    rate = f"{significant(video.fps)} frames/s" + (", varying" if video.variable_frame_rate else "")
+    parts = [counted(video.frames, "frame"), plain(video.codec)]
     if video.transfer != "sdr":
         parts.append(f"HDR ({video.transfer.upper()})")
     if len(video.streams) > 1:

@@ -10,7 +10,10 @@ import streamlit as st
 from apps.common.contracts.manifest import RunManifest, VideoFacts
 from apps.common.schemas import RunCharts
 from apps.ui.client import ApiProblem, Client
-from apps.ui.formatting import count, option, source
+from apps.ui.formatting import option, source
+from apps.ui.numbers import counted, significant
+from apps.ui.parts.charts import show_chart
+from apps.ui.parts.log_text import show_log
 from apps.ui.parts.result_card import show_causes, show_description, show_figures
 from apps.ui.parts.track_charts import faces_over_time, histogram
 from apps.ui.problems import problems_shown, show_problem
@@ -21,7 +24,7 @@ from apps.ui.session import client
 def show_how_it_ran(api: Client, run: RunManifest) -> None:
     """For a run in whichever state; only a completed one has figures."""
     warnings = 0 if run.result is None else len(run.result.warnings)
-    said = {0: "", 1: " · one warning"}.get(warnings, f" · {warnings} warnings")
+    said = "" if warnings == 0 else f" · {counted(warnings, 'warning')}"
     folded = st.expander(
         f"How it ran{said}",
         icon=":material/speed:",
@@ -35,7 +38,7 @@ def show_how_it_ran(api: Client, run: RunManifest) -> None:
         if run.result is not None:
             show_causes(diagnosis)  # of another run they stand above
             show_figures(run.result)
-        if run.status == "completed":
+        if run.result is not None and run.result.detections > 0:
             _show_charts(charts_of(run.ep_id, run.run_id))
         st.markdown("**What really ran**")
         show_description(diagnosis)
@@ -54,20 +57,20 @@ def _show_charts(charts: RunCharts) -> None:
     faces, confidence, face_size = st.columns([2, 1, 1])
     with faces:
         st.markdown("**Faces against time**")
-        st.altair_chart(faces_over_time(charts), width="stretch")
+        show_chart(faces_over_time(charts))
     with confidence:
         st.markdown("**Confidence**")
-        st.altair_chart(histogram(charts.confidence, "confidence"), width="stretch")
+        show_chart(histogram(charts.confidence, "confidence"))
     with face_size:
         st.markdown("**Face height**")
-        st.altair_chart(histogram(charts.face_size, "pixels"), width="stretch")
+        show_chart(histogram(charts.face_size, "pixels"))
     if charts.unreadable_rows:
-        st.warning(f"{count(charts.unreadable_rows)} rows could not be read.")
+        st.warning(f"{counted(charts.unreadable_rows, 'row')} could not be read.")
 
 
 def _show_log(api: Client, run: RunManifest) -> None:
     try:
-        st.code(api.log(run.ep_id, run.run_id), language=None, height=300)
+        show_log(api.log(run.ep_id, run.run_id))
     except ApiProblem as problem:
         show_problem(problem)
 
@@ -110,7 +113,7 @@ def _facts(run: RunManifest) -> list[dict[str, str]]:
         "Model's licence": " and ".join(model.licence for model in models) or "–",
         "Model's SHA-256": " and ".join(model.sha256[:16] for model in models) or "–",
         "Threads": ", ".join(f"{name} {size}" for name, size in run.threads.items()),
-        "Seconds": ", ".join(f"{name} {value:g}" for name, value in run.times.items()),
+        "Seconds": ", ".join(f"{name} {significant(value)}" for name, value in run.times.items()),
         "Code": run.versions.get("source_fingerprint", "–"),
         "Code of its launcher": run.launcher_fingerprint or "–",
         "Host": run.host,

@@ -13,7 +13,17 @@ from apps.common.contracts.events import ErrorEvent, LogEvent
 from apps.common.contracts.manifest import RunManifest
 from apps.common.schemas import ComparisonRequest, ComparisonSummary, ModeFigures, RunSummary
 from apps.ui.client import ApiProblem, Client
-from apps.ui.formatting import MODE_LABELS, OPTION_LABELS, moment, option, plain
+from apps.ui.formatting import (
+    MODE_LABELS,
+    OPTION_LABELS,
+    count,
+    megabytes,
+    moment,
+    option,
+    plain,
+)
+from apps.ui.numbers import decimal, significant
+from apps.ui.parts.charts import show_chart
 from apps.ui.parts.differences import what_was_found
 from apps.ui.parts.episode_picker import pick_episode
 from apps.ui.parts.live import follow
@@ -114,7 +124,7 @@ def _show_bars(figures: list[dict[str, Any]]) -> None:
     """Beside each other, as many as the window has room for."""
     with st.container(horizontal=True):
         for chart in bars(figures):
-            st.altair_chart(chart, width="content")
+            show_chart(chart, width="content")
 
 
 def bars(figures: list[dict[str, Any]]) -> list[alt.LayerChart]:
@@ -171,7 +181,11 @@ def run_rows(manifests: list[RunManifest]) -> list[dict[str, str]]:
 
 
 def _shown(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.4g}".replace(",", "\u202f")
+    return "–" if value is None else significant(value)
+
+
+def _signed(value: float, places: int) -> str:
+    return f"{'+' if value >= 0 else '−'}{decimal(abs(value), places)}"
 
 
 def option_rows(manifests: list[RunManifest]) -> list[dict[str, str]]:
@@ -224,7 +238,7 @@ def _run_comparison(api: Client, ep_id: str, request: ComparisonRequest) -> None
             for event in events:
                 if isinstance(event, LogEvent):
                     lines.append(event.message)
-                    board.code("\n".join(lines[-20:]), language=None)
+                    board.code("\n".join(lines[-20:]), language=None, wrap_lines=True)
                 elif isinstance(event, ErrorEvent):
                     status.update(label="The comparison has failed.", state="error")
                     raise ApiProblem(event.detail, event.hint or "", event.status)
@@ -261,12 +275,13 @@ def _mode_figures(mode: ModeFigures) -> dict[str, Any]:
 def _mode_row(mode: ModeFigures) -> dict[str, str]:
     return {
         "Path": MODE_LABELS.get(mode.mode, mode.mode),
-        "Rounds": str(mode.runs),
-        "Wall clock": f"{mode.wall_seconds:.2f} s",
-        "Over the command line": f"{mode.overhead_seconds:+.2f} s ({mode.overhead_percent:+.1f} %)",
+        "Rounds": count(mode.runs),
+        "Wall clock": f"{decimal(mode.wall_seconds, 2)} s",
+        "Over the command line": _signed(mode.overhead_seconds, 2)
+        + f" s ({_signed(mode.overhead_percent, 1)} %)",
         "CPU": _shown(mode.cpu_seconds) + " s",
         "CPU, peak": _shown(mode.peak_percent) + " %",
         "Frames a second": _shown(mode.frames_per_second),
-        "Memory": _shown(mode.peak_rss_mb) + " MB",
-        "Tracks": str(mode.tracks),
+        "Memory": megabytes(mode.peak_rss_mb),
+        "Tracks": count(mode.tracks),
     }

@@ -12,6 +12,7 @@ from apps.common.schemas import RunSummary
 from apps.ui.client import ApiProblem, Client
 from apps.ui.files import download_url
 from apps.ui.formatting import MODE_LABELS, count, moment
+from apps.ui.numbers import counted
 from apps.ui.parts.episode_picker import pick_episode
 from apps.ui.parts.how_it_ran import show_how_it_ran
 from apps.ui.parts.live import UNDER_WAY, follow, show_progress
@@ -81,7 +82,7 @@ def _pick_run(api: Client, ep_id: str) -> str | None:
 
 def _run_label(run: RunSummary) -> str:
     mode = MODE_LABELS.get(run.execution_mode, run.execution_mode)
-    end = f"{count(run.tracks)} tracks" if run.status == "completed" else run.status
+    end = counted(run.tracks or 0, "track") if run.status == "completed" else run.status
     # The box tells its options apart by these words, so the name is among them.
     started = moment(run.started_at, reader_zone())
     return f"{started} · {mode} · {run.profile} · {end} · {run.run_id}"
@@ -119,7 +120,7 @@ def _make_preview(api: Client, run: RunManifest) -> None:
                 bar.progress(
                     min(1.0, event.frames_done / event.frames_total),
                     f"Making the preview video · {count(event.frames_done)} of "
-                    f"{count(event.frames_total)} frames",
+                    f"{counted(event.frames_total, 'frame')}",
                 )
     st.rerun()
 
