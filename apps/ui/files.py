@@ -87,6 +87,11 @@ def review_module_path() -> str:
     return f"{_MODULES}/{version}/review.js"
 
 
+def address_module_path() -> str:
+    """The module that writes the page's address; the review shares it."""
+    return review_module_path().replace("/review.js", "/address.js")
+
+
 @cache
 def _review_modules() -> tuple[dict[str, bytes], str]:
     """The modules by name, and what tells these from others; as they were when first asked for."""
