@@ -17,6 +17,7 @@ from apps.common.version import SourceWatch, git_sha, source_fingerprint
 from apps.jobs.queue import Publisher
 from apps.jobs.reconcile import reconcile, turn_seconds
 from apps.jobs.store import JobStore
+from apps.results.differences import Differences
 from apps.results.pictures import EpisodePictures
 from apps.results.review import Reviews
 from apps.runs.prepare import Host
@@ -47,6 +48,7 @@ class Services:
     videos: VideoProbe
     pictures: EpisodePictures
     reviews: Reviews
+    differences: Differences
     detector: DetectorProbe
     source: SourceWatch
     jobs: JobStore
@@ -69,6 +71,7 @@ class Services:
             videos=VideoProbe(),
             pictures=EpisodePictures(layout),
             reviews=Reviews(layout),
+            differences=Differences(layout),
             detector=DetectorProbe(layout.cache),
             source=SourceWatch(),
             jobs=jobs,

@@ -16,7 +16,7 @@ import streamlit as st
 import streamlit.components.v2 as components
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from apps.ui.files import address_module_path
+from apps.ui.files import review_module_path
 
 _LOADER = """export default async function (component) {
   const address = await import(new URL(component.data.module, document.baseURI).href);
@@ -92,7 +92,10 @@ def show_address(
     with st.container(key="address"):  # not seen: it would leave a gap
         _component(
             key="address-of-what-is-seen",
-            data={"module": address_module_path(), "seen": None if ep_id is None else seen},
+            data={
+                "module": review_module_path("address.js"),
+                "seen": None if ep_id is None else seen,
+            },
         )
 
 
