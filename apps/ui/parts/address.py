@@ -89,14 +89,12 @@ def show_address(
         "names": {"episode": [ep_id], "run": list(runs)},
         "steps": ["episode", *steps],
     }
+    data = {
+        "module": review_module_path("address.js"),
+        "seen": None if ep_id is None else seen,
+    }
     with st.container(key="address"):  # not seen: it would leave a gap
-        _component(
-            key="address-of-what-is-seen",
-            data={
-                "module": review_module_path("address.js"),
-                "seen": None if ep_id is None else seen,
-            },
-        )
+        _component(key="address-of-what-is-seen", data=data)
 
 
 def take_options() -> dict[str, str]:
