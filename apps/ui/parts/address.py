@@ -70,7 +70,7 @@ def read_address(view: str) -> None:
 
 
 def asked() -> Asked:
-    return cast("Asked", st.session_state[_KEY])
+    return cast("Asked", st.session_state.setdefault(_KEY, Asked("", None, ())))
 
 
 def show_address(
