@@ -8,6 +8,7 @@ import streamlit as st
 
 from apps.ui.client import ServerUnreachable
 from apps.ui.parts import live
+from apps.ui.parts.address import read_address
 from apps.ui.parts.banner import show_banner
 from apps.ui.problems import problems_shown
 from apps.ui.session import client
@@ -38,6 +39,7 @@ with problems_shown():
     live.begin()
     try:
         show_banner(client())
+        read_address(page.url_path)
         page.run()
     except ServerUnreachable:
         live.follow_return(page.title)

@@ -18,6 +18,7 @@ from apps.ui.parts.how_it_ran import show_how_it_ran
 from apps.ui.parts.live import UNDER_WAY, follow, show_progress
 from apps.ui.parts.result_card import show_causes
 from apps.ui.parts.review import show_review
+from apps.ui.parts.run_picker import pick_run, show_choice
 from apps.ui.problems import problems_shown
 from apps.ui.session import client, reader_zone
 
@@ -31,15 +32,14 @@ def view() -> None:
     if ep_id is None:
         return
     with which:
-        run_id = _pick_run(api, ep_id)
+        choice = pick_run(api, ep_id, _run_label)
+    run_id = choice.run_id
+    has_none = choice.usual is None and choice.missing is None
+    if has_none and state is not None and state.state in UNDER_WAY and state.run_id is not None:
+        _show_under_way(ep_id, state.run_id)
+        return
+    show_choice(choice)
     if run_id is None:
-        if state is not None and state.state in UNDER_WAY and state.run_id is not None:
-            _show_under_way(ep_id, state.run_id)
-            return
-        st.info(
-            "**No runs of this episode yet.** Start one on the page Detect/Track.",
-            icon=":material/movie:",
-        )
         return
     run = api.run(ep_id, run_id)
     if run.status == "running":
@@ -50,6 +50,8 @@ def view() -> None:
         st.info(f"This run is {run.status}; it has no results.", icon=":material/hourglass_empty:")
         show_how_it_ran(api, run)
         return
+    if run.result.detections == 0:
+        show_causes(api.diagnosis(ep_id, run_id))
     _explore(run)
     _show_downloads(run)
     _show_preview(api, run)
@@ -59,25 +61,6 @@ def view() -> None:
 def _show_under_way(ep_id: str, run_id: str, cap: float | None = None) -> None:
     st.info("This run is under way. Its results appear here.", icon=":material/hourglass_top:")
     show_progress(ep_id, run_id, cap=cap)
-
-
-def _pick_run(api: Client, ep_id: str) -> str | None:
-    """The run that the address names, else the newest. The address follows the choice.
-
-    `bind` would put labels into the address, not names.
-    """
-    runs = {run.run_id: run for run in api.runs(ep_id).items}
-    if not runs:
-        return None
-    key = f"run-{ep_id}"
-    if st.session_state.get(key) not in runs:
-        asked = st.query_params.get("run")
-        st.session_state[key] = asked if asked in runs else next(iter(runs))
-    run_id = st.selectbox(
-        "Run", list(runs), format_func=lambda run_id: _run_label(runs[run_id]), key=key
-    )
-    st.query_params["run"] = run_id
-    return str(run_id)
 
 
 def _run_label(run: RunSummary) -> str:

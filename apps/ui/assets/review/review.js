@@ -5,6 +5,7 @@ import { Boxes } from "./boxes.js";
 import { drawCard } from "./card.js";
 import { Found } from "./found.js";
 import { listenToKeys, writeHelp } from "./keys.js";
+import { Links } from "./links.js";
 import { colourOf, numberOf } from "./palette.js";
 import { read } from "./playable.js";
 import { Player } from "./player.js";
@@ -44,6 +45,7 @@ export class Review {
       filtered: (shown) => { this.shownTracks = shown; this.timeline.setShown(shown); },
       range: () => this.#markedSeconds(),
     }, this.stopper.signal);
+    this.links = new Links(this, (words) => this.#say(words));
     writeHelp(find("dialog tbody"));
     for (const part of [root, below]) listenToKeys(part, this.#actions(), this.stopper.signal);
     this.#listen();
@@ -55,6 +57,7 @@ export class Review {
     this.found.dispose();
     this.opening?.abort();
     clearTimeout(this.resting);
+    this.links.dispose();
     this.player.dispose();
     this.timeline.dispose();
     this.boxes?.dispose();
@@ -118,6 +121,7 @@ export class Review {
     this.root.dataset.tracks = this.tracks.count;
     this.#drawCard();
     this.#follow();
+    this.links.opened();
     this.#moved(this.player.time);
   }
 
@@ -164,6 +168,7 @@ export class Review {
       help: () => this.parts.help.showModal(),
       close: () => this.parts.help.close(),
       full: () => this.#fullScreen(),
+      link: whenShown(() => { this.links.copy(); }),
     };
   }
 
@@ -188,6 +193,13 @@ export class Review {
       `on screen ${onScreen(known.screen_s[place], known.screen_error_s[place])}`,
     );
     this.#rest(true);
+  }
+
+  /** Goes to a moment, with no track picked. */
+  goTo(seconds) {
+    this.#unpick();
+    this.#seek(seconds);
+    this.#reveal(seconds);
   }
 
   #reveal(seconds) {
@@ -248,6 +260,13 @@ export class Review {
       return true;
     }
     if (this.picked < 0) return false;
+    this.#unpick();
+    this.#rest(true);
+    return true;
+  }
+
+  #unpick() {
+    if (this.picked < 0) return;
     this.picked = -1;
     this.player.picked = -1;
     this.timeline.setPicked(-1);
@@ -255,8 +274,6 @@ export class Review {
     this.player.draw();
     this.#drawCard();
     this.#say("No track is picked.");
-    this.#rest(true);
-    return true;
   }
 
   #fullScreen() {
@@ -327,6 +344,7 @@ export class Review {
         track: this.picked < 0 ? null : this.tracks.ids[this.picked],
         t: Math.round(this.player.time * 1000) / 1000,
       };
+      this.links.rested(value);
       if (JSON.stringify(value) === this.told) return;
       this.told = JSON.stringify(value);
       this.setStateValue?.("picked", value);
