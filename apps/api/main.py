@@ -25,6 +25,7 @@ from apps.api.routes import (
     figures,
     health,
     jobs,
+    library,
     options,
     pictures,
     playable,
@@ -56,6 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         beside = [
             asyncio.create_task(_look_at_host(services)),
             asyncio.create_task(services.reconcile_forever()),
+            asyncio.create_task(services.tidy_trash_forever()),
         ]
         try:
             yield
@@ -87,6 +89,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         options,
         episodes,
         runs,
+        library,
         figures,
         pictures,
         playable,

@@ -17,11 +17,15 @@ from apps.common.version import SourceWatch, git_sha, source_fingerprint
 from apps.jobs.queue import Publisher
 from apps.jobs.reconcile import reconcile, turn_seconds
 from apps.jobs.store import JobStore
+from apps.results.library import LibraryIndex
 from apps.results.pictures import EpisodePictures
 from apps.results.review import Reviews
 from apps.runs.prepare import Host
 from apps.runs.probe import DetectorProbe, VideoProbe
 from apps.runs.record import now
+from apps.runs.trash import tidy
+
+_TIDY_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Services:
     videos: VideoProbe
     pictures: EpisodePictures
     reviews: Reviews
+    library: LibraryIndex
     detector: DetectorProbe
     source: SourceWatch
     jobs: JobStore
@@ -69,6 +74,7 @@ class Services:
             videos=VideoProbe(),
             pictures=EpisodePictures(layout),
             reviews=Reviews(layout),
+            library=LibraryIndex(layout),
             detector=DetectorProbe(layout.cache),
             source=SourceWatch(),
             jobs=jobs,
@@ -84,10 +90,17 @@ class Services:
             await asyncio.sleep(turn_seconds(self.jobs))
             await self.ask_redis(reconcile, self.jobs, self.publisher)
 
+    async def tidy_trash_forever(self) -> None:
+        """Empties the trash of what has been in it for long enough, at once and every hour."""
+        while True:
+            await asyncio.to_thread(tidy, self.layout, self.settings.trash_hours)
+            await asyncio.sleep(_TIDY_SECONDS)
+
     def begin_stop(self) -> None:
         """Ends what requests wait for, so that the server need not. Safe to call twice."""
         self.runs.begin_stop()
         self.pictures.stop()
+        self.library.stop()
 
     async def close(self) -> None:
         self.begin_stop()

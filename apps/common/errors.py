@@ -5,6 +5,7 @@
     ├── EpisodeNotFound       exit 3    404   no such episode, no video in it
     ├── RunNotFound           exit 3    404
     ├── JobNotFound           exit 3    404
+    ├── TrashNotFound         exit 3    404   it was restored, or removed for good
     ├── VideoUnreadable       exit 3    422   not a video, no frames, a playlist, a URL
     ├── AcceleratorMissing    exit 4    422   CoreML or CUDA asked for and not there
     ├── ModelUnavailable      exit 5    500   model missing, broken or not downloadable
@@ -92,6 +93,10 @@ class RunNotFound(ScreenalyticsError):
 
 class JobNotFound(ScreenalyticsError):
     slug, title, status, exit_code = "job-not-found", "No such job", 404, 3
+
+
+class TrashNotFound(ScreenalyticsError):
+    slug, title, status, exit_code = "trash-not-found", "Not in the trash", 404, 3
 
 
 class VideoUnreadable(ScreenalyticsError):

@@ -67,7 +67,9 @@ def _pick_run(api: Client, ep_id: str) -> str | None:
 
     `bind` would put labels into the address, not names.
     """
-    runs = {run.run_id: run for run in api.runs(ep_id).items}
+    listed = api.runs(ep_id).items
+    # Those of comparisons come last, so none is the first.
+    runs = {run.run_id: run for run in sorted(listed, key=lambda run: run.of_comparison)}
     if not runs:
         return None
     key = f"run-{ep_id}"
