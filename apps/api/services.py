@@ -11,7 +11,9 @@ from apps import __version__
 from apps.api.leases import EpisodeLeases, RedisThreads
 from apps.api.metrics import LocalMetrics, QueueCollector
 from apps.api.run_registry import RunRegistry
+from apps.api.state_watch import StateWatch
 from apps.common.layout import Layout
+from apps.common.schemas import Version
 from apps.common.settings import Settings
 from apps.common.version import SourceWatch, git_sha, source_fingerprint
 from apps.jobs.queue import Publisher
@@ -41,6 +43,16 @@ class LoadedCode:
     def current() -> LoadedCode:
         return LoadedCode(__version__, git_sha(), source_fingerprint(), now())
 
+    def version_now(self, source: SourceWatch) -> Version:
+        """What is told of it, with whether the source on disk is another one by now."""
+        return Version(
+            version=self.version,
+            git_sha=self.git_sha,
+            started_at=self.started_at,
+            source_fingerprint=self.fingerprint,
+            stale=source.fingerprint() != self.fingerprint,
+        )
+
 
 @dataclass(frozen=True)
 class Services:
@@ -59,6 +71,7 @@ class Services:
     metrics: CollectorRegistry
     ask_redis: RedisThreads
     runs: RunRegistry
+    states: StateWatch
 
     @staticmethod
     def create(settings: Settings) -> Services:
@@ -66,9 +79,11 @@ class Services:
         layout = Layout(settings.data_root.resolve())
         metrics = CollectorRegistry()
         metrics.register(QueueCollector(jobs))
+        code, source = LoadedCode.current(), SourceWatch()
+        runs = RunRegistry(settings, EpisodeLeases(jobs, ask_redis), LocalMetrics(metrics))
         return Services(
             settings=settings,
-            code=LoadedCode.current(),
+            code=code,
             layout=layout,
             host=Host(settings),
             videos=VideoProbe(),
@@ -76,12 +91,15 @@ class Services:
             reviews=Reviews(layout),
             library=LibraryIndex(layout),
             detector=DetectorProbe(layout.cache),
-            source=SourceWatch(),
+            source=source,
             jobs=jobs,
             publisher=Publisher(settings),
             metrics=metrics,
             ask_redis=ask_redis,
-            runs=RunRegistry(settings, EpisodeLeases(jobs, ask_redis), LocalMetrics(metrics)),
+            runs=runs,
+            states=StateWatch(
+                layout, runs, jobs, ask_redis, lambda: code.version_now(source), metrics
+            ),
         )
 
     async def reconcile_forever(self) -> None:

@@ -25,6 +25,7 @@
     ├── UploadTooLarge        exit 2    413
     ├── StorageFailed         exit 1    507   disk full, data root not writable
     ├── QueueUnavailable      exit 1    503   broker or workers away
+    ├── TooManyListeners      exit 1    503   no room for another client of GET /events
     ├── JobUnreadable         exit 1    500   what Redis has of a job is none
     ├── RunTimedOut           exit 1    504
     ├── RunCancelled          exit 143  500   stopped from outside: signal, client gone, parent gone
@@ -178,6 +179,10 @@ class StorageFailed(ScreenalyticsError):
 
 class QueueUnavailable(ScreenalyticsError):
     slug, title, status, exit_code = "queue-unavailable", "Queue is not available", 503, 1
+
+
+class TooManyListeners(ScreenalyticsError):
+    slug, title, status, exit_code = "too-many-listeners", "Too many clients listen", 503, 1
 
 
 class JobUnreadable(ScreenalyticsError):

@@ -18,11 +18,10 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,127}$"  # "\-": browsers want it
 TRACK_PREFIX = "track-"
 TRACK_PATTERN = rf"^{TRACK_PREFIX}[0-9]{{5,12}}$"
 CROP_PATTERN = rf"^{TRACK_PREFIX}[0-9]{{5,12}}/frame_[0-9]{{6,12}}\.jpg$"
-_COMPARED = "compare-"  # begins the name of a run of a comparison
 _STEM_LENGTH = 100  # leaves a name room for a number
 _NAME = re.compile(NAME_PATTERN[1:-1])
-_OF_COMPARISON = re.compile(rf"{_COMPARED}[0-9]{{8}}T[0-9]{{6}}-[0-9a-f]{{6}}-[0-9]+-[a-z]+")
 _CROP = re.compile(CROP_PATTERN[1:-1])
+_COMPARISON = re.compile(r"compare-[0-9]{8}T[0-9]{6}-[0-9a-f]{6}-[0-9]+-[a-z]+")
 
 
 class IllegalName(InvalidInput, ValueError):
@@ -85,20 +84,20 @@ def new_run_id() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
 
 
-def comparison_run_name(stamp: str, number: int, mode: str) -> str:
-    """The name of one of a comparison's runs.
+def comparison_run_id(stamp: str, number: int, mode: str) -> str:
+    """The name of a comparison's run.
 
     Args:
-        stamp: of the comparison, made by `new_run_id`.
+        stamp: of the comparison, as of `new_run_id`.
         number: of the round, from 1.
-        mode: path that is compared.
+        mode: the path that is measured.
     """
-    return f"{_COMPARED}{stamp}-{number}-{mode}"
+    return f"compare-{stamp}-{number}-{mode}"
 
 
 def is_comparison_run(run_id: str) -> bool:
-    """True for what `comparison_run_name` makes: such a run is measured, not meant to be kept."""
-    return _OF_COMPARISON.fullmatch(run_id) is not None
+    """True for what `comparison_run_id` makes."""
+    return _COMPARISON.fullmatch(run_id) is not None
 
 
 def track_name(number: int) -> str:

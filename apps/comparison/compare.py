@@ -25,7 +25,7 @@ from apps.common.cpu_limits import host_thread_limit
 from apps.common.errors import RunFailed, ScreenalyticsError
 from apps.common.layout import Layout
 from apps.common.lifeline import Lifeline
-from apps.common.names import check_name, comparison_run_name, new_run_id
+from apps.common.names import check_name, comparison_run_id, new_run_id
 from apps.common.option_flags import given
 from apps.common.settings import Settings
 from apps.common.streams import secure_standard_streams
@@ -188,7 +188,7 @@ def measure_all(
             for runner in (*runners[start:], *runners[:start]):
                 if runner.mode in rounds.left_out or BASELINE in rounds.left_out:
                     continue
-                run_id = comparison_run_name(stamp, number + 1, runner.mode)
+                run_id = comparison_run_id(stamp, number + 1, runner.mode)
                 voice.begins(f"round {number + 1}/{repeat}  {runner.mode:<6} begins", run_id)
                 try:
                     measurement = measure(runner, run_id, number + 1)

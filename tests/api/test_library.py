@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from apps.common.names import comparison_run_name
+from apps.common.names import comparison_run_id
 from apps.jobs.store import JobStore
 from lab.processes.queue import Redis, redis_server
 from lab.processes.service import Server, add_episode, serving, wait_for
@@ -19,7 +19,7 @@ from tests.support.jobs import IDLER
 from tests.support.progress import under_way
 
 SLOW = {"stride": 1, "det_size": 320, "max_cpu_percent": 30}  # lasts long enough to be looked at
-OF_COMPARISON = comparison_run_name("20261128T090000-0a1b2c", 1, "local")
+OF_COMPARISON = comparison_run_id("20261128T090000-0a1b2c", 1, "local")
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -13,28 +12,25 @@ from fastapi.responses import JSONResponse, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
+from apps.api.active_runs import Queue, direct_runs
 from apps.api.cancel import cancel_queued
 from apps.api.deps import ServicesDep
 from apps.api.problems import DOCUMENTED_QUEUE, Documented, documented
 from apps.api.services import Services
 from apps.api.streaming import NDJSON, RunResponse, wants_stream
-from apps.common.contracts.manifest import Holder, RunResult
+from apps.common.contracts.manifest import RunResult
 from apps.common.errors import QueueUnavailable
 from apps.common.names import JobId
 from apps.common.schemas import (
-    ActiveRun,
     ActiveRuns,
     ActiveRunsQuery,
     DetectTrackRequest,
     JobAccepted,
     JobStatus,
 )
-from apps.jobs.store import JobStore, QueueJob
+from apps.jobs.store import QueueJob
 from apps.jobs.submit import submit
-from apps.runs.lock import current_holders
 from apps.runs.prepare import prepare_run
-from apps.runs.spec import RunSpec
-from apps.runs.store import read_progress
 
 router = APIRouter(prefix="/celery_jobs", tags=["detect/track"])
 
@@ -60,31 +56,6 @@ _RESPONSES: Documented = {
         }
     ),
 }
-
-
-@dataclass(frozen=True)
-class _Queue:
-    """What Redis has of the jobs that are asked for.
-
-    Args:
-        ahead: by id, for those that wait, how many unfinished ones came before.
-        workers: that listen; asked only where a job waits for one.
-        problem: why nothing is known.
-    """
-
-    jobs: list[QueueJob] = field(default_factory=list)
-    ahead: dict[str, int] = field(default_factory=dict)
-    workers: int | None = None
-    problem: str | None = None
-
-    @classmethod
-    def of(cls, store: JobStore, ep_id: str | None) -> _Queue:
-        """An episode's newest jobs, or all unfinished ones; to be asked in a thread of Redis."""
-        jobs = store.active() if ep_id is None else store.of_episode(ep_id)
-        waiting = [job.request.job_id for job in jobs if job.state == "queued"]
-        if not waiting:
-            return cls(jobs)
-        return cls(jobs, store.ahead(waiting), len(store.workers()))
 
 
 @router.post("/detect_track", responses=_RESPONSES)
@@ -128,22 +99,12 @@ async def active_runs(
     With `ep_id`: the episode's newest jobs, ended ones included, so that a page that was loaded
     again finds its own.
     """
-    ep_id = query.ep_id
     try:
-        queue = await services.ask_redis(_Queue.of, services.jobs, ep_id)
+        queue = await services.ask_redis(Queue.of, services.jobs, query.ep_id)
     except QueueUnavailable as error:
-        queue = _Queue(problem=error.detail)
-    queued = [_line(job, queue.ahead.get(job.request.job_id)) for job in queue.jobs]
-    listed = {(run.ep_id, run.run_id) for run in queued}
-    direct = [
-        run
-        for run in await run_in_threadpool(_direct_runs, services)
-        if ep_id in (None, run.ep_id) and (run.ep_id, run.run_id) not in listed
-    ]
-    items = [*direct, *queued]
-    return ActiveRuns(
-        items=items, total=len(items), queue_problem=queue.problem, workers=queue.workers
-    )
+        queue = Queue(problem=error.detail)
+    direct = await run_in_threadpool(direct_runs, services.layout, services.runs)
+    return queue.with_direct(direct, query.ep_id)
 
 
 @router.get("/{job_id}", responses=DOCUMENTED_QUEUE)
@@ -178,49 +139,6 @@ async def _events(services: Services, job: QueueJob) -> AsyncIterator[ServerSent
         yield ServerSentEvent(data=job.result.model_dump_json(), event="result")
     else:
         yield ServerSentEvent(data=json.dumps(job.problem), event="error")
-
-
-def _direct_runs(services: Services) -> list[ActiveRun]:
-    """Local runs of this server, and whatever else holds an episode on this host."""
-    waiting, before = services.runs.specs(started=False), services.runs.specs(started=True)
-    known: list[RunSpec | Holder] = [
-        *before,
-        *current_holders(services.layout),
-    ]
-    running = {(run.ep_id, run.run_id): run for run in known}
-    return [
-        *(_direct(services, run, "in_progress") for run in running.values()),
-        *(
-            _direct(services, spec, "queued", ahead=len(before) + place)
-            for place, spec in enumerate(waiting)
-        ),
-    ]
-
-
-def _direct(
-    services: Services, run: RunSpec | Holder, state: str, *, ahead: int | None = None
-) -> ActiveRun:
-    return ActiveRun(
-        run_id=run.run_id,
-        ep_id=run.ep_id,
-        execution_mode=run.execution_mode,
-        state=state,
-        progress=read_progress(services.layout, run.ep_id, run.run_id),
-        ahead=ahead,
-    )
-
-
-def _line(job: QueueJob, ahead: int | None) -> ActiveRun:
-    spec = job.request.spec
-    return ActiveRun(
-        run_id=spec.run_id,
-        ep_id=spec.ep_id,
-        execution_mode=spec.execution_mode,
-        state=job.state,
-        job_id=job.request.job_id,
-        progress=job.progress,
-        ahead=ahead,
-    )
 
 
 def _status(job: QueueJob) -> JobStatus:

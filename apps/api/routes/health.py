@@ -50,14 +50,7 @@ async def metrics(services: ServicesDep) -> Response:
 @router.get("/version")
 def version(services: ServicesDep) -> Version:
     """`stale` is true when the source on disk is no longer what this process loaded."""
-    code = services.code
-    return Version(
-        version=code.version,
-        git_sha=code.git_sha,
-        started_at=code.started_at,
-        source_fingerprint=code.fingerprint,
-        stale=services.source.fingerprint() != code.fingerprint,
-    )
+    return services.code.version_now(services.source)
 
 
 async def _detector(services: ServicesDep) -> Dependency:
