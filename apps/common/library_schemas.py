@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from apps.common.contracts.base import Readable
 from apps.common.contracts.manifest import RunStatus
+from apps.common.live import EpisodeState
 from apps.common.names import EpisodeId, RunId
 from apps.common.schemas import PageQuery
 
@@ -122,6 +123,9 @@ class LibraryEntry(BaseModel):
     runs: int = Field(description="Those of comparisons are counted too.")
     latest_run_id: str | None = Field(description="The newest completed run.")
     newest_run: LibraryRun | None
+    state: EpisodeState | None = Field(
+        None, description="As `GET /events` tells it; null for one that came just now."
+    )
 
 
 class LibraryDisk(BaseModel):

@@ -87,6 +87,8 @@ def test_a_title_and_a_pin_stay_apart_from_the_id(server: Server, copy: str) -> 
     server.client.patch(path, json={"pinned": True})
     assert entry(server, copy)["title"] == title  # the other field stayed
     assert library(server)["items"][0]["ep_id"] == copy
+    [state] = server.client.get("/states", params={"ep_id": copy}).json()["items"]
+    assert (state["title"], state["pinned"], state["state"]) == (title, True, "never_run")
     assert [one["ep_id"] for one in library(server, q="TITEL")["items"]] == [copy]
     assert server.client.patch(path, json={"title": None, "pinned": False}).status_code == 200
     assert (entry(server, copy)["title"], entry(server, copy)["pinned"]) == (None, False)
@@ -216,6 +218,7 @@ def test_the_list_tells_sizes_facts_and_orders(server: Server, copy: str, data_r
     shown = entry(server, copy)
     folder = data_root / "manifests" / copy / "runs" / "one"
     assert shown["result_bytes"] == sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+    assert (shown["state"]["state"], shown["state"]["runs"]) == ("done", 1)
     assert shown["duration_s"] == pytest.approx(4.004, abs=0.1)  # the run told it
     assert library(server, sort="newest")["items"][0]["ep_id"] == copy
     # Of a video that never ran, facts are asked for beside the answer.

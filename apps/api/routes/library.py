@@ -40,10 +40,13 @@ _TAKEN = documented(
 async def library(services: ServicesDep, query: Annotated[LibraryQuery, Query()]) -> Library:
     """Episodes as people look for them, pinned ones first, and what lies on the disk.
 
-    `state` of a run in progress is told by `GET /events`. Results are counted once, when their run
-    has ended; where there is much to count, it goes on with the next request (`disk.counted`).
+    Each has its `state`, whose changes `GET /events` tells. Results are counted once, when their
+    run has ended; where there is much to count, it goes on with the next request (`disk.counted`).
     """
-    return await services.library.find(query, services.videos)
+    found = await services.library.find(query, services.videos)
+    states = {state.ep_id: state for state in (await services.states.now()).items}
+    items = [item.model_copy(update={"state": states.get(item.ep_id)}) for item in found.items]
+    return found.model_copy(update={"items": items})
 
 
 @router.patch("/episodes/{ep_id}", responses=documented({507: "The disk refuses it."}))
