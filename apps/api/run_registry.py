@@ -211,7 +211,8 @@ class RunRegistry:
     def _refuse_moved(self, ep_id: str) -> None:
         if ep_id in self._moved:
             raise EpisodeBusy(
-                f"Episode {ep_id!r} is being deleted or restored.", hint="Try again in a second."
+                f"Episode {ep_id!r} is being made, deleted or restored.",
+                hint="Try again in a second.",
             )
 
     def specs(self, *, started: bool) -> list[RunSpec]:

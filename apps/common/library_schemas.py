@@ -144,3 +144,7 @@ class Library(BaseModel):
     items: list[LibraryEntry]
     total: int = Field(description="All that match.")
     disk: LibraryDisk
+
+
+class DemoEpisode(BaseModel):
+    ep_id: str
