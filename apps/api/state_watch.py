@@ -27,7 +27,8 @@ _LOOK_SECONDS = 1.0
 _LONGEST_SECONDS = 30.0
 _SHARE = 0.02  # of a core, at most, that is spent on looking
 _QUEUE_SECONDS = 0.5  # that a look waits for Redis; a later answer serves the next look
-_VERSION_SECONDS = 10.0  # the source on disk is read as a whole, which takes 10 ms
+_WORKERS_SECONDS = 3.0  # they say every few seconds that they live
+_VERSION_SECONDS = 5.0  # the source on disk is read as a whole, which takes 10 ms
 MAX_LISTENERS = 64
 
 
@@ -160,7 +161,10 @@ class StateWatch:
         self._looks.inc()
         self._pause = min(_LONGEST_SECONDS, max(_LOOK_SECONDS, seconds / _SHARE))
         server = ServerState(
-            **version.model_dump(), queue_problem=queue.problem, workers=queue.workers
+            **version.model_dump(),
+            queue_problem=queue.problem,
+            workers=None if queue.problem else len(self._queue.workers),
+            worker_names=[] if queue.problem else self._queue.workers,
         )
         changes = _changes(self._known, states)
         if server != self._server:
@@ -189,6 +193,8 @@ class _QueueAnswers:
         self._ask_redis = ask_redis
         self._asking: asyncio.Task[Queue] | None = None
         self._last = Queue()
+        self._asked_workers_at = float("-inf")
+        self.workers: list[str] = []  # names of those that listen
 
     async def newest(self) -> Queue:
         """The answer, or the one before where Redis takes long."""
@@ -201,7 +207,12 @@ class _QueueAnswers:
 
     async def _ask(self) -> Queue:
         try:
-            return await self._ask_redis(Queue.of, self._jobs, None)
+            queue = await self._ask_redis(Queue.of, self._jobs, None)
+            if time.monotonic() - self._asked_workers_at >= _WORKERS_SECONDS:
+                listening = await self._ask_redis(self._jobs.workers)
+                self.workers = sorted(worker.name for worker in listening)
+                self._asked_workers_at = time.monotonic()
+            return queue
         except QueueUnavailable as error:
             return Queue(problem=error.detail)
 

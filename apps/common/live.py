@@ -47,9 +47,8 @@ class ServerState(Version):
     model_config = ConfigDict(frozen=True)
 
     queue_problem: str | None = Field(None, description="Why the queue's jobs are not known.")
-    workers: int | None = Field(
-        None, description="Workers that listen to the queue, where a job waits for one."
-    )
+    workers: int | None = Field(None, description="How many listen to the queue; null: not known.")
+    worker_names: list[str] = Field([], description="Theirs, in order.")
 
 
 class EpisodeStates(BaseModel):

@@ -20,6 +20,7 @@ from apps.common.certificates import certificates
 from apps.common.contracts.events import Event, PreviewEvent
 from apps.common.contracts.manifest import RunManifest
 from apps.common.heartbeat import with_heartbeat
+from apps.common.live import EpisodeStates
 from apps.common.schemas import (
     ActiveRun,
     ActiveRuns,
@@ -245,6 +246,11 @@ class Client:
     def active(self, ep_id: str | None = None) -> ActiveRuns:
         wanted = {} if ep_id is None else {"ep_id": ep_id}
         return self._get("/celery_jobs", ActiveRuns, **wanted)
+
+    def states(self, ep_id: str | None = None) -> EpisodeStates:
+        """Of all episodes, or of one, with what is known of the server itself."""
+        wanted = {} if ep_id is None else {"ep_id": ep_id}
+        return self._get("/states", EpisodeStates, **wanted)
 
     def comparisons(self, ep_id: str) -> ComparisonList:
         return self._get(f"/episodes/{ep_id}/comparisons", ComparisonList)

@@ -2,16 +2,14 @@
 
 The browser knows one address, the page's, and the API's key stays on this side. Only reading what
 people look at or take away is passed on, uploads, and having a video made playable, all piece by
-piece: a long video is never held in memory. The modules of the review are served here as well.
+piece: a long video is never held in memory. The modules of the page's components are served here as
+well, and what changes is told here.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import AsyncIterator
-from functools import cache
-from importlib.resources import files
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -19,10 +17,12 @@ import httpx
 import streamlit as st
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from apps.common.certificates import certificates
 from apps.common.names import CROP_PATTERN, NAME_PATTERN, TRACK_PATTERN
+from apps.ui.modules import module_path, module_route
+from apps.ui.relay import live_route
 from apps.ui.settings import PageSettings
 
 PREFIX = "/files"
@@ -47,8 +47,6 @@ _ENDINGS = {
     "preview": "preview.mp4",
 }
 _ROWS = {"tracks": "application/x-ndjson", "detections": "application/x-ndjson"}
-_MODULES = f"{PREFIX}/review"
-_FOR_EVER = "private, max-age=31536000, immutable"  # another content has another address
 _TIMEOUT = httpx.Timeout(600, connect=3)  # a long video is checked before its upload is answered
 
 
@@ -83,19 +81,7 @@ def run_path(ep_id: str, run_id: str) -> str:
 
 def review_module_path() -> str:
     """The module that begins the review. Its content decides its address, so it may be kept."""
-    _, version = _review_modules()
-    return f"{_MODULES}/{version}/review.js"
-
-
-@cache
-def _review_modules() -> tuple[dict[str, bytes], str]:
-    """The modules by name, and what tells these from others; as they were when first asked for."""
-    folder = files("apps.ui") / "assets" / "review"
-    modules = {
-        file.name: file.read_bytes() for file in folder.iterdir() if file.name.endswith(".js")
-    }
-    digest = hashlib.sha256(b"\0".join(content for _, content in sorted(modules.items())))
-    return modules, digest.hexdigest()[:16]
+    return module_path("review", "review.js")
 
 
 def _url(path: str) -> str:
@@ -104,7 +90,7 @@ def _url(path: str) -> str:
     return f"{page.scheme}://{page.netloc}{PREFIX}/{path}"
 
 
-def file_routes(settings: PageSettings) -> list[Route]:
+def file_routes(settings: PageSettings) -> list[BaseRoute]:
     """The routes that pass such requests on to the API."""
 
     async def read(request: Request) -> Response:
@@ -139,18 +125,10 @@ def file_routes(settings: PageSettings) -> list[Route]:
     return [
         Route(UPLOAD_PATH, upload, methods=["POST"]),
         Route(f"{UPLOAD_PATH}/{{ep_id}}/playable", make_playable, methods=["POST"]),
-        Route(f"{_MODULES}/{{version}}/{{name}}", _module, methods=["GET"]),
+        module_route(),
+        live_route(settings),
         Route(f"{PREFIX}/{{path:path}}", read, methods=["GET"]),
     ]
-
-
-async def _module(request: Request) -> Response:
-    modules, version = _review_modules()
-    content = modules.get(request.path_params["name"])
-    if content is None or request.path_params["version"] != version:
-        # One of another version would not fit the others.
-        return PlainTextResponse("There is no such module. Reload the page.", status_code=404)
-    return Response(content, media_type="text/javascript", headers={"cache-control": _FOR_EVER})
 
 
 async def _pass_on(

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import streamlit as st
 
+from apps.ui.client import ServerUnreachable
+from apps.ui.parts import live
 from apps.ui.parts.banner import show_banner
 from apps.ui.problems import problems_shown
 from apps.ui.session import client
@@ -35,5 +37,10 @@ page = st.navigation(
     position="top",
 )
 with problems_shown():
-    show_banner(client())
-    page.run()
+    live.begin()
+    try:
+        show_banner(client())
+        page.run()
+    except ServerUnreachable:
+        live.follow_return(page.title)
+        raise

@@ -180,7 +180,7 @@ def test_the_modules_of_the_review_may_be_kept(served: Served) -> None:
     assert len(wanted) > 5
     for name in wanted:
         assert served.client.get(f"{folder}/{name}").status_code == 200
-    for other in (f"{folder}/review.html", "/files/review/0123456789abcdef/review.js"):
+    for other in (f"{folder}/review.html", "/files/modules/review/0123456789abcdef/review.js"):
         assert served.client.get(other).status_code == 404
 
 

@@ -7,30 +7,20 @@ import streamlit as st
 from apps.common.schemas import Version
 from apps.ui.client import Client
 from apps.ui.formatting import moment, plain
-from apps.ui.problems import problems_shown
 from apps.ui.session import page_fingerprint, reader_zone
 
-_LOOK_AGAIN_SECONDS = 5
 _RESTART = "Restart: Ctrl-C where `make up` runs, then `make up` again."
 
 
 def show_banner(client: Client) -> None:
-    """Stays up to date while nobody touches the page.
+    """Drawn again with the page when the server or its source has changed.
 
     Raises:
         ServerUnreachable: then there is nothing else to show.
     """
-    client.version()
-    _live_banner(client)
-
-
-@st.fragment(run_every=_LOOK_AGAIN_SECONDS)
-def _live_banner(client: Client) -> None:
-    with problems_shown():
-        version = client.version()
-        warning = _warning(version)
-        if warning is not None:
-            st.warning(f"{warning} {_RESTART}", icon=":material/restart_alt:")
+    warning = _warning(client.version())
+    if warning is not None:
+        st.warning(f"{warning} {_RESTART}", icon=":material/restart_alt:")
 
 
 def _warning(version: Version) -> str | None:

@@ -15,6 +15,7 @@ import streamlit as st
 from apps.common.contracts.events import ErrorEvent, LogEvent, ProgressEvent, ResultEvent
 from apps.common.schemas import DetectTrackRequest
 from apps.ui.client import ApiProblem, Client
+from apps.ui.parts.live import offer_to_tell
 from apps.ui.parts.progress_board import History, ProgressBoard
 from apps.ui.session import LocalOutcome, PendingRun, Session
 
@@ -28,6 +29,7 @@ def run_locally(client: Client, run: PendingRun, mine: Session) -> None:
         st.markdown(f"**{RUNNING}**")
         st.caption("Reloading, closing or leaving this page stops the run.")
         st.button("Stop", key="stop_local", icon=":material/stop:", type="primary")
+        offer_to_tell(ep_id)
         board = ProgressBoard(History(), run.cap)
         # What it is when this script is stopped on the way:
         mine.outcomes[ep_id] = LocalOutcome(None, stopped=True)

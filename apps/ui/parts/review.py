@@ -15,20 +15,15 @@ import streamlit.components.v2 as components
 
 from apps.ui.files import episode_path, review_module_path, run_path
 from apps.ui.formatting import ENDS
+from apps.ui.modules import LOADER
 from apps.ui.parts.palette import COLOURS
 
 _ASSETS = files("apps.ui") / "assets" / "review"
-# Streamlit takes one text and sends it with every redraw, so it only fetches the modules. The text
-# has an address of its own kind, to which theirs would not be relative.
-_LOADER = """export default async function (component) {
-  const review = await import(new URL(component.data.module, document.baseURI).href);
-  return review.default(component);
-}"""
 _review = components.component(
     "screenalytics_review",
     html=(_ASSETS / "review.html").read_text(),
     css=(_ASSETS / "review.css").read_text(),
-    js=_LOADER,
+    js=LOADER,
 )
 
 

@@ -15,6 +15,7 @@ from apps.common.schemas import ComparisonRequest, ComparisonSummary, ModeFigure
 from apps.ui.client import ApiProblem, Client
 from apps.ui.formatting import MODE_LABELS, OPTION_LABELS, moment, option, plain
 from apps.ui.parts.episode_picker import pick_episode
+from apps.ui.parts.live import follow
 from apps.ui.problems import problems_shown
 from apps.ui.session import client, reader_zone
 
@@ -39,6 +40,7 @@ _MODES: list[Literal["sse", "local", "redis"]] = ["sse", "local", "redis"]
 def view() -> None:
     api = client()
     ep_id = pick_episode(api)
+    follow(api, "Compare", ep_id)
     if ep_id is None:
         return
     runs, paths = st.tabs(["Runs side by side", "Paths: old, local, queued"])

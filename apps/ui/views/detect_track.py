@@ -12,8 +12,9 @@ from apps.common.schemas import ResolvedPlan, RunList
 from apps.ui.client import ApiProblem, Client
 from apps.ui.formatting import moment, plain
 from apps.ui.pages import link_to_results
-from apps.ui.parts.active_run import follow_active_run, under_way
+from apps.ui.parts.active_run import show_active_run, under_way
 from apps.ui.parts.episode_picker import pick_episode, show_episode
+from apps.ui.parts.live import follow
 from apps.ui.parts.local_run import run_locally
 from apps.ui.parts.options_form import Choices, choose, show_plan, show_sources
 from apps.ui.parts.result_card import show_causes, show_description, show_figures
@@ -35,6 +36,7 @@ def _view(api: Client, mine: Session) -> None:
     left, right = st.columns([2, 3], gap="large")
     with left, problems_shown():
         ep_id = pick_episode(api, locked=request is not None)
+        follow(api, "Detect/Track", ep_id, hold=request is not None)
         if ep_id is not None:
             show_episode(api, ep_id)
         last = st.empty()  # emptied at once when a run begins
@@ -50,9 +52,10 @@ def _view(api: Client, mine: Session) -> None:
         if request is not None:
             run_locally(api, request, mine)
         active, runs = api.active(ep_id), api.runs(ep_id)
-        if under_way(active) is not None:
+        run = under_way(active)
+        if run is not None:
             _show_refusal(ep_id, mine)
-            follow_active_run(api, ep_id)
+            show_active_run(api, run)
             return
         _prepare(api, ep_id, _usual_mode(runs), active.queue_problem, mine)
     with last.container(), problems_shown():

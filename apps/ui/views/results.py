@@ -17,6 +17,7 @@ from apps.ui.client import ApiProblem, Client
 from apps.ui.files import download_url, track_thumbnail_url
 from apps.ui.formatting import MODE_LABELS, clock, count, ended, moment, option, source
 from apps.ui.parts.episode_picker import pick_episode
+from apps.ui.parts.live import follow, show_progress
 from apps.ui.parts.palette import colour_of
 from apps.ui.parts.result_card import show_causes, show_description, show_figures
 from apps.ui.parts.review import Picked, ask_for, asked_for, show_review
@@ -39,6 +40,7 @@ def view() -> None:
     where, which = st.columns(2)
     with where:
         ep_id = pick_episode(api)
+        follow(api, "Results", ep_id)
     if ep_id is None:
         return
     with which:
@@ -50,6 +52,10 @@ def view() -> None:
         )
         return
     run = api.run(ep_id, run_id)
+    if run.status == "running":
+        st.info("This run is under way. Its results appear here.", icon=":material/hourglass_top:")
+        show_progress(ep_id, run_id, cap=run.options.max_cpu_percent)
+        return
     diagnosis = api.diagnosis(ep_id, run_id)
     if run.status != "completed" or run.result is None:
         show_causes(diagnosis)

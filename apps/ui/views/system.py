@@ -8,20 +8,16 @@ from apps import __version__
 from apps.common.schemas import ActiveRun, Dependency, Ready, Version
 from apps.common.version import git_sha
 from apps.ui.client import ApiProblem, Client
-from apps.ui.formatting import MODE_LABELS, count, moment, percent, plain
+from apps.ui.formatting import MODE_LABELS, moment, plain
+from apps.ui.parts.live import follow, show_progress
 from apps.ui.problems import problems_shown
 from apps.ui.session import client, page_fingerprint, reader_zone
 
-_LOOK_EVERY_SECONDS = 3.0
-
 
 def view() -> None:
-    _live(client())
-
-
-@st.fragment(run_every=_LOOK_EVERY_SECONDS)
-def _live(api: Client) -> None:
+    api = client()
     with problems_shown():
+        follow(api, "System", everything=True)
         ready, version = api.ready(), api.version()
         st.subheader("Runs and jobs", anchor=False)
         _show_active(api)
@@ -47,13 +43,8 @@ def _show_run(api: Client, run: ActiveRun) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         mode = MODE_LABELS.get(run.execution_mode, run.execution_mode)
         st.markdown(f"**{plain(run.ep_id)}** · {mode} · {run.state.replace('_', ' ')}", width=420)
-        if run.progress is not None and run.progress.frames_total:
-            share = run.progress.frames_done / run.progress.frames_total
-            text = (
-                f"{count(run.progress.frames_done)} of {count(run.progress.frames_total)} · "
-                f"CPU {percent(run.progress.cpu_percent)}"
-            )
-            st.progress(min(1.0, share), text, width=320)
+        with st.container(width=320):
+            show_progress(run.ep_id, run.run_id, small=True)
         st.button(
             "Stop",
             key=f"stop-{run.ep_id}-{run.run_id}",
