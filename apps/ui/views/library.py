@@ -6,13 +6,15 @@ import streamlit as st
 
 from apps.ui.client import ApiProblem
 from apps.ui.parts.library import Wish, show_library
+from apps.ui.parts.live import follow
 from apps.ui.parts.upload import choose_uploaded, show_upload
-from apps.ui.session import offer
+from apps.ui.session import client, offer
 from apps.ui.views import detect_track, results
 
 
 def view() -> None:
     choose_uploaded()
+    follow(client(), "Library", hold=True)  # the cards follow by themselves
     wish = show_library(_profiles())
     show_upload()
     if wish is not None:
