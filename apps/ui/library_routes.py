@@ -20,9 +20,7 @@ from apps.ui.settings import PageSettings
 _PREFIX = "/files"
 _NAME = re.compile(NAME_PATTERN[1:-1])
 _MAX_BODY = 4096  # bytes; a title has 200 characters
-_TIMEOUT = httpx.Timeout(
-    120, connect=3
-)  # the demo episode is drawn, an episode's files are counted
+_TIMEOUT = httpx.Timeout(600, connect=3)  # the demo is drawn, an episode's files are counted
 _QUERY = ("q", "sort", "offset", "limit")
 Body = dict[str, Any]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -231,6 +232,14 @@ def test_the_list_tells_sizes_facts_and_orders(server: Server, copy: str, data_r
     assert page["disk"]["videos"] >= shown["video_bytes"]
     assert page["disk"]["counted"] is True
     check_problem(server.client.get("/library", params={"sort": "nonsense"}), 422)
+
+
+def test_the_demo_is_drawn_once(server: Server, data_root: Path, demo_episode: Path) -> None:
+    shutil.copytree(demo_episode, data_root / "videos" / "demo-s01e01")
+    before = files_below(data_root, "demo-s01e01")
+    answer = server.client.post("/demo/episode")
+    assert (answer.status_code, answer.json()) == (200, {"ep_id": "demo-s01e01"})
+    assert files_below(data_root, "demo-s01e01") == before
 
 
 def test_many_at_once_delete_and_restore_and_lose_nothing(

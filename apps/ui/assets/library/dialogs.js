@@ -1,6 +1,6 @@
 // What asks before something is done: a title, a yes, and what lies in the trash.
 import { removeForGood, restore, trash } from "./asking.js";
-import { bytes, momentOf, several } from "./words.js";
+import { bytes, momentOf } from "./words.js";
 
 /** Opens a dialog; resolves with whether it was agreed to and `doing` has succeeded. */
 function agreed(dialog, doing) {
@@ -116,4 +116,3 @@ export class TrashPanel {
 
 export const restored = (name) => `“${name}” is back.`;
 export const deletedWords = (name, freed) => `“${name}” is in the trash; ${bytes(freed)} are free when it is emptied.`;
-export const queuedWords = (number) => `${several(number, "episode is", "episodes are")} queued.`;

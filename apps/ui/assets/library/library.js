@@ -2,7 +2,8 @@
 // draws the page: the first call sets up, later ones hand over what they are given.
 import * as asking from "./asking.js";
 import { Card } from "./card.js";
-import { TrashPanel, askDelete, askTitle, deletedWords, queuedWords, restored } from "./dialogs.js";
+import { Chosen } from "./chosen.js";
+import { TrashPanel, askDelete, askTitle, deletedWords, restored } from "./dialogs.js";
 import { bytes, several } from "./words.js";
 
 const PAGE = 60; // cards that are asked for at once
@@ -16,11 +17,11 @@ export class Library {
     this.root = root;
     this.find = (name) => root.querySelector(name);
     this.cards = new Map();
-    this.chosen = new Set();
     this.shown = PAGE;
     this.total = 0;
     this.turn = 0;
     this.stopper = new AbortController();
+    this.chosen = new Chosen(this);
     this.trash = new TrashPanel(this.find("dialog.trash"), () => this.load());
     this.end = new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && this.#more(), { rootMargin: "600px" });
     this.end.observe(this.find(".end"));
@@ -63,12 +64,12 @@ export class Library {
       }
       if (turn !== this.turn || this.isGone) return;
       this.#show(items, answer.total, answer.disk);
-      this.#trouble(null);
+      this.trouble(null);
       const isAwaited = !answer.disk.counted || items.some((one) => one.video !== null && one.duration_s === null && one.problem === null);
       if (isAwaited) this.#loadSoon(COUNTING_MS);
     } catch (error) {
       if (turn !== this.turn || this.isGone) return;
-      this.#trouble(error.message);
+      this.trouble(error.message);
       this.find(".waiting").hidden = true;
     }
   }
@@ -93,7 +94,7 @@ export class Library {
       if (wanted.has(epId)) continue;
       card.root.remove();
       this.cards.delete(epId);
-      this.chosen.delete(epId);
+      this.chosen.forget(epId);
     }
     let before = null;
     for (const [epId, entry] of wanted) {
@@ -107,7 +108,7 @@ export class Library {
       before = card.root;
     }
     if (focused && focused !== this.root.getRootNode().activeElement && focused.isConnected) focused.focus();
-    this.#choices();
+    this.chosen.show();
     const asked = this.find(".search").value;
     this.find(".waiting").hidden = true;
     this.find(".empty").hidden = total > 0;
@@ -140,7 +141,7 @@ export class Library {
     }
     const isFirst = this.seen === undefined;
     this.seen = new Map(this.hub.episodes);
-    this.#choices();
+    this.chosen.show();
     if (isNew && !isFirst) this.#loadSoon(NEWS_MS);
   }
 
@@ -154,13 +155,10 @@ export class Library {
     });
     on(".sort", "change", () => this.#again());
     on(".open-trash", "click", () => this.trash.open());
-    on(".queue", "click", () => this.#queueChosen());
-    on(".cancel-chosen", "click", () => this.#cancelChosen());
-    on(".clear", "click", () => this.#choose(() => false));
+    this.chosen.listen(on);
     on(".demo", "click", (event) => this.#demo(event.target));
     on(".dismiss", "click", () => { this.find(".toast").hidden = true; });
     on(".cards", "click", (event) => this.#clicked(event));
-    on(".cards", "change", (event) => this.#boxChanged(event));
     on(".cards", "keydown", (event) => this.#pressed(event));
   }
 
@@ -169,13 +167,13 @@ export class Library {
     this.load();
   }
 
-  #cardOf(event) {
+  cardOf(event) {
     const root = event.target.closest(".card");
     return root === null ? undefined : this.cards.get(root.dataset.ep);
   }
 
   #clicked(event) {
-    const card = this.#cardOf(event);
+    const card = this.cardOf(event);
     const link = event.target.closest("[data-go]");
     const button = event.target.closest("[data-do]");
     if (card && link && !event.ctrlKey && !event.metaKey && !event.shiftKey && event.button === 0) {
@@ -196,15 +194,10 @@ export class Library {
 
   /** Arrows go from title to title, F2 renames, Delete deletes. */
   #pressed(event) {
-    const card = this.#cardOf(event);
+    const card = this.cardOf(event);
     if (!card || event.ctrlKey || event.metaKey || event.altKey || !event.target.matches(".title")) return;
-    const titles = [...this.root.querySelectorAll(".title")];
-    const at = titles.indexOf(event.target);
-    const tops = titles.map((title) => title.closest(".card").offsetTop);
-    const columns = Math.max(1, tops.filter((top) => top === tops[0]).length);
-    const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns, Home: -at, End: titles.length - 1 - at };
-    if (event.key in steps) {
-      const next = titles[at + steps[event.key]];
+    const next = titleBeside(this.root, event.target, event.key);
+    if (next !== undefined) {
       next?.focus();
     } else if (event.key === "F2") this.#rename(card);
     else if (event.key === "Delete") this.#remove(card);
@@ -227,67 +220,12 @@ export class Library {
     const next = card.root.nextElementSibling ?? card.root.previousElementSibling;
     const isDone = await askDelete(this.find("dialog.confirm"), card, async () => { gone = await asking.remove(epId); });
     if (!isDone) return;
-    this.#toast(deletedWords(name, gone.frees_bytes), async () => {
+    this.toast(deletedWords(name, gone.frees_bytes), async () => {
       await asking.restore(gone.trash_id);
-      this.#toast(restored(name));
+      this.toast(restored(name));
     });
     await this.load();
     (next?.isConnected ? next.querySelector(".title") : this.find(".search"))?.focus();
-  }
-
-  #boxChanged(event) {
-    const card = this.#cardOf(event);
-    if (!card || event.target !== card.box) return;
-    if (card.box.checked) this.chosen.add(card.entry.ep_id);
-    else this.chosen.delete(card.entry.ep_id);
-    this.#choices();
-  }
-
-  #choose(wanted) {
-    this.chosen = new Set([...this.cards.keys()].filter(wanted));
-    this.#choices();
-  }
-
-  #choices() {
-    for (const [epId, card] of this.cards) {
-      const isChosen = this.chosen.has(epId);
-      card.root.classList.toggle("is-chosen", isChosen);
-      card.box.checked = isChosen;
-    }
-    this.find(".chosen").hidden = this.chosen.size === 0;
-    this.find(".chosen .number").textContent = `${several(this.chosen.size, "episode", "episodes")} chosen`;
-    this.find(".cancel-chosen").hidden = ![...this.chosen].some((epId) => this.cards.get(epId)?.isUnderWay);
-  }
-
-  async #queueChosen() {
-    const profile = this.find(".profile").value;
-    await this.#each(this.find(".queue"), [...this.chosen], (epId) => asking.queue(epId, profile), queuedWords);
-  }
-
-  async #cancelChosen() {
-    const under = [...this.chosen].filter((epId) => this.cards.get(epId)?.isUnderWay);
-    const cancel = (epId) => asking.cancel(epId, this.cards.get(epId).entry.state.run_id);
-    await this.#each(this.find(".cancel-chosen"), under, cancel, (number) => `${several(number, "run", "runs")} cancelled.`);
-  }
-
-  /** Does it to one after the other; those that were refused stay chosen, with the reason. */
-  async #each(button, epIds, action, words) {
-    button.disabled = true;
-    const refusals = [];
-    for (const epId of epIds) {
-      try {
-        await action(epId);
-        this.chosen.delete(epId);
-      } catch (error) {
-        refusals.push(`${this.cards.get(epId)?.name ?? epId}: ${error.message}`);
-      }
-      this.#choices();
-    }
-    button.disabled = false;
-    const done = epIds.length - refusals.length;
-    if (done) this.#toast(words(done));
-    await this.load();
-    this.#trouble(refusals.length ? refusals.slice(0, 3).join(" ") : null);
   }
 
   async #demo(button) {
@@ -303,16 +241,16 @@ export class Library {
       await action();
       await this.load();
     } catch (error) {
-      this.#trouble(error.message);
+      this.trouble(error.message);
     }
   }
 
-  #trouble(text) {
+  trouble(text) {
     this.find(".trouble").hidden = text === null;
     this.find(".trouble").textContent = text ?? "";
   }
 
-  #toast(text, undo) {
+  toast(text, undo) {
     this.find(".toast .words").textContent = text;
     const button = this.find(".undo");
     button.hidden = undo === undefined;
@@ -323,6 +261,16 @@ export class Library {
     };
     this.find(".toast").hidden = false;
   }
+}
+
+/** The title that an arrow leads to; null where there is none, undefined of another key. */
+function titleBeside(root, title, key) {
+  const titles = [...root.querySelectorAll(".title")];
+  const at = titles.indexOf(title);
+  const tops = titles.map((one) => one.closest(".card").offsetTop);
+  const columns = Math.max(1, tops.filter((top) => top === tops[0]).length);
+  const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns, Home: -at, End: titles.length - 1 - at };
+  return key in steps ? (titles[at + steps[key]] ?? null) : undefined;
 }
 
 function withState(entry, state) {
