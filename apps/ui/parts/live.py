@@ -18,7 +18,7 @@ from apps.ui.modules import LOADER, module_path
 from apps.ui.parts.progress_board import PHASES
 
 _ASSETS = files("apps.ui") / "assets" / "live"
-_UNDER_WAY = ("queued", "running")
+UNDER_WAY = ("queued", "running")
 _DRAWN, _MOUNTED = "live-drawn", "live-mounted"  # of the session: runs of the script; in this one
 _follow = components.component(
     "screenalytics_follow",
@@ -46,7 +46,7 @@ def follow(
     *,
     everything: bool = False,
     hold: bool = False,
-) -> None:
+) -> EpisodeState | None:
     """Has the view drawn again when what it shows has changed.
 
     To be called before the view asks the server for what it shows: what changes meanwhile is
@@ -57,9 +57,13 @@ def follow(
         ep_id: the episode that it is about; None: which episodes there are.
         everything: it shows what runs and waits, of all episodes.
         hold: never, in this run of the script: it holds a run that would end.
+
+    Returns:
+        The state of the episode, where the view is about one.
     """
     states = client.states(ep_id)
     _mount(view, ep_id, _seen(states, ep_id, everything=everything), everything, hold)
+    return None if ep_id is None else next(iter(states.items), None)
 
 
 def follow_return(view: str) -> None:
@@ -127,7 +131,7 @@ def _show(ep_id: str, run_id: str | None, *, cap: float | None, small: bool, rep
 def _seen(states: EpisodeStates, ep_id: str | None, *, everything: bool) -> str:
     """What a view shows, as `seenOf` in assets/live/follow.js has it."""
     if everything:
-        under_way = (state for state in states.items if state.state in _UNDER_WAY)
+        under_way = (state for state in states.items if state.state in UNDER_WAY)
         parts = [f"{state.ep_id} {_episode_key(state)}" for state in under_way]
     elif ep_id is None:
         parts = [state.ep_id for state in states.items]

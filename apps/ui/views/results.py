@@ -17,7 +17,7 @@ from apps.ui.client import ApiProblem, Client
 from apps.ui.files import download_url, track_thumbnail_url
 from apps.ui.formatting import MODE_LABELS, clock, count, ended, moment, option, source
 from apps.ui.parts.episode_picker import pick_episode
-from apps.ui.parts.live import follow, show_progress
+from apps.ui.parts.live import UNDER_WAY, follow, show_progress
 from apps.ui.parts.palette import colour_of
 from apps.ui.parts.result_card import show_causes, show_description, show_figures
 from apps.ui.parts.review import Picked, ask_for, asked_for, show_review
@@ -40,12 +40,15 @@ def view() -> None:
     where, which = st.columns(2)
     with where:
         ep_id = pick_episode(api)
-        follow(api, "Results", ep_id)
+        state = follow(api, "Results", ep_id)
     if ep_id is None:
         return
     with which:
         run_id = _pick_run(api, ep_id)
     if run_id is None:
+        if state is not None and state.state in UNDER_WAY and state.run_id is not None:
+            _show_under_way(ep_id, state.run_id)
+            return
         st.info(
             "**No runs of this episode yet.** Start one on the page Detect/Track.",
             icon=":material/movie:",
@@ -53,8 +56,7 @@ def view() -> None:
         return
     run = api.run(ep_id, run_id)
     if run.status == "running":
-        st.info("This run is under way. Its results appear here.", icon=":material/hourglass_top:")
-        show_progress(ep_id, run_id, cap=run.options.max_cpu_percent)
+        _show_under_way(ep_id, run_id, run.options.max_cpu_percent)
         return
     diagnosis = api.diagnosis(ep_id, run_id)
     if run.status != "completed" or run.result is None:
@@ -66,6 +68,11 @@ def view() -> None:
     _show_downloads(run)
     _show_preview(api, run)
     _show_details(api, run, diagnosis)
+
+
+def _show_under_way(ep_id: str, run_id: str, cap: float | None = None) -> None:
+    st.info("This run is under way. Its results appear here.", icon=":material/hourglass_top:")
+    show_progress(ep_id, run_id, cap=cap)
 
 
 def _pick_run(api: Client, ep_id: str) -> str | None:
