@@ -61,7 +61,7 @@ def test_cards_tell_what_there_is_and_lead_on(library: Tab) -> None:
     done.get_by_role("link", name="Results").click()
     library.page.wait_for_url(f"**/results?*episode={NAMES[0]}*")
     library.see("Take away")
-    library.page.go_back()
+    library.go("Library")
     new.get_by_role("link", name="Run").click()
     library.page.wait_for_url(f"**/?*episode={NAMES[3]}*")
 

@@ -11,6 +11,8 @@ const MOST = 1000; // that the server gives at once
 const TYPING_MS = 200;
 const NEWS_MS = 150; // changes that come together are asked for together
 const COUNTING_MS = 1000; // after so long it is asked again where something is still to be counted
+// Streamlit makes the component anew when the reader comes back, or changes the theme.
+const asked = { q: "", sort: "newest" };
 
 export class Library {
   constructor(root) {
@@ -25,6 +27,8 @@ export class Library {
     this.trash = new TrashPanel(this.find("dialog.trash"), () => this.load());
     this.end = new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && this.#more(), { rootMargin: "600px" });
     this.end.observe(this.find(".end"));
+    this.find(".search").value = asked.q;
+    this.find(".sort").value = asked.sort;
     this.#listen();
     this.load();
   }
@@ -53,7 +57,7 @@ export class Library {
   async load() {
     const turn = ++this.turn;
     clearTimeout(this.timer);
-    const query = { q: this.find(".search").value, sort: this.find(".sort").value, limit: Math.min(MOST, this.shown) };
+    const query = { ...asked, limit: Math.min(MOST, this.shown) };
     try {
       const answer = await asking.library(query);
       let items = answer.items;
@@ -81,7 +85,7 @@ export class Library {
 
   #more() {
     if (this.cards.size === 0 || this.cards.size >= this.total || this.shown > this.cards.size) return;
-    this.shown = this.cards.size + PAGE;
+    this.shown = 2 * this.cards.size; // few questions, however far one scrolls
     this.load();
   }
 
@@ -109,11 +113,10 @@ export class Library {
     }
     if (focused && focused !== this.root.getRootNode().activeElement && focused.isConnected) focused.focus();
     this.chosen.show();
-    const asked = this.find(".search").value;
     this.find(".waiting").hidden = true;
     this.find(".empty").hidden = total > 0;
-    this.find(".empty .words").textContent = asked ? `Nothing is called “${asked}”.` : "There are no episodes yet.";
-    for (const part of this.root.querySelectorAll(".empty .demo, .empty .hint")) part.hidden = asked !== "";
+    this.find(".empty .words").textContent = asked.q ? `Nothing is called “${asked.q}”.` : "There are no episodes yet.";
+    for (const part of this.root.querySelectorAll(".empty .demo, .empty .hint")) part.hidden = asked.q !== "";
     const used = [["videos", disk.videos], ["results", disk.results], ["trash", disk.trash], ["caches", disk.caches]];
     const parts = used.filter(([, size]) => size > 0).map(([name, size]) => `${name} ${bytes(size)}`);
     this.find(".disk").textContent = [several(total, "episode", "episodes"), ...parts, `${bytes(disk.free)} free`].join(" · ");
@@ -149,11 +152,15 @@ export class Library {
     const { signal } = this.stopper;
     const on = (name, type, action) => this.find(name).addEventListener(type, action, { signal });
     let typing;
-    on(".search", "input", () => {
+    on(".search", "input", ({ target }) => {
+      asked.q = target.value;
       clearTimeout(typing);
       typing = setTimeout(() => this.#again(), TYPING_MS);
     });
-    on(".sort", "change", () => this.#again());
+    on(".sort", "change", ({ target }) => {
+      asked.sort = target.value;
+      this.#again();
+    });
     on(".open-trash", "click", () => this.trash.open());
     this.chosen.listen(on);
     on(".demo", "click", (event) => this.#demo(event.target));
