@@ -33,7 +33,9 @@ cv2.setNumThreads(1)
 
 # A test is `slow` where its module, or that of one of its fixtures, uses one of these.
 _STARTERS = ("subprocess", "multiprocessing", "playwright", "lab.processes", "tests.support")
-_PROCESS_EVENTS = {"subprocess.Popen", "os.posix_spawn", "os.fork", "os.forkpty", "os.system"}
+_PROCESS_EVENTS = frozenset(
+    {"subprocess.Popen", "os.posix_spawn", "os.fork", "os.forkpty", "os.system"}
+)
 _running: list[pytest.Item] = []
 _starts: dict[int, bool] = {}  # by the identity of a module's names
 
@@ -94,12 +96,15 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool | None, b
         _running.pop()
 
 
-def _refuse_processes(event: str, arguments: tuple[Any, ...]) -> None:
+def _refuse_processes(
+    event: str, arguments: tuple[Any, ...], watched: frozenset[str] = _PROCESS_EVENTS
+) -> None:
     """Holds the fast tests to what their name says.
 
-    Whichever test happens to load Matplotlib first asks for the machine's fonts.
+    Whichever test happens to load Matplotlib first asks for the machine's fonts. `watched` is an
+    argument since the interpreter, which ends with this in place, takes the module's names away.
     """
-    if event not in _PROCESS_EVENTS or arguments[:1] == ("fc-list",):
+    if event not in watched or arguments[:1] == ("fc-list",):
         return
     if _running and not _running[-1].get_closest_marker("slow"):
         raise AssertionError(f"{_running[-1].nodeid} starts a process, yet is not marked slow")

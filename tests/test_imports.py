@@ -83,3 +83,10 @@ def test_what_all_build_upon_knows_no_other_room(graph: grimp.ImportGraph) -> No
 def test_common_knows_no_room_at_all() -> None:
     [contract] = [found for found in contracts() if found["name"] == "common knows nobody"]
     assert "apps.web" in named(contract, "forbidden_modules")
+
+
+@pytest.mark.parametrize("maker", ["apps.cli.playable", "apps.cli.preview"])
+def test_what_makes_a_video_loads_no_detector(graph: grimp.ImportGraph, maker: str) -> None:
+    assert graph.find_shortest_chain(maker, "apps.pipeline.decode.video") is not None
+    for heavy in ("apps.pipeline.run", "apps.pipeline.detect.base", "apps.pipeline.track"):
+        assert graph.find_shortest_chain(maker, heavy, as_packages=False) is None

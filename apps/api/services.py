@@ -19,6 +19,7 @@ from apps.common.version import SourceWatch, git_sha, source_fingerprint
 from apps.jobs.queue import Publisher
 from apps.jobs.reconcile import reconcile, turn_seconds
 from apps.jobs.store import JobStore
+from apps.results.differences import Differences
 from apps.results.library import LibraryIndex
 from apps.results.pictures import EpisodePictures
 from apps.results.review import Reviews
@@ -64,6 +65,7 @@ class Services:
     pictures: EpisodePictures
     reviews: Reviews
     library: LibraryIndex
+    differences: Differences
     detector: DetectorProbe
     source: SourceWatch
     jobs: JobStore
@@ -90,6 +92,7 @@ class Services:
             pictures=EpisodePictures(layout),
             reviews=Reviews(layout),
             library=LibraryIndex(layout),
+            differences=Differences(layout),
             detector=DetectorProbe(layout.cache),
             source=source,
             jobs=jobs,

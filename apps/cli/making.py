@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from apps.cli.execution import last_word, listen_to_signals
+from apps.cli.ending import last_word, listen_to_signals
 from apps.cli.observers import EventWriter
 from apps.common.config import pipeline_config
 from apps.common.contracts.manifest import Progress

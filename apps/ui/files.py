@@ -29,7 +29,7 @@ PREFIX = "/files"
 UPLOAD_PATH = f"{PREFIX}/episodes"
 _NAME, _TRACK, _CROP = (p[1:-1] for p in (NAME_PATTERN, TRACK_PATTERN, CROP_PATTERN))
 _READABLE = re.compile(
-    rf"episodes/{_NAME}/(thumbnail|video|playable|playable/file|runs/{_NAME}/"
+    rf"episodes/{_NAME}/(thumbnail|video|playable|playable/file|differences|runs/{_NAME}/"
     rf"(preview|export|tracks|detections|log|review|boxes|tracks/{_TRACK}/thumbnail|crops/{_CROP}))"
 )
 _EPISODE = re.compile(_NAME)
@@ -79,9 +79,13 @@ def run_path(ep_id: str, run_id: str) -> str:
     return f"{episode_path(ep_id)}/runs/{run_id}"
 
 
-def review_module_path() -> str:
-    """The module that begins the review. Its content decides its address, so it may be kept."""
-    return module_path("review", "review.js")
+def review_module_path(name: str = "review.js") -> str:
+    """The module that begins the review. Its content decides its address, so it may be kept.
+
+    Args:
+        name: or another one of these modules.
+    """
+    return module_path("review", name)
 
 
 def _url(path: str) -> str:

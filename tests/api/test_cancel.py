@@ -104,7 +104,7 @@ def waiting(ask: Ask, server: Server, run_id: str) -> Iterator[list[dict[str, An
     thread = threading.Thread(daemon=True, target=lambda: answers.append(ask(server, run_id)))
     thread.start()
     yield answers
-    thread.join(20)
+    thread.join(60)
 
 
 def test_a_waiting_client_learns_of_the_end(server: Server) -> None:

@@ -25,7 +25,7 @@ from apps.common.files import read_json
 from apps.common.layout import Layout
 from apps.runs.lock import current_holder
 from lab.processes.queue import LEASE_SECONDS, redis_server, worker
-from lab.processes.service import PATIENCE, Server, add_episode, gone, serving, wait_for
+from lab.processes.service import Server, add_episode, gone, serving, wait_for
 
 KEY = "correct-horse-battery"
 QUICK = {"stride": 48, "det_size": 320}
@@ -255,13 +255,19 @@ def run_process(server: Server, run: dict[str, Any]) -> psutil.Process:
 
 
 def all_ended(server: Server, run: dict[str, Any], family: list[psutil.Process]) -> None:
-    wait_for(lambda: gone(family) and not active(server), 2.0, "the end of tool and run")
+    wait_for(lambda: gone(family) and not active(server), what="the end of tool and run")
     manifest = server.client.get(f"/episodes/show/runs/{run['run_id']}").json()
     # Its tool has less than two seconds to let the bare command line end in order.
     assert manifest["status"] in (
         {"cancelled", "interrupted"} if run["execution_mode"] == "cli" else {"cancelled"}
     )
     assert listed(server, "show") == []
+
+
+def was_cut_off(root: Path, run: dict[str, Any]) -> bool:
+    """It did not end by itself."""
+    manifest = read_json(Layout(root).run("show", run["run_id"]).manifest)
+    return manifest is not None and manifest["status"] != "completed"
 
 
 def test_it_dies_with_its_client(server: Server) -> None:
@@ -285,7 +291,7 @@ def test_a_tool_that_is_killed_is_reported(server: Server) -> None:
     family = [*tools(server), run_process(server, run)]
     family[0].kill()
     all_ended(server, run, family)
-    thread.join(5)
+    thread.join(60)
     assert answers[0].status_code == 500
     assert "ended with code -9" in answers[0].json()["detail"]
     assert server.detect_track("show", **QUICK).status_code == 200
@@ -308,11 +314,12 @@ def test_a_queued_run_goes_with_its_client(tmp_path: Path, test_data: Path) -> N
                 tools(server)[0].kill()  # it cannot cancel its job any more
             all_ended(server, run, family)
             with asked_for(server, "redis", stream=True):
-                under_way(server, "redis")
+                run = under_way(server, "redis")
                 family = [*tools(server), *one.runs()]
                 server.process.kill()  # nor can the server
                 server.process.wait()
-                wait_for(lambda: gone(family), 4.0, "the end of tool and run")
+                wait_for(lambda: gone(family), what="the end of tool and run")
+    assert was_cut_off(root, run)
 
 
 def test_it_dies_with_its_server(data_root: Path) -> None:
@@ -324,7 +331,8 @@ def test_it_dies_with_its_server(data_root: Path) -> None:
             family = [*tools(server), run_process(server, run)]
             server.process.kill()
             server.process.wait()
-            wait_for(lambda: gone(family), 2.5, "the end of tool and run")
+            wait_for(lambda: gone(family), what="the end of tool and run")
+    assert was_cut_off(data_root, run)
 
 
 def test_a_server_that_stops_says_so(data_root: Path) -> None:
@@ -338,9 +346,9 @@ def test_a_server_that_stops_says_so(data_root: Path) -> None:
         run = under_way(server, "local")
         family = [*tools(server), run_process(server, run)]
         server.process.terminate()
-        server.process.wait(timeout=4 * PATIENCE)
+        server.process.wait(timeout=60)
         assert gone(family)
-        thread.join(5)
+        thread.join(60)
     assert answers[0].status_code == 503
     assert "during the comparison" in answers[0].json()["detail"]
 

@@ -15,7 +15,7 @@ import pytest
 
 from apps.common.layout import Layout
 from apps.runs.store import read_progress
-from lab.processes.service import LOCAL_NICE, Server, gone, serving, wait_for
+from lab.processes.service import LOWERED_NICE, Server, gone, serving, wait_for
 from tests.support.progress import under_way
 
 SLOW = {"stride": 1, "det_size": 320, "max_cpu_percent": 30}  # lasts long enough to be stopped
@@ -150,7 +150,7 @@ def test_run_process_killed(server: Server) -> None:
     thread.start()
     processes = server.wait_for_run()
     under_way(server.data_root, "show", "killed")
-    wait_for(lambda: processes[0].nice() == LOCAL_NICE, what="its priority to be low")
+    wait_for(lambda: processes[0].nice() == LOWERED_NICE, what="its priority to be low")
     assert psutil.Process(server.process.pid).nice() == psutil.Process().nice()
     processes[0].kill()
     thread.join()

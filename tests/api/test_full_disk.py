@@ -114,7 +114,7 @@ def ended_on_a_full_disk(server: Server, way: str) -> Path:
     if way == "it is cancelled":
         cancelled = server.client.post(f"/episodes/talk/runs/{run_id}/cancel")
         assert cancelled.status_code == 200, cancelled.text
-    client.join(20)
+    client.join(60)
     wait_for(lambda: gone(processes), what="the run's end")
     wait_for(lambda: server.client.get("/celery_jobs").json()["total"] == 0, what="the episode")
     if way == "it is cancelled":

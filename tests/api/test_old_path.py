@@ -21,7 +21,7 @@ import pytest
 from apps.common.layout import Layout
 from apps.runs.lock import is_held
 from lab.paths import CHECKOUT
-from lab.processes.service import PATIENCE, Server, add_episode, gone, run_cli, serving, wait_for
+from lab.processes.service import Server, add_episode, gone, run_cli, serving, wait_for
 
 SLOW: dict[str, Any] = {
     "stride": 1,
@@ -222,7 +222,7 @@ def test_a_server_that_stops_leaves_it_running_and_says_so_in_a_stream(
             next(events)
             first.process.terminate()
             name, last = list(events)[-1]
-        first.process.wait(timeout=3 * PATIENCE)
+        first.process.wait(timeout=60)
     assert (name, last and last["status"]) == ("error", 503)
     assert status_on_disk(server, "stopped-with-it", "talk") == "cancelled"
     assert not gone([process])

@@ -23,8 +23,7 @@ import pytest
 from apps.common.layout import RunFiles
 from apps.runs.preview import making_preview
 from lab.processes.service import (
-    LOCAL_NICE,
-    PATIENCE,
+    LOWERED_NICE,
     Server,
     add_episode,
     gone,
@@ -434,7 +433,7 @@ def test_a_preview_tells_its_progress(server: Server, talk: dict[str, Any]) -> N
             lines.append(json.loads(line))
             if len(lines) == 2:
                 (maker,) = makers(server)
-                wait_for(lambda: maker.nice() == LOCAL_NICE, what="its priority to be low")  # noqa: B023
+                wait_for(lambda: maker.nice() == LOWERED_NICE, what="its priority to be low")  # noqa: B023
     assert lines[-1]["type"] == "result"
     assert lines[-1]["run_id"] == result["run_id"]
     beats = [line for line in lines if line["type"] == "progress"]
@@ -516,7 +515,7 @@ def test_a_preview_dies_with_the_server(
             processes = wait_for(lambda: makers(server), what="the preview to start")
             wait_for(lambda: (folder / ".partial").is_dir(), what="the drawing to begin")
             server.process.send_signal(number)
-            server.process.wait(timeout=3 * PATIENCE)
+            server.process.wait(timeout=60)
             wait_for(lambda: gone(processes), what="the orphan's end")
     assert not (folder / "preview.mp4").exists()
     assert not list(folder.glob(".partial/*"))

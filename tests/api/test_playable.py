@@ -25,7 +25,7 @@ import pytest
 from apps.common.config import CONFIG_DIR_VARIABLE
 from apps.runs.playable import state_of_video
 from lab.paths import CHECKOUT
-from lab.processes.service import LOCAL_NICE, PATIENCE, Server, gone, serving, wait_for
+from lab.processes.service import LOWERED_NICE, Server, gone, serving, wait_for
 from tests.pipeline.videos import (
     H264,
     HEVC,
@@ -35,6 +35,7 @@ from tests.pipeline.videos import (
     corners,
     write_audio,
     write_numbered,
+    write_repeated,
     write_video,
 )
 from tests.support.unread import NDJSON, unread_post
@@ -57,7 +58,7 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         write_numbered(folder(root, name) / file, 60, recipe)
     # Long to encode at a small budget.
-    write_video(folder(root, "slow") / "episode.mp4", [corners(1280, 720)] * 500, HEVC)
+    write_repeated(folder(root, "slow") / "episode.mp4", corners(1280, 720), 500, HEVC)
     (folder(root, "text") / "episode.mp4").write_text("<script>alert(1)</script>" * 100)
     write_audio(folder(root, "radio") / "episode.mp4")
     return root
@@ -344,7 +345,7 @@ def test_it_tells_its_progress_within_its_budget(slow_server: Server) -> None:
             lines.append(json.loads(line))
             if len(lines) == 2:
                 (maker,) = makers(server)
-                wait_for(lambda: maker.nice() == LOCAL_NICE, what="its priority to be low")  # noqa: B023
+                wait_for(lambda: maker.nice() == LOWERED_NICE, what="its priority to be low")  # noqa: B023
     assert lines[-1]["type"] == "result", lines[-1]
     assert (lines[-1]["ep_id"], lines[-1]["kind"]) == ("told", "proxy")
     beats = [line for line in lines if line["type"] == "progress"]
@@ -390,18 +391,22 @@ def test_one_whose_process_is_killed(slow_server: Server) -> None:
     assert names_in(cache_of(slow_server, "slow")) == set()
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_it_dies_with_the_server(data_root: Path, number: signal.Signals) -> None:
-    with (
-        serving(data_root, SCREENALYTICS_MAX_CPU_PERCENT="25") as server,
-        unread_post(server, SLOW, stream=True),
-    ):
+def end_while_it_makes(server: Server, number: signal.Signals) -> None:
+    with unread_post(server, SLOW, stream=True):
         processes = wait_for(lambda: makers(server), what="it to start")
         wait_for(lambda: begun(server, "slow"), what="the writing to begin")
         server.process.send_signal(number)
-        server.process.wait(timeout=3 * PATIENCE)
+        server.process.wait(timeout=60)
         wait_for(lambda: gone(processes), what="the orphan's end")
-    with serving(data_root) as server:  # which sweeps
+
+
+def test_it_dies_with_the_server_and_the_next_one_sweeps(data_root: Path) -> None:
+    with serving(data_root, SCREENALYTICS_MAX_CPU_PERCENT="25") as server:
+        end_while_it_makes(server, signal.SIGKILL)
+    with serving(data_root, SCREENALYTICS_MAX_CPU_PERCENT="25") as server:
+        wait_for(lambda: not begun(server, "slow"), what="what was left to be freed")
+        end_while_it_makes(server, signal.SIGTERM)
+    with serving(data_root) as server:
         wait_for(lambda: not begun(server, "slow"), what="what was left to be freed")
 
 
@@ -457,13 +462,12 @@ def test_a_full_disk(tmp_path: Path) -> None:
         subprocess.run(["umount", "--lazy", str(cache)], check=True)
 
 
-@pytest.fixture
-def small(tmp_path: Path) -> Iterator[Server]:
+@pytest.fixture(scope="module")
+def small_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server whose cache may hold about two files."""
-    config = tmp_path / "config"
-    config.mkdir()
+    config = tmp_path_factory.mktemp("config")
     text = (CHECKOUT / "apps" / "config" / "pipeline.toml").read_text()
-    root = tmp_path / "data"
+    root = tmp_path_factory.mktemp("small") / "data"
     for name in ("one", "two", "three"):
         write_numbered(folder(root, name) / "episode.mkv", 60)
     size = (folder(root, "one") / "episode.mkv").stat().st_size
@@ -473,6 +477,13 @@ def small(tmp_path: Path) -> Iterator[Server]:
     )
     with serving(root, **{CONFIG_DIR_VARIABLE: str(config)}) as running:
         yield running
+
+
+@pytest.fixture
+def small(small_server: Server) -> Server:
+    """It, with nothing in its cache."""
+    shutil.rmtree(small_server.data_root / ".cache" / "playable", ignore_errors=True)
+    return small_server
 
 
 def test_what_was_played_longest_ago_goes_first(small: Server) -> None:

@@ -17,7 +17,6 @@ LOCAL = "Local Worker (direct)"
 RUNNING = "⏳ Running detect_track synchronously..."
 OF_A_QUEUE = ("Job submitted", "Polling")
 LONG = 480  # frames of the demo episode, when every one is processed
-PATIENCE = 4.0  # half a second until the page looks, two until the server has killed the tree
 
 
 def start_long_run(tab: Tab, product: Product) -> list[psutil.Process]:
@@ -87,7 +86,7 @@ def test_a_run_ends_when_nobody_looks_at_it(
     processes = start_long_run(one_tab, product)
     left_at = time.monotonic()
     end(one_tab)
-    wait_for(lambda: gone(processes), timeout=PATIENCE, what="the run's processes to be gone")
+    wait_for(lambda: gone(processes), what="the run's processes to be gone")
     note_figure(f"local run: {end.__name__} to no process, s", time.monotonic() - left_at)
     wait_for(lambda: product.runs_of(DEMO)[0]["status"] == "cancelled", what="its manifest")
     assert product.server.run_processes() == []
@@ -99,7 +98,7 @@ def test_the_next_run_begins_at_once(one_tab: Tab, product: Product) -> None:
     stop(one_tab)
     one_tab.button("Run detect/track")
     one_tab.see(f" of {LONG} frames")
-    wait_for(lambda: gone(processes), timeout=PATIENCE, what="the first run to be gone")
+    wait_for(lambda: gone(processes), what="the first run to be gone")
     assert len(product.server.run_processes()) >= 1
     assert product.runs_of(DEMO)[0]["status"] == "running"
 

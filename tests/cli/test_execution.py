@@ -12,12 +12,10 @@ from pathlib import Path
 import pytest
 
 from apps.cli.arguments import parse
-from apps.cli.execution import last_word, listen_to_signals, run
+from apps.cli.execution import run
 from apps.common.contracts.manifest import RunManifest
-from apps.common.errors import RunCancelled, RunTimedOut
 from apps.common.files import read_json
 from apps.common.layout import Layout
-from apps.pipeline.stop import StopFlag
 from tests.pipeline.videos import write_numbered
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -112,39 +110,3 @@ def test_what_is_refused_starts_nothing(
     assert exit_code(data_root, *arguments) == code
     assert reason in capfd.readouterr().err
     assert not (data_root / "manifests").exists()
-
-
-@pytest.mark.parametrize(
-    ("number", "word"),
-    [(signal.SIGINT, "SIGINT"), (signal.SIGTERM, "SIGTERM"), (signal.SIGHUP, "SIGHUP")],
-)
-def test_a_first_signal_stops_in_order(number: signal.Signals, word: str) -> None:
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    stop = StopFlag()
-    codes = listen_to_signals(stop)
-    assert not stop.is_set
-    signal.raise_signal(number)
-    assert codes == {"signal": 128 + number}
-    with pytest.raises(RunCancelled, match=word):
-        stop.check()
-
-
-def test_a_terminal_that_goes_away_stops_nothing_under_nohup() -> None:
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    stop = StopFlag()
-    codes = listen_to_signals(stop)
-    signal.raise_signal(signal.SIGHUP)
-    assert (codes, stop.is_set) == ({}, False)
-
-
-def test_what_a_launcher_says_last_is_how_the_run_ends() -> None:
-    why = RunTimedOut("It took too long.", hint="Be quicker.")
-    ending = last_word(json.dumps(why.to_dict()).encode() + b"\n")
-    assert (type(ending), ending.detail, ending.hint) == (RunTimedOut, why.detail, why.hint)
-
-
-@pytest.mark.parametrize("word", [b"", b"\n", b"[]\n", b"{half"])
-def test_a_launcher_that_says_nothing_is_gone(word: bytes) -> None:
-    ending = last_word(word)
-    assert isinstance(ending, RunCancelled)
-    assert "is gone" in ending.detail

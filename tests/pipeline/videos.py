@@ -168,6 +168,28 @@ def write_numbered(path: Path, count: int, recipe: Recipe = H264) -> Path:
     return write_video(path, (numbered(number) for number in range(count)), recipe)
 
 
+def write_repeated(path: Path, picture: Image, count: int, recipe: Recipe = H264) -> Path:
+    """So many frames of one picture. A few of them are encoded, then copied again and again."""
+    few = 25
+    piece = write_video(path.with_name(f"piece-{path.name}"), [picture] * few, recipe)
+    with av.open(str(path), "w") as container:
+        written = None
+        for turn in range(count // few):
+            with av.open(str(piece)) as source:
+                read = source.streams.video[0]
+                if written is None:
+                    written = container.add_stream_from_template(read)
+                assert read.time_base is not None
+                shift = round(turn * few / recipe.fps / read.time_base)
+                for packet in source.demux(read):
+                    if packet.pts is not None and packet.dts is not None:
+                        packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                        packet.stream = written
+                        container.mux(packet)
+    piece.unlink()
+    return path
+
+
 def write_audio(path: Path) -> Path:
     """A file with sound only."""
     with av.open(str(path), "w") as container:

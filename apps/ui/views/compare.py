@@ -14,6 +14,7 @@ from apps.common.contracts.manifest import RunManifest
 from apps.common.schemas import ComparisonRequest, ComparisonSummary, ModeFigures, RunSummary
 from apps.ui.client import ApiProblem, Client
 from apps.ui.formatting import MODE_LABELS, OPTION_LABELS, moment, option, plain
+from apps.ui.parts.differences import what_was_found
 from apps.ui.parts.episode_picker import pick_episode
 from apps.ui.parts.live import follow
 from apps.ui.problems import problems_shown
@@ -43,9 +44,13 @@ def view() -> None:
     follow(api, "Compare", ep_id)
     if ep_id is None:
         return
-    runs, paths = st.tabs(["Runs side by side", "Paths: old, local, queued"])
+    runs, found, paths = st.tabs(
+        ["Runs side by side", "What was found", "Paths: old, local, queued"]
+    )
     with runs, problems_shown():
         _runs_side_by_side(api, ep_id)
+    with found, problems_shown():
+        what_was_found(api, ep_id, _run_label)
     with paths, problems_shown():
         _paths(api, ep_id)
 
