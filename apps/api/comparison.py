@@ -100,7 +100,7 @@ async def _comparing(
     def start() -> Awaitable[SupervisedProcess[ComparisonEvent]]:
         return start_comparison(work, request, url, services.settings)
 
-    async with services.runs.comparing(start) as process:
+    async with services.runs.comparing(ep_id, start) as process:
         try:
             yield process
         finally:

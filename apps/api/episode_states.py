@@ -85,6 +85,8 @@ def _ended(ep_id: str, outcome: Outcome) -> EpisodeState:
         execution_mode=outcome.execution_mode,
         latest_run_id=outcome.latest_run_id,
         runs=outcome.runs,
+        title=outcome.about.title,
+        pinned=outcome.about.pinned,
         updated=outcome.updated,
     )
 
@@ -103,6 +105,8 @@ def _active(run: ActiveRun, name: EpisodeStateName, outcome: Outcome, since: str
         report=report,
         latest_run_id=outcome.latest_run_id,
         runs=outcome.runs,
+        title=outcome.about.title,
+        pinned=outcome.about.pinned,
         updated=since,
     )
 

@@ -21,12 +21,14 @@ from apps.api.routes import (
     cancel,
     celery_jobs,
     comparisons,
+    demo,
     differences,
     episodes,
     events,
     figures,
     health,
     jobs,
+    library,
     options,
     pictures,
     playable,
@@ -60,6 +62,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             asyncio.create_task(_look_at_host(services)),
             asyncio.create_task(services.reconcile_forever()),
             asyncio.create_task(services.uploads.look_after_forever()),
+            asyncio.create_task(services.tidy_trash_forever()),
         ]
         try:
             yield
@@ -94,6 +97,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         events,
         uploads,
         runs,
+        library,
+        demo,
         figures,
         pictures,
         playable,

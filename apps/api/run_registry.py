@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +51,8 @@ class RunRegistry:
         self._slots = asyncio.Semaphore(settings.max_local_runs)
         self._claims: dict[str, _Claim] = {}  # by episode
         self._made: set[tuple[str, ...]] = set()  # previews and files to play
+        self._moved: set[str] = set()  # episodes that are being deleted or restored
+        self._compared: str | None = None  # the episode of the comparison that is on
         self._comparing = asyncio.Lock()
         self._processes: set[SupervisedProcess[Any]] = set()
         self._stopping: asyncio.Future[Any] | None = None
@@ -133,6 +135,7 @@ class RunRegistry:
         """
         if key in self._made:
             raise busy
+        self._refuse_moved(key[1])
         self._made.add(key)
         try:
             async with self._slots, self._supervised(start) as process:
@@ -142,7 +145,7 @@ class RunRegistry:
 
     @asynccontextmanager
     async def comparing(
-        self, start: Callable[[], Awaitable[SupervisedProcess[ComparisonEvent]]]
+        self, ep_id: str, start: Callable[[], Awaitable[SupervisedProcess[ComparisonEvent]]]
     ) -> AsyncIterator[SupervisedProcess[ComparisonEvent]]:
         """Holds a comparison in the same manner. It needs no slot: its runs do.
 
@@ -155,8 +158,14 @@ class RunRegistry:
                 "Another comparison is under way; two at once would measure each other.",
                 hint="Wait until it ends, or stop it, then compare again.",
             )
-        async with self._comparing, self._supervised(start) as comparison:
-            yield comparison
+        async with self._comparing:
+            self._refuse_moved(ep_id)
+            self._compared = ep_id
+            try:
+                async with self._supervised(start) as comparison:
+                    yield comparison
+            finally:
+                self._compared = None
 
     def refuse_busy(self, ep_id: str) -> None:
         """Refuses an episode that another request runs.
@@ -164,6 +173,7 @@ class RunRegistry:
         Raises:
             EpisodeBusy: another request runs the episode, or will.
         """
+        self._refuse_moved(ep_id)
         if ep_id in self._claims:
             rival = self._claims[ep_id].spec
             raise EpisodeBusy(
@@ -171,6 +181,38 @@ class RunRegistry:
                 hint="Wait until that run ends, or stop it, then try again.",
                 execution_mode=rival.execution_mode,
                 run_id=rival.run_id,
+            )
+
+    @contextmanager
+    def moving(self, ep_id: str) -> Iterator[None]:
+        """Keeps this server's requests from an episode while it is deleted or restored.
+
+        Raises:
+            EpisodeBusy: one of them works on it, or will.
+            ComparisonBusy: it is being compared.
+        """
+        self.refuse_busy(ep_id)
+        if self._compared == ep_id:
+            raise ComparisonBusy(
+                f"Episode {ep_id!r} is being compared.",
+                hint="Wait until the comparison ends, or stop it, then try again.",
+            )
+        if any(key[1] == ep_id for key in self._made):
+            raise EpisodeBusy(
+                f"A video of episode {ep_id!r} is being made.",
+                hint="Wait until it is there, then try again.",
+            )
+        self._moved.add(ep_id)
+        try:
+            yield
+        finally:
+            self._moved.discard(ep_id)
+
+    def _refuse_moved(self, ep_id: str) -> None:
+        if ep_id in self._moved:
+            raise EpisodeBusy(
+                f"Episode {ep_id!r} is being made, deleted or restored.",
+                hint="Try again in a second.",
             )
 
     def specs(self, *, started: bool) -> list[RunSpec]:

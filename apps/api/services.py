@@ -21,11 +21,15 @@ from apps.jobs.queue import Publisher
 from apps.jobs.reconcile import reconcile, turn_seconds
 from apps.jobs.store import JobStore
 from apps.results.differences import Differences
+from apps.results.library import LibraryIndex
 from apps.results.pictures import EpisodePictures
 from apps.results.review import Reviews
 from apps.runs.prepare import Host
 from apps.runs.probe import DetectorProbe, VideoProbe
 from apps.runs.record import now
+from apps.runs.trash import tidy
+
+_TIDY_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class Services:
     uploads: Uploads
     pictures: EpisodePictures
     reviews: Reviews
+    library: LibraryIndex
     differences: Differences
     detector: DetectorProbe
     source: SourceWatch
@@ -89,6 +94,7 @@ class Services:
             uploads=Uploads(layout, videos, settings.upload_max_mb, settings.min_free_mb),
             pictures=EpisodePictures(layout),
             reviews=Reviews(layout),
+            library=LibraryIndex(layout),
             differences=Differences(layout),
             detector=DetectorProbe(layout.cache),
             source=source,
@@ -108,11 +114,18 @@ class Services:
             await asyncio.sleep(turn_seconds(self.jobs))
             await self.ask_redis(reconcile, self.jobs, self.publisher)
 
+    async def tidy_trash_forever(self) -> None:
+        """Empties the trash of what has been in it for long enough, at once and every hour."""
+        while True:
+            await asyncio.to_thread(tidy, self.layout, self.settings.trash_hours)
+            await asyncio.sleep(_TIDY_SECONDS)
+
     def begin_stop(self) -> None:
         """Ends what requests wait for, so that the server need not. Safe to call twice."""
         self.runs.begin_stop()
         self.pictures.stop()
         self.uploads.is_stopping = True
+        self.library.stop()
 
     async def close(self) -> None:
         self.begin_stop()

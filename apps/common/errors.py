@@ -6,6 +6,7 @@
     ├── RunNotFound           exit 3    404
     ├── JobNotFound           exit 3    404
     ├── UploadNotFound        exit 3    404   ended by its client, or expired
+    ├── TrashNotFound         exit 3    404   it was restored, or removed for good
     ├── VideoUnreadable       exit 3    422   not a video, no frames, a playlist, a URL
     ├── AcceleratorMissing    exit 4    422   CoreML or CUDA asked for and not there
     ├── ModelUnavailable      exit 5    500   model missing, broken or not downloadable
@@ -96,6 +97,10 @@ class RunNotFound(ScreenalyticsError):
 
 class JobNotFound(ScreenalyticsError):
     slug, title, status, exit_code = "job-not-found", "No such job", 404, 3
+
+
+class TrashNotFound(ScreenalyticsError):
+    slug, title, status, exit_code = "trash-not-found", "Not in the trash", 404, 3
 
 
 class VideoUnreadable(ScreenalyticsError):

@@ -48,6 +48,11 @@ class RunFiles:
         return self.folder / "contact_sheet.jpg"
 
     @property
+    def about(self) -> Path:
+        """What people say of the run; no result."""
+        return self.folder / ABOUT_NAME
+
+    @property
     def staging(self) -> Path:
         """Where results lie until they are complete; they are then renamed into `folder`."""
         return self.folder / ".partial"
@@ -76,6 +81,7 @@ class LegacyJobFiles:
     output: Path
 
 
+ABOUT_NAME = "about.json"  # in an episode's folder, beside its video
 REPORT_NAME = "comparison.json"  # in a comparison's folder
 PART = ".part"  # ends the name of an upload that has not arrived
 DISCARDED = ".discarded-"  # begins the name of a staging folder that is being removed
@@ -103,6 +109,10 @@ class Layout:
 
     def episode(self, ep_id: str) -> Path:
         return self.root / "videos" / check_name(ep_id)
+
+    def about(self, ep_id: str) -> Path:
+        """What people say of an episode: its title, and whether it is pinned."""
+        return self.episode(ep_id) / ABOUT_NAME
 
     def manifests(self, ep_id: str) -> Path:
         return self.all_manifests / check_name(ep_id)
@@ -172,6 +182,11 @@ class Layout:
     @property
     def upload_lock(self) -> Path:
         return self.locks / ".uploads.lock"  # no episode's name begins with a dot
+
+    @property
+    def trash(self) -> Path:
+        """What was deleted and can still be had back."""
+        return self.root / "trash"
 
     @property
     def cache(self) -> Path:

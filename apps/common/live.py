@@ -36,6 +36,8 @@ class EpisodeState(BaseModel):
         description="The newest completed run, those of comparisons left out."
     )
     runs: int = Field(description="How many there are, those of comparisons left out.")
+    title: str | None = Field(None, description="Beside the id, which never changes.")
+    pinned: bool = False
     updated: str | None = Field(description="Since when `state` is so.")
 
 

@@ -120,6 +120,8 @@ class RunSummary(BaseModel):
     exit_reason: str | None
     frames_done: int | None
     tracks: int | None
+    title: str | None = None
+    of_comparison: bool = Field(False, description="It was made to compare paths; no default.")
 
 
 class RunList(BaseModel):

@@ -72,6 +72,12 @@ class Settings(HostSettings):
     )
     local_timeout_s: float = Field(3600, gt=0, description="Longest local run, in seconds.")
     upload_max_mb: float = Field(20_000, gt=0, le=1e9, description="Largest upload, in megabytes.")
+    trash_hours: float = Field(
+        24,
+        ge=0,
+        le=24 * 3660,
+        description="For how long deleted episodes and runs can be restored, in hours.",
+    )
     min_free_mb: float = Field(50, ge=0, description="Free space below which no run starts, MB.")
 
     @property

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -20,8 +20,10 @@ from apps.common.contracts.base import Readable
 from apps.common.contracts.manifest import ExecutionMode, RunStatus, VideoFile
 from apps.common.files import fingerprint_of
 from apps.common.layout import Layout
+from apps.common.library_schemas import About
 from apps.common.names import is_comparison_run
 from apps.common.open_result import result_json
+from apps.runs.about import read_about
 from apps.runs.episodes import list_episodes, video_files
 from apps.runs.store import list_runs
 
@@ -48,6 +50,7 @@ class Outcome:
         latest_run_id: the newest completed one.
         runs: how many there are.
         updated: since when it is so, ISO 8601.
+        about: its title, and whether it is pinned.
     """
 
     state: OutcomeName
@@ -56,6 +59,7 @@ class Outcome:
     latest_run_id: str | None
     runs: int
     updated: str | None
+    about: About = field(default_factory=About)
 
 
 class _Facts(Readable):
@@ -101,7 +105,10 @@ class _Episode:
     def look(self) -> Outcome:
         if not self._is_settled or any(_stamp(path) != was for path, was in self._seen.items()):
             self._seen.clear()
-            self._outcome = self._read()
+            about = self._layout.about(self._ep_id)
+            self._note(about)
+            said = read_about(self._layout, about)
+            self._outcome = replace(self._read(), about=said)
             newest = max((one[1] for one in self._seen.values() if one is not None), default=0)
             self._is_settled = not 0 <= time.time_ns() - newest < _SETTLED_NS
         return self._outcome

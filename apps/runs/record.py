@@ -14,6 +14,7 @@ from apps.common.contracts.manifest import RunManifest, RunStatus
 from apps.common.errors import RunCancelled, RunExists, ScreenalyticsError
 from apps.common.files import read_json, storage_errors, sync, write_json
 from apps.common.layout import Layout
+from apps.common.names import is_comparison_run
 from apps.common.version import git_sha, source_fingerprint
 from apps.runs.spec import RunSpec
 
@@ -88,7 +89,9 @@ class RunRecord:
             self._write()
 
     def point_latest(self) -> None:
-        """Makes this run the episode's newest completed one."""
+        """Makes this run the episode's newest completed one, unless it is a comparison's."""
+        if is_comparison_run(self._manifest.run_id):
+            return
         with storage_errors():
             write_json(
                 self._layout.latest(self._manifest.ep_id),

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from apps.common.contracts.manifest import Progress, RunManifest, RunStatus
 from apps.common.errors import RunNotFound
-from apps.common.files import entries_of, read_json, write_json
+from apps.common.files import entries_of, read_json, storage_errors, write_json
 from apps.common.layout import Layout, RunFiles
-from apps.common.names import LATEST, is_name, is_run_name
+from apps.common.names import LATEST, is_comparison_run, is_name, is_run_name
 from apps.common.open_result import open_result, result_json
 from apps.runs.lock import current_holder
 from apps.runs.record import now
@@ -80,18 +80,43 @@ def _load(layout: Layout, ep_id: str, run_id: str) -> RunManifest:
 
 
 def latest_run_id(layout: Layout, ep_id: str) -> str:
-    """The newest completed run of an episode.
+    """The newest completed run of an episode; a comparison's is none.
 
     Raises:
         RunNotFound: no run of the episode is complete.
     """
     run_id = (result_json(layout, layout.latest(ep_id)) or {}).get("run_id")
+    if isinstance(run_id, str) and is_comparison_run(run_id):  # written by an older version
+        newest = newest_completed(layout, ep_id)
+        run_id = None if newest is None else newest.run_id
     if not isinstance(run_id, str) or not is_run_name(run_id):
         raise RunNotFound(
             f"Episode {ep_id!r} has no completed run.",
             hint=f"Start one, or see GET /episodes/{ep_id}/runs for those that did not complete.",
         )
     return run_id
+
+
+def newest_completed(layout: Layout, ep_id: str) -> RunManifest | None:
+    """The completed run that started last, looked for among all but those of comparisons."""
+    names = (name for name in list_runs(layout, ep_id) if not is_comparison_run(name))
+    runs = read_runs(layout, ep_id, names)
+    return next((run for run in runs if run.status == "completed"), None)
+
+
+def point_latest_anew(layout: Layout, ep_id: str) -> None:
+    """Has `latest.json` name the newest completed run that there is, after one has gone or come.
+
+    Raises:
+        StorageFailed: it cannot be written.
+    """
+    newest = newest_completed(layout, ep_id)
+    with storage_errors():
+        if newest is None:
+            layout.latest(ep_id).unlink(missing_ok=True)
+        else:
+            latest = {"run_id": newest.run_id, "finished_at": newest.finished_at}
+            write_json(layout.latest(ep_id), latest, durable=True)
 
 
 def list_runs(layout: Layout, ep_id: str) -> list[str]:

@@ -12,7 +12,7 @@ from apps.ui.parts.address import read_address
 from apps.ui.parts.banner import show_banner
 from apps.ui.problems import problems_shown
 from apps.ui.session import client
-from apps.ui.views import compare, detect_track, results, system
+from apps.ui.views import compare, detect_track, library, results, system
 
 ASSETS = Path(__file__).with_name("assets")
 
@@ -26,6 +26,7 @@ st.html(ASSETS / "page.css")
 st.logo(str(ASSETS / "logo.svg"), size="large")
 page = st.navigation(
     [
+        st.Page(library.view, title="Library", icon=":material/video_library:", url_path="library"),
         st.Page(
             detect_track.view, title="Detect/Track", icon=":material/play_circle:", default=True
         ),

@@ -41,10 +41,10 @@ async def never() -> SupervisedProcess[ComparisonEvent]:
 def test_one_comparison_at_a_time(tmp_path: Path) -> None:
     async def run() -> None:
         runs = registry(tmp_path)
-        async with runs.comparing(start):
+        async with runs.comparing("show", start):
             with pytest.raises(ComparisonBusy):
-                await runs.comparing(never).__aenter__()
-        async with runs.comparing(start):
+                await runs.comparing("show", never).__aenter__()
+        async with runs.comparing("show", start):
             pass
 
     asyncio.run(run())
@@ -54,14 +54,14 @@ def test_one_comparison_at_a_time(tmp_path: Path) -> None:
 def test_a_server_that_stops_ends_what_is_on_and_starts_nothing(tmp_path: Path) -> None:
     async def run() -> None:
         runs = registry(tmp_path)
-        async with runs.comparing(start) as process:
+        async with runs.comparing("show", start) as process:
             runs.begin_stop()
             [last] = [event async for event in process.events()]
             assert isinstance(last, ErrorEvent)
             assert isinstance(from_dict(last.problem), ServiceStopping)
             await runs.stop()
         with pytest.raises(ServiceStopping):
-            await runs.comparing(never).__aenter__()
+            await runs.comparing("show", never).__aenter__()
 
     asyncio.run(run())
 
@@ -79,7 +79,7 @@ def test_what_starts_while_the_server_stops_is_ended(tmp_path: Path) -> None:
             return process
 
         with pytest.raises(ServiceStopping):
-            await runs.comparing(late).__aenter__()
+            await runs.comparing("show", late).__aenter__()
         [event] = [event async for event in started[0].events()]
         assert isinstance(event, ErrorEvent)  # it is gone
 

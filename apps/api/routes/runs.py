@@ -17,13 +17,14 @@ from apps.api.streaming import NDJSON, wants_stream
 from apps.common.contracts.manifest import Progress, RunManifest, TrackMetrics
 from apps.common.errors import InvalidInput, RunNotFound
 from apps.common.layout import Layout, RunFiles
-from apps.common.names import EpisodeId, RunIdOrLatest, is_crop_name
+from apps.common.names import EpisodeId, RunIdOrLatest, is_comparison_run, is_crop_name
 from apps.common.open_result import result_json
 from apps.common.schemas import Diagnosis, PageQuery, Rows, RunList, RunSummary, TracksQuery
 from apps.results.diagnosis import diagnose
 from apps.results.files import NO_ROWS, sendable_rows
 from apps.results.rows import sorted_tracks
 from apps.results.track_filter import check_filter, is_filtered, wanted_tracks
+from apps.runs.about import about_run
 from apps.runs.store import (
     list_runs,
     read_completed,
@@ -49,7 +50,10 @@ def runs(ep_id: EpisodeId, services: ServicesDep, query: Annotated[PageQuery, Qu
     layout = services.layout
     names = list_runs(layout, ep_id)
     page = names[query.offset : query.offset + query.limit]
-    items = [summary(manifest) for manifest in read_runs(layout, ep_id, page)]
+    items = [
+        summary(manifest, about_run(layout, ep_id, manifest.run_id).title)
+        for manifest in read_runs(layout, ep_id, page)
+    ]
     return RunList(items=items, total=len(names))
 
 
@@ -159,7 +163,7 @@ def crop(ep_id: EpisodeId, run_id: RunIdOrLatest, crop: str, services: ServicesD
     )
 
 
-def summary(manifest: RunManifest) -> RunSummary:
+def summary(manifest: RunManifest, title: str | None = None) -> RunSummary:
     result = manifest.result
     return RunSummary(
         run_id=manifest.run_id,
@@ -172,6 +176,8 @@ def summary(manifest: RunManifest) -> RunSummary:
         exit_reason=manifest.exit_reason,
         frames_done=None if result is None else result.frames_done,
         tracks=None if result is None else result.tracks,
+        title=title,
+        of_comparison=is_comparison_run(manifest.run_id),
     )
 
 

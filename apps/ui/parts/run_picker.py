@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from apps.common.names import is_comparison_run
 from apps.common.schemas import ActiveRun, RunList, RunSummary
 from apps.ui.client import Client
 from apps.ui.formatting import moment, plain
@@ -43,7 +42,7 @@ def usual_run(runs: list[RunSummary]) -> RunSummary | None:
         runs: newest first.
     """
     completed = [run for run in runs if run.status == "completed"]
-    own = [run for run in completed if not is_comparison_run(run.run_id)]
+    own = [run for run in completed if not run.of_comparison]
     return next(iter([*own, *completed, *runs]), None)
 
 

@@ -1,0 +1,87 @@
+"""Deletes and restores, where nothing works on the episode: no request, no job, no other host."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.concurrency import run_in_threadpool
+
+from apps.api.services import Services
+from apps.common.errors import EpisodeBusy, QueueUnavailable
+from apps.common.names import new_run_id
+from apps.jobs.lease import EpisodeLease
+from apps.runs.lock import busy_error, is_held
+from apps.runs.trash import delete_episode, delete_run, restore
+from apps.runs.trash_entries import Deleted
+
+
+async def remove_episode(services: Services, ep_id: str) -> Deleted:
+    """As `delete_episode`.
+
+    Raises:
+        EpisodeBusy: something works on it, or a job waits for it.
+    """
+    async with _moving(services, ep_id):
+        await _refuse_jobs(services, ep_id, None)
+        return await run_in_threadpool(delete_episode, services.layout, ep_id)
+
+
+async def remove_run(services: Services, ep_id: str, run_id: str) -> Deleted:
+    """As `delete_run`.
+
+    Raises:
+        EpisodeBusy: something works on the episode, or the run's job waits.
+    """
+    async with _moving(services, ep_id):
+        await _refuse_jobs(services, ep_id, run_id)
+        return await run_in_threadpool(delete_run, services.layout, ep_id, run_id)
+
+
+async def restore_deleted(services: Services, entry: Deleted) -> Deleted:
+    """As `restore`.
+
+    Raises:
+        EpisodeBusy: something works on the episode.
+    """
+    async with _moving(services, entry.ep_id):
+        return await run_in_threadpool(restore, services.layout, entry.trash_id)
+
+
+@asynccontextmanager
+async def _moving(services: Services, ep_id: str) -> AsyncIterator[None]:
+    """Keeps this server, and other hosts, from working on the episode.
+
+    Others on this host are found by the episode's file lock.
+    """
+    with services.runs.moving(ep_id):
+        if await run_in_threadpool(is_held, services.layout, ep_id):
+            raise await run_in_threadpool(busy_error, services.layout, ep_id)
+        lease = EpisodeLease(services.jobs, ep_id, f"moved-{new_run_id()}")
+        if not await services.ask_redis(lease.take):
+            raise EpisodeBusy(
+                f"Episode {ep_id!r} is running on another host.",
+                hint="Wait until that run ends, or stop it, then try again.",
+            )
+        try:
+            yield
+        finally:
+            await services.ask_redis(lease.give_back)
+
+
+async def _refuse_jobs(services: Services, ep_id: str, run_id: str | None) -> None:
+    """Refuses an episode, or a run, that an unfinished job is for. Without Redis none can begin."""
+    try:
+        jobs = await services.ask_redis(services.jobs.of_episode, ep_id)
+    except QueueUnavailable:
+        return
+    for job in jobs:
+        spec = job.request.spec
+        if not job.is_finished and run_id in (None, spec.run_id):
+            raise EpisodeBusy(
+                f"Job {job.request.job_id} of episode {ep_id!r} is {job.state}.",
+                hint=f"Cancel it first: POST /celery_jobs/{job.request.job_id}/cancel.",
+                execution_mode=spec.execution_mode,
+                run_id=spec.run_id,
+                job_id=job.request.job_id,
+            )

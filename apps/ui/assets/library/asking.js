@@ -1,0 +1,50 @@
+// What is asked of the page's server, which passes it on.
+const PREFIX = "/files";
+
+/** What was refused, as a sentence or two. */
+export class Refused extends Error {
+  constructor(status, text) {
+    super(text);
+    this.status = status;
+  }
+}
+
+async function ask(method, path, body) {
+  const request = { method, headers: { accept: "application/json" } };
+  if (body !== undefined) {
+    request.headers["content-type"] = "application/json";
+    request.body = JSON.stringify(body);
+  }
+  let answer;
+  try {
+    answer = await fetch(`${PREFIX}${path}`, request);
+  } catch {
+    throw new Refused(0, "The page's server does not answer. Start it, then try again.");
+  }
+  const text = await answer.text();
+  let value = null;
+  try {
+    value = text ? JSON.parse(text) : null;
+  } catch {
+    value = null;
+  }
+  if (!answer.ok) {
+    const said = [value?.detail, value?.hint].filter(Boolean).join(" ");
+    throw new Refused(answer.status, said || `The server answered ${answer.status}.`);
+  }
+  return value;
+}
+
+const episode = (epId) => `/episodes/${encodeURIComponent(epId)}`;
+const run = (epId, runId) => `${episode(epId)}/runs/${encodeURIComponent(runId)}`;
+
+export const thumbnail = (epId) => `${PREFIX}${episode(epId)}/thumbnail`;
+export const library = (query) => ask("GET", `/library?${new URLSearchParams(query)}`);
+export const change = (epId, fields) => ask("PATCH", episode(epId), fields);
+export const remove = (epId) => ask("DELETE", episode(epId));
+export const queue = (epId, profile) => ask("POST", `${episode(epId)}/queue`, profile ? { profile } : {});
+export const cancel = (epId, runId) => ask("POST", `${run(epId, runId)}/cancel`);
+export const trash = () => ask("GET", "/trash");
+export const restore = (trashId) => ask("POST", `/trash/${encodeURIComponent(trashId)}/restore`);
+export const removeForGood = (trashId) => ask("DELETE", `/trash/${encodeURIComponent(trashId)}`);
+export const demo = () => ask("POST", "/demo");

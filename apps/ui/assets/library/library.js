@@ -1,0 +1,297 @@
+// The library: cards of episodes that change in place. Streamlit calls the default export whenever it
+// draws the page: the first call sets up, later ones hand over what they are given.
+import * as asking from "./asking.js";
+import { Card } from "./card.js";
+import { Chosen } from "./chosen.js";
+import { TrashPanel, askDelete, askTitle, deletedWords, restored } from "./dialogs.js";
+import { bytes, several } from "./words.js";
+
+const PAGE = 60; // cards that are asked for at once
+const MOST = 1000; // that the server gives at once
+const TYPING_MS = 200;
+const NEWS_MS = 150; // changes that come together are asked for together
+const COUNTING_MS = 1000; // after so long it is asked again where something is still to be counted
+// Streamlit makes the component anew when the reader comes back, or changes the theme.
+const asked = { q: "", sort: "newest" };
+
+export class Library {
+  constructor(root) {
+    this.root = root;
+    this.find = (name) => root.querySelector(name);
+    this.cards = new Map();
+    this.shown = PAGE;
+    this.total = 0;
+    this.turn = 0;
+    this.stopper = new AbortController();
+    this.chosen = new Chosen(this);
+    this.trash = new TrashPanel(this.find("dialog.trash"), () => this.load());
+    this.end = new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && this.#more(), { rootMargin: "600px" });
+    this.end.observe(this.find(".end"));
+    this.find(".search").value = asked.q;
+    this.find(".sort").value = asked.sort;
+    this.#listen();
+    this.load();
+  }
+
+  dispose() {
+    this.stopper.abort();
+    this.end.disconnect();
+    clearTimeout(this.timer);
+    this.unsubscribe?.();
+    this.unsubscribe = null;
+    this.isGone = true;
+  }
+
+  /** What Streamlit hands over at each of its redraws. */
+  update({ data, setTriggerValue }) {
+    this.setTriggerValue = setTriggerValue;
+    const profile = this.find(".profile");
+    if (profile.length === 1) profile.append(...data.profiles.map((name) => new Option(name, name)));
+    if (this.live !== data.live) {
+      this.live = data.live;
+      this.#subscribe(data.live);
+    }
+  }
+
+  /** Asks for what is shown now; of several at once the last one counts. */
+  async load() {
+    const turn = ++this.turn;
+    clearTimeout(this.timer);
+    const query = { ...asked, limit: Math.min(MOST, this.shown) };
+    try {
+      const answer = await asking.library(query);
+      let items = answer.items;
+      while (items.length < Math.min(this.shown, answer.total) && turn === this.turn) {
+        const next = await asking.library({ ...query, limit: MOST, offset: items.length });
+        if (next.items.length === 0) break;
+        items = [...items, ...next.items];
+      }
+      if (turn !== this.turn || this.isGone) return;
+      this.#show(items, answer.total, answer.disk);
+      this.trouble(null);
+      const isAwaited = !answer.disk.counted || items.some((one) => one.video !== null && one.duration_s === null && one.problem === null);
+      if (isAwaited) this.#loadSoon(COUNTING_MS);
+    } catch (error) {
+      if (turn !== this.turn || this.isGone) return;
+      this.trouble(error.message);
+      this.find(".waiting").hidden = true;
+    }
+  }
+
+  #loadSoon(milliseconds) {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.load(), milliseconds);
+  }
+
+  #more() {
+    if (this.cards.size === 0 || this.cards.size >= this.total || this.shown > this.cards.size) return;
+    this.shown = 2 * this.cards.size; // few questions, however far one scrolls
+    this.load();
+  }
+
+  #show(items, total, disk) {
+    this.total = total;
+    const list = this.find(".cards");
+    const wanted = new Map(items.map((entry) => [entry.ep_id, entry]));
+    const focused = this.root.getRootNode().activeElement;
+    for (const [epId, card] of this.cards) {
+      if (wanted.has(epId)) continue;
+      card.root.remove();
+      this.cards.delete(epId);
+      this.chosen.forget(epId);
+    }
+    let before = null;
+    for (const [epId, entry] of wanted) {
+      const known = this.hub?.episodes.get(epId);
+      const current = known ? withState(entry, known) : entry;
+      const card = this.cards.get(epId) ?? new Card(current);
+      card.update(current);
+      this.cards.set(epId, card);
+      const place = before === null ? list.firstElementChild : before.nextElementSibling;
+      if (place !== card.root) list.insertBefore(card.root, place);
+      before = card.root;
+    }
+    if (focused && focused !== this.root.getRootNode().activeElement && focused.isConnected) focused.focus();
+    this.chosen.show();
+    this.find(".waiting").hidden = true;
+    this.find(".empty").hidden = total > 0;
+    this.find(".empty .words").textContent = asked.q ? `Nothing is called “${asked.q}”.` : "There are no episodes yet.";
+    for (const part of this.root.querySelectorAll(".empty .demo, .empty .hint")) part.hidden = asked.q !== "";
+    const used = [["videos", disk.videos], ["results", disk.results], ["trash", disk.trash], ["caches", disk.caches]];
+    const parts = used.filter(([, size]) => size > 0).map(([name, size]) => `${name} ${bytes(size)}`);
+    this.find(".disk").textContent = [several(total, "episode", "episodes"), ...parts, `${bytes(disk.free)} free`].join(" · ");
+  }
+
+  async #subscribe(path) {
+    const { hub, subscribe } = await import(new URL(path, document.baseURI).href);
+    if (this.isGone) return;
+    this.unsubscribe?.();
+    this.hub = hub;
+    this.unsubscribe = subscribe(() => this.#news());
+  }
+
+  /** Something has changed: cards show it at once; what only the server knows is asked for. */
+  #news() {
+    if (this.hub.api !== true) return;
+    let isNew = this.wasAway || [...this.hub.episodes.keys()].some((epId) => !this.seen?.has(epId));
+    isNew ||= this.seen !== undefined && [...this.seen.keys()].some((epId) => !this.hub.episodes.has(epId));
+    for (const [epId, card] of this.cards) {
+      const state = this.hub.episodes.get(epId);
+      const before = card.entry.state;
+      if (state === undefined || state === before) continue;
+      isNew ||= before !== null && ["run_id", "latest_run_id", "runs", "pinned", "state"].some((name) => before[name] !== state[name]);
+      card.update(withState(card.entry, state));
+    }
+    const isFirst = this.seen === undefined;
+    this.seen = new Map(this.hub.episodes);
+    this.chosen.show();
+    if (isNew && !isFirst) this.#loadSoon(NEWS_MS);
+  }
+
+  #listen() {
+    const { signal } = this.stopper;
+    const on = (name, type, action) => this.find(name).addEventListener(type, action, { signal });
+    let typing;
+    on(".search", "input", ({ target }) => {
+      asked.q = target.value;
+      clearTimeout(typing);
+      typing = setTimeout(() => this.#again(), TYPING_MS);
+    });
+    on(".sort", "change", ({ target }) => {
+      asked.sort = target.value;
+      this.#again();
+    });
+    on(".open-trash", "click", () => this.trash.open());
+    this.chosen.listen(on);
+    on(".demo", "click", (event) => this.#demo(event.target));
+    on(".dismiss", "click", () => { this.find(".toast").hidden = true; });
+    on(".cards", "click", (event) => this.#clicked(event));
+    on(".cards", "keydown", (event) => this.#pressed(event));
+  }
+
+  #again() {
+    this.shown = PAGE;
+    this.load();
+  }
+
+  cardOf(event) {
+    const root = event.target.closest(".card");
+    return root === null ? undefined : this.cards.get(root.dataset.ep);
+  }
+
+  #clicked(event) {
+    const card = this.cardOf(event);
+    const link = event.target.closest("[data-go]");
+    const button = event.target.closest("[data-do]");
+    if (card && link && !event.ctrlKey && !event.metaKey && !event.shiftKey && event.button === 0) {
+      event.preventDefault(); // the page's own way keeps its session
+      const view = link.dataset.go === "open" ? card.view : link.dataset.go;
+      this.setTriggerValue("open", { view, ep_id: card.entry.ep_id });
+    } else if (card && button) {
+      this.#do(button.dataset.do, card);
+    }
+  }
+
+  #do(what, card) {
+    if (what === "rename") return this.#rename(card);
+    if (what === "remove") return this.#remove(card);
+    if (what === "pin") return this.#trying(() => asking.change(card.entry.ep_id, { pinned: !card.entry.pinned }));
+    return this.#trying(() => asking.cancel(card.entry.ep_id, card.entry.state.run_id));
+  }
+
+  /** Arrows go from title to title, F2 renames, Delete deletes. */
+  #pressed(event) {
+    const card = this.cardOf(event);
+    if (!card || event.ctrlKey || event.metaKey || event.altKey || !event.target.matches(".title")) return;
+    const next = titleBeside(this.root, event.target, event.key);
+    if (next !== undefined) {
+      next?.focus();
+    } else if (event.key === "F2") this.#rename(card);
+    else if (event.key === "Delete") this.#remove(card);
+    else if (event.key === " ") card.box.click();
+    else return;
+    event.preventDefault();
+  }
+
+  async #rename(card) {
+    const { ep_id: epId } = card.entry;
+    await askTitle(this.find("dialog.rename"), card, (title) => asking.change(epId, { title: title || null }));
+    await this.load();
+    this.cards.get(epId)?.part(".title").focus();
+  }
+
+  async #remove(card) {
+    const { ep_id: epId } = card.entry;
+    const name = card.name;
+    let gone = null;
+    const next = card.root.nextElementSibling ?? card.root.previousElementSibling;
+    const isDone = await askDelete(this.find("dialog.confirm"), card, async () => { gone = await asking.remove(epId); });
+    if (!isDone) return;
+    this.toast(deletedWords(name, gone.frees_bytes), async () => {
+      await asking.restore(gone.trash_id);
+      this.toast(restored(name));
+    });
+    await this.load();
+    (next?.isConnected ? next.querySelector(".title") : this.find(".search"))?.focus();
+  }
+
+  async #demo(button) {
+    button.disabled = true;
+    button.textContent = "Drawing the demo…";
+    await this.#trying(() => asking.demo());
+    button.disabled = false;
+    button.textContent = "Load the demo";
+  }
+
+  async #trying(action) {
+    try {
+      await action();
+      await this.load();
+    } catch (error) {
+      this.trouble(error.message);
+    }
+  }
+
+  trouble(text) {
+    this.find(".trouble").hidden = text === null;
+    this.find(".trouble").textContent = text ?? "";
+  }
+
+  toast(text, undo) {
+    this.find(".toast .words").textContent = text;
+    const button = this.find(".undo");
+    button.hidden = undo === undefined;
+    button.disabled = false;
+    button.onclick = () => {
+      button.disabled = true;
+      this.#trying(undo);
+    };
+    this.find(".toast").hidden = false;
+  }
+}
+
+/** The title that an arrow leads to; null where there is none, undefined of another key. */
+function titleBeside(root, title, key) {
+  const titles = [...root.querySelectorAll(".title")];
+  const at = titles.indexOf(title);
+  const tops = titles.map((one) => one.closest(".card").offsetTop);
+  const columns = Math.max(1, tops.filter((top) => top === tops[0]).length);
+  const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns, Home: -at, End: titles.length - 1 - at };
+  return key in steps ? (titles[at + steps[key]] ?? null) : undefined;
+}
+
+function withState(entry, state) {
+  return { ...entry, state, title: state.title ?? null, pinned: state.pinned, latest_run_id: state.latest_run_id };
+}
+
+export default function (component) {
+  const root = component.parentElement.querySelector(".library");
+  const library = (root.screenalytics ??= new Library(root));
+  const call = (library.calls = (library.calls ?? 0) + 1);
+  library.update(component);
+  return () => {
+    if (library.calls !== call) return; // it was only drawn again
+    library.dispose();
+    root.screenalytics = null;
+  };
+}

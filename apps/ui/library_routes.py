@@ -1,0 +1,128 @@
+"""What the library does to episodes, passed on from the browser to the API: these calls alone."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from apps.common.certificates import certificates
+from apps.common.names import NAME_PATTERN
+from apps.ui.settings import PageSettings
+
+_PREFIX = "/files"
+_NAME = re.compile(NAME_PATTERN[1:-1])
+_MAX_BODY = 4096  # bytes; a title has 200 characters
+_TIMEOUT = httpx.Timeout(600, connect=3)  # the demo is drawn, an episode's files are counted
+_QUERY = ("q", "sort", "offset", "limit")
+Body = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A call that is passed on.
+
+    Args:
+        path: of the page, below its prefix; names in it are checked.
+        api: path of the API.
+        fields: of the body that are passed on.
+        body: makes the API's body of the names in the path and of these fields.
+    """
+
+    method: str
+    path: str
+    api: str
+    fields: tuple[str, ...] = ()
+    body: Callable[[dict[str, str], Body], Body | None] = lambda _, fields: fields or None
+
+
+def _job(names: dict[str, str], fields: Body) -> Body:
+    return {"ep_id": names["ep_id"], "execution_mode": "redis", **fields}
+
+
+_EPISODE = "/episodes/{ep_id}"
+_RUN = f"{_EPISODE}/runs/{{run_id}}"
+_CALLS = (
+    _Call("GET", "/library", "/library"),
+    _Call("GET", "/trash", "/trash"),
+    _Call("PATCH", _EPISODE, _EPISODE, ("title", "pinned")),
+    _Call("DELETE", _EPISODE, _EPISODE),
+    _Call("POST", f"{_EPISODE}/queue", "/celery_jobs/detect_track", ("profile",), _job),
+    _Call("PATCH", _RUN, _RUN, ("title",)),
+    _Call("DELETE", _RUN, _RUN),
+    _Call("POST", f"{_RUN}/cancel", f"{_RUN}/cancel"),
+    _Call("POST", "/trash/{trash_id}/restore", "/trash/{trash_id}/restore"),
+    _Call("DELETE", "/trash/{trash_id}", "/trash/{trash_id}"),
+    _Call("POST", "/demo", "/demo/episode"),
+)
+
+
+def library_routes(settings: PageSettings) -> list[Route]:
+    """The routes, to stand before those that read files."""
+    return [_route(settings, call) for call in _CALLS]
+
+
+def _route(settings: PageSettings, call: _Call) -> Route:
+    async def pass_on(request: Request) -> Response:
+        names = {name: str(value) for name, value in request.path_params.items()}
+        if any(_NAME.fullmatch(name) is None or ".." in name for name in names.values()):
+            return _problem(404, "There is no such thing.")
+        if call.method == "GET":
+            query = {
+                name: request.query_params[name] for name in _QUERY if name in request.query_params
+            }
+            return await _ask(settings, call.method, call.api, params=query)
+        if "origin" not in request.headers:  # the guard has seen that it is this page's
+            return _problem(403, "This is done from the page only.")
+        fields = await _fields(request, call)
+        if fields is None:
+            return _problem(422, "The request is not understood.")
+        return await _ask(
+            settings, call.method, call.api.format(**names), json=call.body(names, fields)
+        )
+
+    return Route(f"{_PREFIX}{call.path}", pass_on, methods=[call.method])
+
+
+async def _fields(request: Request, call: _Call) -> Body | None:
+    """The fields of the body that may be passed on; None where it is none."""
+    text = b""
+    async for chunk in request.stream():
+        text += chunk
+        if len(text) > _MAX_BODY:
+            return None
+    try:
+        body = json.loads(text) if text else {}
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(body, dict):
+        return None
+    return {name: body[name] for name in call.fields if name in body}
+
+
+async def _ask(settings: PageSettings, method: str, path: str, **content: Any) -> Response:
+    async with httpx.AsyncClient(
+        base_url=settings.base_url,
+        headers={**settings.headers, "accept": "application/json"},
+        timeout=_TIMEOUT,
+        trust_env=False,
+        verify=certificates(),
+    ) as http:
+        try:
+            answer = await http.request(method, path, **content)
+        except httpx.HTTPError:
+            return _problem(502, "The server does not answer.", "Start it, then try again.")
+    headers = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+    kind = answer.headers.get("content-type", "application/json")
+    return Response(answer.content, answer.status_code, headers, media_type=kind)
+
+
+def _problem(status: int, detail: str, hint: str = "") -> JSONResponse:
+    return JSONResponse({"detail": detail, "hint": hint}, status_code=status)
