@@ -24,6 +24,8 @@ from apps.runs.prepare import Host
 from apps.runs.probe import DetectorProbe, VideoProbe
 from apps.runs.record import now
 
+_STILLS_AT_ONCE = 2  # decoders
+
 
 @dataclass(frozen=True)
 class LoadedCode:
@@ -49,6 +51,7 @@ class Services:
     pictures: EpisodePictures
     reviews: Reviews
     differences: Differences
+    stills: asyncio.Semaphore
     detector: DetectorProbe
     source: SourceWatch
     jobs: JobStore
@@ -72,6 +75,7 @@ class Services:
             pictures=EpisodePictures(layout),
             reviews=Reviews(layout),
             differences=Differences(layout),
+            stills=asyncio.Semaphore(_STILLS_AT_ONCE),
             detector=DetectorProbe(layout.cache),
             source=SourceWatch(),
             jobs=jobs,

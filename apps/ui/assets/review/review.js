@@ -2,6 +2,7 @@
 // draws the page: the first call sets up, later ones update.
 
 import { Boxes } from "./boxes.js";
+import { Clips } from "./clip.js";
 import { listenToKeys, writeHelp } from "./keys.js";
 import { colourOf, numberOf } from "./palette.js";
 import { make, read } from "./playable.js";
@@ -35,6 +36,7 @@ export class Review {
       scrub: (seconds) => { this.player.seek(seconds); this.#rest(); },
       pick: (place) => this.pick(place),
     });
+    this.clips = new Clips(find(".tools"), (words) => this.#say(words));
     writeHelp(find("dialog tbody"));
     listenToKeys(root, this.#actions(), this.stopper.signal);
     this.#listen();
@@ -44,6 +46,7 @@ export class Review {
     this.stopper.abort();
     this.making?.abort();
     this.opening?.abort();
+    this.clips.dispose();
     clearTimeout(this.resting);
     this.player.dispose();
     this.timeline.dispose();
@@ -205,6 +208,8 @@ export class Review {
       fit: whenShown(() => { this.timeline.fit(); }),
       lanes: whenShown((pixels) => this.timeline.scrollBy(pixels)),
       end: whenShown((side) => this.#seek(side * this.tracks.endOfAll)),
+      clip: whenShown(() => this.#clip()),
+      still: whenShown(() => { this.clips.still(this.data.episode, this.player.time); }),
       help: () => this.parts.help.showModal(),
       close: () => this.parts.help.close(),
       full: () => this.#fullScreen(),
@@ -268,6 +273,15 @@ export class Review {
     const long = from === null || to === null ? "" : ` (${decimals(to - from, 1)} s)`;
     this.parts.range.textContent = from === null && to === null ? "" : `${words.join(" – ")}${long}`;
     this.#say(this.parts.range.textContent && `Range ${this.parts.range.textContent}`);
+  }
+
+  /** The range, else the picked track. */
+  #clip() {
+    const { from, to } = this.range;
+    const run = this.data.run.split("/").at(-1);
+    if (from !== null && to !== null) this.clips.clip(this.data.episode, { from_s: from.toFixed(4), to_s: to.toFixed(4) });
+    else if (this.picked >= 0) this.clips.clip(this.data.episode, { run, track: this.tracks.ids[this.picked] });
+    else this.clips.tell("Mark a range with I and O, or pick a track.");
   }
 
   #clear() {
