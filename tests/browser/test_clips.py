@@ -11,8 +11,9 @@ from playwright.sync_api import expect
 from apps.pipeline.decode.video import open_video
 from lab.processes.service import wait_for
 from tests.browser.conftest import DEMO, Product
-from tests.support.page import Tab
+from tests.support.page import PATIENCE_MS, Tab
 
+WORK_MS = 4 * PATIENCE_MS  # a process begins, and encodes a second of video
 _AT = "root => root.screenalytics.player.time"
 _SEEK = "(root, seconds) => root.screenalytics.player.seek(seconds)"
 _STILL = """root => {
@@ -41,7 +42,7 @@ def test_a_clip_and_a_still_are_taken(
     one_tab.page.keyboard.press("i")
     end = go(2.0)
     one_tab.page.keyboard.press("o")
-    with one_tab.page.expect_download() as waiting:
+    with one_tab.page.expect_download(timeout=WORK_MS) as waiting:
         review.get_by_role("button", name="Clip", exact=True).click()
     clip = tmp_path / "clip.mp4"
     waiting.value.save_as(clip)
@@ -57,7 +58,7 @@ def test_a_clip_and_a_still_are_taken(
             one.index: one.picture.pixels() for one in whole.decoded() if one.index == wanted[-1]
         }
 
-    with one_tab.page.expect_download() as waiting:
+    with one_tab.page.expect_download(timeout=WORK_MS) as waiting:
         review.get_by_role("button", name="Still", exact=True).click()
     assert waiting.value.suggested_filename == f"{DEMO}_{end:.3f}s.png"
     still = tmp_path / "still.png"
@@ -67,6 +68,6 @@ def test_a_clip_and_a_still_are_taken(
     # Of the picked track, where no range is marked.
     one_tab.page.keyboard.press("Escape")
     review.get_by_role("button", name="The next track").click()
-    with one_tab.page.expect_download() as waiting:
+    with one_tab.page.expect_download(timeout=WORK_MS) as waiting:
         review.get_by_role("button", name="Clip", exact=True).click()
     assert waiting.value.suggested_filename.startswith(f"{DEMO}_{shown_run}_track-")
