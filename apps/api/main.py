@@ -20,6 +20,7 @@ from apps.api.problems import DOCUMENTED_PROBLEMS, install_problem_handlers
 from apps.api.routes import (
     cancel,
     celery_jobs,
+    clips,
     comparisons,
     demo,
     differences,
@@ -102,6 +103,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         figures,
         pictures,
         playable,
+        clips,
         review,
         differences,
         cancel,

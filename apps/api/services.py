@@ -31,6 +31,8 @@ from apps.runs.trash import tidy
 
 _TIDY_SECONDS = 3600.0
 
+_STILLS_AT_ONCE = 2  # decoders
+
 
 @dataclass(frozen=True)
 class LoadedCode:
@@ -68,6 +70,7 @@ class Services:
     reviews: Reviews
     library: LibraryIndex
     differences: Differences
+    stills: asyncio.Semaphore
     detector: DetectorProbe
     source: SourceWatch
     jobs: JobStore
@@ -96,6 +99,7 @@ class Services:
             reviews=Reviews(layout),
             library=LibraryIndex(layout),
             differences=Differences(layout),
+            stills=asyncio.Semaphore(_STILLS_AT_ONCE),
             detector=DetectorProbe(layout.cache),
             source=source,
             jobs=jobs,

@@ -259,6 +259,10 @@ class PlayableConfig(_Frozen):
     long_side: int = Field(ge=16)
     crf: int = Field(ge=0, le=51)
     key_frame_s: float = Field(gt=0)
+    clip_long_side: int = Field(ge=16)
+    clip_crf: int = Field(ge=0, le=51)
+    clip_max_s: float = Field(gt=0)
+    clip_margin_s: float = Field(ge=0)
     max_gb: float = Field(gt=0)
 
 

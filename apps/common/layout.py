@@ -153,6 +153,11 @@ class Layout:
         return self.cache / "playable"
 
     @property
+    def stills(self) -> Path:
+        """Folder of pictures that are on their way to a client."""
+        return self.cache / "stills"
+
+    @property
     def locks(self) -> Path:
         return self.root / ".locks"
 

@@ -15,7 +15,7 @@ from apps.common.config import Profile
 from apps.common.contracts.events import ErrorEvent, HeartbeatEvent, LogEvent
 from apps.common.contracts.manifest import Progress, RunResult, VideoFacts
 from apps.common.contracts.media import PlayableKind
-from apps.common.names import EpisodeId, RunId
+from apps.common.names import EpisodeId, RunId, RunIdOrLatest, TrackId
 from apps.common.options import Options, RunRequest
 
 
@@ -454,6 +454,39 @@ class Playable(BaseModel):
     mime: str = Field(description="As `canPlayType` wants it; about so before it is ready.")
     why: str | None = Field(description="Why the video itself is not played.")
     size_bytes: int | None = Field(description="Null until it is ready.")
+
+
+PlaceS = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+
+
+class ClipQuery(QueryParameters):
+    """Which part of an episode's video: from one time to another, or where a track is seen."""
+
+    from_s: PlaceS | None = Field(
+        None, description="The clip begins with the picture that is shown then, seconds."
+    )
+    to_s: PlaceS | None = Field(
+        None, description="It ends with the one that is shown then; at most 600 s later."
+    )
+    run: RunIdOrLatest | None = Field(None, description="Of the track, or of the boxes.")
+    track: TrackId | None = Field(
+        None, description="From its first sighting to its last one, and half a second more."
+    )
+    boxes: bool = Field(False, description="With the boxes and track numbers of the run.")
+
+    @model_validator(mode="after")
+    def _is_one_part(self) -> ClipQuery:
+        times = [time for time in (self.from_s, self.to_s) if time is not None]
+        if len(times) == 1 or bool(times) == (self.track is not None):
+            raise PydanticCustomError("no_part", "give from_s and to_s, or run and track")
+        if self.run is None and (self.track is not None or self.boxes):
+            raise PydanticCustomError("no_run", "a track or boxes need the run")
+        return self
+
+
+class StillQuery(QueryParameters):
+    t: PlaceS = Field(description="The picture that is shown then, seconds.")
+    format: Literal["png", "jpeg"] = Field("png", description="PNG is exact.")
 
 
 class ComparisonRequest(BaseModel):

@@ -1,8 +1,8 @@
 """Pictures, videos and downloads of the API, by way of the page's own server.
 
 The browser knows one address, the page's, and the API's key stays on this side. Only reading what
-people look at or take away is passed on, and having a video made playable, all piece by piece: a
-long video is never held in memory. The modules of the page's components are served here as
+people look at or take away is passed on, and having a video made playable or cut, all piece by
+piece: a long video is never held in memory. The modules of the page's components are served here as
 well, and what changes is told here.
 """
 
@@ -28,7 +28,7 @@ from apps.ui.settings import PageSettings
 PREFIX = "/files"
 _NAME, _TRACK, _CROP = (p[1:-1] for p in (NAME_PATTERN, TRACK_PATTERN, CROP_PATTERN))
 _READABLE = re.compile(
-    rf"episodes/{_NAME}/(thumbnail|video|playable|playable/file|differences|runs/{_NAME}/"
+    rf"episodes/{_NAME}/(thumbnail|video|playable|playable/file|differences|clip|still|runs/{_NAME}/"
     rf"(preview|export|tracks|detections|log|review|boxes|tracks/{_TRACK}/thumbnail|crops/{_CROP}))"
 )
 _EPISODE = re.compile(_NAME)
@@ -45,6 +45,7 @@ _ENDINGS = {
     "preview": "preview.mp4",
 }
 _ROWS = {"tracks": "application/x-ndjson", "detections": "application/x-ndjson"}
+_MADE = ("playable", "clip")
 _TIMEOUT = httpx.Timeout(600, connect=3)
 
 
@@ -105,17 +106,18 @@ def file_routes(settings: PageSettings) -> list[BaseRoute]:
             response.headers["content-disposition"] = f'attachment; filename="{save_as}"'
         return response
 
-    async def make_playable(request: Request) -> Response:
+    async def make(request: Request) -> Response:
         ep_id = request.path_params["ep_id"]
         if "origin" not in request.headers:
             return PlainTextResponse("It is asked for from the page only.", status_code=403)
         if _EPISODE.fullmatch(ep_id) is None or ".." in ep_id:
             return PlainTextResponse("There is no such episode.", status_code=404)
-        headers = {"accept": "application/x-ndjson"}
-        return await _pass_on(settings, "POST", f"/episodes/{ep_id}/playable", headers)
+        headers, what = {"accept": "application/x-ndjson"}, request.url.path.rsplit("/", 1)[-1]
+        query = dict(request.query_params)
+        return await _pass_on(settings, "POST", f"/episodes/{ep_id}/{what}", headers, params=query)
 
     return [
-        Route(f"{PREFIX}/episodes/{{ep_id}}/playable", make_playable, methods=["POST"]),
+        *(Route(f"{PREFIX}/episodes/{{ep_id}}/{what}", make, methods=["POST"]) for what in _MADE),
         module_route(),
         live_route(settings),
         Route(f"{PREFIX}/{{path:path}}", read, methods=["GET"]),

@@ -3,6 +3,7 @@
 
 import { Boxes } from "./boxes.js";
 import { drawCard } from "./card.js";
+import { Clips } from "./clip.js";
 import { Found } from "./found.js";
 import { listenToKeys, writeHelp } from "./keys.js";
 import { Links } from "./links.js";
@@ -46,6 +47,7 @@ export class Review {
       range: () => this.#markedSeconds(),
     }, this.stopper.signal);
     this.links = new Links(this, (words) => this.#say(words));
+    this.clips = new Clips(find(".tools"), (words) => this.#say(words));
     writeHelp(find("dialog tbody"));
     for (const part of [root, below]) listenToKeys(part, this.#actions(), this.stopper.signal);
     this.#listen();
@@ -56,6 +58,7 @@ export class Review {
     this.source.dispose();
     this.found.dispose();
     this.opening?.abort();
+    this.clips.dispose();
     clearTimeout(this.resting);
     this.links.dispose();
     this.player.dispose();
@@ -165,6 +168,8 @@ export class Review {
       fit: whenShown(() => { this.timeline.fit(); }),
       lanes: whenShown((pixels) => this.timeline.scrollBy(pixels)),
       end: whenShown((side) => this.#seek(side * this.tracks.endOfAll)),
+      clip: whenShown(() => this.#clip()),
+      still: whenShown(() => { this.clips.still(this.data.episode, this.player.time); }),
       help: () => this.parts.help.showModal(),
       close: () => this.parts.help.close(),
       full: () => this.#fullScreen(),
@@ -250,6 +255,15 @@ export class Review {
     const long = from === null || to === null ? "" : ` (${decimals(to - from, 1)} s)`;
     this.parts.range.textContent = from === null && to === null ? "" : `${words.join(" – ")}${long}`;
     this.#say(this.parts.range.textContent && `Range ${this.parts.range.textContent}`);
+  }
+
+  /** The range, else the picked track. */
+  #clip() {
+    const { from, to } = this.range;
+    const run = this.data.run.split("/").at(-1);
+    if (from !== null && to !== null) this.clips.clip(this.data.episode, { from_s: from.toFixed(4), to_s: to.toFixed(4) });
+    else if (this.picked >= 0) this.clips.clip(this.data.episode, { run, track: this.tracks.ids[this.picked] });
+    else this.clips.tell("Mark a range with I and O, or pick a track.");
   }
 
   #clear() {
