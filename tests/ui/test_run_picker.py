@@ -28,8 +28,8 @@ def run(run_id: str, status: str) -> RunSummary:
     [
         ([], None),
         ([("c", "cancelled"), ("b", "completed"), ("a", "completed")], "b"),
-        ([("compare-x-1-sse", "completed"), ("b", "failed"), ("a", "completed")], "a"),
-        ([("b", "running"), ("compare-x-1-sse", "completed")], "compare-x-1-sse"),
+        ([("compare-20261128T101500-a1b2c3-1-sse", "completed"), ("b", "failed"), ("a", "completed")], "a"),
+        ([("b", "running"), ("compare-20261128T101500-a1b2c3-1-sse", "completed")], "compare-20261128T101500-a1b2c3-1-sse"),
         ([("b", "cancelled"), ("a", "failed")], "b"),
     ],
 )
