@@ -228,6 +228,7 @@ def test_an_unknown_moment_says_so(
     review(shared)
     told = shared.page.locator(".review .unknown")
     expect(told).to_contain_text(words)
+    shared.picture(f"link-to-no-{next(iter(place))}")
     shared.page.wait_for_timeout(900)  # it is not written over where the video rests
     assert named(shared) == {"episode": LINKED, "run": a_run, **place}
     shared.page.locator(".review").focus()

@@ -17,7 +17,7 @@ export class Links {
     this.stop = onReturn(() => this.#goTo(placeOf(...this.#names())));
     this.line = Object.assign(document.createElement("p"), { className: "unknown", hidden: true });
     this.line.setAttribute("role", "alert");
-    review.root.prepend(this.line);
+    review.root.querySelector(".stage").append(this.line);
   }
 
   dispose() {
