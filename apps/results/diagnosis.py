@@ -36,7 +36,7 @@ def _unfinished(run: RunManifest) -> Iterator[Finding]:
     if run.status not in ("completed", "running"):
         yield Finding(
             code="not-completed",
-            severity="problem",
+            severity="notice" if run.status == "cancelled" else "problem",
             summary=f"The run is {run.status}: {run.exit_reason}",
             evidence={"status": run.status, "exit_reason": run.exit_reason},
             action="Look at the run's log, then run again.",

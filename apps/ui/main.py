@@ -6,6 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from apps.ui.parts.address import read_address
 from apps.ui.parts.banner import show_banner
 from apps.ui.problems import problems_shown
 from apps.ui.session import client
@@ -19,8 +20,9 @@ st.set_page_config(
     layout="wide",
     menu_items={"about": "Finds and follows every face in television episodes."},
 )
-# Streamlit's own Stop would end a run without the page knowing that it was stopped.
-st.html("<style>[data-testid=stStatusWidget] { display: none; }</style>")
+# Streamlit's own Stop would end a run without the page knowing that it was stopped. What writes the
+# address has nothing to show.
+st.html("<style>[data-testid=stStatusWidget], .st-key-address { display: none; }</style>")
 st.logo(str(ASSETS / "logo.svg"), size="large")
 page = st.navigation(
     [
@@ -35,4 +37,5 @@ page = st.navigation(
 )
 with problems_shown():
     show_banner(client())
+    read_address(page.url_path)
     page.run()

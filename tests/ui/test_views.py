@@ -209,8 +209,10 @@ def test_a_local_run_by_the_page(open_page: Open, server: Server) -> None:
 
 
 def _results() -> None:
+    from apps.ui.parts.address import read_address
     from apps.ui.views import results
 
+    read_address("results")
     results.view()
 
 
@@ -276,7 +278,10 @@ def test_nobody_there_is_a_sentence(open_page: Open) -> None:
 def test_an_episode_of_the_address_that_does_not_exist(open_page: Open) -> None:
     page = open_page(episode="<b>nobody</b>")
     assert not page.exception
-    assert page.selectbox(key="episode").value == "show"
+    assert "There is no episode" in page.warning[0].value
+    assert "\\<b\\>nobody" in page.warning[0].value
+    assert page.selectbox(key="episode").value is None
+    assert not page.button
 
 
 def test_a_server_of_different_code_and_without_episodes(open_page: Open, tmp_path: Path) -> None:

@@ -13,12 +13,13 @@ from apps.common.schemas import DetectTrackRequest, PlanRequest, ResolvedPlan, R
 from apps.ui.client import Bounds
 from apps.ui.formatting import MODE_LABELS, OPTION_LABELS, count, duration, plain, source
 from apps.ui.formatting import option as option_value
+from apps.ui.parts.address import take_options
 from apps.ui.session import bounds, offer
 
 AUTO = "auto"
 _MODES: tuple[Literal["local", "redis"], ...] = ("local", "redis")
 # In the address: a page that is loaded again, or sent to somebody, has the same options.
-_KEPT: dict[str, Any] = {"bind": "query-params"}
+_KEPT: dict[str, Any] = {"bind": "query-params", "persist_state": "session"}
 _AT_HAND = ("save_preview", "save_crops")  # the others are folded away
 
 
@@ -61,6 +62,7 @@ def choose(ep_id: str, usual_mode: str) -> Choices:
         persist_state="session",
     )
     there, limits = offer(), bounds()
+    _restore_options(there)
     options: dict[str, Any] = {}
     wrong: list[str] = []
     for column, (name, choose_one) in zip(st.columns(3), _OFFERED.items(), strict=True):
@@ -82,6 +84,34 @@ def choose(ep_id: str, usual_mode: str) -> Choices:
     return Choices(
         mode, {name: value for name, value in options.items() if value is not None}, tuple(wrong)
     )
+
+
+def _restore_options(there: RunOptionsOffer) -> None:
+    """Chooses what the address had when this tab began with another view."""
+    for key, text in take_options().items():
+        option = RUN_OPTIONS.get(key.removeprefix("option-"))
+        if option is None or key in st.session_state or key in st.query_params:
+            continue
+        value = _value_of(option, text, there)
+        if value is not None:
+            st.session_state[key] = value
+
+
+def _value_of(option: RunOption, text: str, there: RunOptionsOffer) -> Any:
+    """What a field shows for a text of the address; None where it would not."""
+    if option.kind is bool:
+        return {"true": True, "false": False}.get(text)
+    if option.kind is str:
+        offered = {
+            "profile": [profile.name for profile in there.profiles],
+            "device": [device.name for device in there.devices],
+            "detector": [detector.name for detector in there.detectors],
+        }
+        return text if text in offered.get(option.name, option.choices) else None
+    try:
+        return option.kind(text)
+    except ValueError:
+        return None
 
 
 def show_plan(plan: ResolvedPlan) -> None:

@@ -14,8 +14,10 @@ from apps.common.contracts.manifest import RunManifest
 from apps.common.schemas import ComparisonRequest, ComparisonSummary, ModeFigures, RunSummary
 from apps.ui.client import ApiProblem, Client
 from apps.ui.formatting import MODE_LABELS, OPTION_LABELS, moment, option, plain
+from apps.ui.parts.address import show_address
 from apps.ui.parts.differences import what_was_found
 from apps.ui.parts.episode_picker import pick_episode
+from apps.ui.parts.run_picker import choose_asked_runs
 from apps.ui.problems import problems_shown
 from apps.ui.session import client, reader_zone
 
@@ -46,33 +48,34 @@ def view() -> None:
         ["Runs side by side", "What was found", "Paths: old, local, queued"]
     )
     with runs, problems_shown():
-        _runs_side_by_side(api, ep_id)
+        show_address(ep_id, _runs_side_by_side(api, ep_id), steps=["run"])
     with found, problems_shown():
         what_was_found(api, ep_id, _run_label)
     with paths, problems_shown():
         _paths(api, ep_id)
 
 
-def _runs_side_by_side(api: Client, ep_id: str) -> None:
+def _runs_side_by_side(api: Client, ep_id: str) -> list[str]:
+    """Shows them; their names."""
     completed = {run.run_id: run for run in api.runs(ep_id).items if run.status == "completed"}
+    choose_asked_runs(f"compare-{ep_id}", ep_id, list(completed), _MAX_RUNS)
     if len(completed) < 2:
         st.info(
             "**Two completed runs are needed.** Run the episode with another profile, detector or "
             "mode on the page Detect/Track.",
             icon=":material/compare_arrows:",
         )
-        return
+        return []
     chosen = st.multiselect(
         "Runs",
         list(completed),
-        default=list(completed)[:2],
         max_selections=_MAX_RUNS,
         format_func=lambda run_id: _run_label(completed[run_id]),
         key=f"compare-{ep_id}",
     )
     manifests = [api.run(ep_id, run_id) for run_id in chosen]
     if not manifests:
-        return
+        return []
     figures = [_figures(letter, run) for letter, run in zip(_LETTERS, manifests, strict=False)]
     _show_bars(figures)
     st.dataframe(run_rows(manifests), hide_index=True, height="content", alt="Figures of the runs")
@@ -84,6 +87,7 @@ def _runs_side_by_side(api: Client, ep_id: str) -> None:
         column_config={_MARK: st.column_config.TextColumn(width=40)},
         alt="Options of the runs",
     )
+    return list(chosen)
 
 
 def _run_label(run: RunSummary) -> str:

@@ -20,6 +20,7 @@ from apps.ui.parts.episode_picker import pick_episode
 from apps.ui.parts.palette import colour_of
 from apps.ui.parts.result_card import show_causes, show_description, show_figures
 from apps.ui.parts.review import Picked, ask_for, asked_for, show_review
+from apps.ui.parts.run_picker import pick_run, show_choice
 from apps.ui.parts.track_charts import faces_over_time, histogram
 from apps.ui.problems import problems_shown, show_problem
 from apps.ui.session import client, reader_zone
@@ -42,12 +43,10 @@ def view() -> None:
     if ep_id is None:
         return
     with which:
-        run_id = _pick_run(api, ep_id)
+        choice = pick_run(api, ep_id, _run_label)
+    show_choice(choice)
+    run_id = choice.run_id
     if run_id is None:
-        st.info(
-            "**No runs of this episode yet.** Start one on the page Detect/Track.",
-            icon=":material/movie:",
-        )
         return
     run = api.run(ep_id, run_id)
     diagnosis = api.diagnosis(ep_id, run_id)
@@ -60,25 +59,6 @@ def view() -> None:
     _show_downloads(run)
     _show_preview(api, run)
     _show_details(api, run, diagnosis)
-
-
-def _pick_run(api: Client, ep_id: str) -> str | None:
-    """The run that the address names, else the newest. The address follows the choice.
-
-    `bind` would put labels into the address, not names.
-    """
-    runs = {run.run_id: run for run in api.runs(ep_id).items}
-    if not runs:
-        return None
-    key = f"run-{ep_id}"
-    if st.session_state.get(key) not in runs:
-        asked = st.query_params.get("run")
-        st.session_state[key] = asked if asked in runs else next(iter(runs))
-    run_id = st.selectbox(
-        "Run", list(runs), format_func=lambda run_id: _run_label(runs[run_id]), key=key
-    )
-    st.query_params["run"] = run_id
-    return str(run_id)
 
 
 def _run_label(run: RunSummary) -> str:

@@ -23,6 +23,7 @@ export const KEYS = [
   [["ArrowDown"], "↓", "Lanes further down", "lanes", 51],
   [["Home"], "Home", "To the beginning", "end", 0],
   [["End"], "End", "To the end", "end", 1],
+  [["c"], "C", "Copy the link to this moment", "link"],
   [["?"], "?", "This help", "help"],
 ];
 

@@ -3,6 +3,7 @@
 
 import { Boxes } from "./boxes.js";
 import { listenToKeys, writeHelp } from "./keys.js";
+import { Links } from "./links.js";
 import { colourOf, numberOf } from "./palette.js";
 import { make, read } from "./playable.js";
 import { Player } from "./player.js";
@@ -35,6 +36,7 @@ export class Review {
       scrub: (seconds) => { this.player.seek(seconds); this.#rest(); },
       pick: (place) => this.pick(place),
     });
+    this.links = new Links(this, (words) => this.#say(words));
     writeHelp(find("dialog tbody"));
     listenToKeys(root, this.#actions(), this.stopper.signal);
     this.#listen();
@@ -45,6 +47,7 @@ export class Review {
     this.making?.abort();
     this.opening?.abort();
     clearTimeout(this.resting);
+    this.links.dispose();
     this.player.dispose();
     this.timeline.dispose();
     this.boxes?.dispose();
@@ -111,6 +114,7 @@ export class Review {
     this.root.dataset.tracks = this.tracks.count;
     this.#drawCard();
     this.#follow();
+    this.links.opened();
     this.#moved(this.player.time);
   }
 
@@ -208,6 +212,7 @@ export class Review {
       help: () => this.parts.help.showModal(),
       close: () => this.parts.help.close(),
       full: () => this.#fullScreen(),
+      link: whenShown(() => { this.links.copy(); }),
     };
   }
 
@@ -231,6 +236,13 @@ export class Review {
       `on screen ${onScreen(known.screen_s[place], known.screen_error_s[place])}`,
     );
     this.#rest(true);
+  }
+
+  /** Goes to a moment, with no track picked. */
+  goTo(seconds) {
+    this.#unpick();
+    this.#seek(seconds);
+    this.#reveal(seconds);
   }
 
   #reveal(seconds) {
@@ -278,14 +290,19 @@ export class Review {
       return true;
     }
     if (this.picked < 0) return false;
+    this.#unpick();
+    this.#rest(true);
+    return true;
+  }
+
+  #unpick() {
+    if (this.picked < 0) return;
     this.picked = -1;
     this.player.picked = -1;
     this.timeline.setPicked(-1);
     this.player.draw();
     this.#drawCard();
     this.#say("No track is picked.");
-    this.#rest(true);
-    return true;
   }
 
   #fullScreen() {
@@ -385,6 +402,7 @@ export class Review {
         track: this.picked < 0 ? null : this.tracks.ids[this.picked],
         t: Math.round(this.player.time * 1000) / 1000,
       };
+      this.links.rested(value);
       if (JSON.stringify(value) === this.told) return;
       this.told = JSON.stringify(value);
       this.setStateValue?.("picked", value);
