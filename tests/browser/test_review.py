@@ -878,7 +878,9 @@ def test_a_run_without_tracks_can_be_looked_at(browser: Browser, clip: Path) -> 
         review.canvas.focus()
         review.key("n", "ArrowRight", "i", "+", "0", "ArrowDown", "l")
         assert review.number() == 250
-        expect(review.page.locator(".live")).to_contain_text("")
+        expect(review.page.locator(".card strong")).to_have_text("No faces were found")
+        expect(review.page.locator(".count")).to_have_text("0 tracks")
+        expect(review.page.get_by_role("button", name="Download as CSV")).to_be_disabled()
 
 
 # Three hours and 5,000 tracks.

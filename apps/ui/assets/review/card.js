@@ -5,7 +5,7 @@ import { clock, decimals, onScreen } from "./times.js";
 
 /**
  * @param place of the track; -1 for none
- * @param shown { tracks, review, colour, picture, ends }; not looked at for none
+ * @param shown { tracks, review, colour, picture, ends }; undefined until they are known
  */
 export function drawCard(card, place, shown) {
   card.classList.toggle("empty", place < 0);
@@ -13,7 +13,7 @@ export function drawCard(card, place, shown) {
   const picture = card.querySelector("img");
   const facts = card.querySelector("dl");
   if (place < 0) {
-    const nobody = shown?.tracks?.count === 0;
+    const nobody = shown?.tracks.count === 0;
     title.textContent = nobody ? "No faces were found" : "No track is picked";
     card.querySelector(".hint").hidden = nobody;
     picture.hidden = true;

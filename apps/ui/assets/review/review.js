@@ -87,7 +87,7 @@ export class Review {
     this.opening?.abort();
     this.opening = new AbortController();
     const { signal } = this.opening;
-    Object.assign(this, { tracks: undefined, followed: undefined, picked: -1, shownTracks: null });
+    Object.assign(this, { tracks: undefined, run: undefined, followed: undefined, picked: -1, shownTracks: null });
     this.player.hide();
     this.timeline.hide();
     this.found.hide();
