@@ -123,7 +123,8 @@ def test_ten_tabs_follow_a_queued_run_to_its_results(browser: Browser, stage: St
         rest.enter_context(worker(stage.data_root, stage.redis.url))
         results, *others = [rest.enter_context(tab(browser, stage.page_url)) for _ in range(10)]
         for opened in others:
-            opened.open("/compare?episode=show")
+            opened.page.goto(stage.page_url + "/compare?episode=show", wait_until="commit")
+        for opened in others:
             title(opened, "^show · Compare$")
         results.open("/results?episode=show")
         results.see("No runs of this episode yet.")
