@@ -315,7 +315,7 @@ def test_another_run_has_no_filter_of_the_one_before(browser: Browser, clip: Pat
     with review_server(short_run(), clip) as server, reviewed(browser, server) as review:
         review.open()
         fill(review, minScreen="5")
-        review.ask("window.draw(null, { run: '/files/episodes/made/runs/r2' })")
+        review.ask("window.draw({ run: '/files/episodes/made/runs/r2' })")
         review.page.wait_for_function("window.review.tracks !== undefined")
         assert count(review) == "5 tracks"
 

@@ -20,7 +20,7 @@ from tests.security.tricks import PROBLEM, QUICK, is_documented_503
 LEFT_OUT = {
     "positive_data_acceptance": "the document cannot say which episodes and runs exist",
     "negative_data_rejection": "a query parameter that no route knows is passed over, as in HTTP",
-    "use_after_free": "stateful; no route deletes",
+    "use_after_free": "stateful; tests/api/test_library.py deletes, and asks again",
     "ensure_resource_availability": "stateful; a made resource is an upload that must decode",
     "object_level_authorization": "there is one key, not users",
     "ignored_auth": "the document names no security scheme; tests/api/test_gate.py has the key",
@@ -36,7 +36,8 @@ LEFT_OUT = {
 def operations_of(server: Server) -> list[Any]:
     """What the API's document says that one can ask."""
     schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
-    return [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
+    found = [each.ok() for each in schema.get_all_operations() if isinstance(each, Ok)]
+    return [one for one in found if one.path != "/demo/episode"]  # it takes nothing, and long
 
 
 def takes_any_text(operation: Any) -> bool:
@@ -57,7 +58,8 @@ def fuzzed(operation: Any, known: dict[str, str], *, legal: bool) -> set[str]:
     @settings(QUICK, max_examples=6)
     @given(operation.as_strategy(generation_mode=mode), st.booleans())
     def ask(case: Any, existing: bool) -> None:
-        if existing and case.path_parameters and not operation.path.endswith("/comparisons"):
+        spared = operation.method == "delete" or operation.path.endswith("/comparisons")
+        if existing and case.path_parameters and not spared:
             case.path_parameters.update(
                 {key: name for key, name in known.items() if key in case.path_parameters}
             )

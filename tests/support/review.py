@@ -64,13 +64,21 @@ _PAGE = """<!doctype html>
   place.append(inside);
   window.told = [];
   const { default: review } = await import("/files/review/review.js");
-  window.draw = (seek = null, other = {}) => {
+  window.draw = (other = {}) => {
     window.cleanUp = review({
-      parentElement: place, data: { ...@DATA, ...other, seek },
-      setStateValue: (name, value) => window.told.push({ name, ...value }),
-      setTriggerValue: () => {},
+      parentElement: place, data: { ...@DATA, ...other },
+      setStateValue: () => {}, setTriggerValue: () => {},
     });
     window.review = place.querySelector(".review").screenalytics;
+    const { links } = window.review; // which write where the reader rests into the address
+    if (links === window.linked) return;
+    window.linked = links;
+    const rested = links.rested.bind(links);
+    links.rested = (value) => {
+      const same = JSON.stringify(window.told.at(-1)) === JSON.stringify(value);
+      if (!same) window.told.push(value);
+      rested(value);
+    };
   };
   window.draw();
 </script></body></html>"""

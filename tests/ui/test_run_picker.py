@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from apps.common.names import is_comparison_run
 from apps.common.schemas import RunSummary
 from apps.ui.parts.run_picker import usual_run
+
+COMPARED = "compare-20261128T101500-a1b2c3-1-sse"
 
 
 def run(run_id: str, status: str) -> RunSummary:
@@ -14,6 +17,7 @@ def run(run_id: str, status: str) -> RunSummary:
         ep_id="show",
         status=status,
         execution_mode="local",
+        of_comparison=is_comparison_run(run_id),
         started_at="2026-11-28T10:00:00Z",
         finished_at=None,
         profile="balanced",
@@ -28,8 +32,18 @@ def run(run_id: str, status: str) -> RunSummary:
     [
         ([], None),
         ([("c", "cancelled"), ("b", "completed"), ("a", "completed")], "b"),
-        ([("compare-20261128T101500-a1b2c3-1-sse", "completed"), ("b", "failed"), ("a", "completed")], "a"),
-        ([("b", "running"), ("compare-20261128T101500-a1b2c3-1-sse", "completed")], "compare-20261128T101500-a1b2c3-1-sse"),
+        (
+            [
+                (COMPARED, "completed"),
+                ("b", "failed"),
+                ("a", "completed"),
+            ],
+            "a",
+        ),
+        (
+            [("b", "running"), (COMPARED, "completed")],
+            COMPARED,
+        ),
         ([("b", "cancelled"), ("a", "failed")], "b"),
     ],
 )

@@ -15,7 +15,7 @@ import { Timeline } from "./timeline.js";
 import { clock, decimals, onScreen } from "./times.js";
 import { Tracks } from "./tracks.js";
 
-const REST_MS = 400; // a place is told to the server once it has rested so long
+const REST_MS = 400; // a place comes into the address once it has rested so long
 
 export class Review {
   constructor(root) {
@@ -28,7 +28,6 @@ export class Review {
     };
     this.picked = -1;
     this.range = { from: null, to: null };
-    this.told = "";
     this.player = new Player(this.parts.video, this.parts.overlay, {
       moved: (seconds) => this.#moved(seconds),
       changed: () => this.#changed(),
@@ -67,8 +66,7 @@ export class Review {
   }
 
   /** What Streamlit hands over at each of its redraws. */
-  update({ data, setStateValue }) {
-    this.setStateValue = setStateValue;
+  update({ data }) {
     const wanted = `${data.episode} ${data.run}`;
     if (this.shown !== wanted) {
       this.shown = wanted;
@@ -78,7 +76,6 @@ export class Review {
     }
     this.data = data;
     this.timeline.retheme();
-    this.#follow();
   }
 
   // Loading.
@@ -87,7 +84,7 @@ export class Review {
     this.opening?.abort();
     this.opening = new AbortController();
     const { signal } = this.opening;
-    Object.assign(this, { tracks: undefined, run: undefined, followed: undefined, picked: -1, shownTracks: null });
+    Object.assign(this, { tracks: undefined, run: undefined, picked: -1, shownTracks: null });
     this.player.hide();
     this.timeline.hide();
     this.found.hide();
@@ -123,7 +120,6 @@ export class Review {
     this.parts.slider.setAttribute("aria-valuemax", Math.floor(this.tracks.endOfAll));
     this.root.dataset.tracks = this.tracks.count;
     this.#drawCard();
-    this.#follow();
     this.links.opened();
     this.#moved(this.player.time);
   }
@@ -335,19 +331,7 @@ export class Review {
 
   // Between here and the server.
 
-  /** Goes where the page asks to: once for each time it asks. */
-  #follow() {
-    const { seek } = this.data;
-    if (this.tracks === undefined || seek === null || this.followed === seek.count) return;
-    const before = this.followed;
-    this.followed = seek.count;
-    if (before !== undefined) this.#comeIntoSight();
-    const place = this.tracks.byId.get(seek.track) ?? -1;
-    if (place >= 0) this.pick(place, seek.seconds);
-    else if (seek.seconds !== null) this.#seek(seek.seconds);
-  }
-
-  /** Tells the server what is picked, and where, once that has rested; not while it plays. */
+  /** Has the address name what is picked, and where, once that has rested; not while it plays. */
   #rest(picked = false) {
     this.news ||= picked;
     clearTimeout(this.resting);
@@ -359,9 +343,6 @@ export class Review {
         t: Math.round(this.player.time * 1000) / 1000,
       };
       this.links.rested(value);
-      if (JSON.stringify(value) === this.told) return;
-      this.told = JSON.stringify(value);
-      this.setStateValue?.("picked", value);
     }, REST_MS);
   }
 }
