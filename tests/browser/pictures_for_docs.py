@@ -88,7 +88,7 @@ def test_pictures(shown: tuple[Server, Tab]) -> None:
     opened.button("Run detect/track")
     opened.see("Detecting and tracking", timeout_ms=60_000)
     page.get_by_test_id("stVegaLiteChart").wait_for()
-    page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+    page.set_viewport_size({"width": WIDTH, "height": 640})
     page.wait_for_timeout(2500)  # a few points of the chart
     page.screenshot(path=CHECKOUT / "docs" / "page-run.png", scale="css")
     opened.see("Look at the tracks", timeout_ms=120_000)
