@@ -150,9 +150,9 @@ class Face:
 class Photo:
     """A photo that an installed package brings along.
 
-    Without a package it is any file. ``size`` is (width, height) in pixels. ``outline`` are the corners of the polygon around the
-    person, for photos which serve as a cut-out. A mirrored photo is turned left to right; its
-    faces and outline are given as they are then.
+    Without a package it is any file. ``size`` is (width, height) in pixels. ``outline`` are the
+    corners of the polygon around the person, for photos which serve as a cut-out. A mirrored photo
+    is turned left to right; its faces and outline are given as they are then.
     """
 
     package: str

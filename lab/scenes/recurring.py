@@ -1,7 +1,7 @@
-"""Episodes in which the same people come back in other photos, to see whether they are known again.
+"""Episodes in which the same people come back in other photos: are they known again?
 
-The photos are a folder of pictures with one face that counts each, and `people.csv` (`file,person`).
-They are no part of the product. Of the people half is for tuning and half is held out.
+The photos are a folder of pictures, of which the largest face counts, and `people.csv`, their list
+(`file,person`). They are no part of the product. Half of the people is held out from tuning.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from apps.pipeline.detect import DetectorRequest, make_detector
 from apps.pipeline.inference.session import CPU
 from lab.scenes.director import Director, along, keyed
 
-RATE = 25
-SIZE = (960, 540)
+RATE = 12
+SIZE = (640, 360)
 SETS = {"tuning": 0, "heldout": 1}
-_SHOTS = 30
+_SHOTS = 20
 _CORNERS = 32  # of the outline of a head
 _DET_SIZE = 640
 
@@ -115,7 +115,7 @@ def _head(box: Box, width: int, height: int) -> tuple[tuple[int, int], ...]:
 
 
 def recurring_episode(set_name: str, portraits: Portraits, take: int = 1) -> Episode:
-    """An episode of thirty shots with one to three people each, in another photo each time.
+    """An episode of twenty shots with one to three people each, in another photo each time.
 
     Args:
         set_name: a key of `SETS`.
@@ -136,7 +136,9 @@ def recurring_episode(set_name: str, portraits: Portraits, take: int = 1) -> Epi
 
 def _shot(director: Director, cast: dict[str, tuple[Photo, ...]]) -> Shot:
     stage, seconds = director.stage(), director.between(1.5, 4.0)
-    names: Sequence[str] = director.random.sample(sorted(cast), director.random.choice((1, 1, 2, 3)))
+    names: Sequence[str] = director.random.sample(
+        sorted(cast), director.random.choice((1, 1, 2, 3))
+    )
     sprites = []
     for place, name in enumerate(names):
         photo = director.random.choice(cast[name])
