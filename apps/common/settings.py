@@ -57,7 +57,7 @@ class Settings(HostSettings):
     )
     recognition_model: str | None = Field(
         None,
-        description="Pack name of InsightFace, or a recognition model's .onnx file, for tracks "
+        description="dlib, a pack's name of InsightFace, or its recognition model's .onnx file, for tracks "
         "that are split and joined by faces.",
     )
     heartbeat_file: Path | None = Field(

@@ -1,4 +1,4 @@
-"""Episodes in which the same people come back in other photos: are they known again?
+"""Episodes in which the same people come back in other photos, to be known again.
 
 The photos are a folder of pictures, of which the largest face counts, and `people.csv`, their list
 (`file,person`). They are no part of the product. Half of the people is held out from tuning.
