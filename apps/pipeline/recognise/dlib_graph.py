@@ -116,12 +116,12 @@ class _Graph:
         filters, channels, *window = layer.weights.shape
         if value.shape[0] != channels:
             raise ValueError(f"{channels} channels are wanted of {value.shape[0]}")
-        shape = (filters, *_sizes(value, window, layer.stride, layer.padding))
+        shape = (filters, *_sizes(value, window, layer.step, layer.padding))
         return self._node(
             "Conv",
             [value.name, self._constant(layer.weights), self._constant(layer.bias)],
             shape,
-            strides=list(layer.stride),
+            strides=list(layer.step),
             pads=list(layer.padding) * 2,
         )
 
@@ -131,9 +131,9 @@ class _Graph:
         return self._node(
             "MaxPool" if layer.kind == "max" else "AveragePool",
             [value.name],
-            (value.shape[0], *_sizes(value, layer.size, layer.stride, layer.padding)),
+            (value.shape[0], *_sizes(value, layer.size, layer.step, layer.padding)),
             kernel_shape=list(layer.size),
-            strides=list(layer.stride),
+            strides=list(layer.step),
             pads=list(layer.padding) * 2,
         )
 
@@ -178,10 +178,10 @@ class _Graph:
 
 
 def _sizes(
-    value: _Value, window: Sequence[int], stride: Sequence[int], padding: Sequence[int]
+    value: _Value, window: Sequence[int], steps: Sequence[int], padding: Sequence[int]
 ) -> tuple[int, ...]:
     """Rows and columns after a window has moved over them."""
-    sides = zip(value.shape[1:], window, stride, padding, strict=True)
+    sides = zip(value.shape[1:], window, steps, padding, strict=True)
     return tuple((side + 2 * pad - wide) // step + 1 for side, wide, step, pad in sides)
 
 
@@ -191,7 +191,7 @@ def _folded(layer: Convolution, following: object) -> Convolution:
         return layer
     weights = layer.weights * following.gamma[:, None, None, None]
     bias = layer.bias * following.gamma + following.beta
-    return Convolution(weights, bias, layer.stride, layer.padding)
+    return Convolution(weights, bias, layer.step, layer.padding)
 
 
 def _on_bytes(layer: Convolution, network: DlibNetwork) -> Convolution:
@@ -201,4 +201,4 @@ def _on_bytes(layer: Convolution, network: DlibNetwork) -> Convolution:
     weights: FloatArray = layer.weights / np.float32(_RANGE)
     mean = np.array(network.mean, np.float32)
     bias = layer.bias - (weights.sum(axis=(2, 3)) @ mean)
-    return Convolution(weights, bias.astype(np.float32), layer.stride, layer.padding)
+    return Convolution(weights, bias.astype(np.float32), layer.step, layer.padding)

@@ -30,12 +30,12 @@ class Convolution:
     Args:
         weights: shape (filters, channels, rows, columns).
         bias: shape (filters,).
-        stride, padding: rows and columns.
+        step, padding: rows and columns.
     """
 
     weights: FloatArray
     bias: FloatArray
-    stride: tuple[int, int]
+    step: tuple[int, int]
     padding: tuple[int, int]
 
 
@@ -53,12 +53,12 @@ class Pool:
 
     Args:
         kind: "max" or "mean".
-        size, stride, padding: rows and columns.
+        size, step, padding: rows and columns.
     """
 
     kind: str
     size: tuple[int, int]
-    stride: tuple[int, int]
+    step: tuple[int, int]
     padding: tuple[int, int]
 
 
@@ -153,8 +153,8 @@ class _Reader:
             case "relu_":
                 return Relu()
             case "max_pool_2" | "avg_pool_2":
-                size, stride, padding = self._pair(), self._pair(), self._pair()
-                return Pool("max" if name.startswith("max") else "mean", size, stride, padding)
+                size, step, padding = self._pair(), self._pair(), self._pair()
+                return Pool("max" if name.startswith("max") else "mean", size, step, padding)
             case "add_prev_":
                 return AddPrevious()
             case "fc_2":
@@ -164,7 +164,7 @@ class _Reader:
     def _convolution(self) -> Convolution:
         values = self._tensor().ravel()
         filters, rows, columns = self._whole(), self._whole(), self._whole()
-        stride, padding = self._pair(), self._pair()
+        step, padding = self._pair(), self._pair()
         shape = self._alias()
         self._alias()  # of the biases
         for _ in range(4):
@@ -174,7 +174,7 @@ class _Reader:
         weights, bias = np.split(values, [int(np.prod(shape))])
         if bias.size != filters:
             raise ValueError(f"a convolution of {filters} has {bias.size} biases")
-        return Convolution(weights.reshape(shape), bias, stride, padding)
+        return Convolution(weights.reshape(shape), bias, step, padding)
 
     def _affine(self) -> Affine:
         values = self._tensor().ravel()

@@ -86,19 +86,19 @@ def test_a_size_that_no_memory_holds_is_refused(written: bytes) -> None:
         read_dlib(written[:at] + huge + written[at + 4 :])
 
 
-def convolution(filters: int, channels: int, seed: int, stride: int = 1) -> Convolution:
+def convolution(filters: int, channels: int, seed: int, step: int = 1) -> Convolution:
     random = np.random.default_rng(seed)
     return Convolution(
         random.normal(size=(filters, channels, 3, 3)).astype(np.float32),
         random.normal(size=filters).astype(np.float32),
-        (stride, stride),
-        (0, 0) if stride > 1 else (1, 1),
+        (step, step),
+        (0, 0) if step > 1 else (1, 1),
     )
 
 
 def convolved(picture: np.ndarray, layer: Convolution) -> np.ndarray:
     """The definition, in float64."""
-    (pad, _), (step, _) = layer.padding, layer.stride
+    (pad, _), (step, _) = layer.padding, layer.step
     padded = np.pad(picture, ((0, 0), (pad, pad), (pad, pad)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
     windows = windows[:, ::step, ::step]
@@ -116,7 +116,7 @@ def test_the_graph_computes_what_the_layers_say() -> None:
         (2, 2),
         (0, 0),
     )
-    one, two = convolution(6, 4, 2, stride=2), convolution(6, 6, 3)
+    one, two = convolution(6, 4, 2, step=2), convolution(6, 6, 3)
     dense = np.random.default_rng(4).normal(size=(6, 5)).astype(np.float32)
     network = DlibNetwork(
         (120.0, 110.0, 100.0),
