@@ -113,12 +113,21 @@ class DetectorConfig(_Frozen):
         return self
 
 
-class RecognitionModelConfig(_Frozen):
+class RecogniserConfig(_Frozen):
+    """Where a recogniser's weights come from, and what likeness of two faces means with it."""
+
+    summary: str
     licence: str
+    package: str | None = None
+    file: str | None = None
+    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    other_person: float = Field(ge=-1, le=1)
+    same_person: float = Field(ge=-1, le=1)
+    group_distance: float = Field(ge=0, le=2)
 
 
 class ModelRegistry(_Frozen):
-    recognition: RecognitionModelConfig
+    recognisers: dict[str, RecogniserConfig]
     detectors: dict[str, DetectorConfig]
 
 
@@ -187,9 +196,18 @@ class RecognitionConfig(_Frozen):
     every_frames: int = Field(ge=1)
     min_confidence: float
     min_pixels: int
-    other_person: float
-    same_person: float
     newer_share: float = Field(gt=0, le=1)
+
+
+class PeopleConfig(_Frozen):
+    min_confidence: float = Field(ge=0, le=1)
+    min_pixels: int = Field(ge=1)
+    enough_pixels: int = Field(ge=1)
+    enough_sharpness: float = Field(gt=0)
+    max_faces: int = Field(ge=1)
+    first_part_seconds: float = Field(gt=0)
+    first_faces: float = Field(ge=0)
+    faces_per_frame: float = Field(gt=0)
 
 
 class SecondLookConfig(_Frozen):
@@ -295,6 +313,7 @@ class PipelineConfig(_Frozen):
     still: StillConfig
     cascade: CascadeConfig
     recognition: RecognitionConfig
+    people: PeopleConfig
     metrics: MetricsConfig
     crops: CropsConfig
     thumbs: ThumbsConfig
