@@ -6,14 +6,15 @@ RUN useradd --create-home --uid 1000 screenalytics
 WORKDIR /app
 
 # The pins are complete; see the Makefile for --no-deps. What no program here loads goes again:
-# tests of packages, Arrow's network and S3 clients, ONNX Runtime's second library, all of fonttools
-# but the names of glyphs.
+# tests of packages, Arrow's network and S3 clients, ONNX Runtime's second library, dlib's other networks
+# (one of which is for non-commercial use only), all of fonttools but the names of glyphs.
 COPY requirements.txt requirements-flower.txt ./
 RUN pip install --no-cache-dir --disable-pip-version-check --no-compile --no-deps --require-hashes -r requirements.txt -r requirements-flower.txt \
     && cd "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
     && rm -rf pyarrow/include pyarrow/libarrow_flight* pyarrow/libarrow_python_flight* \
         pyarrow/libarrow_s3* pyarrow/_flight* pyarrow/_s3fs* \
         onnxruntime/capi/libonnxruntime.so* onnx/backend/test \
+        face_recognition_models/models/shape_predictor* face_recognition_models/models/mmod* \
     && find fontTools -mindepth 1 -maxdepth 1 ! -name __init__.py ! -name agl.py ! -name misc -exec rm -rf {} + \
     && find . -type d -name tests -prune -exec rm -rf {} +
 

@@ -14,6 +14,7 @@ from apps.common.environment import FILE_SUFFIX
 from apps.common.option_flags import flag
 from apps.common.options import ENV_PREFIX, RUN_OPTIONS, EnvironmentRequest, RunOption
 from apps.common.settings import Settings
+from apps.ui.glossary import GLOSSARY
 from apps.ui.settings import PageSettings
 from lab.paths import CHECKOUT
 
@@ -53,7 +54,11 @@ def main() -> None:
 def documents() -> dict[Path, str]:
     """Each document's text, by its file."""
     folder = CHECKOUT / "docs"
-    return {folder / "options.md": options(), folder / "settings.md": settings()}
+    return {
+        folder / "options.md": options(),
+        folder / "settings.md": settings(),
+        folder / "glossary.md": glossary(),
+    }
 
 
 def options() -> str:
@@ -93,6 +98,14 @@ def options() -> str:
             f"Aliases of devices: {_aliases()}.",
             "",
         ]
+    )
+
+
+def glossary() -> str:
+    """What the words mean that page and documents use."""
+    words = [f"- **{word}**: {meaning}" for word, meaning in GLOSSARY.items()]
+    return "\n".join(
+        ["# Words", _MADE, "", "The page tells the same where a word stands.", "", *words, ""]
     )
 
 

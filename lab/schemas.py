@@ -10,13 +10,14 @@ from pydantic import TypeAdapter
 
 from apps.common.contracts.events import Event
 from apps.common.contracts.manifest import Progress, RunManifest, RunResult, TrackMetrics
-from apps.common.contracts.rows import DetectionRow, TrackRow
+from apps.common.contracts.rows import DetectionRow, PersonRow, TrackRow
 from lab.paths import CHECKOUT
 
 FOLDER = CHECKOUT / "docs" / "schemas"
 MODELS: dict[str, Any] = {
     "det_v1": DetectionRow,
     "track_v1": TrackRow,
+    "people_v1": PersonRow,
     "run": RunManifest,
     "track_metrics": TrackMetrics,
     "progress": Progress,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,7 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 import apps  # noqa: F401 - sets what ONNX Runtime reads when a test loads it
-from lab.paths import SHARED_DATA
+from lab.paths import CHECKOUT, SHARED_DATA
 
 if TYPE_CHECKING:
     from lab.processes.queue import Redis
@@ -36,6 +38,20 @@ _STARTERS = ("subprocess", "multiprocessing", "playwright", "lab.processes", "te
 _PROCESS_EVENTS = frozenset(
     {"subprocess.Popen", "os.posix_spawn", "os.fork", "os.forkpty", "os.system"}
 )
+# Files that take longer than their number of tests tells, as they wait for processes.
+_SECONDS = {
+    "tests/faults/test_faults.py": 90,
+    "tests/api/test_queue.py": 60,
+    "tests/api/test_comparisons.py": 45,
+    "tests/api/test_old_path.py": 40,
+    "tests/api/test_cancel.py": 25,
+    "tests/api/test_local_run.py": 25,
+    "tests/jobs/test_deliveries.py": 30,
+    "tests/stack/test_up.py": 25,
+    "tests/test_wheel.py": 25,
+    "tests/test_examples.py": 20,
+}
+_OF_PRODUCT = re.compile(r"\b(product: Product|one_tab: Tab|shown_run: str|other_run: str)\b")
 _running: list[pytest.Item] = []
 _starts: dict[int, bool] = {}  # by the identity of a module's names
 
@@ -62,17 +78,31 @@ def _is_slow(item: pytest.Function) -> bool:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with a browser come first, then those with many slow tests: the fast ones fill up."""
+    """Files with a browser come first, then those that take long: the fast ones fill up."""
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    seconds = {path: 0.4 * count for path, count in slow.items()}
+    seconds |= {CHECKOUT / name: float(long) for name, long in _SECONDS.items()}
     with_browser = {item.path for item in items if item.get_closest_marker("browser")}
-    items.sort(key=lambda item: (item.path not in with_browser, -slow[item.path]))
+    items.sort(key=lambda item: (item.path not in with_browser, -seconds.get(item.path, 0.0)))
 
 
 class _Scheduling(LoadFileScheduling):
-    """A file at a time; those with a browser are one, since a product and a browser are enough."""
+    """A file at a time; those with a browser are two: with the whole product, and without.
+
+    A product and a browser for each are enough. What needs a browser alone goes beside them, since
+    all in a row would end after everything else.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "browser" if nodeid.startswith("tests/browser/") else super()._split_scope(nodeid)
+        if not nodeid.startswith("tests/browser/"):
+            return super()._split_scope(nodeid)
+        return "product" if _uses_product(nodeid.partition("::")[0]) else "browser"
+
+
+@cache
+def _uses_product(file: str) -> bool:
+    """Told by its text: the process that gives out the tests loads none of them."""
+    return _OF_PRODUCT.search((CHECKOUT / file).read_text()) is not None
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Scheduling:
@@ -121,11 +151,13 @@ def test_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def demo_episode(pytestconfig: pytest.Config) -> Path:
+def demo_episode(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo episode's folder, made once for all tests of the same code; to be copied."""
     from tests.support.demo import render_once
 
-    return render_once(pytestconfig.cache.mkdir("demo-episode"))
+    cache: pytest.Cache | None = getattr(pytestconfig, "cache", None)  # -p no:cacheprovider
+    kept = cache.mkdir("demo-episode") if cache is not None else tmp_path_factory.mktemp("demo")
+    return render_once(kept)
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from apps.api.problems import DOCUMENTED_PROBLEMS, install_problem_handlers
 from apps.api.routes import (
     cancel,
     celery_jobs,
+    clips,
     comparisons,
     demo,
     differences,
@@ -34,6 +35,7 @@ from apps.api.routes import (
     playable,
     review,
     runs,
+    uploads,
 )
 from apps.api.services import Services
 from apps.common.logs import configure_logging
@@ -60,6 +62,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         beside = [
             asyncio.create_task(_look_at_host(services)),
             asyncio.create_task(services.reconcile_forever()),
+            asyncio.create_task(services.uploads.look_after_forever()),
             asyncio.create_task(services.tidy_trash_forever()),
         ]
         try:
@@ -84,6 +87,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Head)
     app.add_middleware(AccessMiddleware, api_key=key)
     app.add_middleware(Guard, hosts=chosen.hosts, open_path=health.LIVE_PATH)
+    app.add_middleware(uploads.TusVersion)
     app.add_middleware(RequestContextMiddleware, version=f"{__version__}+{source_fingerprint()}")
     app.add_middleware(OneProcess)
     for module in (
@@ -92,12 +96,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         options,
         episodes,
         events,
+        uploads,
         runs,
         library,
         demo,
         figures,
         pictures,
         playable,
+        clips,
         review,
         differences,
         cancel,

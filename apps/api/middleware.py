@@ -28,6 +28,7 @@ BODY_LIMIT_BYTES = 1_000_000  # of everything but an upload; the longest request
 HEADERS_LIMIT = 100
 _OPEN_PREFIX = "/health/"
 _UPLOAD_PATH = "/episodes"
+_RESUMABLE_PREFIX = "/uploads/"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -119,7 +120,10 @@ class AccessMiddleware:
 
 
 def _is_upload(scope: Scope) -> bool:
-    return bool(scope["method"] == "POST" and scope["path"].rstrip("/") == _UPLOAD_PATH)
+    method, path = scope["method"], scope["path"]
+    if method == "PATCH":
+        return bool(path.startswith(_RESUMABLE_PREFIX))
+    return bool(method == "POST" and path.rstrip("/") == _UPLOAD_PATH)
 
 
 def _limited(receive: Receive) -> Receive:

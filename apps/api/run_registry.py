@@ -11,15 +11,15 @@ from typing import Any
 
 from apps.api.leases import EpisodeLeases
 from apps.api.metrics import LocalMetrics, outcome
-from apps.common.contracts.events import Event, PlayableEvent, PreviewEvent
+from apps.common.contracts.events import ClipEvent, Event, PlayableEvent, PreviewEvent
 from apps.common.errors import ComparisonBusy, EpisodeBusy, ScreenalyticsError, ServiceStopping
 from apps.common.logs import bind
 from apps.common.schemas import ComparisonEvent
 from apps.common.settings import Settings
-from apps.runs.launch import start_playable, start_preview, start_run
-from apps.runs.playable import playable_busy
+from apps.runs.launch import start_clip, start_playable, start_preview, start_run
+from apps.runs.playable import clip_busy, playable_busy
 from apps.runs.preview import preview_busy
-from apps.runs.spec import PlayableSpec, PreviewSpec, RunSpec
+from apps.runs.spec import ClipSpec, PlayableSpec, PreviewSpec, RunSpec
 from apps.runs.supervise import E, SupervisedProcess, stopped_elsewhere
 
 _log = logging.getLogger("screenalytics.api")
@@ -118,6 +118,19 @@ class RunRegistry:
         timeout_s = self._settings.local_timeout_s
         key, busy = ("playable", spec.ep_id), playable_busy(spec.ep_id)
         async with self._making(key, busy, lambda: start_playable(spec, timeout_s)) as made:
+            yield made
+
+    @asynccontextmanager
+    async def making_clip(self, spec: ClipSpec) -> AsyncIterator[SupervisedProcess[ClipEvent]]:
+        """Makes a clip in the same manner.
+
+        Raises:
+            PlayableBusy: another request makes it.
+            ServiceStopping: the server goes.
+        """
+        timeout_s = self._settings.local_timeout_s
+        key, busy = ("clip", spec.ep_id, spec.name), clip_busy(spec.ep_id)
+        async with self._making(key, busy, lambda: start_clip(spec, timeout_s)) as made:
             yield made
 
     @asynccontextmanager

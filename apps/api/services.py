@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from apps import __version__
 from apps.api.leases import EpisodeLeases, RedisThreads
 from apps.api.metrics import LocalMetrics, QueueCollector
+from apps.api.resumable import Uploads
 from apps.api.run_registry import RunRegistry
 from apps.api.state_watch import StateWatch
 from apps.common.layout import Layout
@@ -29,6 +30,8 @@ from apps.runs.record import now
 from apps.runs.trash import tidy
 
 _TIDY_SECONDS = 3600.0
+
+_STILLS_AT_ONCE = 2  # decoders
 
 
 @dataclass(frozen=True)
@@ -62,10 +65,12 @@ class Services:
     layout: Layout
     host: Host
     videos: VideoProbe
+    uploads: Uploads
     pictures: EpisodePictures
     reviews: Reviews
     library: LibraryIndex
     differences: Differences
+    stills: asyncio.Semaphore
     detector: DetectorProbe
     source: SourceWatch
     jobs: JobStore
@@ -78,7 +83,7 @@ class Services:
     @staticmethod
     def create(settings: Settings) -> Services:
         jobs, ask_redis = JobStore(settings.redis_url, settings.lease_s), RedisThreads()
-        layout = Layout(settings.data_root.resolve())
+        layout, videos = Layout(settings.data_root.resolve()), VideoProbe()
         metrics = CollectorRegistry()
         metrics.register(QueueCollector(jobs))
         code, source = LoadedCode.current(), SourceWatch()
@@ -88,11 +93,13 @@ class Services:
             code=code,
             layout=layout,
             host=Host(settings),
-            videos=VideoProbe(),
+            videos=videos,
+            uploads=Uploads(layout, videos, settings.upload_max_mb, settings.min_free_mb),
             pictures=EpisodePictures(layout),
             reviews=Reviews(layout),
             library=LibraryIndex(layout),
             differences=Differences(layout),
+            stills=asyncio.Semaphore(_STILLS_AT_ONCE),
             detector=DetectorProbe(layout.cache),
             source=source,
             jobs=jobs,
@@ -121,6 +128,7 @@ class Services:
         """Ends what requests wait for, so that the server need not. Safe to call twice."""
         self.runs.begin_stop()
         self.pictures.stop()
+        self.uploads.is_stopping = True
         self.library.stop()
 
     async def close(self) -> None:

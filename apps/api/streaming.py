@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from apps.common.contracts.events import (
+    ClipResultEvent,
     ErrorEvent,
     HeartbeatEvent,
     LogEvent,
@@ -37,7 +38,12 @@ from apps.web.problems import problem_response
 
 NDJSON = "application/x-ndjson"
 LastEvent = (
-    ResultEvent | PreviewResultEvent | PlayableResultEvent | ComparisonResultEvent | ErrorEvent
+    ResultEvent
+    | PreviewResultEvent
+    | PlayableResultEvent
+    | ClipResultEvent
+    | ComparisonResultEvent
+    | ErrorEvent
 )
 StreamedEvent = ProgressEvent | LogEvent | StartedEvent | HeartbeatEvent | LastEvent
 _BEFORE = ("waiting", "starting")  # phases in which nothing is known of the video

@@ -83,6 +83,12 @@ def store_video(received: Received, layout: Layout, ep_id: str) -> None:
             sync(target.parent)
 
 
+def stored_suffix(filename: str) -> str:
+    """The file's ending where it is a usual one; players and tools go by it."""
+    suffix = PurePath(filename.replace("\\", "/")).suffix.lower()
+    return suffix if suffix in VIDEO_SUFFIXES else ".mp4"
+
+
 async def _feed(request: Request, form: _Form) -> None:
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     boundary = options.get(b"boundary")
@@ -134,10 +140,7 @@ class _Form:
         return check_name(self._fields[b"ep_id"].decode("utf-8", "replace"))
 
     def suffix(self) -> str:
-        """The file's ending where it is a usual one; players and tools go by it."""
-        name = (self._filename or b"").decode("utf-8", "replace")
-        suffix = PurePath(name.replace("\\", "/")).suffix.lower()
-        return suffix if suffix in VIDEO_SUFFIXES else ".mp4"
+        return stored_suffix((self._filename or b"").decode("utf-8", "replace"))
 
     def _begin(self) -> None:
         self._part, self._is_file = b"", False

@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--recognition-model",
         metavar="M",
-        help="InsightFace pack, or a recognition model's .onnx file: compare tracks by faces",
+        help="dlib, an InsightFace pack or its .onnx file: compare tracks by faces",
     )
     limits = p.add_argument_group("how much of the machine")
     add_flags(limits, "machine")

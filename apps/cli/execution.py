@@ -169,6 +169,7 @@ class _Execution:
             cpu=cpu,
             thermal=outcome.thermal,
             recognition=outcome.recognition,
+            people=outcome.people,
             peak_rss_mb=peak_rss_mb,
             warnings=[*record.manifest.warnings, *outcome.warnings],
         )

@@ -86,6 +86,14 @@ class Making:
         self._progress.frame_done()
         self._pacer.after_frame()
 
+    def expect(self, frames: int) -> None:
+        """So many pictures are made of the video."""
+        self._progress.expect(frames, self.video.facts.frames)
+
+    def between(self) -> None:
+        """Rests after other work than a picture of the result, where that is due."""
+        self._pacer.between()
+
     def again(self) -> None:
         """What was made so far is of no use: the pictures are counted from the first again."""
         self._progress.restart()

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from apps.common.contracts.events import (
+    ClipResult,
+    ClipResultEvent,
     ErrorEvent,
     LogEvent,
     PlayableResult,
@@ -58,6 +60,9 @@ class EventWriter:
 
     def playable(self, result: PlayableResult) -> None:
         self._send(PlayableResultEvent(**result.model_dump()).model_dump())
+
+    def clip(self, result: ClipResult) -> None:
+        self._send(ClipResultEvent(**result.model_dump()).model_dump())
 
     def error(self, error: ScreenalyticsError) -> None:
         self._send(ErrorEvent.of(error).model_dump())

@@ -1,8 +1,9 @@
 """Facts that need the heavy libraries, for programs that do not load them.
 
-`python -m apps.cli.probe host`, `… video FILE [STREAM]`, `… media FILE`, `… picture FILE TARGET`
-and `… detector CACHE` print one JSON object: the facts, or `{"problem": ...}`. With `--lifeline` as
-its first argument it dies with the program that started it.
+`python -m apps.cli.probe host`, `… video FILE [STREAM]`, `… media FILE`, `… picture FILE TARGET`,
+`… still FILE SECONDS TARGET png|jpeg` and `… detector CACHE` print one JSON object: the facts, or
+`{"problem": ...}`. With `--lifeline` as its first argument it dies with the program that started
+it.
 """
 
 from __future__ import annotations
@@ -38,10 +39,12 @@ def main(arguments: list[str]) -> int:
                 answer = _media(Path(path))
             case ["picture", path, target]:
                 answer = _picture(Path(path), Path(target))
+            case ["still", path, seconds, target, form]:
+                answer = _still(Path(path), float(seconds), Path(target), form)
             case _:
                 raise InvalidInput(
                     "Usage: probe host | video FILE [STREAM] | media FILE | picture FILE TARGET | "
-                    "detector CACHE"
+                    "still FILE SECONDS TARGET png|jpeg | detector CACHE"
                 )
     except ScreenalyticsError as error:
         answer = {"problem": error.to_dict()}
@@ -93,6 +96,17 @@ def _picture(path: Path, target: Path) -> dict[str, Any]:
     with storage_errors():
         write_atomic(target, jpeg)
     return {"bytes": len(jpeg)}
+
+
+def _still(path: Path, seconds: float, target: Path, form: str) -> dict[str, Any]:
+    """Writes the picture that is shown at a time; of low priority as well."""
+    os.nice(10)
+    from apps.pipeline.render.still import still
+
+    picture = still(path, seconds, form)
+    with storage_errors():
+        write_atomic(target, picture)
+    return {"bytes": len(picture)}
 
 
 if __name__ == "__main__":

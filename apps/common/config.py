@@ -113,12 +113,21 @@ class DetectorConfig(_Frozen):
         return self
 
 
-class RecognitionModelConfig(_Frozen):
+class RecogniserConfig(_Frozen):
+    """Where a recogniser's weights come from, and what likeness of two faces means with it."""
+
+    summary: str
     licence: str
+    package: str | None = None
+    file: str | None = None
+    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    other_person: float = Field(ge=-1, le=1)
+    same_person: float = Field(ge=-1, le=1)
+    group_distance: float = Field(ge=0, le=2)
 
 
 class ModelRegistry(_Frozen):
-    recognition: RecognitionModelConfig
+    recognisers: dict[str, RecogniserConfig]
     detectors: dict[str, DetectorConfig]
 
 
@@ -187,9 +196,18 @@ class RecognitionConfig(_Frozen):
     every_frames: int = Field(ge=1)
     min_confidence: float
     min_pixels: int
-    other_person: float
-    same_person: float
     newer_share: float = Field(gt=0, le=1)
+
+
+class PeopleConfig(_Frozen):
+    min_confidence: float = Field(ge=0, le=1)
+    min_pixels: int = Field(ge=1)
+    enough_pixels: int = Field(ge=1)
+    enough_sharpness: float = Field(gt=0)
+    max_faces: int = Field(ge=1)
+    first_part_seconds: float = Field(gt=0)
+    first_faces: float = Field(ge=0)
+    faces_per_frame: float = Field(gt=0)
 
 
 class SecondLookConfig(_Frozen):
@@ -259,6 +277,10 @@ class PlayableConfig(_Frozen):
     long_side: int = Field(ge=16)
     crf: int = Field(ge=0, le=51)
     key_frame_s: float = Field(gt=0)
+    clip_long_side: int = Field(ge=16)
+    clip_crf: int = Field(ge=0, le=51)
+    clip_max_s: float = Field(gt=0)
+    clip_margin_s: float = Field(ge=0)
     max_gb: float = Field(gt=0)
 
 
@@ -291,6 +313,7 @@ class PipelineConfig(_Frozen):
     still: StillConfig
     cascade: CascadeConfig
     recognition: RecognitionConfig
+    people: PeopleConfig
     metrics: MetricsConfig
     crops: CropsConfig
     thumbs: ThumbsConfig

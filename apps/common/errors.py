@@ -5,6 +5,7 @@
     ├── EpisodeNotFound       exit 3    404   no such episode, no video in it
     ├── RunNotFound           exit 3    404
     ├── JobNotFound           exit 3    404
+    ├── UploadNotFound        exit 3    404   ended by its client, or expired
     ├── TrashNotFound         exit 3    404   it was restored, or removed for good
     ├── VideoUnreadable       exit 3    422   not a video, no frames, a playlist, a URL
     ├── AcceleratorMissing    exit 4    422   CoreML or CUDA asked for and not there
@@ -17,6 +18,8 @@
     ├── VideoReplaced         exit 3    409   the episode's video is not the one that was run
     ├── RunExists             exit 2    409   the run id has results already
     ├── EpisodeExists         exit 2    409   an upload for an episode that has a video
+    ├── UploadConflict        exit 2    409   another offset is due; another upload has the name
+    ├── UploadBusy            exit 6    423   another request sends bytes of the same upload
     ├── NotAuthorised         exit 2    401
     ├── ForeignOrigin         exit 2    403   a page of another site asks for a change
     ├── UnknownHost           exit 2    421   the server is asked by a name that is not its own
@@ -147,6 +150,18 @@ class RunExists(ScreenalyticsError):
 
 class EpisodeExists(ScreenalyticsError):
     slug, title, status, exit_code = "episode-exists", "Episode has a video already", 409, 2
+
+
+class UploadNotFound(ScreenalyticsError):
+    slug, title, status, exit_code = "upload-not-found", "No such upload", 404, 3
+
+
+class UploadConflict(ScreenalyticsError):
+    slug, title, status, exit_code = "upload-conflict", "Upload does not fit", 409, 2
+
+
+class UploadBusy(ScreenalyticsError):
+    slug, title, status, exit_code = "upload-busy", "Upload is being sent already", 423, 6
 
 
 class NotAuthorised(ScreenalyticsError):

@@ -40,6 +40,8 @@ class RunFiles:
     metrics = _File("track_metrics.json")
     crops = _File("crops", is_optional=True)
     thumbs = _File("thumbs", is_optional=True)
+    people = _File("people.jsonl", is_optional=True)
+    embeddings = _File("embeddings.npz", is_optional=True)
     preview = _File("preview.mp4", is_optional=True)
 
     @property
@@ -151,6 +153,11 @@ class Layout:
     @property
     def playables(self) -> Path:
         return self.cache / "playable"
+
+    @property
+    def stills(self) -> Path:
+        """Folder of pictures that are on their way to a client."""
+        return self.cache / "stills"
 
     @property
     def locks(self) -> Path:

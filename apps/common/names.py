@@ -17,6 +17,8 @@ LATEST = "latest"  # stands for the newest completed run, so no run may be calle
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,127}$"  # "\-": browsers want it
 TRACK_PREFIX = "track-"
 TRACK_PATTERN = rf"^{TRACK_PREFIX}[0-9]{{5,12}}$"
+PERSON_PREFIX = "person-"
+PERSON_PATTERN = rf"^{PERSON_PREFIX}[0-9]{{4,12}}$"
 CROP_PATTERN = rf"^{TRACK_PREFIX}[0-9]{{5,12}}/frame_[0-9]{{6,12}}\.jpg$"
 _STEM_LENGTH = 100  # leaves a name room for a number
 _NAME = re.compile(NAME_PATTERN[1:-1])
@@ -51,7 +53,7 @@ def check_name(value: str, what: str = "ep_id") -> str:
 
 
 def name_after(stem: str) -> str:
-    """A name for an episode, after its video's file; `assets/upload.js` proposes the same.
+    """A name for an episode, after its video's file; `assets/upload/names.js` proposes the same.
 
     Args:
         stem: the file's name without its last ending; any text.
@@ -114,6 +116,15 @@ def track_number(track_id: str) -> int:
     return int(track_id.removeprefix(TRACK_PREFIX))
 
 
+def person_name(number: int) -> str:
+    """The person's id in its run, e.g. `person-0001`.
+
+    Args:
+        number: counts the people of a run, from 1.
+    """
+    return f"{PERSON_PREFIX}{number:04d}"
+
+
 def frame_name(frame: int) -> str:
     """The file of a frame's picture, e.g. `frame_000042.jpg`."""
     return f"frame_{frame:06d}.jpg"
@@ -141,3 +152,4 @@ RunIdOrLatest = Annotated[str, AfterValidator(partial(check_name, what="run_id")
 JobId = Annotated[str, AfterValidator(partial(check_name, what="job_id"))]
 TrashId = Annotated[str, AfterValidator(partial(check_name, what="trash_id"))]
 TrackId = Annotated[str, Field(pattern=TRACK_PATTERN, examples=["track-00001"])]
+PersonId = Annotated[str, Field(pattern=PERSON_PATTERN, examples=["person-0001"])]

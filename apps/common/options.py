@@ -210,6 +210,14 @@ class Options(BaseModel):
         ),
         By("default"),
     ] = False  # of old manifests
+    people: Annotated[
+        bool,
+        Field(
+            title="Group tracks into people",
+            description="Find which tracks are one person's, by a few faces of each.",
+        ),
+        By("profile"),
+    ] = False  # of old manifests
     video_stream: Annotated[
         VideoStreamChoice,
         Field(

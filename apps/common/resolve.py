@@ -281,7 +281,7 @@ def _resolve_device(
     if allow_fallback:
         return (
             "cpu",
-            f"{asked} was asked for but {provider} is missing (there: {there}): ran on CPU.",
+            f"{asked} was asked for but {provider} is missing (there: {there}): the CPU is used.",
         )
     raise AcceleratorMissing(
         f"Device {asked!r} needs {provider}; this machine offers {there}.",

@@ -15,7 +15,7 @@ from apps.common.config import Profile
 from apps.common.contracts.events import ErrorEvent, HeartbeatEvent, LogEvent
 from apps.common.contracts.manifest import Progress, RunResult, VideoFacts
 from apps.common.contracts.media import PlayableKind
-from apps.common.names import EpisodeId, RunId
+from apps.common.names import EpisodeId, RunId, RunIdOrLatest, TrackId
 from apps.common.options import Options, RunRequest
 
 
@@ -139,6 +139,37 @@ class TracksQuery(PageQuery):
         "(mean) or number of `detections`; the file's order by default.",
     )
     descending: bool = Field(False, description="The largest first.")
+    min_screen_s: float | None = Field(
+        None, ge=0, le=1e9, allow_inf_nan=False, description="Seconds on the screen, at least."
+    )
+    max_screen_s: float | None = Field(
+        None, ge=0, le=1e9, allow_inf_nan=False, description="At most."
+    )
+    min_confidence: float | None = Field(
+        None, ge=0, le=1, allow_inf_nan=False, description="Mean, at least."
+    )
+    min_face_height: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Median, at least; 1 is the picture's height.",
+    )
+    from_s: float | None = Field(
+        None,
+        ge=-1e9,
+        le=1e9,
+        allow_inf_nan=False,
+        description="Only what is seen at this second or later.",
+    )
+    to_s: float | None = Field(
+        None,
+        ge=-1e9,
+        le=1e9,
+        allow_inf_nan=False,
+        description="Only what is seen at this second or before.",
+    )
+    hide_single: bool = Field(False, description="Leaves out tracks of a single sighting.")
 
 
 class Rows(BaseModel):
@@ -382,6 +413,8 @@ class ReviewData(BaseModel):
     stride: int
     before_s: float = Field(description="For how long before it a sample stands, seconds.")
     after_s: float = Field(description="For how long after it.")
+    length_s: float = Field(description="For how long there are pictures: the whole of shares.")
+    with_faces_s: float = Field(description="For how long any track is in sight, seconds.")
     cuts_s: list[float] = Field(description="Where the cuts lie, ascending.")
     lanes: int
     tracks: ReviewTracks
@@ -421,6 +454,39 @@ class Playable(BaseModel):
     mime: str = Field(description="As `canPlayType` wants it; about so before it is ready.")
     why: str | None = Field(description="Why the video itself is not played.")
     size_bytes: int | None = Field(description="Null until it is ready.")
+
+
+PlaceS = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+
+
+class ClipQuery(QueryParameters):
+    """Which part of an episode's video: from one time to another, or where a track is seen."""
+
+    from_s: PlaceS | None = Field(
+        None, description="The clip begins with the picture that is shown then, seconds."
+    )
+    to_s: PlaceS | None = Field(
+        None, description="It ends with the one that is shown then; at most 600 s later."
+    )
+    run: RunIdOrLatest | None = Field(None, description="Of the track, or of the boxes.")
+    track: TrackId | None = Field(
+        None, description="From its first sighting to its last one, and half a second more."
+    )
+    boxes: bool = Field(False, description="With the boxes and track numbers of the run.")
+
+    @model_validator(mode="after")
+    def _is_one_part(self) -> ClipQuery:
+        times = [time for time in (self.from_s, self.to_s) if time is not None]
+        if len(times) == 1 or bool(times) == (self.track is not None):
+            raise PydanticCustomError("no_part", "give from_s and to_s, or run and track")
+        if self.run is None and (self.track is not None or self.boxes):
+            raise PydanticCustomError("no_run", "a track or boxes need the run")
+        return self
+
+
+class StillQuery(QueryParameters):
+    t: PlaceS = Field(description="The picture that is shown then, seconds.")
+    format: Literal["png", "jpeg"] = Field("png", description="PNG is exact.")
 
 
 class ComparisonRequest(BaseModel):
@@ -481,4 +547,26 @@ ComparisonEvent = Annotated[
 
 class ComparisonList(BaseModel):
     items: list[ComparisonSummary]
+    total: int
+
+
+class UploadStatus(BaseModel):
+    """A resumable upload."""
+
+    upload_id: str
+    ep_id: str = Field(description="The episode that it becomes.")
+    filename: str
+    modified: str | None = Field(description="What its client said of the file's last change.")
+    length: int = Field(description="Of the whole file, bytes.")
+    offset: int = Field(description="How many bytes have arrived.")
+    state: Literal["receiving", "checking", "finished"] = Field(
+        description="`checking`: all bytes are there, and the decoder looks at them."
+    )
+    active: bool = Field(description="Whether a client is sending, or the decoder looking, now.")
+    created_at: str
+    expires_at: str = Field(description="When it is removed, unless more of it arrives.")
+
+
+class UploadList(BaseModel):
+    items: list[UploadStatus]
     total: int

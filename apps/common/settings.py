@@ -57,8 +57,8 @@ class Settings(HostSettings):
     )
     recognition_model: str | None = Field(
         None,
-        description="Pack name of InsightFace, or a recognition model's .onnx file, for tracks "
-        "that are split and joined by faces.",
+        description="dlib, a pack's name of InsightFace, or its recognition model's .onnx file, "
+        "for tracks that are split and joined by faces.",
     )
     heartbeat_file: Path | None = Field(
         None, description="File that a worker touches every two seconds, for health checks."

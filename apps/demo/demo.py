@@ -6,6 +6,7 @@ import filecmp
 import itertools
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 from rich.console import Console
@@ -33,6 +35,7 @@ from apps.results import contact_sheet
 from apps.runs.episodes import video_files
 
 START_TIMEOUT_S = 30
+_PAGE = "http://127.0.0.1:8501"  # where `make up` serves it, if nothing else is said
 console = Console()
 
 
@@ -213,3 +216,28 @@ def show(result: dict[str, Any], data_root: Path) -> None:
     for name, value in rows:
         table.add_row(name, value)
     console.print(table, highlight=False)
+    console.print(
+        next_steps(result["ep_id"], result["run_id"], data_root),
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def next_steps(ep_id: str, run_id: str, data_root: Path) -> str:
+    """Three lines: open the page, look at the results, run a video of one's own."""
+    made = "MAKELEVEL" in os.environ  # by `make demo`, else by the command
+    rooted = ""
+    if data_root != Settings.read().data_root.resolve():
+        rooted = f"SCREENALYTICS_DATA_ROOT={shlex.quote(str(data_root))} "
+    results = f"{_PAGE}/results?{urlencode({'episode': ep_id, 'run': run_id})}"
+    return "\n".join(
+        (
+            "What to do next:",
+            f"1. Open the page: {rooted}{'make up' if made else 'screenalytics up'}, then {_PAGE}",
+            f"2. Look at these results on it: {results}",
+            "3. Run your own video: "
+            + ("make demo VIDEO=FILE" if made else "screenalytics demo --video FILE")
+            + ", or upload it on the page",
+        )
+    )

@@ -150,9 +150,9 @@ class Face:
 class Photo:
     """A photo that an installed package brings along.
 
-    ``size`` is (width, height) in pixels. ``outline`` are the corners of the polygon around the
-    person, for photos which serve as a cut-out. A mirrored photo is turned left to right; its
-    faces and outline are given as they are then.
+    Without a package it is any file. ``size`` is (width, height) in pixels. ``outline`` are the
+    corners of the polygon around the person, for photos which serve as a cut-out. A mirrored photo
+    is turned left to right; its faces and outline are given as they are then.
     """
 
     package: str
@@ -210,6 +210,8 @@ ROCKET = Photo(package="skimage", file="data/rocket.jpg", size=(640, 427))
 
 def photo_path(photo: Photo) -> Path:
     """Return where the photo lies, without importing its package (those imports are slow)."""
+    if not photo.package:  # it is a file of its own
+        return Path(photo.file)
     spec = importlib.util.find_spec(photo.package)
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         path = Path(folder) / photo.file

@@ -19,6 +19,7 @@ from apps.common.contracts.manifest import (
     Agreement,
     DecodingFacts,
     ModelFacts,
+    PeopleFacts,
     RecognitionFacts,
     ThermalFacts,
     TrackEnd,
@@ -27,7 +28,7 @@ from apps.common.contracts.manifest import (
     VideoFile,
 )
 from apps.common.contracts.rows import DetectionRow, read_rows
-from apps.common.errors import VideoUnreadable
+from apps.common.errors import ModelUnavailable, VideoUnreadable
 from apps.common.files import storage_errors
 from apps.common.options import (
     device_of,
@@ -36,6 +37,7 @@ from apps.common.options import (
     stride_warning,
 )
 from apps.common.run_plan import RunPlan
+from apps.pipeline.artifacts.people import Person, write_embeddings, write_people
 from apps.pipeline.artifacts.screen_time import SampleEdges
 from apps.pipeline.artifacts.thumbs import ThumbWriter
 from apps.pipeline.artifacts.writer import ArtifactWriter, RunTotals
@@ -61,7 +63,9 @@ from apps.pipeline.pacing.meter import CpuMeter
 from apps.pipeline.pacing.pacer import Pacer, thermal_backoff
 from apps.pipeline.pacing.thermal import SensorReader, system_sensors
 from apps.pipeline.pacing.threads import limited_pools, observed
+from apps.pipeline.people.stage import PeopleStage
 from apps.pipeline.progress import ProgressReporter
+from apps.pipeline.recognise import DLIB, make_recogniser
 from apps.pipeline.render.preview import PreviewFailed, collect_tracks, render_preview
 from apps.pipeline.run_warnings import (
     decoding_warning,
@@ -106,6 +110,7 @@ class Outcome:
     written: dict[str, int]
     thermal: ThermalFacts | None = None
     recognition: RecognitionFacts | None = None
+    people: PeopleFacts | None = None
     full_model: ModelFacts | None = None
     detector_checks: dict[str, Agreement] = field(default_factory=dict)
     decoding: DecodingFacts | None = None
@@ -165,11 +170,13 @@ class PipelineRun:
         self._carried = 0  # frames
         self._cascade: CascadeStage | None = None
         self._written: dict[str, int] = {}  # files of each result
+        self._cache = self.plan.layout.cache if self.cache is None else self.cache
+        self._callbacks = LoadCallbacks(self._tell, self._pacer.between)
         self._loader = DetectorLoader(
             self.plan,
             self.config,
-            self.plan.layout.cache if self.cache is None else self.cache,
-            LoadCallbacks(self._tell, self._pacer.between),
+            self._cache,
+            self._callbacks,
             self._warn,
             self.wrap_detector,
         )
@@ -220,6 +227,7 @@ class PipelineRun:
                 )
             detector = self._settle_threads(video, stride, wanted, detector)
             gate = self._load_gate()
+            people = self._load_people()
             cascade = self._loader.cascade(video, self._threads.plan.detector)
         self._pacer.between()
         self._tell(f"Using {detector.facts.provider}")
@@ -230,13 +238,14 @@ class PipelineRun:
             model_id += f"+{cascade.whole.facts.model.id}"
         self._note_work(video, video_file.name, stride, wanted, detector.letterbox, model_id)
         with self._writer(video, stride, model_id) as writer:
-            cuts, endings = self._analyse(video, stride, detector, gate, cascade, writer)
+            cuts, endings = self._analyse(video, stride, detector, gate, cascade, people, writer)
             threads = self._thread_facts(detector)
             done = self.progress.frames_done
             refuse_ruins(done, wanted)
             self.progress.frames_missing()
             metrics = writer.finish(self._totals(video, cuts, detector.facts), endings)
             self._written |= writer.written
+            grouped = None if people is None else self._write_people(people, writer, video)
         if options.save_preview:
             self.progress.phase("preview")
             with self.clock.measure("preview"):
@@ -278,6 +287,7 @@ class PipelineRun:
             written=self._written,
             thermal=self._pacer.heat,
             recognition=None if gate is None else gate.facts,
+            people=grouped,
             full_model=None if self._cascade is None else self._cascade.full_model,
             detector_checks=self._loader.checks,
             decoding=None if options.decoder == "software" else video.decoding,
@@ -287,11 +297,67 @@ class PipelineRun:
         """For tracks that are split and joined by faces, where a model for that is given."""
         if self.plan.recognition_model is None:
             return None
-        from apps.pipeline.track.recognition import ArcFace  # loads InsightFace
-
-        recogniser = ArcFace(self.plan.recognition_model, self._threads.plan.detector)
+        recogniser = make_recogniser(
+            self.plan.recognition_model,
+            self._threads.plan.detector,
+            cache=self._cache,
+            callbacks=self._callbacks,
+        )
         self._tell(f"Tracks are compared by faces, with {recogniser.facts.id}")
         return IdentityGate(recogniser, self.config.recognition)
+
+    def _load_people(self) -> PeopleStage | None:
+        """For tracks that are grouped into people, where that is wanted and can be done.
+
+        Raises:
+            ModelUnavailable: it was asked for by name, and there is no model.
+        """
+        if not self._options.people:
+            return None
+        try:
+            recogniser = make_recogniser(DLIB, 1, cache=self._cache, callbacks=self._callbacks)
+        except ModelUnavailable as problem:
+            if not self.plan.resolution.sources.get("people", "").startswith("profile"):
+                raise
+            self._warn(f"Tracks were not grouped into people: {problem.detail}")
+            return None
+        return PeopleStage(recogniser, self.config.people, self.config.track.lost_seconds)
+
+    def _write_people(
+        self, people: PeopleStage, writer: ArtifactWriter, video: Video
+    ) -> PeopleFacts:
+        with self.clock.measure("people"):
+            groups = people.finish()
+            known = {each.number: each for each in people.descriptions()}
+        found = [
+            Person(
+                group.tracks,
+                tuple(
+                    (face.score, number, face.index, face.ts_s)
+                    for number in group.tracks
+                    for face in known[number].best
+                ),
+                group.confidence,
+            )
+            for group in groups
+        ]
+        staged = self._files.staged
+        write_people(staged, self.plan.ep_id, found, writer.on_screen, video.facts.duration_s)
+        model = people.recogniser.facts
+        write_embeddings(
+            staged,
+            model,
+            {n: (each.embedding, each.spread, len(each.best)) for n, each in known.items()},
+        )
+        self._written |= {staged.people.name: 1, staged.embeddings.name: 1}
+        return PeopleFacts(
+            model=model,
+            faces=people.faces,
+            described=len(known),
+            unassigned=writer.tracks - len(known),
+            people=len(groups),
+            max_distance=people.recogniser.likeness.group_distance,
+        )
 
     def _settle_threads(
         self, video: Video, stride: int, wanted: int, detector: Detector
@@ -325,6 +391,7 @@ class PipelineRun:
         detector: Detector,
         gate: IdentityGate | None,
         cascade: Cascade | None,
+        people: PeopleStage | None,
         writer: ArtifactWriter,
     ) -> tuple[list[int], Mapping[int, TrackEnd]]:
         """Decode to tracks, frame by frame. Returns the cuts, and why tracks ended if known."""
@@ -367,6 +434,9 @@ class PipelineRun:
                 with self.clock.measure("write"):
                     writer.add(item)
                     thumbs.add(item)
+                if people is not None:
+                    with self.clock.measure("people"):
+                        people.add(item)
         self.stop.check()
         self._written[self.plan.files.thumbs.name] = thumbs.written
         return splitter.cuts, tracker.endings

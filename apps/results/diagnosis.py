@@ -36,7 +36,7 @@ def _unfinished(run: RunManifest) -> Iterator[Finding]:
     if run.status not in ("completed", "running"):
         yield Finding(
             code="not-completed",
-            severity="problem",
+            severity="notice" if run.status == "cancelled" else "problem",
             summary=f"The run is {run.status}: {run.exit_reason}",
             evidence={"status": run.status, "exit_reason": run.exit_reason},
             action="Look at the run's log, then run again.",
@@ -96,6 +96,25 @@ def _frames(run: RunManifest) -> Iterator[Finding]:
             },
             action="Check the video in a player; it may be damaged or cut off.",
         )
+
+
+def _no_faces(run: RunManifest) -> Iterator[Finding]:
+    if run.result is None or run.result.detections > 0:
+        return
+    yield Finding(
+        code="no-faces",
+        severity="notice",
+        summary="No faces were found.",
+        evidence={
+            "det_thresh": run.options.det_thresh,
+            "det_size": run.options.det_size,
+            "detector": run.options.detector,
+            "stride": run.effective_stride,
+        },
+        action="If there are some: a smaller det_thresh lets in faces that are less sure, a larger "
+        "det_size finds smaller ones, a smaller stride looks at more frames, and another detector "
+        "sees other faces.",
+    )
 
 
 def _det_size(run: RunManifest) -> Iterator[Finding]:
@@ -214,8 +233,9 @@ def _code(run: RunManifest) -> Iterator[Finding]:
 def _bottleneck(run: RunManifest) -> Iterator[Finding]:
     if "decode" not in run.times or "detect" not in run.times:
         return
-    # What a stage took then says more of the others on the host than of the stage.
-    is_fair = _waited(run) is None
+    # What a stage took then says more of the others on the host than of the stage; and of a run
+    # that found nobody, nobody wants to know how it is faster.
+    is_fair = _waited(run) is None and (run.result is None or run.result.detections > 0)
     stages = ("decode", "scale", *INFERENCE)
     spent = {stage: run.times[stage] for stage in stages if stage in run.times}
     decode = spent["decode"] + spent.get("scale", 0.0)
@@ -243,6 +263,7 @@ _RULES: tuple[Callable[[RunManifest], Iterator[Finding]], ...] = (
     _provider,
     _stride,
     _frames,
+    _no_faces,
     _det_size,
     _threads,
     _cap,

@@ -11,6 +11,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO
 
+from apps.common.config import pipeline_config
 from apps.common.contracts.manifest import RunManifest, VideoFacts
 from apps.common.contracts.rows import TrackRow
 from apps.common.errors import InvalidInput, RunNotFound
@@ -20,6 +21,7 @@ from apps.common.schemas import ReviewBoxes, ReviewData, ReviewTracks
 from apps.results.figures import RUN_AGAIN, cuts_of, grid_of
 from apps.results.files import NO_ROWS
 from apps.results.lanes import Samples, lanes
+from apps.results.presence import seconds_with_faces
 from apps.results.sightings import Sightings, SightingsCache, state_of
 from apps.runs.store import read_completed
 
@@ -157,8 +159,10 @@ def _reviewed(
     cuts_s = sorted({_rounded(samples.cut(sightings.times.of(cut))) for cut in firsts})
     bars = _bars(result_rows(layout, files.tracks, TrackRow), samples, cuts_s)
     count = _laid_out(bars)
-    end_s = sightings.times.of(0) + video.duration_s  # videos may begin late
-    end_s = max([end_s, *(bar.last_s for bar in bars)])
+    first_s = sightings.times.of(0)  # videos may begin late
+    end_s = max([first_s + video.duration_s, *(bar.last_s for bar in bars)])
+    missed_s = pipeline_config().metrics.missed_seconds
+    seen_s = seconds_with_faces(sightings.tracked_s, samples, first_s, end_s, missed_s)
     data = ReviewData(
         ep_id=manifest.ep_id,
         run_id=manifest.run_id,
@@ -169,6 +173,8 @@ def _reviewed(
         stride=stride,
         before_s=round(samples.before_s, 6),
         after_s=round(samples.after_s, 6),
+        length_s=_rounded(end_s - first_s),
+        with_faces_s=_rounded(seen_s),
         cuts_s=cuts_s,
         lanes=count,
         tracks=_columns(bars, sightings),

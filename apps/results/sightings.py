@@ -88,11 +88,13 @@ class Sightings:
     Args:
         tracks: by name.
         times: of the frames that have faces.
+        tracked_s: times of those of which a face belongs to a track, seconds, ascending.
         frames: how many the video has.
     """
 
     tracks: dict[str, TrackSightings]
     times: FrameTimes
+    tracked_s: array[float]
     frames: int
     _blocks: list[_Block]
 
@@ -111,7 +113,8 @@ class Sightings:
         """About what it holds in memory."""
         objects = len(self._blocks) + 3 * len(self.tracks)
         places = sum(len(track.blocks) for track in self.tracks.values())
-        return self.times.size_bytes + _OBJECT_BYTES * objects + 8 * places
+        times = self.times.size_bytes + 8 * len(self.tracked_s)
+        return times + _OBJECT_BYTES * objects + 8 * places
 
     def most_rows(self, start_s: float, end_s: float) -> int:
         """No fewer rows than a stretch of time has, and few more."""
@@ -204,6 +207,7 @@ class _Reader:
         self._times = FrameTimes(fps)
         self._tracks: dict[str, TrackSightings] = {}
         self._heights: dict[str, array[float]] = {}
+        self._tracked_s = array("d")
         self._blocks: list[_Block] = []
 
     def read(self, stream: BinaryIO) -> Sightings:
@@ -225,7 +229,7 @@ class _Reader:
             self._blocks.append(block)
         for name, track in self._tracks.items():
             track.height = statistics.median(self._heights[name])
-        return Sightings(self._tracks, self._times, self._frames, self._blocks)
+        return Sightings(self._tracks, self._times, self._tracked_s, self._frames, self._blocks)
 
     def _note(self, row: DetectionRow) -> None:
         """A row of the block that comes next."""
@@ -233,6 +237,8 @@ class _Reader:
         name = row.track_id
         if name is None:
             return
+        if not self._tracked_s or row.ts_s > self._tracked_s[-1]:
+            self._tracked_s.append(row.ts_s)
         if name not in self._tracks:
             self._tracks[name] = TrackSightings(row.ts_s, row.ts_s)
             self._heights[name] = array("f")

@@ -1,4 +1,4 @@
-"""Starts the process of a run, of its preview, or of a file to play. API and workers use it."""
+"""Starts the process of a run, or of what is made beside runs. API and workers use it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from apps.common.contracts.events import Event, PlayableEvent, PreviewEvent
+from apps.common.contracts.events import ClipEvent, Event, PlayableEvent, PreviewEvent
 from apps.common.errors import RunFailed, ScreenalyticsError
 from apps.common.layout import Layout
 from apps.common.open_result import result_tail
 from apps.runs.child import Child, event_of, how_it_ended
 from apps.runs.playable import clear_unfinished
 from apps.runs.record import status_of
-from apps.runs.spec import PlayableSpec, PreviewSpec, RunSpec
+from apps.runs.spec import ClipSpec, PlayableSpec, PreviewSpec, RunSpec
 from apps.runs.staging import remove_staging
 from apps.runs.store import close_unfinished
 from apps.runs.supervise import SupervisedProcess
@@ -22,9 +22,11 @@ from apps.runs.supervise import SupervisedProcess
 RUN_MODULE = "apps.cli.episode_run"
 _PREVIEW_MODULE = "apps.cli.make_preview"
 _PLAYABLE_MODULE = "apps.cli.make_playable"
+_CLIP_MODULE = "apps.cli.make_clip"
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 _PREVIEW_EVENT: TypeAdapter[PreviewEvent] = TypeAdapter(PreviewEvent)
 _PLAYABLE_EVENT: TypeAdapter[PlayableEvent] = TypeAdapter(PlayableEvent)
+_CLIP_EVENT: TypeAdapter[ClipEvent] = TypeAdapter(ClipEvent)
 
 
 async def start_run(spec: RunSpec, timeout_s: float | None = None) -> SupervisedProcess[Event]:
@@ -49,6 +51,12 @@ async def start_playable(spec: PlayableSpec, timeout_s: float) -> SupervisedProc
     """Starts the making of a file that browsers play."""
     child = await Child.start(_PLAYABLE_MODULE, [], spec.model_dump_json())
     return SupervisedProcess(child, _PlayableWork(spec), timeout_s)
+
+
+async def start_clip(spec: ClipSpec, timeout_s: float) -> SupervisedProcess[ClipEvent]:
+    """Starts the making of a clip."""
+    child = await Child.start(_CLIP_MODULE, [], spec.model_dump_json())
+    return SupervisedProcess(child, _ClipWork(spec), timeout_s)
 
 
 class _RunWork:
@@ -101,6 +109,20 @@ class _PlayableWork(_MakingWork):
 
     def read(self, line: bytes) -> PlayableEvent | None:
         return event_of(_PLAYABLE_EVENT, line)
+
+    def tidy(self, ending: ScreenalyticsError, pid: int) -> None:  # noqa: ARG002
+        clear_unfinished(Layout(Path(self._spec.data_root)), self._spec.ep_id)
+
+
+class _ClipWork(_MakingWork):
+    what = "making of the clip"
+
+    def __init__(self, spec: ClipSpec) -> None:
+        super().__init__()
+        self._spec = spec
+
+    def read(self, line: bytes) -> ClipEvent | None:
+        return event_of(_CLIP_EVENT, line)
 
     def tidy(self, ending: ScreenalyticsError, pid: int) -> None:  # noqa: ARG002
         clear_unfinished(Layout(Path(self._spec.data_root)), self._spec.ep_id)

@@ -28,6 +28,7 @@ from apps.common.media_types import HEAD_BYTES, media_type
 from apps.runs.episodes import find_video
 
 _NOTE = ".json"  # ends the name of what is noted beside a file
+_PART = "~"  # stands between a video's state and a part of it
 _GB = 10**9
 
 
@@ -87,12 +88,27 @@ def state_of_video(path: Path) -> str:
     return f"{facts.st_size}-{facts.st_mtime_ns}"
 
 
-def made_file(layout: Layout, ep_id: str, state: str) -> Made | None:
-    """What was made of a video in this state; None where nothing was."""
+def part_of(state: str, part: str) -> str:
+    """Names a part of a video as `state_of_video` names the whole.
+
+    Args:
+        part: letters, digits, `-` and `.`.
+    """
+    return f"{state}{_PART}{part}"
+
+
+def made_file(
+    layout: Layout, ep_id: str, state: str, model: type[MadeFile] = MadeFile
+) -> Made | None:
+    """What was made of a video in this state; None where nothing was.
+
+    Args:
+        model: of what is noted beside it.
+    """
     folder = layout.playable(ep_id)
     body = read_json(folder / f"{state}{_NOTE}")
     try:
-        note = MadeFile.model_validate(body)
+        note = model.model_validate(body)
     except ValidationError:
         return None
     path = layout.inside(folder / note.file)
@@ -150,6 +166,13 @@ def playable_busy(ep_id: str) -> PlayableBusy:
     )
 
 
+def clip_busy(ep_id: str) -> PlayableBusy:
+    return PlayableBusy(
+        f"This clip of episode {ep_id!r} is being made already.",
+        hint="Wait until it is there, then take it.",
+    )
+
+
 def clear_unfinished(layout: Layout, ep_id: str) -> None:
     """Removes what makers left behind that were killed."""
     for path in entries_of(layout.playable(ep_id)):
@@ -162,6 +185,7 @@ def publish(folder: Path, state: str, temporary: Path, note: MadeFile, max_gb: f
 
     Args:
         folder: the episode's.
+        state: of the video, or what `part_of` makes of it.
         temporary: the file.
         max_gb: of all files together.
     """
@@ -170,8 +194,10 @@ def publish(folder: Path, state: str, temporary: Path, note: MadeFile, max_gb: f
         temporary.replace(folder / note.file)
         sync(folder)
         write_json(folder / f"{state}{_NOTE}", note.model_dump(), durable=True)
+    video, _, _ = state.partition(_PART)
     for path in entries_of(folder):
-        if path.name.endswith(_NOTE) and path.name != f"{state}{_NOTE}":
+        stem = path.name.removesuffix(_NOTE)
+        if path.name.endswith(_NOTE) and stem.partition(_PART)[0] != video:
             _remove(path)  # of what the video was before
     make_room(folder.parent, 0, max_gb, spared=folder / f"{state}{_NOTE}")
 

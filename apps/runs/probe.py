@@ -103,6 +103,21 @@ async def write_picture(video: Path, target: Path) -> None:
     await _probe("picture", str(video), str(target), timeout=_PICTURE_SECONDS)
 
 
+async def write_still(video: Path, seconds: float, target: Path, form: str) -> None:
+    """Writes the picture that a video shows at a time.
+
+    Args:
+        seconds: on the player's clock.
+        form: `png` or `jpeg`.
+
+    Raises:
+        InvalidInput: the video has ended then.
+        VideoUnreadable: it is not a video, or that picture cannot be decoded.
+        StorageFailed: the file cannot be written.
+    """
+    await _probe("still", str(video), repr(seconds), str(target), form)
+
+
 async def _probe(*arguments: str, timeout: float = _TIMEOUT_SECONDS) -> dict[str, Any]:
     child = await Child.start("apps.cli.probe", ["--lifeline", *arguments])
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from apps.common.contracts.manifest import ExecutionMode, VideoFacts, VideoFile
 from apps.common.contracts.media import PlayablePlan
@@ -61,6 +61,7 @@ class RunSpec(RunPlan):
         )
 
 
+CLIP_RUN = "clip"  # stands for a run's name in the progress of a clip
 PLAYABLE_RUN = "playable"  # stands for a run's name in the progress of a file that is made
 _preview_options = [RUN_OPTIONS["cpu_threads"], RUN_OPTIONS["max_cpu_percent"]]
 
@@ -97,5 +98,35 @@ class PlayableSpec(model_of(_preview_options, optional=False)):  # type: ignore[
     data_root: str
     state: str
     plan: PlayablePlan
+    nice: Niceness = 0
+    min_free_mb: float = 0
+
+
+class ClipSpec(model_of(_preview_options, optional=False)):  # type: ignore[misc]
+    """What the process that makes a clip is to do: one JSON line on its stdin.
+
+    Args:
+        state: of the video that is meant, see `state_of_video`.
+        name: of the clip in the cache, see `part_of`.
+        stream: of the video in the file; None for the likeliest one.
+        from_s, to_s: the part that is wanted, on the player's clock.
+        copy_as: kind of the file into which its pictures may be copied; None where they may not.
+        deinterlace: its pictures are made of two fields.
+        boxes_of: the run whose boxes are drawn; None for none.
+        video_file: the file that the run read, where boxes are drawn and that is known.
+        min_free_mb: that must stay free on the disk.
+    """
+
+    ep_id: EpisodeId
+    data_root: str
+    state: str
+    name: str
+    stream: int | None
+    from_s: float
+    to_s: float
+    copy_as: Literal["mp4", "webm"] | None
+    deinterlace: bool
+    boxes_of: RunId | None = None
+    video_file: VideoFile | None = None
     nice: Niceness = 0
     min_free_mb: float = 0

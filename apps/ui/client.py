@@ -36,13 +36,12 @@ from apps.common.schemas import (
     PlanRequest,
     Ready,
     ResolvedPlan,
-    Rows,
     RunCharts,
     RunList,
     RunOptionsOffer,
-    TrackOrder,
     Version,
 )
+from apps.ui.numbers import significant
 from apps.ui.settings import PageSettings
 
 NDJSON = "application/x-ndjson"
@@ -102,11 +101,11 @@ class Bounds:
         if number is None:
             return None
         if self.minimum is not None and self.above and number <= self.minimum:
-            return f"More than {self.minimum:g}, please."
+            return f"More than {significant(self.minimum)}, please."
         if self.minimum is not None and number < self.minimum:
-            return f"{self.minimum:g} at least, please."
+            return f"{significant(self.minimum)} at least, please."
         if self.maximum is not None and number > self.maximum:
-            return f"{self.maximum:g} at most, please."
+            return f"{significant(self.maximum, 12)} at most, please."
         return None
 
 
@@ -153,25 +152,6 @@ class Client:
 
     def charts(self, ep_id: str, run_id: str) -> RunCharts:
         return self._get(f"/episodes/{ep_id}/runs/{run_id}/charts", RunCharts)
-
-    def tracks(
-        self,
-        ep_id: str,
-        run_id: str,
-        *,
-        order: TrackOrder = "start",
-        descending: bool = False,
-        offset: int = 0,
-        limit: int = 1000,
-    ) -> Rows:
-        return self._get(
-            f"/episodes/{ep_id}/runs/{run_id}/tracks",
-            Rows,
-            sort=order,
-            descending=descending,
-            offset=offset,
-            limit=limit,
-        )
 
     def log(self, ep_id: str, run_id: str) -> str:
         return self._send("GET", f"/episodes/{ep_id}/runs/{run_id}/log").text

@@ -1,7 +1,7 @@
 """Pictures, videos and downloads of the API, by way of the page's own server.
 
 The browser knows one address, the page's, and the API's key stays on this side. Only reading what
-people look at or take away is passed on, uploads, and having a video made playable, all piece by
+people look at or take away is passed on, and having a video made playable or cut, all piece by
 piece: a long video is never held in memory. The modules of the page's components are served here as
 well, and what changes is told here.
 """
@@ -26,10 +26,9 @@ from apps.ui.relay import live_route
 from apps.ui.settings import PageSettings
 
 PREFIX = "/files"
-UPLOAD_PATH = f"{PREFIX}/episodes"
 _NAME, _TRACK, _CROP = (p[1:-1] for p in (NAME_PATTERN, TRACK_PATTERN, CROP_PATTERN))
 _READABLE = re.compile(
-    rf"episodes/{_NAME}/(thumbnail|video|playable|playable/file|differences|runs/{_NAME}/"
+    rf"episodes/{_NAME}/(thumbnail|video|playable|playable/file|differences|clip|still|runs/{_NAME}/"
     rf"(preview|export|tracks|detections|log|review|boxes|tracks/{_TRACK}/thumbnail|crops/{_CROP}))"
 )
 _EPISODE = re.compile(_NAME)
@@ -38,7 +37,6 @@ _TO_BROWSER = (
     *("content-type", "content-length", "content-range", "accept-ranges"),
     *("etag", "last-modified", "cache-control", "content-disposition"),
 )
-_OF_BODY = ("content-type", "content-length")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9._-]{1,300}")
 _ENDINGS = {
     "tracks": "tracks.jsonl",
@@ -47,15 +45,12 @@ _ENDINGS = {
     "preview": "preview.mp4",
 }
 _ROWS = {"tracks": "application/x-ndjson", "detections": "application/x-ndjson"}
-_TIMEOUT = httpx.Timeout(600, connect=3)  # a long video is checked before its upload is answered
+_MADE = ("playable", "clip")
+_TIMEOUT = httpx.Timeout(600, connect=3)
 
 
 def thumbnail_url(ep_id: str) -> str:
     return _url(f"episodes/{ep_id}/thumbnail")
-
-
-def track_thumbnail_url(ep_id: str, run_id: str, track_id: str) -> str:
-    return _url(f"episodes/{ep_id}/runs/{run_id}/tracks/{track_id}/thumbnail")
 
 
 def download_url(ep_id: str, run_id: str, what: str, **query: str) -> str:
@@ -111,24 +106,18 @@ def file_routes(settings: PageSettings) -> list[BaseRoute]:
             response.headers["content-disposition"] = f'attachment; filename="{save_as}"'
         return response
 
-    async def upload(request: Request) -> Response:
-        if "origin" not in request.headers:  # the guard has seen that it is this page's
-            return PlainTextResponse("Uploads come from the page only.", status_code=403)
-        headers = {name: request.headers[name] for name in _OF_BODY if name in request.headers}
-        return await _pass_on(settings, "POST", "/episodes", headers, content=request.stream())
-
-    async def make_playable(request: Request) -> Response:
+    async def make(request: Request) -> Response:
         ep_id = request.path_params["ep_id"]
         if "origin" not in request.headers:
             return PlainTextResponse("It is asked for from the page only.", status_code=403)
         if _EPISODE.fullmatch(ep_id) is None or ".." in ep_id:
             return PlainTextResponse("There is no such episode.", status_code=404)
-        headers = {"accept": "application/x-ndjson"}
-        return await _pass_on(settings, "POST", f"/episodes/{ep_id}/playable", headers)
+        headers, what = {"accept": "application/x-ndjson"}, request.url.path.rsplit("/", 1)[-1]
+        query = dict(request.query_params)
+        return await _pass_on(settings, "POST", f"/episodes/{ep_id}/{what}", headers, params=query)
 
     return [
-        Route(UPLOAD_PATH, upload, methods=["POST"]),
-        Route(f"{UPLOAD_PATH}/{{ep_id}}/playable", make_playable, methods=["POST"]),
+        *(Route(f"{PREFIX}/episodes/{{ep_id}}/{what}", make, methods=["POST"]) for what in _MADE),
         module_route(),
         live_route(settings),
         Route(f"{PREFIX}/{{path:path}}", read, methods=["GET"]),

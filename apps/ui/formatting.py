@@ -1,11 +1,13 @@
-"""Figures and names in the form in which people read them. Pure."""
+"""Figures and names in the form in which people read them."""
 
 from __future__ import annotations
 
 import re
 from datetime import datetime, tzinfo
 
+from apps.common.names import track_number
 from apps.common.options import Options
+from apps.ui.numbers import counted, day_and_time, decimal, significant
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:])")
 # What is made into an icon, an emoji or a link even where backslashes stand in it.
@@ -26,6 +28,7 @@ _LIMITS = {
     "limit:worker_cores": "limited by the worker's cores",
 }
 OPTION_LABELS = {name: field.title or name for name, field in Options.model_fields.items()}
+_FIELDS = re.compile(rf"\b({'|'.join(name for name in OPTION_LABELS if '_' in name)})\b")
 MODE_LABELS = {
     "local": "Local Worker (direct)",
     "redis": "Redis/Celery (queued)",
@@ -60,7 +63,7 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return "–"
     if seconds < 9.95:
-        return f"{seconds:.1f} s"
+        return f"{decimal(seconds, 1)} s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -71,18 +74,15 @@ def duration(seconds: float | None) -> str:
 
 
 def screen_time(seconds: float, error_s: float | None) -> str:
-    """On the screen, in tenths: `12.4 s`, `12.4 ± 0.3 s`, with thin spaces between thousands.
+    """On the screen, in tenths: `12.4 s`, `12.4 ± 0.3 s`.
 
     Args:
         error_s: standard error; one that does not show in a tenth is left out.
     """
-    length = f"{seconds:,.1f}".replace(",", "\u202f")
-    return f"{length} s" if error_s is None or error_s < 0.05 else f"{length} ± {error_s:.1f} s"
-
-
-def ended(word: object) -> str | None:
-    """Why a track ended; None where its run does not tell."""
-    return ENDS.get(word) if isinstance(word, str) else None
+    length = decimal(seconds, 1)
+    if error_s is None or error_s < 0.05:
+        return f"{length} s"
+    return f"{length} ± {decimal(error_s, 1)} s"
 
 
 def clock(seconds: float) -> str:
@@ -98,28 +98,36 @@ def size(number: float | None) -> str:
         return "–"
     for unit in ("B", "kB", "MB", "GB"):
         if number < 1000:
-            return f"{number:.0f} {unit}" if unit in ("B", "kB") else f"{number:.1f} {unit}"
+            return f"{decimal(number, 0 if unit in ('B', 'kB') else 1)} {unit}"
         number /= 1000
-    return f"{number:.1f} TB"
+    return f"{decimal(number, 1)} TB"
 
 
 def megabytes(number: float | None) -> str:
-    return "–" if number is None else f"{number:.0f} MB"
+    """Of a number of them: `640 MB`, `58.4 GB`."""
+    if number is None or number < 1000:
+        return "–" if number is None else f"{decimal(number, 0)} MB"
+    return size(number * 1e6)
 
 
 def percent(number: float | None) -> str:
     """CPU; 100 percent is one core."""
-    return "–" if number is None else f"{number:.0f} %"
+    return "–" if number is None else f"{decimal(number, 0)} %"
 
 
 def rate(number: float | None) -> str:
     """Frames a second."""
-    return "–" if number is None else f"{number:.1f}/s"
+    return "–" if number is None else f"{decimal(number, 1)}/s"
 
 
 def count(number: float | None) -> str:
-    """With thin spaces between thousands."""
-    return "–" if number is None else f"{number:,.0f}".replace(",", "\u202f")
+    """A whole number; `counted` has the word behind it."""
+    return "–" if number is None else decimal(number, 0)
+
+
+def track(track_id: str) -> str:
+    """What a track is called: `track 12`, as on its box in the video."""
+    return f"track {track_number(track_id)}"
 
 
 def moment(iso: str, zone: tzinfo | None) -> str:
@@ -128,7 +136,7 @@ def moment(iso: str, zone: tzinfo | None) -> str:
         local = datetime.fromisoformat(iso).astimezone(zone)
     except ValueError:
         return iso
-    return f"{local.day} {local:%b, %H:%M}"
+    return day_and_time(local)
 
 
 def source(word: str) -> str:
@@ -150,7 +158,7 @@ def option(name: str, value: object) -> str:
     if value is None:
         return "none"
     if name == "max_cpu_percent" and isinstance(value, int | float):
-        return f"{value:g} % ({value / 100:g} cores)"
+        return f"{significant(value)} % ({counted(value / 100, 'core')})"
     if name == "stride" and isinstance(value, int):
         return "every frame" if value == 1 else f"every {ordinal(value)} frame"
     if name == "det_size":
@@ -158,8 +166,16 @@ def option(name: str, value: object) -> str:
     if name == "small_faces":
         return str(value).replace("_", " ")
     if isinstance(value, float):
-        return f"{value:g}"
+        return significant(value)
     return str(value)
+
+
+def in_words(text: str) -> str:
+    """A sentence of the API with the labels of the form in place of its fields' names.
+
+    Fields whose names are words of English (`stride`) stay as they are.
+    """
+    return _FIELDS.sub(lambda found: f"“{OPTION_LABELS[found.group()]}”", text)
 
 
 def ordinal(number: int) -> str:

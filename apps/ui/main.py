@@ -8,6 +8,7 @@ import streamlit as st
 
 from apps.ui.client import ServerUnreachable
 from apps.ui.parts import live
+from apps.ui.parts.address import read_address
 from apps.ui.parts.banner import show_banner
 from apps.ui.problems import problems_shown
 from apps.ui.session import client
@@ -21,8 +22,7 @@ st.set_page_config(
     layout="wide",
     menu_items={"about": "Finds and follows every face in television episodes."},
 )
-# Streamlit's own Stop would end a run without the page knowing that it was stopped.
-st.html("<style>[data-testid=stStatusWidget] { display: none; }</style>")
+st.html(ASSETS / "page.css")
 st.logo(str(ASSETS / "logo.svg"), size="large")
 page = st.navigation(
     [
@@ -40,6 +40,7 @@ with problems_shown():
     live.begin()
     try:
         show_banner(client())
+        read_address(page.url_path)
         page.run()
     except ServerUnreachable:
         live.follow_return(page.title)

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-FOLDERS = ("review", "live", "library")  # of `assets`
+FOLDERS = ("review", "live", "upload", "library")  # of `assets`
 _PREFIX = "/files/modules"
 _FOR_EVER = "private, max-age=31536000, immutable"  # another content has another address
 # Streamlit takes one text and sends it with every redraw, so it only fetches the modules. The text

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 import streamlit as st
 
 from apps.ui.client import ApiProblem
-from apps.ui.formatting import plain, with_commands
+from apps.ui.formatting import in_words, plain, with_commands
 
 _log = logging.getLogger("screenalytics.page")
 
 
 def show_problem(problem: ApiProblem) -> None:
-    hint = f"\n\n{with_commands(problem.hint)}" if problem.hint else ""
-    st.error(f"**{plain(problem.detail)}**{hint}", icon=":material/error:")
+    hint = f"\n\n{with_commands(in_words(problem.hint))}" if problem.hint else ""
+    st.error(f"**{plain(in_words(problem.detail))}**{hint}", icon=":material/error:")
 
 
 @contextmanager

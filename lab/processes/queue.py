@@ -135,17 +135,18 @@ def worker(
     *options: str,
     concurrency: int = 1,
     root: Path = CHECKOUT,
+    mingles: bool = False,
     **environment: str,
 ) -> Iterator[Worker]:
     """`celery worker`, ready to take jobs; its whole tree ends with the block.
 
-    It does not look for neighbours first (a second of waiting), and is not waited for at the end:
-    Celery would take two and a half seconds, or as long as a job takes.
+    Unless it `mingles` it does not look for neighbours at each connection (a second of waiting). It
+    is not waited for at the end: Celery would take two and a half seconds, or as long as a job.
     """
     log = data_root.parent / f"worker-{time.monotonic_ns()}.log"
     command = [sys.executable, "-m", "celery", "-A", "apps.worker.celery_app", "worker"]
     command += ["--concurrency", str(concurrency), "--loglevel", "INFO", "-n", f"{log.stem}@%h"]
-    command += ["--without-mingle", *options]
+    command += options if mingles else ["--without-mingle", *options]
     environment = clean_environment(
         PYTHONPATH=str(root),
         SCREENALYTICS_DATA_ROOT=str(data_root),

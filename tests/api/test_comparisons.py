@@ -134,7 +134,7 @@ def test_blocking(server: Server, compared: Compared) -> None:
 @pytest.mark.alone
 def test_streamed(server: Server) -> None:
     before = listed(server)
-    slow = {**QUICK, "cpu_threads": 1, "max_cpu_percent": 20}  # silent for more than a second
+    slow = {**QUICK, "cpu_threads": 1, "max_cpu_percent": 40}  # silent for more than a second
     body = {"modes": ["local"], "repeat": 1, "options": slow}
     times, lines = [time.monotonic()], []
     with server.client.stream(

@@ -12,7 +12,7 @@ import pytest
 
 from lab.processes.service import Server, add_episode, run_cli, serving
 
-MANY = 20_000
+MANY = 5_000
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +78,10 @@ def test_other_pages_are_not_read(server: Server, manifest: dict[str, Any]) -> N
     assert server.client.get("/episodes/cut").json()["runs"] == 50
 
 
-@pytest.mark.alone
-def test_20000_runs_are_listed_in_little_time_and_memory(
+def test_5000_runs_are_listed_in_little_time_and_memory(
     server: Server, manifest: dict[str, Any]
 ) -> None:
-    """All of them at once took 12 s and 770 MB. CPU seconds, whatever else the machine does."""
+    """All of them at once took 3 s and 190 MB. CPU seconds, whatever else the machine does."""
     add_runs(server, manifest, MANY, "many")
     process = psutil.Process(server.process.pid)
     before, start = process.memory_info().rss, sum(process.cpu_times())
@@ -90,5 +89,5 @@ def test_20000_runs_are_listed_in_little_time_and_memory(
     cpu_seconds, grown = sum(process.cpu_times()) - start, process.memory_info().rss - before
     print(f"{cpu_seconds:.2f} s, {grown / 1e6:.0f} MB")
     assert (len(items), total) == (1000, MANY)
-    assert cpu_seconds < 4
-    assert grown < 100e6
+    assert cpu_seconds < 1
+    assert grown < 60e6

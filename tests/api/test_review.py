@@ -160,6 +160,87 @@ def test_what_the_tracks_are_drawn_on(server: Server, show: Run) -> None:
                 assert first <= cut <= last
 
 
+def passes(tracks: dict[str, list[Any]], place: int, wanted: dict[str, Any]) -> bool:
+    """The filters of tracks once more, a line each."""
+    height, screen_s = tracks["face_height"][place], tracks["screen_s"][place]
+    return (
+        wanted.get("min_screen_s", 0) <= screen_s <= wanted.get("max_screen_s", 1e9)
+        and tracks["confidence"][place] >= wanted.get("min_confidence", 0)
+        and height >= wanted.get("min_face_height", 0)
+        and tracks["last_s"][place] >= wanted.get("from_s", 0)
+        and tracks["first_s"][place] <= wanted.get("to_s", 1e9)
+        and not (wanted.get("hide_single") and tracks["sightings"][place] == 1)
+    )
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"min_screen_s": 1.5},
+        {"max_screen_s": 1.5},
+        {"min_screen_s": 1.0, "max_screen_s": 3.0},
+        {"min_confidence": 0.75},
+        {"min_face_height": 0.2},
+        {"from_s": 4.0},
+        {"from_s": 2.0, "to_s": 3.0},
+        {"hide_single": True, "min_confidence": 0.6, "to_s": 7.0},
+    ],
+    ids=str,
+)
+def test_tracks_are_filtered(show: Run, wanted: dict[str, Any]) -> None:
+    tracks = show.review()["tracks"]
+    expected = [one for n, one in enumerate(tracks["id"]) if passes(tracks, n, wanted)]
+    assert 0 < len(expected) < len(tracks["id"])
+    found = show.get("/tracks", **wanted, sort="start").json()
+    assert sorted(row["track_id"] for row in found["items"]) == sorted(expected)
+    assert found["total"] == len(expected)
+    second = show.get("/tracks", **wanted, sort="start", offset=1, limit=1).json()
+    assert (second["items"], second["total"]) == (found["items"][1:2], len(expected))
+    kept = [row for row in show.rows("tracks.jsonl") if row["track_id"] in expected]
+    assert show.get("/tracks", **wanted).json()["items"] == kept  # as they stand in the file
+
+
+def test_tracks_of_a_single_sighting_are_hidden(server: Server, show: Run) -> None:
+    run = copy_of(server, show, "single")
+    rows = run.rows("tracks.jsonl")
+    rows[1]["stats"]["detections"] = 1
+    del rows[2]["stats"]["detections"]  # then its faces are counted
+    write(run, "tracks.jsonl", rows)
+    assert run.get("/tracks", hide_single=True).json()["items"] == [rows[0], *rows[2:]]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "word"),
+    [
+        ({"min_screen_s": 2, "max_screen_s": 1}, "min_screen_s"),
+        ({"from_s": 3.5, "to_s": 3.25}, "from_s"),
+        ({"min_screen_s": -1}, "min_screen_s"),
+        ({"min_confidence": 1.1}, "min_confidence"),
+        ({"min_face_height": "nan"}, "min_face_height"),
+        ({"to_s": "inf"}, "to_s"),
+        ({"hide_single": "perhaps"}, "hide_single"),
+        ({"min_height": 0.1}, "min_height"),
+    ],
+    ids=str,
+)
+def test_filters_that_are_none(show: Run, wanted: dict[str, Any], word: str) -> None:
+    answer = show.get("/tracks", **wanted)
+    assert answer.status_code == 422
+    assert answer.json()["type"] == "urn:screenalytics:problem:invalid-input"
+    assert word in answer.json()["detail"]
+
+
+def test_seconds_with_faces(show: Run, long: Run) -> None:
+    body = show.review()
+    seen = {face["frame_idx"] for face in show.rows("detections.jsonl") if face["track_id"]}
+    share = len(seen) * body["stride"] / body["fps"] / body["length_s"]
+    assert body["with_faces_s"] / body["length_s"] == pytest.approx(share, abs=0.06)
+    assert 0 < body["with_faces_s"] < body["length_s"]
+    assert body["length_s"] == pytest.approx(275 / body["fps"], abs=0.05)
+    assert max(body["tracks"]["screen_s"]) <= body["with_faces_s"] + 0.01
+    assert long.review()["with_faces_s"] == pytest.approx(SECONDS, abs=2)  # there is always one
+
+
 def test_results_may_be_kept_and_latest_not(show: Run, server: Server) -> None:
     for name, parameters in (("/review", {}), ("/boxes", {"start_s": 0, "end_s": 1})):
         assert show.get(name, **parameters).headers["cache-control"] == KEPT

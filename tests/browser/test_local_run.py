@@ -47,7 +47,7 @@ def test_from_click_to_result(one_tab: Tab, product: Product) -> None:
     note_figure("local run: click to first progress, s", time.monotonic() - clicked)
     for part in ("Frames", "Time left", "CPU (cap 200 %)", "Using CPUExecutionProvider"):
         one_tab.see(part)
-    one_tab.picture("local-run", docs="page-run")
+    one_tab.picture("local-run")
     one_tab.see("Newest run: completed")
     assert one_tab.watched() == [RUNNING]
     newest = product.runs_of(DEMO)[0]

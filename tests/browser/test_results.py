@@ -1,4 +1,4 @@
-"""Looking at a run in a browser: video, timeline, faces, figures, files."""
+"""Looking at a run in a browser: video, timeline, tracks, files, and how it ran."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_pointing_at_a_track_shows_its_face(results: Tab, product: Product, show
     tip.wait_for()
     face = tip.locator("img")
     wait_for(lambda: face.evaluate("image => image.naturalWidth") > 0, what="the face")
-    results.picture("results-track-pointed-at", docs="page-results")
+    results.picture("results-track-pointed-at")
 
 
 @pytest.mark.parametrize("dark", [False, True])
@@ -156,14 +156,27 @@ def test_video_and_timeline_are_seen_whole(
         own_results.picture(f"{name}-whole")
 
 
-def test_figures_are_not_cut_off_on_a_small_screen(own_results: Tab) -> None:
-    own_results.page.set_viewport_size({"width": 1366, "height": 768})
+def test_how_it_ran_is_asked_for_when_it_is_opened(
+    own_results: Tab, product: Product, shown_run: str
+) -> None:
+    """Its figures are not cut off on a small screen, and its histograms count all faces."""
+    page = own_results.page
+    page.set_viewport_size({"width": 1366, "height": 768})
+    review(own_results)
+    figures, drawn = page.get_by_test_id("stMetric"), page.get_by_test_id("stVegaLiteChart")
+    assert figures.count() == drawn.count() == 0
+    own_results.unfold("How it ran")
+    expect(drawn).to_have_count(3)
     own_results.settle()
-    figures = own_results.page.get_by_test_id("stMetric")
-    expect(figures.first).to_be_visible()
     rows = {box["y"] for figure in figures.all() if (box := figure.bounding_box()) is not None}
     assert len(rows) == 1
     assert figures.evaluate_all(_CUT_OFF) == []
+    charts = product.server.client.get(f"/episodes/{DEMO}/runs/{shown_run}/charts").json()
+    for place, bins in ((1, charts["confidence"]), (2, charts["face_size"])):
+        shapes = drawn.nth(place).locator("g.mark-rect.role-mark path")
+        expect(shapes).to_have_count(len(bins))
+    own_results.see("Using CPUExecutionProvider")  # of its log
+    own_results.picture("results-how-it-ran")
 
 
 def test_a_click_on_a_track_shows_its_first_sighting(
@@ -177,31 +190,52 @@ def test_a_click_on_a_track_shows_its_first_sighting(
         wait_for_place(own_results, 2)
 
 
-def test_a_face_of_the_gallery_moves_the_video_there_again_and_again(
+def test_a_face_and_a_row_move_the_video_there_again_and_again(
     own_results: Tab, product: Product, shown_run: str
 ) -> None:
-    own_results.choose("Order", "Longest first")
     longest = tracks(product, shown_run, sort="length", descending=True)
-    for row in [row for row in longest[:12] if row["start_s"] > 2][:2]:
+    late = [row for row in longest[:12] if row["start_s"] > 2]
+    page = own_results.page
+    review(own_results)
+    for row, where in ((late[0], ".face"), (late[1], ".rows tr")):
+        place = review(own_results).evaluate(
+            "(root, id) => root.screenalytics.tracks.byId.get(id)", row["track_id"]
+        )
+        shown = page.locator(f"{where}[data-place='{place}']")
         for _ in range(2):
-            own_results.page.locator(f".st-key-go-{shown_run}-{row['track_id']}").get_by_role(
-                "button"
-            ).first.click()
+            shown.click()
             wait_for_place(own_results, row["start_s"])
+            expect(page.locator("video")).to_be_in_viewport(ratio=1)
             own_results.settle()
             review(own_results).evaluate("root => root.screenalytics.player.seek(1)")
             wait_for_place(own_results, 1)
+        expect(shown).to_have_attribute("aria-current", "true")
 
 
-def test_a_picked_track_is_marked_in_the_gallery(
+def test_what_is_found_agrees_with_the_api(
     own_results: Tab, product: Product, shown_run: str
 ) -> None:
-    first = tracks(product, shown_run)[0]["track_id"]
-    button = own_results.page.locator(f".st-key-go-{shown_run}-{first}").get_by_role("button").first
-    expect(button).to_have_attribute("data-testid", "stBaseButton-secondary")
-    click_bar(own_results, first)
-    expect(button).to_have_attribute("data-testid", "stBaseButton-primary")
-    assert review(own_results).evaluate(_REVIEW)["picked"] == 0
+    """The table with its filter, the timeline and the faces, and a list of the server's."""
+    page = own_results.page
+    review(own_results)
+    whole = product.server.client.get(f"/episodes/{DEMO}/runs/{shown_run}/review").json()
+    share = round(100 * whole["with_faces_s"] / whole["length_s"])
+    expect(page.locator(".found .seen")).to_have_text(f"Faces are seen in {share}% of 0:20")
+    page.get_by_label("Seconds on screen, at least").fill("0.8")
+    page.get_by_label("Mean confidence, at least").fill("0.6")
+    page.get_by_label("Seen before this time").fill("0:12")
+    wanted = {"min_screen_s": 0.8, "min_confidence": 0.6, "to_s": 12}
+    order = {"sort": "length", "descending": True}
+    expected = [row["track_id"] for row in tracks(product, shown_run, **wanted, **order)]
+    total = len(whole["tracks"]["id"])
+    assert 3 < len(expected) < total
+    expect(page.locator(".found .count")).to_have_text(f"{len(expected)} of {total} tracks")
+    named = page.locator(".face img")
+    expect(named).to_have_count(min(24, len(expected)))
+    faces: list[str] = named.evaluate_all("faces => faces.map(face => face.alt)")
+    numbers = [str(int(name.removeprefix("track-"))) for name in expected]
+    assert sorted(face.removeprefix("Face of track ") for face in faces) == sorted(numbers[:24])
+    own_results.picture("results-filtered")
 
 
 def test_nothing_is_drawn_anew_while_the_video_plays(own_results: Tab) -> None:
@@ -216,51 +250,12 @@ def test_nothing_is_drawn_anew_while_the_video_plays(own_results: Tab) -> None:
     assert found.evaluate(calls) == before
 
 
-def test_a_card_has_the_colour_of_its_track(results: Tab, product: Product, shown_run: str) -> None:
-    row = tracks(product, shown_run)[0]
-    colours = results.page.get_by_test_id("stHtml").locator("div[style*=background]")
-    shown = colours.first.evaluate("strip => getComputedStyle(strip).backgroundColor")
-    drawn = review(results).evaluate(
-        """(root, id) => {
-          const { tracks, colour } = root.screenalytics;
-          const probe = document.createElement("i");
-          probe.style.color = colour(tracks.byId.get(id));
-          return probe.style.color;
-        }""",
-        row["track_id"],
-    )
-    assert shown == drawn
-
-
-def test_the_gallery_is_sorted_and_has_pages(
-    own_results: Tab, product: Product, shown_run: str
-) -> None:
-    def shown() -> list[str]:
-        faces = own_results.page.locator("img[alt^='Face of track-']")
-        names: list[str] = faces.evaluate_all("faces => faces.map(face => face.alt)")
-        return [name.removeprefix("Face of ") for name in names]
-
-    in_order = [row["track_id"] for row in tracks(product, shown_run, sort="start")]
-    wait_for(lambda: shown() == in_order[:12], what="the first page")
-    own_results.choose("Order", "Most confident first")
-    rows = tracks(product, shown_run, sort="confidence", descending=True)
-    best = [row["track_id"] for row in rows]
-    wait_for(lambda: shown() == best[:12], what="the best")
-    own_results.page.get_by_test_id("stPagination").get_by_role("button", name="3").click()
-    wait_for(lambda: shown() == best[24:36], what="the third page")
-
-
-def test_every_picture_is_there(results: Tab) -> None:
-    wait_for(results.pictures_loaded, what="all pictures")
-
-
-def test_the_histograms_count_the_faces(results: Tab, product: Product, shown_run: str) -> None:
-    charts = product.server.client.get(f"/episodes/{DEMO}/runs/{shown_run}/charts").json()
-    drawn = results.page.get_by_test_id("stVegaLiteChart")
-    expect(drawn).to_have_count(3)
-    for place, bins in ((1, charts["confidence"]), (2, charts["face_size"])):
-        shapes = drawn.nth(place).locator("g.mark-rect.role-mark path")
-        expect(shapes).to_have_count(len(bins))
+def test_every_face_is_there(own_results: Tab) -> None:
+    review(own_results)
+    faces = own_results.page.locator(".face img")
+    faces.last.scroll_into_view_if_needed()
+    loaded = "faces => faces.every(face => face.naturalWidth > 0)"
+    wait_for(lambda: faces.evaluate_all(loaded), what="all faces")
 
 
 FILES = {
@@ -313,11 +308,12 @@ def test_a_preview_is_made_when_it_is_wanted(one_tab: Tab, product: Product) -> 
     assert preview.status_code == 200
 
 
-def test_what_is_wrong_with_a_run_stands_on_top(one_tab: Tab, product: Product) -> None:
+def test_what_slowed_a_run_stands_above_its_figures(one_tab: Tab, product: Product) -> None:
     run_id = product.run("talk", stride=30, det_size=1280)
     one_tab.open(f"/results?episode=talk&run={run_id}")
-    one_tab.see("The detector's picture is larger than the 640 that suits the device.")
     one_tab.see("Take away")
+    one_tab.unfold("How it ran")
+    one_tab.see("The detector's picture is larger than the 640 that suits the device.")
     problem = one_tab.page.get_by_test_id("stAlert").filter(has_text="larger than the 640")
     figures = one_tab.page.get_by_test_id("stMetric").first
     above, below = problem.bounding_box(), figures.bounding_box()
@@ -337,3 +333,7 @@ def test_a_run_that_was_stopped_has_no_results(one_tab: Tab, product: Product) -
     assert client.post(f"/episodes/talk/runs/{run_id}/cancel").status_code == 200
     one_tab.open(f"/results?episode=talk&run={run_id}")
     one_tab.see("This run is cancelled; it has no results.")
+    expect(one_tab.page.get_by_test_id("stAlert")).to_have_count(2)  # and why
+    one_tab.unfold("How it ran")
+    one_tab.see("ERROR   The run was stopped")  # of its log
+    expect(one_tab.page.get_by_test_id("stVegaLiteChart")).to_have_count(0)

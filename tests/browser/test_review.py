@@ -733,7 +733,7 @@ def test_all_can_be_reached_by_tab(review: Review) -> None:
 # With the page around it.
 
 
-def test_it_is_told_when_the_video_rests_only(review: Review) -> None:
+def test_its_place_is_told_when_the_video_rests_only(review: Review) -> None:
     review.video.evaluate("video => { video.muted = true; video.play(); }")
     wait_for(lambda: review.place() > 1, what="the video to play")
     assert review.told() == []
@@ -744,22 +744,7 @@ def test_it_is_told_when_the_video_rests_only(review: Review) -> None:
     review.canvas.focus()
     review.key("n", "n", "p", "n", "n")
     wait_for(lambda: len(review.told()) == 2, what="the track")
-    assert review.told()[1] == {"name": "picked", "track": "track-00004", "t": 9.84}
-
-
-def test_the_same_wish_again_goes_there_again(review: Review) -> None:
-    wish = {"track": "track-00003", "seconds": None, "count": 1}
-    review.ask("wish => window.draw(wish)", wish)
-    assert review.number() == 204
-    review.ask("window.review.player.seek(3)")
-    review.rest()
-    review.ask("wish => window.draw(wish)", wish)
-    assert review.number() == 75
-    review.ask("wish => window.draw(wish)", {**wish, "count": 2})
-    assert review.number() == 204
-    review.ask("wish => window.draw(wish)", {"track": None, "seconds": 1.0, "count": 3})
-    assert review.number() == 25
-    assert review.ask("window.review.picked") == 2
+    assert review.told()[1] == {"track": "track-00004", "t": 9.84}
 
 
 def test_drawn_again_it_stays_one(review: Review) -> None:
@@ -833,7 +818,7 @@ def test_another_run_takes_the_place_of_the_one_before(review: Review) -> None:
     review.click(*review.bar(1))
     review.canvas.focus()
     review.key("i")
-    review.ask("window.draw(null, { run: '/files/episodes/made/runs/r2' })")
+    review.ask("window.draw({ run: '/files/episodes/made/runs/r2' })")
     review.page.wait_for_function("window.review.tracks !== undefined")
     assert review.ask("window.review.picked") == -1
     expect(review.page.locator(".range")).to_have_text("")
@@ -878,7 +863,9 @@ def test_a_run_without_tracks_can_be_looked_at(browser: Browser, clip: Path) -> 
         review.canvas.focus()
         review.key("n", "ArrowRight", "i", "+", "0", "ArrowDown", "l")
         assert review.number() == 250
-        expect(review.page.locator(".live")).to_contain_text("")
+        expect(review.page.locator(".card strong")).to_have_text("No faces were found")
+        expect(review.page.locator(".count")).to_have_text("0 tracks")
+        expect(review.page.get_by_role("button", name="Download as CSV")).to_be_disabled()
 
 
 # Three hours and 5,000 tracks.

@@ -41,6 +41,7 @@ def test_paths_of_the_contract(path: Path, expected: str) -> None:
 
 def test_results_are_the_files_that_appear_as_a_whole() -> None:
     results = {RUN.detections, RUN.tracks, RUN.metrics, RUN.crops, RUN.thumbs, RUN.preview}
+    results |= {RUN.people, RUN.embeddings}
 
     assert {RUN.folder / name for name in RESULT_NAMES} == results
     assert RUN.staging.parent == RUN.folder  # the same disk, so that a rename is enough

@@ -22,7 +22,7 @@ VALUES: dict[str, Any] = {
     "profile": "balanced", "device": "cpu", "detector": "auto", "stride": 3, "fps": 12.5,
     "det_size": 320, "det_thresh": 0.25, "cpu_threads": 2, "max_cpu_percent": 150.0,
     "precision": "int8", "small_faces": "second_look", "decode": "fast",
-    "decoder": "hardware", "reuse_still": True,
+    "decoder": "hardware", "reuse_still": True, "people": False,
     "video_stream": "2",
     "save_crops": True, "save_preview": False, "allow_cpu_fallback": False,
 }  # fmt: skip

@@ -140,6 +140,7 @@ PRECEDENCE: list[tuple[str, Any, Any, Any, str]] = [
     ("decode", "exact", "fast", "exact", "default"),
     ("decoder", "hardware", "auto", "software", "default"),
     ("reuse_still", True, False, False, "default"),
+    ("people", False, False, True, "profile:balanced"),
     ("video_stream", 2, 1, "auto", "default"),
     ("save_crops", True, True, False, "default"),
     ("save_preview", False, True, False, "default"),

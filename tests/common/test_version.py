@@ -130,7 +130,7 @@ def test_a_changed_a_new_a_renamed_and_a_removed_file_change_it(copy: Path) -> N
             "apps/common/version.py",
             "apps/pipeline/detect/__init__.py",
             "apps/config/profiles.toml",
-            "apps/ui/assets/upload.js",
+            "apps/ui/assets/upload/upload.js",
         ):
             with (copy / name).open("a") as stream:
                 stream.write("\n# changed\n")

@@ -80,7 +80,12 @@ def test_demo_on_own_videos(tmp_path: Path, talk: Path) -> None:
     words = ("20 of 20", "Faces found", "On the screen", "CPU", "Memory", "CPUExecutionProvider")
     for word in words:
         assert word in said
+    *_, heading, page, results, own = said.splitlines()
+    assert heading == "What to do next:"
+    assert f"SCREENALYTICS_DATA_ROOT={data_root} screenalytics up" in page
+    assert "screenalytics demo --video" in own
     (folder,) = (data_root / "manifests" / "clip" / "runs").iterdir()
+    assert f"/results?episode=clip&run={folder.name}" in results
     with av.open(str(folder / "preview.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) >= 20
     sheet = cv2.imread(str(folder / "contact_sheet.jpg"))

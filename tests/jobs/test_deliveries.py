@@ -43,7 +43,8 @@ def runs_of(server: Server, ep_id: str, run_id: str) -> list[str]:
 @pytest.mark.trap(25, 32)
 def test_a_lost_connection_is_no_death(server: Server, broker: Redis, data_root: Path) -> None:
     """The message comes again; the run goes on, is counted once, and parks nobody."""
-    with worker(data_root, broker.url, concurrency=2) as working:
+    # Its words about neighbours say that it has all its connections again.
+    with worker(data_root, broker.url, concurrency=2, mingles=True) as working:
 
         def said(words: str) -> int:
             return working.log.read_text().count(words)

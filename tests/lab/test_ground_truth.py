@@ -349,7 +349,6 @@ def laughs(levels: int) -> str:
     )
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize(
     "content",
     [

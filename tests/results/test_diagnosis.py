@@ -93,6 +93,19 @@ def test_heat(plain: RunManifest) -> None:
     assert causes(plain.model_copy(update={"thermal": cool})) == []
 
 
+def test_no_faces(plain: RunManifest) -> None:
+    """It says what may help, and not how a run that found nobody would be faster."""
+    assert plain.result is not None
+    nobody = plain.model_copy(
+        update={"result": plain.result.model_copy(update={"detections": 0, "tracks": 0})}
+    )
+    assert causes(nobody) == ["no-faces"]
+    found = {finding.code: finding for finding in diagnose(nobody).findings}
+    assert "det_thresh" in found["no-faces"].action
+    assert found["bound-by"].action == ""
+    assert "no-faces" not in {finding.code for finding in diagnose(plain).findings}
+
+
 @pytest.mark.parametrize(("waited", "is_busy"), [(None, False), (0.2, False), (30.0, True)])
 def test_other_programs(plain: RunManifest, waited: float | None, is_busy: bool) -> None:
     """Then nothing is advised that would not help."""

@@ -15,14 +15,8 @@ from urllib.parse import quote_from_bytes
 
 import psutil
 import pytest
-import requests
-import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from schemathesis import GenerationMode
-from schemathesis.checks import CHECKS
-from schemathesis.core.failures import FailureGroup
-from schemathesis.core.result import Ok
 
 from apps.common.errors import VideoUnreadable
 from apps.common.layout import PART, Layout
@@ -30,9 +24,12 @@ from apps.pipeline.decode.video import open_video
 from lab.processes.service import Server
 from tests.pipeline.videos import MPEG4, write_numbered
 from tests.security.tricks import (
+    PROBLEM,
+    QUICK,
     Findings,
     element,
     gif,
+    is_documented_503,
     ivf,
     listening,
     measuring,
@@ -53,20 +50,6 @@ from tests.security.tricks import (
 
 SECRET = b"root-of-all-secrets-4711"
 MEMORY_LIMIT = 1.5e9
-QUICK = settings(
-    max_examples=25,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
-PROBLEM = "application/problem+json"
-
-
-def is_documented_503(status: int | None, path: str, text: str) -> bool:
-    """Redis is away in these tests, and the queue's answers say so."""
-    return status == 503 and path.startswith("/celery_jobs") and "queue-unavailable" in text
 
 
 def problems_of(server: Server, urls: list[str]) -> list[str]:
@@ -83,38 +66,22 @@ def problems_of(server: Server, urls: list[str]) -> list[str]:
 # The document of the API
 
 
-# Checks of schemathesis that are left out, and why.
-LEFT_OUT = {
-    "positive_data_acceptance": "the document cannot say which episodes and runs exist",
-    "negative_data_rejection": "a query parameter that no route knows is passed over, as in HTTP",
-    "use_after_free": "stateful; tests/api/test_library.py deletes, and asks again",
-    "ensure_resource_availability": "stateful; a made resource is an upload that must decode",
-    "object_level_authorization": "there is one key, not users",
-    "ignored_auth": "the document names no security scheme; tests/api/test_gate.py has the key",
-    "max_response_time": "set by no promise; slow ones fail by their timeout of 20 s",
-    "not_a_server_error": "done here: knows the one documented 503 of the queue",
-    "unsupported_method": "of its coverage phase, which this does not run",
-    "missing_required_header": "no header is required",
-    "allow_header_conformance": "of its coverage phase, which this does not run",
-    "coverage_scenario": "of its coverage phase, which this does not run",
-}
-
-
 def test_answers_to_fuzzed_requests(server: Server, run: dict, findings: Findings) -> None:
     """What starts a run names no existing episode: one for each example would take minutes."""
-    schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
-    found = [r.ok() for r in schema.get_all_operations() if isinstance(r, Ok)]
-    operations = [one for one in found if one.path != "/demo/episode"]  # it takes nothing, and long
+    # Half a second for every process that collects the tests, were it loaded with them.
+    from tests.security.fuzzing import LEFT_OUT, fuzzed, operations_of, takes_any_text
+
+    operations = operations_of(server)
     assert len(operations) >= 20
     known = {"ep_id": "talk", "run_id": run["run_id"]}
     bad: set[str] = set()
     without = []
     for operation in operations:
-        bad |= fuzzed(operation, GenerationMode.POSITIVE, known)
+        bad |= fuzzed(operation, known, legal=True)
         if takes_any_text(operation):  # it would be looked for long, and in vain
             without.append(f"`{operation.method.upper()} {operation.path}`")
         else:
-            bad |= fuzzed(operation, GenerationMode.NEGATIVE, known)
+            bad |= fuzzed(operation, known, legal=False)
     findings.add(
         "fuzzed requests",
         f"{len(operations)} operations of the OpenAPI document, legal and illegal, existing and "
@@ -129,47 +96,6 @@ def test_answers_to_fuzzed_requests(server: Server, run: dict, findings: Finding
         "left out: they take any text; test_hostile_names attacks them",
     )
     assert not bad, "\n".join(sorted(bad))
-
-
-def takes_any_text(operation: Any) -> bool:
-    """Nothing is illegal to the document: names in the path at most, and any text is one."""
-    names = [parameter.definition["schema"] for parameter in operation.path_parameters]
-    return not (operation.query or operation.body or any("pattern" in name for name in names))
-
-
-def fuzzed(operation: Any, mode: GenerationMode, known: dict[str, str]) -> set[str]:
-    """What is wrong with the answers to some requests of an operation."""
-    checks = [CHECKS.get_one(name) for name in CHECKS.get_all_names() if name not in LEFT_OUT]
-    label = f"{operation.method.upper()} {operation.path} ({mode.value})"
-    bad: set[str] = set()
-    session = requests.Session()
-    session.trust_env = False
-
-    @settings(QUICK, max_examples=6)
-    @given(operation.as_strategy(generation_mode=mode), st.booleans())
-    def ask(case: Any, existing: bool) -> None:
-        spared = operation.method == "delete" or operation.path.endswith("/comparisons")
-        if existing and case.path_parameters and not spared:
-            case.path_parameters.update(
-                {key: name for key, name in known.items() if key in case.path_parameters}
-            )
-        answer = case.call(session=session, timeout=20)
-        status, kind = answer.status_code, answer.headers.get("content-type", [""])[0]
-        if is_documented_503(status, operation.path, answer.content.decode("utf-8", "replace")):
-            return
-        if status >= 500:
-            bad.add(f"{label}: {status} for {case.as_curl_command()[:300]}")
-        elif status >= 400 and kind != PROBLEM:
-            bad.add(f"{label}: {status} is {kind}")
-        else:
-            try:
-                case.validate_response(answer, checks=checks)
-            except FailureGroup as failures:
-                bad.update(f"{label}: {str(failure)[:300]}" for failure in failures.exceptions)
-
-    with session:
-        ask()
-    return bad
 
 
 def test_the_document_tells_what_refusals_look_like(server: Server, findings: Findings) -> None:
@@ -858,7 +784,6 @@ def test_broken_requests(server: Server, findings: Findings, name: str) -> None:
         assert status is None or status >= 400
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("count", [1000, 6000])
 def test_many_ranges(server: Server, run: dict, findings: Findings, count: int) -> None:
     ranges = ",".join(f"{2 * n}-{2 * n}" for n in range(count))[:60_000].rpartition(",")[0]

@@ -21,7 +21,6 @@ from playwright.sync_api import (
     BrowserContext,
     ConsoleMessage,
     Error,
-    FloatRect,
     Page,
     Request,
     ViewportSize,
@@ -33,20 +32,8 @@ from lab.paths import CHECKOUT
 from lab.processes.service import PATIENCE, clean_environment, free_port, wait_for
 
 _SCREENSHOTS = os.environ.get("SCREENALYTICS_SCREENSHOTS")
-_DOCS = CHECKOUT / "docs" if os.environ.get("SCREENALYTICS_WRITE_DOCS") == "1" else None
 PATIENCE_MS = int(20_000 * PATIENCE)
 _PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-_BLUR = "[data-testid=stImage] img, video, .card img, .tip img { filter: blur(26px) !important; }"
-# Those of components in shadow trees too, which the page's style does not reach.
-_ADD_STYLE = """text => {
-  const shadows = [...document.querySelectorAll('*')].map(one => one.shadowRoot).filter(Boolean);
-  for (const root of [document.head, ...shadows]) {
-    const style = document.createElement('style');
-    style.textContent = text;
-    root.append(style);
-  }
-}"""
-_CLIP: FloatRect = {"x": 0, "y": 0, "width": 1360, "height": 1080}
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required"]
 # Resolves when nothing in the element moves any more; what turns for ever does not count.
 _ANIMATED = """
@@ -277,30 +264,21 @@ class Tab:
         self.complaints[:] = [one for one in self.complaints if words not in one]
         return len(expected)
 
-    def picture(self, name: str, docs: str | None = None) -> None:
+    def picture(self, name: str) -> None:
         """Saves the whole page as a picture, for people to look at, where they asked for it.
 
         Args:
             name: of its file in the folder SCREENALYTICS_SCREENSHOTS.
-            docs: of its file in docs/, written again where SCREENALYTICS_WRITE_DOCS is 1. Photos
-                and videos are blurred in that one: they are others'.
         """
-        if _SCREENSHOTS is None and _DOCS is None:
+        if _SCREENSHOTS is None:
             return
         size = self.page.viewport_size or {"width": 1360, "height": 900}
         height = self.page.get_by_test_id("stMain").evaluate("main => main.scrollHeight")
         whole: ViewportSize = {"width": size["width"], "height": min(5000, height + 80)}
-        if _SCREENSHOTS is not None:
-            self._screenshot(Path(_SCREENSHOTS, f"{name}.png"), whole)
-        if _DOCS is not None and docs is not None:
-            self.page.evaluate(_ADD_STYLE, _BLUR)
-            self._screenshot(_DOCS / f"{docs}.png", whole, clip=_CLIP)
-        self.page.set_viewport_size(size)
-
-    def _screenshot(self, file: Path, size: ViewportSize, clip: FloatRect | None = None) -> None:
-        self.page.set_viewport_size(size)
+        self.page.set_viewport_size(whole)
         self.page.wait_for_timeout(500)
-        self.page.screenshot(path=file, clip=clip)
+        self.page.screenshot(path=Path(_SCREENSHOTS, f"{name}.png"))
+        self.page.set_viewport_size(size)
 
 
 def _context(browser: Browser) -> BrowserContext:

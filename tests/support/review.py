@@ -64,13 +64,21 @@ _PAGE = """<!doctype html>
   place.append(inside);
   window.told = [];
   const { default: review } = await import("/files/review/review.js");
-  window.draw = (seek = null, other = {}) => {
+  window.draw = (other = {}) => {
     window.cleanUp = review({
-      parentElement: place, data: { ...@DATA, ...other, seek },
-      setStateValue: (name, value) => window.told.push({ name, ...value }),
-      setTriggerValue: () => {},
+      parentElement: place, data: { ...@DATA, ...other },
+      setStateValue: () => {}, setTriggerValue: () => {},
     });
     window.review = place.querySelector(".review").screenalytics;
+    const { links } = window.review; // which write where the reader rests into the address
+    if (links === window.linked) return;
+    window.linked = links;
+    const rested = links.rested.bind(links);
+    links.rested = (value) => {
+      const same = JSON.stringify(window.told.at(-1)) === JSON.stringify(value);
+      if (!same) window.told.push(value);
+      rested(value);
+    };
   };
   window.draw();
 </script></body></html>"""
@@ -166,6 +174,7 @@ class MadeRun:
             "ep_id": "made", "run_id": "r1", "duration_s": self.duration_s, "fps": self.fps,
             "width": WIDTH, "height": HEIGHT, "stride": self.stride,
             "before_s": self.before_s, "after_s": self.after_s, "cuts_s": self.cuts_s,
+            "length_s": self.duration_s, "with_faces_s": 0.75 * self.duration_s,
             "lanes": max(rows, default=-1) + 1,
             "tracks": {
                 "id": [f"track-{number:05d}" for number in range(1, len(tracks) + 1)],

@@ -36,3 +36,17 @@ def test_faces_against_time_begin_where_their_stretch_begins() -> None:
     assert faces_over_time(charts).to_dict()["data"]["values"] == [
         {"second": 1.0, "faces": 2.5, "tracks": 3}
     ]
+
+
+def test_the_clock_has_no_second_twice() -> None:
+    """Its labels are whole seconds, so a chart of a second or two has no ticks between them."""
+    empty = RunCharts(
+        duration_s=1.5,
+        bin_seconds=0.1,
+        faces=[],
+        confidence=[],
+        face_size=[],
+        cuts_s=[],
+        unreadable_rows=0,
+    )
+    assert faces_over_time(empty).to_dict()["encoding"]["x"]["axis"]["tickMinStep"] == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import re
@@ -216,21 +217,41 @@ def test_the_key_stays_on_this_side(served: Served) -> None:
     assert KEY not in served.page.log.read_text()
 
 
-def form(ep_id: str, content: bytes) -> dict[str, object]:
-    return {"data": {"ep_id": ep_id}, "files": {"file": ("clip.mp4", content, "video/mp4")}}
-
-
 def test_an_upload_passes_from_the_page_only(served: Served, test_data: Path) -> None:
     content = (test_data / "videos" / "carphone_pristine.mp4").read_bytes()
+    path, tus = "/files/uploads", {"tus-resumable": "1.0.0"}
+    values = {"ep_id": "other", "filename": "clip.mp4"}
+    coded = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+    begin = {
+        **tus,
+        "upload-length": str(len(content)),
+        "upload-metadata": ",".join(f"{key} {value}" for key, value in coded.items()),
+    }
     for origin in (None, "http://elsewhere.invalid", "null", f"{served.page.url}.invalid"):
         headers = {} if origin is None else {"Origin": origin}
-        answer = served.client.post("/files/episodes", headers=headers, **form("other", content))  # type: ignore[arg-type]
-        assert answer.status_code == 403
-    assert served.server.client.get("/episodes/other").status_code == 404
+        for method in ("POST", "PATCH", "DELETE"):
+            address = path if method == "POST" else f"{path}/{'0' * 32}"
+            answer = served.client.request(method, address, headers={**begin, **headers})
+            assert answer.status_code == 403
+    assert served.client.get(path).json()["items"] == []
     own = {"Origin": served.page.url}
-    answer = served.client.post("/files/episodes", headers=own, **form("other", content))  # type: ignore[arg-type]
-    assert answer.status_code == 201, answer.text
-    assert answer.json()["facts"]["frames"] == 120
-    again = served.client.post("/files/episodes", headers=own, **form("other", content))  # type: ignore[arg-type]
-    assert again.status_code == 409
-    assert "has a video already" in again.json()["detail"]
+    begun = served.client.post(path, headers={**begin, **own})
+    assert begun.status_code == 201, begun.text
+    one = begun.headers["location"]
+    assert one.startswith("/files/uploads/")
+    sending = {**tus, **own, "content-type": "application/offset+octet-stream"}
+    half = len(content) // 2
+    for part, offset in ((content[:half], 0), (content[half:], half)):
+        assert served.client.head(one).headers["upload-offset"] == str(offset)
+        answer = served.client.patch(
+            one, content=part, headers={**sending, "upload-offset": str(offset)}
+        )
+        assert answer.status_code == 204, answer.text
+    assert served.server.client.get("/episodes/other").json()["facts"]["frames"] == 120
+    assert "other" in served.client.get(f"{path}/names").json()
+    assert served.client.delete(one, headers={**tus, **own}).status_code == 409
+    assert (
+        "has a video already" in served.client.post(path, headers={**begin, **own}).json()["detail"]
+    )
+    for name in ("..", "%2e%2e", "x", "..%2f..%2fversion", "0" * 33):
+        assert raw_get(served.page, f"{path}/{name}")[0] in (400, 404)

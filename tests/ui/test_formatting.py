@@ -34,7 +34,7 @@ def test_durations(seconds: float | None, shown: str) -> None:
         (12.44, 0.0, "12.4 s"),
         (0.25, 0.142, "0.2 ± 0.1 s"),
         (12.44, None, "12.4 s"),
-        (5400.28, 12.36, "5\u202f400.3 ± 12.4 s"),
+        (5400.28, 12.36, "5,400.3 ± 12.4 s"),
     ],
 )
 def test_seconds_on_the_screen(seconds: float, error_s: float | None, shown: str) -> None:
@@ -43,8 +43,6 @@ def test_seconds_on_the_screen(seconds: float, error_s: float | None, shown: str
 
 def test_every_end_of_a_track_has_words() -> None:
     assert set(formatting.ENDS) == set(get_args(TrackEnd))
-    assert formatting.ended("left") == "left the picture"
-    assert [formatting.ended(odd) for odd in (None, "gone", ["cut"])] == [None] * 3
 
 
 @pytest.mark.parametrize(
@@ -96,6 +94,7 @@ def test_sources(word: str, shown: str) -> None:
         ("stride", 23, "every 23rd frame"),
         ("max_cpu_percent", None, "none"),
         ("max_cpu_percent", 250.0, "250 % (2.5 cores)"),
+        ("max_cpu_percent", 100.0, "100 % (1 core)"),
         ("det_size", 640, "640 px"),
         ("small_faces", "second_look", "second look"),
         ("save_crops", False, "no"),
@@ -112,6 +111,22 @@ def test_moments_are_in_the_readers_zone() -> None:
     assert formatting.moment(stamp, UTC) == "24 Nov, 23:30"
     assert formatting.moment(stamp, timezone(timedelta(hours=1))) == "25 Nov, 00:30"
     assert formatting.moment("yesterday", UTC) == "yesterday"
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"), [(None, "–"), (640.4, "640 MB"), (58_403.0, "58.4 GB")]
+)
+def test_megabytes(number: float | None, shown: str) -> None:
+    assert formatting.megabytes(number) == shown
+
+
+def test_a_track_is_called_by_its_number() -> None:
+    assert formatting.track("track-00012") == "track 12"
+
+
+def test_fields_are_called_as_the_form_calls_them() -> None:
+    said = formatting.in_words("Raise max_cpu_percent, or take a larger stride; det_size=64.")
+    assert said == "Raise “CPU cap”, or take a larger stride; “Detection size”=64."
 
 
 def test_markdown_is_shown_as_it_is() -> None:

@@ -111,9 +111,9 @@ def test_a_name_that_somebody_else_made_reads_nothing(watched: Watched, path: st
 
 def test_uploads_of_other_sites_are_refused(watched: Watched) -> None:
     rebound = {"host": "evil.example", "origin": "http://evil.example"}
-    assert watched.client.post("/files/episodes", headers=rebound).status_code == 421
+    assert watched.client.post("/files/uploads", headers=rebound).status_code == 421
     for headers in ({"origin": "http://evil.example"}, {"sec-fetch-site": "cross-site"}):
-        assert watched.client.post("/files/episodes", headers=headers).status_code == 403
+        assert watched.client.post("/files/uploads", headers=headers).status_code == 403
         assert watched.client.put("/_stcore/upload_file/a/b", headers=headers).status_code == 403
         assert watched.client.delete("/_stcore/upload_file/a/b", headers=headers).status_code == 403
 

@@ -12,7 +12,6 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from apps.ui import formatting
 from lab.paths import CHECKOUT
 from lab.processes.service import Server, add_episode, serving, serving_checkout
 from tests.support.checkout import copy_checkout
@@ -105,7 +104,7 @@ def test_the_form_offers_what_the_server_has(open_page: Open, server: Server) ->
     ("name", "value", "words"),
     [
         ("stride", 0, "1 at least"),
-        ("stride", 100_001, "100000 at most"),
+        ("stride", 100_001, "100,000 at most"),
         ("det_size", 63, "64 at least"),
     ],
 )
@@ -209,8 +208,10 @@ def test_a_local_run_by_the_page(open_page: Open, server: Server) -> None:
 
 
 def _results() -> None:
+    from apps.ui.parts.address import read_address
     from apps.ui.views import results
 
+    read_address("results")
     results.view()
 
 
@@ -222,21 +223,21 @@ def open_results(server: Server, monkeypatch: pytest.MonkeyPatch, run_id: str) -
     return page.run()
 
 
+def unfold(page: AppTest, run_id: str) -> None:
+    """Opens how the run went."""
+    page.session_state[f"how-it-ran-{run_id}"] = True
+    page.run()
+
+
 @pytest.mark.usefixtures("open_page")  # forgets at its end
 def test_seconds_on_the_screen(
     server: Server, result: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = open_results(server, monkeypatch, result["run_id"])
     assert not page.exception
-    [track] = server.client.get(f"/episodes/talk/runs/{result['run_id']}/tracks").json()["items"]
-    [card] = [text.value for text in page.caption if text.value.startswith("**Track ")]
-    assert card.split("  \n") == [
-        "**Track 1**",
-        f"On screen {formatting.screen_time(track['screen_s'], track['screen_error_s'])}",
-        f"Sightings {track['stats']['detections']}",
-        f"Confidence {track['stats']['avg_conf']:.2f}",
-        "Ended: end of the video",
-    ]
+    assert not page.metric
+    unfold(page, result["run_id"])
+    assert not page.exception
     [figure] = [metric for metric in page.metric if metric.label == "On screen"]
     assert figure.value == f"{result['screen_s']:.1f} ± {result['screen_error_s']:.1f} s"
 
@@ -256,10 +257,11 @@ def test_a_run_that_did_not_measure_seconds_on_the_screen(
     (folder / "tracks.jsonl").write_text(json.dumps(track) + "\n")
     (folder / "run.json").write_text(json.dumps(manifest))
     page = open_results(server, monkeypatch, run_id)
+    unfold(page, run_id)
     assert not page.exception
-    [card] = [text.value for text in page.caption if text.value.startswith("**Track 1**")]
-    assert f"On screen {track['end_s'] - track['start_s']:.1f} s  \n" in card
-    assert "Ended" not in card
+    tracks = server.client.get(f"/episodes/talk/runs/{run_id}/review").json()["tracks"]
+    assert tracks["screen_s"] == pytest.approx([track["end_s"] - track["start_s"]])
+    assert tracks["screen_error_s"] == tracks["ended"] == [None]
     [figure] = [metric for metric in page.metric if metric.label == "On screen"]
     assert figure.value == "–"
 
@@ -276,7 +278,10 @@ def test_nobody_there_is_a_sentence(open_page: Open) -> None:
 def test_an_episode_of_the_address_that_does_not_exist(open_page: Open) -> None:
     page = open_page(episode="<b>nobody</b>")
     assert not page.exception
-    assert page.selectbox(key="episode").value == "show"
+    assert "There is no episode" in page.warning[0].value
+    assert "\\<b\\>nobody" in page.warning[0].value
+    assert page.selectbox(key="episode").value is None
+    assert not page.button
 
 
 def test_a_server_of_different_code_and_without_episodes(open_page: Open, tmp_path: Path) -> None:

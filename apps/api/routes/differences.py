@@ -10,6 +10,7 @@ from pydantic import Field
 
 from apps.api.deps import ServicesDep
 from apps.api.file_responses import cache_of_result
+from apps.api.problems import documented
 from apps.common.contracts.differences import RunDifferences
 from apps.common.names import LATEST, EpisodeId, RunIdOrLatest
 from apps.common.schemas import QueryParameters
@@ -22,7 +23,7 @@ class DifferencesQuery(QueryParameters):
     b: RunIdOrLatest = Field(description="The run whose differences are told, or `latest`.")
 
 
-@router.get("/differences")
+@router.get("/differences", responses=documented({409: "The runs have read different videos."}))
 def differences(
     ep_id: EpisodeId,
     services: ServicesDep,

@@ -66,7 +66,7 @@ def _data_root(services: ServicesDep) -> Dependency:
         free_mb = check_storage(services.layout, services.settings.min_free_mb)
     except StorageFailed as error:
         return Dependency(ok=False, required=True, detail=error.detail)
-    return Dependency(ok=True, required=True, detail=f"{free_mb:.0f} MB free")
+    return Dependency(ok=True, required=True, detail=f"{free_mb / 1000:.1f} GB free")
 
 
 def _queue(services: ServicesDep) -> tuple[dict[str, Dependency], list[WorkerSummary]]:

@@ -21,8 +21,9 @@ from apps.common.names import EpisodeId, RunIdOrLatest, is_comparison_run, is_cr
 from apps.common.open_result import result_json
 from apps.common.schemas import Diagnosis, PageQuery, Rows, RunList, RunSummary, TracksQuery
 from apps.results.diagnosis import diagnose
-from apps.results.files import NO_ROWS, sendable_rows
+from apps.results.files import NO_ROWS, result_file, sendable_rows
 from apps.results.rows import sorted_tracks
+from apps.results.track_filter import check_filter, is_filtered, wanted_tracks
 from apps.runs.about import about_run
 from apps.runs.store import (
     list_runs,
@@ -33,6 +34,9 @@ from apps.runs.store import (
 )
 
 router = APIRouter(prefix="/episodes/{ep_id}/runs", tags=["runs"])
+
+_NO_PEOPLE = "The run's tracks were not grouped into people."
+_ASK = "Run with the option people."
 
 _AS_LINES: Documented = {
     200: {"description": "A page; or the file, a line each.", "content": {NDJSON: {}}},
@@ -85,11 +89,18 @@ def tracks(
     request: Request,
     query: Annotated[TracksQuery, Query()],
 ) -> Rows | Response:
-    """Tracks (`track_v1`), a page at a time; as NDJSON, all of them in the file's order."""
+    """Tracks (`track_v1`), a page at a time; as NDJSON, all of them in the file's order.
+
+    `total` counts those that pass the filters.
+    """
     path = _results(services.layout, ep_id, run_id).tracks
-    if wants_stream(request) or (query.sort is None and not query.descending):
+    check_filter(query)
+    filtered = is_filtered(query)
+    if wants_stream(request) or not (filtered or query.descending or query.sort is not None):
         return _rows(services.layout, path, request, query)
     found = sendable_rows(services.layout, path)
+    if filtered:
+        found = wanted_tracks(found, query, services.reviews.review(ep_id, run_id).tracks)
     rows = sorted_tracks(found, query.sort, descending=query.descending)
     page = rows[query.offset : query.offset + query.limit]
     return Rows(items=page, total=len(rows), offset=query.offset)
@@ -106,6 +117,35 @@ def detections(
     """Detections (`det_v1`), a page at a time; as NDJSON, all of them."""
     path = _results(services.layout, ep_id, run_id).detections
     return _rows(services.layout, path, request, query)
+
+
+@router.get("/{run_id}/people", response_model=Rows, responses=_AS_LINES)
+def people(
+    ep_id: EpisodeId,
+    run_id: RunIdOrLatest,
+    services: ServicesDep,
+    request: Request,
+    query: Annotated[PageQuery, Query()],
+) -> Rows | Response:
+    """People (`people_v1`), a page at a time; as NDJSON, all of them."""
+    path = result_file(
+        services.layout, _results(services.layout, ep_id, run_id).people, _NO_PEOPLE, hint=_ASK
+    )
+    return _rows(services.layout, path, request, query)
+
+
+@router.get("/{run_id}/embeddings", response_class=FileResponse, responses=DOCUMENTED_PARTS)
+def embeddings(ep_id: EpisodeId, run_id: RunIdOrLatest, services: ServicesDep) -> Response:
+    """What the run's tracks look like, as arrays for NumPy."""
+    path = _results(services.layout, ep_id, run_id).embeddings
+    return run_file(
+        services.layout,
+        path,
+        "application/x-npz",
+        _NO_PEOPLE,
+        hint=_ASK,
+        cache=cache_of_result(run_id),
+    )
 
 
 @router.get("/{run_id}/metrics")

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from apps.common.contracts.base import Readable
 from apps.common.contracts.manifest import Progress, RunResult
-from apps.common.contracts.media import PlayableKind
+from apps.common.contracts.media import ClipKind, PlayableKind
 from apps.common.errors import ScreenalyticsError
 
 
@@ -91,6 +91,28 @@ class PlayableResultEvent(PlayableResult):
     type: Literal["result"] = "result"
 
 
+class ClipResult(Readable):
+    """The answer of a clip that was made.
+
+    Args:
+        kind: the source's own pictures, or encoded again.
+        from_s, to_s: when its first picture is shown, and when its last one ends.
+    """
+
+    status: Literal["completed"] = "completed"
+    ep_id: str
+    kind: ClipKind
+    from_s: float
+    to_s: float
+    mime: str
+    size_bytes: int
+    elapsed_seconds: float
+
+
+class ClipResultEvent(ClipResult):
+    type: Literal["result"] = "result"
+
+
 class HeartbeatEvent(Readable):
     """Nothing new: what was asked for is on."""
 
@@ -115,5 +137,9 @@ PreviewEvent = Annotated[
 ]
 PlayableEvent = Annotated[
     ProgressEvent | LogEvent | StartedEvent | PlayableResultEvent | ErrorEvent,
+    Field(discriminator="type"),
+]
+ClipEvent = Annotated[
+    ProgressEvent | LogEvent | StartedEvent | ClipResultEvent | ErrorEvent,
     Field(discriminator="type"),
 ]

@@ -171,6 +171,25 @@ class RecognitionFacts(Readable):
     joins: int
 
 
+class PeopleFacts(Readable):
+    """How tracks were grouped into people.
+
+    Args:
+        faces: that were described.
+        described: tracks of which at least one face was.
+        unassigned: tracks of which none was: too small, too blurred, in profile, or too short.
+        people: groups.
+        max_distance: cosine distance up to which clusters are one person.
+    """
+
+    model: ModelFacts
+    faces: int
+    described: int
+    unassigned: int
+    people: int
+    max_distance: float
+
+
 class ProviderProbe(Readable):
     """A benchmark between ONNX Runtime's providers for one model and picture.
 
@@ -292,6 +311,7 @@ class RunManifest(Readable):
         {}, description="Nodes of the detector that the accelerator has left to the CPU, by kind."
     )
     recognition: RecognitionFacts | None = None
+    people: PeopleFacts | None = Field(None, description="Of runs with the option `people`.")
     decoding: DecodingFacts | None = Field(
         None, description="What decoded the video, where hardware was asked for."
     )

@@ -10,6 +10,10 @@ PlayableKind = Literal["source", "remuxed", "proxy"]
 """The file itself, its streams in another container, or encoded again."""
 
 
+ClipKind = Literal["copied", "encoded"]
+"""The source's own pictures, or encoded again."""
+
+
 class AudioFacts(Readable):
     """The sound that a player takes.
 
@@ -90,3 +94,10 @@ class MadeFile(Readable):
     file: str
     mime: str
     why: str | None = None
+
+
+class ClipFile(MadeFile):
+    """What is noted beside a clip: the time of its first picture, and when its last one ends."""
+
+    from_s: float
+    to_s: float

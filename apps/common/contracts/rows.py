@@ -25,7 +25,7 @@ from pydantic_core import CoreSchema
 from apps.common.contracts.base import Readable
 from apps.common.contracts.manifest import TrackEnd
 from apps.common.files import Opener, open_regular
-from apps.common.names import TrackId
+from apps.common.names import PersonId, TrackId
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
@@ -148,6 +148,36 @@ class TrackRow(_Tolerant):
         if self.start_s is None or self.end_s is None:
             return None
         return ScreenTime(self.end_s - self.start_s, None)
+
+
+class BestFaceRow(_Row):
+    """A face that shows well who a person is."""
+
+    track_id: TrackId = Field(description="Its track, whose thumbnail shows it or one like it.")
+    frame_idx: FrameIndex = Field(description="The frame.")
+    ts_s: Seconds = Field(description="When that is shown, seconds.")
+
+
+class PersonRow(_Row):
+    """Tracks of one person: a line of `people.jsonl` (`people_v1`)."""
+
+    person_id: PersonId = Field(description="The person's name in this run.")
+    ep_id: str = Field("", description="The episode.")
+    name: str | None = Field(None, description="As people call this person; null where none does.")
+    track_ids: list[TrackId] = Field(description="The tracks, the first one first.")
+    appearances: list[tuple[Seconds, Seconds]] = Field(
+        description="From when to when the person is on the screen, seconds, one after the other."
+    )
+    screen_seconds: Seconds = Field(description="For how long that is together, seconds.")
+    screen_error_seconds: Seconds = Field(
+        description="Standard error of that, of looking at samples only, seconds."
+    )
+    share: Share = Field(description="`screen_seconds` as a part of the video, 0..1.")
+    best_faces: list[BestFaceRow] = Field(description="At most five, the best one first.")
+    confidence: Share = Field(
+        description="How much the least alike of the tracks is like all of them; 1 for one track."
+    )
+    schema_version: Literal["people_v1"] = "people_v1"
 
 
 def read_rows(path: Path, model: type[M], opener: Opener = open_regular) -> Iterator[M | None]:

@@ -25,7 +25,7 @@ much is not in this error.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -109,10 +109,12 @@ class Presence:
 
     Args:
         missed_seconds: the longest interruption in which the face is taken to be there.
+        stretches: from when to when it was there, seconds.
     """
 
     missed_seconds: float
     seconds: float = 0.0
+    stretches: list[tuple[float, float]] = field(default_factory=list)
     _variance: float = 0.0  # of all edges but the last one
     _until: Edge | None = None
 
@@ -125,8 +127,10 @@ class Presence:
         until = self._until
         if until is not None and before.at_s - until.at_s <= self.missed_seconds:
             begins = until
+            self.stretches[-1] = (self.stretches[-1][0], after.at_s)
         else:
             begins = before
+            self.stretches.append((before.at_s, after.at_s))
             self._variance += before.variance + (0.0 if until is None else until.variance)
         self.seconds += after.at_s - begins.at_s
         self._until = after

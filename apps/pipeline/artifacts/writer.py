@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import IO
@@ -20,6 +20,7 @@ from apps.common.errors import StorageFailed
 from apps.common.files import files_in, storage_errors, sync, sync_tree, write_json
 from apps.common.layout import ALWAYS_WRITTEN, RESULT_NAMES, RunFiles
 from apps.common.names import crop_name, track_name
+from apps.pipeline.artifacts.people import OnScreen, merged
 from apps.pipeline.artifacts.screen_time import Presence, SampleEdges, ScreenTotal
 from apps.pipeline.types import Sighting, TrackedSighting
 
@@ -150,6 +151,18 @@ class ArtifactWriter:
         write_json(self._staged.metrics, metrics.model_dump())
         return metrics
 
+    def on_screen(self, tracks: Iterable[int]) -> OnScreen:
+        """When the faces of some tracks are on the screen, each moment once.
+
+        Args:
+            tracks: numbers; none of them are seen at the same moment.
+        """
+        chosen = [self._tracks[number] for number in tracks]
+        total = self._screen_total(chosen)
+        stretches = merged([part for track in chosen for part in track.presence.stretches])
+        seconds = sum(end - begin for begin, end in stretches)
+        return OnScreen(stretches, seconds, total.error_s)
+
     @property
     def written(self) -> dict[str, int]:
         """The results that there are once it has finished, and of how many files each consists."""
@@ -235,7 +248,7 @@ class ArtifactWriter:
         longest = sorted(lengths, key=lambda number: (-lengths[number], number))[:_LONGEST]
         short = sum(length < self._metrics.short_track_seconds for length in lengths.values())
         minutes = totals.total_frames / totals.fps / 60
-        screen = self._screen_total()
+        screen = self._screen_total(tracks.values())
         return TrackMetrics(
             ep_id=self._ep_id,
             tracks_born=len(tracks),
@@ -265,9 +278,9 @@ class ArtifactWriter:
             screen_error_s=round(screen.error_s, 3),
         )
 
-    def _screen_total(self) -> ScreenTotal:
+    def _screen_total(self, tracks: Iterable[TrackSummary]) -> ScreenTotal:
         total = ScreenTotal()
-        for track in self._tracks.values():
+        for track in tracks:
             shot = self._shots[track.shot]
             total.add(
                 track.presence,

@@ -20,11 +20,12 @@ from av.filter.graph import Graph
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from apps.pipeline.arrays import ByteArray
-from apps.pipeline.decode.decoder import Decoded
+from apps.pipeline.decode.decoder import Decoded, nothing
 from apps.pipeline.decode.picture import FullPicture
 from apps.pipeline.decode.video import Video
 from apps.pipeline.geometry import Orientation
 from apps.pipeline.render.sound import SoundPlan, is_of_the_disk, sound_for
+from apps.pipeline.render.stretch import Stretch, pictures_of
 from apps.pipeline.render.x264 import x264_options
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ def encode(
     *,
     cpu_threads: int,
     after_frame: Callable[[int], None],
+    stretch: Stretch | None = None,
+    passing: Callable[[], None] = nothing,
 ) -> None:
     """Encodes a video as MP4; the file depends on the arguments only.
 
@@ -80,6 +83,8 @@ def encode(
         path: where the file is written.
         cpu_threads: of decoder and encoder together, >= 1; x264's pictures depend on it.
         after_frame: called with the number of each frame that is done; may raise to stop.
+        stretch: the part that is encoded, whose times begin at zero; None for the whole video.
+        passing: called for each frame that is decoded for those of the stretch only; may raise.
 
     Raises:
         EncodingFailed: it cannot be encoded; nothing is left.
@@ -88,7 +93,10 @@ def encode(
     encoder = max(1, cpu_threads // 2)
     video.use_threads(max(1, cpu_threads - encoder))
     try:
-        _encode(video, path, encoding, encoder, after_frame)
+        frames, zero_s = video.decoded(), 0.0
+        if stretch is not None:
+            frames, zero_s = pictures_of(video, stretch, passing), stretch.start_s
+        _encode(video, path, encoding, encoder, after_frame, frames, zero_s)
     except av.error.FFmpegError as error:
         path.unlink(missing_ok=True)
         if is_of_the_disk(error):
@@ -107,6 +115,8 @@ def _encode(
     encoding: Encoding,
     threads: int,
     after_frame: Callable[[int], None],
+    decoded_frames: Iterable[Decoded],
+    zero_s: float,
 ) -> None:
     width, height = _even_size(video, encoding.long_side)
     canvas = _Canvas(width, height, encoding.paint)
@@ -117,15 +127,15 @@ def _encode(
         sound_for(video, container, encoding.sound) as sound,
     ):
         stream = _add_stream(container, video, width, height, encoding, threads)
-        decoded_frames: Iterable[Decoded] = video.decoded()
         if encoding.deinterlace:
             decoded_frames = _deinterlaced(decoded_frames)
         for decoded in decoded_frames:
             picture = canvas.drawn(decoded)
-            latest = max(latest + 1, ticks(decoded.ts_s))
+            shown_s = decoded.ts_s - zero_s
+            latest = max(latest + 1, ticks(shown_s))
             picture.pts, picture.time_base = latest, CLOCK
             container.mux(stream.encode(picture))
-            sound.until(decoded.ts_s)
+            sound.until(shown_s)
             after_frame(decoded.index)
         container.mux(stream.encode())
         sound.rest()

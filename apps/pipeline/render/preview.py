@@ -18,7 +18,7 @@ from apps.common.contracts.rows import DetectionRow
 from apps.common.names import track_number
 from apps.pipeline.arrays import ByteArray, FloatArray
 from apps.pipeline.decode.video import Video
-from apps.pipeline.render.encode import Encoding, EncodingFailed, encode
+from apps.pipeline.render.encode import Encoding, EncodingFailed, Paint, encode
 from apps.pipeline.render.sound import SoundPlan
 
 _COPIED_SOUND = frozenset({"aac", "mp3", "opus", "flac", "ac3"})  # that MP4 takes
@@ -86,12 +86,17 @@ def render_preview(
         PreviewFailed: it cannot be encoded; nothing is left.
     """
     encoding = Encoding(
-        config.long_side, config.crf, sound=SoundPlan(_COPIED_SOUND), paint=_Painter(tracks).paint
+        config.long_side, config.crf, sound=SoundPlan(_COPIED_SOUND), paint=painter(tracks)
     )
     try:
         encode(video, path, encoding, cpu_threads=cpu_threads, after_frame=after_frame)
     except EncodingFailed as error:
         raise PreviewFailed from error
+
+
+def painter(tracks: list[TrackBoxes]) -> Paint:
+    """Draws these tracks on pictures that come in their order."""
+    return _Painter(tracks).paint
 
 
 class _Painter:

@@ -20,6 +20,7 @@ from apps.pipeline.decode.selection import NOT_SHOWN
 from apps.pipeline.decode.video import Video
 from apps.pipeline.render.encode import CLOCK, ticks
 from apps.pipeline.render.sound import SoundPlan, is_of_the_disk, sound_for
+from apps.pipeline.render.stretch import Stretch, copied_packets
 
 
 class CannotCopy(Exception):
@@ -33,10 +34,12 @@ class _Times:
     Args:
         shown: ticks, by number of the packet; None for one that is left out.
         decoded: ticks of those that are not left out, in turn.
+        is_part: all that are left out are of other parts of the video.
     """
 
     shown: list[int | None]
     decoded: IntArray
+    is_part: bool = False
 
 
 def remux(
@@ -46,6 +49,7 @@ def remux(
     sound: SoundPlan,
     *,
     after_frame: Callable[[], None],
+    stretch: Stretch | None = None,
 ) -> None:
     """Copies a video's pictures, and its sound where the container takes it.
 
@@ -54,12 +58,13 @@ def remux(
         path: where the file is written.
         ending: kind of the container.
         after_frame: called for each picture; may raise to stop.
+        stretch: the part that is copied, whose times begin at zero; None for the whole video.
 
     Raises:
         CannotCopy: it cannot be done; nothing is left.
         OSError: it cannot be written.
     """
-    times = _times(video)
+    times = _times(video) if stretch is None else _times_of(video, stretch)
     try:
         _copy(video, path, ending, sound, times, after_frame)
     except av.error.FFmpegError as error:
@@ -89,6 +94,25 @@ def _times(video: Video) -> _Times:
     shown = [None if place == NOT_SHOWN else by_picture[place] for place in display.tolist()]
     copied = np.array([time for time in shown if time is not None], np.int64)
     return _Times(shown, _decoding_times(copied, max(1, ticks(1 / video.index.fps))))
+
+
+def _times_of(video: Video, stretch: Stretch) -> _Times:
+    """The same of a stretch.
+
+    Raises:
+        CannotCopy: its packets hold other pictures too, or need others.
+    """
+    packets = copied_packets(video.index, stretch)
+    if packets is None:
+        raise CannotCopy
+    whole = _times(video)
+    shown: list[int | None] = [None] * len(whole.shown)
+    for number in packets:
+        time = whole.shown[number]
+        shown[number] = None if time is None else time - ticks(stretch.start_s)
+    copied = np.array([time for time in shown if time is not None], np.int64)
+    step = max(1, ticks(1 / video.index.fps))
+    return _Times(shown, _decoding_times(copied, step), is_part=True)
 
 
 def _decoding_times(shown: IntArray, step: int) -> IntArray:
@@ -128,8 +152,10 @@ def _copy(
         turn = 0
         for number, packet in enumerate(packets_of(source, stream)):
             shown = times.shown[number] if number < len(times.shown) else None
+            if times.is_part and turn == len(times.decoded):
+                break
             if shown is None:
-                if packet.is_discard:
+                if not times.is_part and packet.is_discard:
                     raise CannotCopy  # of a cut: it is needed, and not to be shown
                 continue
             packet.pts, packet.dts = shown, int(times.decoded[turn])

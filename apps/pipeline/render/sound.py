@@ -7,6 +7,7 @@ the pictures; holes are filled with silence, so that it stays with them.
 from __future__ import annotations
 
 import errno
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,9 +46,12 @@ class SoundPlan:
 
     Args:
         copied: codecs that the file may hold; others are encoded as AAC.
+        start_s, end_s: the part that is wanted, on the player's clock; it is heard from zero on.
     """
 
     copied: frozenset[str]
+    start_s: float = 0.0
+    end_s: float = math.inf
 
 
 def is_of_the_disk(error: av.error.FFmpegError) -> bool:
@@ -101,14 +105,14 @@ def sound_for(video: Video, output: OutputContainer, plan: SoundPlan | None) -> 
             target = _Copied(stream, output)
         else:
             target = _Encoded(stream, output, video.index.end_s + _AFTER_END_S)
-        yield _Playing(container, stream, video, target)
+        yield _Playing(_timed(container, stream, video, plan), target)
 
 
 class _Playing(Sound):
     def __init__(
-        self, container: InputContainer, stream: AudioStream, video: Video, target: _Target
+        self, packets: Iterator[tuple[Packet[Any], float, float]], target: _Target
     ) -> None:
-        self._packets: Iterator[tuple[Packet[Any], float, float]] = _timed(container, stream, video)
+        self._packets = packets
         self._target = target
         self._time_s = -1e9
 
@@ -136,9 +140,10 @@ class _Playing(Sound):
 
 
 def _timed(
-    container: InputContainer, stream: AudioStream, video: Video
+    container: InputContainer, stream: AudioStream, video: Video, plan: SoundPlan
 ) -> Iterator[tuple[Packet[Any], float, float]]:
-    """Packets of sound, what leads from their clock to the player's, and when they are heard."""
+    """Packets of sound, what leads from their clock to the file's, and when they are heard."""
+    earliest_s = plan.start_s if plan.start_s > 0 else _BEFORE_ZERO_S
     index = video.index
     leaps = _Leaps(index) if index.timeline.jumps else None
     streams = [stream] if leaps is None else [stream, chosen_stream(container, video.stream)]
@@ -157,8 +162,10 @@ def _timed(
             if leaps is not None and packet.pts is not None:
                 offset_s = leaps.offset(packet.pts * base, newest)
             newest = newest if packet.pts is None else packet.pts * base + offset_s
-            if newest >= _BEFORE_ZERO_S:
-                yield packet, offset_s, newest
+            if newest >= plan.end_s:
+                return
+            if newest >= earliest_s:
+                yield packet, offset_s - plan.start_s, newest - plan.start_s
     except (av.error.FFmpegError, IndexError):  # the file breaks off; PyAV, of odd streams
         return
 

@@ -9,31 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 
 from apps.common.config import RecognitionConfig
-from apps.common.contracts.manifest import ModelFacts, RecognitionFacts
+from apps.common.contracts.manifest import RecognitionFacts
 from apps.pipeline.arrays import FloatArray
+from apps.pipeline.recognise.base import Recogniser
 from apps.pipeline.types import Sighting
-from apps.pipeline.yuv_crop import FacePatch
-
-
-class Recogniser(Protocol):
-    """Describes a face so that descriptions of one person are alike."""
-
-    @property
-    def facts(self) -> ModelFacts: ...
-
-    def embed(self, patch: FacePatch, landmarks: FloatArray) -> FloatArray:
-        """Shape (k,), of length 1.
-
-        Args:
-            patch: the face with a margin.
-            landmarks: shape (5, 2), x and y in 0..1 of the displayed frame.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +85,7 @@ class IdentityGate:
 
     def is_other(self, known: Identity, seen: Identity) -> bool:
         """Another person has taken the place."""
-        is_other = known.likeness(seen) < self.config.other_person
+        is_other = known.likeness(seen) < self.recogniser.likeness.other_person
         self.splits += is_other
         return is_other
 
@@ -115,7 +98,7 @@ class IdentityGate:
             return None
         likeness = [candidate.likeness(seen) for candidate in candidates]
         best = int(np.argmax(likeness))
-        if likeness[best] < self.config.same_person:
+        if likeness[best] < self.recogniser.likeness.same_person:
             return None
         self.joins += 1
         return best

@@ -11,14 +11,17 @@ import streamlit as st
 from apps.common.options import RUN_OPTIONS, RunOption, RunRequest
 from apps.common.schemas import DetectTrackRequest, PlanRequest, ResolvedPlan, RunOptionsOffer
 from apps.ui.client import Bounds
-from apps.ui.formatting import MODE_LABELS, OPTION_LABELS, count, duration, plain, source
+from apps.ui.formatting import MODE_LABELS, OPTION_LABELS, duration, in_words, plain, source
 from apps.ui.formatting import option as option_value
+from apps.ui.glossary import tip
+from apps.ui.numbers import counted
+from apps.ui.parts.address import take_options
 from apps.ui.session import bounds, offer
 
 AUTO = "auto"
 _MODES: tuple[Literal["local", "redis"], ...] = ("local", "redis")
 # In the address: a page that is loaded again, or sent to somebody, has the same options.
-_KEPT: dict[str, Any] = {"bind": "query-params"}
+_KEPT: dict[str, Any] = {"bind": "query-params", "persist_state": "session"}
 _AT_HAND = ("save_preview", "save_crops")  # the others are folded away
 
 
@@ -57,10 +60,12 @@ def choose(ep_id: str, usual_mode: str) -> Choices:
             "A worker runs it; this page may be closed.",
         ],
         horizontal=True,
+        help=f"{tip('local run')} {tip('queued run')}",
         key=f"mode-{ep_id}",
         persist_state="session",
     )
     there, limits = offer(), bounds()
+    _restore_options(there)
     options: dict[str, Any] = {}
     wrong: list[str] = []
     for column, (name, choose_one) in zip(st.columns(3), _OFFERED.items(), strict=True):
@@ -84,11 +89,39 @@ def choose(ep_id: str, usual_mode: str) -> Choices:
     )
 
 
+def _restore_options(there: RunOptionsOffer) -> None:
+    """Chooses what the address had when this tab began with another view."""
+    for key, text in take_options().items():
+        option = RUN_OPTIONS.get(key.removeprefix("option-"))
+        if option is None or key in st.session_state or key in st.query_params:
+            continue
+        value = _value_of(option, text, there)
+        if value is not None:
+            st.session_state[key] = value
+
+
+def _value_of(option: RunOption, text: str, there: RunOptionsOffer) -> Any:
+    """What a field shows for a text of the address; None where it would not."""
+    if option.kind is bool:
+        return {"true": True, "false": False}.get(text)
+    if option.kind is str:
+        offered = {
+            "profile": [profile.name for profile in there.profiles],
+            "device": [device.name for device in there.devices],
+            "detector": [detector.name for detector in there.detectors],
+        }
+        return text if text in offered.get(option.name, option.choices) else None
+    try:
+        return option.kind(text)
+    except ValueError:
+        return None
+
+
 def show_plan(plan: ResolvedPlan) -> None:
     """What the run would do: how much, and how long."""
     st.markdown(_headline(plan))
     for warning in plan.warnings:
-        st.warning(plain(warning), icon=":material/warning:")
+        st.warning(plain(in_words(warning)), icon=":material/warning:")
 
 
 def show_sources(plan: ResolvedPlan) -> None:
@@ -111,12 +144,12 @@ def show_sources(plan: ResolvedPlan) -> None:
 def _headline(plan: ResolvedPlan) -> str:
     parts = []
     if plan.frames_total is not None and plan.effective_stride is not None:
-        parts.append(f"**{count(plan.frames_total)} frames** will be processed")
+        parts.append(f"**{counted(plan.frames_total, 'frame')}** will be processed")
         if plan.effective_stride != plan.options.stride:
             every = option_value("stride", plan.effective_stride)
             parts.append(f"{every}, for the limit on frames a second")
     if plan.estimate_seconds is not None:
-        runs = f"{plan.estimate_runs} earlier run{'s' if plan.estimate_runs != 1 else ''}"
+        runs = counted(plan.estimate_runs or 0, "earlier run")
         parts.append(f"about **{duration(plan.estimate_seconds)}**, judged by {runs}")
     elif plan.frames_total is not None:
         parts.append("no earlier run to judge the time by")
@@ -130,6 +163,7 @@ def _profile(there: RunOptionsOffer) -> str | None:
         [AUTO, *summaries],
         format_func=lambda word: "automatic" if word == AUTO else word,
         key="option-profile",
+        help=tip("profile"),
         **_KEPT,
     )
     st.caption(plain(summaries.get(name, "The one that suits the device.")))
@@ -145,6 +179,7 @@ def _device(there: RunOptionsOffer) -> str | None:
             word if word == AUTO or found[word].available else f"{word} (not on this machine)"
         ),
         key="option-device",
+        help=tip("device"),
         **_KEPT,
     )
     best = next((d.name for d in there.devices if d.available), "cpu")
@@ -158,6 +193,7 @@ def _detector(there: RunOptionsOffer) -> str | None:
         "Detector",
         [AUTO, *found],
         key="option-detector",
+        help=tip("detector"),
         **_KEPT,
     )
     if name == AUTO:

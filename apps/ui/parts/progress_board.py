@@ -9,6 +9,8 @@ import streamlit as st
 
 from apps.common.contracts.manifest import Progress
 from apps.ui.formatting import count, duration, percent, rate
+from apps.ui.numbers import counted, significant
+from apps.ui.parts.charts import show_chart
 
 PHASES = {
     "waiting": "Waiting for its turn",
@@ -63,14 +65,15 @@ class ProgressBoard:
         self._bar.progress(min(1.0, share), _sentence(progress))
         self._rate.metric("Frames", rate(progress.analyzed_fps))
         self._left.metric("Time left", duration(progress.eta_sec))
-        cap = "no cap" if self._cap is None else f"cap {self._cap:g} %"
+        cap = "no cap" if self._cap is None else f"cap {significant(self._cap)} %"
         self._cpu.metric(f"CPU ({cap})", percent(progress.cpu_percent))
         if self._history.cpu:
-            self._chart.altair_chart(cpu_chart(self._history.cpu, self._cap), width="stretch")
+            with self._chart:
+                show_chart(cpu_chart(self._history.cpu, self._cap))
 
     def log(self, message: str) -> None:
         self._history.log.append(message)
-        self._log.code("\n".join(self._history.log[-_LINES:]), language=None)
+        self._log.code("\n".join(self._history.log[-_LINES:]), language=None, wrap_lines=True)
 
     def wait(self, seconds: float) -> None:
         """Says that there is nothing to say yet; and lets Streamlit stop the script here."""
@@ -85,7 +88,7 @@ def _sentence(progress: Progress) -> str:
     phase = PHASES.get(progress.phase, progress.phase)
     if progress.frames_total == 0:  # nothing is known of the video yet
         return f"{phase} · {duration(progress.elapsed_sec)}"
-    done = f"{count(progress.frames_done)} of {count(progress.frames_total)} frames"
+    done = f"{count(progress.frames_done)} of {counted(progress.frames_total, 'frame')}"
     return f"{phase} · {done} · {duration(progress.elapsed_sec)}"
 
 
@@ -104,5 +107,5 @@ def cpu_chart(points: list[dict[str, float]], cap: float | None) -> alt.LayerCha
     layers: list[alt.Chart] = [base.mark_area(opacity=0.3, line=True)]
     if cap is not None:
         rule = alt.Chart(alt.Data(values=[{"cap": cap}])).mark_rule(strokeDash=[4, 4], color="red")
-        layers.append(rule.encode(alt.Y("cap:Q"), tooltip=alt.value(f"cap {cap:g} %")))
+        layers.append(rule.encode(alt.Y("cap:Q"), tooltip=alt.value(f"cap {significant(cap)} %")))
     return alt.layer(*layers).properties(height=140)

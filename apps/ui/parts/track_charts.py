@@ -24,7 +24,9 @@ def faces_over_time(charts: RunCharts) -> alt.Chart:
         alt.Chart(alt.Data(values=rows))
         .mark_area(interpolate="step-after", opacity=0.5, line=True)
         .encode(
-            alt.X("second:Q", title=None, axis=alt.Axis(labelExpr=_CLOCK, grid=False)),
+            alt.X(
+                "second:Q", title=None, axis=alt.Axis(labelExpr=_CLOCK, grid=False, tickMinStep=1)
+            ),
             alt.Y("faces:Q", title="faces in a frame"),
             tooltip=["second:Q", "faces:Q", "tracks:Q"],
         )

@@ -13,10 +13,22 @@ from apps.common.contracts.events import ErrorEvent, LogEvent
 from apps.common.contracts.manifest import RunManifest
 from apps.common.schemas import ComparisonRequest, ComparisonSummary, ModeFigures, RunSummary
 from apps.ui.client import ApiProblem, Client
-from apps.ui.formatting import MODE_LABELS, OPTION_LABELS, moment, option, plain
+from apps.ui.formatting import (
+    MODE_LABELS,
+    OPTION_LABELS,
+    count,
+    megabytes,
+    moment,
+    option,
+    plain,
+)
+from apps.ui.numbers import decimal, significant
+from apps.ui.parts.address import show_address
+from apps.ui.parts.charts import show_chart
 from apps.ui.parts.differences import what_was_found
 from apps.ui.parts.episode_picker import pick_episode
 from apps.ui.parts.live import follow
+from apps.ui.parts.run_picker import choose_asked_runs
 from apps.ui.problems import problems_shown
 from apps.ui.session import client, reader_zone
 
@@ -48,33 +60,34 @@ def view() -> None:
         ["Runs side by side", "What was found", "Paths: old, local, queued"]
     )
     with runs, problems_shown():
-        _runs_side_by_side(api, ep_id)
+        show_address(ep_id, _runs_side_by_side(api, ep_id), steps=["run"])
     with found, problems_shown():
         what_was_found(api, ep_id, _run_label)
     with paths, problems_shown():
         _paths(api, ep_id)
 
 
-def _runs_side_by_side(api: Client, ep_id: str) -> None:
+def _runs_side_by_side(api: Client, ep_id: str) -> list[str]:
+    """Shows them; their names."""
     completed = {run.run_id: run for run in api.runs(ep_id).items if run.status == "completed"}
+    choose_asked_runs(f"compare-{ep_id}", ep_id, list(completed), _MAX_RUNS)
     if len(completed) < 2:
         st.info(
             "**Two completed runs are needed.** Run the episode with another profile, detector or "
             "mode on the page Detect/Track.",
             icon=":material/compare_arrows:",
         )
-        return
+        return []
     chosen = st.multiselect(
         "Runs",
         list(completed),
-        default=list(completed)[:2],
         max_selections=_MAX_RUNS,
         format_func=lambda run_id: _run_label(completed[run_id]),
         key=f"compare-{ep_id}",
     )
     manifests = [api.run(ep_id, run_id) for run_id in chosen]
     if not manifests:
-        return
+        return []
     figures = [_figures(letter, run) for letter, run in zip(_LETTERS, manifests, strict=False)]
     _show_bars(figures)
     st.dataframe(run_rows(manifests), hide_index=True, height="content", alt="Figures of the runs")
@@ -86,6 +99,7 @@ def _runs_side_by_side(api: Client, ep_id: str) -> None:
         column_config={_MARK: st.column_config.TextColumn(width=40)},
         alt="Options of the runs",
     )
+    return list(chosen)
 
 
 def _run_label(run: RunSummary) -> str:
@@ -114,7 +128,7 @@ def _show_bars(figures: list[dict[str, Any]]) -> None:
     """Beside each other, as many as the window has room for."""
     with st.container(horizontal=True):
         for chart in bars(figures):
-            st.altair_chart(chart, width="content")
+            show_chart(chart, width="content")
 
 
 def bars(figures: list[dict[str, Any]]) -> list[alt.LayerChart]:
@@ -171,7 +185,11 @@ def run_rows(manifests: list[RunManifest]) -> list[dict[str, str]]:
 
 
 def _shown(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.4g}".replace(",", "\u202f")
+    return "–" if value is None else significant(value)
+
+
+def _signed(value: float, places: int) -> str:
+    return f"{'+' if value >= 0 else '−'}{decimal(abs(value), places)}"
 
 
 def option_rows(manifests: list[RunManifest]) -> list[dict[str, str]]:
@@ -224,7 +242,7 @@ def _run_comparison(api: Client, ep_id: str, request: ComparisonRequest) -> None
             for event in events:
                 if isinstance(event, LogEvent):
                     lines.append(event.message)
-                    board.code("\n".join(lines[-20:]), language=None)
+                    board.code("\n".join(lines[-20:]), language=None, wrap_lines=True)
                 elif isinstance(event, ErrorEvent):
                     status.update(label="The comparison has failed.", state="error")
                     raise ApiProblem(event.detail, event.hint or "", event.status)
@@ -261,12 +279,13 @@ def _mode_figures(mode: ModeFigures) -> dict[str, Any]:
 def _mode_row(mode: ModeFigures) -> dict[str, str]:
     return {
         "Path": MODE_LABELS.get(mode.mode, mode.mode),
-        "Rounds": str(mode.runs),
-        "Wall clock": f"{mode.wall_seconds:.2f} s",
-        "Over the command line": f"{mode.overhead_seconds:+.2f} s ({mode.overhead_percent:+.1f} %)",
+        "Rounds": count(mode.runs),
+        "Wall clock": f"{decimal(mode.wall_seconds, 2)} s",
+        "Over the command line": _signed(mode.overhead_seconds, 2)
+        + f" s ({_signed(mode.overhead_percent, 1)} %)",
         "CPU": _shown(mode.cpu_seconds) + " s",
         "CPU, peak": _shown(mode.peak_percent) + " %",
         "Frames a second": _shown(mode.frames_per_second),
-        "Memory": _shown(mode.peak_rss_mb) + " MB",
-        "Tracks": str(mode.tracks),
+        "Memory": megabytes(mode.peak_rss_mb),
+        "Tracks": count(mode.tracks),
     }

@@ -13,11 +13,13 @@ from apps.ui.client import ApiProblem, Client
 from apps.ui.formatting import moment, plain
 from apps.ui.pages import link_to_results
 from apps.ui.parts.active_run import show_active_run, under_way
+from apps.ui.parts.address import show_address
 from apps.ui.parts.episode_picker import pick_episode, show_episode
 from apps.ui.parts.live import follow
 from apps.ui.parts.local_run import run_locally
 from apps.ui.parts.options_form import Choices, choose, show_plan, show_sources
 from apps.ui.parts.result_card import show_causes, show_description, show_figures
+from apps.ui.parts.run_picker import show_newest_in_address
 from apps.ui.parts.upload import show_upload
 from apps.ui.problems import problems_shown, show_problem
 from apps.ui.session import LocalOutcome, PendingRun, Session, client, reader_zone, session
@@ -50,9 +52,11 @@ def _view(api: Client, mine: Session) -> None:
         time.sleep(_SENT_SECONDS)  # the emptiness is sent by itself, or the form would stay
     with place.container(), problems_shown():
         if request is not None:
+            show_address(ep_id)
             run_locally(api, request, mine)
         active, runs = api.active(ep_id), api.runs(ep_id)
         run = under_way(active)
+        show_newest_in_address(ep_id, run, runs)
         if run is not None:
             _show_refusal(ep_id, mine)
             show_active_run(api, run)

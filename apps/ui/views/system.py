@@ -9,6 +9,7 @@ from apps.common.schemas import ActiveRun, Dependency, Ready, Version
 from apps.common.version import git_sha
 from apps.ui.client import ApiProblem, Client
 from apps.ui.formatting import MODE_LABELS, moment, plain
+from apps.ui.glossary import GLOSSARY
 from apps.ui.parts.live import follow, show_progress
 from apps.ui.problems import problems_shown
 from apps.ui.session import client, page_fingerprint, reader_zone
@@ -27,6 +28,10 @@ def view() -> None:
                 _show_dependency(name, dependency)
         st.subheader("Versions", anchor=False)
         _show_versions(version, ready)
+    with st.expander("What the words mean", icon=":material/menu_book:"):
+        st.markdown(
+            "\n".join(f"- **{plain(word)}**: {plain(tip)}" for word, tip in GLOSSARY.items())
+        )
 
 
 def _show_active(api: Client) -> None:

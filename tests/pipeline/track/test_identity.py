@@ -16,8 +16,9 @@ import pytest
 from apps.common.config import pipeline_config
 from apps.common.errors import ModelUnavailable
 from apps.pipeline.arrays import FloatArray
+from apps.pipeline.recognise.arcface import PLACES, SIDE, ArcFace
+from apps.pipeline.recognise.base import aligned
 from apps.pipeline.track.identity import IdentityGate
-from apps.pipeline.track.recognition import ArcFace
 from apps.pipeline.track.tracker import FaceTracker, thresholds
 from apps.pipeline.types import Faces, Scene, Sighting
 from apps.pipeline.yuv_crop import FacePatch, bgr_crop
@@ -146,7 +147,7 @@ def test_faces_that_say_nothing_are_not_compared(
     assert gate.compared == 0
 
 
-def test_the_face_is_turned_upright_and_to_its_place(tmp_path: Path) -> None:
+def test_the_face_is_turned_upright_and_to_its_place() -> None:
     """Points drawn at the landmarks lie where ArcFace's authors have them in 112 x 112 pixels."""
     wanted = [(38.3, 51.7), (73.5, 51.5), (56.0, 71.7), (41.5, 92.4), (70.7, 92.2)]
     width, height = 640, 360
@@ -157,13 +158,12 @@ def test_the_face_is_turned_upright_and_to_its_place(tmp_path: Path) -> None:
     for (x, y), colour in zip(points, colours, strict=True):
         cv2.circle(image, (round(x), round(y)), 5, colour, -1)
     patch = bgr_crop(image, (150, 40, 460, 330), (width, height), 400)
-    recogniser = ArcFace(str(write_model(tmp_path / "colours.onnx")), threads=1)
 
-    aligned = recogniser.aligned(patch, (points / (width, height)).astype(np.float32))
+    face = aligned(patch, (points / (width, height)).astype(np.float32), PLACES, SIDE)
 
-    assert aligned.shape == (112, 112, 3)
+    assert face.shape == (112, 112, 3)
     for (x, y), colour in zip(wanted, colours, strict=True):
-        near = np.abs(aligned.astype(int) - colour).sum(axis=2) < 200
+        near = np.abs(face.astype(int) - colour).sum(axis=2) < 200
         ys, xs = np.nonzero(near)
         assert (xs.mean(), ys.mean()) == pytest.approx((x, y), abs=1.5)
 

@@ -4,18 +4,21 @@ import { hub as shared, subscribe } from "./live.js";
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 300, HEIGHT = 90;
 
-const count = (number) => Math.round(number).toString().replace(/\B(?=(\d{3})+$)/g, "\u202f");
+// In the numbers of the reader's language.
+const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
+const tenths = new Intl.NumberFormat(undefined, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const count = (number) => whole.format(number);
 const percent = (number) => (number === null ? "–" : `${Math.round(number)} %`);
 
 // As `duration` in apps/ui/formatting.py.
 function duration(seconds) {
   if (seconds === null) return "–";
-  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
-  const whole = Math.round(seconds);
-  if (whole < 60) return `${whole} s`;
+  if (seconds < 9.95) return `${tenths.format(seconds)} s`;
+  const all = Math.round(seconds);
+  if (all < 60) return `${all} s`;
   const two = (number) => String(number).padStart(2, "0");
-  const minutes = Math.floor(whole / 60);
-  if (minutes < 60) return `${minutes} min ${two(whole % 60)} s`;
+  const minutes = Math.floor(all / 60);
+  if (minutes < 60) return `${minutes} min ${two(all % 60)} s`;
   return `${Math.floor(minutes / 60)} h ${two(minutes % 60)} min`;
 }
 
@@ -64,7 +67,7 @@ function drawReport(root, state, data, hub) {
     ? `${count(report.frames_done)} of ${count(report.frames_total)} · CPU ${cpu}`
     : sentence(report, data.phases);
   if (data.small) return;
-  root.querySelector(".rate").textContent = `${report.analyzed_fps.toFixed(1)}/s`;
+  root.querySelector(".rate").textContent = `${tenths.format(report.analyzed_fps)}/s`;
   root.querySelector(".left").textContent = duration(report.eta_sec);
   root.querySelector(".cap").textContent = data.cap === null ? "CPU (no cap)" : `CPU (cap ${data.cap} %)`;
   root.querySelector(".cpu").textContent = cpu;

@@ -23,6 +23,7 @@ export const KEYS = [
   [["ArrowDown"], "↓", "Lanes further down", "lanes", 51],
   [["Home"], "Home", "To the beginning", "end", 0],
   [["End"], "End", "To the end", "end", 1],
+  [["c"], "C", "Copy the link to this moment", "link"],
   [["?"], "?", "This help", "help"],
 ];
 
@@ -34,6 +35,7 @@ export function listenToKeys(root, actions, signal) {
   const press = (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     if (event.target.closest(TYPES) !== null) return;
+    if (event.target.closest("[data-keys]")?.dataset.keys.split(" ").includes(event.key)) return; // it has its own
     if (event.key === " " && event.target.closest("button") !== null) return;
     // With the caps lock on, letters are large without shift.
     const key = /^[A-Z]$/.test(event.key) && !event.shiftKey ? event.key.toLowerCase() : event.key;

@@ -5,7 +5,7 @@ export function numberOf(trackId) {
   return Number(/\d+$/.exec(trackId)?.[0] ?? 0);
 }
 
-/** As `colour_of` in apps/ui/parts/palette.py, where the colours are. */
+/** `colours`: those of apps/ui/parts/palette.py. */
 export function colourOf(number, colours) {
   return colours[number % colours.length];
 }

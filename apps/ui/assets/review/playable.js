@@ -11,6 +11,11 @@ async function problemOf(answer, otherwise) {
 
 /** JSON of an address; an Error with a sentence where there is none. */
 export async function read(url, signal, otherwise) {
+  return (await answered(url, signal, otherwise)).json();
+}
+
+/** The answer of an address; an Error with a sentence where it is none. */
+export async function answered(url, signal, otherwise) {
   let answer;
   try {
     answer = await fetch(url, { signal });
@@ -19,18 +24,19 @@ export async function read(url, signal, otherwise) {
     throw new Error("The server does not answer.");
   }
   if (!answer.ok) throw new Error(await problemOf(answer, otherwise));
-  return answer.json();
+  return answer;
 }
 
 /**
  * Has a playable file made. Aborting the signal ends that.
  *
  * @param url of `POST …/playable`
+ * @param otherwise what is said where the server does not say it
  * @param progress called with a share, 0..1, or null where none is known, and whether it waits
  */
-export async function make(url, signal, progress) {
+export async function make(url, signal, progress, otherwise = "The video could not be made playable.") {
   const answer = await fetch(url, { method: "POST", headers: { accept: "application/x-ndjson" }, signal });
-  if (!answer.ok) throw new Error(await problemOf(answer, "The video could not be made playable."));
+  if (!answer.ok) throw new Error(await problemOf(answer, otherwise));
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let [rest, last] = ["", null];
   for (;;) {

@@ -26,6 +26,7 @@ export class Player {
     };
     on("play pause ratechange ended", () => this.hooks.changed());
     on("seeking", () => { if (this.goal === null) this.frame = null; }); // by its own controls
+    on("loadedmetadata", () => { if (this.goal !== null) this.#jump(); }); // wished for before
     on("seeked", () => this.#seeked());
     on("timeupdate loadeddata", () => this.#shown(this.#time()));
     on("error", () => this.#failed());

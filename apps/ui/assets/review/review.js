@@ -2,15 +2,20 @@
 // draws the page: the first call sets up, later ones update.
 
 import { Boxes } from "./boxes.js";
+import { drawCard } from "./card.js";
+import { Clips } from "./clip.js";
+import { Found } from "./found.js";
 import { listenToKeys, writeHelp } from "./keys.js";
+import { Links } from "./links.js";
 import { colourOf, numberOf } from "./palette.js";
-import { make, read } from "./playable.js";
+import { read } from "./playable.js";
 import { Player } from "./player.js";
+import { Source } from "./source.js";
 import { Timeline } from "./timeline.js";
 import { clock, decimals, onScreen } from "./times.js";
 import { Tracks } from "./tracks.js";
 
-const REST_MS = 400; // a place is told to the server once it has rested so long
+const REST_MS = 400; // a place comes into the address once it has rested so long
 
 export class Review {
   constructor(root) {
@@ -18,82 +23,84 @@ export class Review {
     this.stopper = new AbortController();
     const find = (name) => root.querySelector(name);
     this.parts = {
-      stage: find(".stage"), video: find("video"), overlay: find(".overlay"), notice: find(".notice"),
-      card: find(".card"), time: find(".time"), range: find(".range"), rate: find(".rate"),
+      stage: find(".stage"), video: find("video"), overlay: find(".overlay"), card: find(".card"), time: find(".time"), range: find(".range"), rate: find(".rate"),
       boxes: find(".boxes"), slider: find(".timeline canvas"), live: find(".live"), help: find("dialog"),
     };
     this.picked = -1;
     this.range = { from: null, to: null };
-    this.told = "";
     this.player = new Player(this.parts.video, this.parts.overlay, {
       moved: (seconds) => this.#moved(seconds),
       changed: () => this.#changed(),
-      failed: (sentence) => this.#notice(sentence, ["Try again", () => this.#again()]),
+      failed: (sentence) => this.source.failed(sentence, () => this.#open()),
     });
+    this.source = new Source(find(".notice"), this.player);
     this.timeline = new Timeline(find(".timeline"), {
       seek: (seconds) => { this.player.seek(seconds); this.#rest(); },
       scrub: (seconds) => { this.player.seek(seconds); this.#rest(); },
       pick: (place) => this.pick(place),
     });
+    const below = root.parentElement.querySelector(".found");
+    this.found = new Found(below, {
+      pick: (place) => { this.pick(place); this.#comeIntoSight(); },
+      filtered: (shown) => { this.shownTracks = shown; this.timeline.setShown(shown); },
+      range: () => this.#markedSeconds(),
+    }, this.stopper.signal);
+    this.links = new Links(this, (words) => this.#say(words));
+    this.clips = new Clips(find(".tools"), (words) => this.#say(words));
     writeHelp(find("dialog tbody"));
-    listenToKeys(root, this.#actions(), this.stopper.signal);
+    for (const part of [root, below]) listenToKeys(part, this.#actions(), this.stopper.signal);
     this.#listen();
   }
 
   dispose() {
     this.stopper.abort();
-    this.making?.abort();
+    this.source.dispose();
+    this.found.dispose();
     this.opening?.abort();
+    this.clips.dispose();
     clearTimeout(this.resting);
+    this.links.dispose();
     this.player.dispose();
     this.timeline.dispose();
     this.boxes?.dispose();
   }
 
   /** What Streamlit hands over at each of its redraws. */
-  update({ data, setStateValue }) {
-    this.setStateValue = setStateValue;
+  update({ data }) {
     const wanted = `${data.episode} ${data.run}`;
     if (this.shown !== wanted) {
       this.shown = wanted;
       this.data = data;
+      this.found.clear();
       this.#open();
     }
     this.data = data;
     this.timeline.retheme();
-    this.#follow();
   }
 
   // Loading.
 
   async #open() {
     this.opening?.abort();
-    this.making?.abort();
     this.opening = new AbortController();
     const { signal } = this.opening;
-    Object.assign(this, { tracks: undefined, followed: undefined, picked: -1 });
+    Object.assign(this, { tracks: undefined, run: undefined, picked: -1, shownTracks: null });
     this.player.hide();
     this.timeline.hide();
+    this.found.hide();
     this.range = { from: null, to: null };
     this.#drawRange();
     this.#drawCard();
     delete this.root.dataset.tracks;
     this.boxes?.dispose();
-    this.#notice("Reading the tracks…");
+    this.source.say("Reading the tracks…");
+    const playing = this.source.open(this.data.episode, signal); // beside it: either may take long
     try {
-      const review = read(`${this.data.run}/review`, signal, "The tracks cannot be read.");
-      review.catch(() => {}); // told below
-      await this.#play(signal);
-      this.#show(await review);
+      this.#show(await read(`${this.data.run}/review`, signal, "The tracks cannot be read."));
     } catch (error) {
-      if (!signal.aborted) this.#notice(error.message, ["Try again", () => this.#open()]);
+      await playing;
+      if (!signal.aborted) this.source.say(error.message, ["Try again", () => this.#open()]);
     }
-  }
-
-  /** What could not be played the browser would not ask for again under the same address. */
-  #again() {
-    this.tries = (this.tries ?? 0) + 1;
-    this.#open();
   }
 
   #show(review) {
@@ -105,64 +112,16 @@ export class Review {
     });
     const colour = (place) => colourOf(numberOf(this.tracks.ids[place]), this.data.colours);
     this.colour = colour;
+    const picture = (place) => `${this.data.run}/tracks/${this.tracks.ids[place]}/thumbnail`;
+    this.run = { review, tracks: this.tracks, colour, picture, ends: this.data.ends };
     this.player.show(this.tracks, this.boxes, colour);
-    this.timeline.show(this.tracks, review, colour, (place) => this.#picture(place));
+    this.timeline.show(this.tracks, review, colour, picture);
+    this.found.show(this.run);
     this.parts.slider.setAttribute("aria-valuemax", Math.floor(this.tracks.endOfAll));
     this.root.dataset.tracks = this.tracks.count;
     this.#drawCard();
-    this.#follow();
+    this.links.opened();
     this.#moved(this.player.time);
-  }
-
-  #picture(place) {
-    return `${this.data.run}/tracks/${this.tracks.ids[place]}/thumbnail`;
-  }
-
-  async #play(signal) {
-    const found = await read(`${this.data.episode}/playable`, signal, "The video cannot be read.");
-    if (found.ready) {
-      this.#notice(null);
-      const again = this.tries === undefined ? "" : `?again=${this.tries}`;
-      this.player.load(`${this.data.episode}/${found.path}${again}`);
-      return;
-    }
-    const why = found.why ?? "The browser cannot play this file as it is.";
-    this.#notice(why, ["Make it playable", () => this.#make(signal)]);
-  }
-
-  async #make(signal) {
-    this.making = new AbortController();
-    const { signal: ended } = this.making;
-    const stop = ["Stop", () => this.making.abort()];
-    this.#notice("Making it playable…", stop, 0);
-    try {
-      await make(`${this.data.episode}/playable`, ended, (share, waits) => {
-        const words = waits ? "Making it playable · waiting for its turn" : "Making it playable…";
-        if (!ended.aborted) this.#notice(words, stop, share);
-      });
-      await this.#play(signal);
-    } catch (error) {
-      if (signal.aborted) return;
-      const sentence = ended.aborted ? "It was stopped." : error.message;
-      this.#notice(sentence, ["Make it playable", () => this.#make(signal)]);
-    }
-  }
-
-  /** A sentence in place of the video, with a button and a bar where they are wanted. */
-  #notice(sentence, action = null, share = undefined) {
-    const { notice } = this.parts;
-    notice.hidden = sentence === null;
-    notice.querySelector("p").textContent = sentence ?? "";
-    const button = notice.querySelector("button");
-    button.hidden = action === null;
-    if (action !== null) {
-      button.textContent = action[0];
-      button.onclick = action[1];
-    }
-    const bar = notice.querySelector("progress");
-    bar.hidden = share === undefined;
-    if (share === null || share === undefined) bar.removeAttribute("value");
-    else bar.value = share;
   }
 
   // What people do.
@@ -195,7 +154,7 @@ export class Review {
       step: whenShown((direction) => { this.player.step(direction).then(() => this.#rest()); }),
       sighting: whenShown((direction) => { this.#toSighting(direction); }),
       track: whenShown((direction) => {
-        const next = this.tracks.neighbour(this.picked, this.player.time, direction);
+        const next = this.tracks.neighbour(this.picked, this.player.time, direction, this.shownTracks);
         if (next >= 0) this.pick(next);
         else this.#say(direction > 0 ? "There is no later track." : "There is no earlier track.");
       }),
@@ -205,9 +164,12 @@ export class Review {
       fit: whenShown(() => { this.timeline.fit(); }),
       lanes: whenShown((pixels) => this.timeline.scrollBy(pixels)),
       end: whenShown((side) => this.#seek(side * this.tracks.endOfAll)),
+      clip: whenShown(() => this.#clip()),
+      still: whenShown(() => { this.clips.still(this.data.episode, this.player.time); }),
       help: () => this.parts.help.showModal(),
       close: () => this.parts.help.close(),
       full: () => this.#fullScreen(),
+      link: whenShown(() => { this.links.copy(); }),
     };
   }
 
@@ -221,6 +183,7 @@ export class Review {
     this.picked = place;
     this.player.picked = place;
     this.timeline.setPicked(place);
+    this.found.setPicked(place);
     this.#drawCard();
     const { ids, first, last } = this.tracks;
     const known = this.review.tracks;
@@ -231,6 +194,13 @@ export class Review {
       `on screen ${onScreen(known.screen_s[place], known.screen_error_s[place])}`,
     );
     this.#rest(true);
+  }
+
+  /** Goes to a moment, with no track picked. */
+  goTo(seconds) {
+    this.#unpick();
+    this.#seek(seconds);
+    this.#reveal(seconds);
   }
 
   #reveal(seconds) {
@@ -252,6 +222,19 @@ export class Review {
     }
   }
 
+  /** What was asked for from further down is to be seen. */
+  #comeIntoSight() {
+    this.root.scrollIntoView({ block: "nearest" });
+  }
+
+  /** The marked range, with the timeline's end where a side is open; without one, what it shows. */
+  #markedSeconds() {
+    const { from, to } = this.range;
+    const { start, end } = this.timeline.view;
+    if (from === null && to === null) return { from: start, to: end };
+    return { from: from ?? 0, to: to ?? this.tracks.endOfAll };
+  }
+
   #setRange(side) {
     const range = { ...this.range, [side]: this.player.time };
     if (range.from !== null && range.to !== null && range.from > range.to) {
@@ -270,6 +253,15 @@ export class Review {
     this.#say(this.parts.range.textContent && `Range ${this.parts.range.textContent}`);
   }
 
+  /** The range, else the picked track. */
+  #clip() {
+    const { from, to } = this.range;
+    const run = this.data.run.split("/").at(-1);
+    if (from !== null && to !== null) this.clips.clip(this.data.episode, { from_s: from.toFixed(4), to_s: to.toFixed(4) });
+    else if (this.picked >= 0) this.clips.clip(this.data.episode, { run, track: this.tracks.ids[this.picked] });
+    else this.clips.tell("Mark a range with I and O, or pick a track.");
+  }
+
   #clear() {
     if (this.range.from !== null || this.range.to !== null) {
       this.range = { from: null, to: null };
@@ -278,14 +270,20 @@ export class Review {
       return true;
     }
     if (this.picked < 0) return false;
+    this.#unpick();
+    this.#rest(true);
+    return true;
+  }
+
+  #unpick() {
+    if (this.picked < 0) return;
     this.picked = -1;
     this.player.picked = -1;
     this.timeline.setPicked(-1);
+    this.found.setPicked(-1);
     this.player.draw();
     this.#drawCard();
     this.#say("No track is picked.");
-    this.#rest(true);
-    return true;
   }
 
   #fullScreen() {
@@ -323,36 +321,7 @@ export class Review {
   }
 
   #drawCard() {
-    const { card } = this.parts;
-    const place = this.picked;
-    card.classList.toggle("empty", place < 0);
-    const title = card.querySelector("strong");
-    const picture = card.querySelector("img");
-    const facts = card.querySelector("dl");
-    if (place < 0) {
-      title.textContent = "No track is picked";
-      picture.hidden = true;
-      facts.replaceChildren();
-      return;
-    }
-    const { tracks } = this.review;
-    title.textContent = `Track ${numberOf(this.tracks.ids[place])}`;
-    picture.hidden = false;
-    picture.onerror = () => { picture.hidden = true; };
-    picture.src = this.#picture(place);
-    picture.alt = `Face of track ${numberOf(this.tracks.ids[place])}`;
-    card.style.setProperty("--colour", this.colour(place));
-    const lines = [
-      ["Seen", `${clock(this.tracks.first[place])} – ${clock(this.tracks.last[place])}`],
-      ["On screen", onScreen(tracks.screen_s[place], tracks.screen_error_s[place])],
-      ["Sightings", decimals(tracks.sightings[place], 0)],
-      ["Confidence", decimals(tracks.confidence[place], 2)],
-      ...(tracks.ended[place] ? [["Ended", this.data.ends[tracks.ended[place]] ?? tracks.ended[place]]] : []),
-    ];
-    facts.replaceChildren(...lines.flatMap(([name, value]) => [
-      Object.assign(document.createElement("dt"), { textContent: name }),
-      Object.assign(document.createElement("dd"), { textContent: value }),
-    ]));
+    drawCard(this.parts.card, this.picked, this.run);
   }
 
   /** Tells it to those who do not see it. */
@@ -362,19 +331,7 @@ export class Review {
 
   // Between here and the server.
 
-  /** Goes where the page asks to: once for each time it asks. */
-  #follow() {
-    const { seek } = this.data;
-    if (this.tracks === undefined || seek === null || this.followed === seek.count) return;
-    const before = this.followed;
-    this.followed = seek.count;
-    if (before !== undefined) this.root.scrollIntoView({ block: "nearest" }); // asked for from further down
-    const place = this.tracks.byId.get(seek.track) ?? -1;
-    if (place >= 0) this.pick(place, seek.seconds);
-    else if (seek.seconds !== null) this.#seek(seek.seconds);
-  }
-
-  /** Tells the server what is picked, and where, once that has rested; not while it plays. */
+  /** Has the address name what is picked, and where, once that has rested; not while it plays. */
   #rest(picked = false) {
     this.news ||= picked;
     clearTimeout(this.resting);
@@ -385,9 +342,7 @@ export class Review {
         track: this.picked < 0 ? null : this.tracks.ids[this.picked],
         t: Math.round(this.player.time * 1000) / 1000,
       };
-      if (JSON.stringify(value) === this.told) return;
-      this.told = JSON.stringify(value);
-      this.setStateValue?.("picked", value);
+      this.links.rested(value);
     }, REST_MS);
   }
 }

@@ -55,3 +55,26 @@ export function rulerSteps(secondsPerPixel, wordPixels = 76, tickPixels = 8) {
   while (tick < word && !divides(tick)) tick += 1;
   return { word: STEPS[word], tick: STEPS[tick], places: STEPS[word] >= 1 ? 0 : STEPS[word] >= 0.1 ? 1 : 2 };
 }
+
+/** Seconds of `83`, `1:23`, `1:23.5` or `1:02:03`; null where it is none. */
+export function parseClock(text) {
+  const parts = text.trim().replace(",", ".").split(":");
+  if (parts.length > 3 || !parts.every((part, i) => (i === parts.length - 1 ? /^\d+(\.\d*)?$/ : /^\d+$/).test(part))) {
+    return null;
+  }
+  return parts.reduce((seconds, part) => 60 * seconds + Number(part), 0);
+}
+
+/** `2,300`, as the reader writes it. */
+export function counted(number, locale = undefined) {
+  return new Intl.NumberFormat(locale).format(number);
+}
+
+/** A part of a whole: `71 %`, `0.4 %`; a dash where none is known. */
+export function percent(share, locale = undefined) {
+  if (share === null || !Number.isFinite(share)) return "–";
+  const places = share < 0.0995 ? 1 : 0;
+  return new Intl.NumberFormat(locale, {
+    style: "percent", minimumFractionDigits: places, maximumFractionDigits: places,
+  }).format(share);
+}

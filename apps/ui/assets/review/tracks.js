@@ -76,14 +76,18 @@ export class Tracks {
     return found;
   }
 
-  /** The track that begins next after another one, or after a moment; -1 for none. */
-  neighbour(place, seconds, direction) {
-    if (place >= 0) {
-      return this.byFirst[this.rank[place] + direction] ?? -1;
+  /**
+   * The track that begins next after another one, or after a moment; -1 for none.
+   *
+   * @param shown by place, 1 where it counts; null for all
+   */
+  neighbour(place, seconds, direction, shown = null) {
+    let rank = this.rank[place] + direction;
+    if (place < 0) {
+      rank = direction > 0 ? upperBound(this.firsts, seconds) : lowerBound(this.firsts, seconds - 1e-3) - 1;
     }
-    const after = upperBound(this.firsts, seconds);
-    if (direction > 0) return this.byFirst[after] ?? -1;
-    return this.byFirst[lowerBound(this.firsts, seconds - 1e-3) - 1] ?? -1;
+    while (shown !== null && shown[this.byFirst[rank]] === 0) rank += direction;
+    return this.byFirst[rank] ?? -1;
   }
 
   /** True where a cut lies in `(from, to]`. */
@@ -94,6 +98,36 @@ export class Tracks {
   /** Number of the shot, from 1. */
   shotAt(seconds) {
     return upperBound(this.cuts, seconds + 1e-3) + 1;
+  }
+}
+
+/** Which tracks pass the filter, and whether any of a stretch of a lane does. */
+export class Filtered {
+  /** @param shown by place, 1 where it passes; null for all */
+  constructor(tracks, shown) {
+    Object.assign(this, { tracks, shown });
+    if (shown === null) return;
+    this.before = tracks.lanes.map(({ places }) => {
+      const sums = new Int32Array(places.length + 1);
+      places.forEach((place, i) => { sums[i + 1] = sums[i] + shown[place]; });
+      return sums;
+    });
+  }
+
+  has(place) {
+    return this.shown === null || this.shown[place] === 1;
+  }
+
+  /** Of the bars `[from, to)` of a lane. */
+  any(lane, from, to) {
+    return this.shown === null || this.before[lane][to] > this.before[lane][from];
+  }
+
+  /** Where those begin and end that pass. */
+  stretches() {
+    const { start, end } = this.tracks;
+    if (this.shown === null) return { start, end };
+    return { start: start.filter((_, place) => this.has(place)), end: end.filter((_, place) => this.has(place)) };
   }
 }
 

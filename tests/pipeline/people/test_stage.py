@@ -1,0 +1,202 @@
+"""A track is described by its best faces, spread over its time, and by no more than may be spent.
+
+The recogniser is a small one: it describes a face by its colours.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from apps.common.config import PeopleConfig, RecogniserConfig, pipeline_config
+from apps.common.contracts.manifest import ModelFacts
+from apps.pipeline.arrays import FloatArray
+from apps.pipeline.people.best_faces import BestFace, BestFaces, best_face, frontality, sharpness
+from apps.pipeline.people.stage import PeopleStage
+from apps.pipeline.recognise.base import unit
+from apps.pipeline.types import Faces, Scene, Sighting, TrackedSighting
+from apps.pipeline.yuv_crop import FacePatch, bgr_crop
+
+CONFIG = pipeline_config().people
+ANNA, BERT = (200, 40, 40), (40, 40, 200)  # BGR
+BOX = (0.2, 0.2, 0.6, 0.8)
+STEP_S = 0.25
+FRONT = ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8))  # in the box
+PROFILE = ((0.3, 0.4), (0.7, 0.4), (0.7, 0.6), (0.5, 0.8), (0.7, 0.8))
+
+
+class Colours:
+    """A `Recogniser`."""
+
+    facts = ModelFacts(id="colours", sha256="0" * 64, licence="none", file="none")
+    likeness = RecogniserConfig(
+        summary="", licence="", other_person=0.5, same_person=0.9, group_distance=0.1
+    )
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def embed(self, patch: FacePatch, landmarks: FloatArray) -> FloatArray:
+        self.asked += 1
+        return unit(patch.picture(32).mean(axis=(0, 1)).astype(np.float32))
+
+
+def patch_of(colour: tuple[int, int, int]) -> FacePatch:
+    noise = np.random.default_rng(1).integers(0, 40, (200, 200, 3))
+    image = np.clip(noise + np.array(colour), 0, 255).astype(np.uint8)
+    return bgr_crop(image, (20, 10, 140, 190), (200, 200), 200)
+
+
+def points(places: tuple[tuple[float, float], ...]) -> FloatArray:
+    x1, y1, x2, y2 = BOX
+    return np.array([(x1 + x * (x2 - x1), y1 + y * (y2 - y1)) for x, y in places], np.float32)
+
+
+def seen(
+    step: int, *tracks: tuple[int, tuple[int, int, int]], conf: float = 0.9
+) -> TrackedSighting:
+    """A frame in which these tracks show a face of a colour each."""
+    count = len(tracks)
+    sighting = Sighting(
+        step * 6,
+        step * STEP_S,
+        Faces(
+            np.array([BOX] * count, np.float32).reshape(-1, 4),
+            np.array([points(FRONT)] * count, np.float32).reshape(-1, 5, 2),
+            np.full(count, conf, np.float32),
+        ),
+        Scene(0),
+        face_patches=tuple(patch_of(colour) for _, colour in tracks),
+    )
+    return TrackedSighting(sighting, tuple(number for number, _ in tracks))
+
+
+def stage_of(**changes: float) -> PeopleStage:
+    config = CONFIG.model_copy(update={"first_faces": 100.0, **changes})
+    return PeopleStage(Colours(), config, ended_s=1.5)
+
+
+def face(score: float, ts_s: float) -> BestFace:
+    return BestFace(score, round(ts_s * 24), ts_s, patch_of(ANNA), points(FRONT))
+
+
+def test_a_long_track_has_few_faces_from_all_its_time() -> None:
+    best = BestFaces(CONFIG)
+    for step in range(400):  # a hundred seconds
+        best.add(face(0.5, step * STEP_S))
+
+    taken = best.taken(CONFIG.max_faces)
+
+    assert 3 <= len(taken) <= CONFIG.max_faces
+    times = [each.ts_s for each in taken]
+    assert times == sorted(times)
+    assert times[-1] - times[0] > 50
+
+
+def test_of_each_part_the_best_is_kept() -> None:
+    best = BestFaces(CONFIG)
+    for score, ts_s in [(0.4, 0.0), (0.9, 0.1), (0.5, 0.2), (0.3, 1.0), (0.6, 1.2)]:
+        best.add(face(score, ts_s))
+
+    assert [each.score for each in best.taken(5)] == [0.9, 0.6]
+    assert best.taken(5) == []
+
+
+def test_of_the_best_only_one_may_be_kept() -> None:
+    best = BestFaces(CONFIG)
+    for score, ts_s in [(0.4, 0.0), (0.9, 1.0), (0.5, 2.0)]:
+        best.add(face(score, ts_s))
+
+    best.keep_one()
+
+    assert [each.score for each in best.taken(5)] == [0.9]
+
+
+def test_who_looks_into_the_camera_is_better_than_who_looks_aside() -> None:
+    patch = patch_of(ANNA)
+
+    assert frontality(patch, points(FRONT)) == pytest.approx(1.0, abs=1e-5)
+    assert frontality(patch, points(PROFILE)) == pytest.approx(0.0, abs=1e-5)
+
+
+def test_a_blurred_face_is_less_sharp() -> None:
+    image = np.random.default_rng(2).integers(0, 255, (100, 100, 3)).astype(np.uint8)
+    smooth = np.repeat(np.repeat(image[::10, ::10], 10, axis=0), 10, axis=1)
+
+    crisp, soft = (bgr_crop(each, (0, 0, 100, 100), (100, 100), 100) for each in (image, smooth))
+
+    assert sharpness(crisp) > 3 * sharpness(soft)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"min_confidence": 0.95}, {"min_pixels": 500}], ids=["doubtful", "small"]
+)
+def test_a_face_that_tells_too_little_stands_for_nobody(changes: dict[str, float]) -> None:
+    config: PeopleConfig = CONFIG.model_copy(update=changes)
+
+    assert best_face(seen(0, (1, ANNA)).sighting, 0, CONFIG) is not None
+    assert best_face(seen(0, (1, ANNA)).sighting, 0, config) is None
+
+
+def test_tracks_of_one_face_are_one_person() -> None:
+    stage = stage_of()
+    for step in range(8):
+        stage.add(seen(step, (1, ANNA), (2, BERT)))
+    for step in range(20, 28):
+        stage.add(seen(step, (3, BERT), (4, ANNA)))
+
+    assert [group.tracks for group in stage.finish()] == [(1, 4), (2, 3)]
+
+
+def test_a_face_of_no_track_is_left_out() -> None:
+    stage = stage_of()
+    stage.add(seen(0, (0, ANNA)))
+
+    assert stage.finish() == []
+    assert stage.faces == 0
+
+
+def test_a_track_is_described_when_it_has_ended() -> None:
+    stage = stage_of()
+    for step in range(4):
+        stage.add(seen(step, (1, ANNA)))
+    assert stage.faces == 0
+    for step in range(4, 12):
+        stage.add(seen(step, (2, BERT)))
+
+    assert [each.number for each in stage.descriptions()] == [1]
+    assert stage.faces > 0
+
+
+def test_no_more_is_spent_than_was_earned() -> None:
+    """Forty tracks of six samples each; each processed frame earns a tenth of a face."""
+    stage = stage_of(first_faces=0.0, faces_per_frame=0.1)
+    for step in range(240):
+        stage.add(seen(step, (1 + step // 6, ANNA)))
+    groups = stage.finish()
+
+    assert 20 <= stage.faces <= 24
+    assert sum(len(group.tracks) for group in groups) == len(stage.descriptions()) <= 24
+
+
+def test_a_track_that_ends_when_nothing_is_left_waits_with_its_best_face() -> None:
+    stage = stage_of(first_faces=0.0, faces_per_frame=0.1)
+    for step in range(4):
+        stage.add(seen(step, (1, ANNA)))
+    for step in range(4, 40):
+        stage.add(seen(step))
+
+    (description,) = stage.descriptions()
+    assert (description.number, len(description.best)) == (1, 1)
+
+
+def test_the_same_frames_give_the_same_people() -> None:
+    runs = []
+    for _ in range(2):
+        stage = stage_of(first_faces=2.0)
+        for step in range(60):
+            stage.add(seen(step, (1 + step // 10, ANNA if step % 20 < 10 else BERT)))
+        groups = stage.finish()
+        runs.append((groups, [(d.number, d.embedding.tobytes()) for d in stage.descriptions()]))
+
+    assert runs[0] == runs[1]
