@@ -66,11 +66,13 @@ def listening(server: Server) -> Iterator[Stream]:
         client.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         thread = threading.Thread(target=_hear, args=(client, stream), daemon=True)
         thread.start()
-        wait_for(lambda: stream.heard, what="the first event")
-        assert stream.heard[0][0] == "states"
-        yield stream
-        client.shutdown(socket.SHUT_RDWR)
-        thread.join()
+        try:
+            wait_for(lambda: stream.heard, what="the first event")
+            assert stream.heard[0][0] == "states"
+            yield stream
+        finally:
+            client.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 def _hear(client: socket.socket, stream: Stream) -> None:
@@ -109,7 +111,7 @@ def state(server: Server, ep_id: str) -> dict[str, Any]:
 
 def test_a_run_is_told_to_all_from_its_start_to_its_result(server: Server) -> None:
     with listening(server) as one, listening(server) as other:
-        run_id = server.detect_track("talk").json()["run_id"]
+        run_id = server.detect_track("talk", stride=1, max_cpu_percent=30).json()["run_id"]
         for stream in (one, other):
             wait_for(lambda s=stream: s.last("talk")["state"] == "done", what="the end")
             assert stream.states("talk") == ["never_run", "running", "done"]
