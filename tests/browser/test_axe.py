@@ -21,6 +21,7 @@ VIEWS = {
     "Detect/Track": (f"/?episode={DEMO}", "Run detect/track"),
     "Results": (f"/results?episode={DEMO}&run={{run}}", "Take away"),
     "Compare": (f"/compare?episode={DEMO}", "first and are marked"),
+    "Library": ("/library", "Upload episodes"),
     "System": ("/system", "Versions"),
 }
 
