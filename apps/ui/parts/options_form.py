@@ -103,7 +103,9 @@ def _restore_options(there: RunOptionsOffer) -> None:
 def _value_of(option: RunOption, text: str, there: RunOptionsOffer) -> Any:
     """What a field shows for a text of the address; None where it would not."""
     if option.kind is bool:
-        return {"true": True, "false": False}.get(text)
+        is_on = _SWITCH.get(text)
+        by_profile = option.name not in there.switches
+        return (None if is_on is None else text) if by_profile else is_on
     if option.kind is str:
         offered = {
             "profile": [profile.name for profile in there.profiles],
@@ -212,6 +214,13 @@ _OFFERED: dict[str, Callable[[RunOptionsOffer], str | None]] = {
 }
 
 
+_SWITCH = {"true": True, "false": False}  # words of the address
+
+
+def _switch_word(word: str) -> str:
+    return {"true": "yes", "false": "no"}.get(word, "as the profile says")
+
+
 def _field(option: RunOption, limits: Bounds, there: RunOptionsOffer, wrong: list[str]) -> Any:
     """The widget that an option's type asks for; None leaves the value to the server.
 
@@ -224,10 +233,13 @@ def _field(option: RunOption, limits: Bounds, there: RunOptionsOffer, wrong: lis
         "help": limits.description,
         **_KEPT,
     }
-    if option.kind is bool:
-        usual = there.switches[option.name]
+    usual = there.switches.get(option.name)
+    if usual is not None:
         is_on = st.toggle(value=usual, **common)
         return None if is_on == usual else is_on
+    if option.kind is bool:  # the profile says whether
+        word = st.selectbox(options=[AUTO, *_SWITCH], format_func=_switch_word, **common)
+        return _SWITCH.get(word)
     if option.kind is str:
         chosen = st.selectbox(
             options=[AUTO, *option.choices],

@@ -149,8 +149,7 @@ def _find_asked(ep_id: str, runs: dict[str, RunSummary], usual: RunSummary | Non
         return wanted
     if wanted is None and usual is not None:
         wanted = usual.run_id
-    if chosen != wanted:
-        st.session_state[key] = wanted
+    st.session_state[key] = wanted  # also where it is chosen already, for a box on another view
     return None
 
 
