@@ -186,7 +186,7 @@ def test_every_view_recovers_when_the_server_is_back(browser: Browser, stage: St
             for path, opened in each.items():
                 opened.see(VIEWS[path])
                 opened.lose("make up")
-                expect(opened.page.get_by_text(AWAY)).to_be_hidden()
+                expect(opened.page.get_by_text(AWAY).filter(visible=True)).to_have_count(0)
                 opened.forgive("/files/")  # what was asked for while it was away
 
 

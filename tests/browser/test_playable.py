@@ -47,7 +47,10 @@ const pictureAt = seconds => new Promise(done => {
   const canvas = document.createElement("canvas");
   canvas.width = player.videoWidth;
   canvas.height = player.videoHeight;
-  player.onseeked = () => requestAnimationFrame(() => setTimeout(() => {
+  // The frame is there a little after the seek has ended; where it is the one before, none comes.
+  const shown = new Promise(seen => player.requestVideoFrameCallback(seen));
+  const patience = () => new Promise(over => setTimeout(over, 1500));
+  player.onseeked = () => Promise.race([shown, patience()]).then(() => setTimeout(() => {
     const context = canvas.getContext("2d");
     context.drawImage(player, 0, 0);
     done(Array.from(context.getImageData(0, 0, canvas.width, canvas.height).data));

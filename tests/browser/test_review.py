@@ -727,7 +727,7 @@ def test_all_can_be_reached_by_tab(review: Review) -> None:
     for _ in range(40):
         review.key("Tab")
         reached.add(review.ask(names))
-    assert {"The episode", "boxes", "The track before", "Zoom in", "Keys", "Timeline"} <= reached
+    assert {"The episode", "Boxes", "The track before", "Zoom in", "Keys", "Timeline"} <= reached
 
 
 # With the page around it.

@@ -64,8 +64,11 @@ def _find_asked(names: list[str]) -> str | None:
     if wanted is None:
         return str(st.session_state[_MISSING])
     is_there = wanted in names
-    # Also where it is chosen already: on another view the box would begin with the first one.
-    st.session_state[_KEY] = wanted if is_there else None
+    if is_there:
+        # Also where it is chosen already: on another view the box would begin with the first one.
+        st.session_state[_KEY] = wanted
+    elif chosen is not None:
+        st.session_state[_KEY] = None
     if is_there:
         return None
     st.session_state[_MISSING] = wanted

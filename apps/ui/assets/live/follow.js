@@ -39,17 +39,25 @@ export function titleOf(hub, data) {
   }
 }
 
-// Streamlit writes the title whenever its script runs.
-function keepTitle(kept) {
+// Streamlit writes the title whenever its script runs. While one view takes the place of another both
+// are there for a moment, so the tab has one keeper: two of them would answer each other for ever.
+const keeper = (globalThis.screenalyticsTitle ??= { owner: null, title: null, observer: null });
+
+function keepTitle(owner, words) {
   const write = () => {
-    if (kept.title && document.title !== kept.title) document.title = kept.title;
+    if (keeper.title !== null && document.title !== keeper.title) document.title = keeper.title;
   };
+  Object.assign(keeper, { owner, title: words });
   const title = document.querySelector("title");
-  if (title && !kept.observer) {
-    kept.observer = new MutationObserver(write);
-    kept.observer.observe(title, { childList: true, characterData: true, subtree: true });
+  if (title && keeper.observer === null) {
+    keeper.observer = new MutationObserver(write);
+    keeper.observer.observe(title, { childList: true, characterData: true, subtree: true });
   }
   write();
+}
+
+function leaveTitle(owner) {
+  if (keeper.owner === owner) Object.assign(keeper, { owner: null, title: null });
 }
 
 export default function ({ parentElement, data, setTriggerValue }) {
@@ -79,8 +87,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
     line.hidden = hub.api !== false;
     if (hub.api === false) kept.wasAway = true;
     if (hub.api !== true) return;
-    kept.title = titleOf(hub, data);
-    keepTitle(kept);
+    keepTitle(kept, titleOf(hub, data));
     clearTimeout(kept.timer);
     const now = seenOf(hub, data);
     const isNews = kept.known !== null && kept.known !== now;
@@ -103,7 +110,6 @@ export default function ({ parentElement, data, setTriggerValue }) {
     clearTimeout(kept.timer);
     unsubscribe();
     if (kept.unsubscribe !== unsubscribe) return;
-    kept.observer?.disconnect();
-    kept.observer = null;
+    leaveTitle(kept);
   };
 }
