@@ -77,7 +77,7 @@ def test_no_episodes(browser: Browser, tmp_path: Path) -> None:
         for path in ("/results", "/compare", "/"):
             opened.open(path)
             opened.see("No episodes yet.")
-        opened.see("Upload an episode")
+        opened.see("Upload episodes")
         opened.picture("no-episodes")
 
 

@@ -50,9 +50,9 @@ def view() -> None:
         st.info(f"This run is {run.status}; it has no results.", icon=":material/hourglass_empty:")
         show_how_it_ran(api, run)
         return
-    if run.result.detections == 0:
-        show_causes(api.diagnosis(ep_id, run_id))
     _explore(run)
+    if run.result.detections == 0:
+        show_causes(api.diagnosis(ep_id, run_id))  # they say what may help
     _show_downloads(run)
     _show_preview(api, run)
     show_how_it_ran(api, run)

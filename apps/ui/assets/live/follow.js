@@ -41,7 +41,7 @@ export function titleOf(hub, data) {
 
 // Streamlit writes the title whenever its script runs. While one view takes the place of another both
 // are there for a moment, so the tab has one keeper: two of them would answer each other for ever.
-const keeper = (globalThis.screenalyticsTitle ??= { owner: null, title: null, observer: null });
+const keeper = (globalThis.screenalyticsTitle ??= { owner: null, title: null, observer: null, newest: null });
 
 function keepTitle(owner, words) {
   const write = () => {
@@ -54,6 +54,19 @@ function keepTitle(owner, words) {
     keeper.observer.observe(title, { childList: true, characterData: true, subtree: true });
   }
   write();
+}
+
+// Of what Streamlit has drawn earlier and not removed yet nothing is told any more.
+function takesOver(line, kept, drawn) {
+  const { newest } = keeper;
+  if (newest && newest.kept !== kept && newest.line.isConnected) {
+    if (newest.drawn > drawn) return false;
+    clearTimeout(newest.kept.timer);
+    newest.kept.unsubscribe?.();
+    newest.line.hidden = true;
+  }
+  keeper.newest = { line, kept, drawn };
+  return true;
 }
 
 function leaveTitle(owner) {
@@ -70,6 +83,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
   }
   clearTimeout(kept.timer);
   kept.known = null;
+  if (!takesOver(line, kept, data.drawn)) return () => {};
 
   function ask(what) {
     if (kept.asked === `${data.seen}\n\n${what}`) return; // it did not help before
