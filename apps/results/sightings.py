@@ -12,7 +12,7 @@ import threading
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, MutableSequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
@@ -94,7 +94,7 @@ class Sightings:
 
     tracks: dict[str, TrackSightings]
     times: FrameTimes
-    tracked_s: array[float]
+    tracked_s: MutableSequence[float]
     frames: int
     _blocks: list[_Block]
 

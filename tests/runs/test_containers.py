@@ -38,11 +38,11 @@ BESIDE = {
     ],
     "tables of usual values": ["Profile", "RunDefaults"],
     "answers of the service": [
-        "JobStatus", "LegacyJobStatus", "ProfileOffer", "ResolvedPlan", "RunOptionsOffer", "_Queue",
+        "JobStatus", "LegacyJobStatus", "ProfileOffer", "ResolvedPlan", "RunOptionsOffer", "Queue",
     ],
     "what a run has done": [
-        "ExportedRun", "Outcome", "ResultEvent", "ReviewData", "RunManifest", "RunResult",
-        "_Outcome", "_Review",
+        "ExportedRun", "Outcome", "Part", "ResultEvent", "ReviewData", "RunDifferences",
+        "RunManifest", "RunResult", "RunTotals", "_Outcome", "_Review", "_Run",
     ],
     "does the work with one of the way's own": ["DetectorLoader", "PipelineRun", "_Claim"],
     "a part of RunSpec, which is handed on as it is": ["RunPlan"],
