@@ -370,7 +370,7 @@ def test_pictures_that_were_not_asked_for(older: Run, part: str) -> None:
     [
         ("GET", "/nothing", 404),
         ("GET", "/episodes/show/nothing", 404),
-        ("DELETE", "/episodes/show", 405),
+        ("PUT", "/episodes/show", 405),
         ("POST", "/episodes/show/runs", 405),
         ("PUT", "/episodes/show/runs/latest/tracks", 405),
     ],
