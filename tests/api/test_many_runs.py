@@ -78,6 +78,7 @@ def test_other_pages_are_not_read(server: Server, manifest: dict[str, Any]) -> N
     assert server.client.get("/episodes/cut").json()["runs"] == 50
 
 
+@pytest.mark.alone
 def test_5000_runs_are_listed_in_little_time_and_memory(
     server: Server, manifest: dict[str, Any]
 ) -> None:
@@ -89,5 +90,5 @@ def test_5000_runs_are_listed_in_little_time_and_memory(
     cpu_seconds, grown = sum(process.cpu_times()) - start, process.memory_info().rss - before
     print(f"{cpu_seconds:.2f} s, {grown / 1e6:.0f} MB")
     assert (len(items), total) == (1000, MANY)
-    assert cpu_seconds < 2
+    assert cpu_seconds < 1
     assert grown < 60e6
