@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -83,6 +84,24 @@ def _expanded(name: str) -> Path | None:
         return Path(name).expanduser()
     except RuntimeError:  # there is no such user, or this one has no home
         return None
+
+
+def packaged_file(package: str, file: str) -> Path:
+    """A file inside an installed package, found without importing the package.
+
+    Raises:
+        ModelUnavailable: the package is not installed or carries no such file.
+    """
+    spec = importlib.util.find_spec(package)
+    folders = [] if spec is None else list(spec.submodule_search_locations or [])
+    for folder in folders:
+        path = Path(folder) / file
+        if path.is_file():
+            return path
+    raise ModelUnavailable(
+        f"The package {package!r} with {file} is not installed.",
+        hint="Install the pinned requirements again (make setup).",
+    )
 
 
 def readable_file(name: str) -> Path | None:

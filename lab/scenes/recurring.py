@@ -21,6 +21,7 @@ from apps.demo.scene import Box, Episode, Face, Photo, Shot
 from apps.pipeline.arrays import ByteArray
 from apps.pipeline.detect import DetectorRequest, make_detector
 from apps.pipeline.inference.session import CPU
+from apps.pipeline.types import Faces, in_frame
 from lab.scenes.director import Director, along, keyed
 
 RATE = 12
@@ -67,9 +68,11 @@ def _portrait(path: Path, person: str, cache: Path) -> Photo | None:
     if image is None:
         return None
     height, width = image.shape[:2]
-    box = _largest_face(image, cache)
-    if box is None:
+    face = largest_face(image, cache)
+    if face is None:
         return None
+    left, top, right, bottom = (float(side) for side in face.boxes[0] * ((width, height) * 2))
+    box = Box(left, top, right, bottom)
     return Photo(
         package="",
         file=str(path),
@@ -79,7 +82,13 @@ def _portrait(path: Path, person: str, cache: Path) -> Photo | None:
     )
 
 
-def _largest_face(image: ByteArray, cache: Path) -> Box | None:
+def largest_face(image: ByteArray, cache: Path) -> Faces | None:
+    """The largest and surest face of a picture, alone, in 0..1 of it; None where there is none.
+
+    Args:
+        image: shape (h, w, 3), BGR.
+        cache: folder of caches, for the detector.
+    """
     height, width = image.shape[:2]
     request = DetectorRequest(width, height, _DET_SIZE, 0.5, CPU, 1)
     detector = make_detector("centerface", request, cache=cache)
@@ -93,11 +102,8 @@ def _largest_face(image: ByteArray, cache: Path) -> Box | None:
     if len(faces) == 0:
         return None
     sizes = faces.boxes[:, 2:] - faces.boxes[:, :2]
-    best = int(np.argmax(sizes.prod(axis=1) * faces.conf))
-    left, top, right, bottom = (
-        box.normalise(faces.boxes[best].reshape(2, 2)) * (width, height)
-    ).ravel()
-    return Box(float(left), float(top), float(right), float(bottom))
+    best = np.array([np.argmax(sizes.prod(axis=1) * faces.conf)], np.int64)
+    return in_frame(faces[best], box)
 
 
 def _head(box: Box, width: int, height: int) -> tuple[tuple[int, int], ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import onnxruntime as ort
 from apps.common.config import DetectorConfig
 from apps.common.errors import ModelUnavailable
 from apps.common.files import sha256_of, storage_errors
-from apps.common.model_files import downloaded_weights, readable_file
+from apps.common.model_files import downloaded_weights, packaged_file, readable_file
 from apps.pipeline.inference.alone import alone
 from apps.pipeline.inference.callbacks import LoadCallbacks
 
@@ -67,16 +66,7 @@ def packaged_model(config: DetectorConfig) -> Path:
     Raises:
         ModelUnavailable: the package is not installed or carries no such file.
     """
-    spec = importlib.util.find_spec(config.package or "")
-    folders = [] if spec is None else list(spec.submodule_search_locations or [])
-    for folder in folders:
-        path = Path(folder) / (config.file or "")
-        if path.is_file():
-            return path
-    raise ModelUnavailable(
-        f"The package {config.package!r} with {config.file} is not installed.",
-        hint="Install the pinned requirements again (make setup).",
-    )
+    return packaged_file(config.package or "", config.file or "")
 
 
 def check_network(path: Path, name: str, fits: Callable[[dict[str, Shape]], bool]) -> None:

@@ -8,7 +8,6 @@ which would need setuptools; its 68 landmarks, for non-commercial use only, are 
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from apps.common.config import RecogniserConfig, model_registry
 from apps.common.contracts.manifest import ModelFacts
 from apps.common.errors import ModelUnavailable
 from apps.common.files import sha256_of, storage_errors, write_atomic
+from apps.common.model_files import packaged_file
 from apps.pipeline.arrays import FloatArray
 from apps.pipeline.inference.callbacks import NO_CALLBACKS, LoadCallbacks
 from apps.pipeline.inference.graph_cache import open_session
@@ -95,15 +95,7 @@ def _graph(config: RecogniserConfig, cache: Path, callbacks: LoadCallbacks) -> P
 
 
 def _weights(config: RecogniserConfig) -> Path:
-    spec = importlib.util.find_spec(config.package or "")
-    folders = [] if spec is None else list(spec.submodule_search_locations or [])
-    found = [Path(folder) / (config.file or "") for folder in folders]
-    path = next((path for path in found if path.is_file()), None)
-    if path is None:
-        raise ModelUnavailable(
-            f"The package {config.package!r} with {config.file} is not installed.",
-            hint="Install the pinned requirements again (make setup).",
-        )
+    path = packaged_file(config.package or "", config.file or "")
     if sha256_of(path) != config.sha256:
         raise ModelUnavailable(
             f"{path.name} is not the file that is known (its SHA-256 differs).",

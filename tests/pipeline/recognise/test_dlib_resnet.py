@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,21 +15,16 @@ from apps.common.config import model_registry
 from apps.common.errors import ModelUnavailable
 from apps.demo.scene import ASTRONAUT, load_photo
 from apps.pipeline.arrays import ByteArray, FloatArray
-from apps.pipeline.detect import Detector, DetectorRequest, make_detector
-from apps.pipeline.inference.session import CPU
 from apps.pipeline.people.grouping import TrackFace, grouped
-from apps.pipeline.recognise import dlib_resnet, make_recogniser
+from apps.pipeline.recognise import make_recogniser
 from apps.pipeline.recognise.dlib_resnet import DlibResNet
 from apps.pipeline.yuv_crop import FacePatch, bgr_crop
 from lab.evaluation.real_clips import data_folder
+from lab.scenes.recurring import largest_face
 
 PHOTOS = data_folder() / "people"
-ASTRONAUT_BEGINS = (
-    -0.05503,
-    0.01305,
-    0.01331,
-    -0.04382,
-)  # of the network that the photos below prove
+# Of the network that the photos below prove.
+ASTRONAUT_BEGINS = (-0.05503, 0.01305, 0.01331, -0.04382)
 
 
 @pytest.fixture(scope="module")
@@ -41,19 +37,12 @@ def recogniser(cache: Path) -> DlibResNet:
     return DlibResNet(1, cache)
 
 
-def largest_face(image: ByteArray, cache: Path) -> tuple[FacePatch, FloatArray]:
+def face_of(image: ByteArray, cache: Path) -> tuple[FacePatch, FloatArray]:
+    """The largest face with a margin, and its landmarks."""
     height, width = image.shape[:2]
-    detector: Detector = make_detector(
-        "centerface", DetectorRequest(width, height, 640, 0.5, CPU, 1), cache=cache
-    )
-    box = detector.letterbox
-    canvas = np.zeros((box.canvas_height, box.canvas_width, 3), np.uint8)
-    inner = (box.inner_width, box.inner_height)
-    canvas[: inner[1], : inner[0]] = cv2.resize(image, inner, interpolation=cv2.INTER_AREA)
-    faces = detector.detect(canvas)
-    sizes = faces.boxes[:, 2:] - faces.boxes[:, :2]
-    best = int(np.argmax(sizes.prod(axis=1) * faces.conf))
-    left, top, right, bottom = (box.normalise(faces.boxes[best].reshape(2, 2))).ravel()
+    found = largest_face(image, cache)
+    assert found is not None
+    left, top, right, bottom = found.boxes[0]
     margin_x, margin_y = 0.25 * (right - left), 0.25 * (bottom - top)
     place = (
         max(0, int((left - margin_x) * width)),
@@ -61,11 +50,11 @@ def largest_face(image: ByteArray, cache: Path) -> tuple[FacePatch, FloatArray]:
         min(width, int((right + margin_x) * width)),
         min(height, int((bottom + margin_y) * height)),
     )
-    return bgr_crop(image, place, (width, height), 192), box.normalise(faces.landmarks[best])
+    return bgr_crop(image, place, (width, height), 192), found.landmarks[0]
 
 
 def test_a_known_face_has_known_numbers(recogniser: DlibResNet, cache: Path) -> None:
-    embedding = recogniser.embed(*largest_face(np.array(load_photo(ASTRONAUT)), cache))
+    embedding = recogniser.embed(*face_of(np.array(load_photo(ASTRONAUT)), cache))
 
     assert embedding.shape == (128,)
     assert float(np.linalg.norm(embedding)) == pytest.approx(1.0, abs=1e-5)
@@ -83,7 +72,7 @@ def test_photos_of_fourteen_people_are_fourteen_groups(recogniser: DlibResNet, c
     people, faces = [], []
     for number, (person, path) in enumerate(photos(), start=1):
         image = cv2.imread(str(path))
-        embedding = recogniser.embed(*largest_face(image, cache))
+        embedding = recogniser.embed(*face_of(image, cache))
         people.append(person)
         faces.append(TrackFace(number, embedding, np.array([number])))
 
@@ -110,7 +99,7 @@ def test_its_facts_name_the_licence(recogniser: DlibResNet) -> None:
 
 
 def test_a_package_that_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dlib_resnet.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
 
     with pytest.raises(ModelUnavailable, match="is not installed"):
         DlibResNet(1, tmp_path)
