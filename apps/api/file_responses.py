@@ -10,12 +10,22 @@ from starlette.exceptions import HTTPException
 from starlette.responses import MalformedRangeHeader, RangeNotSatisfiable
 from starlette.types import Receive, Scope, Send
 
+from apps.api.problems import DOCUMENTED_PARTS, Documented
 from apps.common.errors import EpisodeNotFound
 from apps.common.files import open_regular
 from apps.common.layout import Layout
 from apps.common.names import LATEST
 from apps.results.files import result_file
 from apps.runs.playable import held
+
+CACHE_OF_VIDEO = "private, no-cache"  # a video may be replaced; its ETag tells
+VIDEO_FILE: Documented = {
+    **DOCUMENTED_PARTS,
+    200: {
+        "description": "The file.",
+        "content": {"video/*": {"schema": {"type": "string", "format": "binary"}}},
+    },
+}
 
 
 class RunFile(FileResponse):

@@ -216,6 +216,14 @@ def final_response(last: StreamedEvent) -> Response:
     return JSONResponse(last.model_dump(mode="json", exclude={"type"}))
 
 
+def ended_answer(request: Request, last: LastEvent) -> Response:
+    """The answer of what had ended before it was asked for, in the form that is wanted."""
+    if not wants_stream(request):
+        return final_response(last)
+    line = json.dumps(event_line(last))
+    return Response(line + "\n", media_type=NDJSON, headers={"cache-control": "no-store"})
+
+
 def event_line(event: StreamedEvent) -> dict[str, Any]:
     return {"type": event.type, **event.model_dump(mode="json")}  # people read its start
 

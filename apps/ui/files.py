@@ -16,11 +16,11 @@ from urllib.parse import urlencode, urlsplit
 import httpx
 import streamlit as st
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from apps.common.certificates import certificates
 from apps.common.names import CROP_PATTERN, NAME_PATTERN, TRACK_PATTERN
+from apps.ui.api_calls import api_client, unreachable
 from apps.ui.modules import module_path, module_route
 from apps.ui.relay import live_route
 from apps.ui.settings import PageSettings
@@ -46,7 +46,6 @@ _ENDINGS = {
 }
 _ROWS = {"tracks": "application/x-ndjson", "detections": "application/x-ndjson"}
 _MADE = ("playable", "clip")
-_TIMEOUT = httpx.Timeout(600, connect=3)
 
 
 def thumbnail_url(ep_id: str) -> str:
@@ -127,19 +126,12 @@ def file_routes(settings: PageSettings) -> list[BaseRoute]:
 async def _pass_on(
     settings: PageSettings, method: str, path: str, headers: dict[str, str], **content: Any
 ) -> Response:
-    http = httpx.AsyncClient(
-        base_url=settings.base_url,
-        headers={**headers, **settings.headers},
-        timeout=_TIMEOUT,
-        trust_env=False,
-        verify=certificates(),
-    )
+    http = api_client(settings, headers)
     try:
         answer = await http.send(http.build_request(method, path, **content), stream=True)
     except httpx.HTTPError:
         await http.aclose()
-        problem = {"detail": "The server does not answer.", "hint": "Start it, then try again."}
-        return JSONResponse(problem, status_code=502)
+        return unreachable()
     kept = {name: answer.headers[name] for name in _TO_BROWSER if name in answer.headers}
     kept["x-content-type-options"] = "nosniff"
     return StreamingResponse(_body(http, answer), answer.status_code, kept)

@@ -13,14 +13,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from apps.common.certificates import certificates
 from apps.common.names import NAME_PATTERN
+from apps.ui.api_calls import api_client, unreachable
 from apps.ui.settings import PageSettings
 
 _PREFIX = "/files"
 _NAME = re.compile(NAME_PATTERN[1:-1])
 _MAX_BODY = 4096  # bytes; a title has 200 characters
-_TIMEOUT = httpx.Timeout(600, connect=3)  # the demo is drawn, an episode's files are counted
 _QUERY = ("q", "sort", "offset", "limit")
 Body = dict[str, Any]
 
@@ -108,21 +107,15 @@ async def _fields(request: Request, call: _Call) -> Body | None:
 
 
 async def _ask(settings: PageSettings, method: str, path: str, **content: Any) -> Response:
-    async with httpx.AsyncClient(
-        base_url=settings.base_url,
-        headers={**settings.headers, "accept": "application/json"},
-        timeout=_TIMEOUT,
-        trust_env=False,
-        verify=certificates(),
-    ) as http:
+    async with api_client(settings, {"accept": "application/json"}) as http:
         try:
             answer = await http.request(method, path, **content)
         except httpx.HTTPError:
-            return _problem(502, "The server does not answer.", "Start it, then try again.")
+            return unreachable()
     headers = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
     kind = answer.headers.get("content-type", "application/json")
     return Response(answer.content, answer.status_code, headers, media_type=kind)
 
 
-def _problem(status: int, detail: str, hint: str = "") -> JSONResponse:
-    return JSONResponse({"detail": detail, "hint": hint}, status_code=status)
+def _problem(status: int, detail: str) -> JSONResponse:
+    return JSONResponse({"detail": detail, "hint": ""}, status_code=status)

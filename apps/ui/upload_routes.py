@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from apps.common.certificates import certificates
+from apps.ui.api_calls import api_client, unreachable
 from apps.ui.settings import PageSettings
 
 UPLOADS_PATH = "/files/uploads"
@@ -29,7 +29,6 @@ _ID = re.compile(r"[0-9a-f]{32}")
 _CHANGES = ("POST", "PATCH", "DELETE")
 _MOST_NAMES = 10_000
 _GONE = 499  # nobody reads it; as servers log it
-_TIMEOUT = httpx.Timeout(600, connect=3)  # a long video is checked before its last byte is answered
 
 
 def upload_routes(settings: PageSettings) -> list[Route]:
@@ -47,13 +46,13 @@ def upload_routes(settings: PageSettings) -> list[Route]:
         return await _pass_on(settings, request, f"{_API_PATH}/{upload_id}")
 
     async def names(_: Request) -> Response:
-        async with _client(settings) as http:
+        async with api_client(settings) as http:
             try:
                 answer = await http.get("/episodes", params={"limit": _MOST_NAMES})
                 answer.raise_for_status()
                 found = [str(item["ep_id"]) for item in answer.json()["items"]]
             except (httpx.HTTPError, ValueError, KeyError, TypeError):
-                return _unreachable()
+                return unreachable()
         return JSONResponse(found, headers={"cache-control": "no-store"})
 
     one = f"{UPLOADS_PATH}/{{upload_id:str}}"
@@ -67,30 +66,15 @@ def upload_routes(settings: PageSettings) -> list[Route]:
 async def _pass_on(settings: PageSettings, request: Request, path: str) -> Response:
     headers = {name: request.headers[name] for name in _FROM_BROWSER if name in request.headers}
     content = request.stream() if request.method == "PATCH" else None
-    async with _client(settings) as http:
+    async with api_client(settings) as http:
         try:
             answer = await http.request(request.method, path, headers=headers, content=content)
         except ClientDisconnect:  # the API's connection breaks as well, and it keeps what it has
             return Response(status_code=_GONE)
         except httpx.HTTPError:
-            return _unreachable()
+            return unreachable()
     kept = {name: answer.headers[name] for name in _TO_BROWSER if name in answer.headers}
     location = answer.headers.get("location", "")
     if location.startswith(f"{_API_PATH}/"):
         kept["location"] = UPLOADS_PATH + location.removeprefix(_API_PATH)
     return Response(answer.content, answer.status_code, kept)
-
-
-def _client(settings: PageSettings) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        base_url=settings.base_url,
-        headers=settings.headers,
-        timeout=_TIMEOUT,
-        trust_env=False,
-        verify=certificates(),
-    )
-
-
-def _unreachable() -> Response:
-    problem = {"detail": "The server does not answer.", "hint": "Start it, then try again."}
-    return JSONResponse(problem, status_code=502)

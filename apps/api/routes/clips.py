@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import uuid
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import FileResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from apps.api.deps import ServicesDep
-from apps.api.file_responses import HeldFile
-from apps.api.problems import DOCUMENTED_PARTS, Documented, documented
-from apps.api.streaming import NDJSON, RunResponse, event_line, wants_stream
+from apps.api.file_responses import CACHE_OF_VIDEO, VIDEO_FILE, HeldFile
+from apps.api.problems import Documented, documented
+from apps.api.streaming import NDJSON, RunResponse, ended_answer, wants_stream
 from apps.common.contracts.events import ClipResult, ClipResultEvent
 from apps.common.errors import EpisodeNotFound
 from apps.common.files import TEMPORARY, storage_errors
@@ -29,14 +28,6 @@ from apps.runs.spec import CLIP_RUN
 
 router = APIRouter(prefix="/episodes/{ep_id}", tags=["playable"])
 
-_CACHE = "private, no-cache"  # a video may be replaced; its ETag tells
-_FILE: Documented = {
-    **DOCUMENTED_PARTS,
-    200: {
-        "description": "The file.",
-        "content": {"video/*": {"schema": {"type": "string", "format": "binary"}}},
-    },
-}
 _MADE: Documented = {
     200: {
         "model": ClipResult,
@@ -61,7 +52,7 @@ _PICTURE: Documented = {
 }
 
 
-@router.get("/clip", response_class=FileResponse, responses=_FILE)
+@router.get("/clip", response_class=FileResponse, responses=VIDEO_FILE)
 def clip(ep_id: EpisodeId, services: ServicesDep, query: Annotated[ClipQuery, Query()]) -> Response:
     """A clip that `POST` to this address has made; answers Range requests."""
     part = find_part(services.layout, ep_id, query)
@@ -72,7 +63,7 @@ def clip(ep_id: EpisodeId, services: ServicesDep, query: Annotated[ClipQuery, Qu
         part.made.path,
         media_type=kind,
         filename=f"{part.title}{part.made.path.suffix}",
-        headers={"cache-control": _CACHE},
+        headers={"cache-control": CACHE_OF_VIDEO},
     )
 
 
@@ -95,10 +86,7 @@ async def make_clip(
         making = services.runs.making_clip(spec)
         return RunResponse(making, CLIP_RUN, stream=wants_stream(request))
     done = clip_result(ep_id, part.made, 0.0)
-    if wants_stream(request):
-        line = json.dumps(event_line(ClipResultEvent(**done.model_dump())))
-        return Response(line + "\n", media_type=NDJSON, headers={"cache-control": "no-store"})
-    return JSONResponse(done.model_dump())
+    return ended_answer(request, ClipResultEvent(**done.model_dump()))
 
 
 @router.get("/still", response_class=Response, responses=_PICTURE)

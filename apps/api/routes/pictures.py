@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import FileResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from apps.api.deps import ServicesDep
 from apps.api.file_responses import cache_of_result, run_file
 from apps.api.problems import DOCUMENTED_PARTS, Documented, documented
-from apps.api.streaming import NDJSON, RunResponse, event_line, wants_stream
+from apps.api.streaming import NDJSON, RunResponse, ended_answer, wants_stream
 from apps.common.contracts.events import PreviewResult, PreviewResultEvent
 from apps.common.contracts.rows import TrackRow
 from apps.common.layout import Layout, RunFiles
@@ -106,10 +105,7 @@ async def make_preview(
         spec = await run_in_threadpool(prepare_preview, layout, manifest, services.settings)
         making = services.runs.previewing(spec)
         return RunResponse(making, spec.run_id, stream=wants_stream(request))
-    if wants_stream(request):
-        line = json.dumps(event_line(PreviewResultEvent(**done.model_dump())))
-        return Response(line + "\n", media_type=NDJSON, headers={"cache-control": "no-store"})
-    return JSONResponse(done.model_dump())
+    return ended_answer(request, PreviewResultEvent(**done.model_dump()))
 
 
 def _best_crop(layout: Layout, files: RunFiles, track_id: str) -> Path | None:

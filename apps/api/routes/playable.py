@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import FileResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from apps.api.deps import ServicesDep
-from apps.api.file_responses import HeldFile
-from apps.api.problems import DOCUMENTED_PARTS, Documented, documented
-from apps.api.streaming import NDJSON, RunResponse, event_line, wants_stream
+from apps.api.file_responses import CACHE_OF_VIDEO, VIDEO_FILE, HeldFile
+from apps.api.problems import Documented, documented
+from apps.api.streaming import NDJSON, RunResponse, ended_answer, wants_stream
 from apps.common.contracts.events import PlayableResult, PlayableResultEvent
 from apps.common.names import EpisodeId
 from apps.common.options import RunRequest
@@ -24,14 +23,6 @@ from apps.runs.spec import PLAYABLE_RUN
 
 router = APIRouter(prefix="/episodes/{ep_id}", tags=["playable"])
 
-_CACHE = "private, no-cache"  # a video may be replaced; its ETag tells
-_FILE: Documented = {
-    **DOCUMENTED_PARTS,
-    200: {
-        "description": "The file.",
-        "content": {"video/*": {"schema": {"type": "string", "format": "binary"}}},
-    },
-}
 _MADE: Documented = {
     200: {
         "model": PlayableResult,
@@ -53,14 +44,14 @@ _MADE: Documented = {
 }
 
 
-@router.get("/video", response_class=FileResponse, responses=_FILE)
+@router.get("/video", response_class=FileResponse, responses=VIDEO_FILE)
 def video(ep_id: EpisodeId, services: ServicesDep) -> Response:
     """The episode's video as it is; answers Range requests.
 
     Its media type is that of its content, whatever its name is.
     """
     path = own_video(services.layout, ep_id)
-    return HeldFile(path, media_type=media_type_of(path), headers={"cache-control": _CACHE})
+    return HeldFile(path, media_type=media_type_of(path), headers={"cache-control": CACHE_OF_VIDEO})
 
 
 @router.get("/playable")
@@ -69,12 +60,12 @@ async def playable(ep_id: EpisodeId, services: ServicesDep) -> Playable:
     return (await find_playable(services.layout, services.videos, ep_id)).answer()
 
 
-@router.get("/playable/file", response_class=FileResponse, responses=_FILE)
+@router.get("/playable/file", response_class=FileResponse, responses=VIDEO_FILE)
 def file(ep_id: EpisodeId, services: ServicesDep) -> Response:
     """The file that was made for browsers; answers Range requests."""
     made = playable_file(services.layout, ep_id)
     kind = made.note.mime.partition(";")[0]
-    return HeldFile(made.path, media_type=kind, headers={"cache-control": _CACHE})
+    return HeldFile(made.path, media_type=kind, headers={"cache-control": CACHE_OF_VIDEO})
 
 
 @router.post("/playable", response_model=None, responses=_MADE)
@@ -100,7 +91,4 @@ async def make_playable(ep_id: EpisodeId, request: Request, services: ServicesDe
         size_bytes=answer.size_bytes or 0,
         elapsed_seconds=0.0,
     )
-    if wants_stream(request):
-        line = json.dumps(event_line(PlayableResultEvent(**done.model_dump())))
-        return Response(line + "\n", media_type=NDJSON, headers={"cache-control": "no-store"})
-    return JSONResponse(done.model_dump())
+    return ended_answer(request, PlayableResultEvent(**done.model_dump()))
