@@ -29,6 +29,7 @@ export class Library {
     this.trash = new TrashPanel(this.find("dialog.trash"), () => this.load());
     this.end = new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && this.#more(), { rootMargin: "600px" });
     this.end.observe(this.find(".end"));
+    this.find(".cards").replaceChildren(); // Streamlit may hand over the place of one that is gone
     this.find(".search").value = asked.q;
     this.find(".sort").value = asked.sort;
     this.#listen();
