@@ -28,8 +28,11 @@ RUN_SCRIPT = CHECKOUT / "tools" / "episode_run.py"
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
-    """This environment with this checkout's code and `extra`, without the product's variables."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("SCREENALYTICS_")}
+    """This environment with this checkout's code and `extra`.
+
+    It is without the product's variables, and without those of a `make` that runs the tests.
+    """
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SCREENALYTICS_", "MAKE"))}
     return {**kept, "PYTHONPATH": str(CHECKOUT), **extra}
 
 

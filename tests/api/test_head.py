@@ -10,6 +10,7 @@ import pytest
 from lab.processes.service import Server
 
 VARYING = {"date", "x-request-id"}
+ENDLESS = "/events"
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,7 @@ def names(server: Server) -> dict[str, Any]:
     crops = server.data_root / "manifests" / "talk" / "runs" / run_id / "crops"
     crop = next(crops.rglob("*.jpg")).relative_to(crops)
     track = {"track_id": "track-00001", "crop": crop}
-    return {"ep_id": "talk", "run_id": run_id, "job_id": "none", **track}
+    return {"ep_id": "talk", "run_id": run_id, "job_id": "none", "upload_id": "none", **track}
 
 
 def compared(answer: httpx.Response) -> dict[str, str]:
@@ -34,12 +35,22 @@ def test_every_route_that_answers_get_answers_head(server: Server, names: dict[s
     found = []
     for path in [*asked, "/docs", "/openapi.json"]:
         url = path.format(**names) + ("?format=csv" if path.endswith("/export") else "")
-        if path != "/metrics":  # counts its own requests
+        if path not in ("/metrics", ENDLESS):  # the first counts its own requests
             get, head = server.client.get(url), server.client.head(url)
             assert (head.status_code, head.content) == (get.status_code, b""), url
             assert compared(head) == compared(get), url
             found.append(get.status_code)
     assert found.count(200) > 15
+
+
+def test_of_a_stream_that_does_not_end(server: Server) -> None:
+    """HEAD ends it; nobody listens on afterwards."""
+    for _ in range(200):  # more than may listen
+        head = server.client.head(ENDLESS)
+        assert (head.status_code, head.content) == (200, b"")
+    with server.client.stream("GET", ENDLESS) as get:
+        assert get.status_code == 200
+        assert compared(get) == compared(head)
 
 
 def test_of_a_part_of_a_file(server: Server, names: dict[str, Any]) -> None:

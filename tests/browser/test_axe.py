@@ -59,6 +59,20 @@ _FOCUSED = """async () => {
     isSeen: style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2,
   };
 }"""
+# Waits until every element has the colours of the day or of the night, not only the first ones.
+_DRESSED = """async dark => {
+  const all = () => [...document.querySelectorAll('[data-testid=stApp], [data-testid=stApp] *')];
+  const look = () => all().map(one => getComputedStyle(one).color).join();
+  const isDark = () => {
+    const [red] = getComputedStyle(all()[0]).color.match(/\\d+/g).map(Number);
+    return red > 128;  // of the words
+  };
+  let seen = '';
+  while (isDark() !== dark || look() !== seen) {
+    seen = look();
+    await new Promise(done => setTimeout(done, 100));
+  }
+}"""
 # How much wider than its window anything is.
 _TOO_WIDE = """() => {
   const main = document.querySelector('[data-testid=stMain]');
@@ -84,13 +98,21 @@ _MOVING = """() => {
 }"""
 
 
+def dress(opened: Tab, width: int, *, dark: bool) -> None:
+    """Gives the window a width and its colours, and waits until all of the page has them."""
+    opened.look(width, dark=dark)
+    opened.settle()
+    opened.page.evaluate(_DRESSED, dark)
+
+
 def findings(opened: Tab, where: str) -> list[str]:
     """What axe-core has to say of the page as it is now, known things apart."""
     found = []
     for rule in Axe().run(opened.page).response["violations"]:
         for node in rule["nodes"]:
             if not any(one.rule == rule["id"] and one.html in node["html"] for one in KNOWN):
-                found.append(f"{where}: {rule['id']}: {node['target']}: {node['html'][:200]}")
+                why = " ".join(check["message"] for check in node["any"] + node["all"])
+                found.append(f"{where}: {rule['id']}: {node['target']}: {node['html'][:200]}: {why}")
     return found
 
 
@@ -130,8 +152,7 @@ def test_axe_finds_nothing(opened: Callable[[str], Tab], view: str) -> None:
     one.settle()
     found = []
     for name, width, dark in (("light", 1366, False), ("dark", 1366, True), ("narrow", 400, False)):
-        one.look(width, dark=dark)
-        one.settle()
+        dress(one, width, dark=dark)
         found += findings(one, name)
         wait_for(lambda: one.page.evaluate(_TOO_WIDE) <= 0, what=f"{name}: all to fit")
     assert found == []
@@ -141,7 +162,7 @@ def test_axe_finds_nothing(opened: Callable[[str], Tab], view: str) -> None:
 def test_axe_finds_nothing_in_what_is_opened(opened: Callable[[str], Tab]) -> None:
     """The help of the review, and the other parts of a comparison."""
     one = opened("Results")
-    one.look(1366, dark=True)
+    dress(one, 1366, dark=True)
     one.page.locator(".review button[data-action=help]").click()
     found = findings(one, "help")
     one.page.keyboard.press("Escape")
@@ -153,8 +174,7 @@ def test_axe_finds_nothing_in_what_is_opened(opened: Callable[[str], Tab]) -> No
         one.page.get_by_role("tab", name=tab_name).click()
         one.page.locator(sign).first.wait_for()
         for dark in (True, False):
-            one.look(1366, dark=dark)
-            one.settle()
+            dress(one, 1366, dark=dark)
             found += findings(one, f"{tab_name}, {'dark' if dark else 'light'}")
     assert found == []
     assert one.page.evaluate(_MOVING) == []

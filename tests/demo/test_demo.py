@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from apps.common.contracts.rows import TrackRow
+from apps.demo.demo import next_steps
 from apps.results import contact_sheet
 from lab.processes.service import clean_environment, run_cli
 from tests.support.demo import check_seconds
@@ -69,6 +70,20 @@ def demo_on(source: Path, folder: Path, *options: str | Path, **environment: str
     done = run_tool("apps.cli.demo", "--video", video, *options, **environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def test_what_to_do_next_is_said_in_the_words_that_started_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, up, own in (
+        ("MAKELEVEL", " make up,", "make demo VIDEO=FILE"),
+        ("OTHER", " screenalytics up,", "screenalytics demo --video FILE"),
+    ):
+        monkeypatch.delenv("MAKELEVEL", raising=False)
+        monkeypatch.setenv(name, "1")
+        said = next_steps("clip", "r1", tmp_path)
+        assert f"SCREENALYTICS_DATA_ROOT={tmp_path}{up}" in said
+        assert own in said
 
 
 def test_demo_on_own_videos(tmp_path: Path, talk: Path) -> None:
