@@ -112,7 +112,7 @@ def findings(opened: Tab, where: str) -> list[str]:
         for node in rule["nodes"]:
             if not any(one.rule == rule["id"] and one.html in node["html"] for one in KNOWN):
                 why = " ".join(check["message"] for check in node["any"] + node["all"])
-                found.append(f"{where}: {rule['id']}: {node['target']}: {node['html'][:200]}: {why}")
+                found.append(f"{where}: {rule['id']}: {node['target']}: {node['html'][:99]}: {why}")
     return found
 
 
