@@ -20,6 +20,7 @@ from apps.common.certificates import certificates
 from apps.common.contracts.events import Event, PreviewEvent
 from apps.common.contracts.manifest import RunManifest
 from apps.common.heartbeat import with_heartbeat
+from apps.common.library_schemas import RunNamed, TrashEntry
 from apps.common.live import EpisodeStates
 from apps.common.schemas import (
     ActiveRun,
@@ -215,6 +216,16 @@ class Client:
 
     def cancel_run(self, ep_id: str, run_id: str) -> RunManifest:
         return _parsed(self._send("POST", f"/episodes/{ep_id}/runs/{run_id}/cancel"), RunManifest)
+
+    def name_run(self, ep_id: str, run_id: str, title: str) -> RunNamed:
+        path = f"/episodes/{ep_id}/runs/{run_id}"
+        return _parsed(self._send("PATCH", path, json={"title": title}), RunNamed)
+
+    def delete_run(self, ep_id: str, run_id: str) -> TrashEntry:
+        return _parsed(self._send("DELETE", f"/episodes/{ep_id}/runs/{run_id}"), TrashEntry)
+
+    def restore(self, trash_id: str) -> TrashEntry:
+        return _parsed(self._send("POST", f"/trash/{trash_id}/restore"), TrashEntry)
 
     def stop(self, run: ActiveRun) -> None:
         """Ends a run, whether it is a job or not."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -337,3 +338,32 @@ def test_a_run_that_was_stopped_has_no_results(one_tab: Tab, product: Product) -
     one_tab.unfold("How it ran")
     one_tab.see("ERROR   The run was stopped")  # of its log
     expect(one_tab.page.get_by_test_id("stVegaLiteChart")).to_have_count(0)
+
+
+def test_a_run_is_named_deleted_and_put_back(one_tab: Tab, product: Product) -> None:
+    kept = product.run("show", stride=30)
+    gone = product.run("show", stride=40)
+    page = one_tab.page
+    box = page.get_by_test_id("stSelectbox").filter(has_text="Run").locator("input")
+    one_tab.open("/results?episode=show")
+    expect(box).to_have_value(re.compile(gone))
+    one_tab.button("This run")
+    page.get_by_label("Title").fill("tried <b>once</b>")
+    one_tab.picture("run-actions")
+    page.get_by_role("button", name="Save the title").click()
+    expect(box).to_have_value(re.compile(r"^tried <b>once</b> · "))
+
+    one_tab.settle()
+    one_tab.button("This run")
+    page.get_by_role("button", name="Delete this run").click()
+    expect(box).to_have_value(re.compile(kept))
+    one_tab.see("Deleted: tried <b>once</b>")
+    assert gone not in [run["run_id"] for run in product.runs_of("show")]
+    wait_for(lambda: kept in page.url, what="the run that is left in the address")
+    one_tab.picture("run-deleted")
+    one_tab.button("Put it back")
+    one_tab.lose("Deleted: ")
+    assert gone in [run["run_id"] for run in product.runs_of("show")]
+    one_tab.choose("Run", re.compile(gone))
+    one_tab.see("Take away")
+    one_tab.settle()

@@ -26,6 +26,7 @@ class RunChoice:
         missing: what was asked for and is not there.
         usual: the run that is shown where none is asked for; None where there are no runs.
         newer: the newest run, where that is another one and did not complete.
+        shown: the run of `run_id`.
     """
 
     ep_id: str
@@ -33,6 +34,7 @@ class RunChoice:
     missing: str | None
     usual: str | None
     newer: RunSummary | None
+    shown: RunSummary | None = None
 
 
 def usual_run(runs: list[RunSummary]) -> RunSummary | None:
@@ -48,7 +50,9 @@ def usual_run(runs: list[RunSummary]) -> RunSummary | None:
 
 def pick_run(api: Client, ep_id: str, label: Callable[[RunSummary], str]) -> RunChoice:
     """The box with the episode's runs. The address follows the choice."""
-    runs = {run.run_id: run for run in api.runs(ep_id).items}
+    runs = {run.run_id: run for run in _comparisons_last(api.runs(ep_id).items)}
+    if st.session_state.pop(_forgotten_key(ep_id), False):
+        st.session_state.pop(_key(ep_id), None)
     usual = usual_run(list(runs.values()))
     missing = _find_asked(ep_id, runs, usual)
     if usual is None:
@@ -68,9 +72,21 @@ def pick_run(api: Client, ep_id: str, label: Callable[[RunSummary], str]) -> Run
         return RunChoice(ep_id, None, missing, usual.run_id, None)
     st.session_state.pop(_missing_key(ep_id), None)
     show_address(ep_id, [run_id], steps=["run"])
-    newest = next(iter(runs.values()))
+    newest = max(runs.values(), key=lambda run: run.started_at)
     is_newer = run_id == usual.run_id != newest.run_id and newest.status not in _FINE
-    return RunChoice(ep_id, str(run_id), None, usual.run_id, newest if is_newer else None)
+    return RunChoice(
+        ep_id, str(run_id), None, usual.run_id, newest if is_newer else None, runs[run_id]
+    )
+
+
+def forget_choice(ep_id: str) -> None:
+    """Has the next script choose anew: the run that was chosen is gone."""
+    st.session_state[_forgotten_key(ep_id)] = True
+
+
+def _comparisons_last(runs: list[RunSummary]) -> list[RunSummary]:
+    """Those that people started, newest first, then those of comparisons, newest first."""
+    return sorted(runs, key=lambda run: run.of_comparison)
 
 
 _FINE = ("completed", "running")
@@ -155,6 +171,10 @@ def _find_asked(ep_id: str, runs: dict[str, RunSummary], usual: RunSummary | Non
 
 def _key(ep_id: str) -> str:
     return f"run-{ep_id}"
+
+
+def _forgotten_key(ep_id: str) -> str:
+    return f"forgotten-run-{ep_id}"
 
 
 def _missing_key(of: str) -> str:

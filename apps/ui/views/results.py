@@ -18,6 +18,7 @@ from apps.ui.parts.how_it_ran import show_how_it_ran
 from apps.ui.parts.live import UNDER_WAY, follow, show_progress
 from apps.ui.parts.result_card import show_causes
 from apps.ui.parts.review import show_review
+from apps.ui.parts.run_actions import show_deleted, show_run_actions
 from apps.ui.parts.run_picker import pick_run, show_choice
 from apps.ui.problems import problems_shown
 from apps.ui.session import client, reader_zone
@@ -25,7 +26,7 @@ from apps.ui.session import client, reader_zone
 
 def view() -> None:
     api = client()
-    where, which = st.columns(2)
+    where, which, what = st.columns([5, 5, 1.4])
     with where:
         ep_id = pick_episode(api)
         state = follow(api, "Results", ep_id)
@@ -33,6 +34,10 @@ def view() -> None:
         return
     with which:
         choice = pick_run(api, ep_id, _run_label)
+    with what, st.container(key="beside-boxes"):
+        if choice.shown is not None:
+            show_run_actions(api, choice.shown)
+    show_deleted(api, ep_id)
     run_id = choice.run_id
     has_none = choice.usual is None and choice.missing is None
     if has_none and state is not None and state.state in UNDER_WAY and state.run_id is not None:
@@ -66,9 +71,10 @@ def _show_under_way(ep_id: str, run_id: str, cap: float | None = None) -> None:
 def _run_label(run: RunSummary) -> str:
     mode = MODE_LABELS.get(run.execution_mode, run.execution_mode)
     end = counted(run.tracks or 0, "track") if run.status == "completed" else run.status
-    # The box tells its options apart by these words, so the name is among them.
     started = moment(run.started_at, reader_zone())
-    return f"{started} · {mode} · {run.profile} · {end} · {run.run_id}"
+    said = [run.title, "of a comparison" if run.of_comparison else None, started, mode]
+    # The box tells its options apart by these words, so the name is among them.
+    return " · ".join(filter(None, [*said, run.profile, end, run.run_id]))
 
 
 @st.fragment
