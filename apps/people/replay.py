@@ -110,13 +110,15 @@ class People:
         self._tell(row, lost)
 
     def _move(self, row: CorrectionRow) -> None:
+        if not row.people and row.made is None:
+            return  # its person was deleted
         found = self.find(row.run_id, row.track_ids)
-        lost = _Lost(tracks=list(found.missing), unlike=found.unlike, applied=bool(found.tracks))
+        lost = _Lost(tracks=list(found.missing), unlike=found.unlike)
         target: Person | None = None
         for meant in row.people[:1]:
             target = next(iter(self._meant(row, meant, lost)), None)
-            lost.applied = lost.applied and target is not None
-        if found.tracks and (target is not None or not row.people):
+        lost.applied = bool(found.tracks) and (target is not None or not row.people)
+        if lost.applied:
             self._take(found.tracks, target, row.made)
         self._tell(row, lost)
 
