@@ -14,6 +14,7 @@ from apps.common.errors import RunNotFound
 from apps.common.layout import Layout
 from apps.common.open_result import result_rows
 from apps.common.people_schemas import Unmatched
+from apps.people.known import Known, states_of
 from apps.people.log import CorrectionLog, read_log
 from apps.people.replay import Finder, Found, People, Person
 from apps.runs.store import read_completed
@@ -44,11 +45,14 @@ class CorrectedPeople:
     damaged_lines: int = 0
 
 
-def corrected_people(layout: Layout, ep_id: str, run_id: str) -> CorrectedPeople:
+def corrected_people(
+    layout: Layout, ep_id: str, run_id: str, known: Known | None = None
+) -> CorrectedPeople:
     """The people of a completed run with all corrections of the episode.
 
     Args:
         run_id: or `latest`.
+        known: what was read before.
 
     Raises:
         InvalidInput: a name is not legal.
@@ -56,7 +60,7 @@ def corrected_people(layout: Layout, ep_id: str, run_id: str) -> CorrectedPeople
         CorrectionsUnreadable: a later version has written the log.
     """
     manifest = read_completed(layout, ep_id, run_id)
-    return CorrectedRun(layout, manifest, read_log(layout, ep_id)).corrected()
+    return CorrectedRun(layout, manifest, read_log(layout, ep_id), known).corrected()
 
 
 class CorrectedRun:
@@ -66,13 +70,21 @@ class CorrectedRun:
         layout: paths under the data root.
         manifest: of a completed run.
         log: of its episode.
+        known: what was read before.
 
     Raises:
         RunNotFound: the run has no people.
     """
 
-    def __init__(self, layout: Layout, manifest: RunManifest, log: CorrectionLog) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        manifest: RunManifest,
+        log: CorrectionLog,
+        known: Known | None = None,
+    ) -> None:
         self._layout = layout
+        self._known = Known() if known is None else known
         self._log = log
         self.manifest = manifest
         self.files = layout.run(manifest.ep_id, manifest.run_id)
@@ -85,7 +97,8 @@ class CorrectedRun:
     def tracks(self) -> RunTracks:
         from apps.people.run_tracks import read_run_tracks
 
-        return read_run_tracks(self._layout, self.manifest)
+        key = states_of(self._layout, self.files.detections, self.files.manifest)
+        return self._known.tracks.of(key, lambda: read_run_tracks(self._layout, self.manifest))
 
     @cached_property
     def embeddings(self) -> Embeddings:
@@ -173,7 +186,11 @@ class CorrectedRun:
             same_video=own is None or other in (None, own.fingerprint),
         )
         marks = self._log.marks(run_id)
-        return match(marks.values(), self.tracks, self.embeddings, likeness)
+        files = (self.files.detections, self.files.embeddings, self.files.manifest)
+        key = (states_of(self._layout, *files), run_id, likeness, tuple(marks))
+        return self._known.matches.of(
+            key, lambda: match(marks.values(), self.tracks, self.embeddings, likeness)
+        )
 
     def _rows_of(self, run_id: str) -> Iterable[CorrectionRow]:
         return (row for row in self._log.rows if row.run_id == run_id)

@@ -69,7 +69,7 @@ def people(
             return run_file(layout, path, NDJSON, NO_PEOPLE)
         rows, revision, unmatched, damaged = list(sendable_rows(layout, path)), None, [], 0
     else:
-        found = corrected_people(layout, ep_id, run_id)
+        found = corrected_people(layout, ep_id, run_id, services.people)
         if wants_stream(request):
             lines = "".join(row.line() for row in found.rows)
             return Response(lines, media_type=NDJSON, headers={"cache-control": _CACHE})
@@ -103,7 +103,7 @@ def add_correction(
 
     It is written to the episode's log, and holds for its later runs as well.
     """
-    found = correct(services.layout, ep_id, run_id, body)
+    found = correct(services.layout, ep_id, run_id, body, services.people)
     return CorrectedRows(
         revision=found.revision,
         items=found.rows,
