@@ -140,6 +140,7 @@ class _Maker:
             at=now(),
             ep_id=manifest.ep_id,
             run_id=manifest.run_id,
+            run_started_at=manifest.started_at,
             fingerprint=None if file is None else file.fingerprint,
             action=self._wanted.action,
             people=people,
@@ -152,7 +153,7 @@ class _Maker:
 
     def _marks(self, tracks: Sequence[str]) -> list[TrackMark]:
         """What finds these again, of those that the log does not tell of yet."""
-        known = self._log.marks(self._run.manifest.run_id)
+        known = self._log.marks(self._run.key)
         new = [track for track in dict.fromkeys(tracks) if track not in known]
         if not new:
             return []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
-from apps.common.contracts.corrections import CorrectionRow
+from apps.common.contracts.corrections import CorrectionRow, RunKey
 from apps.common.contracts.manifest import RunManifest
 from apps.common.contracts.rows import PersonRow, TrackRow
 from apps.common.errors import RunNotFound
@@ -87,6 +87,7 @@ class CorrectedRun:
         self._known = Known() if known is None else known
         self._log = log
         self.manifest = manifest
+        self.key: RunKey = (manifest.run_id, manifest.started_at)
         self.files = layout.run(manifest.ep_id, manifest.run_id)
         found = layout.inside(self.files.people)
         if found is None or not found.is_file():
@@ -159,41 +160,41 @@ class CorrectedRun:
         """Finds tracks of this run, and those of the other runs of the log."""
 
         @cache
-        def of_run(run_id: str) -> Matches:
-            return self._matches(run_id)
+        def of_run(run: RunKey) -> Matches:
+            return self._matches(run)
 
-        def find(run_id: str, tracks: Iterable[str]) -> Found:
+        def find(run: RunKey, tracks: Iterable[str]) -> Found:
             tracks = list(tracks)
-            if run_id == self.manifest.run_id:
+            if run == self.key:
                 own = frozenset(name for name in tracks if name in self.seconds)
                 return Found(own, tuple(name for name in tracks if name not in own))
-            matches = of_run(run_id)
+            matches = of_run(run)
             found = frozenset[str]().union(*(matches.tracks.get(name, ()) for name in tracks))
             missing = tuple(name for name in tracks if name not in matches.tracks)
             return Found(found, missing, any(name in matches.unlike for name in missing))
 
         return find
 
-    def _matches(self, run_id: str) -> Matches:
+    def _matches(self, run: RunKey) -> Matches:
         """Tracks of this run that stand for those of another one."""
         from apps.people.matching import Likeness, match
 
         facts = self.manifest.people
         own = self.manifest.video_file
-        other = next((row.fingerprint for row in self._rows_of(run_id) if row.fingerprint), None)
+        other = next((row.fingerprint for row in self._rows_of(run) if row.fingerprint), None)
         likeness = Likeness(
             one_person=0.0 if facts is None else facts.max_distance,
             same_video=own is None or other in (None, own.fingerprint),
         )
-        marks = self._log.marks(run_id)
+        marks = self._log.marks(run)
         files = (self.files.detections, self.files.embeddings, self.files.manifest)
-        key = (states_of(self._layout, *files), run_id, likeness, tuple(marks))
+        key = (states_of(self._layout, *files), run, likeness, tuple(marks))
         return self._known.matches.of(
             key, lambda: match(marks.values(), self.tracks, self.embeddings, likeness)
         )
 
-    def _rows_of(self, run_id: str) -> Iterable[CorrectionRow]:
-        return (row for row in self._log.rows if row.run_id == run_id)
+    def _rows_of(self, run: RunKey) -> Iterable[CorrectionRow]:
+        return (row for row in self._log.rows if row.run == run)
 
 
 def _distinct(rows: Iterable[PersonRow | None]) -> list[PersonRow]:

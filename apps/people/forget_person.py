@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from apps.common.contracts.corrections import CorrectionRow, PersonTracks
+from apps.common.contracts.corrections import CorrectionRow, PersonTracks, RunKey
 from apps.common.contracts.manifest import RunManifest
 from apps.common.contracts.rows import PersonRow, read_rows
 from apps.common.errors import RunNotFound
@@ -34,11 +34,13 @@ def forget_by_name(places: Sequence[Place], name: str) -> int:
     layout, ep_id = places[0].layout, places[0].ep_id
     log = read_log(layout, ep_id)
     runs = [(place.layout, manifest) for place in places for manifest in place.runs()]
-    tracks = {manifest.run_id: _called(here, manifest, log, name) for here, manifest in runs}
-    for run_id in {row.run_id for row in log.rows} - tracks.keys():
-        tracks[run_id] = _called_in_log(log, run_id, name)
-    changed = sum(_forget_in_run(here, run, tracks[run.run_id]) for here, run in runs)
-    rows = [_without(row, tracks[row.run_id], name) for row in log.rows]
+    tracks = {(run.run_id, run.started_at): _called(here, run, log, name) for here, run in runs}
+    for key in {row.run for row in log.rows} - tracks.keys():
+        tracks[key] = _called_in_log(log, key, name)
+    changed = sum(
+        _forget_in_run(here, run, tracks[run.run_id, run.started_at]) for here, run in runs
+    )
+    rows = [_without(row, tracks[row.run], name) for row in log.rows]
     if rows != list(log.rows):
         write_atomic(layout.corrections(ep_id), b"".join(row.line() for row in rows), durable=True)
         changed += 1
@@ -54,9 +56,9 @@ def _called(layout: Layout, manifest: RunManifest, log: CorrectionLog, name: str
     return set[str]().union(*(person.tracks for person in people if person.name == name))
 
 
-def _called_in_log(log: CorrectionLog, run_id: str, name: str) -> set[str]:
+def _called_in_log(log: CorrectionLog, run: RunKey, name: str) -> set[str]:
     """Tracks of a run that is gone: those of persons that got this name, and of whom these were."""
-    rows = [row for row in log.rows if row.run_id == run_id]
+    rows = [row for row in log.rows if row.run == run]
     found = {
         track
         for row in rows

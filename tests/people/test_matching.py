@@ -175,3 +175,22 @@ def test_a_run_that_was_deleted_is_not_needed(layout: Layout) -> None:
         path.unlink()
     names = later(layout, VISITS, PEOPLE, stride=12)
     assert by_name(layout) == {"Anna": sorted(names[n] for n in (0, 2, 4))}
+
+
+def test_another_run_of_the_same_name_is_another_run(layout: Layout) -> None:
+    """Its tracks have other numbers; those of the old one are found by time and place."""
+    [first] = [p for p, tracks in tracks_of(layout).items() if "track-00001" in tracks]
+    correction(layout, "r1", "name", first, name="Anna")
+    for path in sorted(layout.run(EP, "r1").folder.rglob("*"), reverse=True):
+        path.unlink()
+    layout.run(EP, "r1").folder.rmdir()
+    order = [1, 0, 3, 2, 5, 4]
+    names = complete_run(
+        layout.root, "r1", [VISITS[n] for n in order], [[0, 2], [1, 3, 5]], cuts=CUTS
+    )
+    anna = sorted(names[order.index(n)] for n in (0, 2, 4))
+    assert {row.name: row.track_ids for row in corrected_people(layout, EP, "r1").rows}[
+        "Anna"
+    ] == anna
+    correction(layout, "r1", "merge", *tracks_of(layout))
+    assert len(corrected_people(layout, EP, "r1").rows) == 1
