@@ -410,6 +410,7 @@ def _facts(
         fps=index.fps,
         variable_frame_rate=index.timeline.is_irregular(),
         frames=index.count,
+        start_s=round(float(index.timeline.seconds[0]), 6),
         duration_s=round(index.end_s - float(index.timeline.seconds[0]), 3),
         codec=stream.codec_context.codec.canonical_name,
         container=container.format.name,
