@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--start-timecode",
         metavar="HH:MM:SS:FF",
-        help="otio, edl: timecode of the video's first picture (default: zero)",
+        help="otio, edl: timecode of the video's first picture (default: the file's, or zero)",
     )
     p.add_argument("--out", metavar="FILE", default="-", help="default: standard output")
     p.add_argument("--data-root", type=Path, help="folder of videos and results")

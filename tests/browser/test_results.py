@@ -266,6 +266,8 @@ FILES = {
     "MOT": ".mot.txt",
     "COCO": ".coco.json",
     "CVAT (XML)": ".cvat.xml",
+    "People (CSV)": ".people.csv",
+    "Timeline (OTIO)": ".otio",
     "Log": ".log",
 }
 
@@ -286,6 +288,8 @@ def test_downloads(results: Tab, product: Product, shown_run: str, tmp_path: Pat
     assert len(json.loads(found["COCO"])["annotations"]) == faces["detections"]
     assert all(len(line.split(",")) == 10 for line in found["MOT"].splitlines())
     assert found["CVAT (XML)"].count('outside="0"') == len(found["MOT"].splitlines())
+    people = product.server.client.get(f"/episodes/{DEMO}/runs/{shown_run}/people").json()["total"]
+    assert len(found["People (CSV)"].splitlines()) == people + 1 > 1
     assert "Using CPUExecutionProvider" in found["Log"]
     preview = results.page.get_by_role("link", name="Preview video", exact=True)
     with results.page.context.expect_event("download") as coming:

@@ -30,7 +30,8 @@ class ExportQuery(QueryParameters):
     hidden: bool = Field(False, description="Formats of people: hidden ones too.")
     start_timecode: str | None = Field(
         None,
-        description="OTIO and EDL: timecode of the video's first picture; zero by default.",
+        description="OTIO and EDL: timecode of the video's first picture; by default the file's "
+        "own, or zero.",
         examples=["01:00:00:00"],
     )
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from fractions import Fraction
 
 from apps.common.contracts.manifest import RunManifest, VideoFacts
 from apps.common.contracts.rows import DetectionRow, PersonRow
+from apps.common.errors import InvalidInput
 from apps.common.names import PeopleFormat
 from apps.results.cvat import FACE, TrackLabels
-from apps.results.people_export.clock import FrameClock, start_of
+from apps.results.people_export.clock import FrameClock, Timecodes, start_of
 from apps.results.people_export.tables import (
     seconds_csv,
     seconds_json,
@@ -29,7 +32,8 @@ class PeopleChoice:
 
     Args:
         hidden: with hidden people.
-        start_timecode: of the video's first picture, for timelines; None begins at zero.
+        start_timecode: of the video's first picture, for timelines; None takes the file's own,
+            or zero.
     """
 
     hidden: bool = False
@@ -67,7 +71,7 @@ def exported_people(
     if kind == "webvtt":
         return webvtt(shown)
     clock = FrameClock.of(video, _begins_s(video, rows))
-    start, codes = start_of(choice.start_timecode, clock.rate)
+    start, codes = _start(video, clock.rate, choice)
     file = ep_id if manifest.video_file is None else manifest.video_file.name
     timeline = Timeline(ep_id, run_id, file, clock, start, codes)
     return [otio(shown, timeline)] if kind == "otio" else edl(shown, timeline)
@@ -90,6 +94,14 @@ def labels_by_person(people: list[PersonRow], *, hidden: bool) -> TrackLabels:
             track for person in people if person.hidden and not hidden for track in person.track_ids
         ),
     )
+
+
+def _start(video: VideoFacts, rate: Fraction, choice: PeopleChoice) -> tuple[int, Timecodes]:
+    """What is asked for; else what the file says, if that is a timecode of its rate; else zero."""
+    if choice.start_timecode is None and video.timecode is not None:
+        with suppress(InvalidInput):
+            return start_of(video.timecode, rate)
+    return start_of(choice.start_timecode, rate)
 
 
 def _begins_s(video: VideoFacts, rows: Iterator[DetectionRow]) -> float:
