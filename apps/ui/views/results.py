@@ -134,7 +134,7 @@ def _show_downloads(run: RunManifest) -> None:
         ("CVAT (XML)", download_url(ep_id, run_id, "export", format="cvat")),
         ("Log", download_url(ep_id, run_id, "log")),
     ]
-    if run.result is not None and "people" in run.result.artifacts:
+    if run.people is not None:
         files += [
             (label, download_url(ep_id, run_id, "export", format=kind))
             for label, kind in _OF_PEOPLE
