@@ -294,6 +294,14 @@ def test_the_masters_timecode(with_people: Run) -> None:
         assert "timecode" in check_problem(with_people.get(f"{query}{wrong}"), 422)["detail"]
 
 
+def test_an_older_run_tells_by_its_faces_when_its_video_begins(with_people: Run) -> None:
+    video = with_people.get().json()["video"]
+    assert video["start_s"] > 0.5
+    text = with_people.get("/export?format=edl").text
+    edit_manifest(with_people, video={**video, "start_s": None})
+    assert with_people.get("/export?format=edl").text == text
+
+
 def test_a_run_without_people(copied: Run) -> None:
     (copied.folder / "people.jsonl").unlink(missing_ok=True)
     for name in PEOPLE_FORMATS:
