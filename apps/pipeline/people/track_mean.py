@@ -15,7 +15,8 @@ def track_mean(
 
     Better faces count more. A track may have gone over to another face (a cut that was missed,
     somebody who took a place); then the mean of all would be between two people and near both. So
-    it is the mean of one face and those that are like it: of the face for which they are the most.
+    it is the mean of one face and those that are like it: of the face for which they are the most,
+    since a track's faces are spread over its time.
 
     Args:
         embeddings: shape (n, k), n >= 1, each of length 1.
@@ -24,7 +25,8 @@ def track_mean(
     """
     like = embeddings @ embeddings.T >= other_person
     np.fill_diagonal(like, True)
-    chosen = like[int(np.argmax(like @ weights))]
+    counts, together = like.sum(axis=1), like @ weights
+    chosen = like[max(range(len(like)), key=lambda face: (counts[face], together[face]))]
     mean = weights[chosen] @ embeddings[chosen] / weights[chosen].sum()
     length = float(np.linalg.norm(mean))
     return (mean / length).astype(np.float32), max(0.0, 1.0 - length)

@@ -50,6 +50,10 @@ def test_of_two_people_the_better_seen_one_counts() -> None:
     assert mean(ANNA, BERT, weights=(0.5, 0.5))[0] == [1.0, 0.0]
 
 
+def test_who_is_seen_longer_counts_before_who_is_seen_better() -> None:
+    assert mean(ANNA, BERT, BERT, weights=(0.9, 0.1, 0.1))[0] == [0.0, 1.0]
+
+
 def test_where_nobody_is_another_all_count() -> None:
     embedding, _ = mean(ANNA, BERT, other_person=-1.0)
 
