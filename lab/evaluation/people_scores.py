@@ -20,7 +20,6 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from lab.evaluation.rows import NO_ROWS, Found, Frames, Truth, covered
@@ -37,13 +36,7 @@ _INSIDE = 0.5  # share of a box that must lie in an ignored face to be that face
 
 @dataclass(frozen=True)
 class Item:
-    """A track for B-cubed.
-
-    Args:
-        cluster: its group.
-        person: whose it is.
-        weight: >= 0.
-    """
+    """A track for B-cubed: its group, whose it is, and how much it counts (>= 0)."""
 
     cluster: Hashable
     person: str
@@ -52,7 +45,7 @@ class Item:
 
 @dataclass(frozen=True)
 class BCubed:
-    """Shares, 0..1; 1 where there are no items."""
+    """Shares, 0..1."""
 
     precision: float
     recall: float
@@ -64,7 +57,7 @@ class BCubed:
 
 
 def b_cubed(items: Sequence[Item]) -> BCubed:
-    """B-cubed of weighted items."""
+    """B-cubed of weighted items; perfect where there are none."""
     clusters, people = defaultdict[Hashable, float](float), defaultdict[str, float](float)
     shared = defaultdict[tuple[Hashable, str], float](float)
     for item in items:
@@ -290,9 +283,7 @@ def _seconds_by_name(
 
 def _standing(frames: Sequence[int], times: FrameTimes) -> dict[int, float]:
     """For each frame the seconds until the next of them, for the last one until the end."""
-    if not frames:
-        return {}
-    begins: NDArray[np.float64] = times.frame_s[np.asarray(frames)]
+    begins = times.frame_s[np.asarray(frames, np.int64)]
     return dict(zip(frames, np.diff(begins, append=times.end_s).tolist(), strict=True))
 
 
