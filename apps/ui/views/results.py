@@ -23,6 +23,15 @@ from apps.ui.parts.run_picker import pick_run, show_choice
 from apps.ui.problems import problems_shown
 from apps.ui.session import client, reader_zone
 
+_OF_PEOPLE = (
+    ("People (CSV)", "people-csv"),
+    ("Who with whom (CSV)", "together-csv"),
+    ("Timeline (EDL)", "edl"),
+    ("Timeline (OTIO)", "otio"),
+    ("Names (WebVTT)", "webvtt"),
+    ("CVAT by person (XML)", "cvat-people"),
+)
+
 
 def view() -> None:
     api = client()
@@ -81,7 +90,8 @@ def _run_label(run: RunSummary) -> str:
 def _explore(run: RunManifest) -> None:
     """The review, with the tracks below it. What is picked there concerns nothing else."""
     with problems_shown():
-        show_review(run.ep_id, run.run_id)
+        has_people = run.result is not None and "people" in run.result.artifacts
+        show_review(run.ep_id, run.run_id, has_people=has_people)
 
 
 @st.fragment
@@ -125,6 +135,11 @@ def _show_downloads(run: RunManifest) -> None:
         ("CVAT (XML)", download_url(ep_id, run_id, "export", format="cvat")),
         ("Log", download_url(ep_id, run_id, "log")),
     ]
+    if run.people is not None:
+        files += [
+            (label, download_url(ep_id, run_id, "export", format=kind))
+            for label, kind in _OF_PEOPLE
+        ]
     if run.result is not None and "preview" in run.result.artifacts:
         files.append(("Preview video", download_url(ep_id, run_id, "preview")))
     st.markdown("**Take away**")

@@ -46,8 +46,8 @@ export class Player {
   }
 
   /** Gives it the run's tracks and boxes. */
-  show(tracks, boxes, colourOfTrack) {
-    Object.assign(this, { tracks, boxes, colourOfTrack });
+  show(tracks, boxes, colourOfTrack, people) {
+    Object.assign(this, { tracks, boxes, colourOfTrack, people });
     this.draw();
   }
 
@@ -214,8 +214,14 @@ export class Player {
       context.strokeRect(...place);
     }
     context.setLineDash([]);
-    if (this.names === "names" && track >= 0) this.#drawName(String(numberOf(this.tracks.ids[track])), place, colour);
+    if (this.names === "names" && track >= 0) this.#drawName(this.#nameOf(track), place, colour);
     this.drawn.push({ track, exact, place });
+  }
+
+  /** The person's name where people gave one, else the track's number. */
+  #nameOf(track) {
+    const name = this.people.who(track)?.name;
+    return name ? [...name].slice(0, 40).join("") : String(numberOf(this.tracks.ids[track]));
   }
 
   #drawName(name, [x, y], colour) {
