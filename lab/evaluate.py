@@ -1,12 +1,14 @@
 """How good are the tracks? `python -m lab.evaluate --strides 1,6,12`.
 
-Four ways to ask:
+Five ways to ask:
 
 - The evaluation episodes (or any generated ones, with `--episode FOLDER`): this product beside the
   library's ByteTrack with its defaults. Missing episodes are rendered first; what the detector
   found in a picture is remembered, so a second evaluation takes a few minutes.
 - `--video FILE` with `--gt FILE`, `--shots FILE` or both: the same on a real video.
 - `--run RUN_FOLDER` with `--gt FILE`, `--shots FILE` or both: a completed run.
+- `--people`: who is who, on rendered episodes in which people come back in other photos, and on
+  marked clips, as far as the folder of test data has them (SCREENALYTICS_TEST_DATA).
 - `--detections FILE --gt FILE`: the trackers alone, on detections in MOT format.
 
 Marked faces (`--gt`): a MOT file, or the XML of "CVAT for video 1.1" with tracks labelled `face`.
@@ -100,6 +102,7 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--marked-every", type=values.positive, metavar="N", help="--gt marks every N-th frame only"
     )
+    add("--people", action="store_true", help="who is who, instead of tracks")
     add("--errors", action="store_true", help="list every identity error, and draw each")
     add("--fps", type=values.fps, default=25.0, help="of the video of --detections (default 25)")
     add("--size", type=values.size, metavar="WxH", help="of its picture (default: edges of boxes)")

@@ -3,7 +3,8 @@
 Real videos come first, as far as the folder of test data has them (SCREENALYTICS_TEST_DATA, default
 ../shared/data). Then the evaluation episodes; missing ones are rendered. What the detector found in
 a picture is remembered, so only the first time takes long. `--real-only` measures the real videos
-alone, prints their part of the document and draws its picture.
+alone, prints their part of the document and draws its picture; `--people-only` measures who is
+who alone, and replaces that part of the document that is there.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from rich.console import Console
 
 from apps.common.errors import ScreenalyticsError
+from apps.common.files import storage_errors, write_atomic
 from apps.common.layout import Layout
 from apps.demo.encode import VIDEO_NAME, write_episode
 from apps.demo.episode import DEMO_EP_ID, demo_episode
@@ -34,6 +36,14 @@ from lab.evaluation.evaluate_episodes import (
     in_order,
     in_processes,
 )
+from lab.evaluation.people import (
+    CLIPS,
+    PeopleMeasure,
+    PeopleResult,
+    evaluate_people,
+    people_videos,
+)
+from lab.evaluation.people_document import people_section, with_section
 from lab.evaluation.real_clips import data_folder, measure_real
 from lab.evaluation.rows import Frames, Truth, read_truth
 from lab.evaluation.screen_time import STRIDES as SECONDS_STRIDES
@@ -44,6 +54,7 @@ from lab.make_evaluation_set import render_missing
 from lab.paths import CHECKOUT, EVALUATION_DATA
 from lab.scenes.evaluation_set import RECIPES, episode_id, make_episode
 from lab.scenes.library import Entry, entries
+from lab.scenes.recurring import SETS, TAKES
 from lab.scenes.seeds import SEEDS
 
 STREET = "mot/TUD-Campus"  # in the folder of test data
@@ -58,6 +69,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if arguments.real_only:
             _print_real(arguments)
+            return 0
+        if arguments.people_only:
+            print(_replace_people(arguments, console))
             return 0
         evaluation = _evaluate(arguments, console)
         for path in document.write(evaluation, arguments.out):
@@ -75,6 +89,29 @@ def _print_real(arguments: argparse.Namespace) -> None:
     real = measure_real(data_folder(), arguments.data / "cache")
     print("\n".join(real_document.section(real)))
     real_document.write_picture(real, arguments.out)
+
+
+def _replace_people(arguments: argparse.Namespace, console: Console) -> Path:
+    path: Path = arguments.out / document.NAME
+    with storage_errors():
+        lines = list(people_section(_people(arguments, console)))
+        text = with_section(path.read_text(encoding="utf-8"), lines)
+        write_atomic(path, text.encode())
+    return path
+
+
+def _people(arguments: argparse.Namespace, console: Console) -> list[PeopleResult]:
+    data = data_folder()
+    measure = PeopleMeasure(
+        arguments.strides, data, arguments.data / "cache", ablated_sets=("tuning", CLIPS)
+    )
+    videos = list(people_videos(tuple(SETS), TAKES, data, arguments.data))
+    results: list[PeopleResult] = []
+    for part in in_processes(partial(evaluate_people, measure=measure), videos, arguments.jobs):
+        console.print(f"people: {part[0].name}")
+        results += part
+    places = {video.name: place for place, video in enumerate(videos)}
+    return sorted(results, key=lambda result: (places[result.name], result.stride))
 
 
 def _evaluate(arguments: argparse.Namespace, console: Console) -> document.Evaluation:
@@ -104,6 +141,7 @@ def _evaluate(arguments: argparse.Namespace, console: Console) -> document.Evalu
         sizes,
         list(_street(arguments.strides)),
         worst,
+        _people(arguments, console),
     )
 
 
@@ -191,6 +229,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", type=Path, default=EVALUATION_DATA, help="evaluation episodes and caches")
     add("--out", type=Path, default=CHECKOUT / "docs", help="folder of the document")
     add("--real-only", action="store_true", help="the real videos alone, to the terminal")
+    add("--people-only", action="store_true", help="who is who alone, into the document")
     add(
         "--jobs",
         type=values.positive,

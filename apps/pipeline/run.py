@@ -65,7 +65,7 @@ from apps.pipeline.pacing.thermal import SensorReader, system_sensors
 from apps.pipeline.pacing.threads import limited_pools, observed
 from apps.pipeline.people.stage import PeopleStage
 from apps.pipeline.progress import ProgressReporter
-from apps.pipeline.recognise import DLIB, make_recogniser
+from apps.pipeline.recognise import DLIB, Recogniser, make_recogniser
 from apps.pipeline.render.preview import PreviewFailed, collect_tracks, render_preview
 from apps.pipeline.run_warnings import (
     decoding_warning,
@@ -120,6 +120,10 @@ def _as_it_is(detector: Detector, _: DetectorRequest) -> Detector:
     return detector
 
 
+def _same(recogniser: Recogniser) -> Recogniser:
+    return recogniser
+
+
 def _unseen(_: Sighting) -> None:
     """Nobody looks."""
 
@@ -138,6 +142,7 @@ class PipelineRun:
         cache: folder of models that were made; that of the plan's data root by default.
         read_sensors: see `apps.pipeline.pacing.thermal`.
         wrap_detector: gives what is asked in place of a detector that was loaded so.
+        wrap_recogniser: gives what is asked in place of the recogniser of `people`.
         on_sighting: shown the faces of each processed frame, before they are tracked.
     """
 
@@ -153,6 +158,7 @@ class PipelineRun:
     cache: Path | None = None
     read_sensors: SensorReader = system_sensors
     wrap_detector: Wrap = _as_it_is
+    wrap_recogniser: Callable[[Recogniser], Recogniser] = _same
     on_sighting: Callable[[Sighting], None] = _unseen
 
     def __post_init__(self) -> None:
@@ -321,6 +327,7 @@ class PipelineRun:
                 raise
             self._warn(f"Tracks were not grouped into people: {problem.detail}")
             return None
+        recogniser = self.wrap_recogniser(recogniser)
         return PeopleStage(recogniser, self.config.people, self.config.track.lost_seconds)
 
     def _write_people(

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from apps.common.errors import InvalidInput, ScreenalyticsError
-from lab.evaluation import existing_run, real_report, report, tracker_only
+from lab.evaluation import existing_run, people_report, real_report, report, tracker_only
 from lab.evaluation.errors import IdentityError
 from lab.evaluation.evaluate_episodes import (
     PRODUCT,
@@ -40,6 +40,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
     try:
         if arguments.detections is not None:
             _evaluate_tracker_only(arguments, console)
+        elif arguments.people:
+            people_report.report_people(arguments, console)
         elif arguments.run is not None:
             _evaluate_run(arguments, console)
         elif arguments.video is not None:

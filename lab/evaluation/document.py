@@ -20,6 +20,8 @@ from lab.evaluation.evaluate_episodes import (
     total_cuts,
     total_score,
 )
+from lab.evaluation.people import PeopleResult
+from lab.evaluation.people_document import people_section
 from lab.evaluation.real_clips import Real
 from lab.evaluation.real_document import markdown_table, section, write_picture
 from lab.evaluation.report import DPI, METHOD, detector_cost, picture
@@ -29,6 +31,7 @@ from lab.evaluation.tracker_only import Contest
 from lab.scenes.evaluation_set import RECIPES
 from lab.scenes.seeds import SEEDS
 
+NAME = "quality.md"
 WORST = 4  # episodes of which a picture is drawn
 _TITLE = """# How good the tracks are
 
@@ -61,6 +64,7 @@ class Evaluation:
         sizes: what it found on the wide shot, by the long side of its picture, pixels.
         contests: trackers on given detections, one contest for each stride.
         worst: tracks and identities of the worst episodes, by title.
+        people: how well tracks were grouped into people.
     """
 
     real: Real
@@ -71,6 +75,7 @@ class Evaluation:
     sizes: Mapping[int, Looked]
     contests: Sequence[Contest]
     worst: Mapping[str, tuple[Truth, Frames, float]]
+    people: Sequence[PeopleResult] = ()
 
 
 def write(evaluation: Evaluation, folder: Path) -> list[Path]:
@@ -81,7 +86,7 @@ def write(evaluation: Evaluation, folder: Path) -> list[Path]:
     Raises:
         StorageFailed: the folder is not writable.
     """
-    paths = [folder / name for name in ("quality.md", "quality.png", "quality-worst.png")]
+    paths = [folder / name for name in (NAME, "quality.png", "quality-worst.png")]
     text = "\n".join(_document(evaluation))
     with storage_errors():
         folder.mkdir(parents=True, exist_ok=True)
@@ -96,6 +101,7 @@ def _document(evaluation: Evaluation) -> Iterator[str]:
     seeds = {name: ", ".join(map(str, of_set)) for name, of_set in SEEDS.items()}
     yield _TITLE
     yield from section(evaluation.real)
+    yield from people_section(evaluation.people)
     yield from _tracker_only(evaluation.contests)
     yield _RENDERED.format(**seeds, method=METHOD)
     yield "![Quality against stride](quality.png)\n"

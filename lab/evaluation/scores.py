@@ -225,22 +225,22 @@ def _without_ignored(rows: Rows, faces: Rows, ignored: Rows, iou: float) -> Rows
     if len(rows) == 0 or len(ignored) == 0:
         return rows
     free = np.ones(len(rows), bool)
-    free[[box for _, box in _pairs(faces, rows, iou)]] = False
+    free[[box for _, box in pairs(faces, rows, iou)]] = False
     on_ignored = covered(rows, ignored).max(axis=1) >= _INSIDE
     return rows.where(~(free & on_ignored))
 
 
-def _pairs(faces: Rows, rows: Rows, iou: float) -> list[tuple[int, int]]:
+def pairs(faces: Rows, rows: Rows, iou: float) -> list[tuple[int, int]]:
     """Faces and boxes that belong together, one to one, as many and as close as can be."""
     similarity = overlaps(faces, rows)
     similarity[similarity < iou] = 0.0
-    pairs = zip(*linear_sum_assignment(similarity, maximize=True), strict=True)
-    return [(int(face), int(box)) for face, box in pairs if similarity[face, box] > 0.0]
+    chosen = zip(*linear_sum_assignment(similarity, maximize=True), strict=True)
+    return [(int(face), int(box)) for face, box in chosen if similarity[face, box] > 0.0]
 
 
 def _detection(faces: Sequence[Rows], found: Sequence[Rows], iou: float) -> tuple[float, float]:
     """Recall and precision of boxes, whatever track they belong to."""
-    hits = sum(len(_pairs(face, rows, iou)) for face, rows in zip(faces, found, strict=True))
+    hits = sum(len(pairs(face, rows, iou)) for face, rows in zip(faces, found, strict=True))
     return _share(hits, sum(map(len, faces))), _share(hits, sum(map(len, found)))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,16 +17,18 @@ from trackers.utils.iou import GIoU, IoU
 
 from apps.common.config import TrackConfig, pipeline_config
 from apps.common.contracts.manifest import Progress
+from apps.common.contracts.rows import PersonRow, read_rows
 from apps.common.options import Options, RunRequest
 from apps.common.resolve import HostFacts, Resolution, resolve
 from apps.common.run_plan import RunPlan
 from apps.pipeline.detect import Detector, DetectorRequest
 from apps.pipeline.pacing.meter import CpuMeter
 from apps.pipeline.progress import ProgressReporter
+from apps.pipeline.recognise import Recogniser
 from apps.pipeline.run import PipelineRun
 from apps.pipeline.stop import StopFlag
 from apps.pipeline.track.tracker import FaceTracker, thresholds
-from apps.pipeline.types import Faces, Scene, Sighting
+from apps.pipeline.types import Faces, Scene, Sighting, TrackedSighting
 from lab.evaluation.detection_cache import RememberingDetector, cache_name
 from lab.evaluation.rows import NO_ROWS, Found, Frames, Rows, read_run
 from lab.evaluation.variant import USUAL, Variant
@@ -57,18 +59,20 @@ class ProductRun:
         sightings: what was seen in each sampled frame, in order, without pictures.
         size: width and height of the video's picture, pixels.
         frames: how many the video has.
+        people: as they were written; none where they were not asked for.
     """
 
     found: Found
     sightings: list[Sighting]
     size: tuple[int, int]
     frames: int
+    people: tuple[PersonRow, ...] = ()
 
 
-def options_for(stride: int, variant: Variant = USUAL) -> Options:
+def options_for(stride: int, variant: Variant = USUAL, *, people: bool = False) -> Options:
     """The product's defaults, on one thread, at exactly this stride, without a CPU budget.
 
-    A budget would count what this process and its other children do.
+    A budget would count what this process and its other children do. People change no track.
     """
     request = RunRequest(
         device="cpu",
@@ -80,19 +84,27 @@ def options_for(stride: int, variant: Variant = USUAL) -> Options:
         small_faces=variant.small_faces,
         reuse_still=variant.reuse_still,
         decode=variant.decode,
+        people=people,
     )
     options = resolve(request, {}, _HOST).options
     return options.model_copy(update={"max_cpu_percent": None, "thermal_backoff": False})
 
 
 def run_product(
-    video: Path, ep_id: str, stride: int, cache: Path, variant: Variant = USUAL
+    video: Path,
+    ep_id: str,
+    stride: int,
+    cache: Path,
+    variant: Variant = USUAL,
+    wrap_recogniser: Callable[[Recogniser], Recogniser] | None = None,
 ) -> ProductRun:
     """Runs the product's pipeline in this process.
 
     Args:
         cache: folder for models and remembered faces.
         variant: how the product is run.
+        wrap_recogniser: tracks are grouped into people, with what this gives in place of a
+            recogniser, and faces are kept as they were cut out; None groups none.
 
     Raises:
         ScreenalyticsError: whatever a run can fail with.
@@ -102,7 +114,9 @@ def run_product(
         CpuMeter(pipeline_config().meter) as meter,
         ProgressReporter("run", meter, lambda _: None) as progress,
     ):
-        resolution = Resolution(options=options_for(stride, variant), sources={})
+        with_people = wrap_recogniser is not None
+        options = options_for(stride, variant, people=with_people)
+        resolution = Resolution(options=options, sources={})
         plan = RunPlan(
             ep_id=ep_id,
             run_id="run",
@@ -122,7 +136,8 @@ def run_product(
             return remembering[-1]
 
         def keep(sighting: Sighting) -> None:
-            sightings.append(replace(sighting, crops=(), face_patches=()))
+            patches = sighting.face_patches if with_people else ()
+            sightings.append(replace(sighting, crops=(), face_patches=patches))
 
         outcome = PipelineRun(
             plan,
@@ -134,6 +149,7 @@ def run_product(
             cache=cache,
             wrap_detector=remember,
             on_sighting=keep,
+            wrap_recogniser=wrap_recogniser or _unwrapped,
         ).execute()
         for detector in remembering:
             detector.save()
@@ -145,11 +161,26 @@ def run_product(
             detector_seconds=sum(detector.seconds() for detector in remembering),
             video_seconds=facts.duration_s,
         )
-        again = ProductRun(found, sightings, (facts.width, facts.height), facts.frames)
+        people = tuple(_people(plan.files.staged.people)) if with_people else ()
+        size = (facts.width, facts.height)
+        again = ProductRun(found, sightings, size, facts.frames, people)
         start = time.perf_counter()
         track_again(again, pipeline_config().track, again.sightings)
         spent = time.perf_counter() - start
         return replace(again, found=replace(found, tracker_seconds=spent))
+
+
+def _unwrapped(recogniser: Recogniser) -> Recogniser:
+    return recogniser
+
+
+def _people(path: Path) -> Iterator[PersonRow]:
+    return (row for row in read_rows(path, PersonRow) if row is not None)
+
+
+def tracked_again(sightings: Iterable[Sighting], config: TrackConfig) -> Iterator[TrackedSighting]:
+    """What the product's tracker makes of sightings."""
+    return FaceTracker(config, thresholds(config, options_for(1).det_thresh)).track(sightings)
 
 
 def track_again(run: ProductRun, config: TrackConfig, sightings: Iterable[Sighting]) -> Found:
@@ -161,9 +192,8 @@ def track_again(run: ProductRun, config: TrackConfig, sightings: Iterable[Sighti
         sightings: those of `run`, or what is left of them.
     """
     sides = np.array([*run.size, *run.size], np.float64)
-    tracker = FaceTracker(config, thresholds(config, options_for(1).det_thresh))
     rows: Frames = {}
-    for item in tracker.track(sightings):
+    for item in tracked_again(sightings, config):
         faces = item.sighting.faces
         if len(faces) > 0:
             ids = np.array(item.tracks, np.int64)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -65,31 +65,46 @@ def entries(sets: tuple[str, ...], names: tuple[str, ...]) -> Iterator[Entry]:
 
 def is_current(entry: Entry, root: Path) -> bool:
     """Tell whether the episode is there, as its recipe and the renderer make it today."""
-    folder = entry.folder(root)
+    return is_rendered(entry.folder(root), fingerprint(entry.episode))
+
+
+def is_rendered(folder: Path, fingerprint: str) -> bool:
+    """Tell whether a folder holds the episode of a fingerprint."""
     try:
         about = json.loads((folder / ABOUT_NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return encode.is_complete(folder) and about.get("fingerprint") == fingerprint(entry.episode)
+    return encode.is_complete(folder) and about.get("fingerprint") == fingerprint
 
 
 def render(entry: Entry, root: Path, wrap: encode.Wrap | None = None) -> None:
     """Render the episode; what is there of it goes. `about.json` comes last."""
-    folder = entry.folder(root)
-    (folder / ABOUT_NAME).unlink(missing_ok=True)
-    encode.write_episode(entry.episode, root, force=True, wrap=wrap)
-    partial = ground_truth(entry.episode).partial
-    lines = "".join(encode.mot_line(row, flag=0) + "\n" for row in partial)
-    (folder / PARTIAL_NAME).write_text(lines, encoding="ascii", newline="\n")
     about = {
         "set": entry.set_name,
         "seed": SEEDS[entry.set_name][entry.take - 1],
         "recipe": entry.recipe.name,
         "tests": entry.recipe.tests,
-        "transitions": [asdict(transition) for transition in entry.episode.transitions],
         "fingerprint": fingerprint(entry.episode),
     }
-    text = json.dumps(about, indent=2) + "\n"
+    render_episode(entry.episode, about, root, wrap)
+
+
+def render_episode(
+    episode: Episode, about: Mapping[str, object], root: Path, wrap: encode.Wrap | None = None
+) -> None:
+    """Render an episode with all that is true of it.
+
+    Args:
+        about: more facts for `about.json`.
+    """
+    folder = Layout(root).episode(episode.ep_id)
+    (folder / ABOUT_NAME).unlink(missing_ok=True)
+    encode.write_episode(episode, root, force=True, wrap=wrap)
+    partial = ground_truth(episode).partial
+    lines = "".join(encode.mot_line(row, flag=0) + "\n" for row in partial)
+    (folder / PARTIAL_NAME).write_text(lines, encoding="ascii", newline="\n")
+    transitions = [asdict(transition) for transition in episode.transitions]
+    text = json.dumps({**about, "transitions": transitions}, indent=2) + "\n"
     (folder / ABOUT_NAME).write_text(text, encoding="utf-8", newline="\n")
 
 

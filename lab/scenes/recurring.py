@@ -1,33 +1,39 @@
 """Episodes in which the same people come back in other photos, to be known again.
 
-The photos are a folder of pictures, of which the largest face counts, and `people.csv`, their list
-(`file,person`). They are no part of the product. Half of the people is held out from tuning.
+The photos are a folder of pictures, of which the largest face counts, and `people.csv`, their
+list (`file,person`). They are no part of the product; where they are missing, photos of packages
+stand in for them. Half of the people is held out from tuning.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from apps.common.config import pipeline_config
+from apps.common.layout import Layout
 from apps.demo.look import Look
 from apps.demo.scene import Box, Episode, Face, Photo, Shot
 from apps.pipeline.arrays import ByteArray
 from apps.pipeline.detect import DetectorRequest, make_detector
 from apps.pipeline.inference.session import CPU
 from apps.pipeline.types import Faces, in_frame
+from lab.scenes import library
 from lab.scenes.director import Director, along, keyed
+from lab.scenes.people import PEOPLE, mirrored
 
 RATE = 12
 SIZE = (640, 360)
 SETS = {"tuning": 0, "heldout": 1}
-_SHOTS = 20
+TAKES = (1, 2, 3)
+SHOTS = 20
 _CORNERS = 32  # of the outline of a head
 _DET_SIZE = 640
 
@@ -61,6 +67,23 @@ def read_portraits(folder: Path, cache: Path) -> Portraits:
             if photo is not None:
                 found.setdefault(line["person"], []).append(photo)
     return Portraits({name: tuple(photos) for name, photos in found.items()})
+
+
+def packaged_portraits() -> Portraits:
+    """People of photos that packages bring: one photo each, and the same turned left to right."""
+    return Portraits(
+        {
+            photo.faces[0].person: (photo, _of_same_person(photo))
+            for photo in PEOPLE
+            if not photo.is_mirrored
+        }
+    )
+
+
+def _of_same_person(photo: Photo) -> Photo:
+    turned = mirrored(photo)
+    [face] = turned.faces
+    return replace(turned, faces=(replace(face, person=photo.faces[0].person),))
 
 
 def _portrait(path: Path, person: str, cache: Path) -> Photo | None:
@@ -120,19 +143,39 @@ def _head(box: Box, width: int, height: int) -> tuple[tuple[int, int], ...]:
     )
 
 
-def recurring_episode(set_name: str, portraits: Portraits, take: int = 1) -> Episode:
-    """An episode of twenty shots with one to three people each, in another photo each time.
+def render_missing(episode: Episode, root: Path) -> Path:
+    """Renders an episode where it is not there as it would be rendered today; gives its folder.
+
+    Args:
+        root: folder of the evaluation episodes.
+    """
+    digest = hashlib.sha256(library.fingerprint(episode).encode())
+    files = {s.photo.file for shot in episode.shots for s in shot.sprites if not s.photo.package}
+    for file in sorted(files):
+        digest.update(Path(file).read_bytes())
+    name = digest.hexdigest()[:16]
+    folder = Layout(root).episode(episode.ep_id)
+    if not library.is_rendered(folder, name):
+        library.render_episode(episode, {"fingerprint": name}, root)
+    return folder
+
+
+def recurring_episode(
+    set_name: str, portraits: Portraits, take: int = 1, shots: int = SHOTS
+) -> Episode:
+    """An episode whose shots show one to three people each, in any of their photos.
 
     Args:
         set_name: a key of `SETS`.
         take: another one has other shots, from 1.
+        shots: how many.
     """
     director = Director(f"people:{set_name}:{take}", RATE)
     cast = portraits.of(set_name)
-    shots = [_shot(director, cast) for _ in range(_SHOTS)]
+    made = [_shot(director, cast) for _ in range(shots)]
     return Episode(
         f"people-{set_name}-{take}",
-        tuple(shots),
+        tuple(made),
         *SIZE,
         RATE,
         (1,),

@@ -19,7 +19,8 @@ from apps.common.errors import InvalidInput
 from apps.common.options import effective_stride
 from apps.demo.encode import write_episode
 from apps.demo.scene import ROCKET, Camera, Episode, Shot, Transition
-from apps.results.export import ExportedRun, cvat, readable
+from apps.results.cvat import cvat
+from apps.results.export import ExportedRun, readable
 from lab.evaluate import main
 from lab.evaluation.ground_truth import read_ground_truth
 from lab.evaluation.rows import (

@@ -57,16 +57,11 @@ class BestFaces:
             for kept in faces:
                 self._put(kept)
 
-    def taken(self, count: int) -> list[BestFace]:
-        """The best of them, at most `count`, in the order of their times; none is left."""
-        best = sorted(self._parts.values(), key=lambda face: (-face.score, face.index))[:count]
+    def taken(self) -> list[BestFace]:
+        """All of them, the best one first; none is left."""
+        faces = sorted(self._parts.values(), key=lambda face: (-face.score, face.index))
         self._parts = {}
-        return sorted(best, key=lambda face: face.index)
-
-    def keep_one(self) -> None:
-        """Forgets all but the best."""
-        (best,) = self.taken(1)
-        self._put(best)
+        return faces
 
     def _put(self, face: BestFace) -> None:
         part = int(face.ts_s / self._part_s)
@@ -88,10 +83,13 @@ def best_face(sighting: Sighting, face: int, config: PeopleConfig) -> BestFace |
         return None
     if not np.isfinite(landmarks).all():
         return None
+    front = frontality(patch, landmarks)
+    if front == 0.0:
+        return None
     score = (
         conf
         * min(1.0, pixels / config.enough_pixels)
-        * frontality(patch, landmarks)
+        * front
         * min(1.0, sharpness(patch) / config.enough_sharpness)
     )
     return BestFace(score, sighting.index, sighting.ts_s, patch, landmarks)
@@ -100,14 +98,15 @@ def best_face(sighting: Sighting, face: int, config: PeopleConfig) -> BestFace |
 def frontality(patch: FacePatch, landmarks: FloatArray) -> float:
     """How far a face looks into the camera, 0..1: 1 where the nose is midway between the eyes.
 
-    A face that is turned moves the nose along the line between the eyes; one in profile puts it at
-    an eye or beyond.
+    A face that is turned moves the nose along the line between the eyes. 0 where it is as far from
+    the middle as the eyes are from each other: a profile, whose eyes are too near each other to
+    tell how large it is and which way it is turned, so it cannot be aligned.
     """
     left, top, right, bottom = patch.place
     points = (landmarks - (left, top)) / (right - left, bottom - top) * patch.shape
     line, nose = points[1] - points[0], points[2] - (points[0] + points[1]) / 2
     aside = float(nose @ line) / max(float(line @ line), _TINY)
-    return max(0.0, 1.0 - 2.0 * abs(aside))
+    return max(0.0, 1.0 - abs(aside))
 
 
 def sharpness(patch: FacePatch) -> float:

@@ -1,22 +1,29 @@
 """People: describes each track by a few of its faces, and groups the tracks at the end of the run.
 
 A face costs as much as a seventh of a frame, so they are rationed: every processed frame earns a
-part of one, and a track that ends spends what there is. What is done depends on the frames alone,
-not on time, so a run's people are always the same.
+part of one. A track that has ended waits with its best faces. The first one of each track goes
+before the second one of any, and the more of them a track has, the more must be left for tracks
+that are still to come. What is done depends on the frames alone, not on time, so a run's people
+are always the same.
 """
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from apps.common.config import PeopleConfig
 from apps.pipeline.arrays import FloatArray
-from apps.pipeline.people.best_faces import BestFaces, best_face
+from apps.pipeline.people.best_faces import BestFace, BestFaces, best_face
 from apps.pipeline.people.grouping import Group, TrackFace, grouped
+from apps.pipeline.people.track_mean import track_mean
 from apps.pipeline.recognise.base import Recogniser
 from apps.pipeline.types import TrackedSighting
+
+_MIN_SCORE = 0.05  # a face counts so much in the mean, however poor it is
 
 
 @dataclass(frozen=True)
@@ -25,7 +32,7 @@ class TrackDescription:
 
     Args:
         number: the track's.
-        embedding: shape (k,), of length 1: the mean of its faces.
+        embedding: shape (k,), of length 1: see `track_mean`.
         spread: how far they are from each other, 0 for one face: 1 less the length of their mean.
         best: the faces, the best one first.
     """
@@ -50,17 +57,35 @@ class ShownFace:
     ts_s: float
 
 
-@dataclass
-class _Described:
-    total: FloatArray
-    faces: list[ShownFace] = field(default_factory=list)
+class _Turn(NamedTuple):
+    """When a track's next face is described: that of the one with the fewest faces goes first.
+
+    Args:
+        faces: that the track has.
+        minus_frames: how often it was seen, negative: the longest goes first.
+    """
+
+    faces: int
+    minus_frames: int
+    number: int
 
 
 @dataclass
 class _Seen:
+    """A track so far.
+
+    Args:
+        best: faces that may be described, while it goes on.
+        waiting: those that are left when it has ended, the best one last.
+        faces, embeddings: those that were described.
+    """
+
     best: BestFaces
     frames: list[int] = field(default_factory=list)
     last_s: float = 0.0
+    waiting: list[BestFace] = field(default_factory=list)
+    faces: list[ShownFace] = field(default_factory=list)
+    embeddings: list[FloatArray] = field(default_factory=list)
 
 
 class PeopleStage:
@@ -82,13 +107,14 @@ class PeopleStage:
         self._config = config
         self._ended_s = ended_s
         self._seen: dict[int, _Seen] = {}
-        self._open: set[int] = set()  # tracks with faces that were not described
-        self._described: dict[int, _Described] = {}
+        self._open: set[int] = set()  # tracks that go on, with faces that may be described
+        self._waiting: list[_Turn] = []  # a heap: tracks that have ended, with faces that may be
+        self._spare = 0  # faces that wait, but for the best ones of tracks that have none yet
         self._earned = config.first_faces
         self.faces = 0  # that were described
 
     def add(self, item: TrackedSighting) -> None:
-        """Takes the faces of one frame; describes those of tracks that have ended."""
+        """Takes the faces of one frame; describes some of tracks that have ended."""
         sighting = item.sighting
         self._earned += self._config.faces_per_frame
         for face, number in enumerate(item.tracks):
@@ -105,45 +131,77 @@ class PeopleStage:
             seen.last_s = sighting.ts_s
         for number in sorted(self._open):
             if self._seen[number].last_s < sighting.ts_s - self._ended_s:
-                self._describe(number)
+                self._end(number)
+        self._spend(self._config.kept_per_face)
+        self._forget()
 
     def finish(self) -> list[Group]:
-        """Describes the rest and groups all."""
+        """Spends the rest and groups all tracks."""
         for number in sorted(self._open):
-            self._describe(number)
-        tracks = [
+            self._end(number)
+        self._spend(0.0)
+        return grouped(self.track_faces(), self.recogniser.likeness.group_distance)
+
+    def track_faces(self) -> list[TrackFace]:
+        """What there is to be grouped."""
+        return [
             TrackFace(each.number, each.embedding, np.array(self._seen[each.number].frames))
             for each in self.descriptions()
         ]
-        return grouped(tracks, self.recogniser.likeness.group_distance)
 
     def descriptions(self) -> list[TrackDescription]:
         """Of the tracks that have one, by their numbers."""
         found = []
-        for number, described in sorted(self._described.items()):
-            mean = described.total / len(described.faces)
-            length = float(np.linalg.norm(mean))
-            best = tuple(sorted(described.faces, key=lambda face: (-face.score, face.index)))
-            found.append(
-                TrackDescription(
-                    number, (mean / length).astype(np.float32), max(0.0, 1.0 - length), best
-                )
+        for number, seen in sorted(self._seen.items()):
+            if not seen.faces:
+                continue
+            embedding, spread = track_mean(
+                np.stack(seen.embeddings),
+                np.array([max(face.score, _MIN_SCORE) for face in seen.faces])
+                ** self._config.score_weight,
+                self.recogniser.likeness.other_person,
             )
+            best = tuple(sorted(seen.faces, key=lambda face: (-face.score, face.index)))
+            found.append(TrackDescription(number, embedding, spread, best))
         return found
 
-    def _describe(self, number: int) -> None:
-        """Of a track that has ended; where nothing is left to spend, its best face waits."""
-        best = self._seen[number].best
-        if self._earned < 1:
-            best.keep_one()
-            return
+    def _end(self, number: int) -> None:
+        seen = self._seen[number]
+        seen.waiting = seen.best.taken()[::-1]
         self._open.discard(number)
-        for face in best.taken(int(self._earned)):
-            embedding = self.recogniser.embed(face.patch, face.landmarks)
-            described = self._described.get(number)
-            if described is None:
-                described = self._described[number] = _Described(np.zeros_like(embedding))
-            described.total = described.total + embedding
-            described.faces.append(ShownFace(face.score, face.index, face.ts_s))
-            self.faces += 1
-            self._earned -= 1
+        self._spare += len(seen.waiting) - 1
+        heapq.heappush(self._waiting, _Turn(0, -len(seen.frames), number))
+
+    def _spend(self, kept_per_face: float) -> None:
+        """Describes faces of tracks that have ended, as long as enough is left.
+
+        Args:
+            kept_per_face: so much is left for each face that the track has already.
+        """
+        while self._waiting:
+            turn = self._waiting[0]
+            if self._earned < 1 + kept_per_face * turn.faces:
+                return
+            heapq.heappop(self._waiting)
+            seen = self._seen[turn.number]
+            self._describe(seen, seen.waiting.pop())
+            self._spare -= turn.faces > 0
+            if seen.waiting:
+                heapq.heappush(self._waiting, turn._replace(faces=turn.faces + 1))
+
+    def _describe(self, seen: _Seen, face: BestFace) -> None:
+        seen.embeddings.append(self.recogniser.embed(face.patch, face.landmarks))
+        seen.faces.append(ShownFace(face.score, face.index, face.ts_s))
+        self.faces += 1
+        self._earned -= 1
+
+    def _forget(self) -> None:
+        """Where too many faces wait, only the best ones of tracks that have none are kept."""
+        if self._spare <= self._config.max_waiting:
+            return
+        for turn in self._waiting:
+            waiting = self._seen[turn.number].waiting
+            del waiting[: -1 if turn.faces == 0 else None]
+        self._waiting = [turn for turn in self._waiting if turn.faces == 0]
+        heapq.heapify(self._waiting)
+        self._spare = 0

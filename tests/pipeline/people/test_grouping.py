@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.cluster.hierarchy import fcluster, linkage
 
 from apps.pipeline.arrays import FloatArray
 from apps.pipeline.people.grouping import TrackFace, grouped
@@ -60,6 +61,24 @@ def test_the_distance_decides() -> None:
 
     assert people(*tracks, max_distance=0.10) == [(1,), (2,)]
     assert people(*tracks, max_distance=0.11) == [(1, 2)]
+
+
+@pytest.mark.parametrize("max_distance", [0.03, 0.05, 0.08])
+def test_groups_are_those_of_scipy(max_distance: float) -> None:
+    """Forty tracks of eight people in different states of blur, none seen with another."""
+    random = np.random.default_rng(8)
+    people = random.normal(size=(8, 64))[random.integers(0, 8, 40)]
+    faces = 2 * random.normal(size=64) + 0.5 * people + 0.35 * random.normal(size=(40, 64))
+    tracks = [track(n, tuple(face), 5 * n) for n, face in enumerate(faces)]
+    unit = np.stack([each.embedding for each in tracks]).astype(float)
+    near = np.maximum(1 - unit @ unit.T, 0)[np.triu_indices(40, 1)]
+    labels = fcluster(linkage(near, "average"), max_distance, "distance")
+
+    found = [group.tracks for group in grouped(tracks, max_distance)]
+
+    wanted = {tuple(np.flatnonzero(labels == label).tolist()) for label in labels}
+    assert 1 < len(found) < 40
+    assert set(found) == wanted
 
 
 def test_confidence_is_that_of_the_least_alike() -> None:
