@@ -73,7 +73,7 @@ def product(
 @pytest.fixture(scope="package")
 def shown_run(product: Product) -> str:
     """A completed run of the demo episode that has everything there is to look at."""
-    return product.run(DEMO, stride=6, save_preview=True, save_crops=True)
+    return product.run(DEMO, stride=6, save_preview=True, save_crops=True, people=True)
 
 
 @pytest.fixture(scope="package")

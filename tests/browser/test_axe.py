@@ -20,6 +20,7 @@ from tests.support.page import PATIENCE_MS, Tab, tab
 VIEWS = {
     "Detect/Track": (f"/?episode={DEMO}", "Run detect/track"),
     "Results": (f"/results?episode={DEMO}&run={{run}}", "Take away"),
+    "People": (f"/people?episode={DEMO}&run={{run}}", "Who with whom"),
     "Compare": (f"/compare?episode={DEMO}", "first and are marked"),
     "Library": ("/library", "Upload episodes"),
     "System": ("/system", "Versions"),

@@ -49,11 +49,8 @@ def fill(root: Path, video: Path) -> None:
     done = run_cli(root, "--ep-id", "a-talk", "--stride", "30", "--run-id", "real")
     assert done.returncode == 0, done.stderr
     model = root / "manifests" / "a-talk" / "runs" / "real"
-    manifest = json.loads((model / "run.json").read_text())
-    track = json.loads((model / "tracks.jsonl").read_text().splitlines()[0])
-    face = json.loads((model / "detections.jsonl").read_text().splitlines()[0])
-    _long_run(root, manifest, track, face)
-    _hostile_runs(root, manifest)
+    write_long_run(root, model)
+    _hostile_runs(root, json.loads((model / "run.json").read_text()))
 
 
 def _renamed(manifest: dict[str, Any], run: OddRun) -> dict[str, Any]:
@@ -69,10 +66,15 @@ def _folder(root: Path, run: OddRun) -> Path:
     return folder
 
 
-def _long_run(
-    root: Path, manifest: dict[str, Any], track: dict[str, Any], face: dict[str, Any]
-) -> None:
-    """Tracks of two seconds, up to six at once; each has four faces."""
+def write_long_run(root: Path, model: Path) -> None:
+    """The run `LONG`: tracks of two seconds, up to six at once; each has four faces.
+
+    Args:
+        model: folder of a completed run, of which the rest is taken.
+    """
+    manifest = json.loads((model / "run.json").read_text())
+    track = json.loads((model / "tracks.jsonl").read_text().splitlines()[0])
+    face = json.loads((model / "detections.jsonl").read_text().splitlines()[0])
     changed = _renamed(manifest, LONG)
     changed["video"] |= {"fps": FPS, "frames": HOUR_FRAMES, "duration_s": HOUR_FRAMES / FPS}
     changed["effective_stride"] = STRIDE
@@ -96,9 +98,7 @@ def _long_run(
             faces.append({**face, "frame_idx": frame, "ts_s": frame / FPS, "track_id": name})
         (folder / "thumbs" / f"{name}.jpg").write_bytes(picture)
     faces.sort(key=lambda row: row["frame_idx"])
-    metrics = json.loads(
-        (root / "manifests" / "a-talk" / "runs" / "real" / "track_metrics.json").read_text()
-    )
+    metrics = json.loads((model / "track_metrics.json").read_text())
     metrics["scene_cuts"] = list(range(0, HOUR_FRAMES, 250))[1:]
     (folder / "track_metrics.json").write_text(json.dumps(metrics))
     (folder / "tracks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in tracks))
