@@ -177,6 +177,9 @@ class PersonRow(_Row):
     confidence: Share = Field(
         description="How much the least alike of the tracks is like all of them; 1 for one track."
     )
+    hidden: bool = Field(
+        False, description="Whether people have said that this is nobody: a poster, a false face."
+    )
     schema_version: Literal["people_v1"] = "people_v1"
 
 
