@@ -161,12 +161,20 @@ def test_axe_finds_nothing(opened: Callable[[str], Tab], view: str) -> None:
 
 
 def test_axe_finds_nothing_in_what_is_opened(opened: Callable[[str], Tab]) -> None:
-    """The help of the review, and the other parts of a comparison."""
+    """The help of the review, the other parts of People, and those of a comparison."""
     one = opened("Results")
     dress(one, 1366, dark=True)
     one.page.locator(".review button[data-action=help]").click()
     found = findings(one, "help")
     one.page.keyboard.press("Escape")
+    opened("People")
+    one.page.locator(".person [data-do=choose]").first.check()
+    found += findings(one, "chosen")
+    one.page.locator(".person [data-do=open]").first.click()
+    found += findings(one, "opened")
+    one.page.get_by_role("button", name="Who with whom").click()
+    one.page.locator("[role=gridcell]").first.wait_for()
+    found += findings(one, "pairs")
     opened("Compare")
     for tab_name, sign in (
         ("Paths", "text=Run the comparison"),

@@ -59,7 +59,8 @@ export function drawPerson(tile, { person }, view) {
   part(".seconds").textContent = `${onScreen(person.screen_seconds, person.screen_error_seconds)} · ${percent(person.share)}`;
   part(".seconds").title = "On screen, with the standard error of sampling, and as a part of the video";
   const appearances = several(person.appearances.length, "appearance", "appearances");
-  part(".facts").textContent = `${appearances} · confidence ${decimals(person.confidence, 2)}`;
+  part(".facts").textContent = `${several(person.appearances.length, "time", "times")} · confidence ${decimals(person.confidence, 2)}`;
+  part(".facts").title = `${appearances}; how much the least alike of the tracks is like all of them`;
   part("[data-do=watch]").setAttribute("aria-label", `Watch ${name}: ${appearances}`);
   part("[data-do=open]").textContent = several(person.track_ids.length, "track", "tracks");
   part("[data-do=open]").setAttribute("aria-label", `Open ${name}: ${several(person.track_ids.length, "track", "tracks")}`);

@@ -6,6 +6,7 @@ import { several } from "./card.js";
 import { labelOf } from "./model.js";
 
 const CONFLICT = 409;
+const TOLD_MS = 10_000;
 const MOST_TOLD = 5; // of what somebody else has changed
 const MOST_WRITTEN = 60; // characters of a name in a sentence
 
@@ -14,8 +15,8 @@ const quoted = (name) => `“${name.length > MOST_WRITTEN ? `${name.slice(0, MOS
 export class Edits {
   /**
    * @param root the component's element
-   * @param hooks { run, people, took, reload, refused }: path of the run; the people that are seen;
-   *   takes an answer; reads the people anew; told of a correction that was not made, and whether it can be tried again
+   * @param hooks { run, people, took, reload, refused, settled }: path of the run; the people that are seen;
+   *   takes an answer; reads the people anew; told of a correction that was not made, and whether it can be tried again; told after each
    */
   constructor(root, hooks) {
     const find = (name) => root.querySelector(name);
@@ -66,6 +67,7 @@ export class Edits {
    */
   make(correction, words) {
     this.last = this.last.catch(() => {}).then(() => this.#make(correction, words));
+    this.last.finally(() => this.hooks.settled()).catch(() => {});
     return this.last;
   }
 
@@ -108,6 +110,10 @@ export class Edits {
     this.make(wanted.correction, wanted.words);
   }
 
+  dispose() {
+    clearTimeout(this.telling);
+  }
+
   leave() {
     this.wanted = null;
     this.parts.trouble.hidden = true;
@@ -133,6 +139,16 @@ export class Edits {
     parts.told.textContent = words;
     parts.undo.hidden = !canUndo;
     parts.toast.hidden = false;
+    clearTimeout(this.telling);
+    this.telling = setTimeout(() => this.#fade(), TOLD_MS);
+  }
+
+  /** It stands over what lies below it; not while somebody is about to use it. */
+  #fade() {
+    const { toast } = this.parts;
+    const focused = toast.getRootNode().activeElement;
+    if (toast.matches(":hover") || toast.contains(focused)) this.telling = setTimeout(() => this.#fade(), TOLD_MS);
+    else toast.hidden = true;
   }
 }
 

@@ -125,6 +125,10 @@ export class Opened {
     this.#count();
   }
 
+  focus() {
+    this.tiles.focus(this.tiles.current);
+  }
+
   redraw() {
     if (this.isOpen) this.#redraw();
   }

@@ -54,6 +54,7 @@ export class PeopleView {
       run: () => this.#asked, people: () => this.people, took: (answer) => this.#take(answer),
       reload: async () => this.#take(await askPeople(this.#asked)),
       refused: (correction, canTry) => this.cards.refused(correction, canTry),
+      settled: () => requestAnimationFrame(() => this.#holdFocus()),
     });
     this.cards = new Cards(root, this, signal);
     this.opened = new Opened(root, {
@@ -80,7 +81,7 @@ export class PeopleView {
     this.opening?.abort();
     this.place.dispose();
     this.watch.dispose();
-    for (const part of [this.rows, this.cards, this.opened, this.matrix]) part.dispose();
+    for (const part of [this.rows, this.cards, this.opened, this.matrix, this.edits]) part.dispose();
   }
 
   /** What Streamlit hands over at each of its redraws. */
@@ -145,7 +146,7 @@ export class PeopleView {
     this.find(".nobody").textContent = `${several(lost, "track", "tracks")} of nobody`;
     this.find(".nobody").hidden = lost === 0;
     this.find(".undo-last").disabled = people.revision === 0;
-    this.find(".hidden-words").textContent = people.hiddenCount === 0 ? "Hidden ones too" : `Hidden ones too (${counted(people.hiddenCount)})`;
+    this.find(".hidden-words").textContent = people.hiddenCount === 0 ? "Hidden too" : `Hidden too (${counted(people.hiddenCount)})`;
     this.notices.unmatched(people.unmatched);
     this.root.dataset.people = people.rows.length;
     this.root.dataset.revision = people.revision;
@@ -269,6 +270,15 @@ export class PeopleView {
       help: () => this.find("dialog").showModal(),
       close: () => this.find("dialog").close(),
     };
+  }
+
+  /** What had the keyboard may be gone, or disabled: a card has it then. */
+  #holdFocus() {
+    const focused = this.root.getRootNode().activeElement;
+    const isLost = focused === null ? document.activeElement === document.body : focused.disabled || !focused.checkVisibility();
+    if (!isLost || this.people === undefined) return;
+    if (this.opened.isOpen) this.opened.focus();
+    else this.cards.focus(null);
   }
 
   /** Opens a person, or for null the tracks that are nobody's. */
