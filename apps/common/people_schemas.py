@@ -10,7 +10,7 @@ from apps.common.contracts.corrections import CorrectionAction
 from apps.common.contracts.rows import PersonRow
 from apps.common.library_schemas import Title
 from apps.common.names import PersonId, RunId, TrackId
-from apps.common.schemas import PageQuery, Rows
+from apps.common.schemas import PageQuery, QueryParameters, Rows
 
 MAX_PEOPLE, MAX_TRACKS = 10_000, 100_000  # of one correction
 
@@ -85,3 +85,19 @@ class CorrectedRows(BaseModel):
     items: list[PersonRow]
     unmatched: list[Unmatched]
     damaged_lines: int
+
+
+class Forgotten(BaseModel):
+    """What was removed of people."""
+
+    ep_ids: list[str] = Field(description="Episodes of which something was removed.")
+    files: int = Field(description="That were removed or written again without them.")
+    busy: list[str] = Field([], description="Episodes that stay as they are, since a run is on.")
+
+
+class ForgetQuery(QueryParameters):
+    name: Title | None = Field(None, min_length=1, description="Only of whoever is called so.")
+
+
+class ForgetEverywhereQuery(ForgetQuery):
+    everybody: bool = Field(False, description="Of all people; needed where no name is given.")

@@ -10,6 +10,7 @@ from apps.common.layout import Layout
 from apps.common.names import track_number
 from apps.common.people_schemas import CorrectionRequest
 from apps.people.corrected import CorrectedPeople, CorrectedRun, corrected_people
+from apps.people.known import Known
 from apps.people.log import CorrectionLog, append
 from apps.runs.record import now
 from apps.runs.store import read_completed
@@ -17,11 +18,14 @@ from apps.runs.store import read_completed
 _LOOK = "Look at the people of this run again."
 
 
-def correct(layout: Layout, ep_id: str, run_id: str, wanted: CorrectionRequest) -> CorrectedPeople:
+def correct(
+    layout: Layout, ep_id: str, run_id: str, wanted: CorrectionRequest, known: Known | None = None
+) -> CorrectedPeople:
     """Writes a correction down; the people as they are then.
 
     Args:
         run_id: or `latest`.
+        known: what was read before.
 
     Raises:
         InvalidInput: it makes no sense, or names persons or tracks that are not there.
@@ -31,13 +35,14 @@ def correct(layout: Layout, ep_id: str, run_id: str, wanted: CorrectionRequest) 
         StorageFailed: the disk does not take it.
     """
     manifest = read_completed(layout, ep_id, run_id)
+    known = Known() if known is None else known
 
     def make(log: CorrectionLog) -> CorrectionRow:
-        run = CorrectedRun(layout, manifest, log)
+        run = CorrectedRun(layout, manifest, log, known)
         return _Maker(run, log, wanted).row()
 
     append(layout, ep_id, wanted.revision, make)
-    return corrected_people(layout, ep_id, manifest.run_id)
+    return corrected_people(layout, ep_id, manifest.run_id, known)
 
 
 class _Maker:
@@ -135,6 +140,7 @@ class _Maker:
             at=now(),
             ep_id=manifest.ep_id,
             run_id=manifest.run_id,
+            run_started_at=manifest.started_at,
             fingerprint=None if file is None else file.fingerprint,
             action=self._wanted.action,
             people=people,
@@ -147,7 +153,7 @@ class _Maker:
 
     def _marks(self, tracks: Sequence[str]) -> list[TrackMark]:
         """What finds these again, of those that the log does not tell of yet."""
-        known = self._log.marks(self._run.manifest.run_id)
+        known = self._log.marks(self._run.key)
         new = [track for track in dict.fromkeys(tracks) if track not in known]
         if not new:
             return []

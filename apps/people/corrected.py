@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
-from apps.common.contracts.corrections import CorrectionRow
+from apps.common.contracts.corrections import CorrectionRow, RunKey
 from apps.common.contracts.manifest import RunManifest
 from apps.common.contracts.rows import PersonRow, TrackRow
 from apps.common.errors import RunNotFound
 from apps.common.layout import Layout
 from apps.common.open_result import result_rows
 from apps.common.people_schemas import Unmatched
+from apps.people.known import Known, states_of
 from apps.people.log import CorrectionLog, read_log
 from apps.people.replay import Finder, Found, People, Person
 from apps.runs.store import read_completed
@@ -44,11 +45,14 @@ class CorrectedPeople:
     damaged_lines: int = 0
 
 
-def corrected_people(layout: Layout, ep_id: str, run_id: str) -> CorrectedPeople:
+def corrected_people(
+    layout: Layout, ep_id: str, run_id: str, known: Known | None = None
+) -> CorrectedPeople:
     """The people of a completed run with all corrections of the episode.
 
     Args:
         run_id: or `latest`.
+        known: what was read before.
 
     Raises:
         InvalidInput: a name is not legal.
@@ -56,7 +60,7 @@ def corrected_people(layout: Layout, ep_id: str, run_id: str) -> CorrectedPeople
         CorrectionsUnreadable: a later version has written the log.
     """
     manifest = read_completed(layout, ep_id, run_id)
-    return CorrectedRun(layout, manifest, read_log(layout, ep_id)).corrected()
+    return CorrectedRun(layout, manifest, read_log(layout, ep_id), known).corrected()
 
 
 class CorrectedRun:
@@ -66,15 +70,24 @@ class CorrectedRun:
         layout: paths under the data root.
         manifest: of a completed run.
         log: of its episode.
+        known: what was read before.
 
     Raises:
         RunNotFound: the run has no people.
     """
 
-    def __init__(self, layout: Layout, manifest: RunManifest, log: CorrectionLog) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        manifest: RunManifest,
+        log: CorrectionLog,
+        known: Known | None = None,
+    ) -> None:
         self._layout = layout
+        self._known = Known() if known is None else known
         self._log = log
         self.manifest = manifest
+        self.key: RunKey = (manifest.run_id, manifest.started_at)
         self.files = layout.run(manifest.ep_id, manifest.run_id)
         found = layout.inside(self.files.people)
         if found is None or not found.is_file():
@@ -85,7 +98,8 @@ class CorrectedRun:
     def tracks(self) -> RunTracks:
         from apps.people.run_tracks import read_run_tracks
 
-        return read_run_tracks(self._layout, self.manifest)
+        key = states_of(self._layout, self.files.detections, self.files.manifest)
+        return self._known.tracks.of(key, lambda: read_run_tracks(self._layout, self.manifest))
 
     @cached_property
     def embeddings(self) -> Embeddings:
@@ -146,37 +160,41 @@ class CorrectedRun:
         """Finds tracks of this run, and those of the other runs of the log."""
 
         @cache
-        def of_run(run_id: str) -> Matches:
-            return self._matches(run_id)
+        def of_run(run: RunKey) -> Matches:
+            return self._matches(run)
 
-        def find(run_id: str, tracks: Iterable[str]) -> Found:
+        def find(run: RunKey, tracks: Iterable[str]) -> Found:
             tracks = list(tracks)
-            if run_id == self.manifest.run_id:
+            if run == self.key:
                 own = frozenset(name for name in tracks if name in self.seconds)
                 return Found(own, tuple(name for name in tracks if name not in own))
-            matches = of_run(run_id)
+            matches = of_run(run)
             found = frozenset[str]().union(*(matches.tracks.get(name, ()) for name in tracks))
             missing = tuple(name for name in tracks if name not in matches.tracks)
             return Found(found, missing, any(name in matches.unlike for name in missing))
 
         return find
 
-    def _matches(self, run_id: str) -> Matches:
+    def _matches(self, run: RunKey) -> Matches:
         """Tracks of this run that stand for those of another one."""
         from apps.people.matching import Likeness, match
 
         facts = self.manifest.people
         own = self.manifest.video_file
-        other = next((row.fingerprint for row in self._rows_of(run_id) if row.fingerprint), None)
+        other = next((row.fingerprint for row in self._rows_of(run) if row.fingerprint), None)
         likeness = Likeness(
             one_person=0.0 if facts is None else facts.max_distance,
             same_video=own is None or other in (None, own.fingerprint),
         )
-        marks = self._log.marks(run_id)
-        return match(marks.values(), self.tracks, self.embeddings, likeness)
+        marks = self._log.marks(run)
+        files = (self.files.detections, self.files.embeddings, self.files.manifest)
+        key = (states_of(self._layout, *files), run, likeness, tuple(marks))
+        return self._known.matches.of(
+            key, lambda: match(marks.values(), self.tracks, self.embeddings, likeness)
+        )
 
-    def _rows_of(self, run_id: str) -> Iterable[CorrectionRow]:
-        return (row for row in self._log.rows if row.run_id == run_id)
+    def _rows_of(self, run: RunKey) -> Iterable[CorrectionRow]:
+        return (row for row in self._log.rows if row.run == run)
 
 
 def _distinct(rows: Iterable[PersonRow | None]) -> list[PersonRow]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 import zipfile
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,18 +50,29 @@ class Embeddings:
 def read_embeddings(layout: Layout, files: RunFiles) -> Embeddings:
     """Those of a run; none where there is no file, or it is damaged."""
     try:
-        with (
-            open_result(layout, files.embeddings) as stream,
-            np.load(stream, allow_pickle=False) as arrays,
-        ):
-            names = [str(name) for name in arrays["track_ids"]]
-            rows = np.asarray(arrays["embeddings"], np.float32)
-            model_id = str(arrays["model_id"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        with open_result(layout, files.embeddings) as stream:
+            arrays = read_arrays(stream)
+    except OSError:
         return Embeddings()
-    if rows.ndim != 2 or len(rows) != len(names) or not np.isfinite(rows).all():
+    if arrays is None:
         return Embeddings()
-    return Embeddings(model_id, dict(zip(names, rows, strict=True)))
+    names = [str(name) for name in arrays["track_ids"]]
+    rows = np.asarray(arrays["embeddings"], np.float32)
+    return Embeddings(str(arrays["model_id"]), dict(zip(names, rows, strict=True)))
+
+
+def read_arrays(stream: BinaryIO) -> dict[str, NDArray[Any]] | None:
+    """All arrays of such a file; None where it is damaged."""
+    try:
+        with np.load(stream, allow_pickle=False) as file:
+            arrays: dict[str, NDArray[Any]] = {name: file[name] for name in file.files}
+        names, rows, model = arrays["track_ids"], arrays["embeddings"], arrays["model_id"]
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+    numbers = rows.ndim == 2 and rows.dtype.kind == "f" and bool(np.isfinite(rows).all())
+    texts = names.ndim == 1 and names.dtype.kind == model.dtype.kind == "U" and model.ndim == 0
+    per_track = all(array.ndim == 0 or len(array) == len(names) for array in arrays.values())
+    return arrays if numbers and texts and per_track else None
 
 
 def packed(vector: Vector) -> str:

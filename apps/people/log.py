@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock
 from pydantic import ValidationError
 
-from apps.common.contracts.corrections import CORRECTION_VERSION, CorrectionRow, TrackMark
+from apps.common.contracts.corrections import CORRECTION_VERSION, CorrectionRow, RunKey, TrackMark
 from apps.common.errors import CorrectionsUnreadable, PeopleChanged, StorageFailed
 from apps.common.files import storage_errors, sync
 from apps.common.layout import Layout
@@ -47,11 +47,9 @@ class CorrectionLog:
         undone = self._undone()
         return [row for row in self.rows if row.action != "undo" and row.revision not in undone]
 
-    def marks(self, run_id: str) -> dict[str, TrackMark]:
+    def marks(self, run: RunKey) -> dict[str, TrackMark]:
         """What is known of a run's tracks, by their names."""
-        return {
-            mark.track_id: mark for row in self.rows if row.run_id == run_id for mark in row.tracks
-        }
+        return {mark.track_id: mark for row in self.rows if row.run == run for mark in row.tracks}
 
     def told(self, after: int = 0) -> list[Correction]:
         """As answers tell it, without what finds tracks again.

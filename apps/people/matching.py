@@ -7,10 +7,11 @@ does, its face must be alike as well. Only embeddings of one network are compare
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from apps.common.contracts.corrections import TrackMark
 from apps.people.embeddings import Embeddings, Vector, packed, unpacked
@@ -80,6 +81,7 @@ def match(
         likeness: of the network of this run.
     """
     names = list(run.tracks)
+    around = _around([run.tracks[name].boxes for name in names])
     starts = np.array([run.tracks[name].seconds[0] for name in names])
     ends = np.array([run.tracks[name].seconds[-1] for name in names])
     best: dict[str, tuple[float, str]] = {}
@@ -88,11 +90,15 @@ def match(
         if not mark.places:
             continue
         slack = run.step_s * _HALF
-        near = np.nonzero((starts <= mark.end_s + slack) & (ends >= mark.start_s - slack))[0]
-        face = _face_of(mark, embeddings)
+        at_once = np.nonzero((starts <= mark.end_s + slack) & (ends >= mark.start_s - slack))[0]
+        [box] = _around([np.array([place[1:] for place in mark.places])])
+        near = at_once[_touch(around[at_once], box)]
+        face = _face_of(mark, embeddings) if len(near) > 0 else None
         for place in near.tolist():
             name = names[place]
             overlap = _overlap(mark, run.tracks[name], run)
+            if overlap < _NEAR:
+                continue
             distance = _distance(face, embeddings.of.get(name))
             if not _is_same(overlap, distance, likeness):
                 if overlap >= _SAME_PLACE and distance is not None:
@@ -105,6 +111,18 @@ def match(
         tracks.setdefault(other, set()).add(name)
     found = {other: frozenset(names) for other, names in tracks.items()}
     return Matches(found, frozenset(unlike - found.keys()))
+
+
+def _around(tracks: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Shape (n, 4): what is around all boxes of each track."""
+    found = [(*boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0)) for boxes in tracks]
+    return np.array(found, np.float64).reshape(-1, 4)
+
+
+def _touch(boxes: NDArray[np.float64], box: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Shape (n,): which boxes have a part in common with one."""
+    apart = np.concatenate((boxes[:, :2] >= box[2:], boxes[:, 2:] <= box[:2]), axis=1)
+    return ~np.asarray(apart.any(axis=1), bool)
 
 
 def _is_same(overlap: float, distance: float | None, likeness: Likeness) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from apps.common.contracts.corrections import CorrectionRow, PersonTracks
+from apps.common.contracts.corrections import CorrectionRow, PersonTracks, RunKey
 from apps.common.names import person_name, person_number
 from apps.common.people_schemas import Unmatched
 
@@ -35,7 +35,7 @@ class Person:
 class Finder(Protocol):
     """Finds tracks of another run in this one."""
 
-    def __call__(self, run_id: str, tracks: Iterable[str]) -> Found: ...
+    def __call__(self, run: RunKey, tracks: Iterable[str]) -> Found: ...
 
 
 @dataclass(frozen=True)
@@ -110,13 +110,15 @@ class People:
         self._tell(row, lost)
 
     def _move(self, row: CorrectionRow) -> None:
-        found = self.find(row.run_id, row.track_ids)
-        lost = _Lost(tracks=list(found.missing), unlike=found.unlike, applied=bool(found.tracks))
+        if not row.people and row.made is None:
+            return  # its person was deleted
+        found = self.find(row.run, row.track_ids)
+        lost = _Lost(tracks=list(found.missing), unlike=found.unlike)
         target: Person | None = None
         for meant in row.people[:1]:
             target = next(iter(self._meant(row, meant, lost)), None)
-            lost.applied = lost.applied and target is not None
-        if found.tracks and (target is not None or not row.people):
+        lost.applied = bool(found.tracks) and (target is not None or not row.people)
+        if lost.applied:
             self._take(found.tracks, target, row.made)
         self._tell(row, lost)
 
@@ -135,7 +137,7 @@ class People:
 
     def _meant(self, row: CorrectionRow, meant: PersonTracks, lost: _Lost) -> Sequence[Person]:
         """Persons of this run that a person of a correction is, the longest one first."""
-        found = self.find(row.run_id, meant.track_ids)
+        found = self.find(row.run, meant.track_ids)
         lost.unlike |= found.unlike
         persons = [
             person

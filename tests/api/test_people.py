@@ -242,3 +242,28 @@ def test_the_log_goes_and_comes_with_its_episode(server: Server, data_root: Path
     assert copy.by_id()[first]["name"] == "Anna"
     server.client.delete("/episodes/copy/runs/first").raise_for_status()
     assert copy.log.exists()  # it is the episode's, for its next run
+
+
+def test_people_are_deleted_for_good(server: Server, run: Run) -> None:
+    first, second, *_ = run.by_id()
+    folder = run.file.parent
+    kept = {path: path.read_bytes() for path in (run.file, folder / "embeddings.npz")}
+    run.correct("name", first, name="Anna")
+    run.correct("name", second, name="Ben")
+    try:
+        answer = server.client.delete(f"/episodes/{EP}/people", params={"name": "Anna"})
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["ep_ids"] == [EP]
+        assert first not in run.by_id()
+        assert run.by_id()[second]["name"] == "Ben"
+        refuses(server.client.delete("/people"), 422, "invalid-input")
+        refuses(server.client.delete("/episodes/none/people"), 404, "episode-not-found")
+        refuses(server.client.delete(f"/episodes/{EP}/people?nam=Ben"), 422, "invalid-input")
+        assert EP in server.client.delete("/people", params={"everybody": True}).json()["ep_ids"]
+        refuses(server.client.get(run.path), 404, "run-not-found")
+        refuses(server.client.get(run.path.replace("people", "embeddings")), 404, "run-not-found")
+        assert not run.log.exists()
+        assert server.client.get(run.path.replace("people", "tracks")).json()["total"] > 0
+    finally:
+        for path, content in kept.items():
+            path.write_bytes(content)

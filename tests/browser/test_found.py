@@ -45,7 +45,7 @@ def page(browser: Browser, clip: Path) -> Iterator[Review]:
 def found(page: Review) -> Review:
     page.canvas.focus()
     page.key("Escape", "Escape")  # the range, then what is picked
-    page.ask("window.review.found.clear(); window.review.found.show(window.review.run)")
+    page.ask("window.review.found.clear(); window.review.found.show(window.review.run, false)")
     page.ask("window.review.timeline.fit()")
     return page
 
@@ -116,15 +116,17 @@ def test_a_share_has_a_decimal_where_it_is_small(page: Review) -> None:
 
 
 def test_what_lacks_a_measure_comes_last_in_both_directions(page: Review) -> None:
-    script = f"""Promise.all(['columns', 'tracks'].map(m => import(`/files/review/${{m}}.js`)))
-      .then(([m, {{ Tracks }}]) => {{
+    script = f"""Promise.all(
+      ['columns', 'tracks', 'people'].map(m => import(`/files/review/${{m}}.js`)))
+      .then(([m, {{ Tracks }}, {{ People }}]) => {{
         const review = {REVIEW};
         const {{ first_s, last_s }} = review.tracks;
         const more = {{ start_s: first_s, end_s: last_s, lane: [0, 0, 0] }};
         const whole = {{ ...review, lanes: 1, cuts_s: [], duration_s: 24 }};
         const tracks = new Tracks({{ ...whole, tracks: {{ ...review.tracks, ...more }} }});
-        const run = {{ review, tracks, ends: {{}} }};
-        return [true, false].map(down => [...m.inOrder(run, null, 'screen', down)]);
+        const run = {{ review, tracks, people: new People(tracks.ids, []), ends: {{}} }};
+        const column = m.columnsOf(run, false).find(one => one.name === 'screen');
+        return [true, false].map(down => [...m.inOrder(run, [0, 1, 2], column, down)]);
       }})"""
     assert page.ask(script) == [[0, 1, 2], [1, 0, 2]]
 
@@ -187,7 +189,7 @@ def test_a_click_on_a_row_or_face_seeks_exactly_again_and_again(found: Review) -
 
 
 def test_a_row_and_a_face_have_the_colour_of_the_bar(found: Review) -> None:
-    assert found.ask("window.review.colour(2)") == "#ad2edb"
+    assert found.ask("window.review.run.colour(2)") == "#ad2edb"
     for part, side in (
         (".rows tr[data-place='2'] th", "left"),
         (".face[data-place='2']", "bottom"),
@@ -211,7 +213,8 @@ def test_what_passes_is_taken_away_in_the_tables_order(found: Review, tmp_path: 
     made = found.server.run.tracks[1]
     seconds = round(made.end_s - made.start_s, 3)
     assert lines[1] == {
-        "track_id": "track-00002", "start_s": "1.92", "end_s": "5.76", "screen_s": str(seconds),
+        "track_id": "track-00002", "person_id": "", "start_s": "1.92", "end_s": "5.76",
+        "screen_s": str(seconds),
         "screen_error_s": "0.12", "share": str(round(seconds / 24, 6)), "sightings": "17",
         "confidence": "0.9", "face_height_px": "48", "ended": "cut",
     }  # fmt: skip
@@ -419,3 +422,51 @@ def test_pictures_for_people(
         assert shown <= room
         review.page.set_viewport_size({"width": width, "height": 1900 if width < 700 else 1500})
         screenshot(review.page, f"found-{theme}-{width}", tmp_path)
+
+
+# People.
+
+
+@pytest.fixture
+def peopled(browser: Browser, clip: Path) -> Iterator[Review]:
+    """Track 1 and 5 are Ann's, 3 is somebody's, the others nobody's."""
+    run = short_run()
+    run.people = [("Ann =1+1", [0, 4]), (None, [2])]
+    with review_server(run, clip) as server, reviewed(browser, server) as found:
+        found.open()
+        yield found
+
+
+def test_everybody_has_a_row_of_their_own(peopled: Review, tmp_path: Path) -> None:
+    """On the timeline and in the table; the same colour for all tracks of a person."""
+    page = peopled.page
+    assert peopled.ask("[...window.review.tracks.lane]") == [0, 2, 1, 2, 0]
+    owners = ["Ann =1+1", "Person 2", "Nobody in particular"]
+    assert peopled.ask("window.review.timeline.owners") == owners
+    colours = peopled.ask("[0, 4, 2, 1, 3].map(place => window.review.run.colour(place))")
+    assert colours[0] == colours[1] != colours[2]
+    assert colours[3:] == ["#80858f", "#80858f"]
+    table = page.locator(".rows tr[data-place]")
+    texts = [row.locator("th, td").all_inner_texts() for row in table.all()]
+    assert texts == [
+        ["Ann =1+1", "0:00.0", "15.7 ± 0.2 s", "66%", "2"],
+        ["Person 2", "0:08.2", "7.7 ± 0.2 s", "32%", "1"],
+    ]
+    screenshot(page, "review-people", tmp_path)
+    with page.expect_download() as saving:
+        page.get_by_role("button", name="Download as CSV").click()
+    saving.value.save_as(tmp_path / "people.csv")
+    with (tmp_path / "people.csv").open(newline="") as file:
+        saved = list(csv.DictReader(file))
+    assert [row["name"] for row in saved] == ["Ann =1+1", ""]
+    assert [row["tracks"] for row in saved] == ["2", "1"]
+    page.get_by_role("button", name="Person 2: go there").click()
+    expect(page.locator(".card strong")).to_have_text("Track 3")
+    expect(page.locator(".rows tr[aria-current] th")).to_have_text("Person 2")
+
+    page.get_by_label("Rows of the timeline").select_option("tracks")
+    assert peopled.ask("[...window.review.tracks.lane]") == [0, 1, 0, 1, 0]
+    assert rows(peopled) == BY_LENGTH
+    first = table.first.locator("th, td").all_inner_texts()
+    assert first[:3] == ["5", "Ann =1+1", "0:16.1"]
+    expect(page.locator(".rows tr[aria-current] th")).to_have_text("3")

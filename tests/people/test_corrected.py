@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.common.contracts.rows import PersonRow
@@ -243,31 +243,38 @@ def test_what_is_put_together_again_is_counted_as_the_run_counts_it(
         assert row.confidence == pytest.approx(person.confidence, abs=1e-3)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(st.tuples(st.sampled_from(["name", "merge", "move", "hide"]), st.integers(0, 99))))
-def test_whatever_was_corrected_is_a_partition_and_can_be_undone(
-    tmp_path_factory: pytest.TempPathFactory, wishes: list[tuple[str, int]]
-) -> None:
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     root = tmp_path_factory.mktemp("property")
     complete_run(root, "r1", VISITS, PEOPLE, cuts=CUTS, stride=24)
-    layout = Layout(root)
-    stand = [rows(layout)]
+    return Layout(root)
+
+
+ACTIONS = st.sampled_from(["name", "merge", "move", "hide"])
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.tuples(ACTIONS, st.integers(0, 99)), min_size=1, max_size=8))
+def test_whatever_was_corrected_is_a_partition_and_can_be_undone(
+    shared: Layout, wishes: list[tuple[str, int]]
+) -> None:
+    shared.corrections(EP).unlink(missing_ok=True)
+    stand = [rows(shared)]
     for action, seed in wishes:
         wish = _wish(action, random.Random(seed), stand[-1])
         if wish is None:
             continue
-        answer = correction(layout, "r1", action, *wish[0], tracks=wish[1], name=wish[2])
-        stand.append(rows(layout))
-        assert {row.person_id: row for row in answer.rows} == stand[-1]
+        answer = correction(shared, "r1", action, *wish[0], tracks=wish[1], name=wish[2])
+        stand.append({row.person_id: row for row in answer.rows})
         tracks = [one for row in stand[-1].values() for one in row.track_ids]
         assert len(set(tracks)) == len(tracks)
         assert {one for row in stand[0].values() for one in row.track_ids} <= set(tracks)
         assert all(row.track_ids for row in stand[-1].values())
-    assert corrected_people(layout, EP, "r1").unmatched == []
+        assert answer.unmatched == []
     while len(stand) > 1:
-        assert rows(layout) == stand.pop()
-        correction(layout, "r1", "undo")
-    assert rows(layout) == stand[0]
+        assert rows(shared) == stand.pop()
+        correction(shared, "r1", "undo")
+    assert rows(shared) == stand[0]
 
 
 def _wish(

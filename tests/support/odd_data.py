@@ -49,7 +49,7 @@ def fill(root: Path, video: Path) -> None:
     done = run_cli(root, "--ep-id", "a-talk", "--stride", "30", "--run-id", "real")
     assert done.returncode == 0, done.stderr
     model = root / "manifests" / "a-talk" / "runs" / "real"
-    write_long_run(root, model)
+    write_long_run(root, LONG, model, TRACKS, HOUR_FRAMES)
     _hostile_runs(root, json.loads((model / "run.json").read_text()))
 
 
@@ -66,29 +66,31 @@ def _folder(root: Path, run: OddRun) -> Path:
     return folder
 
 
-def write_long_run(root: Path, model: Path) -> None:
-    """The run `LONG`: tracks of two seconds, up to six at once; each has four faces.
+def write_long_run(root: Path, run: OddRun, model: Path, count: int, video_frames: int) -> None:
+    """A run with tracks of two seconds, evenly over the video; each has four faces.
 
     Args:
-        model: folder of a completed run, of which the rest is taken.
+        model: folder of a real run, whose other facts and first track it takes over.
+        count: of tracks.
+        video_frames: of the video, of which there are 25 a second.
     """
     manifest = json.loads((model / "run.json").read_text())
     track = json.loads((model / "tracks.jsonl").read_text().splitlines()[0])
     face = json.loads((model / "detections.jsonl").read_text().splitlines()[0])
-    changed = _renamed(manifest, LONG)
-    changed["video"] |= {"fps": FPS, "frames": HOUR_FRAMES, "duration_s": HOUR_FRAMES / FPS}
+    changed = _renamed(manifest, run)
+    changed["video"] |= {"fps": FPS, "frames": video_frames, "duration_s": video_frames / FPS}
     changed["effective_stride"] = STRIDE
-    frames = HOUR_FRAMES // STRIDE
+    frames = video_frames // STRIDE
     changed["counts"]["frames_done"] = frames
-    changed["result"] |= {"frames_total": frames, "frames_done": frames, "tracks": TRACKS}
-    changed["result"] |= {"detections": 4 * TRACKS}
+    changed["result"] |= {"frames_total": frames, "frames_done": frames, "tracks": count}
+    changed["result"] |= {"detections": 4 * count}
     tracks, faces = [], []
     picture = _picture()
-    folder = _folder(root, LONG)
+    folder = _folder(root, run)
     (folder / "thumbs").mkdir()
-    for number in range(TRACKS):
+    for number in range(count):
         name = f"track-{number + 1:05d}"
-        first = number * (HOUR_FRAMES - 100) // TRACKS // STRIDE * STRIDE
+        first = number * (video_frames - 100) // count // STRIDE * STRIDE
         last = first + 2 * FPS // STRIDE * STRIDE
         times = {"start_s": first / FPS, "end_s": last / FPS, "frame_span": [first, last]}
         stats = {"detections": 4, "avg_conf": 0.5 + number % 50 / 100}
@@ -99,7 +101,7 @@ def write_long_run(root: Path, model: Path) -> None:
         (folder / "thumbs" / f"{name}.jpg").write_bytes(picture)
     faces.sort(key=lambda row: row["frame_idx"])
     metrics = json.loads((model / "track_metrics.json").read_text())
-    metrics["scene_cuts"] = list(range(0, HOUR_FRAMES, 250))[1:]
+    metrics["scene_cuts"] = list(range(0, video_frames, 250))[1:]
     (folder / "track_metrics.json").write_text(json.dumps(metrics))
     (folder / "tracks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in tracks))
     (folder / "detections.jsonl").write_text("".join(json.dumps(row) + "\n" for row in faces))

@@ -9,7 +9,7 @@ from apps.common.contracts.rows import BestFaceRow, PersonRow
 from apps.common.layout import Layout
 from apps.common.names import person_name
 from lab.processes.service import add_episode
-from tests.support.odd_data import FPS, HOUR_FRAMES, LONG, write_long_run
+from tests.support.odd_data import FPS, HOUR_FRAMES, LONG, TRACKS, write_long_run
 
 PEOPLE = 300
 
@@ -22,7 +22,7 @@ def write_crowd(root: Path, model: Path, video: Path) -> None:
         video: any.
     """
     add_episode(root, LONG.ep_id, video)
-    write_long_run(root, model)
+    write_long_run(root, LONG, model, TRACKS, HOUR_FRAMES)
     files = Layout(root).run(LONG.ep_id, LONG.run_id)
     tracks = [json.loads(line) for line in files.tracks.read_text().splitlines()]
     rows = []

@@ -150,6 +150,7 @@ class MadeRun:
     Args:
         cuts_s: ascending.
         tracks: by `start_s`.
+        people: the name of each, and the places of their tracks.
     """
 
     duration_s: float
@@ -157,6 +158,7 @@ class MadeRun:
     cuts_s: list[float]
     tracks: list[MadeTrack]
     fps: float = FPS
+    people: list[tuple[str | None, list[int]]] = field(default_factory=list)
 
     @property
     def after_s(self) -> float:
@@ -191,6 +193,22 @@ class MadeRun:
                 "ended": ["cut" for _ in tracks],
             },
         }  # fmt: skip
+
+    def people_rows(self) -> dict[str, Any]:
+        """As `GET …/people` has them."""
+        lengths = [track.end_s - track.start_s for track in self.tracks]
+        items = [
+            {
+                "person_id": f"person-{number:04d}",
+                "name": name,
+                "track_ids": [f"track-{place + 1:05d}" for place in places],
+                "screen_seconds": round(sum(lengths[place] for place in places), 3),
+                "screen_error_seconds": 0.2,
+                "hidden": False,
+            }
+            for number, (name, places) in enumerate(self.people, start=1)
+        ]
+        return {"items": items, "total": len(items), "offset": 0}
 
     def boxes(self, start_s: float, end_s: float) -> dict[str, Any]:
         rows: list[tuple[float, int, tuple[float, float, float, float]]] = []
@@ -294,6 +312,7 @@ def _application(server: ReviewServer) -> Starlette:
         data = {
             "module": "/files/review/review.js", "episode": "/files/episodes/made",
             "run": "/files/episodes/made/runs/r1", "colours": list(COLOURS), "ends": ENDS,
+            "people": bool(server.run.people),
         }  # fmt: skip
         filled = {
             "BACK": back, "GROUND": ground, "TEXT": text, "BORDER": border,
@@ -309,6 +328,8 @@ def _application(server: ReviewServer) -> Starlette:
         last = path.rsplit("/", 1)[-1]
         if last in server.broken:
             return JSONResponse({"detail": "It broke.", "hint": "Mend it."}, 500)
+        if last == "people":
+            return JSONResponse(server.run.people_rows())
         if last == "review":
             return Response(review, media_type="application/json")
         if last == "boxes":

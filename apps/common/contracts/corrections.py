@@ -16,6 +16,8 @@ from apps.common.names import EpisodeId, PersonId, RunId, TrackId
 
 CORRECTION_VERSION = "people_correction_v1"
 CorrectionAction = Literal["name", "merge", "move", "hide", "show", "undo"]
+RunKey = tuple[str, str]
+"""A run: its name, and when it was started."""
 Revision = Annotated[int, Field(ge=1, le=10**9)]
 
 
@@ -56,6 +58,9 @@ class CorrectionRow(_Written):
     at: str = Field(description="When it was made (UTC).")
     ep_id: EpisodeId = Field(description="The episode.")
     run_id: RunId = Field(description="The run that was looked at.")
+    run_started_at: str = Field(
+        "", description="When that run was started: another one may have got its name."
+    )
     fingerprint: str | None = Field(
         None, description="Of the video that this run read; null where it does not tell."
     )
@@ -72,6 +77,11 @@ class CorrectionRow(_Written):
         [], description="What finds the tracks again; of those that no line before tells of."
     )  # fmt: skip
     schema_version: Literal["people_correction_v1"] = "people_correction_v1"
+
+    @property
+    def run(self) -> RunKey:
+        """The run that was looked at."""
+        return (self.run_id, self.run_started_at)
 
     def line(self) -> bytes:
         return self.model_dump_json().encode() + b"\n"

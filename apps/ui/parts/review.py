@@ -24,11 +24,12 @@ _review = components.component(
 )
 
 
-def show_review(ep_id: str, run_id: str) -> None:
+def show_review(ep_id: str, run_id: str, *, has_people: bool) -> None:
     """Video, timeline and tracks of a completed run. What is picked there concerns no script.
 
     Args:
         ep_id, run_id: of the run; not `latest`, of which a browser would keep the tracks.
+        has_people: its tracks were grouped into people.
     """
     _review(
         key=f"review-{ep_id}-{run_id}",
@@ -36,6 +37,7 @@ def show_review(ep_id: str, run_id: str) -> None:
             "module": review_module_path(),
             "episode": episode_path(ep_id),
             "run": run_path(ep_id, run_id),
+            "people": has_people,
             "colours": list(COLOURS),
             "ends": ENDS,
         },

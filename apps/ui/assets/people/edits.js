@@ -10,7 +10,8 @@ const TOLD_MS = 10_000;
 const MOST_TOLD = 5; // of what somebody else has changed
 const MOST_WRITTEN = 60; // characters of a name in a sentence
 
-const quoted = (name) => `“${name.length > MOST_WRITTEN ? `${name.slice(0, MOST_WRITTEN)}…` : name}”`;
+/** As a part of a sentence, whatever the direction that it is read in. */
+const quoted = (name) => `“\u2068${name.length > MOST_WRITTEN ? `${name.slice(0, MOST_WRITTEN)}…` : name}\u2069”`;
 
 export class Edits {
   /**

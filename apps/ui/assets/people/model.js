@@ -16,10 +16,11 @@ export function idOf(word) {
 
 export class People {
   /** @param answer of `GET …/people`, with all its rows */
-  constructor({ items, revision, unmatched }) {
+  constructor({ items, revision, unmatched, damaged_lines: damagedLines }) {
     this.rows = [...items].sort((a, b) => b.screen_seconds - a.screen_seconds || numberOf(a.person_id) - numberOf(b.person_id));
     this.revision = revision ?? 0;
     this.unmatched = unmatched ?? [];
+    this.damagedLines = damagedLines ?? 0;
     this.byId = new Map(this.rows.map((row) => [row.person_id, row]));
     this.ofTrack = new Map(this.rows.flatMap((row) => row.track_ids.map((track) => [track, row])));
   }

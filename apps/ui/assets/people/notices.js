@@ -4,6 +4,7 @@ import { several } from "./card.js";
 
 const NOT_THERE = 404;
 const MOST = 100; // corrections that are listed
+const MOST_WRITTEN = 60; // characters of a name
 
 export class Notices {
   /** @param again reads the people once more */
@@ -38,18 +39,27 @@ export class Notices {
     this.say(`This run has no people. ${error.message}\n${ways}`, { way: true });
   }
 
-  /** Corrections of other runs that could not be applied to this one. */
-  unmatched(corrections) {
+  /** Corrections of other runs that could not be applied to this one, and lines of their log that cannot be read. */
+  unmatched({ unmatched: corrections, damagedLines }) {
     const box = this.parts.unmatched;
-    box.hidden = corrections.length === 0;
-    box.querySelector("summary").textContent = `${several(corrections.length, "correction", "corrections")} could not be applied to this run`;
+    box.hidden = corrections.length + damagedLines === 0;
+    const lost = `${several(corrections.length, "correction", "corrections")} could not be applied to this run`;
+    const damaged = `${several(damagedLines, "damaged line", "damaged lines")} of the corrections passed over`;
+    box.querySelector("summary").textContent = [corrections.length > 0 && lost, damagedLines > 0 && damaged].filter(Boolean).join("; ");
     box.querySelector("ul").replaceChildren(...corrections.slice(0, MOST).map((one) => Object.assign(document.createElement("li"), {
       textContent: words(one), dir: "auto",
     })));
   }
 }
 
-function words(one) {
-  if (typeof one === "string") return one;
-  return [one.detail ?? one.reason ?? one.action, one.name && `“${String(one.name).slice(0, 60)}”`].filter(Boolean).join(" ");
+const ACTIONS = { name: "A name", merge: "A merge", move: "Moved tracks", hide: "Somebody hidden", show: "Somebody shown again" };
+const REASONS = {
+  not_found: "nothing of it is in this run",
+  partly_found: "a part of it is not in this run, the rest is applied",
+  not_alike: "in its place is another face",
+};
+
+function words({ action, name, reason, run_id: run }) {
+  const what = name ? `${ACTIONS[action]}, “\u2068${name.slice(0, MOST_WRITTEN)}\u2069”` : ACTIONS[action] ?? action;
+  return `${what}, of the run ${run}: ${REASONS[reason] ?? reason}.`;
 }

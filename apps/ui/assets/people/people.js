@@ -147,7 +147,7 @@ export class PeopleView {
     this.find(".nobody").hidden = lost === 0;
     this.find(".undo-last").disabled = people.revision === 0;
     this.find(".hidden-words").textContent = people.hiddenCount === 0 ? "Hidden too" : `Hidden too (${counted(people.hiddenCount)})`;
-    this.notices.unmatched(people.unmatched);
+    this.notices.unmatched(people);
     this.root.dataset.people = people.rows.length;
     this.root.dataset.revision = people.revision;
   }

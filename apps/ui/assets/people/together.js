@@ -79,10 +79,9 @@ export class Matrix {
     line.append(corner);
     for (let column = from; column < behind; column += 1) {
       const cell = part("cell", "columnheader");
-      cell.setAttribute("aria-label", spoken(this.rows[column]));
       cell.title = spoken(this.rows[column]);
       this.#put(cell, column);
-      cell.append(this.#face(this.rows[column]));
+      cell.append(this.#face(this.rows[column], spoken(this.rows[column])));
       line.append(cell);
     }
     return line;
@@ -133,9 +132,9 @@ export class Matrix {
     Object.assign(cell.style, { left: `${this.size.name + column * this.size.cell}px`, width: `${this.size.cell}px` });
   }
 
-  #face(person) {
+  #face(person, alt = "") {
     const [face] = this.view.faces(person, 1);
-    const image = Object.assign(document.createElement("img"), { alt: "", decoding: "async" });
+    const image = Object.assign(document.createElement("img"), { alt, decoding: "async" });
     image.addEventListener("error", () => { image.classList.add("none"); });
     if (face !== undefined) image.src = this.view.picture(face);
     image.style.setProperty("--colour", this.view.colour(person));

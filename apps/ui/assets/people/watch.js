@@ -17,7 +17,7 @@ class PeoplePlayer extends Player {
   }
 
   personOf(track) {
-    return this.people?.ofTrack.get(this.tracks.ids[track]);
+    return this.persons?.ofTrack.get(this.tracks.ids[track]);
   }
 
   nameOf(track) {
@@ -88,7 +88,7 @@ export class Watch {
   }
 
   setPeople(people) {
-    this.player.people = people;
+    this.player.persons = people;
     this.player.draw();
   }
 

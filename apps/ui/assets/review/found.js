@@ -1,12 +1,14 @@
 // What was found, below video and timeline: a filter, and the tracks that pass as table and faces.
 
-import { COLUMNS, csvOf, inOrder } from "./columns.js";
+import { columnsOf, csvOf, inOrder } from "./columns.js";
 import { Faces } from "./faces.js";
 import { FilterBar, passing } from "./filter.js";
-import { TrackTable } from "./table.js";
+import { numberOf } from "./palette.js";
+import { nameOf } from "./people.js";
+import { RowTable } from "./table.js";
 import { clock, counted, percent } from "./times.js";
 
-const LONGEST_FIRST = { name: "screen", descending: true };
+const LONGEST_FIRST = { tracks: { name: "screen", descending: true }, people: { name: "screen", descending: true } };
 
 export class Found {
   /**
@@ -15,10 +17,13 @@ export class Found {
    *   place, or null for all; says which seconds are marked, as { from, to }
    */
   constructor(root, hooks, signal) {
-    Object.assign(this, { root, hooks, sort: LONGEST_FIRST, shown: null });
+    Object.assign(this, { root, hooks, sorts: LONGEST_FIRST, shown: null, ofPeople: false });
     const find = (name) => root.querySelector(name);
     this.parts = { seen: find(".seen"), count: find(".count"), save: find(".save") };
-    this.table = new TrackTable(find(".rows"), { pick: hooks.pick, sort: (name) => this.#sortBy(name) }, signal);
+    this.table = new RowTable(find(".rows"), {
+      pick: (place) => hooks.pick(this.ofPeople ? this.#firstOf(place) : place),
+      sort: (name) => this.#sortBy(name),
+    }, signal);
     this.faces = new Faces(find(".faces"), { pick: hooks.pick }, signal);
     this.filter = new FilterBar(find("form"), {
       changed: () => this.#filtered(),
@@ -40,9 +45,12 @@ export class Found {
     this.faces.hide();
   }
 
-  /** @param run { review, tracks, colour, picture, ends } */
-  show(run) {
-    this.run = run;
+  /**
+   * @param run { review, tracks, people, colour, picture, ends }
+   * @param ofPeople the table has people, not tracks
+   */
+  show(run, ofPeople) {
+    Object.assign(this, { run, ofPeople });
     this.root.hidden = false;
     const { with_faces_s: seen, length_s: length } = run.review;
     this.parts.seen.textContent = `Faces are seen in ${percent(seen / length)} of ${clock(length, 0)}`;
@@ -52,18 +60,41 @@ export class Found {
   /** Another run has other tracks to look for. */
   clear() {
     this.filter.clear();
-    this.sort = LONGEST_FIRST;
+    this.sorts = LONGEST_FIRST;
+  }
+
+  /** Has the table list people, or tracks. */
+  list(ofPeople) {
+    this.ofPeople = ofPeople;
+    this.#list();
   }
 
   setPicked(place) {
-    this.table.setPicked(place);
+    this.picked = place;
+    this.table.setPicked(this.#rowOf(place));
     this.faces.setPicked(place);
   }
 
+  /** The row of a track. */
+  #rowOf(place) {
+    return this.ofPeople && place >= 0 ? this.run.people.of[place] : place;
+  }
+
+  /** The first track of a person that passes the filter. */
+  #firstOf(person) {
+    const { people, tracks } = this.run;
+    const passed = people.tracks[person].filter((place) => this.shown === null || this.shown[place] === 1);
+    return passed.reduce((a, b) => (tracks.first[b] < tracks.first[a] ? b : a));
+  }
+
+  get #sort() {
+    return this.sorts[this.ofPeople ? "people" : "tracks"];
+  }
+
   #sortBy(name) {
-    const { largestFirst } = COLUMNS.find((one) => one.name === name);
-    const descending = this.sort.name === name ? !this.sort.descending : largestFirst;
-    this.sort = { name, descending };
+    const { largestFirst } = columnsOf(this.run, this.ofPeople).find((one) => one.name === name);
+    const descending = this.#sort.name === name ? !this.#sort.descending : largestFirst;
+    this.sorts = { ...this.sorts, [this.ofPeople ? "people" : "tracks"]: { name, descending } };
     this.#list();
   }
 
@@ -72,19 +103,38 @@ export class Found {
     this.shown = passing(this.run.review, this.filter.wanted);
     this.#list();
     const all = this.run.tracks.count;
+    const shown = this.order.length;
     const tracks = all === 1 ? "track" : "tracks";
-    this.parts.count.textContent = this.order.length === all
-      ? `${counted(all)} ${tracks}`
-      : `${counted(this.order.length)} of ${counted(all)} ${tracks}`;
-    this.parts.save.disabled = this.order.length === 0;
+    this.parts.count.textContent = shown === all ? `${counted(all)} ${tracks}` : `${counted(shown)} of ${counted(all)} ${tracks}`;
+    this.parts.save.disabled = shown === 0;
     this.hooks.filtered(this.shown);
   }
 
   #list() {
     if (this.run === undefined) return;
-    this.order = inOrder(this.run, this.shown, this.sort.name, this.sort.descending);
-    this.table.show(this.run, this.order, this.sort);
-    this.faces.show(this.run, this.order);
+    const { run } = this;
+    const passed = Array.from(run.tracks.byFirst).filter((place) => this.shown === null || this.shown[place] === 1);
+    this.order = this.#ordered(passed, false);
+    this.rows = this.ofPeople ? this.#ordered(this.#peopleOf(passed), true) : this.order;
+    const row = this.ofPeople
+      ? { label: (i) => nameOf(run.people.all[i]), colour: (i) => run.colour(run.people.tracks[i][0]) }
+      : { label: (i) => `Track ${numberOf(run.tracks.ids[i])}`, colour: run.colour };
+    this.table.show(run, this.rows, this.#sort, columnsOf(run, this.ofPeople), row);
+    this.table.setPicked(this.#rowOf(this.picked ?? -1));
+    this.faces.show(run, this.order);
+  }
+
+  /** @param places of tracks, or of people */
+  #ordered(places, ofPeople) {
+    const { name, descending } = this.sorts[ofPeople ? "people" : "tracks"];
+    const column = columnsOf(this.run, ofPeople).find((one) => one.name === name);
+    return inOrder(this.run, places, column, descending);
+  }
+
+  /** Those of whom any track passes. */
+  #peopleOf(places) {
+    const passed = new Set(places.map((place) => this.run.people.of[place]));
+    return this.run.people.all.map((_, person) => person).filter((person) => passed.has(person));
   }
 
   #range() {
@@ -92,13 +142,13 @@ export class Found {
     return { from: plainClock(from), to: plainClock(to) };
   }
 
-  /** The tracks that pass, in the order of the table, as a file. */
+  /** What the table has, in its order, as a file. */
   #save() {
-    const blob = new Blob([csvOf(this.run, this.order)], { type: "text/csv" });
+    const blob = new Blob([csvOf(this.run, this.rows, this.ofPeople)], { type: "text/csv" });
     const link = document.createElement("a");
     link.href = URL.createObjectURL(blob);
     const { ep_id: episode, run_id: run } = this.run.review;
-    link.download = `${episode}_${run}.seconds.csv`;
+    link.download = `${episode}_${run}.${this.ofPeople ? "people" : "seconds"}.csv`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
   }

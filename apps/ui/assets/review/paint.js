@@ -105,6 +105,7 @@ function paintLanes(context, t) {
   context.clip();
   for (let lane = first; lane < behind; lane += 1) paintLane(context, t, lane, top + lane * height - t.scroll);
   paintPicked(context, t, top);
+  if (t.owners !== null) for (let lane = first; lane < behind; lane += 1) paintOwner(context, t, lane, top + lane * height - t.scroll);
   context.restore();
   paintScrollbar(context, t, top);
 }
@@ -143,6 +144,26 @@ function paintLane(context, t, lane, y) {
     for (const one of crowds[kind]) context.fillRect(one.x, y, one.right - one.x, t.row);
   }
   context.globalAlpha = 1;
+}
+
+/** Who has the lane, at its left end. */
+function paintOwner(context, t, lane, y) {
+  const name = t.owners[lane];
+  if (name === null) return;
+  const { back, text, font } = t.colours;
+  Object.assign(context, { font: `600 11px ${font}`, textBaseline: "middle", fillStyle: back, globalAlpha: 0.85 });
+  const words = shortened(context, name, Math.min(160, t.width / 3));
+  context.fillRect(0, y + 1, context.measureText(words).width + 8, t.row - 2);
+  Object.assign(context, { fillStyle: text, globalAlpha: 1 });
+  context.fillText(words, 4, y + t.row / 2);
+}
+
+/** Words that fit into so many pixels. */
+function shortened(context, words, most) {
+  if (context.measureText(words).width <= most) return words;
+  const letters = [...words].slice(0, 60);
+  while (letters.length > 1 && context.measureText(`${letters.join("")}…`).width > most) letters.pop();
+  return `${letters.join("")}…`;
 }
 
 /** Neighbouring pixels of such are one rectangle. */

@@ -46,8 +46,8 @@ export class Player {
   }
 
   /** Gives it the run's tracks and boxes. */
-  show(tracks, boxes, colourOfTrack) {
-    Object.assign(this, { tracks, boxes, colourOfTrack });
+  show(tracks, boxes, colourOfTrack, people) {
+    Object.assign(this, { tracks, boxes, colourOfTrack, people });
     this.draw();
   }
 
@@ -57,9 +57,10 @@ export class Player {
     this.draw();
   }
 
-  /** What is written at a track's box; nothing for "". */
+  /** What is written at a track's box, nothing for "": the person's name where people gave one, else its number. */
   nameOf(track) {
-    return String(numberOf(this.tracks.ids[track]));
+    const name = this.people.who(track)?.name;
+    return name ? [...name].slice(0, 40).join("") : String(numberOf(this.tracks.ids[track]));
   }
 
   /** Whether its box is drawn thicker than the others. */

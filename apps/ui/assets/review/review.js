@@ -7,7 +7,8 @@ import { Clips } from "./clip.js";
 import { Found } from "./found.js";
 import { listenToKeys, writeHelp } from "./keys.js";
 import { Links } from "./links.js";
-import { colourOf, numberOf } from "./palette.js";
+import { numberOf } from "./palette.js";
+import { lanesByPerson, nameOf, People, readPeople } from "./people.js";
 import { read } from "./playable.js";
 import { Player } from "./player.js";
 import { Source } from "./source.js";
@@ -24,7 +25,7 @@ export class Review {
     const find = (name) => root.querySelector(name);
     this.parts = {
       stage: find(".stage"), video: find("video"), overlay: find(".overlay"), card: find(".card"), time: find(".time"), range: find(".range"), rate: find(".rate"),
-      boxes: find(".boxes"), slider: find(".timeline canvas"), live: find(".live"), help: find("dialog"),
+      boxes: find(".boxes"), rows: find(".lanes"), slider: find(".timeline canvas"), live: find(".live"), help: find("dialog"),
     };
     this.picked = -1;
     this.range = { from: null, to: null };
@@ -96,32 +97,55 @@ export class Review {
     this.source.say("Reading the tracks…");
     const playing = this.source.open(this.data.episode, signal); // beside it: either may take long
     try {
-      this.#show(await read(`${this.data.run}/review`, signal, "The tracks cannot be read."));
+      const people = this.data.people ? readPeople(this.data.run, signal).catch(() => []) : []; // beside it as well
+      const review = await read(`${this.data.run}/review`, signal, "The tracks cannot be read.");
+      this.#show(review, await people);
     } catch (error) {
       await playing;
       if (!signal.aborted) this.source.say(error.message, ["Try again", () => this.#open()]);
     }
   }
 
-  #show(review) {
+  #show(review, rows) {
     this.review = review;
     this.tracks = new Tracks(review);
     this.boxes = new Boxes(`${this.data.run}/boxes`, this.tracks, () => {
       this.player.draw();
       if (this.boxes.problem !== null) this.#say(this.boxes.problem);
     });
-    const colour = (place) => colourOf(numberOf(this.tracks.ids[place]), this.data.colours);
-    this.colour = colour;
+    const people = new People(this.tracks.ids, rows);
+    const colour = (place) => people.colour(place, this.tracks.ids[place], this.data.colours);
     const picture = (place) => `${this.data.run}/tracks/${this.tracks.ids[place]}/thumbnail`;
-    this.run = { review, tracks: this.tracks, colour, picture, ends: this.data.ends };
-    this.player.show(this.tracks, this.boxes, colour);
+    this.run = { review, tracks: this.tracks, people, colour, picture, ends: this.data.ends };
+    this.parts.rows.parentElement.hidden = !people.known;
+    this.#layOut();
+    this.player.show(this.tracks, this.boxes, colour, people);
     this.timeline.show(this.tracks, review, colour, picture);
-    this.found.show(this.run);
+    this.found.show(this.run, this.#byPerson);
     this.parts.slider.setAttribute("aria-valuemax", Math.floor(this.tracks.endOfAll));
     this.root.dataset.tracks = this.tracks.count;
     this.#drawCard();
     this.links.opened();
     this.#moved(this.player.time);
+  }
+
+  /** True where timeline and table have a row a person, not a track. */
+  get #byPerson() {
+    return this.run.people.known && this.parts.rows.value === "people";
+  }
+
+  /** Gives the tracks their lanes: everybody their own where there are people, else few. */
+  #layOut() {
+    const { review, tracks, people } = this.run;
+    if (!this.#byPerson) {
+      tracks.layOut(review.tracks.lane, review.lanes);
+      this.timeline.setOwners(null);
+      return;
+    }
+    const { lane, owners, firsts } = lanesByPerson(people.of, tracks.start, tracks.end);
+    tracks.layOut(lane, owners.length);
+    const named = (owner) => (owner < 0 ? "Nobody in particular" : nameOf(people.all[owner]));
+    this.timeline.setOwners(owners.map((owner, i) => (firsts[i] ? named(owner) : null)));
   }
 
   // What people do.
@@ -132,6 +156,12 @@ export class Review {
     parts.boxes.addEventListener("change", () => {
       this.player.names = parts.boxes.value;
       this.player.draw();
+    }, { signal });
+    parts.rows.addEventListener("change", () => {
+      if (this.run === undefined) return;
+      this.#layOut();
+      this.timeline.laidOut();
+      this.found.list(this.#byPerson);
     }, { signal });
     const actions = this.#actions();
     this.root.addEventListener("click", (event) => {
@@ -189,8 +219,9 @@ export class Review {
     const known = this.review.tracks;
     this.#seek(seconds ?? first[place]);
     this.#reveal(first[place]);
+    const person = this.run.people.who(place);
     this.#say(
-      `Track ${numberOf(ids[place])}, ${clock(first[place])} to ${clock(last[place])}, ` +
+      `Track ${numberOf(ids[place])}${person === undefined ? "" : ` of ${nameOf(person)}`}, ${clock(first[place])} to ${clock(last[place])}, ` +
       `on screen ${onScreen(known.screen_s[place], known.screen_error_s[place])}`,
     );
     this.#rest(true);

@@ -1,15 +1,12 @@
-// The tracks as a table: sorted by its headers, and of thousands only the rows in sight are drawn.
-
-import { COLUMNS } from "./columns.js";
-import { numberOf } from "./palette.js";
+// Tracks or people as a table: sorted by its headers, and of thousands only the rows in sight are drawn.
 
 const BEYOND = 6; // rows drawn above and below those in sight
 const KEYS = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10, Home: -Infinity, End: Infinity };
 
-export class TrackTable {
+export class RowTable {
   /**
    * @param box the element that scrolls; it has the table
-   * @param hooks { pick, sort }: called with a track's place, with a column's name
+   * @param hooks { pick, sort }: called with a row's place, with a column's name
    */
   constructor(box, hooks, signal) {
     Object.assign(this, { box, hooks, picked: -1 });
@@ -17,7 +14,6 @@ export class TrackTable {
     this.head = this.table.querySelector("thead tr");
     this.body = this.table.querySelector("tbody");
     this.hide();
-    this.head.append(...COLUMNS.map((one) => this.#header(one)));
     box.addEventListener("scroll", () => this.#later(), { signal });
     this.body.addEventListener("click", (event) => this.#clicked(event), { signal });
     this.body.addEventListener("keydown", (event) => this.#pressed(event), { signal });
@@ -35,9 +31,18 @@ export class TrackTable {
     this.body.replaceChildren();
   }
 
-  /** @param order places of the tracks, sorted by `sort`: { name, descending } */
-  show(run, order, sort) {
-    Object.assign(this, { run, order, rows: new Map() });
+  /**
+   * @param order places, sorted by `sort`: { name, descending }
+   * @param columns as in columns.js
+   * @param row { label, colour }: what a row's button is called, and its colour, by place
+   */
+  show(run, order, sort, columns, row) {
+    Object.assign(this, { run, order, columns, row, rows: new Map() });
+    const names = columns.map(({ name }) => name).join();
+    if (this.head.dataset.columns !== names) {
+      this.head.dataset.columns = names;
+      this.head.replaceChildren(...columns.map((one) => this.#header(one)));
+    }
     this.ranks = new Map(Array.from(order, (place, rank) => [place, rank]));
     this.table.setAttribute("aria-rowcount", order.length + 1);
     for (const header of this.head.children) {
@@ -50,7 +55,7 @@ export class TrackTable {
     this.draw();
   }
 
-  /** Marks a track, and scrolls to it. */
+  /** Marks a row, and scrolls to it. */
   setPicked(place) {
     this.#mark(this.picked, false);
     this.picked = place;
@@ -125,18 +130,18 @@ export class TrackTable {
     row.dataset.place = place;
     row.setAttribute("aria-rowindex", rank + 2);
     if (place === this.picked) row.setAttribute("aria-current", "true");
-    row.style.setProperty("--colour", this.run.colour(place));
-    row.append(...COLUMNS.map(({ name, words }) => {
-      const cell = document.createElement(name === "number" ? "th" : "td");
+    row.style.setProperty("--colour", this.row.colour(place));
+    row.append(...this.columns.map(({ name, words }, i) => {
+      const cell = document.createElement(i === 0 ? "th" : "td");
       cell.dataset.column = name;
       const text = words(this.run, place);
-      if (name !== "number") {
+      if (i > 0) {
         cell.textContent = text;
         return cell;
       }
       cell.scope = "row";
       const button = Object.assign(document.createElement("button"), { type: "button", textContent: text });
-      button.setAttribute("aria-label", `Track ${numberOf(this.run.tracks.ids[place])}: go there`);
+      button.setAttribute("aria-label", `${this.row.label(place)}: go there`);
       cell.append(button);
       return cell;
     }));

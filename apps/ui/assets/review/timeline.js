@@ -27,6 +27,7 @@ export class Timeline {
     this.scroll = 0;
     this.picked = -1;
     this.range = { from: null, to: null };
+    this.owners = null;
     this.playhead = 0;
     this.stopper = new AbortController();
     this.#measure();
@@ -51,6 +52,18 @@ export class Timeline {
     this.setShown(null);
     this.view = { start: 0, end: tracks.endOfAll };
     this.refresh();
+  }
+
+  /** Writes who has a lane into it. @param owners by lane, null for no words; null for none at all */
+  setOwners(owners) {
+    this.owners = owners;
+  }
+
+  /** Draws the tracks in lanes that are others than before. */
+  laidOut() {
+    this.scroll = 0;
+    this.filtered = new Filtered(this.tracks, this.filtered.shown);
+    this.setPicked(this.picked);
   }
 
   /** Has the others fade. @param shown by place, 1 where it passes the filter; null for all */

@@ -38,22 +38,27 @@ export class Tracks {
     this.last = Float64Array.from(tracks.last_s);
     this.start = Float64Array.from(tracks.start_s);
     this.end = Float64Array.from(tracks.end_s);
-    this.lane = Int32Array.from(tracks.lane);
     this.cuts = Float64Array.from(review.cuts_s);
     this.fps = review.fps > 0 ? review.fps : 25;
     this.before = review.before_s;
     this.after = review.after_s;
     // Where sound begins first, the pictures end later than their duration.
     this.endOfAll = Math.max(review.duration_s, 1, this.cuts.at(-1) ?? 0, this.end.reduce((a, b) => Math.max(a, b), 0));
-    const lanes = Array.from({ length: review.lanes }, () => []);
-    for (let place = 0; place < this.count; place += 1) lanes[this.lane[place]].push(place);
-    this.lanes = lanes.map((places) => laneOf(places, this.start, this.end));
+    this.layOut(tracks.lane, review.lanes);
     this.byId = new Map(this.ids.map((id, place) => [id, place]));
     this.byFirst = Int32Array.from(this.ids, (_, place) => place);
     this.byFirst.sort((a, b) => this.first[a] - this.first[b] || a - b);
     this.firsts = Float64Array.from(this.byFirst, (place) => this.first[place]);
     this.rank = new Int32Array(this.count);
     this.byFirst.forEach((place, rank) => { this.rank[place] = rank; });
+  }
+
+  /** Puts each track into a lane. @param lane by place */
+  layOut(lane, count) {
+    this.lane = Int32Array.from(lane);
+    const lanes = Array.from({ length: count }, () => []);
+    for (let place = 0; place < this.count; place += 1) lanes[this.lane[place]].push(place);
+    this.lanes = lanes.map((places) => laneOf(places, this.start, this.end));
   }
 
   /** Places `[from, to)` in a lane of the bars that touch the seconds `start`..`end`. */

@@ -1,0 +1,86 @@
+// Who the tracks are: names, colours, and lanes in which everybody has their own.
+
+import { colourOf, numberOf } from "./palette.js";
+
+const NOBODYS = "#80858f";
+const AT_ONCE = 10_000; // rows that the server gives at once
+
+/** What people call somebody, else a word with the number. */
+export function nameOf(person) {
+  return person.name ?? `Person ${numberOf(person.person_id)}`;
+}
+
+/** The people of a run, hidden ones too; none where it did not look for them, or they cannot be had. */
+export async function readPeople(run, signal) {
+  const items = [];
+  for (let total = 1; items.length < total;) {
+    const answer = await fetch(`${run}/people?limit=${AT_ONCE}&offset=${items.length}`, { signal });
+    if (!answer.ok) return [];
+    const page = await answer.json();
+    items.push(...page.items);
+    total = page.items.length > 0 ? page.total : 0;
+  }
+  return items;
+}
+
+export class People {
+  /**
+   * @param ids of the tracks
+   * @param rows as `GET …/people` has them
+   */
+  constructor(ids, rows) {
+    this.all = rows.filter((row) => !row.hidden).sort((a, b) => b.screen_seconds - a.screen_seconds);
+    const owners = new Map(this.all.flatMap((row, place) => row.track_ids.map((track) => [track, place])));
+    this.of = Int32Array.from(ids, (id) => owners.get(id) ?? -1);
+    this.tracks = this.all.map(() => []);
+    this.of.forEach((person, place) => { this.tracks[person]?.push(place); });
+  }
+
+  /** False where the run did not look for people, or found none. */
+  get known() {
+    return this.all.length > 0;
+  }
+
+  /** Whose track it is; undefined where nobody knows. */
+  who(place) {
+    return this.all[this.of[place]];
+  }
+
+  /** A track's colour: all of a person's have one, and what is nobody's is grey. */
+  colour(place, trackId, colours) {
+    const person = this.who(place);
+    if (person !== undefined) return colourOf(numberOf(person.person_id), colours);
+    return this.known ? NOBODYS : colourOf(numberOf(trackId), colours);
+  }
+}
+
+/**
+ * Lanes in which everybody has their own, in the order of the people; then what is nobody's.
+ *
+ * @param owners by place: place in the people, -1 for none
+ * @param start by place, ascending
+ * @returns { lane: by place, owners: of each lane, firsts: by lane, whether it is its owner's first }
+ */
+export function lanesByPerson(owners, start, end) {
+  const rows = new Map(); // of each owner the ends of their lanes
+  const within = Int32Array.from(owners, (owner, place) => {
+    const ends = rows.get(owner) ?? [];
+    rows.set(owner, ends);
+    let row = ends.findIndex((busy) => busy <= start[place] + 1e-3);
+    if (row < 0) row = ends.length;
+    ends[row] = Math.max(ends[row] ?? 0, end[place]);
+    return row;
+  });
+  const order = [...rows.keys()].sort((a, b) => (a < 0) - (b < 0) || a - b);
+  const below = new Map();
+  const ofLane = [];
+  for (const owner of order) {
+    below.set(owner, ofLane.length);
+    for (let i = 0; i < rows.get(owner).length; i += 1) ofLane.push(owner);
+  }
+  return {
+    lane: within.map((row, place) => row + below.get(owners[place])),
+    owners: ofLane,
+    firsts: ofLane.map((owner, lane) => ofLane[lane - 1] !== owner),
+  };
+}
