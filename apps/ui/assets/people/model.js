@@ -1,12 +1,11 @@
 // The people of a run: who they are, which of them are looked at, and who is seen with whom. Pure.
 
 import { numberOf } from "../review/palette.js";
+import { nameOf as labelOf } from "../review/people.js";
+
+export { labelOf };
 
 export const ALL = Object.freeze({ name: "", minSeconds: null, minConfidence: null, hidden: false });
-
-export function labelOf(person) {
-  return person.name ?? `Person ${numberOf(person.person_id)}`;
-}
 
 /** `3`, `0003` and `person-0003` are one; null for what is no name of a person. */
 export function idOf(word) {

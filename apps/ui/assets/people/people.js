@@ -5,6 +5,7 @@ import { listenToKeys, writeHelp } from "../review/keys.js";
 import { colourOf, numberOf } from "../review/palette.js";
 import { read } from "../review/playable.js";
 import { clock, counted } from "../review/times.js";
+import { actionsOf } from "./actions.js";
 import { people as askPeople } from "./asking.js";
 import { Cards } from "./cards.js";
 import { several } from "./card.js";
@@ -41,7 +42,7 @@ export class PeopleView {
     this.watch = new Watch(this.find(".right"), {
       moved: (seconds, plays) => this.#moved(seconds, plays),
       changed: () => this.#watched(),
-      failed: (sentence) => this.#say(sentence),
+      failed: (sentence) => this.say(sentence),
       colour: this.view.colour,
     });
     const seek = (seconds) => { this.watch.player.seek(seconds); this.place.rest(); };
@@ -72,8 +73,9 @@ export class PeopleView {
     });
     writeHelp(this.find("dialog tbody"), KEYS);
     for (const box of root.querySelectorAll(".cards, .tracks")) box.dataset.keys = TILE_KEYS;
-    listenToKeys(root, this.#actions(), signal, KEYS);
-    this.#listen();
+    const actions = actionsOf(this);
+    listenToKeys(root, actions, signal, KEYS);
+    this.#listen(actions);
   }
 
   dispose() {
@@ -176,7 +178,7 @@ export class PeopleView {
   }
 
   #watchPair(one, other) {
-    if (!this.watch.pair(one, other)) this.#say(`${labelOf(one)} and ${labelOf(other)} are never seen together.`);
+    if (!this.watch.pair(one, other)) this.say(`${labelOf(one)} and ${labelOf(other)} are never seen together.`);
   }
 
   /** Another appearance is watched. */
@@ -226,9 +228,8 @@ export class PeopleView {
 
   // What people do.
 
-  #listen() {
+  #listen(actions) {
     const { signal } = this.stopper;
-    const actions = this.#actions();
     this.root.addEventListener("click", (event) => {
       const button = event.target.closest("button[data-action]");
       if (button === null) return;
@@ -239,37 +240,6 @@ export class PeopleView {
     this.find("dialog").addEventListener("click", (event) => {
       if (event.target === this.find("dialog")) this.find("dialog").close(); // beside it
     }, { signal });
-  }
-
-  #actions() {
-    const whenShown = (act) => (argument) => (this.people === undefined ? undefined : act(argument));
-    const { player } = this.watch;
-    const jump = (seconds) => { player.seek(Math.min(this.watch.tracks.endOfAll, Math.max(0, seconds))); this.place.rest(); };
-    return {
-      cards: whenShown(() => this.#turnTo(false)),
-      matrix: whenShown(() => this.#turnTo(true)),
-      nobody: whenShown(() => { this.#turnTo(false); this.open(null); }),
-      appearance: whenShown((direction) => {
-        if (!this.watch.step(direction)) this.#say(direction > 0 ? "There is no later appearance." : "There is no earlier appearance.");
-        this.place.rest();
-      }),
-      toggle: whenShown(() => player.toggle()),
-      jump: whenShown((seconds) => jump(player.time + seconds)),
-      speed: whenShown((direction) => player.speed(direction)),
-      step: whenShown((direction) => { player.step(direction); }),
-      end: whenShown((side) => jump(side * this.watch.tracks.endOfAll)),
-      zoom: whenShown((factor) => { this.rows.zoom(factor); }),
-      fit: whenShown(() => { this.rows.fit(); }),
-      lanes: whenShown((pixels) => this.rows.scrollBy(pixels)),
-      merge: whenShown(() => { this.cards.merge(); }),
-      hideChosen: whenShown(() => { this.cards.hideChosen(true); }),
-      showChosen: whenShown(() => { this.cards.hideChosen(false); }),
-      none: whenShown(() => { this.cards.clear(); }),
-      undo: whenShown(() => { if (this.people.revision > 0) this.edits.undo(); }),
-      back: whenShown(() => (this.opened.isOpen ? this.opened.clear() || this.opened.close() : this.cards.clear())),
-      help: () => this.find("dialog").showModal(),
-      close: () => this.find("dialog").close(),
-    };
   }
 
   /** What had the keyboard may be gone, or disabled: a card has it then. */
@@ -289,11 +259,12 @@ export class PeopleView {
 
   #closed(id) {
     if (this.people === undefined) return;
-    this.#turnTo(this.showsMatrix);
+    this.turnTo(this.showsMatrix);
     this.cards.focus(id);
   }
 
-  #turnTo(matrix) {
+  /** Shows the pairs, or the cards. */
+  turnTo(matrix) {
     this.showsMatrix = matrix;
     if (this.opened.isOpen) {
       this.opened.close(); // which comes back here
@@ -322,7 +293,7 @@ export class PeopleView {
   }
 
   /** Tells it to those who do not see it. */
-  #say(words) {
+  say(words) {
     this.find(".live").textContent = words;
   }
 }
