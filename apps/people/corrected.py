@@ -98,8 +98,12 @@ class CorrectedRun:
     def tracks(self) -> RunTracks:
         from apps.people.run_tracks import read_run_tracks
 
-        key = states_of(self._layout, self.files.detections, self.files.manifest)
-        return self._known.tracks.of(key, lambda: read_run_tracks(self._layout, self.manifest))
+        own = self.files
+        files = (own.detections, own.tracks, own.people, own.manifest)
+        return self._known.tracks.of(
+            states_of(self._layout, *files),
+            lambda: read_run_tracks(self._layout, self.manifest, self.rows),
+        )
 
     @cached_property
     def embeddings(self) -> Embeddings:

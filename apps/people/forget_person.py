@@ -106,7 +106,7 @@ def _forget_rows(layout: Layout, manifest: RunManifest, files: RunFiles, tracks:
     for row in rows:
         left = set(row.track_ids) - tracks
         if left and len(left) < len(row.track_ids):
-            kept.append(_counted_again(layout, manifest, row, left))
+            kept.append(_counted_again(layout, manifest, rows, row, left))
     kept.sort(key=lambda row: (-row.screen_seconds, row.person_id))
     text = "".join(row.line() for row in kept)
     write_atomic(files.people, text.encode(), durable=True)
@@ -114,13 +114,13 @@ def _forget_rows(layout: Layout, manifest: RunManifest, files: RunFiles, tracks:
 
 
 def _counted_again(
-    layout: Layout, manifest: RunManifest, row: PersonRow, left: set[str]
+    layout: Layout, manifest: RunManifest, rows: list[PersonRow], row: PersonRow, left: set[str]
 ) -> PersonRow:
     """Who had some of the tracks, without these."""
     person = Person(row.person_id, left, row.name, row.hidden)
     embeddings = read_embeddings(layout, layout.run(manifest.ep_id, manifest.run_id))
     video_s = 0.0 if manifest.video is None else manifest.video.duration_s
-    run = read_run_tracks(layout, manifest)
+    run = read_run_tracks(layout, manifest, rows)
     return counted(person, [row], manifest.ep_id, run, embeddings, video_s)
 
 

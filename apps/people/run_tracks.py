@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from apps.common.config import pipeline_config
 from apps.common.contracts.manifest import RunManifest
-from apps.common.contracts.rows import DetectionRow
+from apps.common.contracts.rows import DetectionRow, PersonRow, TrackRow
 from apps.common.errors import RunNotFound
 from apps.common.layout import Layout
 from apps.common.open_result import result_json, result_rows
@@ -27,6 +28,7 @@ from apps.common.screen_time import (
     merged,
 )
 
+_ROUNDING_S = 1e-4  # of seconds in rows
 _LARGEST = 10**8  # frames; a manifest that says more is damaged
 
 Box = tuple[float, float, float, float]
@@ -96,7 +98,10 @@ class RunTracks:
         frame_s: shape (n,), when each picture of the video is shown.
         end_s: when the last one ends.
         stride: pictures from sample to sample.
-        cuts: first sample of each shot but the first, ascending.
+        cuts: first sample of each shot but the first.
+        edges_s: from when or until when somebody is on the screen, as the run has counted it: it
+            knew the times of all pictures.
+        errors_s: of each track's seconds on the screen, as the run has counted it.
     """
 
     def __init__(
@@ -105,19 +110,23 @@ class RunTracks:
         frame_s: SecondsArray,
         end_s: float,
         stride: int,
-        cuts: Sequence[int],
+        cuts: Iterable[int],
+        edges_s: Iterable[float],
+        errors_s: Mapping[str, float],
     ) -> None:
         self.tracks = tracks
         self.stride = stride
         self._frame_s = frame_s
         self._edges = SampleEdges(frame_s, end_s, stride)
-        self._cuts = sorted(cuts)
+        self._cuts = frozenset(cuts)
         self._missed_s = pipeline_config().metrics.missed_seconds
         self._after: dict[int, Edge] = {}
+        self._errors_s = errors_s
+        self._told = self._by_sample(edges_s)
 
     def on_screen(self, names: Iterable[str]) -> OnScreen:
         """When the faces of some tracks are on the screen, each moment once; as runs count it."""
-        total, stretches = ScreenTotal(), list[tuple[float, float]]()
+        total, stretches, variance = ScreenTotal(), list[tuple[float, float]](), 0.0
         for name in sorted(names):
             seen = self.tracks.get(name)
             if seen is None:
@@ -132,8 +141,10 @@ class RunTracks:
                 self._behind(last) if self.ends_shot(last) else None,
             )
             stretches += presence.stretches
+            variance += self._errors_s.get(name, presence.error_s) ** 2 - presence.variance
         together = merged(stretches)
-        return OnScreen(together, sum(end - begin for begin, end in together), total.error_s)
+        error_s = math.sqrt(max(0.0, total.error_s**2 + variance))
+        return OnScreen(together, sum(end - begin for begin, end in together), error_s)
 
     def begins_shot(self, frame: int) -> bool:
         """Whether a sample is the first one of its shot."""
@@ -158,12 +169,26 @@ class RunTracks:
     def _behind(self, frame: int) -> Edge:
         found = self._after.get(frame)
         if found is None:
-            found = self._after[frame] = self._edges.after(frame)
+            found = self._edges.after(frame)
+            found = replace(found, at_s=self._told.get(frame, found.at_s))
+            self._after[frame] = found
         return found
 
+    def _by_sample(self, edges_s: Iterable[float]) -> dict[int, float]:
+        """Edges by the sample before them; between two samples there is one."""
+        told = np.array(sorted(edges_s))
+        before = np.searchsorted(self._frame_s[:: self.stride], told - _ROUNDING_S) - 1
+        pairs = zip(before.tolist(), told.tolist(), strict=True)
+        return {sample * self.stride: edge for sample, edge in pairs if sample >= 0}
 
-def read_run_tracks(layout: Layout, manifest: RunManifest) -> RunTracks:
+
+def read_run_tracks(
+    layout: Layout, manifest: RunManifest, people: Iterable[PersonRow]
+) -> RunTracks:
     """Reads the faces of a completed run.
+
+    Args:
+        people: as the run wrote them.
 
     Raises:
         RunNotFound: its manifest does not tell what its video was, or there are no faces of tracks.
@@ -183,7 +208,9 @@ def read_run_tracks(layout: Layout, manifest: RunManifest) -> RunTracks:
             tracks.setdefault(row.track_id, Sightings()).add(row)
     frame_s = _times(known, video.frames, video.fps)
     end_s = max(float(frame_s[-1]), video.duration_s + float(frame_s[0]))
-    return RunTracks(tracks, frame_s, end_s, stride, _cuts(layout, manifest))
+    edges_s = {edge for person in people for times in person.appearances for edge in times}
+    cuts = _cuts(layout, manifest)
+    return RunTracks(tracks, frame_s, end_s, stride, cuts, edges_s, _errors(layout, manifest))
 
 
 def _times(known: dict[int, float], frames: int, fps: float) -> SecondsArray:
@@ -196,6 +223,15 @@ def _times(known: dict[int, float], frames: int, fps: float) -> SecondsArray:
     found = np.interp(numbers, at, seconds)
     found = np.where(numbers < at[0], seconds[0] - (at[0] - numbers) / fps, found)
     return np.where(numbers > at[-1], seconds[-1] + (numbers - at[-1]) / fps, found)
+
+
+def _errors(layout: Layout, manifest: RunManifest) -> dict[str, float]:
+    files = layout.run(manifest.ep_id, manifest.run_id)
+    return {
+        row.track_id: row.screen_error_s
+        for row in result_rows(layout, files.tracks, TrackRow)
+        if row is not None and row.track_id is not None and row.screen_error_s is not None
+    }
 
 
 def _cuts(layout: Layout, manifest: RunManifest) -> list[int]:

@@ -218,13 +218,15 @@ def test_who_has_not_seen_the_newest_changes_nothing(layout: Layout, by_hand: Co
     assert rows(layout)["person-0001"].name == "Anna"
 
 
-@pytest.mark.parametrize(("stride", "begins_s"), [(1, 0.0), (6, 0.0), (12, 0.8520)])
+@pytest.mark.parametrize(
+    ("stride", "begins_s", "uneven"), [(1, 0.0, 0.0), (6, 0.0, 0.0), (12, 0.8520, 0.0), (6, 0, 0.9)]
+)
 def test_what_is_put_together_again_is_counted_as_the_run_counts_it(
-    tmp_path: Path, stride: int, begins_s: float
+    tmp_path: Path, stride: int, begins_s: float, uneven: float
 ) -> None:
     """The same two people by their tracks: once by the run, once by hand."""
     by_track = [[number] for number in range(len(VISITS) - 1)]
-    more = {"stride": stride, "cuts": CUTS, "begins_s": begins_s}
+    more = {"stride": stride, "cuts": CUTS, "begins_s": begins_s, "uneven": uneven}
     complete_run(tmp_path, "whole", VISITS, PEOPLE, ep_id="whole", **more)  # type: ignore[arg-type]
     names = complete_run(tmp_path, "r1", VISITS, by_track, **more)  # type: ignore[arg-type]
     layout = Layout(tmp_path)

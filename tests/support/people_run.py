@@ -63,6 +63,7 @@ def complete_run(
     stride: int = 6,
     cuts: Sequence[int] = (),
     begins_s: float = 0.0,
+    uneven: float = 0.0,
     frame: float = 0.0,
     model: str = "dlib",
     fingerprint: str = "same",
@@ -72,6 +73,7 @@ def complete_run(
     Args:
         groups: people: numbers of visits; those that are in none are nobody's.
         cuts: frames where a shot begins.
+        uneven: how much the distances of pictures differ, 0..1 of the usual one.
         frame: how much further out this run's detector draws the sides of a face.
     """
     layout = Layout(root)
@@ -84,8 +86,10 @@ def complete_run(
         data_root=str(root),
     )
     record = RunRecord(layout, spec, {})
-    seconds = begins_s + np.arange(FRAMES) / FPS
-    edges = SampleEdges(seconds, begins_s + FRAMES / FPS, stride)
+    random = np.random.default_rng(1).uniform(-uneven, uneven, FRAMES)
+    seconds = begins_s + (np.arange(FRAMES) + np.cumsum(random)) / FPS
+    end_s = float(seconds[-1]) + 1 / FPS
+    edges = SampleEdges(seconds, end_s, stride)
     crops = CropsConfig(margin=0.25, jpeg_quality=90, thumbs_per_track=5)
     with ArtifactWriter(
         record.files, ep_id, "centerface", edges, crops, pipeline_config().metrics
@@ -100,7 +104,7 @@ def complete_run(
         people = [_person([v for v in group if v in tracks], visits, tracks) for group in groups]
         people = [person for person in people if person.tracks]
         staged = record.files.staged
-        write_people(staged, ep_id, people, writer.on_screen, FRAMES / FPS)
+        write_people(staged, ep_id, people, writer.on_screen, end_s - float(seconds[0]))
         facts = ModelFacts(id=model, sha256="0" * 64, licence="CC0-1.0", file="model")
         described = {tracks[v]: (face_of(visits[v].who, v), 0.01, 3) for v in tracks}
         write_embeddings(staged, facts, described)
@@ -109,7 +113,7 @@ def complete_run(
         video=VideoFacts(
             width=640, height=360, coded_width=640, coded_height=360, rotation=0,
             sample_aspect_ratio=1.0, fps=FPS, variable_frame_rate=False, frames=FRAMES,
-            duration_s=FRAMES / FPS, codec="h264", container="mp4",
+            duration_s=end_s - float(seconds[0]), codec="h264", container="mp4",
         ),
         video_file=VideoFile(name="episode.mp4", size_bytes=1, fingerprint=fingerprint),
         effective_stride=stride,
