@@ -1,4 +1,4 @@
-"""Detections for other programs: `screenalytics export --ep-id test-ep --format mot`."""
+"""Results for other programs: `screenalytics export --ep-id test-ep --format mot`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,22 @@ if TYPE_CHECKING:
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
-        description="Writes a run's detections as a file of another program, as the web service "
-        "does: MOT Challenge, COCO keypoints, CSV, or CVAT for video."
+        description="Writes a run's detections or people as a file of another program, as the web "
+        "service does. Detections: MOT Challenge, COCO keypoints, CSV, CVAT for video. People: "
+        "seconds on the screen and who is seen with whom (CSV, JSON), timelines (OTIO, EDL), "
+        "WebVTT, CVAT labelled by person."
     )
     p.add_argument("--ep-id", required=True, help="name of the episode")
     p.add_argument("--run", default=LATEST, help="name of the run (default: %(default)s)")
     p.add_argument("--format", required=True, choices=get_args(ExportFormat))
     p.add_argument(
         "--untracked", action="store_true", help="mot: faces of no track too, with the id -1"
+    )
+    p.add_argument("--hidden", action="store_true", help="formats of people: hidden ones too")
+    p.add_argument(
+        "--start-timecode",
+        metavar="HH:MM:SS:FF",
+        help="otio, edl: timecode of the video's first picture (default: the file's, or zero)",
     )
     p.add_argument("--out", metavar="FILE", default="-", help="default: standard output")
     p.add_argument("--data-root", type=Path, help="folder of videos and results")
@@ -37,6 +45,7 @@ def main() -> int:
     from apps.common.layout import Layout
     from apps.common.settings import Settings
     from apps.results.figures import export_of
+    from apps.results.people_export.formats import PeopleChoice
 
     try:
         layout = Layout(arguments.data_root or Settings.read().data_root)
@@ -46,6 +55,7 @@ def main() -> int:
             arguments.run,
             arguments.format,
             untracked=arguments.untracked,
+            choice=PeopleChoice(arguments.hidden, arguments.start_timecode),
         )
         _write(export, arguments.out)
     except ScreenalyticsError as error:

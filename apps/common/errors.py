@@ -10,6 +10,7 @@
     ├── VideoUnreadable       exit 3    422   not a video, no frames, a playlist, a URL
     ├── AcceleratorMissing    exit 4    422   CoreML or CUDA asked for and not there
     ├── ModelUnavailable      exit 5    500   model missing, broken or not downloadable
+    ├── PackageMissing        exit 1    501   a format that needs a package that is not installed
     ├── EpisodeBusy           exit 6    409   another run holds the episode
     ├── RunElsewhere          exit 6    409   a run that this server cannot end
     ├── ComparisonBusy        exit 6    409   one comparison at a time in a server
@@ -120,6 +121,10 @@ class AcceleratorMissing(ScreenalyticsError):
 
 class ModelUnavailable(ScreenalyticsError):
     slug, title, status, exit_code = "model-unavailable", "Model missing or broken", 500, 5
+
+
+class PackageMissing(ScreenalyticsError):
+    slug, title, status, exit_code = "package-missing", "Package is not installed", 501, 1
 
 
 class EpisodeBusy(ScreenalyticsError):

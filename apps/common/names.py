@@ -12,7 +12,10 @@ from pydantic import AfterValidator, Field
 
 from apps.common.errors import InvalidInput
 
-ExportFormat = Literal["mot", "coco", "csv", "cvat"]
+PeopleFormat = Literal[
+    "people-csv", "people-json", "together-csv", "together-json", "otio", "edl", "webvtt"
+]
+ExportFormat = Literal["mot", "coco", "csv", "cvat", "cvat-people", PeopleFormat]
 LATEST = "latest"  # stands for the newest completed run, so no run may be called so
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,127}$"  # "\-": browsers want it
 TRACK_PREFIX = "track-"

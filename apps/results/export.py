@@ -1,31 +1,27 @@
-"""Detections as files of other programs: MOT Challenge, COCO keypoints, CVAT for video, CSV.
+"""Detections as files of other programs: MOT Challenge, COCO keypoints, CSV.
 
 Pure: rows in, text out, line by line, so that a run of any size needs little memory. Places are
 pixels of the picture as shown, from its upper left corner.
 
 Formats: MOTChallenge (Milan et al., "MOT16", arXiv:1603.00831, table 5: results and detections);
-COCO (https://cocodataset.org/#format-data, keypoint detection); CVAT for video 1.1
-(https://docs.cvat.ai/docs/other/xml_format, "interpolation").
+COCO (https://cocodataset.org/#format-data, keypoint detection).
 """
 
 from __future__ import annotations
 
 import json
-from array import array
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
-from xml.sax.saxutils import escape
 
 from apps.common.contracts.rows import DetectionRow
-from apps.common.names import frame_name, track_name, track_number
+from apps.common.names import frame_name, track_number
 
 LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 _SKELETON = [[1, 3], [2, 3], [3, 4], [3, 5]]  # numbers of keypoints from 1, as COCO wants them
 _VISIBLE = 2
 _UNTRACKED = -1
 _CHUNK_CHARACTERS = 65_536
-_SIGHTING = 5  # numbers: the frame, and the box as in its row
 
 
 @dataclass(frozen=True)
@@ -67,7 +63,7 @@ def mot(rows: Iterable[DetectionRow], run: ExportedRun, *, untracked: bool) -> I
         untracked: with the faces of no track too, as id -1.
     """
     for row in rows:
-        number = _track_number(row)
+        number = number_of_track(row)
         if number is None and not untracked:
             continue
         x, y, width, height = _xywh(row, run)
@@ -113,27 +109,8 @@ def coco(rows: Callable[[], Iterable[DetectionRow]], run: ExportedRun) -> Iterat
     yield "]}\n"
 
 
-def cvat(rows: Iterable[DetectionRow], run: ExportedRun) -> Iterator[str]:
-    """A `track` for each track, a `box` for each of its faces; frames and ids count from 0.
-
-    CVAT draws a face until its next box, so one with `outside="1"` stands at the first processed
-    frame that lacks the face. Faces of no track are left out.
-
-    Tracks come one after the other, so 40 bytes a row are held.
-    """
-    yield _CVAT_HEAD.format(
-        name=escape(f"{run.ep_id} {run.run_id}"),
-        size=run.frames,
-        last=run.frames - 1,
-        width=run.width,
-        height=run.height,
-    )
-    paths = _paths(rows)
-    for number in sorted(paths):
-        yield f'  <track id="{number - 1}" label="face" source="auto">\n'
-        yield from _boxes(paths[number], track_name(number), run)
-        yield "  </track>\n"
-    yield "</annotations>\n"
+def number_of_track(row: DetectionRow) -> int | None:
+    return None if row.track_id is None else track_number(row.track_id)
 
 
 def chunks(pieces: Iterable[str]) -> Generator[bytes]:
@@ -201,78 +178,8 @@ def _annotation(number: int, row: DetectionRow, run: ExportedRun) -> dict[str, A
         "keypoints": keypoints,
         "num_keypoints": sum(flag > 0 for flag in keypoints[2::3]),
         "score": row.conf,
-        "track_id": _track_number(row),
+        "track_id": number_of_track(row),
     }
-
-
-_CVAT_HEAD = """<?xml version="1.0" encoding="utf-8"?>
-<annotations>
-  <version>1.1</version>
-  <meta>
-    <task>
-      <name>{name}</name>
-      <size>{size}</size>
-      <mode>interpolation</mode>
-      <overlap>0</overlap>
-      <start_frame>0</start_frame>
-      <stop_frame>{last}</stop_frame>
-      <frame_filter></frame_filter>
-      <labels>
-        <label>
-          <name>face</name>
-          <type>rectangle</type>
-          <attributes>
-            <attribute>
-              <name>track_id</name>
-              <mutable>False</mutable>
-              <input_type>text</input_type>
-              <default_value></default_value>
-              <values></values>
-            </attribute>
-          </attributes>
-        </label>
-      </labels>
-      <original_size>
-        <width>{width}</width>
-        <height>{height}</height>
-      </original_size>
-    </task>
-  </meta>
-"""
-
-
-def _paths(rows: Iterable[DetectionRow]) -> dict[int, array[float]]:
-    """Where each track was seen, by its number: `_SIGHTING` numbers for each time, one by one."""
-    paths: dict[int, array[float]] = {}
-    for row in rows:
-        number = _track_number(row)
-        if number is None:
-            continue
-        path = paths.setdefault(number, array("d"))
-        if not path or path[-_SIGHTING] != row.frame_idx:  # a second box would make CVAT refuse it
-            path.extend((row.frame_idx, *row.bbox))
-    return paths
-
-
-def _boxes(path: array[float], track_id: str, run: ExportedRun) -> Iterator[str]:
-    for start in range(0, len(path), _SIGHTING):
-        following = start + _SIGHTING
-        frame, left, top, right, bottom = path[start:following]
-        corners = (
-            f'xtl="{left * run.width:.3f}" ytl="{top * run.height:.3f}" '
-            f'xbr="{right * run.width:.3f}" ybr="{bottom * run.height:.3f}"'
-        )
-        yield _box(int(frame), corners, track_id, outside=0)
-        unseen = (int(frame) // run.stride + 1) * run.stride
-        if unseen < (path[following] if following < len(path) else run.frames):
-            yield _box(unseen, corners, track_id, outside=1)
-
-
-def _box(frame: int, corners: str, track_id: str, *, outside: int) -> str:
-    return (
-        f'    <box frame="{frame}" {corners} outside="{outside}" occluded="0" keyframe="1" '
-        f'z_order="0">\n      <attribute name="track_id">{track_id}</attribute>\n    </box>\n'
-    )
 
 
 def _joined(items: Iterable[dict[str, Any]]) -> Iterator[str]:
@@ -284,10 +191,6 @@ def _joined(items: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 def _image_id(row: DetectionRow) -> int:
     return row.frame_idx + 1  # some readers take 0 for none
-
-
-def _track_number(row: DetectionRow) -> int | None:
-    return None if row.track_id is None else track_number(row.track_id)
 
 
 def _xywh(row: DetectionRow, run: ExportedRun) -> tuple[float, float, float, float]:

@@ -13,8 +13,11 @@ from apps.common.names import ExportFormat
 from apps.common.open_result import result_json
 from apps.common.schemas import RunCharts
 from apps.results.charts import chart_run
-from apps.results.export import ExportedRun, chunks, coco, csv, cvat, mot, readable
+from apps.results.cvat import cvat
+from apps.results.export import ExportedRun, chunks, coco, csv, mot, readable
 from apps.results.files import result_file
+from apps.results.people_export.formats import PeopleChoice, exported_people, labels_by_person
+from apps.results.people_export.source import people_of
 from apps.runs.store import read_completed
 
 _LARGEST = 10**9  # frames and pixels; a manifest that says more is damaged
@@ -24,6 +27,14 @@ _KINDS: dict[ExportFormat, tuple[str, str]] = {
     "coco": (".coco.json", "application/json"),
     "csv": (".csv", "text/csv; charset=utf-8"),
     "cvat": (".cvat.xml", "application/xml"),
+    "cvat-people": (".people.cvat.xml", "application/xml"),
+    "people-csv": (".people.csv", "text/csv; charset=utf-8"),
+    "people-json": (".people.json", "application/json"),
+    "together-csv": (".together.csv", "text/csv; charset=utf-8"),
+    "together-json": (".together.json", "application/json"),
+    "otio": (".otio", "application/vnd.pixar.opentimelineio+json"),
+    "edl": (".edl", "text/plain; charset=utf-8"),
+    "webvtt": (".vtt", "text/vtt; charset=utf-8"),
 }
 
 
@@ -69,9 +80,15 @@ def charts_of(layout: Layout, ep_id: str, run_id: str, bins: int) -> RunCharts:
 
 
 def export_of(
-    layout: Layout, ep_id: str, run_id: str, kind: ExportFormat, *, untracked: bool
+    layout: Layout,
+    ep_id: str,
+    run_id: str,
+    kind: ExportFormat,
+    *,
+    untracked: bool = False,
+    choice: PeopleChoice | None = None,
 ) -> Export:
-    """The detections of a run as a file of another program; places in pixels.
+    """The detections of a run, places in pixels, or its people, as a file of another program.
 
     Args:
         layout: paths under the data root.
@@ -79,10 +96,12 @@ def export_of(
         run_id: the run, or `latest`.
         kind: the file's format.
         untracked: MOT: with the faces of no track too.
+        choice: what is asked of formats of people.
 
     Raises:
-        InvalidInput: a name is not legal.
+        InvalidInput: a name is not legal, or a timecode is none.
         RunNotFound: there is no such completed run, or it lacks what is exported.
+        PackageMissing: what writes the format is not installed.
     """
     manifest = read_completed(layout, ep_id, run_id)
     video, stride = grid_of(manifest)
@@ -92,6 +111,7 @@ def export_of(
         return readable(read_rows(path, DetectionRow), video.frames)
 
     run = ExportedRun(ep_id, manifest.run_id, video.width, video.height, video.frames, stride)
+    choice = PeopleChoice() if choice is None else choice
     text: Iterable[str]
     if kind == "mot":
         text = mot(rows(), run, untracked=untracked)
@@ -99,8 +119,14 @@ def export_of(
         text = coco(rows, run)
     elif kind == "cvat":
         text = cvat(rows(), run)
-    else:
+    elif kind == "csv":
         text = csv(rows(), run)
+    else:
+        people = people_of(layout, ep_id, run.run_id)
+        if kind == "cvat-people":
+            text = cvat(rows(), run, labels_by_person(people, hidden=choice.hidden))
+        else:
+            text = exported_people(kind, people, manifest, video, rows(), choice)
     ending, media_type = _KINDS[kind]
     return Export(f"{run.ep_id}_{run.run_id}{ending}", media_type, chunks(text))
 

@@ -237,6 +237,78 @@ def test_formats_that_there_are(run: Run, query: str) -> None:
         assert all(name in problem["detail"] for name in FORMATS)
 
 
+# --- people -----------------------------------------------------------------------------------
+
+PEOPLE_FORMATS = {
+    "people-csv": ("text/csv; charset=utf-8", ".people.csv"),
+    "people-json": ("application/json", ".people.json"),
+    "together-csv": ("text/csv; charset=utf-8", ".together.csv"),
+    "together-json": ("application/json", ".together.json"),
+    "otio": ("application/vnd.pixar.opentimelineio+json", ".otio"),
+    "edl": ("text/plain; charset=utf-8", ".edl"),
+    "webvtt": ("text/vtt; charset=utf-8", ".vtt"),
+    "cvat-people": ("application/xml", ".people.cvat.xml"),
+}
+
+
+@pytest.fixture
+def with_people(copied: Run) -> Run:
+    """A run with somebody who has a name, and somebody hidden; the file's end is torn."""
+    row = {
+        "ep_id": "show", "screen_seconds": 1.0, "screen_error_seconds": 0.1, "share": 0.1,
+        "best_faces": [], "confidence": 1.0, "schema_version": "people_v1",
+    }  # fmt: skip
+    named = {**row, "person_id": "person-0001", "name": "<Zoë>, =1", "track_ids": ["track-00001"]}
+    poster = {**row, "person_id": "person-0002", "name": "Poster", "track_ids": ["track-00002"]}
+    rows = [
+        {**named, "appearances": [[1.0, 2.0]]},
+        {**poster, "appearances": [[1.5, 2.5]], "hidden": True},
+    ]
+    text = "".join(json.dumps(each) + "\n" for each in rows)
+    (copied.folder / "people.jsonl").write_text(text + text[:50])
+    return copied
+
+
+def test_people_for_other_programs(server: Server, with_people: Run, tmp_path: Path) -> None:
+    for name, (media_type, ending) in PEOPLE_FORMATS.items():
+        for query, arguments in (("", []), ("&hidden=true", ["--hidden"])):
+            answer = with_people.get(f"/export?format={name}{query}")
+            assert answer.status_code == 200, answer.text
+            assert answer.headers["content-type"] == media_type
+            assert f'filename="show_copied{ending}"' in answer.headers["content-disposition"]
+            assert "Zo" in answer.text
+            assert ("Poster" in answer.text) is bool(query), name
+            target = tmp_path / name
+            wanted = ["--run", "copied", "--format", name, *arguments, "--out", str(target)]
+            assert export(server, "show", *wanted) == 0
+            assert target.read_bytes() == answer.content
+
+
+def test_the_masters_timecode(with_people: Run) -> None:
+    query = "/export?format=edl&start_timecode="
+    text = with_people.get(f"{query}10:00:00;00").text
+    assert "FCM: DROP FRAME" in text
+    assert text.count("10:00:00;0") == 1  # the video's first picture is shown at 0.85 s
+    assert "FCM: NON-DROP FRAME" in with_people.get(f"{query}10:00:00:00").text
+    for wrong in ("10:00", "10:01:00;00", "25:00:00:00", "x" * 5000):
+        assert "timecode" in check_problem(with_people.get(f"{query}{wrong}"), 422)["detail"]
+
+
+def test_an_older_run_tells_by_its_faces_when_its_video_begins(with_people: Run) -> None:
+    video = with_people.get().json()["video"]
+    assert video["start_s"] > 0.5
+    text = with_people.get("/export?format=edl").text
+    edit_manifest(with_people, video={**video, "start_s": None})
+    assert with_people.get("/export?format=edl").text == text
+
+
+def test_a_run_without_people(copied: Run) -> None:
+    (copied.folder / "people.jsonl").unlink(missing_ok=True)
+    for name in PEOPLE_FORMATS:
+        problem = check_problem(copied.get(f"/export?format={name}"), 404)
+        assert "option people" in problem["hint"]
+
+
 # --- the command -------------------------------------------------------------------------------
 
 
@@ -345,7 +417,7 @@ def test_tracks_in_order_a_page_at_a_time(run: Run, sort: str, descending: bool)
         ("/tracks?order=length", "order", ["sort", "descending", "offset", "limit"]),
         ("/detections?sort=start", "sort", ["offset", "limit"]),
         ("/charts?bin=5", "bin", ["bins"]),
-        ("/export?format=csv&untrackd=1", "untrackd", ["format", "untracked"]),
+        ("/export?format=csv&untrackd=1", "untrackd", ["format", "untracked", "hidden"]),
         ("/export?fromat=csv", "fromat", ["format", "untracked"]),
     ],
 )

@@ -295,6 +295,21 @@ def test_downloads(results: Tab, product: Product, shown_run: str, tmp_path: Pat
     assert (tmp_path / "preview.mp4").read_bytes()[4:8] == b"ftyp"
 
 
+def test_people_are_taken_away_where_a_run_has_them(
+    one_tab: Tab, product: Product, tmp_path: Path
+) -> None:
+    run_id = product.run("talk", stride=12, people=True)
+    one_tab.open(f"/results?episode=talk&run={run_id}")
+    people = product.server.client.get(f"/episodes/talk/runs/{run_id}/people").json()["total"]
+    for label, ending in (("People (CSV)", "people.csv"), ("Timeline (OTIO)", "otio")):
+        with one_tab.page.context.expect_event("download") as coming:
+            one_tab.page.get_by_role("link", name=label, exact=True).click()
+        assert coming.value.suggested_filename == f"talk_{run_id}.{ending}"
+        coming.value.save_as(tmp_path / ending)
+    assert len((tmp_path / "people.csv").read_text().splitlines()) == people + 1 > 1
+    assert json.loads((tmp_path / "otio").read_text())["OTIO_SCHEMA"] == "Timeline.1"
+
+
 def test_a_preview_is_made_when_it_is_wanted(one_tab: Tab, product: Product) -> None:
     run_id = product.run("talk", stride=12)
     one_tab.open(f"/results?episode=talk&run={run_id}")

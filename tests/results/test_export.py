@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from trackers.io.mot import load_mot_file
 
 from apps.common.contracts.rows import DetectionRow
-from apps.results.export import LANDMARKS, ExportedRun, chunks, coco, csv, cvat, mot, readable
+from apps.results.cvat import cvat
+from apps.results.export import LANDMARKS, ExportedRun, chunks, coco, csv, mot, readable
 from lab.evaluation.ground_truth import read_ground_truth
 
 RUN = ExportedRun("show-s01e01", "r1", width=1920, height=1080, frames=20, stride=6)

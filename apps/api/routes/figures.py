@@ -15,6 +15,7 @@ from apps.api.file_responses import cache_of_result
 from apps.common.names import EpisodeId, ExportFormat, RunIdOrLatest
 from apps.common.schemas import ChartsQuery, QueryParameters, RunCharts
 from apps.results.figures import Export, charts_of, export_of
+from apps.results.people_export.formats import PeopleChoice
 
 router = APIRouter(prefix="/episodes/{ep_id}/runs/{run_id}", tags=["runs"])
 
@@ -25,6 +26,13 @@ class ExportQuery(QueryParameters):
         False,
         description="MOT: faces of no track too, as id -1. COCO and CSV always have them, "
         "CVAT never.",
+    )
+    hidden: bool = Field(False, description="Formats of people: hidden ones too.")
+    start_timecode: str | None = Field(
+        None,
+        description="OTIO and EDL: timecode of the video's first picture; by default the file's "
+        "own, or zero.",
+        examples=["01:00:00:00"],
     )
 
 
@@ -70,6 +78,8 @@ def charts(
                 "application/json": {"schema": {"type": "object"}},
                 "text/csv": {"schema": {"type": "string"}},
                 "application/xml": {"schema": {"type": "string"}},
+                "text/vtt": {"schema": {"type": "string"}},
+                "application/vnd.pixar.opentimelineio+json": {"schema": {"type": "object"}},
             },
         }
     },
@@ -80,9 +90,19 @@ def export(
     services: ServicesDep,
     query: Annotated[ExportQuery, Query()],
 ) -> Download:
-    """Detections as MOT Challenge, COCO keypoints, CSV or CVAT for video; places in pixels.
+    """Detections, places in pixels, or people, as a file of another program.
 
+    Detections: MOT Challenge, COCO keypoints, CSV, CVAT for video. People: seconds on the screen,
+    and who is seen with whom, as CSV and JSON; timelines as OTIO and EDL; WebVTT; CVAT labelled by
+    person.
     MOT frames and COCO images count from 1; `frame_idx` counts from 0 everywhere.
     """
-    layout = services.layout
-    return Download(export_of(layout, ep_id, run_id, query.format, untracked=query.untracked))
+    exported = export_of(
+        services.layout,
+        ep_id,
+        run_id,
+        query.format,
+        untracked=query.untracked,
+        choice=PeopleChoice(hidden=query.hidden, start_timecode=query.start_timecode),
+    )
+    return Download(exported)

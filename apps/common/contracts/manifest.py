@@ -215,6 +215,8 @@ class VideoFacts(Readable):
             later frames may differ.
         rotation: degrees counterclockwise; a mirrored picture is mirrored left to right before.
         fps: frames a second, gaps not counted.
+        start_s: when the first picture is shown; None in manifests that do not tell.
+        timecode: of the first picture, as the file has it; None where it has none.
         stream: number of the stream in the file.
         streams: all video streams of the file, for people.
         transfer: `sdr`, or the kind of high dynamic range (Rec. ITU-R BT.2100).
@@ -233,6 +235,8 @@ class VideoFacts(Readable):
     codec: str
     container: str
     mirrored: bool = False
+    start_s: float | None = None
+    timecode: str | None = None
     stream: int | None = None  # of manifests that do not tell it
     streams: list[str] = Field([])
     transfer: Literal["sdr", "pq", "hlg"] = "sdr"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
+_TIMECODE = re.compile(r"(\d\d:\d\d:\d\d)([:;.])(\d{2,3})", re.ASCII)
 # Demuxers that read one file and nothing else. Playlists (hls, dash, concat), image sequences and
 # subtitle scripts are left out: they open other files.
 ALLOWED_FORMATS = (
@@ -216,6 +218,15 @@ def described(stream: VideoStream) -> str:
     if context is None:
         return f"{stream.index} (no decoder)"
     return f"{stream.index} ({context.codec.canonical_name}, {context.width}x{context.height})"
+
+
+def timecode_of(container: InputContainer, stream: VideoStream) -> str | None:
+    """Of the first picture, as the file's maker has set it; None where the file has none."""
+    for metadata in (stream.metadata, container.metadata):
+        found = _TIMECODE.fullmatch(metadata.get("timecode", ""))
+        if found is not None:
+            return f"{found[1]}{':' if found[2] == ':' else ';'}{found[3]}"
+    return None
 
 
 def _is_still(stream: Stream) -> bool:

@@ -17,7 +17,13 @@ from apps.common.config import HardwareConfig
 from apps.common.contracts.manifest import DecodingFacts, VideoFacts
 from apps.common.errors import VideoUnreadable
 from apps.pipeline.arrays import ByteArray
-from apps.pipeline.decode.container import candidates, chosen_stream, described, opened
+from apps.pipeline.decode.container import (
+    candidates,
+    chosen_stream,
+    described,
+    opened,
+    timecode_of,
+)
 from apps.pipeline.decode.decoder import Decoded, FrameDecoder, nothing
 from apps.pipeline.decode.hardware import (
     HardwareFrames,
@@ -410,6 +416,8 @@ def _facts(
         fps=index.fps,
         variable_frame_rate=index.timeline.is_irregular(),
         frames=index.count,
+        start_s=round(float(index.timeline.seconds[0]), 6),
+        timecode=timecode_of(container, stream),
         duration_s=round(index.end_s - float(index.timeline.seconds[0]), 3),
         codec=stream.codec_context.codec.canonical_name,
         container=container.format.name,

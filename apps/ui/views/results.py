@@ -22,6 +22,15 @@ from apps.ui.parts.run_picker import pick_run, run_label, show_choice
 from apps.ui.problems import problems_shown
 from apps.ui.session import client
 
+_OF_PEOPLE = (
+    ("People (CSV)", "people-csv"),
+    ("Who with whom (CSV)", "together-csv"),
+    ("Timeline (EDL)", "edl"),
+    ("Timeline (OTIO)", "otio"),
+    ("Names (WebVTT)", "webvtt"),
+    ("CVAT by person (XML)", "cvat-people"),
+)
+
 
 def view() -> None:
     api = client()
@@ -116,6 +125,11 @@ def _show_downloads(run: RunManifest) -> None:
         ("CVAT (XML)", download_url(ep_id, run_id, "export", format="cvat")),
         ("Log", download_url(ep_id, run_id, "log")),
     ]
+    if run.people is not None:
+        files += [
+            (label, download_url(ep_id, run_id, "export", format=kind))
+            for label, kind in _OF_PEOPLE
+        ]
     if run.result is not None and "preview" in run.result.artifacts:
         files.append(("Preview video", download_url(ep_id, run_id, "preview")))
     st.markdown("**Take away**")

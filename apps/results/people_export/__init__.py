@@ -1,0 +1,1 @@
+"""A run's people for other programs: tables, timelines of editing programs, WebVTT."""
