@@ -97,6 +97,18 @@ def test_people_as_the_run_wrote_them_and_as_they_were_corrected(run: Run) -> No
     assert {row["person_id"] for row in answer["items"]} == {first, *others}
 
 
+def test_exports_have_people_as_they_were_corrected(run: Run) -> None:
+    first, second, third, *_ = run.by_id()
+    run.correct("name", first, name="Anna")
+    run.correct("merge", first, second)
+    run.correct("hide", third)
+    address = run.path.replace("/people", "/export")
+    table = run.client.get(address, params={"format": "people-csv"}).text
+    assert "Anna" in table
+    assert second not in table
+    assert third not in table
+
+
 def test_a_later_run_gets_the_corrections(server: Server, run: Run) -> None:
     before = run.by_id()
     anna, ben, poster = list(before)[:3]
