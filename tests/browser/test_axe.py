@@ -13,14 +13,14 @@ from playwright.sync_api import Browser, Route, expect
 
 from apps.common.layout import Layout
 from lab.processes.service import wait_for
-from tests.browser.conftest import DEMO, Product
+from tests.browser.conftest import DEMO, PEOPLED, Product
 from tests.pipeline.videos import H264, corners, write_video
 from tests.support.page import PATIENCE_MS, Tab, tab
 
 VIEWS = {
     "Detect/Track": (f"/?episode={DEMO}", "Run detect/track"),
     "Results": (f"/results?episode={DEMO}&run={{run}}", "Take away"),
-    "People": (f"/people?episode={DEMO}&run={{run}}", "Who with whom"),
+    "People": (f"/people?episode={PEOPLED}&run={{people}}", "Who with whom"),
     "Compare": (f"/compare?episode={DEMO}", "first and are marked"),
     "Library": ("/library", "Upload episodes"),
     "System": ("/system", "Versions"),
@@ -119,7 +119,7 @@ def findings(opened: Tab, where: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def opened(
-    browser: Browser, product: Product, shown_run: str, other_run: str
+    browser: Browser, product: Product, shown_run: str, other_run: str, peopled_run: str
 ) -> Iterator[Callable[[str], Tab]]:
     """Opens views in one tab, which reaches nobody but the page's server."""
     with tab(browser, product.page_url, width=1366) as one:
@@ -135,7 +135,7 @@ def opened(
 
         def open_view(view: str) -> Tab:
             path, last = VIEWS[view]
-            one.open(path.format(run=shown_run))
+            one.open(path.format(run=shown_run, people=peopled_run))
             one.see(last)
             one.settle()
             return one

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,12 +12,11 @@ from playwright.sync_api import Browser, Locator, expect
 
 from apps.common.layout import Layout
 from lab.processes.service import wait_for
-from tests.browser.conftest import DEMO, Product
+from tests.browser.conftest import PEOPLED, Product
 from tests.support.odd_data import LONG
 from tests.support.page import Tab, tab
 from tests.support.people import PEOPLE, write_crowd
 
-EPISODE = "people-s01e01"
 HOSTILE = "<b>Ada</b> \u202eנועה"  # HTML, and a turn to the right
 _STATE = """root => {
   const { watch, rows, people } = root.screenalytics;
@@ -34,7 +32,7 @@ _STATE = """root => {
 class PeoplePage:
     """A tab with the view, and what the API says of the same run."""
 
-    def __init__(self, opened: Tab, product: Product, run_id: str, ep_id: str = EPISODE) -> None:
+    def __init__(self, opened: Tab, product: Product, run_id: str, ep_id: str = PEOPLED) -> None:
         self.tab, self.page, self.product = opened, opened.page, product
         self.ep_id, self.run_id = ep_id, run_id
         self.root = self.page.locator(".people")
@@ -75,18 +73,9 @@ class PeoplePage:
             self.page.keyboard.press(name)
 
 
-@pytest.fixture(scope="module")
-def run_id(product: Product) -> str:
-    """Of an episode of its own: corrections are an episode's."""
-    shutil.copytree(
-        Layout(product.data_root).episode(DEMO), Layout(product.data_root).episode(EPISODE)
-    )
-    return product.run(EPISODE, stride=6, people=True)
-
-
 @contextmanager
 def people_of(
-    browser: Browser, product: Product, run_id: str, ep_id: str = EPISODE
+    browser: Browser, product: Product, run_id: str, ep_id: str = PEOPLED
 ) -> Iterator[PeoplePage]:
     with tab(browser, product.page_url, width=1366) as opened:
         shown = PeoplePage(opened, product, run_id, ep_id)
@@ -95,8 +84,8 @@ def people_of(
 
 
 @pytest.fixture
-def people(browser: Browser, product: Product, run_id: str) -> Iterator[PeoplePage]:
-    with people_of(browser, product, run_id) as shown:
+def people(browser: Browser, product: Product, peopled_run: str) -> Iterator[PeoplePage]:
+    with people_of(browser, product, peopled_run) as shown:
         yield shown
 
 
@@ -225,10 +214,10 @@ def test_what_is_corrected_is_kept_and_undone(people: PeoplePage) -> None:
 
 
 def test_two_who_edit_lose_nothing(
-    people: PeoplePage, browser: Browser, product: Product, run_id: str
+    people: PeoplePage, browser: Browser, product: Product, peopled_run: str
 ) -> None:
     one, other = (row["person_id"] for row in people.rows()[:2])
-    with people_of(browser, product, run_id) as second:
+    with people_of(browser, product, peopled_run) as second:
         people.name(one, "Ada")
         expect(people.toast()).to_contain_text("Ada")
         second.name(other, "Grace")
@@ -299,10 +288,10 @@ def test_by_keyboard(people: PeoplePage) -> None:
 
 
 def test_three_hundred_people(
-    browser: Browser, product: Product, run_id: str, test_data: Path
+    browser: Browser, product: Product, peopled_run: str, test_data: Path
 ) -> None:
     """Only what is in sight is in the document, and the last ones are reached."""
-    model = Layout(product.data_root).run(EPISODE, run_id).folder
+    model = Layout(product.data_root).run(PEOPLED, peopled_run).folder
     write_crowd(product.data_root, model, test_data / "videos" / "carphone_pristine.mp4")
     with people_of(browser, product, LONG.run_id, LONG.ep_id) as crowd:
         page = crowd.page

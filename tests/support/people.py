@@ -24,6 +24,9 @@ def write_crowd(root: Path, model: Path, video: Path) -> None:
     add_episode(root, LONG.ep_id, video)
     write_long_run(root, LONG, model, TRACKS, HOUR_FRAMES)
     files = Layout(root).run(LONG.ep_id, LONG.run_id)
+    manifest = json.loads(files.manifest.read_text())
+    manifest["result"]["artifacts"].pop("crops", None)  # of the other run
+    files.manifest.write_text(json.dumps(manifest))
     tracks = [json.loads(line) for line in files.tracks.read_text().splitlines()]
     rows = []
     for number in range(PEOPLE):
