@@ -34,20 +34,24 @@ class Memory(Generic[V]):
     def of(self, key: Hashable, make: Callable[[], V]) -> V:
         """What has this key; it is made by the first who asks."""
         with self._lock:
+            if key in self._known:
+                self._known.move_to_end(key)
+                return self._known[key]
             making = self._making.setdefault(key, threading.Lock())
         with making:
             with self._lock:
                 if key in self._known:
                     self._known.move_to_end(key)
-                    self._making.pop(key, None)
                     return self._known[key]
             try:
                 found = make()
-            finally:
+            except BaseException:
                 with self._lock:
                     self._making.pop(key, None)
+                raise
             with self._lock:
                 self._known[key] = found
+                self._making.pop(key, None)
                 while len(self._known) > self._kept:
                     self._known.popitem(last=False)
             return found
