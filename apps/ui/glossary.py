@@ -16,6 +16,9 @@ GLOSSARY = {
     "box is put in between, and drawn dashed.",
     "track": "One face, followed from its first sighting to its last within one shot. The same "
     "person has another track after a cut, or after having been out of sight.",
+    "person": "Tracks that are taken for one person's, since their faces look alike. What is wrong "
+    "about that is corrected on the page; a run's own results stay as they are.",
+    "appearance": "A stretch of time in which a person is on the screen without a gap.",
     "shot": "What one camera shows without interruption, from one cut to the next. No track goes "
     "over a cut.",
     "confidence": "How sure the detector is that it sees a face, from 0 to 1; of a track, the mean "

@@ -1,4 +1,4 @@
-"""What the library does to episodes, passed on from the browser to the API: these calls alone."""
+"""What library and people do, passed on from the browser to the API: these calls alone."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from apps.ui.settings import PageSettings
 _PREFIX = "/files"
 _NAME = re.compile(NAME_PATTERN[1:-1])
 _MAX_BODY = 4096  # bytes; a title has 200 characters
+_MAX_TRACKS_BODY = 1_000_000  # 5,000 names of tracks have 80,000
 _QUERY = ("q", "sort", "offset", "limit")
 Body = dict[str, Any]
 
@@ -33,6 +34,7 @@ class _Call:
         api: path of the API.
         fields: of the body that are passed on.
         body: makes the API's body of the names in the path and of these fields.
+        max_body: bytes of the browser's body.
     """
 
     method: str
@@ -40,6 +42,7 @@ class _Call:
     api: str
     fields: tuple[str, ...] = ()
     body: Callable[[dict[str, str], Body], Body | None] = lambda _, fields: fields or None
+    max_body: int = _MAX_BODY
 
 
 def _job(names: dict[str, str], fields: Body) -> Body:
@@ -60,6 +63,13 @@ _CALLS = (
     _Call("POST", "/trash/{trash_id}/restore", "/trash/{trash_id}/restore"),
     _Call("DELETE", "/trash/{trash_id}", "/trash/{trash_id}"),
     _Call("POST", "/demo", "/demo/episode"),
+    _Call(
+        "POST",
+        f"{_RUN}/people/corrections",
+        f"{_RUN}/people/corrections",
+        ("revision", "action", "person_ids", "track_ids", "name"),
+        max_body=_MAX_TRACKS_BODY,
+    ),
 )
 
 
@@ -95,7 +105,7 @@ async def _fields(request: Request, call: _Call) -> Body | None:
     text = b""
     async for chunk in request.stream():
         text += chunk
-        if len(text) > _MAX_BODY:
+        if len(text) > call.max_body:
             return None
     try:
         body = json.loads(text) if text else {}

@@ -12,7 +12,7 @@ from apps.ui.parts.address import read_address
 from apps.ui.parts.banner import show_banner
 from apps.ui.problems import problems_shown
 from apps.ui.session import client
-from apps.ui.views import compare, detect_track, library, results, system
+from apps.ui.views import compare, detect_track, library, people, results, system
 
 ASSETS = Path(__file__).with_name("assets")
 
@@ -31,6 +31,7 @@ page = st.navigation(
             detect_track.view, title="Detect/Track", icon=":material/play_circle:", default=True
         ),
         st.Page(results.view, title="Results", icon=":material/movie:", url_path="results"),
+        st.Page(people.view, title="People", icon=":material/group:", url_path="people"),
         st.Page(compare.view, title="Compare", icon=":material/balance:", url_path="compare"),
         st.Page(system.view, title="System", icon=":material/dns:", url_path="system"),
     ],

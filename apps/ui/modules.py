@@ -1,4 +1,7 @@
-"""JavaScript modules of the page's components, each folder under an address of its content."""
+"""JavaScript modules of the page's components, under an address of their content.
+
+One address for all folders, so that a module may import those of another component.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-FOLDERS = ("review", "live", "upload", "library")  # of `assets`
+FOLDERS = ("review", "live", "upload", "library", "people")  # of `assets`
 _PREFIX = "/files/modules"
 _FOR_EVER = "private, max-age=31536000, immutable"  # another content has another address
 # Streamlit takes one text and sends it with every redraw, so it only fetches the modules. The text
@@ -22,21 +25,24 @@ LOADER = """export default async function (component) {
 
 
 def module_path(folder: str, name: str) -> str:
-    """Where a module is served, by the page's server; beside it are the others of its folder."""
-    _, version = _modules(folder)
-    return f"{_PREFIX}/{folder}/{version}/{name}"
+    """Where a module is served, by the page's server; beside it are the others."""
+    _, version = _modules()
+    return f"{_PREFIX}/{version}/{folder}/{name}"
 
 
 def module_route() -> Route:
-    return Route(f"{_PREFIX}/{{folder}}/{{version}}/{{name}}", _module, methods=["GET"])
+    return Route(f"{_PREFIX}/{{version}}/{{folder}}/{{name}}", _module, methods=["GET"])
 
 
 @cache
-def _modules(folder: str) -> tuple[dict[str, bytes], str]:
-    """The modules by name, and what tells these from others; as they were when first asked for."""
-    assets = files("apps.ui") / "assets" / folder
+def _modules() -> tuple[dict[tuple[str, str], bytes], str]:
+    """The modules by folder and name, and what tells these from others; as when first asked for."""
+    assets = files("apps.ui") / "assets"
     modules = {
-        file.name: file.read_bytes() for file in assets.iterdir() if file.name.endswith(".js")
+        (folder, file.name): file.read_bytes()
+        for folder in FOLDERS
+        for file in (assets / folder).iterdir()
+        if file.name.endswith(".js")
     }
     digest = hashlib.sha256(b"\0".join(content for _, content in sorted(modules.items())))
     return modules, digest.hexdigest()[:16]
@@ -44,8 +50,8 @@ def _modules(folder: str) -> tuple[dict[str, bytes], str]:
 
 async def _module(request: Request) -> Response:
     wanted = request.path_params
-    modules, version = _modules(wanted["folder"]) if wanted["folder"] in FOLDERS else ({}, "")
-    content = modules.get(wanted["name"])
+    modules, version = _modules()
+    content = modules.get((wanted["folder"], wanted["name"]))
     if content is None or wanted["version"] != version:
         # One of another version would not fit the others.
         return PlainTextResponse("There is no such module. Reload the page.", status_code=404)

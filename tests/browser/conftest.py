@@ -16,6 +16,7 @@ from lab.processes.service import Server, add_episode, serving
 from tests.support.page import Tab, chromium, page_server, tab
 
 DEMO = "demo-s01e01"
+PEOPLED = "people-s01e01"  # the same video: corrections of people are an episode's
 
 
 @dataclass
@@ -74,6 +75,13 @@ def product(
 def shown_run(product: Product) -> str:
     """A completed run of the demo episode that has everything there is to look at."""
     return product.run(DEMO, stride=6, save_preview=True, save_crops=True)
+
+
+@pytest.fixture(scope="package")
+def peopled_run(product: Product) -> str:
+    """A completed run of `PEOPLED` whose tracks are grouped into people."""
+    shutil.copytree(product.data_root / "videos" / DEMO, product.data_root / "videos" / PEOPLED)
+    return product.run(PEOPLED, stride=6, save_crops=True, people=True)
 
 
 @pytest.fixture(scope="package")

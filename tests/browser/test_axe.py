@@ -13,13 +13,14 @@ from playwright.sync_api import Browser, Route, expect
 
 from apps.common.layout import Layout
 from lab.processes.service import wait_for
-from tests.browser.conftest import DEMO, Product
+from tests.browser.conftest import DEMO, PEOPLED, Product
 from tests.pipeline.videos import H264, corners, write_video
 from tests.support.page import PATIENCE_MS, Tab, tab
 
 VIEWS = {
     "Detect/Track": (f"/?episode={DEMO}", "Run detect/track"),
     "Results": (f"/results?episode={DEMO}&run={{run}}", "Take away"),
+    "People": (f"/people?episode={PEOPLED}&run={{people}}", "Who with whom"),
     "Compare": (f"/compare?episode={DEMO}", "first and are marked"),
     "Library": ("/library", "Upload episodes"),
     "System": ("/system", "Versions"),
@@ -118,7 +119,7 @@ def findings(opened: Tab, where: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def opened(
-    browser: Browser, product: Product, shown_run: str, other_run: str
+    browser: Browser, product: Product, shown_run: str, other_run: str, peopled_run: str
 ) -> Iterator[Callable[[str], Tab]]:
     """Opens views in one tab, which reaches nobody but the page's server."""
     with tab(browser, product.page_url, width=1366) as one:
@@ -134,7 +135,7 @@ def opened(
 
         def open_view(view: str) -> Tab:
             path, last = VIEWS[view]
-            one.open(path.format(run=shown_run))
+            one.open(path.format(run=shown_run, people=peopled_run))
             one.see(last)
             one.settle()
             return one
@@ -160,12 +161,20 @@ def test_axe_finds_nothing(opened: Callable[[str], Tab], view: str) -> None:
 
 
 def test_axe_finds_nothing_in_what_is_opened(opened: Callable[[str], Tab]) -> None:
-    """The help of the review, and the other parts of a comparison."""
+    """The help of the review, the other parts of People, and those of a comparison."""
     one = opened("Results")
     dress(one, 1366, dark=True)
     one.page.locator(".review button[data-action=help]").click()
     found = findings(one, "help")
     one.page.keyboard.press("Escape")
+    opened("People")
+    one.page.locator(".person [data-do=choose]").first.check()
+    found += findings(one, "chosen")
+    one.page.locator(".person [data-do=open]").first.click()
+    found += findings(one, "opened")
+    one.page.get_by_role("button", name="Who with whom").click()
+    one.page.locator("[role=gridcell]").first.wait_for()
+    found += findings(one, "pairs")
     opened("Compare")
     for tab_name, sign in (
         ("Paths", "text=Run the comparison"),

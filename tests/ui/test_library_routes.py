@@ -60,6 +60,7 @@ def test_the_calls_of_the_page_pass(served: Served) -> None:
         ("POST", "/files/episodes/talk/queue"),
         ("POST", "/files/demo"),
         ("DELETE", "/files/trash/x"),
+        ("POST", "/files/episodes/talk/runs/r1/people/corrections"),
     ],
 )
 def test_nothing_changes_but_from_the_page(served: Served, method: str, path: str) -> None:
@@ -83,6 +84,9 @@ def test_nothing_changes_but_from_the_page(served: Served, method: str, path: st
         ("PUT", "/files/episodes/talk", b"{}", 405),
         ("DELETE", "/files/library", b"", 405),
         ("GET", "/files/episodes/talk", b"", 404),
+        ("POST", "/files/episodes/talk/runs/a..b/people/corrections", b"{}", 404),
+        ("POST", "/files/episodes/talk/runs/r1/people/corrections", b"[" + b"1," * 600_000, 422),
+        ("DELETE", "/files/episodes/talk/people", b"", 405),
     ],
 )
 def test_other_calls_do_not_pass(

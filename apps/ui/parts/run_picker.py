@@ -9,7 +9,8 @@ import streamlit as st
 
 from apps.common.schemas import ActiveRun, RunList, RunSummary
 from apps.ui.client import Client
-from apps.ui.formatting import moment, plain
+from apps.ui.formatting import MODE_LABELS, moment, plain
+from apps.ui.numbers import counted
 from apps.ui.parts.address import asked, shortened, show_address
 from apps.ui.session import reader_zone
 
@@ -77,6 +78,16 @@ def pick_run(api: Client, ep_id: str, label: Callable[[RunSummary], str]) -> Run
     return RunChoice(
         ep_id, str(run_id), None, usual.run_id, newest if is_newer else None, runs[run_id]
     )
+
+
+def run_label(run: RunSummary) -> str:
+    """What a run is called in the box."""
+    mode = MODE_LABELS.get(run.execution_mode, run.execution_mode)
+    end = counted(run.tracks or 0, "track") if run.status == "completed" else run.status
+    started = moment(run.started_at, reader_zone())
+    said = [run.title, "of a comparison" if run.of_comparison else None, started, mode]
+    # The box tells its options apart by these words, so the name is among them.
+    return " · ".join(filter(None, [*said, run.profile, end, run.run_id]))
 
 
 def forget_choice(ep_id: str) -> None:

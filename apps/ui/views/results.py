@@ -8,10 +8,9 @@ import streamlit as st
 
 from apps.common.contracts.events import ErrorEvent, ProgressEvent
 from apps.common.contracts.manifest import RunManifest
-from apps.common.schemas import RunSummary
 from apps.ui.client import ApiProblem, Client
 from apps.ui.files import download_url
-from apps.ui.formatting import MODE_LABELS, count, moment
+from apps.ui.formatting import count
 from apps.ui.numbers import counted
 from apps.ui.parts.episode_picker import pick_episode
 from apps.ui.parts.how_it_ran import show_how_it_ran
@@ -19,9 +18,9 @@ from apps.ui.parts.live import UNDER_WAY, follow, show_progress
 from apps.ui.parts.result_card import show_causes
 from apps.ui.parts.review import show_review
 from apps.ui.parts.run_actions import show_deleted, show_run_actions
-from apps.ui.parts.run_picker import pick_run, show_choice
+from apps.ui.parts.run_picker import pick_run, run_label, show_choice
 from apps.ui.problems import problems_shown
-from apps.ui.session import client, reader_zone
+from apps.ui.session import client
 
 _OF_PEOPLE = (
     ("People (CSV)", "people-csv"),
@@ -42,7 +41,7 @@ def view() -> None:
     if ep_id is None:
         return
     with which:
-        choice = pick_run(api, ep_id, _run_label)
+        choice = pick_run(api, ep_id, run_label)
     with what, st.container(key="beside-boxes"):
         if choice.shown is not None:
             show_run_actions(api, choice.shown)
@@ -75,15 +74,6 @@ def view() -> None:
 def _show_under_way(ep_id: str, run_id: str, cap: float | None = None) -> None:
     st.info("This run is under way. Its results appear here.", icon=":material/hourglass_top:")
     show_progress(ep_id, run_id, cap=cap)
-
-
-def _run_label(run: RunSummary) -> str:
-    mode = MODE_LABELS.get(run.execution_mode, run.execution_mode)
-    end = counted(run.tracks or 0, "track") if run.status == "completed" else run.status
-    started = moment(run.started_at, reader_zone())
-    said = [run.title, "of a comparison" if run.of_comparison else None, started, mode]
-    # The box tells its options apart by these words, so the name is among them.
-    return " · ".join(filter(None, [*said, run.profile, end, run.run_id]))
 
 
 @st.fragment

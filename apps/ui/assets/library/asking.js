@@ -3,13 +3,14 @@ const PREFIX = "/files";
 
 /** What was refused, as a sentence or two. */
 export class Refused extends Error {
-  constructor(status, text) {
+  /** @param value of the answer, where there is one */
+  constructor(status, text, value = null) {
     super(text);
-    this.status = status;
+    Object.assign(this, { status, value });
   }
 }
 
-async function ask(method, path, body) {
+export async function ask(method, path, body) {
   const request = { method, headers: { accept: "application/json" } };
   if (body !== undefined) {
     request.headers["content-type"] = "application/json";
@@ -30,7 +31,7 @@ async function ask(method, path, body) {
   }
   if (!answer.ok) {
     const said = [value?.detail, value?.hint].filter(Boolean).join(" ");
-    throw new Refused(answer.status, said || `The server answered ${answer.status}.`);
+    throw new Refused(answer.status, said || `The server answered ${answer.status}.`, value);
   }
   return value;
 }

@@ -3,7 +3,7 @@
 // Streamlit writes addresses too, out of what it knew when its script began, and makes an entry of the
 // history for each. So all of it goes through here: an entry is made only where something else is seen.
 
-const SEEN = ["episode", "run", "track", "t"];
+const SEEN = ["episode", "run", "track", "person", "t"];
 const OPTION = /^option-/;
 const FORM = "[class*=st-key-option-]";
 
@@ -95,14 +95,14 @@ function same(one, other) {
   return one.length === other.length && one.every((value, place) => value === other[place]);
 }
 
-/** Track and time that the address names, as they stand there; null where it is another run's. */
+/** Track, person and time that the address names, as they stand there; null where it is another run's. */
 export function placeOf(episode, run) {
   const query = here();
   if (!same(query.getAll("run"), [run]) || query.get("episode") !== episode) return null;
-  return { track: query.get("track"), t: query.get("t") };
+  return { track: query.get("track"), person: query.get("person"), t: query.get("t") };
 }
 
-/** Writes where the reader is in a run: `{ track, t }`, texts or null. `step`: Back leads to the place before. */
+/** Writes where the reader is in a run: `{ track, person, t }` or some of these, texts or null. `step`: Back leads to the place before. */
 export function setPlace(episode, run, place, step) {
   if (placeOf(episode, run) === null) return;
   const query = here();
@@ -135,10 +135,11 @@ function wentBack(event) {
   for (const hear of hearers) hear();
 }
 
-/** All of an address but track, time and hash. */
+/** All of an address but track, person, time and hash. */
 function whole(url) {
   const query = new URLSearchParams(url.search);
   query.delete("track");
+  query.delete("person");
   query.delete("t");
   return `${url.pathname}?${query}`;
 }

@@ -27,20 +27,21 @@ export const KEYS = [
   [["?"], "?", "This help", "help"],
 ];
 
-const BY_KEY = new Map(KEYS.flatMap(([keys, , , action, argument]) => keys.map((key) => [key, [action, argument]])));
-const TYPES = "input, select, textarea, dialog *";
+const TYPES = "input:not([type=checkbox]), select, textarea, dialog *";
 
-/** Sends keys that are pressed inside `root` to `actions`, by their names. */
-export function listenToKeys(root, actions, signal) {
+/** Sends keys that are pressed inside `root` to `actions`, by their names. `table`: as KEYS; without an action it is only told. */
+export function listenToKeys(root, actions, signal, table = KEYS) {
+  const byKey = new Map(table.filter(([, , , action]) => action !== undefined)
+    .flatMap(([keys, , , action, argument]) => keys.map((key) => [key, [action, argument]])));
   const press = (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     if (event.target.closest(TYPES) !== null) return;
     if (event.target.closest("[data-keys]")?.dataset.keys.split(" ").includes(event.key)) return; // it has its own
-    if (event.key === " " && event.target.closest("button") !== null) return;
+    if (event.key === " " && event.target.closest("button, input") !== null) return;
     // With the caps lock on, letters are large without shift.
     const key = /^[A-Z]$/.test(event.key) && !event.shiftKey ? event.key.toLowerCase() : event.key;
-    const found = BY_KEY.get(key) ?? BY_KEY.get(key.toLowerCase());
-    if (found === undefined || (/^[A-Z]$/.test(key) && !BY_KEY.has(key))) return;
+    const found = byKey.get(key) ?? byKey.get(key.toLowerCase());
+    if (found === undefined || (/^[A-Z]$/.test(key) && !byKey.has(key))) return;
     const [action, argument] = found;
     if (actions[action](argument) === false) return; // the page may have a use for it
     event.preventDefault();
@@ -51,8 +52,8 @@ export function listenToKeys(root, actions, signal) {
 }
 
 /** Fills the table of the help. */
-export function writeHelp(body) {
-  body.replaceChildren(...KEYS.map(([, words, what]) => {
+export function writeHelp(body, table = KEYS) {
+  body.replaceChildren(...table.map(([, words, what]) => {
     const row = document.createElement("tr");
     const name = document.createElement("th");
     name.scope = "row";

@@ -57,6 +57,17 @@ export class Player {
     this.draw();
   }
 
+  /** What is written at a track's box, nothing for "": the person's name where people gave one, else its number. */
+  nameOf(track) {
+    const name = this.people.who(track)?.name;
+    return name ? [...name].slice(0, 40).join("") : String(numberOf(this.tracks.ids[track]));
+  }
+
+  /** Whether its box is drawn thicker than the others. */
+  isPicked(track) {
+    return track === this.picked;
+  }
+
   load(url) {
     this.video.src = url;
     if (this.goal !== null) this.seek(this.goal);
@@ -206,7 +217,7 @@ export class Player {
       (x2 - x1) * picture.width, (y2 - y1) * picture.height,
     ];
     const colour = track < 0 ? "#9aa0ab" : this.colourOfTrack(track);
-    const width = track >= 0 && track === this.picked ? 4 : 2;
+    const width = track >= 0 && this.isPicked(track) ? 4 : 2;
     context.setLineDash(exact ? [] : [6, 4]);
     context.lineJoin = "round";
     for (const [style, line] of [["rgba(0, 0, 0, 0.65)", width + 2], [colour, width]]) {
@@ -214,14 +225,9 @@ export class Player {
       context.strokeRect(...place);
     }
     context.setLineDash([]);
-    if (this.names === "names" && track >= 0) this.#drawName(this.#nameOf(track), place, colour);
+    const name = this.names === "names" && track >= 0 ? this.nameOf(track) : "";
+    if (name !== "") this.#drawName(name, place, colour);
     this.drawn.push({ track, exact, place });
-  }
-
-  /** The person's name where people gave one, else the track's number. */
-  #nameOf(track) {
-    const name = this.people.who(track)?.name;
-    return name ? [...name].slice(0, 40).join("") : String(numberOf(this.tracks.ids[track]));
   }
 
   #drawName(name, [x, y], colour) {

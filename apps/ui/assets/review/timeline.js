@@ -13,12 +13,13 @@ export class Timeline {
   /**
    * @param root the element that has the canvas and the tip
    * @param hooks { seek, pick, scrub }: seconds; a track's place; seconds
+   * @param tip tells of the bar under the pointer
    */
-  constructor(root, hooks) {
+  constructor(root, hooks, tip = new Tip(root.querySelector(".tip"), root)) {
     this.root = root;
     this.hooks = hooks;
     this.canvas = root.querySelector("canvas");
-    this.tip = new Tip(root.querySelector(".tip"), root);
+    this.tip = tip;
     this.context = this.canvas.getContext("2d");
     this.layer = document.createElement("canvas"); // all but the playhead
     this.stats = { redraws: 0, layers: 0, visited: 0, ms: 0 };

@@ -21,7 +21,7 @@ export class Tip {
 
   /** Tells of a track, near a point of the room. */
   point(place, x, y) {
-    if (this.place !== place) this.#fill(place);
+    if (this.place !== place) this.fill(place);
     this.place = place;
     this.box.hidden = false;
     const room = this.room.clientWidth - this.box.offsetWidth;
@@ -29,7 +29,7 @@ export class Tip {
     this.box.style.bottom = `${this.room.clientHeight - y + 10}px`;
   }
 
-  #fill(place) {
+  fill(place) {
     const { tracks } = this.review;
     const picture = this.box.querySelector("img");
     picture.hidden = false;
