@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from apps.common.contracts.corrections import CorrectionRow
 from apps.common.contracts.events import Event
 from apps.common.contracts.manifest import Progress, RunManifest, RunResult, TrackMetrics
 from apps.common.contracts.rows import DetectionRow, PersonRow, TrackRow
@@ -18,6 +19,7 @@ MODELS: dict[str, Any] = {
     "det_v1": DetectionRow,
     "track_v1": TrackRow,
     "people_v1": PersonRow,
+    "people_correction_v1": CorrectionRow,
     "run": RunManifest,
     "track_metrics": TrackMetrics,
     "progress": Progress,

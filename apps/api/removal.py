@@ -8,9 +8,12 @@ from contextlib import asynccontextmanager
 from starlette.concurrency import run_in_threadpool
 
 from apps.api.services import Services
-from apps.common.errors import EpisodeBusy, QueueUnavailable
+from apps.common.errors import EpisodeBusy, EpisodeNotFound, QueueUnavailable
 from apps.common.names import new_run_id
+from apps.common.people_schemas import Forgotten
 from apps.jobs.lease import EpisodeLease
+from apps.people.forget import forget_people
+from apps.people.places import all_episodes
 from apps.runs.lock import busy_error, is_held
 from apps.runs.trash import delete_episode, delete_run, restore
 from apps.runs.trash_entries import Deleted
@@ -46,6 +49,32 @@ async def restore_deleted(services: Services, entry: Deleted) -> Deleted:
     """
     async with _moving(services, entry.ep_id):
         return await run_in_threadpool(restore, services.layout, entry.trash_id)
+
+
+async def forget_of_episode(services: Services, ep_id: str, name: str | None) -> Forgotten:
+    """As `forget_people`.
+
+    Raises:
+        EpisodeBusy: something works on the episode.
+    """
+    async with _moving(services, ep_id):
+        return await run_in_threadpool(forget_people, services.layout, ep_id, name)
+
+
+async def forget_of_all(services: Services, name: str | None) -> Forgotten:
+    """As `forget_of_episode`, of all episodes; those on which something works are named."""
+    ep_ids, busy, files = list[str](), list[str](), 0
+    for ep_id in await run_in_threadpool(all_episodes, services.layout):
+        try:
+            found = await forget_of_episode(services, ep_id, name)
+        except EpisodeBusy:
+            busy.append(ep_id)
+            continue
+        except EpisodeNotFound:  # removed meanwhile
+            continue
+        ep_ids += found.ep_ids
+        files += found.files
+    return Forgotten(ep_ids=ep_ids, files=files, busy=busy)
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ from apps.common.version import SourceWatch, git_sha, source_fingerprint
 from apps.jobs.queue import Publisher
 from apps.jobs.reconcile import reconcile, turn_seconds
 from apps.jobs.store import JobStore
+from apps.people.known import Known
 from apps.results.differences import Differences
 from apps.results.library import LibraryIndex
 from apps.results.pictures import EpisodePictures
@@ -68,6 +69,7 @@ class Services:
     uploads: Uploads
     pictures: EpisodePictures
     reviews: Reviews
+    people: Known
     library: LibraryIndex
     differences: Differences
     stills: asyncio.Semaphore
@@ -97,6 +99,7 @@ class Services:
             uploads=Uploads(layout, videos, settings.upload_max_mb, settings.min_free_mb),
             pictures=EpisodePictures(layout),
             reviews=Reviews(layout),
+            people=Known(),
             library=LibraryIndex(layout),
             differences=Differences(layout),
             stills=asyncio.Semaphore(_STILLS_AT_ONCE),

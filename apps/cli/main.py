@@ -45,6 +45,7 @@ COMMANDS = {
     "compare": Command("apps.comparison.command", "the same run by every path, side by side"),
     "diagnose": Command("apps.cli.diagnose", "why was a run slow or hot?"),
     "export": Command("apps.cli.export", "a run's detections or people for other programs"),
+    "people": Command("apps.cli.people", "remove what is known of people"),
     "contact-sheet": Command("apps.cli.contact_sheet", "one picture of all tracks of a run"),
     "flower": Command("apps.worker.flower", "a look into the queue (extra `flower`)"),
     "evaluate": Command("lab.evaluate", "tracks and cuts against the truth", checkout_only=True),

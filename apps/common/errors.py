@@ -21,6 +21,8 @@
     ├── EpisodeExists         exit 2    409   an upload for an episode that has a video
     ├── UploadConflict        exit 2    409   another offset is due; another upload has the name
     ├── UploadBusy            exit 6    423   another request sends bytes of the same upload
+    ├── PeopleChanged         exit 2    409   somebody else has corrected the people meanwhile
+    ├── CorrectionsUnreadable exit 1    409   the log of corrections is a later version's
     ├── NotAuthorised         exit 2    401
     ├── ForeignOrigin         exit 2    403   a page of another site asks for a change
     ├── UnknownHost           exit 2    421   the server is asked by a name that is not its own
@@ -167,6 +169,14 @@ class UploadConflict(ScreenalyticsError):
 
 class UploadBusy(ScreenalyticsError):
     slug, title, status, exit_code = "upload-busy", "Upload is being sent already", 423, 6
+
+
+class PeopleChanged(ScreenalyticsError):
+    slug, title, status, exit_code = "people-changed", "People were corrected meanwhile", 409, 2
+
+
+class CorrectionsUnreadable(ScreenalyticsError):
+    slug, title, status, exit_code = "corrections-unreadable", "Corrections cannot be read", 409, 1
 
 
 class NotAuthorised(ScreenalyticsError):

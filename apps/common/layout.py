@@ -122,6 +122,13 @@ class Layout:
     def latest(self, ep_id: str) -> Path:
         return self.manifests(ep_id) / "latest.json"
 
+    def corrections(self, ep_id: str) -> Path:
+        """What people have corrected of who is in an episode; no run's result."""
+        return self.manifests(ep_id) / "people_corrections.jsonl"
+
+    def corrections_lock(self, ep_id: str) -> Path:
+        return self.locks / f"{check_name(ep_id)}.corrections"
+
     def runs(self, ep_id: str) -> Path:
         return self.manifests(ep_id) / "runs"
 

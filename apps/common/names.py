@@ -128,6 +128,11 @@ def person_name(number: int) -> str:
     return f"{PERSON_PREFIX}{number:04d}"
 
 
+def person_number(person_id: str) -> int:
+    """The number of which `person_name` makes a person's id."""
+    return int(person_id.removeprefix(PERSON_PREFIX))
+
+
 def frame_name(frame: int) -> str:
     """The file of a frame's picture, e.g. `frame_000042.jpg`."""
     return f"frame_{frame:06d}.jpg"

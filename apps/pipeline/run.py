@@ -37,8 +37,8 @@ from apps.common.options import (
     stride_warning,
 )
 from apps.common.run_plan import RunPlan
+from apps.common.screen_time import SampleEdges
 from apps.pipeline.artifacts.people import Person, write_embeddings, write_people
-from apps.pipeline.artifacts.screen_time import SampleEdges
 from apps.pipeline.artifacts.thumbs import ThumbWriter
 from apps.pipeline.artifacts.writer import ArtifactWriter, RunTotals
 from apps.pipeline.cascade_stage import CascadeStage

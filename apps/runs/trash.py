@@ -59,7 +59,7 @@ def delete_episode(layout: Layout, ep_id: str) -> Deleted:
         EpisodeBusy, PreviewBusy, PlayableBusy: something works on it.
         StorageFailed: it cannot be moved; then it stays.
     """
-    with _alone(layout, ep_id):
+    with alone(layout, ep_id):
         if not episode_exists(layout, ep_id):
             raise EpisodeNotFound(f"Episode {ep_id!r} does not exist.", hint="See GET /episodes.")
         _refuse_work(layout, ep_id)
@@ -78,7 +78,7 @@ def delete_run(layout: Layout, ep_id: str, run_id: str) -> Deleted:
     if run_id == LATEST:
         run_id = latest_run_id(layout, ep_id)
     files = layout.run(ep_id, run_id)
-    with _alone(layout, ep_id):
+    with alone(layout, ep_id):
         if not files.folder.is_dir():
             raise RunNotFound(
                 f"Episode {ep_id!r} has no run {run_id!r}.",
@@ -100,7 +100,7 @@ def restore(layout: Layout, trash_id: str) -> Deleted:
         StorageFailed: it cannot be moved.
     """
     entry = find_entry(layout, trash_id)
-    with _alone(layout, entry.ep_id):
+    with alone(layout, entry.ep_id):
         folder = _read_again(layout, entry)
         if entry.run_id is not None and not episode_exists(layout, entry.ep_id):
             raise EpisodeNotFound(
@@ -161,7 +161,7 @@ def _finish(layout: Layout, moving: Path) -> None:
             moving.rmdir()  # nothing was moved yet
         return
     entry = read_entry(layout, moving)
-    with _alone(layout, entry.ep_id), tree_lock(layout):
+    with alone(layout, entry.ep_id), tree_lock(layout):
         entry = read_entry(layout, moving)
         try:
             _refuse_taken(layout, entry, moving)
@@ -173,7 +173,7 @@ def _finish(layout: Layout, moving: Path) -> None:
 
 
 @contextmanager
-def _alone(layout: Layout, ep_id: str) -> Iterator[None]:
+def alone(layout: Layout, ep_id: str) -> Iterator[None]:
     """Holds an episode against runs and whatever else changes it. Readers do not see a run in it.
 
     Raises:

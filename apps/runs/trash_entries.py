@@ -19,7 +19,7 @@ from apps.runs.record import now
 
 MOVING = ".moving-"  # begins the name of what is on its way
 NOTE = "entry.json"
-_VIDEO, _RUNS, _RUN = "video", "manifests", "run"
+VIDEO_PART, RUNS_PART, RUN_PART = "video", "manifests", "run"  # of an entry
 
 
 class Deleted(Readable):
@@ -78,8 +78,8 @@ def new_entry(
 def places_of(layout: Layout, entry: Deleted) -> dict[str, Path]:
     """Where the parts of an entry belong, by their names in the trash."""
     if entry.run_id is not None:
-        return {_RUN: layout.run(entry.ep_id, entry.run_id).folder}
-    return {_VIDEO: layout.episode(entry.ep_id), _RUNS: layout.manifests(entry.ep_id)}
+        return {RUN_PART: layout.run(entry.ep_id, entry.run_id).folder}
+    return {VIDEO_PART: layout.episode(entry.ep_id), RUNS_PART: layout.manifests(entry.ep_id)}
 
 
 def read_entry(layout: Layout, folder: Path) -> Deleted:

@@ -22,8 +22,8 @@ from rich.table import Table
 
 from apps.common.config import pipeline_config
 from apps.common.errors import ScreenalyticsError
+from apps.common.screen_time import Presence, SampleEdges, ScreenTotal
 from apps.demo.encode import VIDEO_NAME
-from apps.pipeline.artifacts.screen_time import Presence, SampleEdges, ScreenTotal
 from apps.pipeline.decode.video import open_video
 from lab import arguments as values
 from lab.evaluation.rows import NO_ROWS, Found, Frames, Truth, overlaps, read_truth

@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from apps.api.deps import ServicesDep
 from apps.api.file_responses import cache_of_result
+from apps.api.problems import documented
 from apps.common.names import EpisodeId, ExportFormat, RunIdOrLatest
 from apps.common.schemas import ChartsQuery, QueryParameters, RunCharts
 from apps.results.figures import Export, charts_of, export_of
@@ -81,7 +82,8 @@ def charts(
                 "text/vtt": {"schema": {"type": "string"}},
                 "application/vnd.pixar.opentimelineio+json": {"schema": {"type": "object"}},
             },
-        }
+        },
+        **documented({409: "A later version has written the log of corrections."}),
     },
 )
 def export(

@@ -20,8 +20,9 @@ from apps.common.layout import Layout, RunFiles
 from apps.common.names import EpisodeId, RunIdOrLatest, is_comparison_run, is_crop_name
 from apps.common.open_result import result_json
 from apps.common.schemas import Diagnosis, PageQuery, Rows, RunList, RunSummary, TracksQuery
+from apps.people.corrected import ASK_FOR_PEOPLE, NO_PEOPLE
 from apps.results.diagnosis import diagnose
-from apps.results.files import NO_ROWS, result_file, sendable_rows
+from apps.results.files import NO_ROWS, sendable_rows
 from apps.results.rows import sorted_tracks
 from apps.results.track_filter import check_filter, is_filtered, wanted_tracks
 from apps.runs.about import about_run
@@ -34,9 +35,6 @@ from apps.runs.store import (
 )
 
 router = APIRouter(prefix="/episodes/{ep_id}/runs", tags=["runs"])
-
-_NO_PEOPLE = "The run's tracks were not grouped into people."
-_ASK = "Run with the option people."
 
 _AS_LINES: Documented = {
     200: {"description": "A page; or the file, a line each.", "content": {NDJSON: {}}},
@@ -119,21 +117,6 @@ def detections(
     return _rows(services.layout, path, request, query)
 
 
-@router.get("/{run_id}/people", response_model=Rows, responses=_AS_LINES)
-def people(
-    ep_id: EpisodeId,
-    run_id: RunIdOrLatest,
-    services: ServicesDep,
-    request: Request,
-    query: Annotated[PageQuery, Query()],
-) -> Rows | Response:
-    """People (`people_v1`), a page at a time; as NDJSON, all of them."""
-    path = result_file(
-        services.layout, _results(services.layout, ep_id, run_id).people, _NO_PEOPLE, hint=_ASK
-    )
-    return _rows(services.layout, path, request, query)
-
-
 @router.get("/{run_id}/embeddings", response_class=FileResponse, responses=DOCUMENTED_PARTS)
 def embeddings(ep_id: EpisodeId, run_id: RunIdOrLatest, services: ServicesDep) -> Response:
     """What the run's tracks look like, as arrays for NumPy."""
@@ -142,8 +125,8 @@ def embeddings(ep_id: EpisodeId, run_id: RunIdOrLatest, services: ServicesDep) -
         services.layout,
         path,
         "application/x-npz",
-        _NO_PEOPLE,
-        hint=_ASK,
+        NO_PEOPLE,
+        hint=ASK_FOR_PEOPLE,
         cache=cache_of_result(run_id),
     )
 

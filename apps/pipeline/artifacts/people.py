@@ -12,23 +12,10 @@ from apps.common.contracts.manifest import ModelFacts
 from apps.common.contracts.rows import BestFaceRow, PersonRow
 from apps.common.layout import RunFiles
 from apps.common.names import person_name, track_name
+from apps.common.screen_time import OnScreen
 from apps.pipeline.arrays import FloatArray
 
 _BEST_FACES = 5  # of a person
-
-
-@dataclass(frozen=True)
-class OnScreen:
-    """When the faces of some tracks are on the screen.
-
-    Args:
-        stretches: from when to when, seconds; ascending, apart from each other.
-        seconds, error_s: together, and the standard error of that.
-    """
-
-    stretches: tuple[tuple[float, float], ...]
-    seconds: float
-    error_s: float
 
 
 @dataclass(frozen=True)
@@ -106,14 +93,3 @@ def write_embeddings(
         model_sha256=np.array(model.sha256),
     )
     staged.embeddings.write_bytes(buffer.getvalue())
-
-
-def merged(stretches: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
-    """Stretches of time that touch or overlap, as one; ascending."""
-    found: list[tuple[float, float]] = []
-    for begin, end in sorted(stretches):
-        if found and begin <= found[-1][1]:
-            found[-1] = (found[-1][0], max(found[-1][1], end))
-        else:
-            found.append((begin, end))
-    return tuple(found)

@@ -17,7 +17,7 @@ from apps.common.contracts.manifest import TrackEnd
 from apps.common.errors import StorageFailed
 from apps.common.layout import RunFiles
 from apps.common.names import track_name
-from apps.pipeline.artifacts.screen_time import SampleEdges
+from apps.common.screen_time import SampleEdges
 from apps.pipeline.artifacts.writer import ArtifactWriter, RunTotals, discard, publish
 from apps.pipeline.types import Faces, Scene, Sighting, TrackedSighting
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.pipeline.artifacts.screen_time import Edge, Presence, SampleEdges, ScreenTotal
+from apps.common.screen_time import Edge, Presence, SampleEdges, ScreenTotal
 
 FPS = 24.0
 D = 1 / FPS

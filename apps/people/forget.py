@@ -1,0 +1,97 @@
+"""Removes data of people: of one person or of all, of an episode, in the trash as well.
+
+Videos, tracks and pictures of faces stay: they go with their run or episode.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from apps.common.errors import EpisodeBusy, EpisodeNotFound
+from apps.common.files import storage_errors, sync
+from apps.common.layout import Layout
+from apps.common.people_schemas import Forgotten
+from apps.people.log import corrections_lock
+from apps.people.places import Place, all_episodes, places_of_people
+from apps.runs.episodes import episode_exists
+from apps.runs.trash import alone
+
+
+def forget_people(layout: Layout, ep_id: str, name: str | None = None) -> Forgotten:
+    """Removes what is known of people in an episode: embeddings, people and corrections.
+
+    Args:
+        name: only of whoever is called so.
+
+    Raises:
+        EpisodeNotFound: there is no such episode, nor anything in the trash.
+        EpisodeBusy: a run is on.
+        CorrectionsUnreadable: a later version has written the log, so that a name is not found.
+        StorageFailed: something cannot be removed; the rest may be gone.
+    """
+    if ep_id not in all_episodes(layout) and not episode_exists(layout, ep_id):
+        raise EpisodeNotFound(f"Episode {ep_id!r} does not exist.", hint="See GET /episodes.")
+    with _held(layout, ep_id), storage_errors():
+        if name is None:
+            return _forget_all(layout, ep_id)
+        return _forget_person(layout, ep_id, name)
+
+
+@contextmanager
+def _held(layout: Layout, ep_id: str) -> Iterator[None]:
+    """No run publishes results meanwhile, and nobody corrects."""
+    with alone(layout, ep_id), corrections_lock(layout, ep_id):
+        yield
+
+
+def _forget_all(layout: Layout, ep_id: str) -> Forgotten:
+    removed = 0
+    for place in places_of_people(layout, ep_id):
+        files = place.layout.run(ep_id, "any")
+        names = {files.people.name, files.embeddings.name, layout.corrections(ep_id).name}
+        for folder in place.folders():
+            for path in _named(folder, names):
+                path.unlink(missing_ok=True)
+                sync(path.parent)
+                removed += 1
+    return Forgotten(ep_ids=[ep_id] if removed else [], files=removed)
+
+
+def _named(folder: Path, names: set[str]) -> Iterator[Path]:
+    """Files of these names below a folder; links are not followed."""
+    for path, _, found in os.walk(folder):
+        yield from (Path(path) / name for name in sorted(names & set(found)))
+
+
+def _forget_person(layout: Layout, ep_id: str, name: str) -> Forgotten:
+    from apps.people.forget_person import forget_by_name  # with NumPy
+
+    groups = list[list[Place]]()
+    for place in places_of_people(layout, ep_id):
+        if place.has_log:
+            groups.append([place])
+        else:
+            groups[0].append(place)  # a deleted run is corrected by the episode's log
+    changed = sum(forget_by_name(group, name) for group in groups)
+    return Forgotten(ep_ids=[ep_id] if changed else [], files=changed)
+
+
+def forget_everywhere(layout: Layout, name: str | None = None) -> Forgotten:
+    """The same of all episodes. Those on which a run is on stay as they are, and are named.
+
+    Args:
+        name: only of whoever is called so.
+    """
+    ep_ids, busy, files = list[str](), list[str](), 0
+    for ep_id in all_episodes(layout):
+        try:
+            found = forget_people(layout, ep_id, name)
+        except EpisodeBusy:
+            busy.append(ep_id)
+            continue
+        ep_ids += found.ep_ids
+        files += found.files
+    return Forgotten(ep_ids=ep_ids, files=files, busy=busy)

@@ -1,0 +1,78 @@
+"""What was read of runs lately, so that it is not read again for each question."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from apps.common.layout import Layout
+
+if TYPE_CHECKING:  # with NumPy
+    from apps.people.matching import Matches
+    from apps.people.run_tracks import RunTracks
+
+V = TypeVar("V")
+_TRACKS, _MATCHES = 3, 12  # of runs: one of 5,000 tracks with 250,000 faces has 14 MB
+
+
+class Memory(Generic[V]):
+    """The things that were asked for last. Any number of threads may ask at once.
+
+    Args:
+        kept: how many.
+    """
+
+    def __init__(self, kept: int) -> None:
+        self._kept = kept
+        self._known: OrderedDict[Hashable, V] = OrderedDict()
+        self._making: dict[Hashable, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def of(self, key: Hashable, make: Callable[[], V]) -> V:
+        """What has this key; it is made by the first who asks."""
+        with self._lock:
+            if key in self._known:
+                self._known.move_to_end(key)
+                return self._known[key]
+            making = self._making.setdefault(key, threading.Lock())
+        with making:
+            with self._lock:
+                if key in self._known:
+                    self._known.move_to_end(key)
+                    return self._known[key]
+            try:
+                found = make()
+            except BaseException:
+                with self._lock:
+                    self._making.pop(key, None)
+                raise
+            with self._lock:
+                self._known[key] = found
+                self._making.pop(key, None)
+                while len(self._known) > self._kept:
+                    self._known.popitem(last=False)
+            return found
+
+
+class Known:
+    """Tracks of runs, and which of them stand for those of other runs."""
+
+    def __init__(self) -> None:
+        self.tracks: Memory[RunTracks] = Memory(_TRACKS)
+        self.matches: Memory[Matches] = Memory(_MATCHES)
+
+
+def states_of(layout: Layout, *paths: Path) -> tuple[Hashable, ...]:
+    """Which contents some files have: others are told by their inode, time or size."""
+    return tuple((str(path), *_state(layout.inside(path))) for path in paths)
+
+
+def _state(path: Path | None) -> tuple[int, ...]:
+    try:
+        facts = None if path is None else path.stat()
+    except OSError:
+        facts = None
+    return () if facts is None else (facts.st_ino, facts.st_mtime_ns, facts.st_size)
