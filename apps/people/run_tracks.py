@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -44,10 +44,10 @@ class Sightings:
         confidences: of each.
     """
 
-    frames: array[int] = field(default_factory=lambda: array("q"))
-    seconds: array[float] = field(default_factory=lambda: array("d"))
-    sides: array[float] = field(default_factory=lambda: array("d"))
-    confidences: array[float] = field(default_factory=lambda: array("d"))
+    frames: MutableSequence[int] = field(default_factory=lambda: array("q"))
+    seconds: MutableSequence[float] = field(default_factory=lambda: array("d"))
+    sides: MutableSequence[float] = field(default_factory=lambda: array("d"))
+    confidences: MutableSequence[float] = field(default_factory=lambda: array("d"))
 
     def add(self, row: DetectionRow) -> None:
         if self.frames and row.frame_idx <= self.frames[-1]:

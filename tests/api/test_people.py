@@ -123,14 +123,18 @@ def test_a_later_run_gets_the_corrections(server: Server, run: Run) -> None:
     body = later.people()
     assert body["revision"] == 3
     assert body["unmatched"] == []
-    named = {row["name"]: row for row in body["items"] if row["name"] is not None}
-    assert set(named) == {"Anna", "Ben"}
+    named: dict[str, list[dict[str, Any]]] = {"Anna": [], "Ben": []}
+    for row in body["items"]:
+        if row["name"] is not None:
+            named[row["name"]].append(row)
     for name, person in (("Anna", anna), ("Ben", ben)):
-        assert _common_s(named[name], before[person]) > 0.7 * before[person]["screen_seconds"]
+        # Somebody whom the later run took for two people is called so twice.
+        common = sum(_common_s(part, before[person]) for part in named[name])
+        assert common > 0.7 * before[person]["screen_seconds"]
     [hidden] = [row for row in body["items"] if row["hidden"]]
     assert _common_s(hidden, before[poster]) > 0.5 * before[poster]["screen_seconds"]
     # What is corrected in the later run reaches the earlier one as well.
-    later.correct("name", named["Anna"]["person_id"], name="Anne")
+    later.correct("name", named["Anna"][0]["person_id"], name="Anne")
     assert run.by_id()[anna]["name"] == "Anne"
 
 
