@@ -139,12 +139,14 @@ class People:
         """Persons of this run that a person of a correction is, the longest one first."""
         found = self.find(row.run, meant.track_ids)
         lost.unlike |= found.unlike
-        persons = [
-            person
-            for person in self._owners(found.tracks)
-            if self._time(person.tracks & found.tracks) > _MEANT * self._time(person.tracks)
-        ]
-        if not persons:
+        persons, elsewhere_s = list[Person](), 0.0
+        for person in self._owners(found.tracks):
+            common_s = self._time(person.tracks & found.tracks)
+            if common_s > _MEANT * self._time(person.tracks):
+                persons.append(person)
+            else:
+                elsewhere_s += common_s  # the smaller part of somebody else
+        if not persons or elsewhere_s > _MEANT * self._time(found.tracks):
             lost.people.append(meant.person_id)
         lost.applied |= bool(persons)
         return sorted(persons, key=lambda person: (-self._time(person.tracks), person.person_id))

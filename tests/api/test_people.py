@@ -111,7 +111,9 @@ def test_exports_have_people_as_they_were_corrected(run: Run) -> None:
 
 def test_a_later_run_gets_the_corrections(server: Server, run: Run) -> None:
     before = run.by_id()
-    anna, ben, poster = list(before)[:3]
+    anna = next(iter(before))
+    # Two of one track each: the others may be grouped otherwise in the later run.
+    ben, poster = [name for name, row in before.items() if len(row["track_ids"]) == 1][:2]
     run.correct("name", anna, name="Anna")
     run.correct("name", ben, name="Ben")
     run.correct("hide", poster)

@@ -122,6 +122,18 @@ def test_a_person_that_is_the_smaller_part_of_another_is_not_renamed(layout: Lay
     assert [(one.reason, one.name) for one in unmatched(layout)] == [("not_found", "Ben")]
 
 
+@pytest.mark.parametrize(("apart", "told"), [(3, True), (1, False)])
+def test_a_person_of_whom_most_is_in_another_is_told_as_partly_found(
+    layout: Layout, apart: int, told: bool
+) -> None:
+    """Ben's visits are 1 and 3: the later run has one of them for itself, the other with Anna's."""
+    correction(layout, "r1", "name", "person-0002", name="Ben")
+    [other] = {1, 3} - {apart}
+    names = later(layout, VISITS, [[0, 2, 4, other], [apart], [5]])
+    assert by_name(layout) == {"Ben": [names[apart]]}
+    assert [(one.reason, one.name) for one in unmatched(layout)] == [("partly_found", "Ben")] * told
+
+
 def test_all_parts_of_a_person_get_the_name(layout: Layout) -> None:
     correction(layout, "r1", "name", "person-0001", name="Anna")
     later(layout, VISITS, [[0, 2], [4], [1, 3]])
