@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from apps.common.contracts.corrections import CorrectionRow
 from apps.common.errors import CorrectionsUnreadable, PeopleChanged, StorageFailed
 from apps.common.layout import Layout
 from apps.people.log import CorrectionLog, append, read_log
+from lab.paths import CHECKOUT
+from lab.processes.service import clean_environment
 
 EP = "test-ep"
 _PROCESSES, _LINES = 3, 12
@@ -120,8 +123,9 @@ def test_a_log_that_leads_out_of_the_data_is_refused(layout: Layout, tmp_path: P
     assert outside.read_text() == ""
 
 
-def _write_many(root: Path, own: int) -> None:
-    layout, written = Layout(root), 0
+def write_many(root: str, own: str) -> None:
+    """What each of several processes does."""
+    layout, written = Layout(Path(root)), 0
     while written < _LINES:
         try:
             add(layout, f"{own}-{written}")
@@ -131,15 +135,15 @@ def _write_many(root: Path, own: int) -> None:
 
 
 def test_several_processes_at_once_lose_no_line(layout: Layout) -> None:
-    context = multiprocessing.get_context("spawn")
+    # No `multiprocessing`: it would begin with whatever is the main module of these tests.
+    code = "import sys; from tests.people import test_log; test_log.write_many(*sys.argv[1:])"
     processes = [
-        context.Process(target=_write_many, args=(layout.root, n)) for n in range(_PROCESSES)
+        subprocess.Popen(
+            [sys.executable, "-c", code, layout.root, str(n)], env=clean_environment(), cwd=CHECKOUT
+        )
+        for n in range(_PROCESSES)
     ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-        assert process.exitcode == 0
+    assert [process.wait() for process in processes] == [0] * _PROCESSES
     log = read_log(layout, EP)
     assert log.damaged_lines == 0
     assert [row.revision for row in log.rows] == list(range(1, _PROCESSES * _LINES + 1))
