@@ -43,6 +43,9 @@ element => Promise.allSettled(
     .map(animation => animation.finished)
 )
 """
+# What the page's own components show, each in a tree of its own.
+_COMPONENTS = """() => [...document.querySelectorAll('*')].flatMap(one => one.shadowRoot
+  ? [...one.shadowRoot.children].map(child => child.innerText?.trim()).filter(Boolean) : [])"""
 _IDLE = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 # Streamlit looks there for its own base when a view is opened by its address.
 _PROBE = re.compile(r"/\w+/_stcore/(health|host-config)$")
@@ -195,7 +198,8 @@ class Tab:
     def last_words(self) -> str:
         """The page's text, for the report of a test that failed, whatever became of the page."""
         try:
-            return self.page.get_by_test_id("stApp").inner_text(timeout=1000)
+            own = self.page.get_by_test_id("stApp").inner_text(timeout=1000)
+            return "\n".join([own, *self.page.evaluate(_COMPONENTS)])
         except Error as error:
             return f"nothing: {error.message}"
 
