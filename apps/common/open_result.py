@@ -34,6 +34,12 @@ def result_json(layout: Layout, path: Path) -> dict[str, Any] | None:
     return read_json(path, partial(open_result, layout))
 
 
+def result_cuts(layout: Layout, metrics: Path) -> list[int]:
+    """Frames that begin a shot, as a run's `track_metrics.json` tells; none where it does not."""
+    cuts = (result_json(layout, metrics) or {}).get("scene_cuts")
+    return [cut for cut in cuts if type(cut) is int] if isinstance(cuts, list) else []
+
+
 def result_rows(layout: Layout, path: Path, model: type[M]) -> Iterator[M | None]:
     """As `read_rows`; none where `open_result` refuses the file."""
     return read_rows(path, model, partial(open_result, layout))

@@ -25,7 +25,6 @@ much is not in this error.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -178,28 +177,3 @@ class ScreenTotal:
         """Standard error of `seconds`."""
         shared = sum(change**2 * edge.variance for edge, change in self._cuts.items())
         return math.sqrt(max(0.0, self._variance) + shared)
-
-
-@dataclass(frozen=True)
-class OnScreen:
-    """When the faces of some tracks are on the screen.
-
-    Args:
-        stretches: from when to when, seconds; ascending, apart from each other.
-        seconds, error_s: together, and the standard error of that.
-    """
-
-    stretches: tuple[tuple[float, float], ...]
-    seconds: float
-    error_s: float
-
-
-def merged(stretches: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
-    """Stretches of time that touch or overlap, as one; ascending."""
-    found: list[tuple[float, float]] = []
-    for begin, end in sorted(stretches):
-        if found and begin <= found[-1][1]:
-            found[-1] = (found[-1][0], max(found[-1][1], end))
-        else:
-            found.append((begin, end))
-    return tuple(found)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.common.layout import Layout, RunFiles
+from apps.common.likeness import least_alike
 from apps.common.open_result import open_result
 
 Vector = NDArray[np.float32]
@@ -37,14 +38,7 @@ class Embeddings:
         Tracks without an embedding are left out.
         """
         known = [self.of[track] for track in sorted(tracks) if track in self.of]
-        if not known:
-            return None
-        if len(known) == 1:
-            return 1.0
-        rows = np.stack(known)
-        mean = rows.mean(axis=0)
-        length = float(np.linalg.norm(mean))
-        return float((rows @ (mean / length)).min()) if length > 0 else 0.0
+        return least_alike(np.stack(known)) if known else None
 
 
 def read_embeddings(layout: Layout, files: RunFiles) -> Embeddings:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, zip_longest
 
-from apps.common.contracts.rows import BestFaceRow, PersonRow
+from apps.common.contracts.rows import MAX_BEST_FACES, BestFaceRow, PersonRow
 from apps.common.names import track_number
 from apps.people.embeddings import Embeddings
 from apps.people.replay import Person
 from apps.people.run_tracks import RunTracks
-
-_BEST_FACES = 5  # of a person
 
 
 def counted(
@@ -34,10 +32,7 @@ def counted(
         ep_id=ep_id,
         name=person.name,
         track_ids=sorted(person.tracks, key=track_number),
-        appearances=[(round(begin, 4), round(end, 4)) for begin, end in times.stretches],
-        screen_seconds=round(times.seconds, 4),
-        screen_error_seconds=round(times.error_s, 4),
-        share=round(min(1.0, max(0.0, times.seconds / video_s)), 5) if video_s > 0 else 0.0,
+        **times.figures(video_s),
         best_faces=_best_faces(person.tracks, rows, run),
         confidence=_confidence(person.tracks, rows, embeddings),
         hidden=person.hidden,
@@ -61,7 +56,7 @@ def _best_faces(tracks: set[str], rows: Sequence[PersonRow], run: RunTracks) -> 
     found = [face for face in turns if face is not None]
     shown = {face.track_id for face in found}
     found += _surest((track for track in sorted(tracks) if track not in shown), run)
-    return found[:_BEST_FACES]
+    return found[:MAX_BEST_FACES]
 
 
 def _surest(tracks: Iterable[str], run: RunTracks) -> Iterator[BestFaceRow]:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from apps.common.boxes import Box, intersection_over_union
 from apps.common.contracts.corrections import TrackMark
 from apps.people.embeddings import Embeddings, Vector, packed, unpacked
-from apps.people.run_tracks import Box, RunTracks, Sightings, box_between
+from apps.people.run_tracks import RunTracks, Sightings, box_between
 
 _SAME_PLACE = 0.3  # intersection over union; between samples a box is a guess
 _NEAR = 0.1  # of a face that detectors frame differently, if it is alike
@@ -170,17 +171,3 @@ def _distance(one: Vector | None, other: Vector | None) -> float | None:
         return None
     length = float(np.linalg.norm(one) * np.linalg.norm(other))
     return 1.0 - float(one @ other) / length if length > 0 else None
-
-
-def intersection_over_union(one: Box, other: Box) -> float:
-    """Of two boxes, 0..1."""
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    both = width * height
-    return both / (_area(one) + _area(other) - both)
-
-
-def _area(box: Box) -> float:
-    return (box[2] - box[0]) * (box[3] - box[1])

@@ -12,26 +12,24 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from apps.common.boxes import Box
 from apps.common.config import pipeline_config
 from apps.common.contracts.manifest import RunManifest
 from apps.common.contracts.rows import DetectionRow, PersonRow, TrackRow
 from apps.common.errors import RunNotFound
 from apps.common.layout import Layout
-from apps.common.open_result import result_json, result_rows
+from apps.common.open_result import result_cuts, result_rows
 from apps.common.screen_time import (
     Edge,
-    OnScreen,
     Presence,
     SampleEdges,
     ScreenTotal,
     SecondsArray,
-    merged,
 )
+from apps.common.stretches import OnScreen, merged
 
 _ROUNDING_S = 1e-4  # of seconds in rows
 _LARGEST = 10**8  # frames; a manifest that says more is damaged
-
-Box = tuple[float, float, float, float]
 
 
 @dataclass
@@ -209,7 +207,7 @@ def read_run_tracks(
     frame_s = _times(known, video.frames, video.fps)
     end_s = max(float(frame_s[-1]), video.duration_s + float(frame_s[0]))
     edges_s = {edge for person in people for times in person.appearances for edge in times}
-    cuts = _cuts(layout, manifest)
+    cuts = result_cuts(layout, files.metrics)
     return RunTracks(tracks, frame_s, end_s, stride, cuts, edges_s, _errors(layout, manifest))
 
 
@@ -232,9 +230,3 @@ def _errors(layout: Layout, manifest: RunManifest) -> dict[str, float]:
         for row in result_rows(layout, files.tracks, TrackRow)
         if row is not None and row.track_id is not None and row.screen_error_s is not None
     }
-
-
-def _cuts(layout: Layout, manifest: RunManifest) -> list[int]:
-    files = layout.run(manifest.ep_id, manifest.run_id)
-    cuts = (result_json(layout, files.metrics) or {}).get("scene_cuts")
-    return [cut for cut in cuts if type(cut) is int] if isinstance(cuts, list) else []

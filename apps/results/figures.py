@@ -10,14 +10,15 @@ from apps.common.contracts.rows import DetectionRow, TrackRow, read_rows
 from apps.common.errors import RunNotFound
 from apps.common.layout import Layout
 from apps.common.names import ExportFormat
-from apps.common.open_result import result_json
+from apps.common.open_result import result_cuts
 from apps.common.schemas import RunCharts
+from apps.people.corrected import corrected_people
+from apps.people.known import Known
 from apps.results.charts import chart_run
 from apps.results.cvat import cvat
 from apps.results.export import ExportedRun, chunks, coco, csv, mot, readable
 from apps.results.files import result_file
 from apps.results.people_export.formats import PeopleChoice, exported_people, labels_by_person
-from apps.results.people_export.source import people_of
 from apps.runs.store import read_completed
 
 _LARGEST = 10**9  # frames and pixels; a manifest that says more is damaged
@@ -68,11 +69,10 @@ def charts_of(layout: Layout, ep_id: str, run_id: str, bins: int) -> RunCharts:
     manifest = read_completed(layout, ep_id, run_id)
     video, stride = grid_of(manifest)
     files = layout.run(ep_id, manifest.run_id)
-    metrics = result_json(layout, files.metrics) or {}
     return chart_run(
         video,
         stride,
-        cuts_of(metrics.get("scene_cuts")),
+        result_cuts(layout, files.metrics),
         read_rows(result_file(layout, files.detections, hint=RUN_AGAIN), DetectionRow),
         read_rows(result_file(layout, files.tracks, hint=RUN_AGAIN), TrackRow),
         bins,
@@ -87,6 +87,7 @@ def export_of(
     *,
     untracked: bool = False,
     choice: PeopleChoice | None = None,
+    known: Known | None = None,
 ) -> Export:
     """The detections of a run, places in pixels, or its people, as a file of another program.
 
@@ -97,11 +98,13 @@ def export_of(
         kind: the file's format.
         untracked: MOT: with the faces of no track too.
         choice: what is asked of formats of people.
+        known: what was read of people before.
 
     Raises:
         InvalidInput: a name is not legal, or a timecode is none.
         RunNotFound: there is no such completed run, or it lacks what is exported.
         PackageMissing: what writes the format is not installed.
+        CorrectionsUnreadable: people, and a later version has written the log of corrections.
     """
     manifest = read_completed(layout, ep_id, run_id)
     video, stride = grid_of(manifest)
@@ -122,7 +125,7 @@ def export_of(
     elif kind == "csv":
         text = csv(rows(), run)
     else:
-        people = people_of(layout, ep_id, run.run_id)
+        people = corrected_people(layout, ep_id, run.run_id, known).rows
         if kind == "cvat-people":
             text = cvat(rows(), run, labels_by_person(people, hidden=choice.hidden))
         else:
@@ -148,10 +151,3 @@ def grid_of(manifest: RunManifest) -> tuple[VideoFacts, int]:
     raise RunNotFound(
         f"The manifest of run {manifest.run_id!r} lacks facts of its video.", hint=RUN_AGAIN
     )
-
-
-def cuts_of(scene_cuts: object) -> list[int]:
-    """Frames that begin a shot; none where the metrics do not tell."""
-    if not isinstance(scene_cuts, list):
-        return []
-    return [cut for cut in scene_cuts if isinstance(cut, int)]

@@ -16,9 +16,9 @@ from apps.common.contracts.manifest import RunManifest, VideoFacts
 from apps.common.contracts.rows import TrackRow
 from apps.common.errors import InvalidInput, RunNotFound
 from apps.common.layout import Layout, RunFiles
-from apps.common.open_result import open_result, result_json, result_rows
+from apps.common.open_result import open_result, result_cuts, result_rows
 from apps.common.schemas import ReviewBoxes, ReviewData, ReviewTracks
-from apps.results.figures import RUN_AGAIN, cuts_of, grid_of
+from apps.results.figures import RUN_AGAIN, grid_of
 from apps.results.files import NO_ROWS
 from apps.results.lanes import Samples, lanes
 from apps.results.presence import seconds_with_faces
@@ -154,8 +154,7 @@ def _reviewed(
     sightings: Sightings,
 ) -> _Review:
     samples = Samples.of(stride, video.fps)
-    metrics = result_json(layout, files.metrics) or {}
-    firsts = {cut for cut in cuts_of(metrics.get("scene_cuts")) if 0 < cut < video.frames}
+    firsts = {cut for cut in result_cuts(layout, files.metrics) if 0 < cut < video.frames}
     cuts_s = sorted({_rounded(samples.cut(sightings.times.of(cut))) for cut in firsts})
     bars = _bars(result_rows(layout, files.tracks, TrackRow), samples, cuts_s)
     count = _laid_out(bars)

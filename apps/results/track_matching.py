@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
 
+from apps.common.boxes import Box, intersection_over_union
 from apps.common.contracts.rows import DetectionRow
 
 MIN_OVERLAP = 0.3  # detectors frame faces differently, and between samples a box is a guess
 _MIN_SHARE = 0.5  # of the compared moments of the one of two tracks that has fewer
 
-Box = tuple[float, float, float, float]
 Pair = tuple[str, str]
 
 
@@ -166,20 +166,6 @@ def pairs(some: dict[str, Box], others: dict[str, Box]) -> list[tuple[Pair, floa
             taken_b.add(b)
             chosen.append(((a, b), overlap))
     return chosen
-
-
-def intersection_over_union(one: Box, other: Box) -> float:
-    """Of two boxes, 0..1."""
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    both = width * height
-    return both / (_area(one) + _area(other) - both)
-
-
-def _area(box: Box) -> float:
-    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _at_multiples(

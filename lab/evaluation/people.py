@@ -186,10 +186,6 @@ def _at_stride(
     )
 
 
-def of_set(results: Sequence[PeopleResult], set_name: str, stride: int) -> list[PeopleResult]:
-    return [each for each in results if (each.set_name, each.stride) == (set_name, stride)]
-
-
 def _rendered_names(folder: Path) -> dict[int, str]:
     facts = read_json(folder / JSON_NAME) or {}
     return {each["id"]: each["person"] for each in facts["identities"]}

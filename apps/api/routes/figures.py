@@ -106,5 +106,6 @@ def export(
         query.format,
         untracked=query.untracked,
         choice=PeopleChoice(hidden=query.hidden, start_timecode=query.start_timecode),
+        known=services.people,
     )
     return Download(exported)

@@ -27,6 +27,8 @@ from apps.common.contracts.manifest import TrackEnd
 from apps.common.files import Opener, open_regular
 from apps.common.names import PersonId, TrackId
 
+MAX_BEST_FACES = 5  # of a person
+
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
 FrameIndex = Annotated[int, Field(ge=0, le=10**12)]

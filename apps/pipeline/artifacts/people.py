@@ -9,13 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from apps.common.contracts.manifest import ModelFacts
-from apps.common.contracts.rows import BestFaceRow, PersonRow
+from apps.common.contracts.rows import MAX_BEST_FACES, BestFaceRow, PersonRow
 from apps.common.layout import RunFiles
 from apps.common.names import person_name, track_name
-from apps.common.screen_time import OnScreen
+from apps.common.stretches import OnScreen
 from apps.pipeline.arrays import FloatArray
-
-_BEST_FACES = 5  # of a person
 
 
 @dataclass(frozen=True)
@@ -54,15 +52,12 @@ def write_people(
 
 
 def _row(number: int, ep_id: str, person: Person, times: OnScreen, video_s: float) -> PersonRow:
-    best = sorted(person.faces, key=lambda face: (-face[0], face[2]))[:_BEST_FACES]
+    best = sorted(person.faces, key=lambda face: (-face[0], face[2]))[:MAX_BEST_FACES]
     return PersonRow(
         person_id=person_name(number),
         ep_id=ep_id,
         track_ids=[track_name(track) for track in person.tracks],
-        appearances=[(round(begin, 4), round(end, 4)) for begin, end in times.stretches],
-        screen_seconds=round(times.seconds, 4),
-        screen_error_seconds=round(times.error_s, 4),
-        share=round(min(1.0, times.seconds / video_s), 5) if video_s > 0 else 0.0,
+        **times.figures(video_s),
         best_faces=[
             BestFaceRow(track_id=track_name(track), frame_idx=frame, ts_s=round(ts_s, 4))
             for _, track, frame, ts_s in best

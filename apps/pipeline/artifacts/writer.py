@@ -20,7 +20,8 @@ from apps.common.errors import StorageFailed
 from apps.common.files import files_in, storage_errors, sync, sync_tree, write_json
 from apps.common.layout import ALWAYS_WRITTEN, RESULT_NAMES, RunFiles
 from apps.common.names import crop_name, track_name
-from apps.common.screen_time import OnScreen, Presence, SampleEdges, ScreenTotal, merged
+from apps.common.screen_time import Presence, SampleEdges, ScreenTotal
+from apps.common.stretches import OnScreen, merged
 from apps.pipeline.types import Sighting, TrackedSighting
 
 _LONGEST = 5  # tracks named in the metrics

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from apps.common.likeness import least_alike
 from apps.pipeline.arrays import FloatArray
 
 _NEVER = np.float32(np.inf)  # distance of two who are seen together
@@ -60,7 +61,7 @@ def grouped(tracks: Sequence[TrackFace], max_distance: float) -> list[Group]:
     for place, label in enumerate(labels):
         members.setdefault(int(label), []).append(place)
     return [
-        Group(tuple(ordered[place].number for place in places), _confidence(embeddings[places]))
+        Group(tuple(ordered[place].number for place in places), least_alike(embeddings[places]))
         for places in members.values()
     ]
 
@@ -118,10 +119,3 @@ def _seen_together(tracks: Sequence[TrackFace]) -> NDArray[np.int64]:
         pairs.update(zip(low.tolist(), high.tolist(), strict=True))
         step += 1
     return np.array(sorted(pairs), np.int64).reshape(-1, 2)
-
-
-def _confidence(embeddings: FloatArray) -> float:
-    if len(embeddings) == 1:
-        return 1.0
-    mean = embeddings.mean(axis=0)
-    return float((embeddings @ (mean / np.linalg.norm(mean))).min())

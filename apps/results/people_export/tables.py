@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from apps.common.contracts.rows import PersonRow
+from apps.common.stretches import merged
 from apps.results.people_export.words import cell, name_of
 
 _DIGITS = 4  # of seconds: as rows have them
@@ -27,15 +28,7 @@ class _Line:
 
 def stretches_of(person: PersonRow) -> Stretches:
     """When a person is on the screen: seconds, ascending, apart from each other."""
-    found: Stretches = []
-    for begin, end in sorted(person.appearances):
-        if end <= begin:
-            continue
-        if found and begin <= found[-1][1]:
-            found[-1] = (found[-1][0], max(found[-1][1], end))
-        else:
-            found.append((begin, end))
-    return found
+    return list(merged([(begin, end) for begin, end in person.appearances if end > begin]))
 
 
 def seconds_csv(people: Sequence[PersonRow]) -> Iterator[str]:

@@ -80,8 +80,7 @@ def _show_under_way(ep_id: str, run_id: str, cap: float | None = None) -> None:
 def _explore(run: RunManifest) -> None:
     """The review, with the tracks below it. What is picked there concerns nothing else."""
     with problems_shown():
-        has_people = run.result is not None and "people" in run.result.artifacts
-        show_review(run.ep_id, run.run_id, has_people=has_people)
+        show_review(run.ep_id, run.run_id, has_people=run.people is not None)
 
 
 @st.fragment
