@@ -1,5 +1,6 @@
 // The library: cards of episodes that change in place. Streamlit calls the default export whenever it
 // draws the page: the first call sets up, later ones hand over what they are given.
+import { mounted } from "../review/mounted.js";
 import * as asking from "./asking.js";
 import { Card } from "./card.js";
 import { Chosen } from "./chosen.js";
@@ -288,13 +289,5 @@ function withState(entry, state) {
 }
 
 export default function (component) {
-  const root = component.parentElement.querySelector(".library");
-  const library = (root.screenalytics ??= new Library(root));
-  const call = (library.calls = (library.calls ?? 0) + 1);
-  library.update(component);
-  return () => {
-    if (library.calls !== call) return; // it was only drawn again
-    library.dispose();
-    root.screenalytics = null;
-  };
+  return mounted(component, ".library", Library);
 }

@@ -1,5 +1,7 @@
 // Which key does what on People, and the help that says so.
 
+import { ENDS, PLAYING } from "../review/keys.js";
+
 /** As in ../review/keys.js. Those without an action belong to the card that has the keyboard. */
 export const KEYS = [
   [["Enter"], "Enter", "Watch the person, or the track, of the card"],
@@ -10,13 +12,7 @@ export const KEYS = [
   [["h"], "H", "Hide the person, or show again"],
   [["n"], "N", "The next appearance", "appearance", 1],
   [["p"], "P", "The appearance before", "appearance", -1],
-  [[" ", "k"], "Space, K", "Play or pause", "toggle"],
-  [["j"], "J", "10 seconds back", "jump", -10],
-  [["l"], "L", "10 seconds on", "jump", 10],
-  [["J"], "Shift + J", "Slower", "speed", -1],
-  [["L"], "Shift + L", "Faster", "speed", 1],
-  [[","], ",", "The frame before", "step", -1],
-  [["."], ".", "The next frame", "step", 1],
+  ...PLAYING,
   [["m"], "M", "Merge the chosen people", "merge"],
   [["u"], "U", "Undo the last correction", "undo"],
   [["Escape"], "Esc", "Choose none, then back to all people", "back"],
@@ -27,7 +23,6 @@ export const KEYS = [
   [["ArrowRight"], "→", "On the timeline: a second on", "jump", 1],
   [["ArrowUp"], "↑", "On the timeline: people further up", "lanes", -51],
   [["ArrowDown"], "↓", "On the timeline: people further down", "lanes", 51],
-  [["Home"], "Home", "To the beginning", "end", 0],
-  [["End"], "End", "To the end", "end", 1],
+  ...ENDS,
   [["?"], "?", "This help", "help"],
 ];

@@ -2,6 +2,7 @@
 // calls the default export whenever it draws the page: the first call sets up, later ones update.
 
 import { listenToKeys, writeHelp } from "../review/keys.js";
+import { mounted } from "../review/mounted.js";
 import { colourOf, numberOf } from "../review/palette.js";
 import { read } from "../review/playable.js";
 import { clock, counted } from "../review/times.js";
@@ -299,19 +300,5 @@ export class PeopleView {
 }
 
 export default function (component) {
-  const root = component.parentElement.querySelector(".people");
-  // A newer version of this module may find what an older one has set up.
-  if (!(root.screenalytics instanceof PeopleView)) {
-    root.screenalytics?.dispose();
-    root.screenalytics = new PeopleView(root);
-  }
-  const shown = root.screenalytics;
-  shown.calls = (shown.calls ?? 0) + 1;
-  const call = shown.calls;
-  shown.update(component);
-  return () => {
-    if (shown.calls !== call) return; // drawn again since
-    shown.dispose();
-    delete root.screenalytics;
-  };
+  return mounted(component, ".people", PeopleView);
 }

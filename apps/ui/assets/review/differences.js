@@ -3,6 +3,7 @@
 
 import { cell, optionRows, remarksOf, signed, totalRows } from "./difference_tables.js";
 import { kindsOf, nextRow, rowsOf } from "./differing.js";
+import { mounted } from "./mounted.js";
 import { numberOf } from "./palette.js";
 import { read } from "./playable.js";
 import { Timeline } from "./timeline.js";
@@ -320,18 +321,5 @@ export class Differences {
 }
 
 export default function (component) {
-  const root = component.parentElement.querySelector(".differences");
-  if (!(root.screenalytics instanceof Differences)) {
-    root.screenalytics?.dispose();
-    root.screenalytics = new Differences(root);
-  }
-  const shownNow = root.screenalytics;
-  shownNow.calls = (shownNow.calls ?? 0) + 1;
-  const call = shownNow.calls;
-  shownNow.update(component);
-  return () => {
-    if (shownNow.calls !== call) return; // drawn again since
-    shownNow.dispose();
-    delete root.screenalytics;
-  };
+  return mounted(component, ".differences", Differences);
 }

@@ -1,7 +1,10 @@
 // Which key does what, and the help that says so. One table for both.
 
-/** [keys as `event.key` says, words for people, what they do, the name of an action, its argument] */
-export const KEYS = [
+/**
+ * Those that play, wherever there is a player. Each, as all here: [keys as `event.key` says, words for
+ * people, what they do, the name of an action, its argument].
+ */
+export const PLAYING = [
   [[" ", "k"], "Space, K", "Play or pause", "toggle"],
   [["j"], "J", "10 seconds back", "jump", -10],
   [["l"], "L", "10 seconds on", "jump", 10],
@@ -9,6 +12,16 @@ export const KEYS = [
   [["L"], "Shift + L", "Faster", "speed", 1],
   [[","], ",", "The frame before", "step", -1],
   [["."], ".", "The next frame", "step", 1],
+];
+
+/** To both ends of the video. */
+export const ENDS = [
+  [["Home"], "Home", "To the beginning", "end", 0],
+  [["End"], "End", "To the end", "end", 1],
+];
+
+export const KEYS = [
+  ...PLAYING,
   [["ArrowLeft"], "←", "The sighting before: of the picked track, else of any", "sighting", -1],
   [["ArrowRight"], "→", "The next sighting", "sighting", 1],
   [["p"], "P", "The track before", "track", -1],
@@ -21,8 +34,7 @@ export const KEYS = [
   [["0"], "0", "The whole episode", "fit"],
   [["ArrowUp"], "↑", "Lanes further up", "lanes", -51],
   [["ArrowDown"], "↓", "Lanes further down", "lanes", 51],
-  [["Home"], "Home", "To the beginning", "end", 0],
-  [["End"], "End", "To the end", "end", 1],
+  ...ENDS,
   [["c"], "C", "Copy the link to this moment", "link"],
   [["?"], "?", "This help", "help"],
 ];

@@ -10,17 +10,19 @@ export function nameOf(person) {
   return person.name ?? `Person ${numberOf(person.person_id)}`;
 }
 
-/** The people of a run, hidden ones too; none where it did not look for them, or they cannot be had. */
-export async function readPeople(run, signal) {
-  const items = [];
-  for (let total = 1; items.length < total;) {
-    const answer = await fetch(`${run}/people?limit=${AT_ONCE}&offset=${items.length}`, { signal });
-    if (!answer.ok) return [];
-    const page = await answer.json();
-    items.push(...page.items);
-    total = page.items.length > 0 ? page.total : 0;
+/**
+ * All people of a run, hidden ones too, as the first page of `GET …/people` with the items of all.
+ *
+ * @param ask called with what to add to the run's address; resolves with that answer
+ */
+export async function allPeople(ask) {
+  const all = await ask(`/people?limit=${AT_ONCE}`);
+  while (all.items.length < all.total) {
+    const next = await ask(`/people?limit=${AT_ONCE}&offset=${all.items.length}`);
+    if (next.items.length === 0) break;
+    all.items.push(...next.items);
   }
-  return items;
+  return all;
 }
 
 export class People {

@@ -7,8 +7,9 @@ import { Clips } from "./clip.js";
 import { Found } from "./found.js";
 import { listenToKeys, writeHelp } from "./keys.js";
 import { Links } from "./links.js";
+import { mounted } from "./mounted.js";
 import { numberOf } from "./palette.js";
-import { lanesByPerson, nameOf, People, readPeople } from "./people.js";
+import { allPeople, lanesByPerson, nameOf, People } from "./people.js";
 import { read } from "./playable.js";
 import { Player } from "./player.js";
 import { Source } from "./source.js";
@@ -97,31 +98,43 @@ export class Review {
     this.source.say("Reading the tracks…");
     const playing = this.source.open(this.data.episode, signal); // beside it: either may take long
     try {
-      const people = this.data.people ? readPeople(this.data.run, signal).catch(() => []) : []; // beside it as well
+      const people = this.#readPeople(signal); // beside it as well
       const review = await read(`${this.data.run}/review`, signal, "The tracks cannot be read.");
-      this.#show(review, await people);
+      const rows = await people;
+      if (!signal.aborted) this.#show(review, rows); // else another run is wanted meanwhile
     } catch (error) {
       await playing;
       if (!signal.aborted) this.source.say(error.message, ["Try again", () => this.#open()]);
     }
   }
 
+  /** None where the run did not look for them, or where they cannot be had: the tracks can be looked at. */
+  async #readPeople(signal) {
+    if (!this.data.people) return [];
+    try {
+      return (await allPeople((path) => read(this.data.run + path, signal, ""))).items;
+    } catch {
+      return [];
+    }
+  }
+
   #show(review, rows) {
+    const people = new People(review.tracks.id, rows);
     this.review = review;
-    this.tracks = new Tracks(review);
+    this.parts.rows.parentElement.hidden = !people.known;
+    const lanes = this.#lanesOf(review, people);
+    this.tracks = new Tracks(review, lanes);
     this.boxes = new Boxes(`${this.data.run}/boxes`, this.tracks, () => {
       this.player.draw();
       if (this.boxes.problem !== null) this.#say(this.boxes.problem);
     });
-    const people = new People(this.tracks.ids, rows);
     const colour = (place) => people.colour(place, this.tracks.ids[place], this.data.colours);
     const picture = (place) => `${this.data.run}/tracks/${this.tracks.ids[place]}/thumbnail`;
     this.run = { review, tracks: this.tracks, people, colour, picture, ends: this.data.ends };
-    this.parts.rows.parentElement.hidden = !people.known;
-    this.#layOut();
+    this.timeline.setOwners(lanes.owners);
     this.player.show(this.tracks, this.boxes, colour, people);
     this.timeline.show(this.tracks, review, colour, picture);
-    this.found.show(this.run, this.#byPerson);
+    this.found.show(this.run, this.#isByPerson(people));
     this.parts.slider.setAttribute("aria-valuemax", Math.floor(this.tracks.endOfAll));
     this.root.dataset.tracks = this.tracks.count;
     this.#drawCard();
@@ -130,22 +143,17 @@ export class Review {
   }
 
   /** True where timeline and table have a row a person, not a track. */
-  get #byPerson() {
-    return this.run.people.known && this.parts.rows.value === "people";
+  #isByPerson(people) {
+    return people.known && this.parts.rows.value === "people";
   }
 
-  /** Gives the tracks their lanes: everybody their own where there are people, else few. */
-  #layOut() {
-    const { review, tracks, people } = this.run;
-    if (!this.#byPerson) {
-      tracks.layOut(review.tracks.lane, review.lanes);
-      this.timeline.setOwners(null);
-      return;
-    }
-    const { lane, owners, firsts } = lanesByPerson(people.of, tracks.start, tracks.end);
-    tracks.layOut(lane, owners.length);
+  /** Where the bars are: everybody has lanes of their own, where there are people, else there are few. */
+  #lanesOf(review, people) {
+    const { tracks } = review;
+    if (!this.#isByPerson(people)) return { lane: tracks.lane, count: review.lanes, owners: null };
+    const { lane, owners, firsts } = lanesByPerson(people.of, tracks.start_s, tracks.end_s);
     const named = (owner) => (owner < 0 ? "Nobody in particular" : nameOf(people.all[owner]));
-    this.timeline.setOwners(owners.map((owner, i) => (firsts[i] ? named(owner) : null)));
+    return { lane, count: owners.length, owners: owners.map((owner, i) => (firsts[i] ? named(owner) : null)) };
   }
 
   // What people do.
@@ -159,9 +167,12 @@ export class Review {
     }, { signal });
     parts.rows.addEventListener("change", () => {
       if (this.run === undefined) return;
-      this.#layOut();
+      const { review, tracks, people } = this.run;
+      const lanes = this.#lanesOf(review, people);
+      tracks.layOut(lanes);
+      this.timeline.setOwners(lanes.owners);
       this.timeline.laidOut();
-      this.found.list(this.#byPerson);
+      this.found.list(this.#isByPerson(people));
     }, { signal });
     const actions = this.#actions();
     this.root.addEventListener("click", (event) => {
@@ -379,19 +390,5 @@ export class Review {
 }
 
 export default function (component) {
-  const root = component.parentElement.querySelector(".review");
-  // A newer version of this module may find what an older one has set up.
-  if (!(root.screenalytics instanceof Review)) {
-    root.screenalytics?.dispose();
-    root.screenalytics = new Review(root);
-  }
-  const review = root.screenalytics;
-  review.calls = (review.calls ?? 0) + 1;
-  const call = review.calls;
-  review.update(component);
-  return () => {
-    if (review.calls !== call) return; // drawn again since
-    review.dispose();
-    delete root.screenalytics;
-  };
+  return mounted(component, ".review", Review);
 }

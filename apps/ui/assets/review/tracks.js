@@ -29,8 +29,11 @@ function laneOf(places, start, end) {
 }
 
 export class Tracks {
-  /** @param review answer of `GET …/review` */
-  constructor(review) {
+  /**
+   * @param review answer of `GET …/review`
+   * @param lanes where they are, if not as in that: see `layOut`
+   */
+  constructor(review, lanes = { lane: review.tracks.lane, count: review.lanes }) {
     const { tracks } = review;
     this.ids = tracks.id;
     this.count = tracks.id.length;
@@ -44,7 +47,7 @@ export class Tracks {
     this.after = review.after_s;
     // Where sound begins first, the pictures end later than their duration.
     this.endOfAll = Math.max(review.duration_s, 1, this.cuts.at(-1) ?? 0, this.end.reduce((a, b) => Math.max(a, b), 0));
-    this.layOut(tracks.lane, review.lanes);
+    this.layOut(lanes);
     this.byId = new Map(this.ids.map((id, place) => [id, place]));
     this.byFirst = Int32Array.from(this.ids, (_, place) => place);
     this.byFirst.sort((a, b) => this.first[a] - this.first[b] || a - b);
@@ -53,8 +56,8 @@ export class Tracks {
     this.byFirst.forEach((place, rank) => { this.rank[place] = rank; });
   }
 
-  /** Puts each track into a lane. @param lane by place */
-  layOut(lane, count) {
+  /** Puts each track into a lane. @param lanes { lane: by place, count: how many there are } */
+  layOut({ lane, count }) {
     this.lane = Int32Array.from(lane);
     const lanes = Array.from({ length: count }, () => []);
     for (let place = 0; place < this.count; place += 1) lanes[this.lane[place]].push(place);

@@ -1,6 +1,7 @@
 // Several videos from the browser to the server. Streamlit calls the default export whenever it
 // draws the page, and what that returns when the view is left. What is on its way outlives the view.
 
+import { mounted } from "../review/mounted.js";
 import { bytes, percent, stretch } from "./figures.js";
 import { pickedFrom } from "./files.js";
 import { freeName, isVideo, problemWith } from "./names.js";
@@ -278,15 +279,5 @@ function describe(item) {
 }
 
 export default function (component) {
-  const root = component.parentElement.querySelector(".uploads");
-  if (!(root.screenalytics instanceof View)) root.screenalytics = new View(root);
-  const view = root.screenalytics;
-  view.calls = (view.calls ?? 0) + 1;
-  const call = view.calls;
-  view.update(component);
-  return () => {
-    if (view.calls !== call) return; // drawn again since
-    view.dispose();
-    delete root.screenalytics;
-  };
+  return mounted(component, ".uploads", View);
 }
