@@ -109,9 +109,9 @@ def test_a_track_that_one_run_has_not(one_tab: Tab, product: Product, shown_run:
 
     first.get_by_role("link", name=f"A · track {number}").click()
     one_tab.page.wait_for_url(re.compile("/results"))
-    query = parse_qs(urlsplit(one_tab.page.url).query)
-    assert query["episode"] == [DEMO]
-    assert query["run"] == [shown_run]
+    one_tab.see_in_address(f"run={shown_run}")
+    query = parse_qs(urlsplit(one_tab.address()).query)
+    assert (query["episode"], query["run"]) == ([DEMO], [shown_run])
     one_tab.see("Take away")
     one_tab.settle()
 

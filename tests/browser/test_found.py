@@ -266,12 +266,12 @@ def test_the_filter_outlives_a_redraw_and_is_reset(found: Review) -> None:
     found.page.get_by_role("button", name="Seen first").click()
     found.ask("window.draw()")
     assert rows(found) == [1, 2, 3]
-    assert found.page.get_by_label("Seen before this time").input_value() == "0:09"
+    expect(found.page.get_by_label("Seen before this time")).to_have_value("0:09")
     reset.click()
     assert rows(found) == [1, 2, 3, 4, 5]
     assert count(found) == "5 tracks"
     expect(reset).to_be_disabled()
-    assert found.page.get_by_label("Seen before this time").input_value() == ""
+    expect(found.page.get_by_label("Seen before this time")).to_have_value("")
 
 
 def test_the_marked_range_is_taken_for_the_time(found: Review) -> None:
@@ -281,7 +281,7 @@ def test_the_marked_range_is_taken_for_the_time(found: Review) -> None:
         found.rest()
         found.key(key)
     found.page.get_by_role("button", name="Range").click()
-    assert found.page.get_by_label("Seen after this time").input_value() == "0:09.00"
+    expect(found.page.get_by_label("Seen after this time")).to_have_value("0:09.00")
     assert sorted(rows(found)) == [3, 4]
     found.canvas.focus()
     found.key("Escape")

@@ -43,15 +43,9 @@ def shared(browser: Browser, product: Product) -> Iterator[Tab]:
         yield opened
 
 
-def address(opened: Tab) -> str:
-    """As the browser has it; Playwright hears of it later."""
-    found: str = opened.page.evaluate("location.href")
-    return found
-
-
 def named(opened: Tab) -> dict[str, Any]:
     """What the address says, options left out; a name of which there are several as a list."""
-    found = parse_qs(urlsplit(address(opened)).query)
+    found = parse_qs(urlsplit(opened.address()).query)
     return {
         name: values[0] if len(values) == 1 else values
         for name, values in found.items()
@@ -63,7 +57,7 @@ def wait_for_names(opened: Tab, **names: Any) -> None:
     try:
         wait_for(lambda: named(opened) == names, what="the address")
     except AssertionError as error:
-        error.add_note(f"it is {address(opened)}")
+        error.add_note(f"it is {opened.address()}")
         raise
 
 
@@ -96,7 +90,7 @@ def wait_for_track(opened: Tab, track_id: str) -> None:
 
 
 def view_of(opened: Tab) -> str:
-    return urlsplit(address(opened)).path
+    return urlsplit(opened.address()).path
 
 
 def test_a_link_opens_its_moment(shared: Tab, product: Product, a_run: str) -> None:
@@ -292,17 +286,17 @@ def test_options_stay_in_the_address_of_other_views(one_tab: Tab, product: Produ
     one_tab.open("/?episode=talk")
     one_tab.options(stride=5)
     one_tab.go("Results")
-    assert "option-stride=5" in address(one_tab)
+    one_tab.see_in_address("option-stride=5")
     one_tab.reload()
     one_tab.settle()
-    assert "option-stride=5" in address(one_tab)
+    one_tab.see_in_address("option-stride=5")
     one_tab.go("Detect/Track")
     one_tab.unfold("More options")
     expect(one_tab.page.get_by_role("spinbutton", name="Stride")).to_have_value("5")
-    assert "option-stride=5" in address(one_tab)
+    one_tab.see_in_address("option-stride=5")
     one_tab.page.go_back()
     one_tab.settle()
-    assert "option-stride=5" in address(one_tab)
+    one_tab.see_in_address("option-stride=5")
 
 
 def test_after_a_stop_the_result_before_is_shown(one_tab: Tab, product: Product) -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
+from playwright.sync_api import expect
 
 from lab.processes.service import gone, wait_for
 from tests.browser.conftest import DEMO, Product
@@ -141,8 +142,8 @@ def test_options_stay_when_the_page_is_loaded_again(one_tab: Tab) -> None:
     one_tab.see("60 frames will be processed")
     one_tab.unfold("More options")
     stride = one_tab.page.get_by_role("spinbutton", name="Stride")
-    assert stride.input_value() == "8"
-    assert "option-stride=8" in one_tab.page.url
+    expect(stride).to_have_value("8")
+    one_tab.see_in_address("option-stride=8")
 
 
 @pytest.mark.parametrize(
@@ -179,5 +180,5 @@ def test_a_refusal_is_seen_while_the_other_run_is_on(one_tab: Tab, product: Prod
 def test_streamlit_has_no_stop_of_its_own(one_tab: Tab, product: Product) -> None:
     """It would end the script, and with it the run, and leave the page as it was."""
     start_long_run(one_tab, product)
-    assert one_tab.page.get_by_role("button", name="Stop").count() == 1
+    expect(one_tab.page.get_by_role("button", name="Stop")).to_have_count(1)
     stop(one_tab)

@@ -118,7 +118,7 @@ def test_cards_tell_who_there_is_and_show_it(people: PeoplePage) -> None:
     assert people.state()["bar"] >= 0
     # The address names it, for another time.
     number = int(several["person_id"].removeprefix("person-"))
-    wait_for(lambda: f"person={number}&" in page.url, what="the address")
+    people.tab.see_in_address(f"person={number}&")
     people.tab.reload()
     page.locator(".people[data-people]").wait_for()
     wait_for(lambda: people.state()["watched"] == several["person_id"], what="it again")

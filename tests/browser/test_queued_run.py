@@ -86,7 +86,7 @@ def test_a_run_of_another_program_is_seen_and_can_be_stopped(
     one_tab.reload()
     one_tab.see("It was started in another window or by another program.")
     one_tab.see(" of 275 frames")
-    assert one_tab.page.get_by_role("button", name="detect/track").count() == 0
+    expect(one_tab.page.get_by_role("button", name="detect/track")).to_have_count(0)
     one_tab.button("Stop")
     one_tab.see("Newest run: cancelled")
     wait_for(lambda: product.server.run_processes() == [], what="no run")

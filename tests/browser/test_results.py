@@ -374,7 +374,7 @@ def test_a_run_is_named_deleted_and_put_back(one_tab: Tab, product: Product) -> 
     expect(box).to_have_value(re.compile(kept))
     one_tab.see("Deleted: tried <b>once</b>")
     assert gone not in [run["run_id"] for run in product.runs_of("show")]
-    wait_for(lambda: kept in page.url, what="the run that is left in the address")
+    one_tab.see_in_address(kept)
     one_tab.picture("run-deleted")
     one_tab.button("Put it back")
     one_tab.lose("Deleted: ")

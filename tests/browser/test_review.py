@@ -547,9 +547,9 @@ def test_pointing_at_a_bar_shows_its_face(review: Review) -> None:
     review.canvas.hover(position={"x": x, "y": y})
     tip = review.page.locator(".tip")
     expect(tip).to_be_visible()
-    assert "Track 3" in tip.inner_text()
-    assert "0:08.2 – 0:15.6" in tip.inner_text()
-    assert "On screen 7.7 ± 0.1 s" in tip.inner_text()
+    expect(tip).to_contain_text("Track 3")
+    expect(tip).to_contain_text("0:08.2 – 0:15.6")
+    expect(tip).to_contain_text("On screen 7.7 ± 0.1 s")
     wait_for(lambda: tip.locator("img").evaluate("one => one.naturalWidth") == 96, what="the face")
     box, inside = tip.bounding_box(), review.box.bounding_box()
     assert box is not None

@@ -91,7 +91,7 @@ def test_five_hundred_episodes(odd: Tab) -> None:
     box.press_sequentially("long")
     odd.page.get_by_role("option", name=LONG.ep_id).click()
     odd.settle()
-    assert f"episode={LONG.ep_id}" in odd.page.url
+    odd.see_in_address(f"episode={LONG.ep_id}")
 
 
 def test_an_hour_with_five_thousand_tracks(odd: Tab) -> None:

@@ -144,7 +144,7 @@ def test_one_that_comes_alone_is_chosen(
     one_tab.settle()
     expect(one_tab.page.get_by_role("combobox", name="Episode")).to_have_value("rhobh-s05e02")
     one_tab.see("1920 × 1080")
-    assert "episode=rhobh-s05e02" in one_tab.page.url
+    one_tab.see_in_address("episode=rhobh-s05e02")
 
 
 def choose_and_start(form: Locator, video: Path, name: str) -> Locator:

@@ -195,6 +195,19 @@ class Tab:
     def text(self) -> str:
         return self.page.get_by_test_id("stApp").inner_text()
 
+    def address(self) -> str:
+        """As the browser has it; Playwright's own `url` hears of it later."""
+        found: str = self.page.evaluate("location.href")
+        return found
+
+    def see_in_address(self, part: str) -> None:
+        """Waits until the address has it: a component writes it after the view is drawn."""
+        try:
+            wait_for(lambda: part in self.address(), what=f"{part} in the address")
+        except AssertionError as error:
+            error.add_note(f"it is {self.address()}")
+            raise
+
     def last_words(self) -> str:
         """The page's text, for the report of a test that failed, whatever became of the page."""
         try:
