@@ -120,6 +120,13 @@ def test_options_apply(one_tab: Tab, product: Product) -> None:
     assert (options["profile"], options["stride"], options["det_size"]) == ("performance", 40, 320)
 
 
+def test_a_run_takes_the_place_of_what_was_there(one_tab: Tab, product: Product) -> None:
+    product.run(DEMO, stride=40)
+    start_long_run(one_tab, product)
+    assert not [gone for gone in ("Newest run", "Upload episodes") if one_tab.shows(gone)]
+    stop(one_tab)
+
+
 def test_the_run_button_is_reached_by_keyboard(one_tab: Tab) -> None:
     one_tab.open("/?episode=talk")
     one_tab.mode(LOCAL)

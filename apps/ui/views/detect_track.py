@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from apps.common.contracts.events import ErrorEvent, ResultEvent
 from apps.common.contracts.manifest import RunManifest
@@ -41,13 +42,14 @@ def _view(api: Client, mine: Session) -> None:
         follow(api, "Detect/Track", ep_id, hold=request is not None)
         if ep_id is not None:
             show_episode(api, ep_id)
-        last = st.empty()  # emptied at once when a run begins
+        uploads, last = (_place(emptied=request is not None) for _ in range(2))
         if request is None:
-            show_upload()
+            with uploads:
+                show_upload()
     if ep_id is None:
         return
     with right:
-        place = st.empty()
+        place = _place(emptied=request is not None)
     if request is not None:
         time.sleep(_SENT_SECONDS)  # the emptiness is sent by itself, or the form would stay
     with place.container(), problems_shown():
@@ -64,6 +66,14 @@ def _view(api: Client, mine: Session) -> None:
         _prepare(api, ep_id, _usual_mode(runs), active.queue_problem, mine)
     with last.container(), problems_shown():
         _show_last(api, ep_id, runs, mine)
+
+
+def _place(*, emptied: bool) -> DeltaGenerator:
+    """Shows what it showed until it is drawn again; `emptied`, as a run begins: nothing, at once.
+
+    What is emptied each time lets the page jump under the reader's pointer.
+    """
+    return st.empty() if emptied else st.container()
 
 
 def _show_refusal(ep_id: str, mine: Session) -> None:
