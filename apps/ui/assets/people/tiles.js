@@ -150,4 +150,4 @@ export class Tiles {
 }
 
 /** Keys that tiles and their cards have a use for. */
-export const TILE_KEYS = "ArrowLeft ArrowRight ArrowUp ArrowDown PageUp PageDown Home End Enter x X r R F2 o O h H";
+export const TILE_KEYS = "ArrowLeft ArrowRight ArrowUp ArrowDown PageUp PageDown Home End Enter x X r R F2 o O h H y Y d D";
