@@ -15,6 +15,7 @@ from apps.ui.parts.address import asked, shortened, show_address
 from apps.ui.session import reader_zone
 
 _COMPARED_FIRST = 2
+_BETWEEN = " · "  # parts of what a run is called in the box
 _MISSING_ICON = ":material/link_off:"
 
 
@@ -86,8 +87,17 @@ def run_label(run: RunSummary) -> str:
     end = counted(run.tracks or 0, "track") if run.status == "completed" else run.status
     started = moment(run.started_at, reader_zone())
     said = [run.title, "of a comparison" if run.of_comparison else None, started, mode]
-    # The box tells its options apart by these words, so the name is among them.
-    return " · ".join(filter(None, [*said, run.profile, end, run.run_id]))
+    # The box tells its options apart by these words, so the name is among them: the last one.
+    return _BETWEEN.join(filter(None, [*said, run.profile, end, run.run_id]))
+
+
+def _run_of(value: str | None) -> str | None:
+    """The name of a run, of what the box holds.
+
+    That is a name, or the words of an option as the browser saw it last: where a run has ended
+    meanwhile these are no option's any more, and Streamlit hands them over as they are.
+    """
+    return value and value.rsplit(_BETWEEN, 1)[-1]
 
 
 def forget_choice(ep_id: str) -> None:
@@ -167,7 +177,7 @@ def _find_asked(ep_id: str, runs: dict[str, RunSummary], usual: RunSummary | Non
         What was asked for and is not there; nothing is chosen then, until the reader does.
     """
     key, missing_key = _key(ep_id), _missing_key(ep_id)
-    chosen: str | None = st.session_state.get(key)
+    chosen = _run_of(st.session_state.get(key))
     wanted = next(iter(asked().take_runs(ep_id)), None) or chosen
     if wanted is None and missing_key in st.session_state:
         return str(st.session_state[missing_key])
