@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from pydantic import ValidationError
@@ -28,6 +28,9 @@ from apps.common.python_module import python_module, same_code
 from apps.common.settings import Settings
 from apps.runs.launch import RUN_MODULE
 from apps.runs.store import read_manifest
+
+if TYPE_CHECKING:
+    from apps.jobs.store import JobStore
 
 POLL_SECONDS = 0.1  # how often a queued job is asked for; the wall clock is that exact
 RUN_SECONDS = 24 * 3600.0  # no episode takes longer
@@ -224,6 +227,7 @@ class RedisRunner(HttpRunner):
     """Redis/Celery (queued): a job, asked for until it has ended."""
 
     mode = "redis"
+    _store: JobStore | None = None
 
     def check(self) -> None:
         with self._talking():
@@ -232,6 +236,12 @@ class RedisRunner(HttpRunner):
             state = _object(answer.text).get("dependencies", {}).get(name, {})
             if state.get("ok") is False:
                 raise ModeUnavailable(f"{state.get('detail')} Start it with `make up`.")
+        # For a server that goes: Redis takes longer to load than there is time to cancel a job.
+        from apps.jobs.store import JobStore
+
+        with contextlib.suppress(ScreenalyticsError):
+            settings = Settings.read()
+            self._store = JobStore(settings.redis_url, settings.lease_s)
 
     def run(self, run_id: str) -> None:
         body = self._body(run_id, execution_mode="redis")
@@ -250,11 +260,9 @@ class RedisRunner(HttpRunner):
         try:
             self._client.post(f"/celery_jobs/{job_id}/cancel", timeout=5)
         except httpx.TransportError:
-            from apps.jobs.store import JobStore  # Redis takes long to load, and is seldom needed
-
             with contextlib.suppress(ScreenalyticsError):
-                settings = Settings.read()
-                JobStore(settings.redis_url, settings.lease_s).ask_cancel(job_id)
+                if self._store is not None:
+                    self._store.ask_cancel(job_id)
 
     def _wait(self, job: str) -> None:
         latest_start = time.monotonic() + QUEUE_SECONDS
