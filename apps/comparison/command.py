@@ -9,7 +9,7 @@ from pathlib import Path
 from apps.common.lifeline import Lifeline
 from apps.comparison.modes import BASELINE, DEFAULT_MODES
 
-_GRACE_SECONDS = 5.0  # a job is cancelled in Redis meanwhile, on a busy machine too
+_GRACE_SECONDS = 10.0  # Redis is loaded and a job cancelled in it meanwhile, however busy all is
 
 
 def main() -> int:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import subprocess
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 from pydantic import ValidationError
@@ -28,9 +29,6 @@ from apps.common.python_module import python_module, same_code
 from apps.common.settings import Settings
 from apps.runs.launch import RUN_MODULE
 from apps.runs.store import read_manifest
-
-if TYPE_CHECKING:
-    from apps.jobs.store import JobStore
 
 POLL_SECONDS = 0.1  # how often a queued job is asked for; the wall clock is that exact
 RUN_SECONDS = 24 * 3600.0  # no episode takes longer
@@ -115,11 +113,12 @@ class CliRunner(Runner):
         try:
             _, errors = process.communicate()
         except BaseException:
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.communicate(timeout=5)
-            process.kill()
-            process.communicate()
+            with _undisturbed():
+                process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.communicate(timeout=5)
+                process.kill()
+                process.communicate()
             raise
         if process.returncode != 0:
             said = errors.strip().splitlines() or [f"It ended with code {process.returncode}."]
@@ -227,7 +226,6 @@ class RedisRunner(HttpRunner):
     """Redis/Celery (queued): a job, asked for until it has ended."""
 
     mode = "redis"
-    _store: JobStore | None = None
 
     def check(self) -> None:
         with self._talking():
@@ -236,12 +234,6 @@ class RedisRunner(HttpRunner):
             state = _object(answer.text).get("dependencies", {}).get(name, {})
             if state.get("ok") is False:
                 raise ModeUnavailable(f"{state.get('detail')} Start it with `make up`.")
-        # For a server that goes: Redis takes longer to load than there is time to cancel a job.
-        from apps.jobs.store import JobStore
-
-        with contextlib.suppress(ScreenalyticsError):
-            settings = Settings.read()
-            self._store = JobStore(settings.redis_url, settings.lease_s)
 
     def run(self, run_id: str) -> None:
         body = self._body(run_id, execution_mode="redis")
@@ -252,7 +244,8 @@ class RedisRunner(HttpRunner):
             try:
                 self._wait(f"/celery_jobs/{job_id}")
             except BaseException:
-                self._cancel(job_id)
+                with _undisturbed():
+                    self._cancel(job_id)
                 raise
 
     def _cancel(self, job_id: str) -> None:
@@ -260,9 +253,11 @@ class RedisRunner(HttpRunner):
         try:
             self._client.post(f"/celery_jobs/{job_id}/cancel", timeout=5)
         except httpx.TransportError:
+            from apps.jobs.store import JobStore  # Redis takes long to load, and is seldom needed
+
             with contextlib.suppress(ScreenalyticsError):
-                if self._store is not None:
-                    self._store.ask_cancel(job_id)
+                settings = Settings.read()
+                JobStore(settings.redis_url, settings.lease_s).ask_cancel(job_id)
 
     def _wait(self, job: str) -> None:
         latest_start = time.monotonic() + QUEUE_SECONDS
@@ -287,6 +282,20 @@ class RedisRunner(HttpRunner):
 RUNNERS: dict[str, type[Runner]] = {
     runner.mode: runner for runner in (CliRunner, SseRunner, LocalRunner, RedisRunner)
 }
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """No signal breaks off what puts things in order, in the main thread.
+
+    A server that is killed tells twice: its connection breaks, and the lifeline interrupts.
+    """
+    before = {each: signal.signal(each, signal.SIG_IGN) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def client_of(task: Task, timeout: httpx.Timeout) -> httpx.Client:
