@@ -216,7 +216,7 @@ def _results() -> None:
 
 
 def open_results(
-    server: Server, monkeypatch: pytest.MonkeyPatch, run_id: str | None, **state: str
+    server: Server, monkeypatch: pytest.MonkeyPatch, run_id: str | None, **state: Any
 ) -> AppTest:
     """`state` is the session's before the first run of the script."""
     monkeypatch.setenv("SCREENALYTICS_API_URL", server.url)
@@ -258,6 +258,20 @@ def test_a_run_that_ended_while_the_box_called_it_running(
     assert not page.exception
     assert not page.warning
     assert page.selectbox(key="run-talk").value == run_id
+
+
+@pytest.mark.usefixtures("open_page")
+def test_a_run_that_this_reader_has_removed_is_not_missed(
+    server: Server, result: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The browser may tell its old choice once more, before it has seen the next one."""
+    told: dict[str, Any] = {"run-talk": "Nov 28, 6:06 PM · Local · low_power · 1 track · gone"}
+    page = open_results(server, monkeypatch, None, **told)
+    assert "There is no run" in page.warning[0].value
+    page = open_results(server, monkeypatch, None, **told, **{"removed-runs-talk": {"gone"}})
+    assert not page.exception
+    assert not page.warning
+    assert page.selectbox(key="run-talk").value == result["run_id"]
 
 
 @pytest.mark.usefixtures("open_page")
