@@ -20,7 +20,6 @@ from apps.common.parent_death import parent_death_signal
 from apps.common.repeater import HelperThread
 
 STDIN = 0
-_GRACE_SECONDS = 1.0  # for an orderly stop, before the whole group is killed
 _LONGEST_LINE = 1_000_000  # bytes
 
 
@@ -29,12 +28,14 @@ class Lifeline:
 
     Args:
         reads_line: whether the launcher's first line says what to do; it is read here.
+        grace_s: for an orderly stop, before the whole group is killed; seconds.
 
     Attributes:
         line: that line; empty where none is read.
     """
 
-    def __init__(self, *, reads_line: bool = True) -> None:
+    def __init__(self, *, reads_line: bool = True, grace_s: float = 1.0) -> None:
+        self._grace_s = grace_s
         self._on_end: Callable[[bytes], object] | None = None
         parent_death_signal(signal.SIGKILL)()
         self.line = _read_line() if reads_line else b""
@@ -56,7 +57,7 @@ class Lifeline:
         word = _read_line()
         if self._on_end is not None:
             self._on_end(word)
-            time.sleep(_GRACE_SECONDS)
+            time.sleep(self._grace_s)
         _end_group()
 
 

@@ -9,10 +9,13 @@ from pathlib import Path
 from apps.common.lifeline import Lifeline
 from apps.comparison.modes import BASELINE, DEFAULT_MODES
 
+_GRACE_SECONDS = 10.0  # Redis is loaded and a job cancelled in it meanwhile, however busy all is
+
 
 def main() -> int:
     # Before anything else is imported: from here on it dies with the program that started it.
-    lifeline = Lifeline(reads_line=False) if "--lifeline" in sys.argv else None
+    has_lifeline = "--lifeline" in sys.argv
+    lifeline = Lifeline(reads_line=False, grace_s=_GRACE_SECONDS) if has_lifeline else None
     arguments = parser().parse_args()
 
     from apps.comparison.compare import run_comparison

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import subprocess
 import time
 from abc import ABC, abstractmethod
@@ -112,11 +113,12 @@ class CliRunner(Runner):
         try:
             _, errors = process.communicate()
         except BaseException:
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.communicate(timeout=5)
-            process.kill()
-            process.communicate()
+            with _undisturbed():
+                process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.communicate(timeout=5)
+                process.kill()
+                process.communicate()
             raise
         if process.returncode != 0:
             said = errors.strip().splitlines() or [f"It ended with code {process.returncode}."]
@@ -242,7 +244,8 @@ class RedisRunner(HttpRunner):
             try:
                 self._wait(f"/celery_jobs/{job_id}")
             except BaseException:
-                self._cancel(job_id)
+                with _undisturbed():
+                    self._cancel(job_id)
                 raise
 
     def _cancel(self, job_id: str) -> None:
@@ -279,6 +282,20 @@ class RedisRunner(HttpRunner):
 RUNNERS: dict[str, type[Runner]] = {
     runner.mode: runner for runner in (CliRunner, SseRunner, LocalRunner, RedisRunner)
 }
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """No signal breaks off what puts things in order, in the main thread.
+
+    A server that is killed tells twice: its connection breaks, and the lifeline interrupts.
+    """
+    before = {each: signal.signal(each, signal.SIG_IGN) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def client_of(task: Task, timeout: httpx.Timeout) -> httpx.Client:

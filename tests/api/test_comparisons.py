@@ -29,7 +29,8 @@ from lab.processes.service import Server, add_episode, gone, serving, wait_for
 
 KEY = "correct-horse-battery"
 QUICK = {"stride": 48, "det_size": 320}
-SOME_SECONDS = {"stride": 12, "det_size": 320, "cpu_threads": 1, "max_cpu_percent": 40}
+# No run of it comes to its end: longer than what it takes to see that client or server are gone.
+LONG = {"stride": 2, "det_size": 320, "cpu_threads": 1, "max_cpu_percent": 40}
 NDJSON = {"accept": "application/x-ndjson"}
 
 
@@ -206,7 +207,7 @@ def test_a_run_that_fails(server: Server, data_root: Path) -> None:
 @contextmanager
 def asked_for(server: Server, mode: str, *, stream: bool) -> Iterator[None]:
     """A client that asks for a comparison and does not read; it leaves with the block."""
-    body = json.dumps({"modes": [mode], "repeat": 1, "options": SOME_SECONDS})
+    body = json.dumps({"modes": [mode], "repeat": 1, "options": LONG})
     head = (
         "POST /episodes/show/comparisons HTTP/1.1\r\nHost: localhost\r\n"
         f"X-API-Key: {KEY}\r\nAccept: {NDJSON['accept'] if stream else '*/*'}\r\n"
@@ -282,7 +283,7 @@ def test_it_dies_with_its_client(server: Server) -> None:
 def test_a_tool_that_is_killed_is_reported(server: Server) -> None:
     """And the run that it had started goes with it."""
     answers: list[httpx.Response] = []
-    body = {"modes": ["local"], "options": SOME_SECONDS}
+    body = {"modes": ["local"], "options": LONG}
     thread = threading.Thread(
         daemon=True, target=lambda: answers.append(compare(server, "show", **body))
     )
@@ -338,7 +339,7 @@ def test_it_dies_with_its_server(data_root: Path) -> None:
 def test_a_server_that_stops_says_so(data_root: Path) -> None:
     with serving(data_root, "--timeout-graceful-shutdown", "2") as server:
         answers: list[httpx.Response] = []
-        body = {"modes": ["local"], "options": SOME_SECONDS}
+        body = {"modes": ["local"], "options": LONG}
         thread = threading.Thread(
             daemon=True, target=lambda: answers.append(compare(server, "show", **body))
         )

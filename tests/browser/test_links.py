@@ -44,8 +44,12 @@ def shared(browser: Browser, product: Product) -> Iterator[Tab]:
 
 
 def named(opened: Tab) -> dict[str, Any]:
-    """What the address says, options left out; a name of which there are several as a list."""
-    found = parse_qs(urlsplit(opened.address()).query)
+    return names_in(opened.address())
+
+
+def names_in(address: str) -> dict[str, Any]:
+    """What an address says, options left out; a name of which there are several as a list."""
+    found = parse_qs(urlsplit(address).query)
     return {
         name: values[0] if len(values) == 1 else values
         for name, values in found.items()
@@ -54,11 +58,7 @@ def named(opened: Tab) -> dict[str, Any]:
 
 
 def wait_for_names(opened: Tab, **names: Any) -> None:
-    try:
-        wait_for(lambda: named(opened) == names, what="the address")
-    except AssertionError as error:
-        error.add_note(f"it is {opened.address()}")
-        raise
+    opened.wait_for_address(lambda address: names_in(address) == names)
 
 
 def tracks(product: Product, run_id: str) -> list[dict[str, Any]]:

@@ -37,6 +37,11 @@ COUNT_CALLS = """() => {
     };
   }
 }"""
+WORDS_OF_A_REDRAW = """() => {
+  window.calls = {};
+  window.review.player.draw();
+  return window.calls.fillText ?? 0;
+}"""
 REDRAW = """view => {
   const { timeline } = window.review;
   if (view) timeline.view = { start: view[0], end: view[1] };
@@ -411,13 +416,11 @@ def test_a_box_has_the_colour_of_its_bar_and_card(review: Review) -> None:
 
 def test_boxes_can_be_off_and_without_names(review: Review) -> None:
     review.click(*review.bar(0))
-    words = "window.calls.fillText ?? 0"
     review.ask(COUNT_CALLS)
-    review.ask("window.calls = {}; window.review.player.draw()")
-    assert review.ask(words) == 1
+    review.rest()
+    assert review.ask(WORDS_OF_A_REDRAW) == 1
     review.page.get_by_label("Boxes").select_option("faces")
-    review.ask("window.calls = {}; window.review.player.draw()")
-    assert review.ask(words) == 0
+    assert review.ask(WORDS_OF_A_REDRAW) == 0
     assert len(review.drawn()) == 1
     review.page.get_by_label("Boxes").select_option("off")
     assert review.drawn() == []

@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -201,9 +201,12 @@ class Tab:
         return found
 
     def see_in_address(self, part: str) -> None:
-        """Waits until the address has it: a component writes it after the view is drawn."""
+        self.wait_for_address(lambda address: part in address)
+
+    def wait_for_address(self, is_it: Callable[[str], bool]) -> None:
+        """Waits until the address is so: a component writes it after the view is drawn."""
         try:
-            wait_for(lambda: part in self.address(), what=f"{part} in the address")
+            wait_for(lambda: is_it(self.address()), what="the address")
         except AssertionError as error:
             error.add_note(f"it is {self.address()}")
             raise

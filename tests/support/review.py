@@ -6,8 +6,10 @@ Streamlit does.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import socket
 import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator, Iterator
@@ -370,8 +372,6 @@ def _playable(server: ReviewServer) -> dict[str, Any]:
 
 def _make(server: ReviewServer) -> Response:
     async def events() -> AsyncIterator[str]:
-        import asyncio
-
         try:
             for done in range(0, 101, 20):
                 await asyncio.sleep(0.1)
@@ -392,7 +392,7 @@ def review_server(run: MadeRun, video: Path) -> Iterator[ReviewServer]:
     served = ReviewServer(f"http://127.0.0.1:{port}", run, video)
     app = _application(served)
     config = uvicorn.Config(app, "127.0.0.1", port, log_level="warning", lifespan="off")
-    server = uvicorn.Server(config)
+    server = _Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
@@ -400,5 +400,16 @@ def review_server(run: MadeRun, video: Path) -> Iterator[ReviewServer]:
         yield served
     finally:
         server.should_exit = True
-        server.force_exit = True
-        thread.join(10)
+        thread.join()
+
+
+class _Server(uvicorn.Server):
+    """Breaks every connection off when it ends, so that none outlives its loop."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(0.1)  # for those accepted meanwhile
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await super().shutdown(sockets)

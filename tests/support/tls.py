@@ -1,4 +1,7 @@
-"""TLS in front of a server that has none, with a certificate of its own."""
+"""TLS in front of a server that has none: `python -m tests.support.tls PORT TO CERTIFICATE KEY`.
+
+It is a process of its own, so that no connection of it is left in the tests' one.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,13 @@ import asyncio
 import contextlib
 import ssl
 import subprocess
-import threading
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.processes.service import free_port, wait_for
+from lab.processes.service import free_port
 
 
 @dataclass(frozen=True)
@@ -29,35 +32,34 @@ def tls_front(folder: Path, port: int) -> Iterator[TlsFront]:
     command += ["-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"]
     command += ["-out", str(certificate), "-keyout", str(key)]
     subprocess.run(command, check=True, capture_output=True)
+    front = TlsFront(free_port(), certificate)
+    command = [sys.executable, "-m", "tests.support.tls"]
+    command += [str(front.port), str(port), str(certificate), str(key)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline(), "the front did not start"
+            yield front
+        finally:
+            process.kill()
+
+
+async def _serve(port: int, to: int, certificate: str, key: str) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    front = TlsFront(free_port(), certificate)
-    loops: list[asyncio.AbstractEventLoop] = []
-    ended = asyncio.Event()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", to)
         with contextlib.closing(writer), contextlib.closing(inner_writer):
             ways = [_pass_on(reader, inner_writer), _pass_on(inner_reader, writer)]
-            tasks = [asyncio.create_task(way) for way in [*ways, ended.wait()]]
+            tasks = [asyncio.create_task(way) for way in ways]
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 task.cancel()
 
-    async def serve() -> None:
-        async with await asyncio.start_server(accept, "127.0.0.1", front.port, ssl=context):
-            loops.append(asyncio.get_running_loop())
-            await ended.wait()
-            await asyncio.sleep(0.1)  # for connections to be closed
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
-    thread.start()
-    wait_for(lambda: loops, what="the front")
-    try:
-        yield front
-    finally:
-        loops[0].call_soon_threadsafe(ended.set)
-        thread.join()
+    async with await asyncio.start_server(accept, "127.0.0.1", port, ssl=context) as server:
+        print("ready", flush=True)
+        await server.serve_forever()
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -65,3 +67,7 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
         while data := await reader.read(65536):
             writer.write(data)
             await writer.drain()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]))

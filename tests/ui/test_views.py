@@ -215,11 +215,16 @@ def _results() -> None:
     results.view()
 
 
-def open_results(server: Server, monkeypatch: pytest.MonkeyPatch, run_id: str) -> AppTest:
+def open_results(
+    server: Server, monkeypatch: pytest.MonkeyPatch, run_id: str | None, **state: Any
+) -> AppTest:
+    """`state` is the session's before the first run of the script."""
     monkeypatch.setenv("SCREENALYTICS_API_URL", server.url)
     forget()
     page = AppTest.from_function(_results, default_timeout=30)
-    page.query_params.update({"episode": "talk", "run": run_id})
+    page.query_params.update({"episode": "talk", **({} if run_id is None else {"run": run_id})})
+    for key, value in state.items():
+        page.session_state[key] = value
     return page.run()
 
 
@@ -240,6 +245,33 @@ def test_seconds_on_the_screen(
     assert not page.exception
     [figure] = [metric for metric in page.metric if metric.label == "On screen"]
     assert figure.value == f"{result['screen_s']:.1f} ± {result['screen_error_s']:.1f} s"
+
+
+@pytest.mark.usefixtures("open_page")
+def test_a_run_that_ended_while_the_box_called_it_running(
+    server: Server, result: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The browser sends the words that it shows, and these are no option's any more."""
+    run_id = result["run_id"]
+    told = {"run-talk": f"Nov 28, 6:06 PM · Local · low_power · running · {run_id}"}
+    page = open_results(server, monkeypatch, None, **told)
+    assert not page.exception
+    assert not page.warning
+    assert page.selectbox(key="run-talk").value == run_id
+
+
+@pytest.mark.usefixtures("open_page")
+def test_a_run_that_this_reader_has_removed_is_not_missed(
+    server: Server, result: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The browser may tell its old choice once more, before it has seen the next one."""
+    told: dict[str, Any] = {"run-talk": "Nov 28, 6:06 PM · Local · low_power · 1 track · gone"}
+    page = open_results(server, monkeypatch, None, **told)
+    assert "There is no run" in page.warning[0].value
+    page = open_results(server, monkeypatch, None, **told, **{"removed-runs-talk": {"gone"}})
+    assert not page.exception
+    assert not page.warning
+    assert page.selectbox(key="run-talk").value == result["run_id"]
 
 
 @pytest.mark.usefixtures("open_page")

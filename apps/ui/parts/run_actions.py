@@ -30,7 +30,7 @@ def show_run_actions(api: Client, run: RunSummary) -> None:
             st.rerun()
         if st.button("Delete this run", icon=":material/delete:"):
             st.session_state[_key(run.ep_id)] = api.delete_run(run.ep_id, run.run_id)
-            forget_choice(run.ep_id)
+            forget_choice(run.ep_id, run.run_id)
             st.rerun()
         st.caption("It goes to the trash; its files can be put back from there for a while.")
 

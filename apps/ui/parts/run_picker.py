@@ -15,6 +15,7 @@ from apps.ui.parts.address import asked, shortened, show_address
 from apps.ui.session import reader_zone
 
 _COMPARED_FIRST = 2
+_BETWEEN = " · "  # parts of what a run is called in the box
 _MISSING_ICON = ":material/link_off:"
 
 
@@ -52,8 +53,6 @@ def usual_run(runs: list[RunSummary]) -> RunSummary | None:
 def pick_run(api: Client, ep_id: str, label: Callable[[RunSummary], str]) -> RunChoice:
     """The box with the episode's runs. The address follows the choice."""
     runs = {run.run_id: run for run in _comparisons_last(api.runs(ep_id).items)}
-    if st.session_state.pop(_forgotten_key(ep_id), False):
-        st.session_state.pop(_key(ep_id), None)
     usual = usual_run(list(runs.values()))
     missing = _find_asked(ep_id, runs, usual)
     if usual is None:
@@ -86,13 +85,25 @@ def run_label(run: RunSummary) -> str:
     end = counted(run.tracks or 0, "track") if run.status == "completed" else run.status
     started = moment(run.started_at, reader_zone())
     said = [run.title, "of a comparison" if run.of_comparison else None, started, mode]
-    # The box tells its options apart by these words, so the name is among them.
-    return " · ".join(filter(None, [*said, run.profile, end, run.run_id]))
+    # The box tells its options apart by these words, so the name is among them: the last one.
+    return _BETWEEN.join(filter(None, [*said, run.profile, end, run.run_id]))
 
 
-def forget_choice(ep_id: str) -> None:
-    """Has the next script choose anew: the run that was chosen is gone."""
-    st.session_state[_forgotten_key(ep_id)] = True
+def _run_of(value: str | None) -> str | None:
+    """The name of a run, of what the box holds.
+
+    That is a name, or the words of an option as the browser saw it last: where a run has ended
+    meanwhile these are no option's any more, and Streamlit hands them over as they are.
+    """
+    return value and value.rsplit(_BETWEEN, 1)[-1]
+
+
+def forget_choice(ep_id: str, run_id: str) -> None:
+    """Has another run be chosen in place of one that this reader has removed.
+
+    The browser may tell once more that it is chosen, as long as it has not seen the next one.
+    """
+    _removed(ep_id).add(run_id)
 
 
 def _comparisons_last(runs: list[RunSummary]) -> list[RunSummary]:
@@ -167,7 +178,9 @@ def _find_asked(ep_id: str, runs: dict[str, RunSummary], usual: RunSummary | Non
         What was asked for and is not there; nothing is chosen then, until the reader does.
     """
     key, missing_key = _key(ep_id), _missing_key(ep_id)
-    chosen: str | None = st.session_state.get(key)
+    chosen = _run_of(st.session_state.get(key))
+    if chosen not in runs and chosen in _removed(ep_id):
+        chosen = None
     wanted = next(iter(asked().take_runs(ep_id)), None) or chosen
     if wanted is None and missing_key in st.session_state:
         return str(st.session_state[missing_key])
@@ -184,8 +197,10 @@ def _key(ep_id: str) -> str:
     return f"run-{ep_id}"
 
 
-def _forgotten_key(ep_id: str) -> str:
-    return f"forgotten-run-{ep_id}"
+def _removed(ep_id: str) -> set[str]:
+    """Runs that this reader has removed; they may have been put back."""
+    removed: set[str] = st.session_state.setdefault(f"removed-runs-{ep_id}", set())
+    return removed
 
 
 def _missing_key(of: str) -> str:

@@ -36,20 +36,21 @@ def view() -> None:
 
 def _view(api: Client, mine: Session) -> None:
     request = mine.take_pending()
+    begins = request is not None
     left, right = st.columns([2, 3], gap="large")
     with left, problems_shown():
-        ep_id = pick_episode(api, locked=request is not None)
-        follow(api, "Detect/Track", ep_id, hold=request is not None)
+        ep_id = pick_episode(api, locked=begins)
+        follow(api, "Detect/Track", ep_id, hold=begins)
         if ep_id is not None:
             show_episode(api, ep_id)
-        uploads, last = (_place(emptied=request is not None) for _ in range(2))
+        uploads, last = _place(emptied=begins), _place(emptied=begins)
         if request is None:
             with uploads:
                 show_upload()
     if ep_id is None:
         return
     with right:
-        place = _place(emptied=request is not None)
+        place = _place(emptied=begins)
     if request is not None:
         time.sleep(_SENT_SECONDS)  # the emptiness is sent by itself, or the form would stay
     with place.container(), problems_shown():

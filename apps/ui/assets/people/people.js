@@ -1,7 +1,7 @@
 // The people of a run: cards, a timeline with a row a person, who with whom, and the player. Streamlit
 // calls the default export whenever it draws the page: the first call sets up, later ones update.
 
-import { listenToKeys, writeHelp } from "../review/keys.js";
+import { closeBeside, listenToButtons, listenToKeys, writeHelp } from "../review/keys.js";
 import { mounted } from "../review/mounted.js";
 import { colourOf, numberOf } from "../review/palette.js";
 import { read } from "../review/playable.js";
@@ -241,16 +241,9 @@ export class PeopleView {
 
   #listen(actions) {
     const { signal } = this.stopper;
-    this.root.addEventListener("click", (event) => {
-      const button = event.target.closest("button[data-action]");
-      if (button === null) return;
-      const { action, argument } = button.dataset;
-      actions[action](argument === undefined ? undefined : Number(argument));
-    }, { signal });
+    listenToButtons(this.root, actions, signal);
+    closeBeside(this.find("dialog"), signal);
     document.addEventListener("visibilitychange", () => this.#lookAgain(), { signal });
-    this.find("dialog").addEventListener("click", (event) => {
-      if (event.target === this.find("dialog")) this.find("dialog").close(); // beside it
-    }, { signal });
   }
 
   /** What had the keyboard may be gone, or disabled: a card has it then. */

@@ -1,4 +1,4 @@
-// Which key does what, and the help that says so. One table for both.
+// Which key and which button does what, and the help that says so. One table for keys and help.
 
 /**
  * Those that play, wherever there is a player. Each, as all here: [keys as `event.key` says, words for
@@ -61,6 +61,23 @@ export function listenToKeys(root, actions, signal, table = KEYS) {
   };
   // Before the video's own controls, which have another use for some of them.
   root.addEventListener("keydown", press, { capture: true, signal });
+}
+
+/** The same of buttons: one has `data-action`, and may have `data-argument`, a number. */
+export function listenToButtons(root, actions, signal) {
+  root.addEventListener("click", (event) => {
+    const button = event.target.closest("button[data-action]");
+    if (button === null) return;
+    const { action, argument } = button.dataset;
+    actions[action](argument === undefined ? undefined : Number(argument));
+  }, { signal });
+}
+
+/** Closes the help by a click beside it. */
+export function closeBeside(help, signal) {
+  help.addEventListener("click", (event) => {
+    if (event.target === help) help.close();
+  }, { signal });
 }
 
 /** Fills the table of the help. */

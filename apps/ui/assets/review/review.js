@@ -5,7 +5,7 @@ import { Boxes } from "./boxes.js";
 import { drawCard } from "./card.js";
 import { Clips } from "./clip.js";
 import { Found } from "./found.js";
-import { listenToKeys, writeHelp } from "./keys.js";
+import { closeBeside, listenToButtons, listenToKeys, writeHelp } from "./keys.js";
 import { Links } from "./links.js";
 import { mounted } from "./mounted.js";
 import { numberOf } from "./palette.js";
@@ -174,16 +174,8 @@ export class Review {
       this.timeline.laidOut();
       this.found.list(this.#isByPerson(people));
     }, { signal });
-    const actions = this.#actions();
-    this.root.addEventListener("click", (event) => {
-      const button = event.target.closest("button[data-action]");
-      if (button === null) return;
-      const { action, argument } = button.dataset;
-      actions[action](argument === undefined ? undefined : Number(argument));
-    }, { signal });
-    parts.help.addEventListener("click", (event) => {
-      if (event.target === parts.help) parts.help.close(); // beside it
-    }, { signal });
+    listenToButtons(this.root, this.#actions(), signal);
+    closeBeside(parts.help, signal);
   }
 
   #actions() {
