@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from apps.common.config import pipeline_config
-from apps.common.contracts.manifest import RunManifest
+from apps.common.contracts.rows import PersonRow
 from apps.common.errors import CorrectionsUnreadable
 from apps.common.layout import Layout
 from apps.common.people_schemas import SeenIn, Suggestion, Suggestions
@@ -19,9 +19,7 @@ from apps.runs.store import read_completed
 _MAX_SEEN_IN = 3
 
 
-def suggestions(
-    layout: Layout, ep_id: str, run_id: str, known: Known | None = None
-) -> Suggestions:
+def suggestions(layout: Layout, ep_id: str, run_id: str, known: Known | None = None) -> Suggestions:
     """Names for those of a completed run who have none.
 
     Args:
@@ -44,11 +42,13 @@ def suggestions(
         except CorrectionsUnreadable:
             unreadable.append(other)
     model_id = run.embeddings.model_id
-    alike = [one for one in members if one.look is not None and one.model_id == model_id]
+    alike = [
+        (one.look, one) for one in members if one.look is not None and one.model_id == model_id
+    ]
     return Suggestions(
         show=show,
         revision=people.revision,
-        items=_Matching(run, manifest, alike).items() if alike else [],
+        items=_Matching(run, people.rows, alike).items() if alike else [],
         ep_ids=_episodes(members),
         other_model=_episodes([one for one in members if one.model_id not in (None, model_id)]),
         unreadable=unreadable,
@@ -63,59 +63,55 @@ class _Matching:
     """Who of the other episodes suits whom.
 
     Args:
-        run: with its corrections.
+        rows: the people of the run, corrected.
         members: with looks of the run's network, at least one.
     """
 
     def __init__(
-        self, run: CorrectedRun, manifest: RunManifest, members: Sequence[Member]
+        self, run: CorrectedRun, rows: list[PersonRow], members: list[tuple[Look, Member]]
     ) -> None:
         self._run = run
-        self._manifest = manifest
-        self._members: dict[str, list[Member]] = {}
-        for member in members:
-            self._members.setdefault(member.name, []).append(member)
+        self._rows = rows
+        self._members: dict[str, list[tuple[Look, Member]]] = {}
+        for look, member in members:
+            self._members.setdefault(member.name, []).append((look, member))
 
     def items(self) -> list[Suggestion]:
-        rows = {row.person_id: row for row in self._run.corrected().rows}
-        named = {row.person_id: row for row in rows.values() if row.name and not row.hidden}
-        unnamed = dict[str, Unnamed]()
-        for person in self._run.people.people:
-            look = self._run.embeddings.look(person.tracks)
-            if person.name or person.hidden or look is None:
-                continue
-            times = rows[person.person_id].appearances
-            unnamed[person.person_id] = Unnamed(person.person_id, look, times, person.declined)
-        shown: dict[str, list[list[tuple[float, float]]]] = {}
-        owners: dict[str, str] = {}
-        for row in named.values():
-            if row.name is not None:
-                shown.setdefault(row.name, []).append(row.appearances)
-                owners.setdefault(row.name, row.person_id)
+        unnamed = {one.person_id: one for one in self._unnamed()}
+        shown: dict[str, list[PersonRow]] = {}
+        for row in self._rows:
+            if row.name is not None and not row.hidden:
+                shown.setdefault(row.name, []).append(row)
         found = suggested(
             list(unnamed.values()),
-            {name: Look.of_all(_looks(each)) for name, each in self._members.items()},
-            shown,
+            {name: Look.of_all([look for look, _ in of]) for name, of in self._members.items()},
+            {name: [row.appearances for row in rows] for name, rows in shown.items()},
             max_distance=self._max_distance,
             apart_s=self._step_s,
         )
         return [
             Suggestion(
                 person_id=person_id,
-                name=found[person_id][0],
-                likeness=round(1.0 - found[person_id][1], 4),
-                into=owners.get(found[person_id][0]),
-                seen_in=self._seen_in(found[person_id][0], unnamed[person_id].look),
+                name=name,
+                likeness=round(1.0 - distance, 4),
+                into=shown[name][0].person_id if name in shown else None,
+                seen_in=self._seen_in(name, unnamed[person_id].look),
             )
-            for person_id in rows
-            if person_id in found
+            for person_id in (row.person_id for row in self._rows if row.person_id in found)
+            for name, distance in [found[person_id]]
         ]
+
+    def _unnamed(self) -> Iterator[Unnamed]:
+        people = {person.person_id: person for person in self._run.people.people}
+        for row in self._rows:
+            look = self._run.embeddings.look(row.track_ids)
+            if row.name is None and not row.hidden and look is not None:
+                declined = people[row.person_id].declined
+                yield Unnamed(row.person_id, look, row.appearances, declined)
 
     def _seen_in(self, name: str, look: Look) -> list[SeenIn]:
         nearest = sorted(
-            ((look.distance(each), member) for member in self._members[name]
-             if (each := member.look) is not None),
-            key=lambda pair: (pair[0], pair[1].ep_id),
+            self._members[name], key=lambda pair: (look.distance(pair[0]), pair[1].ep_id)
         )
         return [
             SeenIn(
@@ -129,15 +125,12 @@ class _Matching:
 
     @property
     def _max_distance(self) -> float:
-        facts = self._manifest.people
-        return 0.0 if facts is None else facts.max_distance * pipeline_config().people.suggest_factor
+        facts, factor = self._run.manifest.people, pipeline_config().people.suggest_factor
+        return 0.0 if facts is None else facts.max_distance * factor
 
     @property
     def _step_s(self) -> float:
         """From sample to sample, seconds."""
-        video, stride = self._manifest.video, self._manifest.effective_stride
+        manifest = self._run.manifest
+        video, stride = manifest.video, manifest.effective_stride
         return 0.0 if video is None or not stride or video.fps <= 0 else stride / video.fps
-
-
-def _looks(members: Sequence[Member]) -> list[Look]:
-    return [member.look for member in members if member.look is not None]

@@ -35,7 +35,6 @@ class Again:
     recogniser: Recogniser
     config: PipelineConfig
 
-
     def stage(self) -> PeopleStage:
         """What has described the faces of all tracks."""
         return _described(self, self.recogniser, self.config.people)

@@ -13,8 +13,8 @@ from apps.common.errors import CorrectionsUnreadable, InvalidInput
 from apps.common.layout import Layout
 from apps.common.library_schemas import EpisodeChange
 from apps.common.people_schemas import CorrectionRequest, Suggestion
-from apps.people.corrected import corrected_people
 from apps.people.correct import correct
+from apps.people.corrected import corrected_people
 from apps.people.forget import forget_everywhere
 from apps.people.known import Known
 from apps.people.log import read_log
@@ -24,8 +24,13 @@ from tests.support.people_run import Visit, complete_run
 
 FIRST, SECOND, OTHER = "talk-s01e01", "talk-s01e02", "news-s01e01"
 # In the first episode two people, in the second the same two, one of them twice, and a third one.
-TWO = [Visit(0, 0, 200, 0.1), Visit(1, 0, 250, 0.6)]
-FOUR = [Visit(1, 0, 240, 0.1), Visit(0, 0, 300, 0.6), Visit(0, 600, 900, 0.3), Visit(2, 700, 800, 0.7)]
+TWO = [Visit(0, 0, 250, 0.1), Visit(1, 0, 200, 0.6)]
+FOUR = [
+    Visit(1, 0, 240, 0.1),
+    Visit(0, 0, 300, 0.6),
+    Visit(0, 600, 900, 0.3),
+    Visit(2, 700, 800, 0.7),
+]
 CUTS = [400]
 Run = Callable[..., dict[int, str]]
 
@@ -37,7 +42,9 @@ def layout(tmp_path: Path) -> Layout:
     return Layout(tmp_path)
 
 
-def say(layout: Layout, ep_id: str, action: str, *people: str, run: str = "r1", **more: Any) -> None:
+def say(
+    layout: Layout, ep_id: str, action: str, *people: str, run: str = "r1", **more: Any
+) -> None:
     revision = read_log(layout, ep_id).revision
     body = {"revision": revision, "action": action, "person_ids": list(people), **more}
     correct(layout, ep_id, run, CorrectionRequest.model_validate(body))
@@ -131,7 +138,13 @@ def test_what_was_declined_is_not_suggested_again(layout: Layout, people: dict[s
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"name": None}, {"name": ""}, {"person_ids": []}, {"person_ids": ["person-0001", "person-0002"]}]
+    "wrong",
+    [
+        {"name": None},
+        {"name": ""},
+        {"person_ids": []},
+        {"person_ids": ["person-0001", "person-0002"]},
+    ],
 )
 def test_a_decline_says_who_and_which_name(layout: Layout, wrong: dict[str, Any]) -> None:
     body = {"revision": 0, "action": "decline", "person_ids": ["person-0001"], "name": "Anna"}
