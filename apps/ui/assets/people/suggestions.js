@@ -18,7 +18,7 @@ export class Suggestions {
     });
     on("field", "keydown", (event) => {
       event.stopPropagation();
-      if (event.key === "Escape") this.#edit(false);
+      if (event.key === "Escape") this.#leave();
     });
     on("field", "blur", () => this.#edit(false));
   }
@@ -71,9 +71,9 @@ export class Suggestions {
     if (await this.owner.edits.decline(person, suggestion.name)) this.#goTo(next ?? person.person_id);
   }
 
-  /** To the next one after the card that has the keyboard. */
+  /** To the next one after the card that has the keyboard, or to the first one. */
   next() {
-    const next = this.#after(this.owner.cards.tiles.current);
+    const next = this.#after(this.owner.cards.tiles.held);
     if (next === null) this.owner.say("No name is suggested.");
     else this.#goTo(next);
   }
@@ -111,10 +111,16 @@ export class Suggestions {
     field.select();
   }
 
+  /** Back to the button by which the field was opened: the keyboard has to be somewhere. */
+  #leave() {
+    this.#edit(false);
+    this.parts.edit.focus();
+  }
+
   async #keep() {
     const { field } = this.parts;
     const show = field.value.trim();
-    this.#edit(false);
+    this.#leave();
     if (show === (this.answer?.show ?? "")) return;
     try {
       await ask("PATCH", this.owner.paths.episode, { show: show || null });
