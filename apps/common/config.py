@@ -211,6 +211,7 @@ class PeopleConfig(_Frozen):
     kept_per_face: float = Field(ge=0)
     score_weight: float = Field(ge=0)
     max_waiting: int = Field(ge=1)
+    suggest_factor: float = Field(gt=0)
 
 
 class SecondLookConfig(_Frozen):

@@ -34,6 +34,7 @@ class About(Readable):
 
     title: Title | None = None
     pinned: bool = False
+    show: Title | None = None
 
 
 class RunChange(BaseModel):
@@ -48,6 +49,11 @@ class EpisodeChange(RunChange):
     """`PATCH /episodes/{ep_id}`: a field that is not there stays as it is."""
 
     pinned: bool = Field(False, description="Before all others in the library.")
+    show: Title | None = Field(
+        None,
+        description="The show that it is of: who is named in one of its episodes is suggested in "
+        "the others. Null or empty: what its name tells (`talk` of `talk-s01e02`).",
+    )
 
 
 class EpisodeNamed(About):

@@ -26,6 +26,7 @@ CROP_PATTERN = rf"^{TRACK_PREFIX}[0-9]{{5,12}}/frame_[0-9]{{6,12}}\.jpg$"
 _STEM_LENGTH = 100  # leaves a name room for a number
 _NAME = re.compile(NAME_PATTERN[1:-1])
 _CROP = re.compile(CROP_PATTERN[1:-1])
+_EPISODE = re.compile(r"(.+?)[-_.]s[0-9]{1,4}[-_.]?e[0-9]{1,5}(?![0-9A-Za-z]).*", re.IGNORECASE)
 _COMPARISON = re.compile(r"compare-[0-9]{8}T[0-9]{6}-[0-9a-f]{6}-[0-9]+-[a-z]+")
 
 
@@ -63,6 +64,12 @@ def name_after(stem: str) -> str:
     """
     dashed = re.sub(r"\.{2,}", ".", re.sub(r"[^A-Za-z0-9._-]+", "-", stem))
     return dashed.strip("-._")[:_STEM_LENGTH] or "episode"
+
+
+def show_of(ep_id: str) -> str | None:
+    """The show that an episode's name tells: `talk` of `talk-s01e02`; None where it tells none."""
+    found = _EPISODE.fullmatch(ep_id)
+    return None if found is None else found[1]
 
 
 def is_run_name(value: str) -> bool:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from apps.common.contracts.corrections import CorrectionAction
 from apps.common.contracts.rows import PersonRow
 from apps.common.library_schemas import Title
-from apps.common.names import PersonId, RunId, TrackId
+from apps.common.names import EpisodeId, PersonId, RunId, TrackId
 from apps.common.schemas import PageQuery, QueryParameters, Rows
 
 MAX_PEOPLE, MAX_TRACKS = 10_000, 100_000  # of one correction
@@ -85,6 +85,45 @@ class CorrectedRows(BaseModel):
     items: list[PersonRow]
     unmatched: list[Unmatched]
     damaged_lines: int
+
+
+class SeenIn(BaseModel):
+    """Where somebody is named."""
+
+    ep_id: EpisodeId
+    run_id: RunId
+    person_id: PersonId
+    track_id: TrackId = Field(description="A track whose picture shows the face.")
+
+
+class Suggestion(BaseModel):
+    """Who somebody without a name may be."""
+
+    person_id: PersonId
+    name: str
+    likeness: float = Field(
+        description="Mean cosine of the tracks of the two; of one person 0.93 and more, as a rule."
+    )
+    into: PersonId | None = Field(
+        description="Who has the name in this run already, and is never seen together with this "
+        "person: to be merged with."
+    )
+    seen_in: list[SeenIn] = Field(description="The most alike first.")
+
+
+class Suggestions(BaseModel):
+    """Names for the people of a run, until somebody confirms or declines them; kept nowhere."""
+
+    show: str | None = Field(description="Null where neither name nor `show` of the episode tell.")
+    revision: int = Field(description="Of the newest correction.")
+    items: list[Suggestion] = Field(description="Who is on the screen longest first.")
+    ep_ids: list[EpisodeId] = Field(description="Other episodes of the show with names.")
+    other_model: list[EpisodeId] = Field(
+        description="Of these, those whose faces were described by another network."
+    )
+    unreadable: list[EpisodeId] = Field(
+        description="Episodes whose log a later version has written."
+    )
 
 
 class Forgotten(BaseModel):

@@ -44,3 +44,21 @@ def merged(stretches: Sequence[tuple[float, float]]) -> tuple[tuple[float, float
         else:
             found.append((begin, end))
     return tuple(found)
+
+
+def longest_together(
+    one: Sequence[tuple[float, float]], other: Sequence[tuple[float, float]]
+) -> float:
+    """Seconds of the longest stretch that two have in common; 0 where there is none.
+
+    Args:
+        one, other: each ascending, its stretches apart from each other.
+    """
+    longest, i, j = 0.0, 0, 0
+    while i < len(one) and j < len(other):
+        longest = max(longest, min(one[i][1], other[j][1]) - max(one[i][0], other[j][0]))
+        if one[i][1] < other[j][1]:
+            i += 1
+        else:
+            j += 1
+    return longest

@@ -63,7 +63,7 @@ class _Maker:
         if wanted.action == "undo":
             return self._made([], [], undoes=self._to_undo())
         people = [self._person(person_id) for person_id in wanted.person_ids]
-        if wanted.action == "name":
+        if wanted.action in ("name", "decline"):
             return self._made(people, [], name=wanted.name)
         if wanted.action == "move":
             return self._move(people)
@@ -74,6 +74,7 @@ class _Maker:
         persons, tracks = len(wanted.person_ids), len(wanted.track_ids)
         least, most = {
             "name": (1, 1),
+            "decline": (1, 1),
             "merge": (2, None),
             "move": (0, 1),
             "undo": (0, 0),
@@ -89,8 +90,12 @@ class _Maker:
             raise InvalidInput(
                 "`move`, and nothing else, is about track_ids.", hint="Name at least one for it."
             )
-        if wanted.action != "name" and wanted.name is not None:
-            raise InvalidInput("Only `name` has a name.", hint="Name a person by itself.")
+        if wanted.action not in ("name", "decline") and wanted.name is not None:
+            raise InvalidInput(
+                "Only `name` and `decline` have a name.", hint="Name a person by itself."
+            )
+        if wanted.action == "decline" and not wanted.name:
+            raise InvalidInput("`decline` says which name it is not.", hint="Give it a name.")
         for what, given in (("person_ids", wanted.person_ids), ("track_ids", wanted.track_ids)):
             if len(set(given)) < len(given):
                 raise InvalidInput(f"`{what}` has one twice.", hint="Name each once.")

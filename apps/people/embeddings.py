@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from apps.common.layout import Layout, RunFiles
 from apps.common.likeness import least_alike
 from apps.common.open_result import open_result
+from apps.people.suggest import Look
 
 Vector = NDArray[np.float32]
 
@@ -31,6 +32,11 @@ class Embeddings:
 
     model_id: str | None = None
     of: dict[str, Vector] = field(default_factory=dict)
+
+    def look(self, tracks: Iterable[str]) -> Look | None:
+        """What some tracks look like together; None where none of them has an embedding."""
+        known = [self.of[track] for track in sorted(tracks) if track in self.of]
+        return Look.of(np.stack(known)) if known else None
 
     def confidence(self, tracks: Iterable[str]) -> float | None:
         """How much the least alike of some tracks is like all of them; None where it is not known.

@@ -62,7 +62,7 @@ def _called_in_log(log: CorrectionLog, run: RunKey, name: str) -> set[str]:
     found = {
         track
         for row in rows
-        if row.name == name
+        if row.action == "name" and row.name == name  # who it is not is another one
         for person in row.people
         for track in person.track_ids
     }

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from apps.common.layout import Layout
 
 if TYPE_CHECKING:  # with NumPy
+    from apps.people.cast import Member
     from apps.people.matching import Matches
     from apps.people.run_tracks import RunTracks
 
 V = TypeVar("V")
 _TRACKS, _MATCHES = 3, 12  # of runs: one of 5,000 tracks with 250,000 faces has 14 MB
+_CASTS = 1000  # of episodes: a name has half a kilobyte
 
 
 class Memory(Generic[V]):
@@ -58,11 +60,12 @@ class Memory(Generic[V]):
 
 
 class Known:
-    """Tracks of runs, and which of them stand for those of other runs."""
+    """Tracks of runs, which of them stand for those of other runs, and who is named in them."""
 
     def __init__(self) -> None:
         self.tracks: Memory[RunTracks] = Memory(_TRACKS)
         self.matches: Memory[Matches] = Memory(_MATCHES)
+        self.casts: Memory[tuple[Member, ...]] = Memory(_CASTS)
 
 
 def states_of(layout: Layout, *paths: Path) -> tuple[Hashable, ...]:

@@ -24,12 +24,14 @@ class Person:
 
     Args:
         tracks: names.
+        declined: names that are not this person's.
     """
 
     person_id: str
     tracks: set[str]
     name: str | None = None
     hidden: bool = False
+    declined: frozenset[str] = frozenset()
 
 
 class Finder(Protocol):
@@ -92,6 +94,8 @@ class People:
             for person in self._meant(row, meant, lost):
                 if row.action == "name":
                     person.name = row.name
+                elif row.action == "decline":
+                    person.declined |= {row.name} if row.name else set()
                 else:
                     person.hidden = row.action == "hide"
         self._tell(row, lost)
@@ -103,6 +107,7 @@ class People:
             stays, *others = {person.person_id: person for person in meant}.values()
             for other in others:
                 stays.tracks |= other.tracks
+                stays.declined |= other.declined
                 self._owner.update(dict.fromkeys(other.tracks, stays))
                 if stays.name is None:
                     stays.name = other.name

@@ -78,8 +78,7 @@ def tree_lock(layout: Layout) -> Iterator[None]:
 
 def _change(layout: Layout, path: Path, change: RunChange) -> About:
     given = change.model_dump(include=change.model_fields_set)
-    if given.get("title") == "":
-        given["title"] = None
+    given = {name: None if value == "" else value for name, value in given.items()}
     about = read_about(layout, path).model_copy(update=given)
     with storage_errors():
         write_json(path, about.model_dump(), durable=True)

@@ -29,7 +29,7 @@ PREFIX = "/files"
 _NAME, _TRACK, _CROP = (p[1:-1] for p in (NAME_PATTERN, TRACK_PATTERN, CROP_PATTERN))
 _READABLE = re.compile(
     rf"episodes/{_NAME}/(thumbnail|video|playable|playable/file|differences|clip|still|runs/{_NAME}/"
-    rf"(preview|export|tracks|detections|log|review|boxes|people|tracks/{_TRACK}/thumbnail|crops/{_CROP}))"
+    rf"(preview|export|tracks|detections|log|review|boxes|people|people/suggestions|tracks/{_TRACK}/thumbnail|crops/{_CROP}))"
 )
 _EPISODE = re.compile(_NAME)
 _FROM_BROWSER = ("range", "if-range", "if-none-match", "if-modified-since")

@@ -54,7 +54,7 @@ _RUN = f"{_EPISODE}/runs/{{run_id}}"
 _CALLS = (
     _Call("GET", "/library", "/library"),
     _Call("GET", "/trash", "/trash"),
-    _Call("PATCH", _EPISODE, _EPISODE, ("title", "pinned")),
+    _Call("PATCH", _EPISODE, _EPISODE, ("title", "pinned", "show")),
     _Call("DELETE", _EPISODE, _EPISODE),
     _Call("POST", f"{_EPISODE}/queue", "/celery_jobs/detect_track", ("profile",), _job),
     _Call("PATCH", _RUN, _RUN, ("title",)),

@@ -19,7 +19,14 @@ from lab.arguments import MARKED_IOU, RENDERED_IOU
 from lab.evaluation.embedding_cache import RememberingRecogniser
 from lab.evaluation.ground_truth import read_ground_truth
 from lab.evaluation.people_ablation import ABLATIONS, Again
-from lab.evaluation.people_scores import BCubed, KnownPeople, PeopleScore, score_people
+from lab.evaluation.people_names import SeenIn, seen_people
+from lab.evaluation.people_scores import (
+    BCubed,
+    KnownPeople,
+    PeopleScore,
+    score_people,
+    seconds_on,
+)
 from lab.evaluation.people_sheet import Picked, failures
 from lab.evaluation.real_clips import SOURCES
 from lab.evaluation.rows import Truth, read_truth
@@ -98,6 +105,7 @@ class PeopleResult:
     Args:
         ablations: by the change's name.
         picked: faces of the tracks that were grouped wrongly.
+        seen: who was found, for names from other episodes.
     """
 
     set_name: str
@@ -106,6 +114,7 @@ class PeopleResult:
     score: PeopleScore
     ablations: Mapping[str, BCubed]
     picked: tuple[Picked, ...]
+    seen: SeenIn
 
     @property
     def label(self) -> str:
@@ -175,6 +184,14 @@ def _at_stride(
         for ablation in (ABLATIONS if is_ablated else ())
         for changed in [ablation.groups(again)]
     }
+    described = again.stage()
+    described.finish()
+    faces, on = described.track_faces(), seconds_on(known, run.found, video.iou)
+    seen = SeenIn(
+        seen_people(run.people, faces, on),
+        recogniser.likeness.group_distance,
+        stride * known.times.end_s / known.truth.frames,
+    )
     recogniser.save()
     return PeopleResult(
         video.set_name,
@@ -183,6 +200,7 @@ def _at_stride(
         score,
         ablations,
         tuple(failures(run, known, groups, video.iou)),
+        seen,
     )
 
 

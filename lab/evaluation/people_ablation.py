@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from apps.common.config import PipelineConfig, RecogniserConfig
+from apps.common.config import PeopleConfig, PipelineConfig, RecogniserConfig
 from apps.common.contracts.manifest import ModelFacts
 from apps.pipeline.arrays import FloatArray
 from apps.pipeline.people.grouping import grouped
@@ -34,6 +34,10 @@ class Again:
     sightings: Sequence[Sighting]
     recogniser: Recogniser
     config: PipelineConfig
+
+    def stage(self) -> PeopleStage:
+        """What has described the faces of all tracks."""
+        return _described(self, self.recogniser, self.config.people)
 
 
 @dataclass(frozen=True)
@@ -69,19 +73,21 @@ class Ablation:
     def groups(self, again: Again) -> list[tuple[int, ...]]:
         """Numbers of the tracks of each group."""
         likeness = again.recogniser.likeness.model_copy(update=dict(self.likeness))
-        stage = PeopleStage(
-            Judged(again.recogniser, likeness),
-            again.config.people.model_copy(update=dict(self.numbers)),
-            again.config.track.lost_seconds,
-        )
-        for item in tracked_again(again.sightings, again.config.track):
-            stage.add(item)
+        numbers = again.config.people.model_copy(update=dict(self.numbers))
+        stage = _described(again, Judged(again.recogniser, likeness), numbers)
         groups = stage.finish()
         if not self.together:
             never = np.zeros(0, np.int64)
             apart = [replace(track, frames=never) for track in stage.track_faces()]
             groups = grouped(apart, likeness.group_distance)
         return [group.tracks for group in groups]
+
+
+def _described(again: Again, recogniser: Recogniser, config: PeopleConfig) -> PeopleStage:
+    stage = PeopleStage(recogniser, config, again.config.track.lost_seconds)
+    for item in tracked_again(again.sightings, again.config.track):
+        stage.add(item)
+    return stage
 
 
 _ALL = {"first_faces": _NO_LIMIT}

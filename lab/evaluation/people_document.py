@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from lab.evaluation.people import PeopleResult
+from lab.evaluation.people import CLIPS, PeopleResult
 from lab.evaluation.people_ablation import ABLATIONS
+from lab.evaluation.people_names import NamesScore, score_names
 from lab.evaluation.people_scores import (
     CLEAR_PIXELS,
     LONG_S,
@@ -38,6 +39,13 @@ _SECONDS = (
     f"for count with 0 s. Of those who are on the screen for {LONG_S:g} s or more the worst is "
     "told.\n"
 )
+_NAMES = (
+    "The other episodes of a set are named rightly; for each person of an episode whose name is "
+    "known from there: got it / got another's / got none. Then strangers, people of the other set "
+    "and of the clips, who got a name. By `suggest_factor`, times the distance at which tracks "
+    "are grouped.\n"
+)
+FACTORS = (0.8, 1.0, 1.25, 1.5)
 _FAILURES = (
     "`python -m lab.evaluate --people --errors` draws their faces; they are not kept here, since "
     "they are photos of people who did not ask to be.\n"
@@ -53,6 +61,7 @@ def people_section(results: Sequence[PeopleResult]) -> Iterator[str]:
     yield from _grouping(results)
     yield from _seconds(results)
     yield from _failures(results)
+    yield from _names(results)
     yield from _ablations(results)
 
 
@@ -143,6 +152,41 @@ def _wrong(person: PersonScore) -> str:
     if len(person.groups) > 1:
         return f"{name} is in {len(person.groups)} groups"
     return f"{name} shares a group"
+
+
+def _names(results: Sequence[PeopleResult]) -> Iterator[str]:
+    rows = []
+    for set_name, stride, chosen in _groups(results):
+        if len(chosen) < 2 or set_name == CLIPS:
+            continue
+        others = [r for r in results if r.stride == stride and r.set_name != set_name]
+        cells = []
+        for factor in FACTORS:
+            score = names_of(chosen, others, factor)
+            cells.append(
+                f"{score.right} / {score.wrong} / {score.missed}; {score.disturbed} of "
+                f"{score.strangers}"
+            )
+        rows.append([set_name, str(stride), *cells])
+    if not rows:
+        return
+    yield "### Names from other episodes\n"
+    yield _NAMES
+    yield from markdown_table(["of", "stride", *(f"factor {each:g}" for each in FACTORS)], rows)
+
+
+def names_of(
+    results: Sequence[PeopleResult], strangers: Sequence[PeopleResult], factor: float
+) -> NamesScore:
+    """Each episode of a set named by the others of it; strangers by all of it."""
+    score = NamesScore()
+    for asked in results:
+        named = [other.seen for other in results if other is not asked]
+        score += score_names(named, asked.seen, factor)
+    every = [each.seen for each in results]
+    for stranger in strangers:
+        score += score_names(every, stranger.seen, factor)
+    return score
 
 
 def _ablations(results: Sequence[PeopleResult]) -> Iterator[str]:

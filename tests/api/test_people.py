@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from lab.processes.service import Server, add_episode
+from lab.processes.service import Server
 from tests.api.test_episodes import check_problem
+from tests.support.people import copy_run
 
 EP = "show"
 
@@ -245,11 +245,7 @@ def test_nobody_s_people_are_a_problem(server: Server, run: Run) -> None:
 
 
 def test_the_log_goes_and_comes_with_its_episode(server: Server, data_root: Path, run: Run) -> None:
-    [video] = (data_root / "videos" / EP).glob("episode.*")
-    add_episode(data_root, "copy", video)
-    shutil.copytree(run.episode / "runs/first", data_root / "manifests/copy/runs/first")
-    manifest = data_root / "manifests/copy/runs/first/run.json"
-    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "ep_id": "copy"}))
+    copy_run(data_root, EP, "first", "copy")
     copy = Run(server, "copy", "first")
     [first, *_] = copy.by_id()
     copy.correct("name", first, name="Anna")
@@ -260,6 +256,49 @@ def test_the_log_goes_and_comes_with_its_episode(server: Server, data_root: Path
     assert copy.by_id()[first]["name"] == "Anna"
     server.client.delete("/episodes/copy/runs/first").raise_for_status()
     assert copy.log.exists()  # it is the episode's, for its next run
+
+
+def test_names_are_suggested_from_another_episode_of_the_show(
+    server: Server, data_root: Path, run: Run
+) -> None:
+    ep_id = "comedy.S01E02"
+    copy_run(data_root, EP, "first", ep_id)
+    later = Run(server, ep_id, "first")
+
+    def suggestions() -> dict[str, Any]:
+        answer = server.client.get(f"{later.path}/suggestions")
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["cache-control"] == "private, no-cache"
+        body: dict[str, Any] = answer.json()
+        return body
+
+    first, second, third, *_ = run.by_id()
+    run.correct("name", first, name="Anna")
+    run.correct("name", second, name="Ben")
+    assert (suggestions()["show"], suggestions()["items"]) == ("comedy", [])
+    changed = server.client.patch(f"/episodes/{EP}", json={"show": "comedy"})
+    assert changed.status_code == 200, changed.text
+    body = suggestions()
+    assert (body["revision"], body["ep_ids"]) == (0, [EP])
+    found = {row["person_id"]: row for row in body["items"]}
+    assert (found[first]["name"], found[second]["name"]) == ("Anna", "Ben")
+    assert found[first]["likeness"] > 0.9
+    assert found[first]["into"] is None
+    seen = found[first]["seen_in"][0]
+    assert (seen["ep_id"], seen["run_id"], seen["person_id"]) == (EP, "first", first)
+    path = f"/episodes/{EP}/runs/first/tracks/{seen['track_id']}/thumbnail"
+    assert server.client.get(path).status_code == 200
+    # Nothing is named before somebody says so.
+    assert {row["name"] for row in later.people()["items"]} == {None}
+    later.correct("name", first, name="Anna")
+    later.correct("decline", second, name="Ben")
+    assert {first, second}.isdisjoint(row["person_id"] for row in suggestions()["items"])
+    assert later.by_id()[second]["name"] is None
+    refuses(later.ask("decline", third), 422, "invalid-input")
+    refuses(later.ask("decline", third, second, name="Ben"), 422, "invalid-input")
+    later.correct("undo")
+    assert second in {row["person_id"] for row in suggestions()["items"]}
+    refuses(server.client.get(f"/episodes/{EP}/runs/none/people/suggestions"), 404, "run-not-found")
 
 
 def test_people_are_deleted_for_good(server: Server, run: Run) -> None:

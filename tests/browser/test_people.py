@@ -15,8 +15,10 @@ from lab.processes.service import wait_for
 from tests.browser.conftest import PEOPLED, Product
 from tests.support.odd_data import LONG
 from tests.support.page import Tab, tab
-from tests.support.people import PEOPLE, write_crowd
+from tests.support.people import PEOPLE, copy_run, write_crowd
 
+LATER = "later"
+CAST = ("Ada", "Grace")
 HOSTILE = "<b>Ada</b> \u202eנועה"  # HTML, and a turn to the right
 _STATE = """root => {
   const { watch, rows, people } = root.screenalytics;
@@ -285,6 +287,101 @@ def test_by_keyboard(people: PeoplePage) -> None:
     page.get_by_role("grid").focus()
     people.key("ArrowRight", "Enter")
     expect(page.locator("[role=gridcell][aria-selected]")).to_have_attribute("data-column", "1")
+
+
+@pytest.fixture
+def later(browser: Browser, product: Product, peopled_run: str) -> Iterator[PeoplePage]:
+    """Another episode, with the same faces, after two were named in the first one."""
+    first = Layout(product.data_root).corrections(PEOPLED)
+    first.unlink(missing_ok=True)
+    if not (product.data_root / "videos" / LATER).exists():
+        copy_run(product.data_root, PEOPLED, peopled_run, LATER)
+    Layout(product.data_root).corrections(LATER).unlink(missing_ok=True)
+    client = product.server.client
+    path = f"/episodes/{PEOPLED}/runs/{peopled_run}/people"
+    for revision, (row, name) in enumerate(
+        zip(client.get(path).json()["items"], CAST, strict=False)
+    ):
+        body = {"revision": revision, "action": "name", "person_ids": [row["person_id"]]}
+        client.post(f"{path}/corrections", json={**body, "name": name}).raise_for_status()
+    with people_of(browser, product, peopled_run, LATER) as shown:
+        yield shown
+    first.unlink()
+
+
+def test_names_of_another_episode_are_suggested(later: PeoplePage) -> None:
+    page = later.page
+    one, other = (row["person_id"] for row in later.rows()[:2])
+    words = page.locator(".show-of .words")
+    expect(words).to_contain_text("Of no show")
+    # It is given one, by hand: the name of the file does not tell.
+    page.get_by_role("button", name="Set show…").click()
+    page.get_by_label("Show", exact=True).fill("people")
+    later.key("Enter")
+    expect(page.get_by_role("button", name="Set show…")).to_be_focused()
+    expect(words).to_contain_text("2 names are suggested from 1 other episode")
+    expect(later.card(one).locator(".suggested .who")).to_have_text(f"{CAST[0]}?")
+    expect(later.card(other).locator(".suggested .who")).to_have_text(f"{CAST[1]}?")
+    wait_for(later.tab.pictures_loaded, what="the pictures from there")
+    for width, dark in ((1366, False), (1366, True), (400, False)):
+        later.tab.look(width, dark=dark)
+        later.tab.picture(f"people-suggested-{width}-{'dark' if dark else 'light'}")
+    later.tab.look(1366)
+    assert {row["name"] for row in later.rows()} == {None}
+    # One is confirmed and one declined, each with one key.
+    later.key("s")
+    expect(later.card(one).locator("[data-do=watch]")).to_be_focused()
+    later.key("y")
+    expect(later.card(one).locator("button.name")).to_have_text(CAST[0])
+    expect(later.card(other).locator("[data-do=watch]")).to_be_focused()
+    expect(later.card(one).locator(".suggested")).to_be_hidden()
+    later.key("d")
+    expect(later.card(other).locator(".suggested")).to_be_hidden()
+    assert [row["name"] for row in later.rows()[:2]] == [CAST[0], None]
+    later.key("u")
+    expect(later.card(other).locator(".suggested")).to_be_visible()
+    # By mouse as well.
+    later.card(other).get_by_role("button", name="Yes").click()
+    expect(later.card(other).locator("button.name")).to_have_text(CAST[1])
+    expect(words).to_contain_text("no name is suggested")
+    later.key("s")
+    expect(page.locator(".people .live")).to_have_text("No name is suggested.")
+
+
+def test_colours_that_change_twice_at_once_leave_what_is_chosen(people: PeoplePage) -> None:
+    """Streamlit ends a call of a component that is overtaken by the next one."""
+    box = people.card(people.rows()[0]["person_id"]).get_by_role("checkbox")
+    box.check()
+    for width, dark in ((1366, True), (400, False), (1366, False)):
+        people.tab.look(width, dark=dark)
+    people.tab.settle()
+    people.page.wait_for_timeout(1500)
+    expect(box).to_be_checked()
+    expect(box).to_be_focused()
+
+
+def test_a_piece_of_a_named_person_is_merged_by_one_click(later: PeoplePage) -> None:
+    client = later.product.server.client
+    client.patch(f"/episodes/{LATER}", json={"show": "people"}).raise_for_status()
+    path = f"/episodes/{LATER}/runs/{later.run_id}/people/corrections"
+    row = next(row for row in later.rows()[:2] if len(row["track_ids"]) > 1)
+    name = CAST[later.rows().index(row)]
+    number = len(later.rows())
+    for revision, body in enumerate(
+        (
+            {"action": "move", "person_ids": [], "track_ids": row["track_ids"][:1]},
+            {"action": "name", "person_ids": [row["person_id"]], "name": name},
+        )
+    ):
+        client.post(path, json={"revision": revision, **body}).raise_for_status()
+    [piece] = [each for each in later.rows() if each["track_ids"] == row["track_ids"][:1]]
+    later.open()
+    expect(later.page.locator(".person")).to_have_count(number + 1)
+    yes = later.card(piece["person_id"]).get_by_role("button", name="Yes")
+    expect(yes).to_have_accessible_name(f"Yes, Person {int(piece['person_id'][-4:])} is {name}")
+    yes.click()
+    expect(later.page.locator(".person")).to_have_count(number)
+    assert set((later.row(row["person_id"]) or {})["track_ids"]) == set(row["track_ids"])
 
 
 def test_three_hundred_people(

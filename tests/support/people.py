@@ -1,8 +1,9 @@
-"""A run with 300 people, of 5,000 tracks."""
+"""Runs of people: one of 300 with 5,000 tracks, and one of another episode."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 from apps.common.contracts.rows import BestFaceRow, PersonRow
@@ -54,3 +55,14 @@ def write_crowd(root: Path, model: Path, video: Path) -> None:
             ).line()
         )
     files.people.write_text("".join(rows))
+
+
+def copy_run(root: Path, ep_id: str, run_id: str, to: str) -> None:
+    """Makes another episode with the same video and a run with the same results."""
+    layout = Layout(root)
+    [video] = (root / "videos" / ep_id).glob("episode.*")
+    add_episode(root, to, video)
+    files = layout.run(to, run_id)
+    shutil.copytree(layout.run(ep_id, run_id).folder, files.folder)
+    manifest = json.loads(files.manifest.read_text())
+    files.manifest.write_text(json.dumps({**manifest, "ep_id": to}))

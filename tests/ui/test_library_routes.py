@@ -42,7 +42,7 @@ def test_the_calls_of_the_page_pass(served: Served) -> None:
     listed = client.get("/files/library", params={"q": "talk", "other": "x"}).json()
     assert [item["ep_id"] for item in listed["items"]] == ["talk"]
     changed = client.patch("/files/episodes/talk", json={"title": "T", "ep_id": "other"})
-    assert changed.json() == {"ep_id": "talk", "title": "T", "pinned": False}
+    assert changed.json() == {"ep_id": "talk", "title": "T", "pinned": False, "show": None}
     gone = client.delete("/files/episodes/gone").json()
     assert client.get("/files/trash").json()["items"][0]["trash_id"] == gone["trash_id"]
     assert client.post(f"/files/trash/{gone['trash_id']}/restore").status_code == 200

@@ -23,6 +23,7 @@ from apps.common.people_schemas import (
     Forgotten,
     PeopleQuery,
     PeopleRows,
+    Suggestions,
 )
 from apps.people.correct import correct
 from apps.people.corrected import ASK_FOR_PEOPLE, NO_PEOPLE, corrected_people
@@ -86,6 +87,21 @@ def people(
     )
 
 
+@router.get("/episodes/{ep_id}/runs/{run_id}/people/suggestions", responses=_LATER)
+def suggest(
+    ep_id: EpisodeId, run_id: RunIdOrLatest, services: ServicesDep, response: Response
+) -> Suggestions:
+    """Names for who has none, from other episodes of the show; each is to be confirmed.
+
+    To confirm one, name the person so, or merge it into `into`; to decline one, correct by
+    `decline`.
+    """
+    from apps.people.suggestions import suggestions  # with NumPy
+
+    response.headers["cache-control"] = _CACHE
+    return suggestions(services.layout, ep_id, run_id, services.people)
+
+
 @router.post(
     "/episodes/{ep_id}/runs/{run_id}/people/corrections",
     responses=documented(
@@ -99,7 +115,7 @@ def people(
 def add_correction(
     ep_id: EpisodeId, run_id: RunIdOrLatest, body: CorrectionRequest, services: ServicesDep
 ) -> CorrectedRows:
-    """Corrects people of a run: names, merges, moves tracks, hides, shows, or undoes the newest.
+    """Corrects people of a run: names, merges, moves tracks, hides, shows, declines, undoes.
 
     It is written to the episode's log, and holds for its later runs as well.
     """

@@ -15,7 +15,7 @@ from apps.common.contracts.rows import Seconds, Share
 from apps.common.names import EpisodeId, PersonId, RunId, TrackId
 
 CORRECTION_VERSION = "people_correction_v1"
-CorrectionAction = Literal["name", "merge", "move", "hide", "show", "undo"]
+CorrectionAction = Literal["name", "merge", "move", "hide", "show", "decline", "undo"]
 RunKey = tuple[str, str]
 """A run: its name, and when it was started."""
 Revision = Annotated[int, Field(ge=1, le=10**9)]
@@ -70,7 +70,10 @@ class CorrectionRow(_Written):
         "move the one that gets the tracks."
     )  # fmt: skip
     track_ids: list[TrackId] = Field([], description="The tracks that were moved.")
-    name: str | None = Field(None, description="The new name; null takes it away.")
+    name: str | None = Field(
+        None,
+        description="The new name, null takes it away; of `decline` the name that it is not.",
+    )
     made: PersonId | None = Field(None, description="The person that a move has made.")
     undoes: Revision | None = Field(None, description="The correction that was undone.")
     tracks: list[TrackMark] = Field(

@@ -21,6 +21,7 @@ export function actionsOf(view) {
     zoom: whenShown((factor) => { view.rows.zoom(factor); }),
     fit: whenShown(() => { view.rows.fit(); }),
     lanes: whenShown((pixels) => view.rows.scrollBy(pixels)),
+    suggestion: whenShown(() => { view.turnTo(false); view.suggestions.next(); }),
     merge: whenShown(() => { view.cards.merge(); }),
     hideChosen: whenShown(() => { view.cards.hideChosen(true); }),
     showChosen: whenShown(() => { view.cards.hideChosen(false); }),

@@ -26,6 +26,11 @@ export function personCard({ person }, view) {
     <li class="tile person">
       <button type="button" class="faces" data-do="watch"></button>
       <label class="choose"><input type="checkbox" data-do="choose"></label>
+      <div class="suggested" hidden>
+        <img alt="" decoding="async"><span class="who" dir="auto"></span>
+        <button type="button" data-do="confirm" title="Confirm (Y)">Yes</button>
+        <button type="button" data-do="decline" title="Decline (D)">No</button>
+      </div>
       <div class="naming"></div>
       <p class="seconds"></p>
       <p class="facts"></p>
@@ -50,10 +55,12 @@ export function drawPerson(tile, { person }, view) {
   part("[data-do=choose]").checked = isChosen;
   part("[data-do=watch]").setAttribute("aria-pressed", String(isWatched));
   if (isEdited !== (part("input.name") !== null) || !isEdited) drawName(part(".naming"), person, isEdited ? view.editing : null);
-  const words = JSON.stringify(person);
+  const suggestion = view.suggestions.get(person.person_id);
+  const words = JSON.stringify([person, suggestion]);
   if (tile.words === words) return;
   tile.words = words;
   const name = spoken(person);
+  drawSuggestion(part(".suggested"), name, suggestion, view);
   tile.style.setProperty("--colour", view.colour(person));
   part("[data-do=choose]").setAttribute("aria-label", `Choose ${name}`);
   part(".seconds").textContent = `${onScreen(person.screen_seconds, person.screen_error_seconds)} · ${percent(person.share)}`;
@@ -67,6 +74,20 @@ export function drawPerson(tile, { person }, view) {
   part("[data-do=hide]").textContent = person.hidden ? "Show" : "Hide";
   part("[data-do=hide]").setAttribute("aria-label", `${person.hidden ? "Show" : "Hide"} ${name}`);
   drawFaces(part(".faces"), view.faces(person, FACES), view);
+}
+
+/** Who it may be, with the picture that this was told by. */
+function drawSuggestion(place, person, suggestion, view) {
+  place.hidden = suggestion === undefined;
+  if (suggestion === undefined) return;
+  const { name, likeness, seen_in: [seen, ...others] } = suggestion;
+  const called = spoken({ name });
+  const episodes = new Set([seen, ...others].map((one) => one.ep_id));
+  place.querySelector("img").src = view.pictureOf(seen);
+  place.querySelector(".who").textContent = `${called}?`;
+  place.title = `${called}: likeness ${decimals(likeness, 2)}, in ${[...episodes].join(", ")}`;
+  place.querySelector("[data-do=confirm]").setAttribute("aria-label", `Yes, ${person} is ${called}`);
+  place.querySelector("[data-do=decline]").setAttribute("aria-label", `No, ${person} is not ${called}`);
 }
 
 function drawName(place, person, editing) {

@@ -72,6 +72,8 @@ export class Cards {
     else if (what === "choose") this.#choose(person, event.target.checked);
     else if (what === "rename") this.rename(person);
     else if (what === "open") this.owner.open(person);
+    else if (what === "confirm") this.owner.suggestions.confirm(person);
+    else if (what === "decline") this.owner.suggestions.decline(person);
     else if (what === "hide") this.owner.edits.hide([person], !person.hidden);
   }
 
@@ -80,6 +82,8 @@ export class Cards {
       case "x": this.#choose(person, !this.view.chosen.has(person.person_id)); break;
       case "r": case "F2": this.rename(person); break;
       case "o": this.owner.open(person); break;
+      case "y": this.owner.suggestions.confirm(person); break;
+      case "d": this.owner.suggestions.decline(person); break;
       case "h": this.owner.edits.hide([person], !person.hidden); break;
       default: return false;
     }

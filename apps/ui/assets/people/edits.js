@@ -56,6 +56,11 @@ export class Edits {
     return this.make(fields, `${who} ${people.length === 1 ? "is" : "are"} ${hidden ? "hidden" : "shown again"}.`);
   }
 
+  decline(person, name) {
+    const words = `${quoted(name)} is no more suggested for ${quoted(labelOf(person))}.`;
+    return this.make({ action: "decline", person_ids: [person.person_id], name }, words);
+  }
+
   undo() {
     return this.make({ action: "undo" }, "The last correction is undone.");
   }
@@ -160,8 +165,8 @@ function told(changed, people) {
   return words.join("; ") || "it is not known how";
 }
 
-const DONE = { name: "named", merge: "merged", move: "moved tracks to", hide: "hid", show: "showed again", undo: "took a correction back" };
-const WISH = { name: "to name", merge: "to merge", move: "to move tracks to", hide: "to hide", show: "to show", undo: "to take the last correction back" };
+const DONE = { name: "named", merge: "merged", move: "moved tracks to", hide: "hid", show: "showed again", decline: "said who is not", undo: "took a correction back" };
+const WISH = { name: "to name", merge: "to merge", move: "to move tracks to", hide: "to hide", show: "to show", decline: "to say who is not", undo: "to take the last correction back" };
 
 const done = (correction, people) => sentence(DONE, correction, people);
 const wish = (correction, people) => sentence(WISH, correction, people);
@@ -174,6 +179,7 @@ function sentence(verbs, { action, person_ids: ids, track_ids: tracks, name }, p
     return person === undefined ? `person ${Number(/\d+$/.exec(id)?.[0] ?? 0)}` : quoted(labelOf(person));
   };
   const who = (ids ?? []).slice(0, MOST_TOLD).map(called).join(", ");
+  if (action === "decline") return `${verb} ${quoted(name)}: ${who}`;
   if (action === "name") return name ? `${verb} ${who} ${quoted(name)}` : `${verb} ${who} nothing`;
   if (action === "move") return `${verb.replace("tracks", several(tracks?.length ?? 0, "track", "tracks"))} ${who || "a new person"}`;
   return `${verb} ${who}`;

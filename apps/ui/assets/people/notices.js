@@ -52,7 +52,7 @@ export class Notices {
   }
 }
 
-const ACTIONS = { name: "A name", merge: "A merge", move: "Moved tracks", hide: "Somebody hidden", show: "Somebody shown again" };
+const ACTIONS = { name: "A name", merge: "A merge", move: "Moved tracks", hide: "Somebody hidden", show: "Somebody shown again", decline: "A declined name" };
 const REASONS = {
   not_found: "nothing of it is in this run",
   partly_found: "a part of it is not in this run, the rest is applied",

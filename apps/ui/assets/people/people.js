@@ -18,6 +18,7 @@ import { Notices } from "./notices.js";
 import { Opened } from "./opened.js";
 import { Place } from "./place.js";
 import { Rows } from "./rows.js";
+import { Suggestions } from "./suggestions.js";
 import { TILE_KEYS } from "./tiles.js";
 import { Matrix } from "./together.js";
 import { Watch } from "./watch.js";
@@ -33,13 +34,14 @@ export class PeopleView {
     this.people = undefined;
     this.showsMatrix = false;
     this.view = {
-      chosen: new Set(), chosenTracks: new Set(), editing: null, watched: null,
+      chosen: new Set(), chosenTracks: new Set(), editing: null, watched: null, suggestions: new Map(),
       colour: (person) => colourOf(numberOf(person.person_id), this.data.colours),
       faces: (person, most) => facesOf(person, most, this.data.crops),
       picture: ({ track, frame }) => (frame === null
         ? `${this.data.run}/tracks/${track}/thumbnail`
         : `${this.data.run}/crops/${track}/frame_${String(frame).padStart(6, "0")}.jpg`),
     };
+    this.view.pictureOf = ({ ep_id: episode, run_id: run, track_id: track }) => `${PREFIX}/episodes/${encodeURIComponent(episode)}/runs/${encodeURIComponent(run)}/tracks/${track}/thumbnail`;
     this.watch = new Watch(this.find(".right"), {
       moved: (seconds, plays) => this.#moved(seconds, plays),
       changed: () => this.#watched(),
@@ -58,6 +60,7 @@ export class PeopleView {
       refused: (correction, canTry) => this.cards.refused(correction, canTry),
       settled: () => requestAnimationFrame(() => this.#holdFocus()),
     });
+    this.suggestions = new Suggestions(root, this, signal);
     this.cards = new Cards(root, this, signal);
     this.opened = new Opened(root, {
       people: () => this.people, tracks: () => this.watch.tracks, review: () => this.review, view: this.view, edits: () => this.edits,
@@ -101,6 +104,11 @@ export class PeopleView {
     return this.data.run.slice(PREFIX.length);
   }
 
+  /** Paths of the run and of its episode, as they are asked for. */
+  get paths() {
+    return { run: this.#asked, episode: this.data.episode.slice(PREFIX.length) };
+  }
+
   // Loading.
 
   async #open() {
@@ -110,6 +118,7 @@ export class PeopleView {
     delete this.root.dataset.people;
     this.people = undefined;
     this.view.chosen.clear();
+    this.suggestions.clear();
     Object.assign(this.view, { editing: null, watched: null });
     this.opened.close();
     this.edits.leave();
@@ -151,6 +160,7 @@ export class PeopleView {
     this.find(".undo-last").disabled = people.revision === 0;
     this.find(".hidden-words").textContent = people.hiddenCount === 0 ? "Hidden too" : `Hidden too (${counted(people.hiddenCount)})`;
     this.notices.unmatched(people);
+    this.suggestions.ask();
     this.root.dataset.people = people.rows.length;
     this.root.dataset.revision = people.revision;
   }
@@ -281,7 +291,9 @@ export class PeopleView {
     try {
       const answer = await askPeople(this.#asked);
       const isSame = this.shown === shown && this.people?.revision === revision && this.view.editing === null;
-      if (isSame && (answer.revision ?? 0) !== revision) this.#take(answer);
+      if (!isSame) return;
+      if ((answer.revision ?? 0) === revision) this.suggestions.ask(); // of other episodes, too
+      else this.#take(answer);
     } catch { // what is shown stays; the next correction tells
     }
   }

@@ -29,7 +29,7 @@ export class Tiles {
   /** @param items each with a `key`, of which no two are alike; those that are there already are changed in place */
   show(items) {
     const before = this.ranks.get(this.current);
-    const had = this.shown.get(this.current)?.contains(this.#focused) ?? false;
+    const had = this.held !== null;
     this.items = items;
     this.ranks = new Map(items.map(({ key }, rank) => [key, rank]));
     if (!this.ranks.has(this.current)) this.current = items[Math.min(before ?? 0, items.length - 1)]?.key ?? null;
@@ -40,6 +40,11 @@ export class Tiles {
     this.draw();
     const tile = this.shown.get(this.current);
     if (had && tile !== undefined && !tile.contains(this.#focused)) this.focus(this.current);
+  }
+
+  /** The key of the item that has the keyboard, or null. */
+  get held() {
+    return this.shown.get(this.current)?.contains(this.#focused) === true ? this.current : null;
   }
 
   get #focused() {
@@ -150,4 +155,4 @@ export class Tiles {
 }
 
 /** Keys that tiles and their cards have a use for. */
-export const TILE_KEYS = "ArrowLeft ArrowRight ArrowUp ArrowDown PageUp PageDown Home End Enter x X r R F2 o O h H";
+export const TILE_KEYS = "ArrowLeft ArrowRight ArrowUp ArrowDown PageUp PageDown Home End Enter x X r R F2 o O h H y Y d D";

@@ -1,5 +1,8 @@
 // What Streamlit's calls of a component have in common. It calls the default export whenever it draws
 // the page: the first call sets up, later ones update, and what a call returned ends what it has set up.
+// Where two redraws follow at once, what the first call returned is called before the second call.
+
+const ANOTHER_MS = 1000; // in which another call may follow
 
 /**
  * Sets up or updates what a component shows; kept as `screenalytics` of its element.
@@ -20,9 +23,13 @@ export function mounted(component, selector, Shown) {
   shown.calls = (shown.calls ?? 0) + 1;
   const call = shown.calls;
   shown.update(component);
-  return () => {
-    if (shown.calls !== call) return; // drawn again since
+  const end = () => {
+    if (shown.calls !== call || root.screenalytics !== shown) return; // drawn again since
     shown.dispose();
     delete root.screenalytics;
+  };
+  return () => {
+    if (root.isConnected) setTimeout(end, ANOTHER_MS);
+    else end();
   };
 }
