@@ -135,6 +135,7 @@ class ShotsConfig(_Frozen):
     same_agreement: float
     same_response: float
     same_features: int
+    same_spread: float
     sure_agreement: float
     sure_features: int
     other_colours: float

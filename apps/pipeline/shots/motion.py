@@ -36,6 +36,7 @@ _CLEAR = 0.5  # agreement that makes a second try needless
 _BACK_WITHIN = 1.0  # pixels
 _FITS_WITHIN = 2.0  # pixels
 _FEATURES_FIT_WITHIN = 3.0  # pixels
+_MOST_POINTS = (5, 95)  # percentiles
 _STAYED = 0.5  # of the points that agree on a motion, as many that stayed
 _NO_WORSE = 1.0  # difference that a motion leaves, over that of the pictures as they are
 _MUCH_BETTER = 0.6  # true ones leave 0.4 at most, coincidences 0.85 at least
@@ -62,6 +63,7 @@ class Motion:
         response: peak of the phase correlation, about 0..1; near 1 for a shifted picture in any
             light.
         features: number of features found again; 0 where they were not needed.
+        spread: the part of the picture that these span, of the picture where it is larger, 0..1.
         stays: whether what was found again has not moved at all.
     """
 
@@ -69,6 +71,7 @@ class Motion:
     agreement: float = 1.0
     response: float = 1.0
     features: int = 0
+    spread: float = 1.0
     stays: bool = True
 
 
@@ -110,17 +113,17 @@ def motion_between(
         matrix = _of_unit_square(fitted, now)
         explains = _explains(matrix, before, now, _NO_WORSE)
         return Motion(matrix if explains else _still(), agreement, response, stays=stays)
-    features, stays = 0, not shift.any()
+    found = _Found(stays=not shift.any())
     if response < limits.response:
-        features, found, stays = _find(before, now, overlay)
-        if found is not None and features >= limits.features:
-            matrix = _of_unit_square(found, now)
+        found = _find(before, now, overlay)
+        if found.matrix is not None and found.features >= limits.features:
+            matrix = _of_unit_square(found.matrix, now)
             if _explains(matrix, before, now, _MUCH_BETTER):
-                return Motion(matrix, agreement, response, features, stays)
+                return found.as_motion(matrix, agreement, response)
     shifted = _still()
     shifted[:, 2] = shift
     is_trusted = response > _TRUSTED_SHIFT and _explains(shifted, before, now, _NO_WORSE)
-    return Motion(shifted if is_trusted else _still(), agreement, response, features, stays)
+    return found.as_motion(shifted if is_trusted else _still(), agreement, response)
 
 
 def overlay_of(before: FrameFeatures, now: FrameFeatures) -> BoolArray | None:
@@ -243,32 +246,52 @@ def _fit(
     )
 
 
-def _find(
-    before: FrameFeatures, now: FrameFeatures, overlay: BoolArray | None
-) -> tuple[int, FloatArray | None, bool]:
-    """Number of features that are found again, how they moved, and whether they stayed.
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Features that were found again.
 
-    Shape (2, 3), in pixels.
+    Args:
+        matrix: how they moved, shape (2, 3), in pixels; None where they do not agree.
+        features, spread, stays: as in `Motion`.
     """
+
+    matrix: FloatArray | None = None
+    features: int = 0
+    spread: float = 0.0
+    stays: bool = False
+
+    def as_motion(self, matrix: FloatArray, agreement: float, response: float) -> Motion:
+        return Motion(matrix, agreement, response, self.features, self.spread, self.stays)
+
+
+def _find(before: FrameFeatures, now: FrameFeatures, overlay: BoolArray | None) -> _Found:
     (points, known), (others, seen) = before.features, now.features
     clear, clear_now = _is_clear(points, before, overlay), _is_clear(others, now, overlay)
     points, known, others, seen = points[clear], known[clear], others[clear_now], seen[clear_now]
     if min(len(points), len(others)) < _FEWEST_POINTS:
-        return 0, None, False
+        return _Found()
     pairs = cv2.BFMatcher(cv2.NORM_HAMMING, crossCheck=True).match(known, seen)
     if len(pairs) < _FEWEST_POINTS:
-        return 0, None, False
+        return _Found()
     here, there = points[[p.queryIdx for p in pairs]], others[[p.trainIdx for p in pairs]]
     matrix, fits = cv2.estimateAffinePartial2D(
         here, there, method=cv2.RANSAC, ransacReprojThreshold=_FEATURES_FIT_WITHIN
     )
     if matrix is None:
-        return 0, None, False
+        return _Found()
     zoom, turn = np.hypot(matrix[0, 0], matrix[1, 0]), np.arctan2(matrix[1, 0], matrix[0, 0])
     if abs(turn) > _MAX_TURN or not 1 / _MAX_ZOOM <= zoom <= _MAX_ZOOM:
-        return 0, None, False
+        return _Found()
     found = fits.ravel() == 1
-    return int(found.sum()), matrix, _stay(here[found], there[found])
+    here, there = here[found], there[found]
+    spread = max(_spread(here, before), _spread(there, now))
+    return _Found(matrix, len(here), spread, _stay(here, there))
+
+
+def _spread(points: FloatArray, view: FrameFeatures) -> float:
+    """The part of the picture, 0..1, that nine tenths of the points span each way."""
+    low, high = np.percentile(points / view.grey.shape[::-1], _MOST_POINTS, axis=0)
+    return float(np.prod(high - low))
 
 
 def _stay(points: FloatArray, there: FloatArray) -> bool:

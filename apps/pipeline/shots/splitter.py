@@ -206,7 +206,10 @@ class ShotSplitter:
         return self._is_found_again(beside, colours, is_gradual=is_gradual)
 
     def _is_found_again(self, motion: Motion, colours: float, *, is_gradual: bool) -> bool:
-        """In like colours a little says so; in others a person who stands in both places may."""
+        """In like colours a little says so; in others a person who stands in both places may.
+
+        Features of one thing alone, a poster or a person, say nothing of the place.
+        """
         config = self._config
         min_agreement, min_features = config.same_agreement, config.same_features
         if colours >= config.other_colours:
@@ -215,7 +218,7 @@ class ShotSplitter:
         return (
             motion.agreement >= min_agreement
             or motion.response >= config.same_response
-            or motion.features >= min_features
+            or (motion.features >= min_features and motion.spread >= config.same_spread)
         )
 
     def _gradual_change(self, now: Glimpse) -> float | None:

@@ -97,6 +97,21 @@ def test_shots_are_numbered_from_cut_to_cut(tmp_path: Path) -> None:
     assert shots == [0] * 5 + [1] * 5 + [2] * 5
 
 
+@pytest.mark.parametrize("stride", [1, 6, 12])
+def test_a_photo_that_hangs_in_both_places_hides_no_cut(tmp_path: Path, stride: int) -> None:
+    """Each of the two is grey; the photo has far more features than two places share by chance."""
+    photo = cv2.cvtColor(skimage.data.astronaut()[20:220, 130:320], cv2.COLOR_RGB2GRAY)
+    pictures = []
+    for seed, where, size in ((1, (20, 30), (48, 51)), (2, (150, 60), (57, 60))):
+        place = scene(seed, 0)[:, :, :1].copy()
+        (x, y), (width, height) = where, size
+        place[y : y + height, x : x + width, 0] = cv2.resize(
+            photo, size, None, 0, 0, cv2.INTER_AREA
+        )
+        pictures += [np.repeat(place, 3, axis=2)] * 48
+    assert shots_of(write_video(tmp_path / "a.mp4", pictures), stride)[1] == [48]
+
+
 def test_a_moving_camera_is_no_cut(tmp_path: Path) -> None:
     image = scene(1, 10)
     pictures = [np.roll(image, 8 * n, axis=1) for n in range(60)]
