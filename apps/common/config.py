@@ -136,6 +136,7 @@ class ShotsConfig(_Frozen):
     same_response: float
     same_features: int
     same_spread: float
+    same_scale_change: float
     sure_agreement: float
     sure_features: int
     other_colours: float

@@ -63,7 +63,8 @@ class Motion:
         response: peak of the phase correlation, about 0..1; near 1 for a shifted picture in any
             light.
         features: number of features found again; 0 where they were not needed.
-        spread: the part of the picture that these span, of the picture where it is larger, 0..1.
+        is_one_thing: whether these are all of a small thing that has another size now, so that they
+            say nothing of the place.
         stays: whether what was found again has not moved at all.
     """
 
@@ -71,7 +72,7 @@ class Motion:
     agreement: float = 1.0
     response: float = 1.0
     features: int = 0
-    spread: float = 1.0
+    is_one_thing: bool = False
     stays: bool = True
 
 
@@ -83,11 +84,16 @@ class MotionLimits:
         agreement: least share of points.
         response: least response of the phase correlation.
         features: least number of features.
+        spread: the part of the picture, 0..1, that features of a place span.
+        scale_change: times; features that span less are of the place as long as they do not grow or
+            shrink by more.
     """
 
     agreement: float
     response: float
     features: int
+    spread: float
+    scale_change: float
 
 
 def motion_between(
@@ -115,7 +121,7 @@ def motion_between(
         return Motion(matrix if explains else _still(), agreement, response, stays=stays)
     found = _Found(stays=not shift.any())
     if response < limits.response:
-        found = _find(before, now, overlay)
+        found = _find(before, now, limits, overlay)
         if found.matrix is not None and found.features >= limits.features:
             matrix = _of_unit_square(found.matrix, now)
             if _explains(matrix, before, now, _MUCH_BETTER):
@@ -252,19 +258,21 @@ class _Found:
 
     Args:
         matrix: how they moved, shape (2, 3), in pixels; None where they do not agree.
-        features, spread, stays: as in `Motion`.
+        features, is_one_thing, stays: as in `Motion`.
     """
 
     matrix: FloatArray | None = None
     features: int = 0
-    spread: float = 0.0
+    is_one_thing: bool = False
     stays: bool = False
 
     def as_motion(self, matrix: FloatArray, agreement: float, response: float) -> Motion:
-        return Motion(matrix, agreement, response, self.features, self.spread, self.stays)
+        return Motion(matrix, agreement, response, self.features, self.is_one_thing, self.stays)
 
 
-def _find(before: FrameFeatures, now: FrameFeatures, overlay: BoolArray | None) -> _Found:
+def _find(
+    before: FrameFeatures, now: FrameFeatures, limits: MotionLimits, overlay: BoolArray | None
+) -> _Found:
     (points, known), (others, seen) = before.features, now.features
     clear, clear_now = _is_clear(points, before, overlay), _is_clear(others, now, overlay)
     points, known, others, seen = points[clear], known[clear], others[clear_now], seen[clear_now]
@@ -284,8 +292,9 @@ def _find(before: FrameFeatures, now: FrameFeatures, overlay: BoolArray | None) 
         return _Found()
     found = fits.ravel() == 1
     here, there = here[found], there[found]
-    spread = max(_spread(here, before), _spread(there, now))
-    return _Found(matrix, len(here), spread, _stay(here, there))
+    is_small = max(_spread(here, before), _spread(there, now)) < limits.spread
+    is_one_thing = is_small and max(zoom, 1 / zoom) > limits.scale_change
+    return _Found(matrix, len(here), is_one_thing, _stay(here, there))
 
 
 def _spread(points: FloatArray, view: FrameFeatures) -> float:

@@ -70,7 +70,11 @@ class ShotSplitter:
     def __init__(self, config: ShotsConfig) -> None:
         self._config = config
         self._limits = MotionLimits(
-            config.same_agreement, config.same_response, config.same_features
+            config.same_agreement,
+            config.same_response,
+            config.same_features,
+            config.same_spread,
+            config.same_scale_change,
         )
         self._before: _Seen | None = None  # the last sample, but for flashes
         self._passed: tuple[Glimpse, ...] = ()  # since then
@@ -208,7 +212,7 @@ class ShotSplitter:
     def _is_found_again(self, motion: Motion, colours: float, *, is_gradual: bool) -> bool:
         """In like colours a little says so; in others a person who stands in both places may.
 
-        Features of one thing alone, a poster or a person, say nothing of the place.
+        A few features of one thing that has another size say nothing: a photo may hang in both.
         """
         config = self._config
         min_agreement, min_features = config.same_agreement, config.same_features
@@ -218,7 +222,8 @@ class ShotSplitter:
         return (
             motion.agreement >= min_agreement
             or motion.response >= config.same_response
-            or (motion.features >= min_features and motion.spread >= config.same_spread)
+            or motion.features >= config.sure_features
+            or (motion.features >= min_features and not motion.is_one_thing)
         )
 
     def _gradual_change(self, now: Glimpse) -> float | None:

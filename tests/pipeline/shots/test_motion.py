@@ -15,7 +15,13 @@ from apps.pipeline.frame_features import FrameFeatures
 from apps.pipeline.shots.motion import Motion, MotionLimits, motion_between, overlay_of
 
 SHOTS = pipeline_config().shots
-LIMITS = MotionLimits(SHOTS.same_agreement, SHOTS.same_response, SHOTS.same_features)
+LIMITS = MotionLimits(
+    SHOTS.same_agreement,
+    SHOTS.same_response,
+    SHOTS.same_features,
+    SHOTS.same_spread,
+    SHOTS.same_scale_change,
+)
 CENTRE = np.array([128.0, 72.0])
 
 
