@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from apps.common.contracts.manifest import RunManifest
 from apps.common.errors import RunNotFound, ScreenalyticsError
@@ -19,31 +17,9 @@ from apps.common.names import is_name, show_of, track_number
 from apps.people.corrected import CorrectedRun
 from apps.people.known import Known, states_of
 from apps.people.log import CorrectionLog, read_log
+from apps.people.member import Member
 from apps.runs.about import about_episode
 from apps.runs.store import list_runs, read_completed
-
-if TYPE_CHECKING:  # with NumPy
-    from apps.people.suggest import Look
-
-
-@dataclass(frozen=True)
-class Member:
-    """Somebody who was named in an episode.
-
-    Args:
-        run_id, person_id: where.
-        face: a track of whom, for its picture.
-        look: None where no track was described.
-        model_id: the network of the look; those of two are never compared.
-    """
-
-    name: str
-    ep_id: str
-    run_id: str
-    person_id: str
-    face: str
-    look: Look | None
-    model_id: str | None
 
 
 def show_of_episode(layout: Layout, ep_id: str) -> str | None:

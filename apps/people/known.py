@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from apps.common.layout import Layout
 
 if TYPE_CHECKING:  # with NumPy
-    from apps.people.cast import Member
     from apps.people.matching import Matches
+    from apps.people.member import Member
     from apps.people.run_tracks import RunTracks
 
 V = TypeVar("V")

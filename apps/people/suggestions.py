@@ -9,10 +9,11 @@ from apps.common.contracts.rows import PersonRow
 from apps.common.errors import CorrectionsUnreadable
 from apps.common.layout import Layout
 from apps.common.people_schemas import SeenIn, Suggestion, Suggestions
-from apps.people.cast import Member, episodes_of_show, named_in, show_of_episode
+from apps.people.cast import episodes_of_show, named_in, show_of_episode
 from apps.people.corrected import CorrectedRun
 from apps.people.known import Known
 from apps.people.log import read_log
+from apps.people.member import Member
 from apps.people.suggest import Look, Unnamed, suggested
 from apps.runs.store import read_completed
 
