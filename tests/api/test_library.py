@@ -84,6 +84,7 @@ def test_a_title_and_a_pin_stay_apart_from_the_id(server: Server, copy: str) -> 
         "ep_id": copy,
         "title": title,
         "pinned": False,
+        "show": None,
     }
     server.client.patch(path, json={"pinned": True})
     assert entry(server, copy)["title"] == title  # the other field stayed
@@ -97,9 +98,10 @@ def test_a_title_and_a_pin_stay_apart_from_the_id(server: Server, copy: str) -> 
 
 
 @pytest.mark.parametrize("title", ["x" * 201, "two\nlines", "a\u0000b", "a\u2028b", "\x1b[31m", 7])
-def test_no_other_titles(server: Server, title: object) -> None:
-    problem = check_problem(server.client.patch("/episodes/talk", json={"title": title}), 422)
-    assert "title" in problem["detail"]
+@pytest.mark.parametrize("field", ["title", "show"])
+def test_no_other_titles(server: Server, title: object, field: str) -> None:
+    problem = check_problem(server.client.patch("/episodes/talk", json={field: title}), 422)
+    assert field in problem["detail"]
 
 
 def test_what_is_not_there_is_not_named_or_deleted(server: Server) -> None:
