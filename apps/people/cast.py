@@ -39,6 +39,7 @@ def named_in(layout: Layout, ep_id: str, known: Known) -> tuple[Member, ...]:
     Raises:
         CorrectionsUnreadable: a later version has written the log.
     """
+    log_state = states_of(layout, layout.corrections(ep_id))  # before it is read: it may grow
     log = read_log(layout, ep_id)
     if not any(row.action == "name" and row.name for row in log.standing):
         return ()
@@ -46,19 +47,19 @@ def named_in(layout: Layout, ep_id: str, known: Known) -> tuple[Member, ...]:
     if manifest is None:
         return ()
     files = layout.run(ep_id, manifest.run_id)
-    read = (layout.corrections(ep_id), files.people, files.tracks, files.embeddings, files.manifest)
+    states = states_of(layout, files.people, files.tracks, files.embeddings, files.manifest)
     return known.casts.of(
-        states_of(layout, *read), lambda: _named(CorrectedRun(layout, manifest, log, known))
+        (log_state, states), lambda: _named(CorrectedRun(layout, manifest, log, known))
     )
 
 
 def _run_of_names(layout: Layout, ep_id: str, log: CorrectionLog) -> RunManifest | None:
-    """The run that was corrected last, else the newest one that has people.
+    """The run in which a name was given last, else the newest one that has people.
 
-    In the one that was corrected nobody has to be found again.
+    In the one in which they were given nobody has to be found again.
     """
-    corrected = [row.run for row in reversed(log.standing)]
-    for run_id in dict.fromkeys([*(run_id for run_id, _ in corrected), *list_runs(layout, ep_id)]):
+    named = [row.run_id for row in reversed(log.standing) if row.action == "name" and row.name]
+    for run_id in dict.fromkeys([*named, *list_runs(layout, ep_id)]):
         with suppress(ScreenalyticsError):
             manifest = read_completed(layout, ep_id, run_id)
             found = layout.inside(layout.run(ep_id, run_id).people)

@@ -61,18 +61,27 @@ def read_embeddings(layout: Layout, files: RunFiles) -> Embeddings:
     return Embeddings(str(arrays["model_id"]), dict(zip(names, rows, strict=True)))
 
 
+# Also of a method of compression that there is not, a password, and a size that no memory holds.
+_DAMAGED = (
+    OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error,
+    NotImplementedError, RuntimeError, MemoryError,
+)  # fmt: skip
+
+
 def read_arrays(stream: BinaryIO) -> dict[str, NDArray[Any]] | None:
     """All arrays of such a file; None where it is damaged."""
     try:
         with np.load(stream, allow_pickle=False) as file:
             arrays: dict[str, NDArray[Any]] = {name: file[name] for name in file.files}
         names, rows, model = arrays["track_ids"], arrays["embeddings"], arrays["model_id"]
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+    except _DAMAGED:
         return None
-    numbers = rows.ndim == 2 and rows.dtype.kind == "f" and bool(np.isfinite(rows).all())
+    numbers = rows.ndim == 2 and rows.shape[1] > 0 and rows.dtype.kind == "f"
+    if not numbers or not np.isfinite(rows).all():
+        return None
     texts = names.ndim == 1 and names.dtype.kind == model.dtype.kind == "U" and model.ndim == 0
     per_track = all(array.ndim == 0 or len(array) == len(names) for array in arrays.values())
-    return arrays if numbers and texts and per_track else None
+    return arrays if texts and per_track else None
 
 
 def packed(vector: Vector) -> str:

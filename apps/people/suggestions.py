@@ -43,8 +43,11 @@ def suggestions(layout: Layout, ep_id: str, run_id: str, known: Known | None = N
         except CorrectionsUnreadable:
             unreadable.append(other)
     model_id = run.embeddings.model_id
+    length = next((len(row) for row in run.embeddings.of.values()), 0)
     alike = [
-        (one.look, one) for one in members if one.look is not None and one.model_id == model_id
+        (one.look, one)
+        for one in members
+        if one.look is not None and one.model_id == model_id and len(one.look.mean) == length
     ]
     return Suggestions(
         show=show,
@@ -88,7 +91,7 @@ class _Matching:
             {name: Look.of_all([look for look, _ in of]) for name, of in self._members.items()},
             {name: [row.appearances for row in rows] for name, rows in shown.items()},
             max_distance=self._max_distance,
-            apart_s=self._step_s,
+            apart_s=self._step_s / 2,  # two faces in one sample are together for a whole step
         )
         return [
             Suggestion(

@@ -213,7 +213,7 @@ def test_an_unknown_run_says_so_and_shows_no_other(shared: Tab, a_run: str, newe
     wait_for_names(shared, episode=LINKED, run=newer_run)
     shared.page.go_back()
     shared.see("There is no run “nonsense”")
-    assert not shared.shows("Take away")
+    shared.lose("Take away")
 
     shared.open(f"/?episode={LINKED}&run=nonsense")
     shared.see("There is no run “nonsense”")

@@ -328,8 +328,13 @@ def test_names_of_another_episode_are_suggested(later: PeoplePage) -> None:
         later.tab.picture(f"people-suggested-{width}-{'dark' if dark else 'light'}")
     later.tab.look(1366)
     assert {row["name"] for row in later.rows()} == {None}
+    # Told of those who pass the filter.
+    page.get_by_label("Find by name").fill("nobody is called so")
+    expect(words).to_contain_text("no name is suggested")
+    page.get_by_label("Find by name").fill("")
+    expect(words).to_contain_text("2 names are suggested")
     # One is confirmed and one declined, each with one key.
-    later.key("s")
+    page.get_by_role("button", name="Next", exact=True).click()
     expect(later.card(one).locator("[data-do=watch]")).to_be_focused()
     later.key("y")
     expect(later.card(one).locator("button.name")).to_have_text(CAST[0])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from apps.common.contracts.corrections import CORRECTION_VERSION
@@ -13,11 +14,12 @@ from apps.common.errors import CorrectionsUnreadable, InvalidInput
 from apps.common.layout import Layout
 from apps.common.library_schemas import EpisodeChange
 from apps.common.people_schemas import CorrectionRequest, Suggestion
+from apps.people import cast
 from apps.people.correct import correct
 from apps.people.corrected import corrected_people
 from apps.people.forget import forget_everywhere
 from apps.people.known import Known
-from apps.people.log import read_log
+from apps.people.log import CorrectionLog, read_log
 from apps.people.suggestions import suggestions
 from apps.runs.about import change_episode
 from tests.support.people_run import Visit, complete_run
@@ -114,9 +116,10 @@ def test_a_confirmed_name_stays_and_draws_who_is_alike(
     )  # fmt: skip
 
 
-def test_two_who_are_seen_together_are_not_both_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("since", [100, 198])  # in the second case in one sample
+def test_two_who_are_seen_together_are_not_both_the_same(tmp_path: Path, since: int) -> None:
     complete_run(tmp_path, "r1", [Visit(0, 0, 200)], [[0]], ep_id=FIRST)
-    twins = [Visit(0, 0, 200, 0.1), Visit(0, 100, 300, 0.6)]
+    twins = [Visit(0, 0, 200, 0.1), Visit(0, since, 300, 0.6)]
     complete_run(tmp_path, "r1", twins, [[0], [1]], ep_id=SECOND)
     layout = Layout(tmp_path)
     say(layout, FIRST, "name", "person-0001", name="Anna")
@@ -218,6 +221,9 @@ def test_a_newer_run_of_the_other_episode_has_the_names_as_well(layout: Layout) 
     name_both(layout)
     complete_run(layout.root, "r2", TWO, [[0], [1]], ep_id=FIRST, stride=12)
     assert {one.seen_in[0].run_id for one in found(layout).values()} == {"r1"}
+    say(layout, FIRST, "hide", "person-0001", run="r2")  # which gives no name
+    say(layout, FIRST, "show", "person-0001", run="r2")
+    assert {one.seen_in[0].run_id for one in found(layout).values()} == {"r1"}
     layout.run(FIRST, "r1").people.unlink()
     assert {one.seen_in[0].run_id for one in found(layout).values()} == {"r2"}
 
@@ -252,3 +258,33 @@ def test_the_show_that_a_name_tells(ep_id: str, show: str | None) -> None:
     from apps.common.names import show_of
 
     assert show_of(ep_id) == show
+
+
+def test_a_name_that_is_given_while_it_is_read_is_not_missed(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name_both(layout)
+    known, read = Known(), cast.read_log
+    done: list[str] = []
+
+    def read_then_rename(where: Layout, ep_id: str) -> CorrectionLog:
+        log = read(where, ep_id)
+        if not done:
+            done.append(ep_id)
+            say(layout, FIRST, "name", "person-0001", name="Anne")
+        return log
+
+    monkeypatch.setattr(cast, "read_log", read_then_rename)
+    assert "Anna" in {one.name for one in found(layout, known=known).values()}
+    assert {one.name for one in found(layout, known=known).values()} == {"Anne", "Ben"}
+
+
+def test_embeddings_of_another_length_are_not_compared(layout: Layout) -> None:
+    name_both(layout)
+    path = layout.run(FIRST, "r1").embeddings
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    np.savez(path, **{**arrays, "embeddings": arrays["embeddings"][:, :7]})
+    assert found(layout) == {}
+    np.savez(path, **{**arrays, "embeddings": arrays["embeddings"][:, :0]})
+    assert found(layout) == {}

@@ -179,7 +179,7 @@ function sentence(verbs, { action, person_ids: ids, track_ids: tracks, name }, p
     return person === undefined ? `person ${Number(/\d+$/.exec(id)?.[0] ?? 0)}` : quoted(labelOf(person));
   };
   const who = (ids ?? []).slice(0, MOST_TOLD).map(called).join(", ");
-  if (action === "decline") return `${verb} ${quoted(name)}: ${who}`;
+  if (action === "decline") return `${verb} ${name === null ? "somebody" : quoted(name)}: ${who}`;
   if (action === "name") return name ? `${verb} ${who} ${quoted(name)}` : `${verb} ${who} nothing`;
   if (action === "move") return `${verb.replace("tracks", several(tracks?.length ?? 0, "track", "tracks"))} ${who || "a new person"}`;
   return `${verb} ${who}`;

@@ -177,6 +177,7 @@ export class PeopleView {
     const none = this.find(".none");
     none.hidden = length > 0;
     none.textContent = all === 0 ? "Nobody was found in this run: no face told enough." : "Nobody passes the filter.";
+    this.suggestions.draw();
     this.#mark();
   }
 

@@ -50,7 +50,7 @@ export class Suggestions {
     this.#all.clear();
     for (const one of answer?.items ?? []) this.#all.set(one.person_id, one);
     owner.cards.redraw();
-    this.#draw();
+    this.draw();
   }
 
   /** Confirms what is suggested for a person, and goes on to the next one. */
@@ -59,7 +59,8 @@ export class Suggestions {
     if (suggestion === undefined) return;
     const { edits, people } = this.owner;
     const next = this.#after(person.person_id);
-    const into = people.byId.get(suggestion.into);
+    // As people are now: the answer may be older than a name that was given since.
+    const into = people.rows.find((one) => one.name === suggestion.name && !one.hidden);
     const made = into === undefined ? edits.name(person, suggestion.name) : edits.merge([person], into);
     if (await made) this.#goTo(next);
   }
@@ -91,7 +92,8 @@ export class Suggestions {
 
   // The show.
 
-  #draw() {
+  /** Tells how many there are among the people who pass the filter. */
+  draw() {
     const { words, edit, next } = this.parts;
     const { answer } = this;
     const count = this.owner.passing.filter((one) => this.#all.has(one.person_id)).length;
