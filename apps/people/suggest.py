@@ -66,7 +66,7 @@ def suggested(
     shown: Mapping[str, Sequence[Stretches]],
     *,
     max_distance: float,
-    apart_s: float,
+    step_s: float,
 ) -> dict[str, tuple[str, float]]:
     """For each person the name that suits best, and the distance; nothing for whom none does.
 
@@ -77,8 +77,8 @@ def suggested(
         cast: by name.
         shown: when those are on the screen who have a name in this run already.
         max_distance: that a suggestion may have.
-        apart_s: seconds; who is on the screen together for no longer may be one: times are known
-            from sample to sample.
+        step_s: seconds from sample to sample. Two faces in one sample are together for a whole one,
+            and are two people; who is together for less than half of one may be one.
     """
     pairs = [
         (person.look.distance(look), name, person)
@@ -94,7 +94,7 @@ def suggested(
             break
         of_name = taken.setdefault(name, [])
         if person.person_id in found or any(
-            longest_together(person.appearances, each) > apart_s for each in of_name
+            longest_together(person.appearances, each) > step_s / 2 for each in of_name
         ):
             continue
         found[person.person_id] = (name, distance)

@@ -91,7 +91,7 @@ class _Matching:
             {name: Look.of_all([look for look, _ in of]) for name, of in self._members.items()},
             {name: [row.appearances for row in rows] for name, rows in shown.items()},
             max_distance=self._max_distance,
-            apart_s=self._step_s / 2,  # two faces in one sample are together for a whole step
+            step_s=self._step_s,
         )
         return [
             Suggestion(

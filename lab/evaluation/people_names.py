@@ -128,7 +128,7 @@ def score_names(named: Sequence[SeenIn], asked: SeenIn, factor: float = 1.0) -> 
         cast,
         {},
         max_distance=factor * asked.max_distance,
-        apart_s=asked.step_s / 2,
+        step_s=asked.step_s,
     )
     score = NamesScore()
     for person, _ in there:

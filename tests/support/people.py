@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 from apps.common.contracts.rows import BestFaceRow, PersonRow
@@ -11,6 +10,7 @@ from apps.common.layout import Layout
 from apps.common.names import person_name
 from lab.processes.service import add_episode
 from tests.support.odd_data import FPS, HOUR_FRAMES, LONG, TRACKS, write_long_run
+from tests.support.people_run import copy_results
 
 PEOPLE = 300
 
@@ -59,10 +59,6 @@ def write_crowd(root: Path, model: Path, video: Path) -> None:
 
 def copy_run(root: Path, ep_id: str, run_id: str, to: str) -> None:
     """Makes another episode with the same video and a run with the same results."""
-    layout = Layout(root)
     [video] = (root / "videos" / ep_id).glob("episode.*")
     add_episode(root, to, video)
-    files = layout.run(to, run_id)
-    shutil.copytree(layout.run(ep_id, run_id).folder, files.folder)
-    manifest = json.loads(files.manifest.read_text())
-    files.manifest.write_text(json.dumps({**manifest, "ep_id": to}))
+    copy_results(root, ep_id, run_id, to)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +127,15 @@ def complete_run(
     record.end("completed", "All frames were processed.")
     record.point_latest()
     return {visit: track_name(number) for visit, number in tracks.items()}
+
+
+def copy_results(root: Path, ep_id: str, run_id: str, to: str) -> None:
+    """Gives another episode a run with the same results."""
+    layout = Layout(root)
+    files = layout.run(to, run_id)
+    shutil.copytree(layout.run(ep_id, run_id).folder, files.folder)
+    manifest = json.loads(files.manifest.read_text())
+    files.manifest.write_text(json.dumps({**manifest, "ep_id": to}))
 
 
 def _tracks(visits: Sequence[Visit], stride: int) -> dict[int, int]:
