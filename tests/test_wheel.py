@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from lab.paths import CHECKOUT
-from lab.processes.service import clean_environment, free_port, wait_for
+from lab.processes.service import clean_environment, exit_code, free_port, wait_for
 
 OF_THE_CHECKOUT = ("apps", "pyproject.toml", "README.md", "LICENSE")
 
@@ -131,7 +131,7 @@ def serving(installed: Installed, *arguments: str) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        exit_code(process)
 
 
 def answers(url: str) -> bool:

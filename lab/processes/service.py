@@ -87,6 +87,12 @@ def wait_for(condition: Callable[[], Any], timeout: float = 20.0, what: str = "i
     raise AssertionError(f"waited {timeout:g} s for {what}")
 
 
+def exit_code(process: subprocess.Popen[Any], timeout: float = 20.0) -> int:
+    """Of a process that was told to end; fails the test where it lives on for `timeout` seconds."""
+    wait_for(lambda: process.poll() is not None, timeout, f"the end of {process.args!r}")
+    return int(process.returncode)
+
+
 def gone(processes: list[psutil.Process]) -> bool:
     return not any(is_alive(process) for process in processes)
 

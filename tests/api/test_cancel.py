@@ -22,6 +22,7 @@ from lab.processes.service import (
     Server,
     clean_environment,
     cli_command,
+    exit_code,
     gone,
     serving,
     wait_for,
@@ -249,7 +250,7 @@ def test_a_run_of_the_command_line_is_seen_and_left_alone(server: Server) -> Non
         assert process.poll() is None
     finally:
         process.terminate()
-        assert process.wait(timeout=10) == 143
+        assert exit_code(process) == 143
     assert server.client.get("/celery_jobs").json()["total"] == 0
 
 

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from lab.paths import CHECKOUT
-from lab.processes.service import clean_environment, free_port, wait_for
+from lab.processes.service import clean_environment, exit_code, free_port, wait_for
 
 # Root may read and write whatever the rights say; these are what lets it.
 _LIKE_A_USER = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
@@ -56,7 +56,7 @@ def served(data_root: Path, command: list[str]) -> Iterator[Served]:
             yield Served(client, process.pid)
         finally:
             process.terminate()
-            process.wait(timeout=20)
+            exit_code(process)
 
 
 def readiness(server: Served) -> tuple[int, bool, str]:

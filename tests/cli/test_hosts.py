@@ -28,6 +28,7 @@ from lab.processes.service import (
     add_episode,
     clean_environment,
     cli_command,
+    exit_code,
     free_port,
     run_cli,
     wait_for,
@@ -342,7 +343,7 @@ def test_without_a_home_the_service_runs(data_root: Path, stranger: tuple[str, .
             assert "INSIGHTFACE_HOME" in refused.json()["hint"]
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        exit_code(process)
 
 
 # --- folders and videos ------------------------------------------------------------------------

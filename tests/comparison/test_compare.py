@@ -36,6 +36,7 @@ from lab.processes.service import (
     Server,
     add_episode,
     clean_environment,
+    exit_code,
     free_port,
     gone,
     serving,
@@ -270,7 +271,7 @@ def test_a_busy_episode_and_an_interrupted_comparison(server: Server, ask: Ask) 
             check_failure(ask("--ep-id", "show"), "is running")
             family = psutil.Process(process.pid).children(recursive=True)
             process.send_signal(2)
-            assert process.wait(timeout=15) == 130
+            assert exit_code(process) == 130
             assert b"Traceback" not in process.communicate()[1]
         finally:
             process.terminate()

@@ -13,7 +13,7 @@ import httpx
 
 from lab.paths import CHECKOUT
 from lab.processes.queue import redis_server, worker
-from lab.processes.service import add_episode, cli_command, free_port, serving, wait_for
+from lab.processes.service import add_episode, cli_command, exit_code, free_port, serving, wait_for
 
 # An upload that is not wanted begins seconds after ONNX Runtime was loaded; a run that is slow
 # enough to see it, and yet short.
@@ -61,7 +61,7 @@ def page(folder: str, _: str) -> None:
         assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).status_code == 200
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        exit_code(process)
 
 
 def _answers(url: str) -> bool:

@@ -23,7 +23,14 @@ from apps.common.redis_url import RedisUrl
 from apps.stack import redis_server
 from apps.stack.services import Plan, Stack, Step, UpFailed
 from lab.paths import CHECKOUT
-from lab.processes.service import add_episode, clean_environment, free_port, gone, wait_for
+from lab.processes.service import (
+    add_episode,
+    clean_environment,
+    exit_code,
+    free_port,
+    gone,
+    wait_for,
+)
 
 READY_SECONDS = 60
 LOOPBACK = "127.0.0.1"
@@ -55,7 +62,7 @@ class Up:
 
     def stop(self, number: signal.Signals) -> int:
         self.process.send_signal(number)
-        return self.process.wait(timeout=30)
+        return exit_code(self.process)
 
 
 Start = Callable[..., Up]
@@ -114,7 +121,7 @@ def own_redis(folder: Path, password: str = "") -> Iterator[str]:
         yield address.for_client
     finally:
         process.terminate()
-        process.wait(timeout=10)
+        exit_code(process)
 
 
 def words(process: psutil.Process) -> list[str]:
@@ -194,7 +201,7 @@ def test_its_redis_is_for_its_owner_and_for_nothing_dangerous_and_everything_goe
         assert client.get(f"/{job}").json()["state"] == "success"
     (api,) = [process for process in of_second if "apps.api" in words(process)]
     api.kill()  # one that dies takes the others along, but no Redis that was there
-    assert second.process.wait(timeout=30) == 1
+    assert exit_code(second.process) == 1
     assert gone(of_second)
     assert "api was killed by SIGKILL. Its last lines:" in second.said()
     assert job in second.said().rpartition("Its last lines:")[2]
@@ -233,7 +240,7 @@ def test_stopped_while_it_starts_it_leaves_nothing_but_a_redis_that_was_there(
 
 def fails_with(up: Up) -> str:
     """What it said; nothing was left running."""
-    assert up.process.wait(timeout=30) == 1, up.said()
+    assert exit_code(up.process) == 1, up.said()
     assert "Traceback" not in up.said()
     return up.said()
 

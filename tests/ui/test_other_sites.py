@@ -18,7 +18,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from lab.paths import CHECKOUT
-from lab.processes.service import clean_environment, free_port, wait_for
+from lab.processes.service import clean_environment, exit_code, free_port, wait_for
 from tests.support.page import PageServer, page_server
 
 # Notes each name that the process looks up, and finds none but those of loopback.
@@ -152,7 +152,7 @@ def test_only_this_machine_reaches_it_unless_it_is_told_otherwise(
         listening = wait_for(lambda: _listening(process.pid), 60, "the page to listen")
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        exit_code(process)
     assert listening == {("127.0.0.1", port)}
 
 
@@ -180,7 +180,7 @@ def test_on_all_addresses_it_asks_nobody_for_its_own(tmp_path: Path) -> None:
         wait_for(lambda: b"http://localhost:8501" in log.read_bytes(), 60, "the page to start")
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        exit_code(process)
     assert not (tmp_path / "looked-up").exists(), (tmp_path / "looked-up").read_text()
 
 
