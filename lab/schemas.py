@@ -19,7 +19,7 @@ MODELS: dict[str, Any] = {
     "det_v1": DetectionRow,
     "track_v1": TrackRow,
     "people_v1": PersonRow,
-    "people_correction_v1": CorrectionRow,
+    "people_correction_v2": CorrectionRow,
     "run": RunManifest,
     "track_metrics": TrackMetrics,
     "progress": Progress,

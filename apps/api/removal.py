@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from starlette.concurrency import run_in_threadpool
 
@@ -12,7 +12,7 @@ from apps.common.errors import EpisodeBusy, EpisodeNotFound, QueueUnavailable
 from apps.common.names import new_run_id
 from apps.common.people_schemas import Forgotten
 from apps.jobs.lease import EpisodeLease
-from apps.people.forget import forget_people
+from apps.people.forget import add_to, forget_people, refusals_noted
 from apps.people.places import all_episodes
 from apps.runs.lock import busy_error, is_held
 from apps.runs.trash import delete_episode, delete_run, restore
@@ -62,19 +62,12 @@ async def forget_of_episode(services: Services, ep_id: str, name: str | None) ->
 
 
 async def forget_of_all(services: Services, name: str | None) -> Forgotten:
-    """As `forget_of_episode`, of all episodes; those on which something works are named."""
-    ep_ids, busy, files = list[str](), list[str](), 0
+    """As `forget_of_episode`, of all episodes; those that refuse it are named."""
+    all_of_them = Forgotten()
     for ep_id in await run_in_threadpool(all_episodes, services.layout):
-        try:
-            found = await forget_of_episode(services, ep_id, name)
-        except EpisodeBusy:
-            busy.append(ep_id)
-            continue
-        except EpisodeNotFound:  # removed meanwhile
-            continue
-        ep_ids += found.ep_ids
-        files += found.files
-    return Forgotten(ep_ids=ep_ids, files=files, busy=busy)
+        with refusals_noted(all_of_them, ep_id), suppress(EpisodeNotFound):  # removed meanwhile
+            add_to(all_of_them, await forget_of_episode(services, ep_id, name))
+    return all_of_them
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from apps.common.errors import EpisodeBusy, ScreenalyticsError
+from apps.common.errors import CorrectionsUnreadable, EpisodeBusy, ScreenalyticsError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,10 +44,19 @@ def main() -> int:
         print(f"error: {error.message}", file=sys.stderr)
         return error.exit_code
     print(f"{found.files} files of {len(found.ep_ids)} episodes are removed, or without them now.")
+    ended = 0
+    if found.unreadable:
+        which = ", ".join(found.unreadable)
+        print(
+            f"error: the log of corrections cannot be read: {which}. "
+            "Use the version that wrote it, or remove all people of it.",
+            file=sys.stderr,
+        )
+        ended = CorrectionsUnreadable.exit_code
     if found.busy:
         print(f"error: a run is on: {', '.join(found.busy)}. Try again then.", file=sys.stderr)
-        return EpisodeBusy.exit_code
-    return 0
+        ended = EpisodeBusy.exit_code
+    return ended
 
 
 if __name__ == "__main__":

@@ -102,7 +102,8 @@ class Suggestion(BaseModel):
     person_id: PersonId
     name: str
     likeness: float = Field(
-        description="Mean cosine of the tracks of the two; of one person 0.93 and more, as a rule."
+        description="Mean cosine of the tracks of the two, in the episode that is nearest, "
+        "of three or more the second one; of one person 0.93 and more, as a rule."
     )
     into: PersonId | None = Field(
         description="Who has the name in this run already, and is never seen together with this "
@@ -122,16 +123,24 @@ class Suggestions(BaseModel):
         description="Of these, those whose faces were described by another network."
     )
     unreadable: list[EpisodeId] = Field(
-        description="Episodes whose log a later version has written."
+        description="Episodes of the show whose log of corrections cannot be read."
+    )
+    described: bool = Field(
+        description="Whether this run's faces are described: else none can be compared."
     )
 
 
 class Forgotten(BaseModel):
     """What was removed of people."""
 
-    ep_ids: list[str] = Field(description="Episodes of which something was removed.")
-    files: int = Field(description="That were removed or written again without them.")
+    ep_ids: list[str] = Field([], description="Episodes of which something was removed.")
+    files: int = Field(0, description="That were removed or written again without them.")
     busy: list[str] = Field([], description="Episodes that stay as they are, since a run is on.")
+    unreadable: list[str] = Field(
+        [],
+        description="Episodes that stay as they are, since their log of corrections, which knows "
+        "the names, cannot be read.",
+    )
 
 
 class ForgetQuery(QueryParameters):

@@ -6,6 +6,7 @@ removed from an episode is no more suggested from there.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -30,7 +31,21 @@ def show_of_episode(layout: Layout, ep_id: str) -> str | None:
 def episodes_of_show(layout: Layout, show: str) -> list[str]:
     """Names of its episodes that have runs."""
     names = sorted(path.name for path in entries_of(layout.all_manifests) if is_name(path.name))
-    return [name for name in names if show_of_episode(layout, name) == show]
+    key = show_key(show)
+    return [name for name in names if show_key(show_of_episode(layout, name) or "") == key]
+
+
+def show_key(show: str) -> str:
+    """What names of one show have in common, whoever typed them.
+
+    Case, forms of one letter (NFKC), spaces and characters that are not seen tell no two apart.
+    """
+    seen = "".join(
+        letter
+        for letter in unicodedata.normalize("NFKC", show)
+        if unicodedata.category(letter) != "Cf"
+    )
+    return " ".join(unicodedata.normalize("NFKC", seen.casefold()).split())
 
 
 def named_in(layout: Layout, ep_id: str, known: Known) -> tuple[Member, ...]:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from apps.common.contracts.corrections import CorrectionRow, PersonTracks, TrackMark
+from apps.common.contracts.corrections import (
+    CORRECTION_VERSIONS,
+    CorrectionRow,
+    PersonTracks,
+    TrackMark,
+)
 from apps.common.errors import InvalidInput
 from apps.common.layout import Layout
 from apps.common.names import track_number
@@ -154,6 +159,7 @@ class _Maker:
             made=made,
             undoes=undoes,
             tracks=self._marks(concerned),
+            schema_version=CORRECTION_VERSIONS[self._wanted.action == "decline"],
         )
 
     def _marks(self, tracks: Sequence[str]) -> list[TrackMark]:

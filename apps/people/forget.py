@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from apps.common.errors import EpisodeBusy, EpisodeNotFound
+from apps.common.errors import CorrectionsUnreadable, EpisodeBusy, EpisodeNotFound
 from apps.common.files import storage_errors, sync
 from apps.common.layout import Layout
 from apps.common.people_schemas import Forgotten
@@ -80,18 +80,29 @@ def _forget_person(layout: Layout, ep_id: str, name: str) -> Forgotten:
 
 
 def forget_everywhere(layout: Layout, name: str | None = None) -> Forgotten:
-    """The same of all episodes. Those on which a run is on stay as they are, and are named.
+    """The same of all episodes. Those that refuse it stay as they are, and are named.
 
     Args:
         name: only of whoever is called so.
     """
-    ep_ids, busy, files = list[str](), list[str](), 0
+    all_of_them = Forgotten()
     for ep_id in all_episodes(layout):
-        try:
-            found = forget_people(layout, ep_id, name)
-        except EpisodeBusy:
-            busy.append(ep_id)
-            continue
-        ep_ids += found.ep_ids
-        files += found.files
-    return Forgotten(ep_ids=ep_ids, files=files, busy=busy)
+        with refusals_noted(all_of_them, ep_id):
+            add_to(all_of_them, forget_people(layout, ep_id, name))
+    return all_of_them
+
+
+@contextmanager
+def refusals_noted(found: Forgotten, ep_id: str) -> Iterator[None]:
+    """An episode that cannot be changed now keeps no other one from it."""
+    try:
+        yield
+    except EpisodeBusy:
+        found.busy.append(ep_id)
+    except CorrectionsUnreadable:
+        found.unreadable.append(ep_id)
+
+
+def add_to(found: Forgotten, of_one: Forgotten) -> None:
+    found.ep_ids += of_one.ep_ids
+    found.files += of_one.files

@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock
 from pydantic import ValidationError
 
-from apps.common.contracts.corrections import CORRECTION_VERSION, CorrectionRow, RunKey, TrackMark
+from apps.common.contracts.corrections import CORRECTION_VERSIONS, CorrectionRow, RunKey, TrackMark
 from apps.common.errors import CorrectionsUnreadable, PeopleChanged, StorageFailed
 from apps.common.files import storage_errors, sync
 from apps.common.layout import Layout
@@ -176,7 +176,7 @@ def _refuse_later(line: bytes) -> None:
     except (ValueError, RecursionError):
         return
     version = body.get("schema_version") if isinstance(body, dict) else None
-    if isinstance(version, str) and version != CORRECTION_VERSION:
+    if isinstance(version, str) and version not in CORRECTION_VERSIONS:
         raise _unreadable(
             f"The log of corrections has a line of another version ({version[:40]!r}).",
             "Use the version of the program that wrote it; nothing was changed.",

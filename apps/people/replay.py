@@ -24,14 +24,12 @@ class Person:
 
     Args:
         tracks: names.
-        declined: names that are not this person's.
     """
 
     person_id: str
     tracks: set[str]
     name: str | None = None
     hidden: bool = False
-    declined: frozenset[str] = frozenset()
 
 
 class Finder(Protocol):
@@ -72,6 +70,7 @@ class People:
     unmatched: list[Unmatched] = field(default_factory=list)
     _numbers: int = 0
     _owner: dict[str, Person] = field(default_factory=dict)
+    _declined: dict[str, set[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._owner = {track: person for person in self.people for track in person.tracks}
@@ -95,10 +94,24 @@ class People:
                 if row.action == "name":
                     person.name = row.name
                 elif row.action == "decline":
-                    person.declined |= {row.name} if row.name else set()
+                    self._decline(person, row.name)
                 else:
                     person.hidden = row.action == "hide"
         self._tell(row, lost)
+
+    def _decline(self, person: Person, name: str | None) -> None:
+        """Whoever gets these tracks later gets along what was said of them."""
+        if name:
+            self._declined.setdefault(name, set()).update(person.tracks)
+
+    def declined(self, person: Person) -> frozenset[str]:
+        """Names that somebody has said to be another's, of most of this person's time."""
+        enough_s = _MEANT * self._time(person.tracks)
+        return frozenset(
+            name
+            for name, tracks in self._declined.items()
+            if self._time(person.tracks & tracks) > enough_s
+        )
 
     def _merge(self, row: CorrectionRow) -> None:
         lost = _Lost()
@@ -107,7 +120,6 @@ class People:
             stays, *others = {person.person_id: person for person in meant}.values()
             for other in others:
                 stays.tracks |= other.tracks
-                stays.declined |= other.declined
                 self._owner.update(dict.fromkeys(other.tracks, stays))
                 if stays.name is None:
                     stays.name = other.name

@@ -54,9 +54,15 @@ def suggestions(layout: Layout, ep_id: str, run_id: str, known: Known | None = N
         revision=people.revision,
         items=_Matching(run, people.rows, alike).items() if alike else [],
         ep_ids=_episodes(members),
-        other_model=_episodes([one for one in members if one.model_id not in (None, model_id)]),
+        other_model=[] if model_id is None else _episodes(_not_of(members, model_id)),
         unreadable=unreadable,
+        described=model_id is not None,
     )
+
+
+def _not_of(members: Sequence[Member], model_id: str) -> list[Member]:
+    """Those that another network has described."""
+    return [one for one in members if one.model_id not in (None, model_id)]
 
 
 def _episodes(members: Sequence[Member]) -> list[str]:
@@ -88,7 +94,7 @@ class _Matching:
                 shown.setdefault(row.name, []).append(row)
         found = suggested(
             list(unnamed.values()),
-            {name: Look.of_all([look for look, _ in of]) for name, of in self._members.items()},
+            {name: [look for look, _ in of] for name, of in self._members.items()},
             {name: [row.appearances for row in rows] for name, rows in shown.items()},
             max_distance=self._max_distance,
             step_s=self._step_s,
@@ -110,7 +116,7 @@ class _Matching:
         for row in self._rows:
             look = self._run.embeddings.look(row.track_ids)
             if row.name is None and not row.hidden and look is not None:
-                declined = people[row.person_id].declined
+                declined = self._run.people.declined(people[row.person_id])
                 yield Unnamed(row.person_id, look, row.appearances, declined)
 
     def _seen_in(self, name: str, look: Look) -> list[SeenIn]:

@@ -19,7 +19,7 @@ from lab.arguments import MARKED_IOU, RENDERED_IOU
 from lab.evaluation.embedding_cache import RememberingRecogniser
 from lab.evaluation.ground_truth import read_ground_truth
 from lab.evaluation.people_ablation import ABLATIONS, Again
-from lab.evaluation.people_names import SeenIn, seen_people
+from lab.evaluation.people_names import RunPeople, seen_people
 from lab.evaluation.people_scores import (
     BCubed,
     KnownPeople,
@@ -114,7 +114,7 @@ class PeopleResult:
     score: PeopleScore
     ablations: Mapping[str, BCubed]
     picked: tuple[Picked, ...]
-    seen: SeenIn
+    seen: RunPeople
 
     @property
     def label(self) -> str:
@@ -187,7 +187,7 @@ def _at_stride(
     described = again.stage()
     described.finish()
     faces, on = described.track_faces(), seconds_on(known, run.found, video.iou)
-    seen = SeenIn(
+    seen = RunPeople(
         seen_people(run.people, faces, on),
         recogniser.likeness.group_distance,
         stride * known.times.end_s / known.truth.frames,

@@ -37,7 +37,7 @@ class SeenPerson:
 
 
 @dataclass(frozen=True)
-class SeenIn:
+class RunPeople:
     """The people of a run.
 
     Args:
@@ -104,7 +104,7 @@ def seen_people(
     return tuple(found)
 
 
-def score_names(named: Sequence[SeenIn], asked: SeenIn, factor: float = 1.0) -> NamesScore:
+def score_names(named: Sequence[RunPeople], asked: RunPeople, factor: float = 1.0) -> NamesScore:
     """What is suggested for the people of a run.
 
     Args:
@@ -112,12 +112,11 @@ def score_names(named: Sequence[SeenIn], asked: SeenIn, factor: float = 1.0) -> 
         asked: this one.
         factor: `suggest_factor`.
     """
-    looks: dict[str, list[Look]] = defaultdict(list)
+    cast: dict[str, list[Look]] = defaultdict(list)
     for run in named:
         for person in run.people:
             if person.look is not None and person.person not in (NOBODY, IGNORED):
-                looks[person.person].append(person.look)
-    cast = {name: Look.of_all(each) for name, each in looks.items()}
+                cast[person.person].append(person.look)
     there = [
         (person, Unnamed(person.person_id, person.look, person.appearances))
         for person in asked.people

@@ -316,6 +316,11 @@ def test_people_are_deleted_for_good(server: Server, run: Run) -> None:
         refuses(server.client.delete("/people"), 422, "invalid-input")
         refuses(server.client.delete("/episodes/none/people"), 404, "episode-not-found")
         refuses(server.client.delete(f"/episodes/{EP}/people?nam=Ben"), 422, "invalid-input")
+        run.log.write_text('{"schema_version": "people_correction_v9"}\n')
+        refuses(
+            server.client.delete(f"/episodes/{EP}/people?name=Ben"), 409, "corrections-unreadable"
+        )
+        assert server.client.delete("/people?name=Ben").json()["unreadable"] == [EP]
         assert EP in server.client.delete("/people", params={"everybody": True}).json()["ep_ids"]
         refuses(server.client.get(run.path), 404, "run-not-found")
         refuses(server.client.get(run.path.replace("people", "embeddings")), 404, "run-not-found")

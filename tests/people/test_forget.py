@@ -149,6 +149,16 @@ def test_an_episode_on_which_a_run_is_on_stays(layout: Layout) -> None:
     assert len(data_of_people(layout.root)) == 5
 
 
+def test_an_episode_whose_log_cannot_be_read_keeps_no_other_one_from_it(layout: Layout) -> None:
+    log = layout.corrections(OTHER)
+    log.write_text('{"schema_version": "people_correction_v9"}\n')
+    found = forget_everywhere(layout, "Anna")
+    assert (found.ep_ids, found.unreadable) == ([EP], [OTHER])
+    assert names(layout, "r1") == ["Ben"]
+    assert forget_everywhere(layout).ep_ids == [OTHER, EP]  # all of them need no names
+    assert data_of_people(layout.root) == []
+
+
 def test_an_episode_that_is_not_there(layout: Layout) -> None:
     with pytest.raises(EpisodeNotFound):
         forget_people(layout, "none")
@@ -170,5 +180,10 @@ def test_by_the_command(layout: Layout) -> None:
     assert command("--ep-id", "none").returncode == 3
     assert command().returncode == 2  # of nobody in particular: nothing
     assert data_of_people(layout.root) != []
+    layout.corrections(OTHER).write_text('{"schema_version": "people_correction_v9"}\n')
+    refused = command("--everywhere", "--name", "Ben")
+    assert refused.returncode == 1
+    assert OTHER in refused.stderr
+    assert names(layout, "r2") == []
     assert command("--everywhere").returncode == 0
     assert data_of_people(layout.root) == []

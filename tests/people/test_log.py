@@ -86,11 +86,11 @@ def test_a_log_of_a_later_version_is_refused_and_stays(layout: Layout) -> None:
     later = {
         **json.loads(path.read_text()),
         "revision": 2,
-        "schema_version": "people_correction_v2",
+        "schema_version": "people_correction_v3",
     }
     path.write_bytes(path.read_bytes() + json.dumps(later).encode() + b"\n")
     before = path.read_bytes()
-    with pytest.raises(CorrectionsUnreadable, match="people_correction_v2"):
+    with pytest.raises(CorrectionsUnreadable, match="people_correction_v3"):
         read_log(layout, EP)
     with pytest.raises(CorrectionsUnreadable):
         append(layout, EP, 2, lambda log: named("Eve", log))

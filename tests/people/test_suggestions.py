@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from apps.common.contracts.corrections import CORRECTION_VERSION
 from apps.common.errors import CorrectionsUnreadable, InvalidInput
 from apps.common.layout import Layout
 from apps.common.library_schemas import EpisodeChange
@@ -140,6 +139,56 @@ def test_what_was_declined_is_not_suggested_again(layout: Layout, people: dict[s
     assert len(names(layout)) == 3
 
 
+def test_a_wrong_name_in_one_episode_hides_no_right_one(
+    layout: Layout, people: dict[str, str]
+) -> None:
+    name_both(layout)
+    third, fourth = "talk-s01e03", "talk-s01e04"
+    for ep_id in (third, fourth):
+        complete_run(layout.root, "r1", TWO, [[0], [1]], ep_id=ep_id)
+    for ep_id, track, name in ((third, 2, "Anna"), (fourth, 1, "Anna"), (fourth, 2, "Ben")):
+        say(layout, ep_id, "name", person_of(layout, track, ep_id), name=name)
+    assert names(layout) == {
+        people["ben"]: "Ben", people["anna"]: "Anna", people["anna again"]: "Anna",
+    }  # fmt: skip
+
+
+def test_what_was_declined_goes_with_the_tracks(layout: Layout, people: dict[str, str]) -> None:
+    name_both(layout)
+    anna, again = people["anna"], people["anna again"]
+    say(layout, SECOND, "merge", anna, again)
+    say(layout, SECOND, "decline", anna, name="Anna")
+    assert anna not in names(layout)
+    rows = {row.person_id: row for row in corrected_people(layout, SECOND, "r1").rows}
+    say(layout, SECOND, "move", track_ids=[rows[anna].track_ids[0]])
+    assert set(names(layout).values()) == {"Ben"}  # it was said of the one that is by itself now
+    say(layout, SECOND, "undo")
+    say(layout, SECOND, "undo")
+    say(layout, SECOND, "move", track_ids=[rows[anna].track_ids[0]])
+    assert set(names(layout).values()) == {"Ben", "Anna"}
+
+
+def test_what_was_declined_of_the_smaller_part_is_not_said_of_the_whole(
+    layout: Layout, people: dict[str, str]
+) -> None:
+    name_both(layout)
+    anna, again = people["anna"], people["anna again"]  # who is on the screen longer
+    say(layout, SECOND, "decline", anna, name="Anna")
+    say(layout, SECOND, "merge", anna, again)
+    assert names(layout)[anna] == "Anna"
+    say(layout, SECOND, "decline", anna, name="Anna")
+    assert anna not in names(layout)
+
+
+def test_only_a_decline_needs_a_reader_that_knows_it(
+    layout: Layout, people: dict[str, str]
+) -> None:
+    say(layout, SECOND, "name", people["ben"], name="Ben")
+    say(layout, SECOND, "decline", people["anna"], name="Anna")
+    versions = [row.schema_version for row in read_log(layout, SECOND).rows]
+    assert versions == ["people_correction_v1", "people_correction_v2"]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -177,6 +226,26 @@ def test_another_show_and_an_episode_of_none(layout: Layout) -> None:
     assert suggestions(layout, OTHER, "r1").show == "news"
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("Talk", "tALK"), ("Café", "Cafe\u0301"), ("Talk Show", "Talk  Show\u200b"), ("ﬁn", "fin")],
+)
+def test_names_of_one_show_that_are_typed_otherwise(layout: Layout, one: str, other: str) -> None:
+    name_both(layout)
+    change_episode(layout, FIRST, EpisodeChange(show=one))
+    change_episode(layout, SECOND, EpisodeChange(show=other))
+    assert set(names(layout).values()) == {"Anna", "Ben"}
+
+
+def test_a_run_without_its_own_embeddings_says_so(layout: Layout) -> None:
+    name_both(layout)
+    assert suggestions(layout, SECOND, "r1").described
+    layout.run(SECOND, "r1").embeddings.unlink()
+    answer = suggestions(layout, SECOND, "r1")
+    assert (answer.items, answer.ep_ids, answer.other_model) == ([], [FIRST], [])
+    assert not answer.described
+
+
 def test_faces_of_two_networks_are_never_compared(layout: Layout) -> None:
     name_both(layout)
     complete_run(layout.root, "r2", FOUR, [[0], [1], [2], [3]], ep_id=SECOND, model="other")
@@ -199,7 +268,7 @@ def test_a_damaged_or_missing_file_of_another_episode_costs_its_names_alone(layo
 def test_a_log_of_a_later_version_is_told(layout: Layout) -> None:
     name_both(layout)
     text = layout.corrections(FIRST).read_bytes()
-    later = text.replace(CORRECTION_VERSION.encode(), b"people_correction_v2")
+    later = text.replace(b"people_correction_v1", b"people_correction_v3")
     layout.corrections(FIRST).write_bytes(later)
     answer = suggestions(layout, SECOND, "r1")
     assert (answer.items, answer.unreadable) == ([], [FIRST])

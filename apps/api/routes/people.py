@@ -155,7 +155,8 @@ async def forget_all(
 ) -> Forgotten:
     """The same of all episodes: of whoever is called `name`, or of `everybody`.
 
-    Episodes on which a run is on stay as they are, and are named (`busy`).
+    Episodes that stay as they are are named: `busy`, since a run is on, `unreadable`, since their
+    log of corrections cannot be read.
     """
     if (query.name is None) != query.everybody:
         raise InvalidInput(

@@ -1,4 +1,4 @@
-"""What people have corrected: lines of `people_corrections.jsonl` (`people_correction_v1`).
+"""What people have corrected: lines of `people_corrections.jsonl` (`people_correction_v2`).
 
 The file is only appended to. A correction names persons and tracks of the run that it was made in;
 what finds these tracks again in another run of the episode stands with them.
@@ -6,7 +6,7 @@ what finds these tracks again in another run of the episode stands with them.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import ConfigDict, Field
 
@@ -14,7 +14,9 @@ from apps.common.contracts.base import Readable
 from apps.common.contracts.rows import Seconds, Share
 from apps.common.names import EpisodeId, PersonId, RunId, TrackId
 
-CORRECTION_VERSION = "people_correction_v1"
+CorrectionVersion = Literal["people_correction_v1", "people_correction_v2"]
+CORRECTION_VERSIONS: tuple[CorrectionVersion, ...] = get_args(CorrectionVersion)
+"""The second one has `decline` as well. Other lines are of the first, which older programs read."""
 CorrectionAction = Literal["name", "merge", "move", "hide", "show", "decline", "undo"]
 RunKey = tuple[str, str]
 """A run: its name, and when it was started."""
@@ -52,7 +54,7 @@ class PersonTracks(_Written):
 
 
 class CorrectionRow(_Written):
-    """A correction: a line of `people_corrections.jsonl` (`people_correction_v1`)."""
+    """A correction: a line of `people_corrections.jsonl` (`people_correction_v2`)."""
 
     revision: Revision = Field(description="Counts the episode's corrections, from 1.")
     at: str = Field(description="When it was made (UTC).")
@@ -79,7 +81,9 @@ class CorrectionRow(_Written):
     tracks: list[TrackMark] = Field(
         [], description="What finds the tracks again; of those that no line before tells of."
     )  # fmt: skip
-    schema_version: Literal["people_correction_v1"] = "people_correction_v1"
+    schema_version: CorrectionVersion = Field(
+        "people_correction_v1", description="`people_correction_v2` of `decline`, else v1."
+    )
 
     @property
     def run(self) -> RunKey:

@@ -7,7 +7,7 @@ import { several } from "./card.js";
 export class Suggestions {
   /** @param owner has `people`, `passing`, `view`, `edits`, `cards`, `paths`, `say` */
   constructor(root, owner, signal) {
-    Object.assign(this, { owner, asked: 0, answer: null });
+    Object.assign(this, { owner, asked: 0, answer: null, refusal: "" });
     const find = (name) => root.querySelector(`.show-of ${name}`);
     this.parts = { form: root.querySelector(".show-of"), words: find(".words"), label: find(".field"), field: find("input"), edit: find(".edit"), next: find(".next") };
     const on = (part, type, act) => this.parts[part].addEventListener(type, act, { signal });
@@ -29,7 +29,7 @@ export class Suggestions {
 
   clear() {
     this.asked += 1;
-    this.answer = null;
+    Object.assign(this, { answer: null, refusal: "" });
     this.#all.clear();
     this.#edit(false);
   }
@@ -39,14 +39,15 @@ export class Suggestions {
     const { owner } = this;
     for (const id of this.#all.keys()) if (owner.people.byId.get(id)?.name !== null) this.#all.delete(id);
     const number = this.asked += 1;
-    let answer = null;
+    let answer = null, refusal = "";
     try {
       answer = await askSuggestions(owner.paths.run);
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
+      refusal = error.message;
     }
     if (number !== this.asked || owner.people === undefined) return; // people were corrected since
-    this.answer = answer;
+    Object.assign(this, { answer, refusal });
     this.#all.clear();
     for (const one of answer?.items ?? []) this.#all.set(one.person_id, one);
     owner.cards.redraw();
@@ -94,12 +95,12 @@ export class Suggestions {
 
   /** Tells how many there are among the people who pass the filter. */
   draw() {
-    const { words, edit, next } = this.parts;
-    const { answer } = this;
+    const { label, words, edit, next } = this.parts;
+    const { answer, refusal } = this;
     const count = this.owner.passing.filter((one) => this.#all.has(one.person_id)).length;
     next.hidden = count === 0;
-    edit.hidden = answer === null;
-    words.textContent = answer === null ? "" : sentence(answer, count);
+    edit.hidden = answer === null || !label.hidden;
+    words.textContent = answer === null ? refusal : sentence(answer, count);
   }
 
   #edit(is) {
@@ -135,12 +136,14 @@ export class Suggestions {
   }
 }
 
-function sentence({ show, ep_ids: episodes, other_model: others, unreadable }, count) {
+function sentence({ show, ep_ids: episodes, other_model: others, unreadable, described }, count) {
   if (show === null) return "Of no show: names of other episodes are suggested once it has one.";
   const called = `\u201c\u2068${show}\u2069\u201d`;
-  if (episodes.length === 0) return `${called}: nobody is named in another episode yet.`;
-  const parts = [`${called}: ${count === 0 ? "no name is" : several(count, "name is", "names are")} suggested from ${several(episodes.length, "other episode", "other episodes")}.`];
+  const parts = [];
+  if (episodes.length === 0) parts.push("nobody is named in another episode yet.");
+  else if (!described) parts.push("this run\u2019s faces are not described any more. Run the episode again to get names suggested.");
+  else parts.push(`${count === 0 ? "no name is" : several(count, "name is", "names are")} suggested from ${several(episodes.length, "other episode", "other episodes")}.`);
   if (others.length > 0) parts.push(`${several(others.length, "is", "are")} of another network.`);
-  if (unreadable.length > 0) parts.push(`${several(unreadable.length, "cannot", "cannot")} be read.`);
-  return parts.join(" ");
+  if (unreadable.length > 0) parts.push(`Corrections of ${several(unreadable.length, "episode", "episodes")} cannot be read.`);
+  return `${called}: ${parts.join(" ")}`;
 }
