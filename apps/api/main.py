@@ -18,6 +18,7 @@ from apps.api.middleware import AccessMiddleware, RequestContextMiddleware
 from apps.api.one_process import OneProcess
 from apps.api.problems import DOCUMENTED_PROBLEMS, install_problem_handlers
 from apps.api.routes import (
+    batches,
     cancel,
     celery_jobs,
     clips,
@@ -92,6 +93,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(RequestContextMiddleware, version=f"{__version__}+{source_fingerprint()}")
     app.add_middleware(OneProcess)
     for module in (
+        batches,
         celery_jobs,
         jobs,
         options,

@@ -37,6 +37,7 @@ class Command:
 
 COMMANDS = {
     "run": Command("apps.cli.episode_run", "find and follow every face of one episode"),
+    "queue": Command("apps.cli.batch", "many episodes for the workers, as one batch"),
     "serve": Command("apps.api.__main__", "the web service"),
     "worker": Command("apps.worker.__main__", "take queued runs from Redis"),
     "page": Command("apps.ui.__main__", "the page, for a web service that is there"),

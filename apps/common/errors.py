@@ -32,6 +32,9 @@
     ├── StorageFailed         exit 1    507   disk full, data root not writable
     ├── QueueUnavailable      exit 1    503   broker or workers away
     ├── TooManyListeners      exit 1    503   no room for another client of GET /events
+    ├── BatchNotFound         exit 3    404
+    ├── IdempotencyKeyReused  exit 2    422   for another request
+    ├── StillAnswering        exit 6    409   the first request of an Idempotency-Key
     ├── JobUnreadable         exit 1    500   what Redis has of a job is none
     ├── RunTimedOut           exit 1    504
     ├── RunCancelled          exit 143  500   stopped from outside: signal, client gone, parent gone
@@ -213,6 +216,22 @@ class QueueUnavailable(ScreenalyticsError):
 
 class TooManyListeners(ScreenalyticsError):
     slug, title, status, exit_code = "too-many-listeners", "Too many clients listen", 503, 1
+
+
+class BatchNotFound(ScreenalyticsError):
+    slug, title, status, exit_code = "batch-not-found", "Batch not found", 404, 3
+
+
+class IdempotencyKeyReused(ScreenalyticsError):
+    slug, title, status, exit_code = (
+        "idempotency-key-reused", "Idempotency-Key was used for another request", 422, 2,
+    )  # fmt: skip
+
+
+class StillAnswering(ScreenalyticsError):
+    slug, title, status, exit_code = (
+        "still-answering", "The first request of this Idempotency-Key is not answered yet", 409, 6,
+    )  # fmt: skip
 
 
 class JobUnreadable(ScreenalyticsError):

@@ -18,6 +18,10 @@ from apps.common.contracts.media import PlayableKind
 from apps.common.names import EpisodeId, RunId, RunIdOrLatest, TrackId
 from apps.common.options import Options, RunRequest
 
+TimeoutSeconds = Annotated[
+    float | None, Field(gt=0, le=7 * 24 * 3600, description="Longest run, in seconds.")
+]
+
 
 class EpisodeRequest(RunRequest):
     """A run of an episode."""
@@ -39,9 +43,7 @@ class DetectTrackRequest(EpisodeRequest):
         "redis",
         description="`local` blocks until the run ends; `redis` queues it for a worker.",
     )
-    timeout_s: float | None = Field(
-        None, gt=0, le=7 * 24 * 3600, description="Longest run, in seconds."
-    )
+    timeout_s: TimeoutSeconds = None
 
 
 class LegacyRequest(EpisodeRequest):

@@ -11,6 +11,7 @@ from celery import Celery
 from kombu import Connection
 from kombu.exceptions import OperationalError
 
+from apps.common.batch_schemas import Priority
 from apps.common.redis_url import RedisUrl
 from apps.common.settings import Settings
 from apps.jobs.limits import longest_delivery_s
@@ -19,6 +20,15 @@ from apps.jobs.store import JobRequest, JobStore
 
 TASK = "screenalytics.detect_track"
 QUEUE = "detect_track"
+_PRIORITIES: dict[Priority, int] = {"normal": 0, "low": 6}  # Celery's over Redis: 0 goes first
+_SEPARATOR = "\x06\x16"  # kombu's own: no name of a queue has it
+QUEUES = tuple(f"{QUEUE}{_SEPARATOR}{step}" if step else QUEUE for step in _PRIORITIES.values())
+"""Redis's lists of messages, by priority."""
+_BY_PRIORITY = {
+    "queue_order_strategy": "priority",
+    "priority_steps": list(_PRIORITIES.values()),
+    "sep": _SEPARATOR,
+}
 _TRANSPORT = "apps.jobs.transport:Transport"
 _UNACKED, _UNACKED_INDEX = "unacked", "unacked_index"  # kombu's: message, and delivery time, by tag
 
@@ -75,6 +85,7 @@ def make_celery(settings: Settings) -> Celery:
         # A job outlives a broken connection: its run goes on, and a second delivery finds it.
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_transport_options={
+            **_BY_PRIORITY,
             "visibility_timeout": 1.5 * settings.lease_s,
             "unacked_restore_interval": max(1, round(settings.lease_s / 3)),
             "unacked_restore_throttle": 1,
@@ -90,7 +101,7 @@ class Publisher:
 
     def __init__(self, settings: Settings) -> None:
         self._app = _Celery(settings, set_as_current=False)
-        options: dict[str, Any] = {"socket_connect_timeout": 1, "socket_timeout": 1}
+        options = {**_BY_PRIORITY, "socket_connect_timeout": 1, "socket_timeout": 1}
         self._app.conf.update(
             task_serializer="json",
             task_default_queue=QUEUE,
@@ -109,6 +120,7 @@ class Publisher:
                 TASK,
                 args=[request.job_id],
                 task_id=request.job_id,
+                priority=_PRIORITIES[request.priority],
                 time_limit=longest_delivery_s(request.timeout_s),
                 # Once more where Redis was started again since the connection was made.
                 retry=True,
@@ -132,7 +144,9 @@ def sent_jobs(store: JobStore, newest_s: float) -> set[str]:
         newest_s: how long ago a delivery may be, seconds.
     """
     with store.answering():
-        waiting = cast("list[str]", store.redis.lrange(QUEUE, 0, -1))
+        waiting = [
+            text for queue in QUEUES for text in cast("list[str]", store.redis.lrange(queue, 0, -1))
+        ]
         tags = store.redis.zrangebyscore(_UNACKED_INDEX, time.time() - newest_s, "+inf")
         delivered = store.redis.hmget(_UNACKED, cast("list[str]", tags)) if tags else []
     texts = [*waiting, *(text for text in cast("list[str | None]", delivered) if text)]

@@ -20,6 +20,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import LockError
 from redis.retry import Retry
 
+from apps.common.batch_schemas import Priority
 from apps.common.contracts.manifest import Progress, RunResult
 from apps.common.errors import JobNotFound, JobUnreadable
 from apps.common.names import JobId
@@ -39,8 +40,10 @@ _NOW = """
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
 """
+# Unfinished jobs are in the order of their turn: those that run, normal ones, low ones.
+_LATER = 1e10  # seconds; more than any clock tells
 # KEYS: episode's current job, job, active jobs, episode's jobs.
-# ARGV: job id, prefix of job keys, static fields as JSON, seconds to keep.
+# ARGV: job id, prefix of job keys, static fields as JSON, seconds to keep, how much later its turn.
 # A record that is no hash, or has another state, keeps no episode.
 _REGISTER = (
     _NOW
@@ -53,13 +56,14 @@ end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[4])
 redis.call('HSET', KEYS[2], 'state', 'queued', 'static', ARGV[3], 'beat', now, 'attempts', 0)
 redis.call('EXPIRE', KEYS[2], ARGV[4])
-redis.call('ZADD', KEYS[3], now, ARGV[1])
+redis.call('ZADD', KEYS[3], now + tonumber(ARGV[5]), ARGV[1])
 redis.call('ZADD', KEYS[4], now, ARGV[1])
 redis.call('EXPIRE', KEYS[4], ARGV[4])
 return false
 """
 )
-# KEYS: job. ARGV: worker, the delivery's own token, seconds of a lease. Returns the state in which
+# KEYS: job, active jobs. ARGV: worker, the delivery's own token, seconds of a lease, how much later
+# the turn of those that wait is, job id. Returns the state in which
 # the job has ended, or 'elsewhere' (another delivery's worker lives), 'cancel' or 'begun'.
 _BEGIN = (
     _NOW
@@ -74,6 +78,7 @@ if cancel then return 'cancel' end
 redis.call('HSET', KEYS[1], 'state', 'in_progress', 'beat', now)
 redis.call('HSET', KEYS[1], 'worker', ARGV[1], 'token', ARGV[2])
 if token ~= ARGV[2] then redis.call('HINCRBY', KEYS[1], 'attempts', 1) end
+redis.call('ZADD', KEYS[2], 'XX', now - tonumber(ARGV[4]), ARGV[5])
 return 'begun'
 """
 )
@@ -135,6 +140,7 @@ class JobRequest(_Frozen):
     spec: RunSpec
     timeout_s: float
     submitted_at: str
+    priority: Priority = "normal"
 
 
 class _Outcome(_Frozen):
@@ -280,6 +286,7 @@ class JobStore:
             self._keys.job(""),
             request.model_dump_json(),
             KEPT_SECONDS,
+            _LATER if request.priority == "low" else 0,
         ]
         rival = self._run(_REGISTER, keys, arguments)
         return None if rival is None else str(rival)
@@ -297,8 +304,8 @@ class JobStore:
         Raises:
             JobNotFound: it is not known (any more).
         """
-        arguments = [worker, token, self.lease_seconds]
-        answer = self._run(_BEGIN, [self._keys.job(job_id)], arguments)
+        keys = [self._keys.job(job_id), self._keys.active]
+        answer = self._run(_BEGIN, keys, [worker, token, self.lease_seconds, _LATER, job_id])
         if answer is None:
             raise _unknown(job_id)
         return str(answer)
@@ -356,8 +363,12 @@ class JobStore:
             raise job
         return job
 
+    def read_all(self, job_ids: Sequence[str]) -> dict[str, QueueJob | JobUnreadable | None]:
+        """The same of many, by id; None where one is not known (any more)."""
+        return self._read(list(job_ids))
+
     def active(self) -> list[QueueJob]:
-        """Unfinished jobs, oldest first."""
+        """Unfinished jobs, in the order of their turn."""
         return _readable(self.unfinished())
 
     def unfinished(self) -> dict[str, QueueJob | JobUnreadable | None]:
@@ -367,7 +378,7 @@ class JobStore:
         return self._read(names)
 
     def ahead(self, job_ids: Sequence[str]) -> dict[str, int]:
-        """How many unfinished jobs came before each of these; without those that are over."""
+        """How many unfinished jobs are before each of these; without those that are over."""
         with self.answering():
             pipe = self.redis.pipeline(transaction=False)
             for job_id in job_ids:

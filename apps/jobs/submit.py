@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 
+from apps.common.batch_schemas import Priority
 from apps.common.errors import EpisodeBusy, JobNotFound, JobUnreadable, QueueUnavailable
 from apps.jobs.queue import Publisher
 from apps.jobs.store import JobRequest, JobStore, QueueJob
@@ -11,7 +12,13 @@ from apps.runs.record import now
 from apps.runs.spec import RunSpec
 
 
-def submit(spec: RunSpec, timeout_s: float, store: JobStore, publisher: Publisher) -> JobRequest:
+def submit(
+    spec: RunSpec,
+    timeout_s: float,
+    store: JobStore,
+    publisher: Publisher,
+    priority: Priority = "normal",
+) -> JobRequest:
     """Registers and sends a job.
 
     Raises:
@@ -25,7 +32,11 @@ def submit(spec: RunSpec, timeout_s: float, store: JobStore, publisher: Publishe
             "starts everything).",
         )
     request = JobRequest(
-        job_id=f"job-{secrets.token_hex(8)}", spec=spec, timeout_s=timeout_s, submitted_at=now()
+        job_id=f"job-{secrets.token_hex(8)}",
+        spec=spec,
+        timeout_s=timeout_s,
+        submitted_at=now(),
+        priority=priority,
     )
     rival = store.register(request)
     if rival is not None:

@@ -21,7 +21,8 @@ def names(server: Server) -> dict[str, Any]:
     crops = server.data_root / "manifests" / "talk" / "runs" / run_id / "crops"
     crop = next(crops.rglob("*.jpg")).relative_to(crops)
     track = {"track_id": "track-00001", "crop": crop}
-    return {"ep_id": "talk", "run_id": run_id, "job_id": "none", "upload_id": "none", **track}
+    none = dict.fromkeys(("job_id", "batch_id", "upload_id"), "none")
+    return {"ep_id": "talk", "run_id": run_id, **none, **track}
 
 
 def compared(answer: httpx.Response) -> dict[str, str]:

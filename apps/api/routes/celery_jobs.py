@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from apps.api.active_runs import Queue, direct_runs
 from apps.api.cancel import cancel_queued
 from apps.api.deps import ServicesDep
+from apps.api.idempotent import IdempotencyKey, answered_once
 from apps.api.problems import DOCUMENTED_QUEUE, Documented, documented
 from apps.api.services import Services
 from apps.api.streaming import NDJSON, RunResponse, wants_stream
@@ -28,9 +29,11 @@ from apps.common.schemas import (
     JobAccepted,
     JobStatus,
 )
+from apps.jobs.idempotency import Answer
 from apps.jobs.store import QueueJob
 from apps.jobs.submit import submit
 from apps.runs.prepare import prepare_run
+from apps.runs.spec import RunSpec
 
 router = APIRouter(prefix="/celery_jobs", tags=["detect/track"])
 
@@ -60,13 +63,29 @@ _RESPONSES: Documented = {
 
 @router.post("/detect_track", responses=_RESPONSES)
 async def detect_track(
-    body: DetectTrackRequest, request: Request, services: ServicesDep
+    body: DetectTrackRequest,
+    request: Request,
+    services: ServicesDep,
+    key: IdempotencyKey = None,
 ) -> Response:
     """Detects and tracks the faces of an episode.
 
-    In local mode the request *is* the run: closing the connection ends it.
+    In local mode the request *is* the run: closing the connection ends it. An Idempotency-Key is
+    for queued mode.
     """
-    spec = await prepare_run(
+    if body.execution_mode == "local":
+        spec = await _prepared(body, services)
+        running = services.runs.running(spec, _timeout_s(body, services))
+        return RunResponse(running, spec.run_id, stream=wants_stream(request))
+
+    async def make() -> Answer:
+        return await _queued(body, services)
+
+    return await answered_once(services, key, f"detect_track {body.model_dump_json()}", make)
+
+
+async def _prepared(body: DetectTrackRequest, services: Services) -> RunSpec:
+    return await prepare_run(
         body,
         body.execution_mode,
         settings=services.settings,
@@ -74,10 +93,14 @@ async def detect_track(
         fingerprint=services.code.fingerprint,
         source=services.source,
     )
-    timeout_s = services.settings.local_timeout_s if body.timeout_s is None else body.timeout_s
-    if body.execution_mode == "local":
-        running = services.runs.running(spec, timeout_s)
-        return RunResponse(running, spec.run_id, stream=wants_stream(request))
+
+
+def _timeout_s(body: DetectTrackRequest, services: Services) -> float:
+    return services.settings.local_timeout_s if body.timeout_s is None else body.timeout_s
+
+
+async def _queued(body: DetectTrackRequest, services: Services) -> Answer:
+    spec, timeout_s = await _prepared(body, services), _timeout_s(body, services)
     job = await services.ask_redis(submit, spec, timeout_s, services.jobs, services.publisher)
     accepted = JobAccepted(
         job_id=job.job_id,
@@ -86,8 +109,8 @@ async def detect_track(
         profile=spec.resolution.options.profile,
         message=f"Queued. Its state: GET /celery_jobs/{job.job_id}",
     )
-    headers = {"location": f"/celery_jobs/{job.job_id}"}
-    return JSONResponse(accepted.model_dump(), status_code=202, headers=headers)
+    location = f"/celery_jobs/{job.job_id}"
+    return Answer(status=202, body=accepted.model_dump(), location=location)
 
 
 @router.get("")

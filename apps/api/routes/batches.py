@@ -1,0 +1,86 @@
+"""Batches: many episodes in one request."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+
+from apps.api.batch import batch_status, cancel_batch, retry_batch, start_batch
+from apps.api.deps import ServicesDep
+from apps.api.idempotent import IdempotencyKey, answered_once
+from apps.api.problems import DOCUMENTED_QUEUE, Documented, documented
+from apps.common.batch_schemas import Batches, BatchRequest, BatchStatus, BatchSummary
+from apps.common.errors import BatchNotFound
+from apps.common.names import BatchId
+from apps.jobs.batches import BatchStore
+from apps.jobs.idempotency import Answer
+
+PATH = "/celery_jobs/detect_track/batch"
+router = APIRouter(prefix=PATH, tags=["detect/track"])
+
+_NOT_FOUND: Documented = {**DOCUMENTED_QUEUE, **documented({404: "There is no such batch."})}
+
+
+@router.post(
+    "",
+    status_code=202,
+    responses={
+        202: {"model": BatchStatus, "description": "What can be queued is queued."},
+        **DOCUMENTED_QUEUE,
+        **documented(
+            {
+                409: "Nothing could be queued, since an episode is running already; or the first "
+                "request of this Idempotency-Key is not answered yet.",
+                422: "Bad input, or the Idempotency-Key was used for another request.",
+            }
+        ),
+    },
+)
+async def add_batch(
+    body: BatchRequest, services: ServicesDep, key: IdempotencyKey = None
+) -> Response:
+    """Queues many episodes: those that are named, or whose names match a pattern.
+
+    One that cannot be queued says why (`refused`), and keeps no other one from it.
+    """
+
+    async def make() -> Answer:
+        status = await start_batch(services, body)
+        return Answer(
+            status=202,
+            body=status.model_dump(mode="json"),
+            location=f"{PATH}/{status.batch_id}",
+        )
+
+    return await answered_once(services, key, f"{PATH} {body.model_dump_json()}", make)
+
+
+@router.get("", responses=DOCUMENTED_QUEUE)
+async def batches(services: ServicesDep) -> Batches:
+    """The newest batches, the newest first, without their episodes."""
+    items = []
+    for batch_id in await services.ask_redis(BatchStore(services.jobs).newest):
+        try:
+            status = await batch_status(services, batch_id)
+        except BatchNotFound:  # just forgotten
+            continue
+        items.append(BatchSummary.model_validate(status.model_dump(exclude={"items"})))
+    return Batches(items=items, total=len(items))
+
+
+@router.get("/{batch_id}", responses=_NOT_FOUND)
+async def batch(batch_id: BatchId, services: ServicesDep) -> BatchStatus:
+    """How far a batch is, as a whole and by episode."""
+    return await batch_status(services, batch_id)
+
+
+@router.post("/{batch_id}/cancel", responses=_NOT_FOUND)
+async def cancel(batch_id: BatchId, services: ServicesDep) -> BatchStatus:
+    """Ends all of its jobs: those that wait at once, those that run with their process trees."""
+    return await cancel_batch(services, batch_id)
+
+
+@router.post("/{batch_id}/retry", responses=_NOT_FOUND)
+async def retry(batch_id: BatchId, services: ServicesDep) -> BatchStatus:
+    """Queues those again that failed, were cancelled or refused."""
+    return await retry_batch(services, batch_id)

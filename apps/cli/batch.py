@@ -1,0 +1,190 @@
+"""Queues many episodes at a web service, and follows them: `screenalytics queue a-s01e01 ...`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import httpx
+
+_PATH = "/celery_jobs/detect_track/batch"
+_POLL_SECONDS = 1.0
+_READ_SECONDS = 300.0  # a thousand episodes take their time
+_TRIES = 5  # of a request that may be sent again
+
+
+def main() -> int:
+    arguments = parser().parse_args()
+
+    import httpx
+
+    from apps.common.certificates import certificates
+    from apps.common.errors import ScreenalyticsError
+    from apps.common.settings import Settings
+
+    try:
+        key = Settings.read().api_key
+        with httpx.Client(
+            base_url=arguments.url,
+            headers={} if key is None else {"X-API-Key": key.get_secret_value()},
+            timeout=httpx.Timeout(10, read=_READ_SECONDS),
+            trust_env=False,
+            verify=certificates(),
+        ) as client:
+            return _Queue(arguments, client).run()
+    except KeyboardInterrupt:
+        print(
+            "What is queued goes on: see screenalytics queue --list, --follow and --cancel.",
+            file=sys.stderr,
+        )
+        return 130
+    except ScreenalyticsError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        return error.exit_code
+
+
+def parser() -> argparse.ArgumentParser:
+    from apps.common.option_flags import add_flags
+
+    p = argparse.ArgumentParser(
+        description="Queues many episodes for the workers, as one batch, and follows it to its "
+        "end. Ctrl-C leaves it on.",
+    )
+    what = p.add_argument_group("what").add_mutually_exclusive_group(required=True)
+    what.add_argument("ep_ids", nargs="*", default=[], metavar="EP_ID", help="episodes by name")
+    what.add_argument("--pattern", metavar="P", help="all whose names match, such as 'talk-s01e*'")
+    what.add_argument("--follow", metavar="BATCH", help="a batch that was queued before")
+    what.add_argument("--retry", metavar="BATCH", help="those again that failed or were refused")
+    what.add_argument("--cancel", metavar="BATCH", help="ends all of its jobs")
+    what.add_argument("--list", action="store_true", help="the newest batches")
+    p.add_argument("--url", default="http://127.0.0.1:8000", help="default: %(default)s")
+    p.add_argument("--no-wait", action="store_true", help="do not follow it")
+    p.add_argument(
+        "--priority",
+        choices=["normal", "low"],
+        help="low (the default): whoever waits for one episode goes first",
+    )
+    p.add_argument("--timeout-s", type=float, metavar="S", help="longest run, seconds")
+    add_flags(p.add_argument_group("options of the runs, as of `screenalytics run`"))
+    return p
+
+
+class _Queue:
+    """One call of the command."""
+
+    def __init__(self, arguments: argparse.Namespace, client: httpx.Client) -> None:
+        self._arguments = arguments
+        self._client = client
+
+    def run(self) -> int:
+        arguments = self._arguments
+        if arguments.list:
+            return self._list()
+        if arguments.cancel is not None:
+            _tell(self._ask("POST", f"{_PATH}/{arguments.cancel}/cancel"))
+            return 0
+        if arguments.follow is not None:
+            batch = self._batch(arguments.follow)
+        elif arguments.retry is not None:
+            batch = self._ask("POST", f"{_PATH}/{arguments.retry}/retry")
+        else:
+            # With a key, so that one whose answer is lost can be sent again.
+            batch = self._ask("POST", _PATH, json=self._wanted(), key=str(uuid.uuid4()))
+        _tell(batch)
+        if arguments.no_wait:
+            return 0
+        return self._follow(batch)
+
+    def _wanted(self) -> dict[str, Any]:
+        from apps.common.option_flags import given
+
+        arguments = self._arguments
+        own = {
+            "episodes": arguments.ep_ids or None,
+            "pattern": arguments.pattern,
+            "priority": arguments.priority,
+            "timeout_s": arguments.timeout_s,
+        }
+        return given(arguments) | {name: value for name, value in own.items() if value is not None}
+
+    def _batch(self, batch_id: str) -> dict[str, Any]:
+        return self._ask("GET", f"{_PATH}/{batch_id}")
+
+    def _list(self) -> int:
+        for batch in self._ask("GET", _PATH)["items"]:
+            print(f"{batch['created_at']}  {_line(batch)}")
+        return 0
+
+    def _follow(self, batch: dict[str, Any]) -> int:
+        said = _line(batch)
+        while batch["state"] == "active":
+            time.sleep(_POLL_SECONDS)
+            batch = self._batch(batch["batch_id"])
+            if _line(batch) != said:
+                said = _line(batch)
+                print(said, flush=True)
+        for item in batch["items"]:
+            if item["error"] is not None:
+                why = f"{item['error'].get('detail')} {item['error'].get('hint', '')}".strip()
+                print(f"{item['ep_id']}: {item['state']}: {why}", file=sys.stderr)
+        return 0 if batch["state"] == "success" else 1
+
+    def _ask(
+        self, method: str, path: str, *, json: Any = None, key: str | None = None
+    ) -> dict[str, Any]:
+        """An answer's body.
+
+        Raises:
+            ScreenalyticsError: what the service says, or that none answers.
+        """
+        import httpx
+
+        from apps.common.errors import QueueUnavailable, StillAnswering, from_dict
+
+        headers = {} if key is None else {"Idempotency-Key": key}
+        tries = _TRIES if method == "GET" or key is not None else 1
+        for left in reversed(range(tries)):
+            try:
+                answer = self._client.request(method, path, json=json, headers=headers)
+                body = answer.json()
+            except (httpx.TransportError, httpx.InvalidURL, ValueError) as error:
+                if left == 0 or isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
+                    raise QueueUnavailable(
+                        f"No service answers at {self._arguments.url}.",
+                        hint="Start it with `screenalytics up`, or name it with --url.",
+                    ) from None
+            else:
+                if answer.is_success:
+                    return dict(body)
+                problem = from_dict(body)
+                if left == 0 or not isinstance(problem, StillAnswering):
+                    raise problem
+            time.sleep(_POLL_SECONDS)
+        raise AssertionError("the last try returns or raises")
+
+
+def _tell(batch: dict[str, Any]) -> None:
+    print(_line(batch), flush=True)
+
+
+def _line(batch: dict[str, Any]) -> str:
+    """A batch in one line."""
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(batch["counts"].items()))
+    eta = batch["eta_sec"]
+    left = f", about {_duration(eta)} left" if batch["state"] == "active" and eta else ""
+    return f"{batch['batch_id']}: {batch['progress']:.0%} of {batch['total']}: {counts}{left}"
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

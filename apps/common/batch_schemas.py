@@ -1,0 +1,93 @@
+"""Bodies of requests and answers about batches: many episodes in one request."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from apps.common.names import BatchId, EpisodeId
+from apps.common.options import RunRequest
+from apps.common.schemas import TimeoutSeconds
+
+MAX_EPISODES = 1000  # of one batch
+
+Priority = Literal["normal", "low"]
+"""Jobs of low priority wait until none of normal priority does."""
+BatchState = Literal["active", "success", "failed", "cancelled"]
+EpisodeState = Literal[
+    "queued", "in_progress", "retrying", "success", "failed", "cancelled", "refused"
+]
+
+
+class BatchRequest(RunRequest):
+    """`POST /celery_jobs/detect_track/batch`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"pattern": "demo-s01e*", "stride": 6}},
+    )
+
+    episodes: Annotated[list[EpisodeId], Field(min_length=1, max_length=MAX_EPISODES)] | None = (
+        Field(None, description="Names of the episodes.")
+    )
+    pattern: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="Or all whose names match: `*` for any text, `?` for a character, `[ab]`.",
+    )
+    priority: Priority = Field(
+        "low", description="`low`: whoever waits for one episode goes first."
+    )
+    timeout_s: TimeoutSeconds = None
+
+    @model_validator(mode="after")
+    def _names_episodes_in_one_way(self) -> Self:
+        if (self.episodes is None) == (self.pattern is None):
+            raise PydanticCustomError("which_episodes", "Name `episodes`, or a `pattern` of them")
+        if self.episodes is not None and len(set(self.episodes)) < len(self.episodes):
+            raise PydanticCustomError("twice", "`episodes` has one twice")
+        return self
+
+
+class BatchEpisode(BaseModel):
+    """An episode of a batch."""
+
+    ep_id: EpisodeId
+    job_id: str | None = Field(description="`GET /celery_jobs/{job_id}` tells all of it.")
+    run_id: str | None
+    state: EpisodeState = Field(description="`refused`: it could not be queued; see `error`.")
+    progress: float = Field(description="How much of its frames is done, 0..1.")
+    error: dict[str, Any] | None = Field(description="The problem of one that has no result.")
+
+
+class BatchSummary(BaseModel):
+    """A batch as a whole."""
+
+    batch_id: BatchId
+    created_at: str
+    priority: Priority
+    state: BatchState = Field(
+        description="`active` until the last one has ended; then `failed` where one was refused or "
+        "has failed, else `cancelled` where one was, else `success`."
+    )
+    total: int = Field(description="Episodes.")
+    counts: dict[EpisodeState, int] = Field(description="Episodes by state; those that there are.")
+    progress: float = Field(description="Mean of the episodes, 0..1; an ended one counts as done.")
+    eta_sec: float | None = Field(
+        description="At the pace of the episodes so far; null while none tells it."
+    )
+
+
+class BatchStatus(BatchSummary):
+    """A batch with its episodes."""
+
+    items: list[BatchEpisode] = Field(description="In the order in which they were asked for.")
+
+
+class Batches(BaseModel):
+    """Batches, the newest first."""
+
+    items: list[BatchSummary]
+    total: int

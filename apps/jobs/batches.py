@@ -1,0 +1,141 @@
+"""Batches in Redis: what was asked for, and which job each episode has got.
+
+A batch is known before its first job is sent, so whatever ends the server meanwhile, the batch says
+which episodes were not queued. How far it is is not kept here: its jobs tell that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from apps.common.batch_schemas import BatchRequest
+from apps.common.errors import BatchNotFound
+from apps.jobs.store import KEPT_SECONDS, PREFIX, JobStore
+
+_STATIC = "static"
+_EPISODE = "episode:"
+_CANCELLED = "cancelled"
+_LISTED = 200  # the newest ones
+
+
+class BatchEntry(BaseModel):
+    """An episode of a batch: its job, or why it has none; neither where it was not its turn yet."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    job_id: str | None = None
+    run_id: str | None = None
+    problem: dict[str, Any] | None = None
+
+
+class _Static(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    created_at: str
+    request: BatchRequest
+    ep_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch as Redis has it.
+
+    Args:
+        created_at: when it was asked for.
+        request: what was asked for.
+        entries: by episode, in their order.
+    """
+
+    batch_id: str
+    created_at: str
+    request: BatchRequest
+    entries: dict[str, BatchEntry]
+
+
+class BatchStore:
+    """Batches beside the jobs of a store; as safe to use from several threads.
+
+    Every method raises `QueueUnavailable` where Redis does not do its part.
+    """
+
+    def __init__(self, jobs: JobStore) -> None:
+        self._jobs = jobs
+
+    def create(
+        self, batch_id: str, created_at: str, request: BatchRequest, ep_ids: Sequence[str]
+    ) -> Batch:
+        """Makes a batch known, none of whose episodes has a job yet."""
+        static = _Static(created_at=created_at, request=request, ep_ids=tuple(ep_ids))
+        with self._jobs.answering():
+            pipe = self._jobs.redis.pipeline(transaction=True)
+            pipe.hset(_key(batch_id), _STATIC, static.model_dump_json(exclude_unset=True))
+            pipe.expire(_key(batch_id), KEPT_SECONDS)
+            pipe.time()
+            *_, (seconds, microseconds) = pipe.execute()
+            now = seconds + microseconds / 1e6
+            self._jobs.redis.zadd(_LIST, {batch_id: now})
+            self._jobs.redis.zremrangebyscore(_LIST, "-inf", now - KEPT_SECONDS)
+        return Batch(batch_id, created_at, request, dict.fromkeys(ep_ids, BatchEntry()))
+
+    def note(self, batch_id: str, entries: Mapping[str, BatchEntry]) -> None:
+        """What became of some episodes."""
+        texts = {_EPISODE + ep_id: entry.model_dump_json() for ep_id, entry in entries.items()}
+        with self._jobs.answering():
+            self._jobs.redis.hset(_key(batch_id), mapping=cast("dict[Any, Any]", texts))
+
+    def cancel(self, batch_id: str) -> None:
+        """None of its episodes is to be queued any more, until it is tried again."""
+        with self._jobs.answering():
+            self._jobs.redis.hset(_key(batch_id), _CANCELLED, "1")
+
+    def resume(self, batch_id: str) -> None:
+        """Its episodes may be queued again."""
+        with self._jobs.answering():
+            self._jobs.redis.hdel(_key(batch_id), _CANCELLED)
+
+    def is_cancelled(self, batch_id: str) -> bool:
+        with self._jobs.answering():
+            return bool(self._jobs.redis.hexists(_key(batch_id), _CANCELLED))
+
+    def read(self, batch_id: str) -> Batch:
+        """The batch.
+
+        Raises:
+            BatchNotFound: there is no such batch, or it is not known any more.
+        """
+        with self._jobs.answering():
+            fields = cast("dict[str, str]", self._jobs.redis.hgetall(_key(batch_id)))
+        try:
+            static = _Static.model_validate_json(fields[_STATIC])
+            entries = {
+                ep_id: BatchEntry.model_validate_json(fields.get(_EPISODE + ep_id, "{}"))
+                for ep_id in static.ep_ids
+            }
+        except (KeyError, ValidationError):
+            raise BatchNotFound(
+                f"There is no batch {batch_id[:60]!r}.",
+                hint="See GET /celery_jobs/detect_track/batch for those that there are.",
+            ) from None
+        return Batch(batch_id, static.created_at, static.request, entries)
+
+    def newest(self) -> list[str]:
+        """Ids of the newest batches, newest first."""
+        with self._jobs.answering():
+            return cast("list[str]", self._jobs.redis.zrevrange(_LIST, 0, _LISTED - 1))
+
+    def forget(self, batch_id: str) -> None:
+        """Removes a batch of which nothing could be queued."""
+        with self._jobs.answering():
+            self._jobs.redis.delete(_key(batch_id))
+            self._jobs.redis.zrem(_LIST, batch_id)
+
+
+_LIST = f"{PREFIX}:batches"
+
+
+def _key(batch_id: str) -> str:
+    return f"{PREFIX}:batch:{batch_id}"
