@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -11,7 +12,7 @@ from prometheus_client.registry import Collector
 from apps.common.contracts.events import ErrorEvent, Event, ResultEvent
 from apps.common.contracts.manifest import ExecutionMode
 from apps.common.errors import QueueUnavailable, RunCancelled, RunTimedOut, from_dict
-from apps.jobs.store import JobStore
+from apps.jobs.store import JobStore, QueueJob
 
 # Seconds: from a short clip to a long episode.
 _DURATIONS = (1, 3, 10, 30, 60, 180, 600, 1800, 3600)
@@ -77,15 +78,34 @@ class QueueCollector(Collector):
             return
         up.add_metric([], 1)
         yield up
-        waiting = sum(job.state == "queued" for job in active)
-        yield _gauge("screenalytics_queue_depth", "Jobs that wait for a worker", waiting)
-        running = len(active) - waiting
+        waiting = [job for job in active if job.state == "queued"]
+        running = len(active) - len(waiting)
+        yield _gauge("screenalytics_queue_depth", "Jobs that wait for a worker", len(waiting))
+        yield _gauge(
+            "screenalytics_queue_oldest_seconds",
+            "How long the job waits that waits longest; 0 where none does",
+            max((_age_s(job) for job in waiting), default=0.0),
+        )
         yield _gauge("screenalytics_jobs_running", "Jobs that workers execute", running)
         yield _gauge("screenalytics_workers", "Workers that listen", len(workers))
+        slots = GaugeMetricFamily(
+            "screenalytics_worker_slots",
+            "Jobs that the workers can execute at once",
+            labels=["state"],
+        )
+        of_all = sum(worker.concurrency for worker in workers)
+        slots.add_metric(["busy"], min(running, of_all))
+        slots.add_metric(["idle"], max(0, of_all - running))
+        yield slots
         jobs = CounterMetricFamily("screenalytics_jobs", "Ended jobs", labels=["state"])
         for state, count in sorted(ended.items()):
             jobs.add_metric([state], count)
         yield jobs
+
+
+def _age_s(job: QueueJob) -> float:
+    submitted = datetime.fromisoformat(job.request.submitted_at)
+    return max(0.0, (datetime.now(UTC) - submitted).total_seconds())
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

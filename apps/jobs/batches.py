@@ -19,7 +19,7 @@ from apps.jobs.store import KEPT_SECONDS, PREFIX, JobStore
 _STATIC = "static"
 _EPISODE = "episode:"
 _CANCELLED = "cancelled"
-_LISTED = 200  # the newest ones
+_LISTED = 50  # the newest ones: each is read with all of its jobs
 
 
 class BatchEntry(BaseModel):

@@ -169,6 +169,23 @@ def test_a_request_that_is_sent_again_gets_the_first_answer(server: Server, idle
             cancel(server, batch["batch_id"])
 
 
+def test_what_an_autoscaler_goes_by(server: Server, idle: JobStore) -> None:
+    def figures() -> dict[str, float]:
+        lines = server.client.get("/metrics").text.splitlines()
+        pairs = [line.rpartition(" ") for line in lines if not line.startswith("#")]
+        return {name: float(value) for name, _, value in pairs}
+
+    assert figures()["screenalytics_queue_oldest_seconds"] == 0
+    batch = ask(server, episodes=SEASON[:2], **QUICK).json()
+    found = wait_for(
+        lambda: (now := figures())["screenalytics_queue_oldest_seconds"] > 0.01 and now, what="age"
+    )
+    assert found["screenalytics_queue_depth"] == 2
+    assert found['screenalytics_worker_slots{state="busy"}'] == 0
+    assert found['screenalytics_worker_slots{state="idle"}'] == 1
+    cancel(server, batch["batch_id"])
+
+
 def test_one_queued_run_that_is_asked_for_again(server: Server, idle: JobStore) -> None:
     body = {"ep_id": SEASON[0], **QUICK}
     headers = {"Idempotency-Key": "run"}
