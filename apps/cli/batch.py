@@ -115,7 +115,11 @@ class _Queue:
         return self._ask("GET", f"{_PATH}/{batch_id}")
 
     def _list(self) -> int:
-        for batch in self._ask("GET", _PATH)["items"]:
+        found = self._ask("GET", _PATH)
+        if found["queue_problem"] is not None:
+            print(f"error: {found['queue_problem']}", file=sys.stderr)
+            return 1
+        for batch in found["items"]:
             print(f"{batch['created_at']}  {_line(batch)}")
         return 0
 

@@ -91,3 +91,4 @@ class Batches(BaseModel):
 
     items: list[BatchSummary]
     total: int
+    queue_problem: str | None = Field(description="Why none can be told; null where they are.")

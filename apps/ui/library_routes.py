@@ -20,7 +20,7 @@ from apps.ui.settings import PageSettings
 _PREFIX = "/files"
 _NAME = re.compile(NAME_PATTERN[1:-1])
 _MAX_BODY = 4096  # bytes; a title has 200 characters
-_MAX_TRACKS_BODY = 1_000_000  # 5,000 names of tracks have 80,000
+_MAX_LONG_BODY = 1_000_000  # 5,000 names of tracks have 80,000
 _QUERY = ("q", "sort", "offset", "limit")
 Body = dict[str, Any]
 
@@ -45,10 +45,7 @@ class _Call:
     max_body: int = _MAX_BODY
 
 
-def _job(names: dict[str, str], fields: Body) -> Body:
-    return {"ep_id": names["ep_id"], "execution_mode": "redis", **fields}
-
-
+_BATCHES = "/celery_jobs/detect_track/batch"
 _EPISODE = "/episodes/{ep_id}"
 _RUN = f"{_EPISODE}/runs/{{run_id}}"
 _CALLS = (
@@ -56,7 +53,10 @@ _CALLS = (
     _Call("GET", "/trash", "/trash"),
     _Call("PATCH", _EPISODE, _EPISODE, ("title", "pinned", "show")),
     _Call("DELETE", _EPISODE, _EPISODE),
-    _Call("POST", f"{_EPISODE}/queue", "/celery_jobs/detect_track", ("profile",), _job),
+    _Call("GET", "/batches", _BATCHES),
+    _Call("POST", "/batches", _BATCHES, ("episodes", "profile"), max_body=_MAX_LONG_BODY),
+    _Call("POST", "/batches/{batch_id}/cancel", f"{_BATCHES}/{{batch_id}}/cancel"),
+    _Call("POST", "/batches/{batch_id}/retry", f"{_BATCHES}/{{batch_id}}/retry"),
     _Call("PATCH", _RUN, _RUN, ("title",)),
     _Call("DELETE", _RUN, _RUN),
     _Call("POST", f"{_RUN}/cancel", f"{_RUN}/cancel"),
@@ -68,7 +68,7 @@ _CALLS = (
         f"{_RUN}/people/corrections",
         f"{_RUN}/people/corrections",
         ("revision", "action", "person_ids", "track_ids", "name"),
-        max_body=_MAX_TRACKS_BODY,
+        max_body=_MAX_LONG_BODY,
     ),
 )
 

@@ -211,6 +211,19 @@ def test_what_nobody_answered_may_come_again(server: Server, redis: Redis) -> No
     assert redis.ask("ZCARD", "screenalytics:active") == 0
 
 
+def test_without_redis_there_are_none_and_it_is_said(root: Path) -> None:
+    with serving(root, SCREENALYTICS_REDIS_URL="redis://127.0.0.1:1/0") as alone:
+        listed = alone.client.get(PATH)
+        assert (listed.status_code, listed.json()["items"]) == (200, [])
+        assert "Redis" in listed.json()["queue_problem"]
+        assert alone.client.get(f"{PATH}/batch-0").status_code == 503
+        assert ask(alone, "key", episodes=SEASON, **QUICK).status_code == 503
+        done = run(alone, "--list")
+        assert (done.returncode, "Redis" in done.stderr) == (1, True)
+        ended = run(alone, SEASON[0])
+        assert (ended.returncode, "Redis" in ended.stderr) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("body", "word"),
     [

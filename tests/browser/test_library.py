@@ -119,12 +119,44 @@ def test_all_that_are_chosen_are_queued_and_end(library: Tab, stocked: Product) 
     library.page.get_by_label("Profile").select_option("performance")
     library.page.get_by_role("button", name="Queue all chosen").click()
     expect(library.page.locator(".toast")).to_contain_text("2 episodes are queued.")
+    batch = library.page.get_by_label("Queued together").get_by_role("listitem")
+    expect(batch).to_have_count(1)
+    library.picture("library-batch")
     for name in NAMES[1:3]:
         expect(card(library, name).locator(".chip")).to_have_text("Done", timeout=120_000)
         runs = stocked.runs_of(name)
         assert len(runs) == before[name] + 1
         assert (runs[0]["profile"], runs[0]["execution_mode"]) == ("performance", "redis")
     expect(library.page.locator(".chosen")).to_be_hidden()
+    expect(batch).to_contain_text("2 episodes are done.")
+    batch.get_by_role("button", name="Dismiss").click()
+    expect(batch).to_have_count(0)
+
+
+def test_a_batch_is_found_again_ended_and_queued_again(library: Tab, stocked: Product) -> None:
+    body = {"episodes": NAMES[1:3], "stride": 1, "max_cpu_percent": 20}
+    answer = stocked.server.client.post("/celery_jobs/detect_track/batch", json=body)
+    assert answer.status_code == 202, answer.text
+    library.reload()
+    batch = library.page.get_by_label("Queued together").get_by_role("listitem")
+    expect(batch).to_contain_text("0 of 2 episodes done")
+    batch.get_by_role("button", name="Cancel all").click()
+    expect(batch).to_contain_text("0 of 2 episodes done, 2 cancelled.")
+    expect(card(library, NAMES[2]).locator("[data-do=cancel]")).to_be_hidden()
+    batch.get_by_role("button", name="Queue 2 episodes again").click()
+    expect(batch).to_contain_text("0 of 2 episodes done.")
+    batch.get_by_role("button", name="Cancel all").click()
+    expect(batch).to_contain_text("2 cancelled.")
+    # Without one that can be queued there is no batch; it stays chosen, and the page says why.
+    busy = stocked.server.client.post(
+        "/celery_jobs/detect_track", json={"ep_id": NAMES[3], "stride": 1, "max_cpu_percent": 20}
+    ).json()["job_id"]
+    card(library, NAMES[3]).get_by_role("checkbox").check()
+    library.page.get_by_role("button", name="Queue all chosen").click()
+    expect(library.page.locator(".trouble")).to_contain_text("is running")
+    expect(library.page.locator(".chosen .number")).to_have_text("1 episode chosen")
+    assert library.forgive("409") == 1
+    assert stocked.server.client.post(f"/celery_jobs/{busy}/cancel").json()["state"] == "cancelled"
 
 
 def test_what_runs_is_not_deleted_and_can_be_cancelled(library: Tab, stocked: Product) -> None:

@@ -56,6 +56,8 @@ def test_nothing_moves_when_the_page_is_drawn_again(
     if view == "":
         one_tab.see("Newest run")
         one_tab.unfold("Upload episodes")
+    if view == "library":
+        one_tab.page.locator(".card").first.wait_for()  # they come when the server answers
     one_tab.page.evaluate(_REST)
     one_tab.page.evaluate(_WATCH)
     product.server.process.send_signal(signal.SIGSTOP)  # what is half drawn is seen, then

@@ -48,7 +48,8 @@ def test_the_calls_of_the_page_pass(served: Served) -> None:
     assert client.post(f"/files/trash/{gone['trash_id']}/restore").status_code == 200
     gone = client.delete("/files/episodes/gone").json()
     assert client.delete(f"/files/trash/{gone['trash_id']}").status_code == 204
-    refused = client.post("/files/episodes/talk/queue", json={"profile": "balanced"})
+    body = {"episodes": ["talk"], "profile": "balanced"}
+    refused = client.post("/files/batches", json=body)
     assert (refused.status_code, "hint" in refused.json()) == (503, True)  # there is no queue
 
 
@@ -57,7 +58,7 @@ def test_the_calls_of_the_page_pass(served: Served) -> None:
     [
         ("PATCH", "/files/episodes/talk"),
         ("DELETE", "/files/episodes/talk"),
-        ("POST", "/files/episodes/talk/queue"),
+        ("POST", "/files/batches"),
         ("POST", "/files/demo"),
         ("DELETE", "/files/trash/x"),
         ("POST", "/files/episodes/talk/runs/r1/people/corrections"),

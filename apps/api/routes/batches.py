@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from fastapi import APIRouter
 from fastapi.responses import Response
 
@@ -10,7 +12,7 @@ from apps.api.deps import ServicesDep
 from apps.api.idempotent import IdempotencyKey, answered_once
 from apps.api.problems import DOCUMENTED_QUEUE, Documented, documented
 from apps.common.batch_schemas import Batches, BatchRequest, BatchStatus, BatchSummary
-from apps.common.errors import BatchNotFound
+from apps.common.errors import BatchNotFound, QueueUnavailable
 from apps.common.names import BatchId
 from apps.jobs.batches import BatchStore
 from apps.jobs.idempotency import Answer
@@ -55,17 +57,21 @@ async def add_batch(
     return await answered_once(services, key, f"{PATH} {body.model_dump_json()}", make)
 
 
-@router.get("", responses=DOCUMENTED_QUEUE)
+@router.get("")
 async def batches(services: ServicesDep) -> Batches:
-    """The newest batches, the newest first, without their episodes."""
-    items = []
-    for batch_id in await services.ask_redis(BatchStore(services.jobs).newest):
-        try:
-            status = await batch_status(services, batch_id)
-        except BatchNotFound:  # just forgotten
-            continue
-        items.append(BatchSummary.model_validate(status.model_dump(exclude={"items"})))
-    return Batches(items=items, total=len(items))
+    """The newest batches, the newest first, without their episodes.
+
+    Where the queue is away there are none, and it is said why, as in `GET /celery_jobs`.
+    """
+    items = list[BatchSummary]()
+    try:
+        for batch_id in await services.ask_redis(BatchStore(services.jobs).newest):
+            with suppress(BatchNotFound):  # just forgotten
+                status = await batch_status(services, batch_id)
+                items.append(BatchSummary.model_validate(status.model_dump(exclude={"items"})))
+    except QueueUnavailable as error:
+        return Batches(items=[], total=0, queue_problem=error.detail)
+    return Batches(items=items, total=len(items), queue_problem=None)
 
 
 @router.get("/{batch_id}", responses=_NOT_FOUND)

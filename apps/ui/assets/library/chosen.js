@@ -1,5 +1,5 @@
 // The episodes that are chosen, and what is done with all of them.
-import { cancel, queue } from "./asking.js";
+import { cancel } from "./asking.js";
 import { several } from "./words.js";
 
 export class Chosen {
@@ -45,10 +45,31 @@ export class Chosen {
     return [...this.#ids].filter((epId) => this.library.cards.get(epId)?.isUnderWay);
   }
 
-  #queue() {
-    const profile = this.find(".profile").value;
-    const words = (number) => `${several(number, "episode is", "episodes are")} queued.`;
-    return this.#each(this.find(".queue"), [...this.#ids], (epId) => queue(epId, profile), words);
+  /** As one batch; those that were refused stay chosen, with the reason. */
+  async #queue() {
+    const button = this.find(".queue"), refusals = [];
+    button.disabled = true;
+    try {
+      const items = await this.library.batches.queue([...this.#ids], this.find(".profile").value);
+      for (const item of items) {
+        if (item.state === "refused") refusals.push(`${this.#name(item.ep_id)}: ${item.error.detail}`);
+        else this.#ids.delete(item.ep_id);
+      }
+      this.library.toast(`${several(items.length - refusals.length, "episode is", "episodes are")} queued.`);
+    } catch (error) {
+      refusals.push(error.message);
+    }
+    button.disabled = false;
+    await this.#tell(refusals);
+  }
+
+  #name(epId) {
+    return this.library.cards.get(epId)?.name ?? epId;
+  }
+
+  async #tell(refusals) {
+    await this.library.load();
+    this.library.trouble(refusals.length ? refusals.slice(0, 3).join(" ") : null);
   }
 
   #cancel() {
@@ -66,14 +87,13 @@ export class Chosen {
         await action(epId);
         this.#ids.delete(epId);
       } catch (error) {
-        refusals.push(`${this.library.cards.get(epId)?.name ?? epId}: ${error.message}`);
+        refusals.push(`${this.#name(epId)}: ${error.message}`);
       }
       this.show();
     }
     button.disabled = false;
     const done = epIds.length - refusals.length;
     if (done) this.library.toast(words(done));
-    await this.library.load();
-    this.library.trouble(refusals.length ? refusals.slice(0, 3).join(" ") : null);
+    await this.#tell(refusals);
   }
 }

@@ -2,6 +2,7 @@
 // draws the page: the first call sets up, later ones hand over what they are given.
 import { mounted } from "../review/mounted.js";
 import * as asking from "./asking.js";
+import { Batches } from "./batches.js";
 import { Card } from "./card.js";
 import { Chosen } from "./chosen.js";
 import { TrashPanel, askDelete, askTitle, deletedWords, restored } from "./dialogs.js";
@@ -27,6 +28,7 @@ export class Library {
     this.stopper = new AbortController();
     this.pictures = new Pictures();
     this.chosen = new Chosen(this);
+    this.batches = new Batches(this);
     this.trash = new TrashPanel(this.find("dialog.trash"), () => this.load());
     this.end = new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && this.#more(), { rootMargin: "600px" });
     this.end.observe(this.find(".end"));
@@ -41,6 +43,7 @@ export class Library {
     this.stopper.abort();
     this.end.disconnect();
     this.pictures.dispose();
+    this.batches.dispose();
     clearTimeout(this.timer);
     this.unsubscribe?.();
     this.unsubscribe = null;
@@ -73,12 +76,12 @@ export class Library {
       }
       if (turn !== this.turn || this.isGone) return;
       this.#show(items, answer.total, answer.disk);
-      this.trouble(null);
+      this.#away(null);
       const isAwaited = !answer.disk.counted || items.some((one) => one.video !== null && one.duration_s === null && one.problem === null);
       if (isAwaited) this.#loadSoon(COUNTING_MS);
     } catch (error) {
       if (turn !== this.turn || this.isGone) return;
-      this.trouble(error.message);
+      this.#away(error.message);
       this.find(".waiting").hidden = true;
     }
   }
@@ -250,13 +253,27 @@ export class Library {
   async #trying(action) {
     try {
       await action();
+      this.trouble(null);
       await this.load();
     } catch (error) {
       this.trouble(error.message);
     }
   }
 
+  /** Why something was refused: until the next thing is done, however often the cards are asked for. */
   trouble(text) {
+    this.refusal = text;
+    this.#showTrouble();
+  }
+
+  /** Why there is no answer, until there is one. */
+  #away(text) {
+    this.problem = text;
+    this.#showTrouble();
+  }
+
+  #showTrouble() {
+    const text = this.problem ?? this.refusal ?? null;
     this.find(".trouble").hidden = text === null;
     this.find(".trouble").textContent = text ?? "";
   }

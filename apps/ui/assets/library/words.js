@@ -25,6 +25,14 @@ export function length(seconds) {
   return hours ? `${hours}:${two(minutes)}:${two(all % 60)}` : `${minutes}:${two(all % 60)}`;
 }
 
+/** How long something takes yet, about. */
+export function timeLeft(seconds) {
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 1) return "less than a minute left";
+  if (minutes < 60) return `about ${count(minutes)} min left`;
+  return `about ${count(Math.floor(minutes / 60))} h ${minutes % 60} min left`;
+}
+
 export const several = (value, one, many) => `${count(value)} ${value === 1 ? one : many}`;
 
 /** What a card says of a state, and how far it is (0..1, or null). */
