@@ -11,7 +11,7 @@ from apps.ui.parts import live
 from apps.ui.parts.address import read_address
 from apps.ui.parts.banner import show_banner
 from apps.ui.problems import problems_shown
-from apps.ui.session import client
+from apps.ui.session import client, session
 from apps.ui.views import compare, detect_track, library, people, results, system
 
 ASSETS = Path(__file__).with_name("assets")
@@ -37,6 +37,7 @@ page = st.navigation(
     ],
     position="top",
 )
+session().turn += 1
 with problems_shown():
     live.begin()
     try:

@@ -75,12 +75,22 @@ class Session:
             begins, so that no rerun begins it again.
         outcomes: by episode.
         jobs: the newest queued job that this tab knows, by episode.
+        turn: counts the runs of the script.
+        form_turn: in which of them the form of options was drawn last.
     """
 
     asked: str | None = None
     pending: PendingRun | None = None
     outcomes: dict[str, LocalOutcome] = field(default_factory=dict)
     jobs: dict[str, str] = field(default_factory=dict)
+    turn: int = 0
+    form_turn: int = 0
+
+    def form_returns(self) -> bool:
+        """Whether the form, which is drawn now, was not there in the run of the script before."""
+        returns = self.form_turn != self.turn - 1
+        self.form_turn = self.turn
+        return returns
 
     def ask(self, ep_id: str) -> None:
         self.asked = ep_id

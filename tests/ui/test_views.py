@@ -203,6 +203,11 @@ def test_a_local_run_by_the_page(open_page: Open, server: Server) -> None:
     assert "Newest run: completed" in texts(page)
     newest = server.client.get("/episodes/talk/runs").json()["items"][0]
     assert (newest["execution_mode"], newest["frames_done"]) == ("local", 2)
+    # The form was gone meanwhile: the browser is told what it had, whatever it has said itself.
+    stride = page.number_input(key="option-stride")
+    assert (stride.value, stride.proto.set_value, stride.proto.value) == (60, True, 60)
+    page.run()
+    assert not page.number_input(key="option-stride").proto.set_value  # who types is not overtaken
     page.run()  # a later rerun begins no other run
     assert server.client.get("/episodes/talk/runs").json()["items"][0] == newest
 

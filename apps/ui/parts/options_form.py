@@ -44,11 +44,12 @@ class Choices:
         return DetectTrackRequest(ep_id=ep_id, execution_mode=self.mode, **self.options)
 
 
-def choose(ep_id: str, usual_mode: str) -> Choices:
+def choose(ep_id: str, usual_mode: str, *, returns: bool) -> Choices:
     """The form. The address keeps the options, the tab the mode of each episode.
 
     Args:
         usual_mode: execution mode of the episode's newest run, chosen at first.
+        returns: it was not there before.
     """
     mode = st.radio(
         "Execution mode",
@@ -66,6 +67,8 @@ def choose(ep_id: str, usual_mode: str) -> Choices:
     )
     there, limits = offer(), bounds()
     _restore_options(there)
+    if returns:
+        _show_again(there)
     options: dict[str, Any] = {}
     wrong: list[str] = []
     for column, (name, choose_one) in zip(st.columns(3), _OFFERED.items(), strict=True):
@@ -98,6 +101,19 @@ def _restore_options(there: RunOptionsOffer) -> None:
         value = _value_of(option, text, there)
         if value is not None:
             st.session_state[key] = value
+
+
+def _show_again(there: RunOptionsOffer) -> None:
+    """Has the browser show what was chosen before the form went.
+
+    Streamlit says a value to the browser only where the browser has not just said it. A message
+    that was under way while the browser cleared the fields that went has the values, and the fields
+    that come next would be empty: the next run would have other options than the reader chose.
+    """
+    for name in RunRequest.model_fields:
+        key = f"option-{name}"
+        if key in st.session_state and not there.switches.get(name):  # one that is on by itself
+            st.session_state[key] = st.session_state[key]
 
 
 def _value_of(option: RunOption, text: str, there: RunOptionsOffer) -> Any:

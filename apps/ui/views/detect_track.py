@@ -93,7 +93,7 @@ def _prepare(
     api: Client, ep_id: str, usual_mode: str, queue_problem: str | None, mine: Session
 ) -> None:
     """The form, what it comes to, and the button that starts it."""
-    choices = choose(ep_id, usual_mode)
+    choices = choose(ep_id, usual_mode, returns=mine.form_returns())
     if queue_problem and choices.mode == "redis":
         st.warning(plain(queue_problem), icon=":material/cloud_off:")
     is_asked = mine.take_asked() == ep_id
