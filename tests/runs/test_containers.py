@@ -33,9 +33,10 @@ QUEUED = [*LOCAL, "JobRequest", "QueueJob"]
 # All other classes of the server side that hold it, and why none of them is one more on the way.
 BESIDE = {
     "what else may be asked": [
-        "ComparisonRequest", "EnvironmentRequest", "EpisodeRequest", "LegacyRequest", "PlanRequest",
-        "RunRequest",
+        "BatchRequest", "ComparisonRequest", "EnvironmentRequest", "EpisodeRequest",
+        "LegacyRequest", "PlanRequest", "RunRequest",
     ],
+    "what was asked of a batch, to be asked again": ["Batch", "_Static"],
     "tables of usual values": ["Profile", "RunDefaults"],
     "answers of the service": [
         "JobStatus", "LegacyJobStatus", "ProfileOffer", "ResolvedPlan", "RunOptionsOffer", "Queue",
