@@ -105,9 +105,10 @@ class _Execution:
             since=now(),
         )
         os.nice(spec.nice)
+        versions = library_versions((*_LIBRARIES, *_ALTERNATIVES))  # slow: before others see it run
         with episode_lock(self._layout, holder):
             check_space(self._layout.root, self._spec.min_free_mb)
-            record = RunRecord(self._layout, spec, library_versions((*_LIBRARIES, *_ALTERNATIVES)))
+            record = RunRecord(self._layout, spec, versions)
             log = RunLog(self._view, record.files.log)
             try:
                 return self._execute(record, log, video)
