@@ -34,7 +34,6 @@ from apps.jobs.batches import Batch, BatchEntry, BatchStore
 from apps.jobs.store import QueueJob
 from apps.jobs.submit import submit
 from apps.runs.episodes import list_episodes
-from apps.runs.prepare import prepare_run
 from apps.runs.record import now
 
 _UNFINISHED: tuple[EpisodeState, ...] = ("queued", "in_progress", "retrying")
@@ -166,16 +165,9 @@ async def _queue_one(services: Services, request: BatchRequest, ep_id: str) -> B
     wanted = request.model_dump(
         exclude_unset=True, exclude={"episodes", "pattern", "priority", "timeout_s"}
     )
-    limit_s = services.settings.local_timeout_s if request.timeout_s is None else request.timeout_s
+    limit_s = services.time_limit_s(request.timeout_s)
     try:
-        spec = await prepare_run(
-            EpisodeRequest(ep_id=ep_id, **wanted),
-            "redis",
-            settings=services.settings,
-            host=services.host,
-            fingerprint=services.code.fingerprint,
-            source=services.source,
-        )
+        spec = await services.prepare(EpisodeRequest(ep_id=ep_id, **wanted), "redis")
         job = await services.ask_redis(
             submit, spec, limit_s, services.jobs, services.publisher, request.priority
         )
