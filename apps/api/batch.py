@@ -69,7 +69,14 @@ async def batch_status(services: Services, batch_id: str) -> BatchStatus:
     Raises:
         BatchNotFound: there is no such batch.
     """
-    batch = await services.ask_redis(BatchStore(services.jobs).read, batch_id)
+    return await _status_of(services, await _read(services, batch_id))
+
+
+async def _read(services: Services, batch_id: str) -> Batch:
+    return await services.ask_redis(BatchStore(services.jobs).read, batch_id)
+
+
+async def _status_of(services: Services, batch: Batch) -> BatchStatus:
     ids = [entry.job_id for entry in batch.entries.values() if entry.job_id is not None]
     jobs = await services.ask_redis(services.jobs.read_all, ids)
     return _status(batch, jobs)
@@ -81,7 +88,7 @@ async def cancel_batch(services: Services, batch_id: str) -> BatchStatus:
     Raises:
         BatchNotFound: there is no such batch.
     """
-    await batch_status(services, batch_id)
+    await _read(services, batch_id)
     await services.ask_redis(BatchStore(services.jobs).cancel, batch_id)
     for _ in range(2):  # an episode may be queued while it is said that no other one is to be
         status = await batch_status(services, batch_id)
@@ -109,10 +116,9 @@ async def retry_batch(services: Services, batch_id: str) -> BatchStatus:
     Raises:
         BatchNotFound: there is no such batch.
     """
-    status = await batch_status(services, batch_id)
-    batches = BatchStore(services.jobs)
-    batch = await services.ask_redis(batches.read, batch_id)
-    await services.ask_redis(batches.resume, batch_id)
+    batch = await _read(services, batch_id)
+    status = await _status_of(services, batch)
+    await services.ask_redis(BatchStore(services.jobs).resume, batch_id)
     await _queue(services, batch, [one.ep_id for one in status.items if one.state in _AGAIN])
     return await batch_status(services, batch_id)
 

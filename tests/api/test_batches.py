@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import signal
 import subprocess
@@ -13,8 +15,10 @@ from typing import Any
 import pytest
 
 from apps.common.batch_schemas import MAX_EPISODES
+from apps.common.errors import IdempotencyKeyReused, StillAnswering
+from apps.jobs.idempotency import Answer, IdempotencyKeys
 from apps.jobs.queue import QUEUES
-from apps.jobs.store import JobStore
+from apps.jobs.store import PREFIX, JobStore
 from lab.processes.queue import LEASE_SECONDS, Redis, redis_server, worker
 from lab.processes.service import (
     Server,
@@ -198,6 +202,23 @@ def test_one_queued_run_that_is_asked_for_again(server: Server, idle: JobStore) 
     assert again.headers["location"] == first.headers["location"]
     assert [job.request.job_id for job in idle.active()] == [first.json()["job_id"]]
     server.client.post(f"/celery_jobs/{first.json()['job_id']}/cancel")
+
+
+def test_an_answer_that_the_version_before_has_kept(idle: JobStore) -> None:
+    """Its records had a state as well, which followed from the answer."""
+    keys, request = IdempotencyKeys(idle), hashlib.sha256(b"what").hexdigest()
+    name = f"{PREFIX}:idempotency:{hashlib.sha256(b'before').hexdigest()}"
+    body = {"status": 202, "body": {"job_id": "job-1"}, "location": "/celery_jobs/job-1"}
+    for state, answer in (("answering", None), ("answered", body)):
+        idle.redis.set(name, json.dumps({"state": state, "request": request, "answer": answer}))
+        with pytest.raises(IdempotencyKeyReused):
+            keys.take("before", "something else")
+        if answer is None:
+            with pytest.raises(StillAnswering):
+                keys.take("before", "what")
+    assert keys.take("before", "what") == Answer.model_validate(body)
+    keys.give_back("before")
+    assert keys.take("before", "what") is None
 
 
 def test_what_nobody_answered_may_come_again(server: Server, redis: Redis) -> None:
