@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
 
@@ -32,7 +32,7 @@ from apps.common.errors import (
 from apps.common.schemas import EpisodeRequest
 from apps.jobs.batches import Batch, BatchEntry, BatchStore
 from apps.jobs.store import QueueJob
-from apps.jobs.submit import submit
+from apps.jobs.submit import new_job_id, submit
 from apps.runs.episodes import list_episodes
 from apps.runs.record import now
 
@@ -57,10 +57,11 @@ async def start_batch(services: Services, request: BatchRequest) -> BatchStatus:
     batches = BatchStore(services.jobs)
     batch = await services.ask_redis(batches.create, batch_id, now(), request, ep_ids)
     entries = await _queue(services, batch, ep_ids)
-    if entries and not any(entry.job_id for entry in entries.values()):
+    status = await batch_status(services, batch_id)
+    if entries and status.counts == {"refused": status.total}:
         await services.ask_redis(batches.forget, batch_id)
         raise _nothing_queued(entries)
-    return await batch_status(services, batch_id)
+    return status
 
 
 async def batch_status(services: Services, batch_id: str) -> BatchStatus:
@@ -147,23 +148,34 @@ async def _queue(services: Services, batch: Batch, ep_ids: Sequence[str]) -> dic
     """Queues episodes of a batch; what became of each is noted at once."""
     entries: dict[str, BatchEntry] = {}
     batches = BatchStore(services.jobs)
+
+    async def note(ep_id: str, entry: BatchEntry) -> None:
+        entries[ep_id] = entry
+        await services.ask_redis(batches.note, batch.batch_id, {ep_id: entry})
+
     for place, ep_id in enumerate(ep_ids):
-        if await services.ask_redis(batches.is_cancelled, batch.batch_id):
-            break
         try:
-            entry = await _queue_one(services, batch.request, ep_id)
+            if await services.ask_redis(batches.is_cancelled, batch.batch_id):
+                break
+            await _queue_one(services, batch.request, ep_id, note)
         except QueueUnavailable as error:  # so it is for the others
-            left = dict.fromkeys(ep_ids[place:], BatchEntry(problem=error.to_dict()))
+            problem = {"problem": error.to_dict()}
+            left = dict.fromkeys(ep_ids[place:], BatchEntry(**problem))
+            if ep_id in entries:  # its job may be there
+                left[ep_id] = entries[ep_id].model_copy(update=problem)
             with suppress(QueueUnavailable):
                 await services.ask_redis(batches.note, batch.batch_id, left)
             return entries | left
-        entries[ep_id] = entry
-        await services.ask_redis(batches.note, batch.batch_id, {ep_id: entry})
     return entries
 
 
-async def _queue_one(services: Services, request: BatchRequest, ep_id: str) -> BatchEntry:
-    """Its job, or why it is refused.
+async def _queue_one(
+    services: Services,
+    request: BatchRequest,
+    ep_id: str,
+    note: Callable[[str, BatchEntry], Awaitable[None]],
+) -> None:
+    """Notes its job, also before it is sent, or why it is refused.
 
     Raises:
         QueueUnavailable: Redis is away, or no worker listens.
@@ -174,14 +186,22 @@ async def _queue_one(services: Services, request: BatchRequest, ep_id: str) -> B
     limit_s = services.time_limit_s(request.timeout_s)
     try:
         spec = await services.prepare(EpisodeRequest(ep_id=ep_id, **wanted), "redis")
-        job = await services.ask_redis(
-            submit, spec, limit_s, services.jobs, services.publisher, request.priority
+        entry = BatchEntry(job_id=new_job_id(), run_id=spec.run_id)
+        await note(ep_id, entry.model_copy(update={"problem": _NOT_QUEUED}))
+        await services.ask_redis(
+            submit,
+            spec,
+            limit_s,
+            services.jobs,
+            services.publisher,
+            request.priority,
+            entry.job_id,
         )
     except QueueUnavailable:
         raise
     except ScreenalyticsError as error:
-        return BatchEntry(problem=error.to_dict())
-    return BatchEntry(job_id=job.job_id, run_id=spec.run_id)
+        entry = BatchEntry(problem=error.to_dict())
+    await note(ep_id, entry)
 
 
 def _nothing_queued(entries: Mapping[str, BatchEntry]) -> ScreenalyticsError:
@@ -216,10 +236,12 @@ def _episode(ep_id: str, entry: BatchEntry, job: QueueJob | JobUnreadable | None
     state: EpisodeState
     if isinstance(job, QueueJob):
         state, error = job.state, job.problem
-    elif entry.job_id is None:
-        state, error = "refused", entry.problem or _NOT_QUEUED
+    elif isinstance(job, JobUnreadable):
+        state, error = "failed", job.to_dict()
+    elif entry.job_id is None or entry.problem is not None:
+        state, error, entry = "refused", entry.problem or _NOT_QUEUED, BatchEntry()
     else:
-        state, error = "failed", _FORGOTTEN if job is None else job.to_dict()
+        state, error = "failed", _FORGOTTEN
     return BatchEpisode(
         ep_id=ep_id,
         job_id=entry.job_id,

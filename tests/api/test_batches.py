@@ -17,9 +17,8 @@ import pytest
 from apps.common.batch_schemas import MAX_EPISODES
 from apps.common.errors import IdempotencyKeyReused, StillAnswering
 from apps.jobs.idempotency import Answer, IdempotencyKeys
-from apps.jobs.queue import QUEUES
 from apps.jobs.store import PREFIX, JobStore
-from lab.processes.queue import LEASE_SECONDS, Redis, worker
+from lab.processes.queue import Redis, worker
 from lab.processes.service import (
     Server,
     add_episode,
@@ -28,7 +27,7 @@ from lab.processes.service import (
     serving,
     wait_for,
 )
-from tests.support.jobs import IDLER, ended, submit
+from tests.support.jobs import ended, submit
 
 PATH = "/celery_jobs/detect_track/batch"
 SEASON = [f"season-s01e{number:02d}" for number in range(1, 5)]
@@ -49,17 +48,6 @@ def data_root(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Path
 def server(data_root: Path, broker: Redis) -> Iterator[Server]:
     with serving(data_root, SCREENALYTICS_REDIS_URL=broker.url) as running:
         yield running
-
-
-@pytest.fixture
-def idle(broker: Redis) -> Iterator[JobStore]:
-    """A worker that listens, says the store, and takes no job."""
-    store = JobStore(broker.url, float(LEASE_SECONDS))
-    store.announce(IDLER, 60)
-    yield store
-    store.sign_off(IDLER.name)
-    store.close()
-    broker.ask("DEL", *QUEUES)
 
 
 def ask(server: Server, key: str | None = None, **body: Any) -> Any:
