@@ -36,6 +36,7 @@
     ├── IdempotencyKeyReused  exit 2    422   for another request
     ├── StillAnswering        exit 6    409   the first request of an Idempotency-Key
     ├── JobUnreadable         exit 1    500   what Redis has of a job is none
+    ├── PartDamaged           exit 1    500   a part of a divided run is cut off or not its own
     ├── RunTimedOut           exit 1    504
     ├── RunCancelled          exit 143  500   stopped from outside: signal, client gone, parent gone
     ├── ServiceStopping       exit 143  503   the server was told to stop while the run was on
@@ -248,6 +249,10 @@ class RunCancelled(ScreenalyticsError):
 
 class ServiceStopping(ScreenalyticsError):
     slug, title, status, exit_code = "service-stopping", "The service is stopping", 503, 143
+
+
+class PartDamaged(ScreenalyticsError):
+    slug, title, status, exit_code = "part-damaged", "Part of a run is damaged", 500, 1
 
 
 class RunFailed(ScreenalyticsError):

@@ -6,13 +6,10 @@ around it (`apps.cli.execution`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import cv2
 
 from apps.common.config import PipelineConfig, pipeline_config
 from apps.common.contracts.manifest import (
@@ -41,32 +38,23 @@ from apps.common.screen_time import SampleEdges
 from apps.pipeline.artifacts.people import Person, write_embeddings, write_people
 from apps.pipeline.artifacts.thumbs import ThumbWriter
 from apps.pipeline.artifacts.writer import ArtifactWriter, RunTotals
-from apps.pipeline.cascade_stage import CascadeStage
 from apps.pipeline.decode.container import identified
-from apps.pipeline.decode.decoder import Decoded
-from apps.pipeline.decode.hardware import devices
-from apps.pipeline.decode.video import Video, open_video
-from apps.pipeline.detect import (
-    Detector,
-    DetectorFacts,
-    DetectorRequest,
-)
-from apps.pipeline.detect.cascade import Cascade
-from apps.pipeline.detector_loader import DetectorLoader, Wrap
-from apps.pipeline.frame_analysis import FrameAnalyser, FrameAnalysis, RepeatedFrame
+from apps.pipeline.decode.video import Video
+from apps.pipeline.detect import DetectorFacts
+from apps.pipeline.detector_loader import Wrap
+from apps.pipeline.frame_analysis import FrameAnalysis, RepeatedFrame
 from apps.pipeline.geometry import Letterbox
-from apps.pipeline.inference.callbacks import LoadCallbacks
-from apps.pipeline.inference.session import CPU
+from apps.pipeline.live_frames import FrameSource, SourceFacts
 from apps.pipeline.observer import Observer
-from apps.pipeline.ordered_parallel_map import ordered_parallel_map
 from apps.pipeline.pacing.meter import CpuMeter
-from apps.pipeline.pacing.pacer import Pacer, thermal_backoff
 from apps.pipeline.pacing.thermal import SensorReader, system_sensors
-from apps.pipeline.pacing.threads import limited_pools, observed
+from apps.pipeline.pacing.threads import limited_pools
+from apps.pipeline.parts.stored_frames import StoredFrames
 from apps.pipeline.people.stage import PeopleStage
 from apps.pipeline.progress import ProgressReporter
 from apps.pipeline.recognise import DLIB, Recogniser, make_recogniser
 from apps.pipeline.render.preview import PreviewFailed, collect_tracks, render_preview
+from apps.pipeline.run_context import RunContext, as_it_is
 from apps.pipeline.run_warnings import (
     decoding_warning,
     refuse_ruins,
@@ -75,14 +63,11 @@ from apps.pipeline.run_warnings import (
 )
 from apps.pipeline.shots.splitter import ShotSplitter
 from apps.pipeline.stage_clock import StageClock
-from apps.pipeline.still_frames import StillFrames
 from apps.pipeline.stop import StopFlag
-from apps.pipeline.thread_choice import ThreadChoice
 from apps.pipeline.track.identity import IdentityGate
 from apps.pipeline.track.tracker import TRACKER_NAME, FaceTracker, thresholds
 from apps.pipeline.types import Sighting
 
-_FRAMES_AHEAD = 2  # more than there are workers: one may be slow
 _REPLACED = "The video was replaced by another one during the run, which has no preview therefore."
 
 
@@ -116,10 +101,6 @@ class Outcome:
     decoding: DecodingFacts | None = None
 
 
-def _as_it_is(detector: Detector, _: DetectorRequest) -> Detector:
-    return detector
-
-
 def _same(recogniser: Recogniser) -> Recogniser:
     return recogniser
 
@@ -144,6 +125,8 @@ class PipelineRun:
         wrap_detector: gives what is asked in place of a detector that was loaded so.
         wrap_recogniser: gives what is asked in place of the recogniser of `people`.
         on_sighting: shown the faces of each processed frame, before they are tracked.
+        parts: files of all parts of the video, in their order, in which its frames were analysed
+            beforehand; none where this run does that itself.
     """
 
     plan: RunPlan
@@ -157,34 +140,31 @@ class PipelineRun:
     warnings: list[str] = field(default_factory=list)
     cache: Path | None = None
     read_sensors: SensorReader = system_sensors
-    wrap_detector: Wrap = _as_it_is
+    wrap_detector: Wrap = as_it_is
     wrap_recogniser: Callable[[Recogniser], Recogniser] = _same
     on_sighting: Callable[[Sighting], None] = _unseen
+    parts: Sequence[Path] = ()
 
     def __post_init__(self) -> None:
-        self._options = options = self.plan.options
+        self._options = self.plan.options
         self._files = self.plan.files
-        self._pacer = Pacer(
-            options.max_cpu_percent,
+        self._written: dict[str, int] = {}  # files of each result
+        self._context = context = RunContext(
+            self.plan,
+            self.video,
             self.meter,
             self.stop,
+            self.observer,
             self.config,
-            thermal_backoff(options, self.meter, self.config, self._tell, self.read_sensors),
-        )
-        self._threads = ThreadChoice(options.cpu_threads, options.device)
-        self._second_looks = 0  # frames
-        self._carried = 0  # frames
-        self._cascade: CascadeStage | None = None
-        self._written: dict[str, int] = {}  # files of each result
-        self._cache = self.plan.layout.cache if self.cache is None else self.cache
-        self._callbacks = LoadCallbacks(self._tell, self._pacer.between)
-        self._loader = DetectorLoader(
-            self.plan,
-            self.config,
-            self._cache,
-            self._callbacks,
-            self._warn,
+            self.cache,
+            self.read_sensors,
             self.wrap_detector,
+            self.clock,
+            self.warnings,
+        )
+        self._pacer, self._tell, self._warn = context.pacer, context.tell, context.warn
+        self._source: FrameSource = (
+            StoredFrames(context, self.parts) if self.parts else context.live_frames()
         )
 
     def execute(self) -> Outcome:
@@ -196,20 +176,11 @@ class PipelineRun:
         """
         self._note_budget()
         with (
-            limited_pools(self._threads.plan.detector),
+            limited_pools(self._context.threads.plan.detector),
             storage_errors(),
-            self._opened(fast=self._options.decode == "fast") as video,
+            self._context.opened(fast=self._options.decode == "fast") as video,
         ):
             return self._with_video(video)
-
-    def _opened(self, *, fast: bool) -> AbstractContextManager[Video]:
-        stream = self._options.video_stream
-        return open_video(
-            self.video,
-            threads=self._threads.plan.decoder,
-            stream=None if stream == "auto" else stream,
-            fast=fast,
-        )
 
     def _with_video(self, video: Video) -> Outcome:
         options = self._options
@@ -221,35 +192,22 @@ class PipelineRun:
         self.observer.started(wanted)
         self.progress.phase("loading")
         with self.clock.measure("load_model"):
-            detector = self._loader.detector(video, self._threads.plan.detector)
-            self._pacer.between()
-            if options.decoder != "software":
-                video.try_hardware(
-                    devices(),
-                    stride,
-                    detector.letterbox,
-                    self.config.hardware,
-                    self._pacer.between,
-                )
-            detector = self._settle_threads(video, stride, wanted, detector)
+            facts = self._source.load(video, stride, wanted)
             gate = self._load_gate()
             people = self._load_people()
-            cascade = self._loader.cascade(video, self._threads.plan.detector)
         self._pacer.between()
-        self._tell(f"Using {detector.facts.provider}")
-        if video.decoding.device is not None:
-            self._tell(f"Decoding with {video.decoding.device}")
-        model_id = detector.facts.model.id
-        if cascade is not None:
-            model_id += f"+{cascade.whole.facts.model.id}"
-        self._note_work(video, video_file.name, stride, wanted, detector.letterbox, model_id)
-        with self._writer(video, stride, model_id) as writer:
-            cuts, endings = self._analyse(video, stride, detector, gate, cascade, people, writer)
-            threads = self._thread_facts(detector)
+        self._tell(f"Using {facts.detector.provider}")
+        if facts.decoding.device is not None:
+            self._tell(f"Decoding with {facts.decoding.device}")
+        self._note_work(video, video_file.name, stride, wanted, facts)
+        with self._writer(video, stride, facts.model_id) as writer:
+            cuts, endings = self._analyse(stride, gate, people, writer)
+            facts = self._source.facts  # by now it is known how decoding went
+            threads = {**self._source.thread_facts(), "busy": self.meter.busy_threads()}
             done = self.progress.frames_done
             refuse_ruins(done, wanted)
             self.progress.frames_missing()
-            metrics = writer.finish(self._totals(video, cuts, detector.facts), endings)
+            metrics = writer.finish(self._totals(video, cuts, facts.detector), endings)
             self._written |= writer.written
             grouped = None if people is None else self._write_people(people, writer, video)
         if options.save_preview:
@@ -258,9 +216,12 @@ class PipelineRun:
                 self._make_preview(video_file)
         self._pacer.at_end()
         self._warn(self._pacer.warning)
-        for warning in video_warnings(video, done, wanted):
+        counts = self._source.counts(done)
+        for warning in video_warnings(
+            video.warnings, done, wanted, counts["damaged_packets"], self._source.is_truncated
+        ):
             self._warn(warning)
-        self._warn(decoding_warning(video.decoding, options.decoder))
+        self._warn(decoding_warning(facts.decoding, options.decoder))
         self._warn(
             trackless_warning(
                 writer.detections, writer.tracks, self.config.track, options.det_thresh, stride
@@ -270,8 +231,8 @@ class PipelineRun:
             video=video.facts,
             video_file=video_file,
             stride=stride,
-            detector=detector.facts,
-            letterbox=detector.letterbox,
+            detector=facts.detector,
+            letterbox=facts.letterbox,
             metrics=metrics,
             counts={
                 "frames_total": wanted,
@@ -279,10 +240,7 @@ class PipelineRun:
                 "detections": writer.detections,
                 "tracks": writer.tracks,
                 "scene_cuts": len(cuts),
-                "damaged_packets": video.damaged_packets,
-                **({} if not self._loader.looks_again else {"second_looks": self._second_looks}),
-                **self._counts_of_still_frames(done),
-                **({} if self._cascade is None else self._cascade.counts),
+                **counts,
             },
             times={
                 **{stage: round(spent, 3) for stage, spent in self.clock.seconds.items()},
@@ -294,9 +252,9 @@ class PipelineRun:
             thermal=self._pacer.heat,
             recognition=None if gate is None else gate.facts,
             people=grouped,
-            full_model=None if self._cascade is None else self._cascade.full_model,
-            detector_checks=self._loader.checks,
-            decoding=None if options.decoder == "software" else video.decoding,
+            full_model=facts.full_model,
+            detector_checks=facts.checks,
+            decoding=None if options.decoder == "software" else facts.decoding,
         )
 
     def _load_gate(self) -> IdentityGate | None:
@@ -305,9 +263,9 @@ class PipelineRun:
             return None
         recogniser = make_recogniser(
             self.plan.recognition_model,
-            self._threads.plan.detector,
-            cache=self._cache,
-            callbacks=self._callbacks,
+            self._context.threads.plan.detector,
+            cache=self._context.cache_folder,
+            callbacks=self._context.callbacks,
         )
         self._tell(f"Tracks are compared by faces, with {recogniser.facts.id}")
         return IdentityGate(recogniser, self.config.recognition)
@@ -321,7 +279,9 @@ class PipelineRun:
         if not self._options.people:
             return None
         try:
-            recogniser = make_recogniser(DLIB, 1, cache=self._cache, callbacks=self._callbacks)
+            recogniser = make_recogniser(
+                DLIB, 1, cache=self._context.cache_folder, callbacks=self._context.callbacks
+            )
         except ModelUnavailable as problem:
             if not self.plan.resolution.sources.get("people", "").startswith("profile"):
                 raise
@@ -366,21 +326,6 @@ class PipelineRun:
             max_distance=people.recogniser.likeness.group_distance,
         )
 
-    def _settle_threads(
-        self, video: Video, stride: int, wanted: int, detector: Detector
-    ) -> Detector:
-        """Returns the detector, loaded again where it gets another number of threads."""
-        before = self._threads.plan
-        self._threads.settle(video, stride, wanted, detector, self._pacer.between)
-        plan, reason = self._threads.plan, self._threads.reason
-        if reason is not None:
-            self._tell(reason)
-        video.use_threads(plan.decoder)
-        if plan.detector == before.detector:
-            return detector
-        cv2.setNumThreads(plan.detector)
-        return self._loader.detector(video, plan.detector)
-
     def _writer(self, video: Video, stride: int, model_id: str) -> ArtifactWriter:
         return ArtifactWriter(
             self._files,
@@ -393,11 +338,8 @@ class PipelineRun:
 
     def _analyse(
         self,
-        video: Video,
         stride: int,
-        detector: Detector,
         gate: IdentityGate | None,
-        cascade: Cascade | None,
         people: PeopleStage | None,
         writer: ArtifactWriter,
     ) -> tuple[list[int], Mapping[int, TrackEnd]]:
@@ -408,33 +350,10 @@ class PipelineRun:
         tracker = FaceTracker(self.config.track, limits, gate)
         splitter = ShotSplitter(self.config.shots)
         thumbs = ThumbWriter(self._files.staged.thumbs, self.config.thumbs)
-        analyser = FrameAnalyser(
-            video,
-            detector,
-            self._loader.second_look(detector),
-            self.clock,
-            self.config.thumbs,
-            self.config.crops if options.save_crops else None,
-            one_inference=detector.facts.provider != CPU,
-            keep_frames=cascade is not None,
-        )
-        if cascade is not None:
-            self._cascade = CascadeStage(cascade, analyser, tracker)
         self.progress.phase("running")
-        samples = video.sampled(stride)
-        if options.reuse_still:
-            samples = StillFrames(self.config.still).marked(samples)
-        frames = self._paced(self.clock.over("decode", samples))
-        workers = self._threads.plan.workers
         with (
             self.clock.measure("stages"),
-            ordered_parallel_map(
-                frames,
-                analyser.analyse,
-                threads=workers,
-                depth=workers + _FRAMES_AHEAD,
-                name="worker",
-            ) as analysed,
+            self._source.analysed(stride, tracker) as analysed,
         ):
             sightings = self._sightings(analysed, splitter)
             for item in self.clock.through("track", tracker.track, sightings):
@@ -448,12 +367,6 @@ class PipelineRun:
         self._written[self.plan.files.thumbs.name] = thumbs.written
         return splitter.cuts, tracker.endings
 
-    def _paced(self, frames: Iterator[Decoded]) -> Iterator[Decoded]:
-        """A rest before each frame but the first, as the budget wants it; nobody else goes on."""
-        for frame in frames:
-            yield frame
-            self._pacer.after_frame()
-
     def _sightings(
         self, analysed: Iterator[FrameAnalysis | RepeatedFrame], splitter: ShotSplitter
     ) -> Iterator[Sighting]:
@@ -464,20 +377,11 @@ class PipelineRun:
             frame = item if isinstance(item, FrameAnalysis) else item.like(last)
             with self.clock.measure("shots"):
                 scene = splitter.scene_of(frame.index, frame.view, frame.appearance, frame.glimpses)
-            self._second_looks += frame.looked_again
-            if isinstance(item, RepeatedFrame):
-                self._carried += 1
-            elif self._cascade is not None:
-                frame = self._cascade.settled(frame, scene)
+            frame = self._source.settled(item, frame, scene)
             last, sighting = frame, frame.in_scene(scene)
             self.on_sighting(sighting)
             yield sighting
             self.progress.frame_done()
-
-    def _counts_of_still_frames(self, done: int) -> dict[str, int]:
-        if not self._options.reuse_still:
-            return {}
-        return {"frames_detected": done - self._carried, "frames_carried": self._carried}
 
     def _totals(self, video: Video, cuts: list[int], facts: DetectorFacts) -> RunTotals:
         return RunTotals(
@@ -499,7 +403,7 @@ class PipelineRun:
     def _make_preview(self, analysed: VideoFile) -> None:
         """Whatever became of the video meanwhile, what was found in it is kept."""
         try:
-            with self._opened(fast=False) as video:  # people look at it
+            with self._context.opened(fast=False) as video:  # people look at it
                 if identified(self.video) != analysed:
                     self._warn(_REPLACED)
                 else:
@@ -521,13 +425,6 @@ class PipelineRun:
         )
         self._written[self._preview.name] = 1
 
-    def _thread_facts(self, detector: Detector) -> dict[str, Any]:
-        return {
-            **self._threads.report(detector),
-            "busy": self.meter.busy_threads(),
-            **observed(),
-        }
-
     def _note_budget(self) -> None:
         options = self._options
         cap = "no cap" if options.max_cpu_percent is None else f"{options.max_cpu_percent:g} %"
@@ -543,13 +440,12 @@ class PipelineRun:
         name: str,
         stride: int,
         wanted: int,
-        letterbox: Letterbox,
-        model_id: str,
+        source: SourceFacts,
     ) -> None:
-        facts = video.facts
+        facts, letterbox = video.facts, source.letterbox
         self._tell(
             f"{name}: {facts.frames} frames at {facts.fps:g} fps, stride {stride}: {wanted} to "
-            f"process; {model_id} at "
+            f"process; {source.model_id} at "
             f"{letterbox.canvas_width}x{letterbox.canvas_height}"
         )
         if len(facts.streams) > 1:
@@ -557,13 +453,3 @@ class PipelineRun:
                 f"Video stream {facts.stream} is processed; the file has "
                 f"{', '.join(facts.streams)}."
             )
-
-    def _tell(self, line: str) -> None:
-        self.observer.log("info", line)
-
-    def _warn(self, message: str | None) -> None:
-        """None is nothing to say."""
-        if message is None:
-            return
-        self.warnings.append(message)
-        self.observer.log("warning", message)

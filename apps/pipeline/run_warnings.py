@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from apps.common.config import TrackConfig
 from apps.common.contracts.manifest import DecodingFacts
 from apps.common.errors import VideoUnreadable
 from apps.common.options import EXPECTED_DECODED, DecoderChoice
-from apps.pipeline.decode.video import Video
 
 _FEWEST_DECODED = 0.5  # of the frames to process, below it a run fails
 
@@ -33,22 +32,26 @@ def refuse_ruins(done: int, wanted: int) -> None:
         )
 
 
-def video_warnings(video: Video, done: int, wanted: int) -> Iterator[str]:
+def video_warnings(
+    unusual: Sequence[str], done: int, wanted: int, damaged_packets: int, is_truncated: bool
+) -> Iterator[str]:
     """What is wrong with the video.
 
     Args:
-        video: decoded to its end.
+        unusual: what was seen when it was opened.
         done, wanted: as in `refuse_ruins`.
+        damaged_packets: that the decoder refused.
+        is_truncated: it ends before all frames that it announces.
     """
-    yield from video.warnings
-    if video.damaged_packets > 0:
-        yield f"{video.damaged_packets} damaged packets were skipped."
+    yield from unusual
+    if damaged_packets > 0:
+        yield f"{damaged_packets} damaged packets were skipped."
     missing = wanted - done
     if missing > 0:
         share = f"{missing} of the {wanted} frames to process could not be decoded."
         is_much = done < EXPECTED_DECODED * wanted
         yield f"Much of the video is missing: {share}" if is_much else share
-    if video.truncated:
+    if is_truncated:
         yield "The video file ends in the middle; what there is was processed."
 
 

@@ -6,6 +6,7 @@ by the packet that it came from, whatever its time says and whatever was lost be
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from apps.pipeline.decode.container import HINT, packets_of
 from apps.pipeline.decode.hardware import HardwareFrames, HardwareLost
 from apps.pipeline.decode.index import FrameIndex
 from apps.pipeline.decode.picture import Display, FullPicture
-from apps.pipeline.decode.selection import NOT_SHOWN, Need
+from apps.pipeline.decode.selection import NOT_SHOWN, Need, Span
 from apps.pipeline.frame_features import Glimpse
 from apps.pipeline.yuv_crop import FacePatch
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 _UNFILTERED = {"skip_loop_filter": "all"}
 _FAST = {"h264": _UNFILTERED, "hevc": _UNFILTERED, "libdav1d": {"filmgrain": "0"}}  # by decoder
-_MAX_PASSED = 64  # glimpses, of 64 KiB each
+MAX_PASSED = 64  # glimpses, of 64 KiB each
 NOT_ONE_FRAME = "Not one frame of the video could be decoded."
 
 
@@ -81,7 +82,7 @@ class _Passed:
         if seen is None:
             return
         self.glimpses.append(Glimpse(shown.ts_s, seen))
-        if len(self.glimpses) == _MAX_PASSED:
+        if len(self.glimpses) == MAX_PASSED:
             del self.glimpses[::2]
             self._every *= 2
 
@@ -171,6 +172,26 @@ class FrameDecoder:
             if number >= last:
                 return
 
+    def sampled_in(self, span: Span, stride: int, left_over: list[Glimpse]) -> Iterator[Decoded]:
+        """Those of frames 0, stride, 2*stride, ... that lie in a part, as `sampled` gives them.
+
+        Args:
+            stride: >= 1.
+            left_over: receives the frames that were decoded behind the last of them; they are
+                among those that `sampled` passes before the next part's first one.
+        """
+        passed = _Passed()
+        for number, frame in self._numbered(stride, span.first, span.end):
+            if number < span.first:  # it was decoded for the parameters that came with it
+                continue
+            shown = self._shown(number, frame)
+            if number % stride == 0:
+                yield replace(shown, passed=tuple(passed.glimpses))
+                passed = _Passed()
+            else:
+                passed.add(shown)
+        left_over += passed.glimpses
+
     def decoded(self, stride: int = 1) -> Iterator[Decoded]:
         """Frames in display order, as the decoder gives them.
 
@@ -204,9 +225,11 @@ class FrameDecoder:
                     yield self._display.picture(frame, self._index.turned.get(number))
                 context.flush_buffers()
 
-    def _numbered(self, stride: int, first: int = 0) -> Iterator[tuple[int, VideoFrame]]:
+    def _numbered(
+        self, stride: int, first: int = 0, end: int | None = None
+    ) -> Iterator[tuple[int, VideoFrame]]:
         newest = -1
-        for frame in self._all_frames(stride, first):
+        for frame in self._all_frames(stride, first, end):
             number = self._number(_packet_of(frame), newest + 1)
             # What an edit list leaves out, and a frame that the decoder gives twice or too late.
             if newest < number < self._index.count:
@@ -214,7 +237,7 @@ class FrameDecoder:
                 yield number, frame
         if newest < 0 and self._hardware is not None:
             raise HardwareLost("it gives no frames")
-        if newest < 0 and first == 0:
+        if newest < 0 and first == 0 and end is None:
             raise VideoUnreadable(NOT_ONE_FRAME, hint=HINT)
 
     def _shown(self, number: int, frame: VideoFrame) -> Decoded:
@@ -230,11 +253,11 @@ class FrameDecoder:
         is_known = 0 <= packet < len(self._index.display)
         return int(self._index.display[packet]) if is_known else NOT_SHOWN
 
-    def _all_frames(self, stride: int, first: int) -> Iterator[VideoFrame]:
+    def _all_frames(self, stride: int, first: int, end: int | None) -> Iterator[VideoFrame]:
         context = self._stream.codec_context
         context.copy_opaque = True
         context.reorder_depth = max(context.reorder_depth, self._index.held_back)
-        for number, packet, need, restarts in self._needed(stride, first):
+        for number, packet, need, restarts in self._needed(stride, first, end):
             if restarts:
                 yield from self._held_back()
                 context.flush_buffers()
@@ -245,16 +268,19 @@ class FrameDecoder:
         yield from self._held_back()
 
     def _needed(
-        self, stride: int, first: int
+        self, stride: int, first: int, end: int | None
     ) -> Iterator[tuple[int, Packet[VideoStream], Need, bool]]:
         """The packets to decode with their numbers, and what the decoder is to make of each.
 
         And whether another sequence began with it, or between it and the one before.
+
+        Args:
+            end: the packet before which it is over; None for all.
         """
         order = self._index.order if stride > 1 or first > 0 else None
         needs = [] if order is None else order.needs(stride, first)
         restarts = False
-        for number, packet in enumerate(self._packets()):
+        for number, packet in enumerate(itertools.islice(self._packets(), end)):
             need = needs[number] if number < len(needs) else Need.PICTURE
             restarts |= number in self._index.restarts
             if need is not Need.NOTHING:

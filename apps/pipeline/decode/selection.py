@@ -24,6 +24,20 @@ class Need(Enum):
     NOTHING = "ALL"
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of a video that decodes by itself: closed groups of pictures, one after the other.
+
+    Args:
+        first: number of its first picture, in display order.
+        packet, end: its packets in decoding order, those from `packet` to the one before `end`.
+    """
+
+    first: int
+    packet: int
+    end: int
+
+
 @dataclass(frozen=True)
 class PacketOrder:
     """All packets of a video, in decoding order.
@@ -53,15 +67,18 @@ class PacketOrder:
         is_sampled = (self.display % stride == 0) & (self.display >= first)
         kept = (shown & is_sampled) | self.headers
         needs = [Need.PICTURE if wanted else Need.IF_REFERENCE for wanted in kept]
-        ends = [*self._closed_starts().tolist(), len(needs)]
+        ends = [*self.closed_starts().tolist(), len(needs)]
         for start, end in zip([0, *ends], ends, strict=False):
             wanted = np.flatnonzero(kept[start:end])
             after = start + int(wanted[-1]) + 1 if len(wanted) else start
             needs[after:end] = [Need.NOTHING] * (end - after)
         return needs
 
-    def _closed_starts(self) -> NDArray[np.int64]:
-        """Packets where decoding restarts and after which nothing is shown that belongs before."""
+    def closed_starts(self) -> NDArray[np.int64]:
+        """Packets where decoding restarts and after which nothing is shown that belongs before.
+
+        All pictures of the packets before such a one are shown before its own.
+        """
         count = len(self.display)
         if count == 0:
             return np.zeros(0, np.int64)

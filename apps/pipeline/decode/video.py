@@ -33,6 +33,8 @@ from apps.pipeline.decode.hardware import (
 )
 from apps.pipeline.decode.index import FrameIndex, read_index
 from apps.pipeline.decode.picture import Display, FullPicture, Scalers
+from apps.pipeline.decode.selection import Span
+from apps.pipeline.frame_features import Glimpse
 from apps.pipeline.geometry import Letterbox, fit_into
 from apps.pipeline.tone import PQ
 from apps.pipeline.types import Frame
@@ -120,6 +122,10 @@ class Video:
             else:
                 return
         yield from self.software.sampled(stride, max(-1, newest), self._between)
+
+    def sampled_in(self, span: Span, stride: int, left_over: list[Glimpse]) -> Iterator[Decoded]:
+        """See `FrameDecoder.sampled_in`; always by software."""
+        return self.software.sampled_in(span, stride, left_over)
 
     def try_hardware(
         self,

@@ -1,0 +1,63 @@
+"""Where a video can be divided: into parts that decode by themselves, and are worth it. Pure."""
+
+from __future__ import annotations
+
+from apps.common.options import Options
+from apps.pipeline.decode.index import FrameIndex
+from apps.pipeline.decode.selection import Span
+
+# Glimpses between two samples are as many as there are pictures; from so many on the decoder keeps
+# every second one only, and which these are depends on the frames before a part as well.
+MAX_STRIDE = 32
+
+
+def undivided_because(index: FrameIndex, options: Options, stride: int) -> str | None:
+    """Why a video is not divided, a sentence; None where it may be.
+
+    Args:
+        options: of the run.
+        stride: frames from one processed frame to the next, >= 1.
+    """
+    if options.detector == "cascade":
+        return "A pair of detectors asks the tracks so far where it must look."
+    if options.reuse_still:
+        return "With reuse_still each frame is compared with those before it."
+    if options.decoder != "software":
+        return "A decoder in hardware may give up midway."
+    if stride > MAX_STRIDE:
+        return f"A stride over {MAX_STRIDE} leaves little to divide."
+    if index.order is None:
+        return "It is not known where this video can be decoded from."
+    if len(_starts(index)) < 2:
+        return "The video has one closed group of pictures only."
+    return None
+
+
+def spans(index: FrameIndex, count: int, min_frames: int = 1) -> list[Span]:
+    """Divides a video into parts of about the same length; one after the other they are all of it.
+
+    Args:
+        count: as many parts as are wanted, >= 1; there are fewer where it has fewer closed groups
+            of pictures.
+        min_frames: of each part but the last, as far as its groups allow.
+    """
+    starts = [(0, 0)]
+    for packet, first in _starts(index)[1:]:
+        wanted = max(min_frames, index.count / count)
+        is_due = first >= len(starts) * wanted and first - starts[-1][1] >= min_frames
+        if is_due and len(starts) < count:
+            starts.append((packet, first))
+    ends = [packet for packet, _ in starts[1:]]
+    return [
+        Span(first, packet, end)
+        for (packet, first), end in zip(starts, [*ends, index.packets], strict=True)
+    ]
+
+
+def _starts(index: FrameIndex) -> list[tuple[int, int]]:
+    """Packets where a closed group begins, and the number of the picture that is shown first."""
+    if index.order is None:
+        return [(0, 0)]
+    starts = index.order.closed_starts()
+    found = [(int(packet), int(index.order.display[packet])) for packet in starts]
+    return [(0, 0), *(pair for pair in found if pair[1] > 0)]

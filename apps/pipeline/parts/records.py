@@ -1,0 +1,208 @@
+"""Records: an analysed frame as bytes and back, to the bit.
+
+A record is a line of JSON and the arrays that it names, with a checksum. Nothing in it is executed,
+and nothing is believed that does not fit: lengths are bounded before anything is read.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.common.errors import PartDamaged
+from apps.pipeline.frame_analysis import FrameAnalysis
+from apps.pipeline.frame_features import FrameFeatures, Glimpse
+from apps.pipeline.geometry import Orientation
+from apps.pipeline.tone import Tone
+from apps.pipeline.types import Faces
+from apps.pipeline.yuv_crop import FacePatch
+
+_HEAD = struct.Struct("<IQI")  # bytes of the JSON, bytes of the arrays, checksum of both
+_MAX_JSON = 1 << 24
+_MAX_ARRAYS = 1 << 32
+_KINDS = {"uint8": np.uint8, "float32": np.float32}
+
+
+@dataclass
+class _Arrays:
+    """What is put beside the JSON: arrays are named there by their places."""
+
+    found: list[NDArray[Any]] = field(default_factory=list)
+
+    def add(self, array: NDArray[Any]) -> int:
+        self.found.append(np.ascontiguousarray(array))
+        return len(self.found) - 1
+
+    @property
+    def shapes(self) -> list[list[Any]]:
+        return [[array.dtype.name, list(array.shape)] for array in self.found]
+
+
+def write_record(stream: IO[bytes], body: dict[str, Any], arrays: Sequence[NDArray[Any]]) -> None:
+    """Appends one record.
+
+    Args:
+        body: JSON.
+        arrays: uint8 or float32.
+    """
+    shapes = [[array.dtype.name, list(array.shape)] for array in arrays]
+    text = json.dumps({**body, "arrays": shapes}, separators=(",", ":")).encode()
+    parts = [np.ascontiguousarray(array).tobytes() for array in arrays]
+    checksum = zlib.crc32(text)
+    for part in parts:
+        checksum = zlib.crc32(part, checksum)
+    stream.write(_HEAD.pack(len(text), sum(map(len, parts)), checksum))
+    stream.writelines([text, *parts])
+
+
+def read_record(stream: IO[bytes]) -> tuple[dict[str, Any], list[NDArray[Any]]] | None:
+    """The next record; None at the end of the stream.
+
+    Raises:
+        PartDamaged: it is cut off, or not what was written.
+    """
+    head = stream.read(_HEAD.size)
+    if not head:
+        return None
+    if len(head) < _HEAD.size:
+        raise damaged("it is cut off")
+    of_text, of_arrays, checksum = _HEAD.unpack(head)
+    if of_text > _MAX_JSON or of_arrays > _MAX_ARRAYS:
+        raise damaged("it is no part of a run")
+    text, content = stream.read(of_text), bytearray(of_arrays)
+    if len(text) < of_text or stream.readinto(content) < of_arrays:  # type: ignore[attr-defined]
+        raise damaged("it is cut off")
+    if zlib.crc32(content, zlib.crc32(text)) != checksum:
+        raise damaged("its checksum is another one")
+    try:
+        body = json.loads(text)
+        return body, _arrays(content, body["arrays"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise damaged("it is no part of a run") from error
+
+
+def _arrays(content: bytearray, shapes: list[list[Any]]) -> list[NDArray[Any]]:
+    """Views of the content, one after the other."""
+    found, at = [], 0
+    for kind, shape in shapes:
+        dtype = np.dtype(_KINDS[kind])
+        found.append(np.frombuffer(content, dtype, prod(shape), at).reshape(shape))
+        at += prod(shape) * dtype.itemsize
+    return found
+
+
+def damaged(why: str) -> PartDamaged:
+    return PartDamaged(f"A part of the run cannot be read: {why}.")
+
+
+def frame_record(frame: FrameAnalysis) -> tuple[dict[str, Any], list[NDArray[Any]]]:
+    """Of a frame that is not to be looked at again."""
+    arrays = _Arrays()
+    faces = frame.faces
+    body = {
+        "index": frame.index,
+        "ts_s": frame.ts_s,
+        "looked_again": frame.looked_again,
+        "faces": [arrays.add(each) for each in (faces.boxes, faces.landmarks, faces.conf)],
+        "view": arrays.add(frame.view.image),
+        "appearance": arrays.add(frame.appearance),
+        "glimpses": [_glimpse_body(each, frame.view, arrays) for each in frame.glimpses],
+        "crops": [arrays.add(np.frombuffer(crop, np.uint8)) for crop in frame.crops],
+        "face_patches": [_patch_body(each, arrays) for each in frame.face_patches],
+    }
+    return body, arrays.found
+
+
+def frame_of(body: dict[str, Any], arrays: Sequence[NDArray[Any]]) -> FrameAnalysis:
+    """What `frame_record` was made of.
+
+    Raises:
+        PartDamaged: it is no record of a frame.
+    """
+    try:
+        view = FrameFeatures(arrays[body["view"]])
+        return FrameAnalysis(
+            index=body["index"],
+            ts_s=body["ts_s"],
+            faces=Faces(*(arrays[place] for place in body["faces"])),
+            view=view,
+            appearance=arrays[body["appearance"]],
+            glimpses=tuple(_glimpse(each, view, arrays) for each in body["glimpses"]),
+            crops=tuple(arrays[place].tobytes() for place in body["crops"]),
+            face_patches=tuple(_patch(each, arrays) for each in body["face_patches"]),
+            looked_again=body["looked_again"],
+        )
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise damaged("a frame in it is incomplete") from error
+
+
+def glimpses_record(glimpses: Sequence[Glimpse]) -> tuple[dict[str, Any], list[NDArray[Any]]]:
+    """Of frames that belong to no sample of their part."""
+    arrays = _Arrays()
+    body = {"left_over": [_glimpse_body(each, None, arrays) for each in glimpses]}
+    return body, arrays.found
+
+
+def glimpses_of(body: dict[str, Any], arrays: Sequence[NDArray[Any]]) -> tuple[Glimpse, ...]:
+    """What `glimpses_record` was made of.
+
+    Raises:
+        PartDamaged: it is no such record.
+    """
+    try:
+        return tuple(_glimpse(each, None, arrays) for each in body["left_over"])
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise damaged("its end is incomplete") from error
+
+
+def _glimpse_body(glimpse: Glimpse, view: FrameFeatures | None, arrays: _Arrays) -> dict[str, Any]:
+    """Where its source is the sample's own view, that is not written twice."""
+    source = glimpse.source
+    if isinstance(source, FrameFeatures):
+        place = None if source is view else arrays.add(source.image)
+        return {"ts_s": glimpse.ts_s, "view": place}
+    return {"ts_s": glimpse.ts_s, "patch": _patch_body(source, arrays)}
+
+
+def _glimpse(
+    body: dict[str, Any], view: FrameFeatures | None, arrays: Sequence[NDArray[Any]]
+) -> Glimpse:
+    if "patch" in body:
+        return Glimpse(body["ts_s"], _patch(body["patch"], arrays))
+    source = view if body["view"] is None else FrameFeatures(arrays[body["view"]])
+    if source is None:
+        raise ValueError("a glimpse without a picture")
+    return Glimpse(body["ts_s"], source)
+
+
+def _patch_body(patch: FacePatch, arrays: _Arrays) -> dict[str, Any]:
+    tone = patch.tone
+    return {
+        "planes": [arrays.add(plane) for plane in patch.planes],
+        "matrix": None if patch.matrix is None else arrays.add(patch.matrix),
+        "orientation": [patch.orientation.turns, patch.orientation.mirrored],
+        "shape": [float(side) for side in patch.shape],
+        "place": [float(side) for side in patch.place],
+        "tone": None if tone is None else [tone.transfer, tone.is_wide],
+    }
+
+
+def _patch(body: dict[str, Any], arrays: Sequence[NDArray[Any]]) -> FacePatch:
+    left, top, right, bottom = body["place"]
+    width, height = body["shape"]
+    return FacePatch(
+        tuple(arrays[place] for place in body["planes"]),
+        None if body["matrix"] is None else arrays[body["matrix"]],
+        Orientation(*body["orientation"]),
+        (width, height),
+        (left, top, right, bottom),
+        None if body["tone"] is None else Tone(*body["tone"]),
+    )
