@@ -7,6 +7,7 @@ from pathlib import Path
 
 from apps.common.option_flags import add_flags, add_nice
 
+MAX_PARTS = 1000
 EPILOG = """exit codes:
   0 done                         5 model missing or broken
   1 whatever else went wrong     6 another run holds the episode
@@ -45,6 +46,19 @@ def parser() -> argparse.ArgumentParser:
     limits = p.add_argument_group("how much of the machine")
     add_flags(limits, "machine")
     add_nice(limits, "lower priority, 0 to 19")
+    parts = p.add_argument_group(
+        "a run in parts", "by several machines; docs/parts.md says what comes out and when it pays"
+    )
+    parts.add_argument("--part", type=_part, metavar="K/N", help="analyse the K-th of N parts only")
+    parts.add_argument("--part-file", type=Path, metavar="FILE", help="where to write that part")
+    parts.add_argument(
+        "--parts",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="put the run together from the files of all its parts, in their order",
+    )
     output = p.add_argument_group("what to tell")
     output.add_argument("--progress-file", type=Path, metavar="F", help="copy of progress.json")
     output.add_argument(
@@ -53,6 +67,18 @@ def parser() -> argparse.ArgumentParser:
     # Used by launchers: `-` is standard input, which is then a lifeline as well; else a file.
     output.add_argument("--spec", metavar="FILE", help=argparse.SUPPRESS)
     return p
+
+
+def _part(text: str) -> tuple[int, int]:
+    """The number of a part from 1, and how many there are."""
+    number, _, count = text.partition("/")
+    if not (
+        number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count) <= MAX_PARTS
+    ):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is none; for example 2/5, of {MAX_PARTS} at most"
+        )
+    return int(number), int(count)
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -65,4 +91,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     arguments = p.parse_args(argv)
     if arguments.spec is None and arguments.ep_id is None:
         p.error("--ep-id is missing; for example: --ep-id test-ep --video test.mp4")
+    if (arguments.part is None) != (arguments.part_file is None):
+        p.error("--part and --part-file belong together; say --part 2/5 --part-file 2.part")
+    if arguments.part is not None and (arguments.parts or arguments.events):
+        p.error("--part makes one part only; --parts and --events are for a whole run")
     return arguments

@@ -69,6 +69,15 @@ def run(
             view = EventWriter(spec.run_id, None if lifeline is None else lambda: stop.stop(unread))
         else:
             view = TerminalView(Path(spec.data_root))
+        if arguments.part is not None and isinstance(view, TerminalView):
+            from apps.cli.part import PartOrder, make_part
+
+            number, count = arguments.part
+            order = PartOrder(
+                number, count, arguments.part_file, arguments.video, arguments.progress_file
+            )
+            make_part(spec, order, stop, view)
+            return 0
         result = _Execution(spec, arguments, stop, view).run()
     except RunCancelled as error:
         view.error(error)
@@ -92,6 +101,7 @@ class _Execution:
         self._layout = spec.layout
         self._given_video: Path | None = arguments.video
         self._progress_copy: Path | None = arguments.progress_file
+        self._parts: list[Path] = arguments.parts
 
     def run(self) -> RunResult:
         video = self._video()
@@ -138,7 +148,9 @@ class _Execution:
             CpuMeter(pipeline_config().meter) as meter,
             ProgressReporter(spec.run_id, meter, report) as progress,
         ):
-            outcome = PipelineRun(spec, video, meter, progress, self._stop, log).execute()
+            outcome = PipelineRun(
+                spec, video, meter, progress, self._stop, log, parts=self._parts
+            ).execute()
             progress.phase("writing")
             self._stop.check()
             result = self._publish(record, outcome, meter, progress)

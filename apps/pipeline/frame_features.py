@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -191,29 +192,44 @@ class FrameFeatures(_Tiny):
 
 
 @dataclass(frozen=True)
+class FewPixels:
+    """What is left of a picture that was not kept, since its view was unlikely to be asked for.
+
+    Args:
+        tiny: see `FrameFeatures.tiny`.
+        again: makes its view from the video.
+    """
+
+    tiny: FloatArray
+    again: Callable[[], FrameFeatures]
+
+
+@dataclass(frozen=True)
 class Glimpse(_Tiny):
     """A frame seen in passing: it had to be decoded, and so can tell where a picture changes.
 
     Args:
         ts_s: presentation time.
-        source: the whole frame as it was stored, or a view of it.
+        source: the whole frame as it was stored, or a view of it, or what is left of it.
     """
 
     ts_s: float
-    source: FacePatch | FrameFeatures
+    source: FacePatch | FrameFeatures | FewPixels
 
     @cached_property
     def view(self) -> FrameFeatures:
         """Made when it is asked for the first time, which is rarely needed."""
         if isinstance(self.source, FrameFeatures):
             return self.source
+        if isinstance(self.source, FewPixels):
+            return self.source.again()
         width, height = self.source.shape
         return FrameFeatures(self.source.picture(glimpse_side(width, height)))
 
     @cached_property
     def tiny(self) -> FloatArray:
         """As `FrameFeatures.tiny`."""
-        if isinstance(self.source, FrameFeatures):
+        if isinstance(self.source, FrameFeatures | FewPixels):
             return self.source.tiny
         return _tiny(self.source.picture(2 * TINY[0]))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal
@@ -21,6 +21,7 @@ from apps.pipeline.geometry import Letterbox
 from apps.pipeline.inference.cpu_kind import cpu_kind
 from apps.pipeline.live_frames import SourceFacts
 from apps.pipeline.parts.records import (
+    Again,
     damaged,
     frame_of,
     frame_record,
@@ -155,9 +156,10 @@ class PartWriter:
         self._stream.close()
         self._draft.unlink(missing_ok=True)
 
-    def add(self, frame: FrameAnalysis) -> None:
+    def add(self, frame: FrameAnalysis, is_whole: Callable[[Glimpse], bool]) -> None:
+        """Appends a frame; see `frame_record`."""
         with storage_errors():
-            write_record(self._stream, *frame_record(frame))
+            write_record(self._stream, *frame_record(frame, is_whole))
         self.frames += 1
 
     def finish(self, left_over: list[Glimpse], tail: PartTail) -> None:
@@ -195,8 +197,11 @@ class PartFile:
         self.left_over: tuple[Glimpse, ...] = ()
         self.tail: PartTail | None = None
 
-    def frames(self) -> Iterator[FrameAnalysis]:
+    def frames(self, again: Again) -> Iterator[FrameAnalysis]:
         """All of the part, in order.
+
+        Args:
+            again: see `frame_of`.
 
         Raises:
             PartDamaged: it is cut off.
@@ -211,7 +216,7 @@ class PartFile:
                     self.tail = self._tail(body, count)
                     return
                 count += 1
-                yield frame_of(body, arrays)
+                yield frame_of(body, arrays, again)
         raise damaged("it is cut off")
 
     def _tail(self, body: dict[str, Any], count: int) -> PartTail:

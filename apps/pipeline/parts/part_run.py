@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from apps.common.errors import InvalidInput
 from apps.common.files import storage_errors
-from apps.common.options import effective_stride
+from apps.common.options import Options, effective_stride
 from apps.common.version import source_fingerprint
 from apps.pipeline.decode.container import identified
 from apps.pipeline.decode.selection import NOT_SHOWN, Span
 from apps.pipeline.decode.video import Video
-from apps.pipeline.frame_analysis import RepeatedFrame
+from apps.pipeline.frame_analysis import FrameAnalysis, RepeatedFrame
 from apps.pipeline.frame_features import Glimpse
 from apps.pipeline.live_frames import LiveFrames, SourceFacts
 from apps.pipeline.pacing.threads import limited_pools
+from apps.pipeline.parts.asked import AskedGlimpses
 from apps.pipeline.parts.file import PartHead, PartMaker, PartTail, PartWriter
+from apps.pipeline.parts.plan import spans, undivided_because
 from apps.pipeline.progress import ProgressReporter
 from apps.pipeline.run_context import RunContext
 
@@ -44,10 +48,15 @@ class PartRun:
     context: RunContext
     progress: ProgressReporter
 
-    def execute(self, span: Span, path: Path) -> PartTail:
+    def execute(self, number: int, count: int, path: Path) -> PartTail:
         """Writes the part's file.
 
+        Args:
+            number: of the part, from 1.
+            count: into how many the video is divided.
+
         Raises:
+            InvalidInput: the video has no such part.
             RunCancelled: the stop flag was set.
             ScreenalyticsError: whatever else went wrong.
         """
@@ -57,14 +66,16 @@ class PartRun:
             storage_errors(),
             context.opened(fast=context.plan.options.decode == "fast") as video,
         ):
-            return self._with_video(video, span, path)
+            return self._with_video(video, number, count, path)
 
-    def _with_video(self, video: Video, span: Span, path: Path) -> PartTail:
+    def _with_video(self, video: Video, number: int, count: int, path: Path) -> PartTail:
         context, options = self.context, self.context.plan.options
         stride = effective_stride(options.stride, options.fps, video.facts.fps)
+        span = part_of(video, options, stride, number, count)
         wanted = samples_in(video, span, stride)
         frames = context.live_frames()
         self.progress.expect(wanted, video.facts.frames)
+        context.observer.started(wanted)
         self.progress.phase("loading")
         with context.clock.measure("load_model"):
             facts = frames.load(video, stride, wanted)
@@ -89,16 +100,41 @@ class PartRun:
         """Returns the glimpses that are left over."""
         left_over: list[Glimpse] = []
         samples = video.sampled_in(span, stride, left_over)
+        asked, clock = AskedGlimpses(self.context.config.shots), self.context.clock
         with frames.analysed_of(samples) as analysed:
-            for item in analysed:
-                self.context.stop.check()
-                if isinstance(item, RepeatedFrame):
-                    raise ValueError("no frame of a part repeats another one")
-                with self.context.clock.measure("write"):
-                    writer.add(item)
-                self.progress.frame_done()
+            for frame in clock.through("shots", asked.passed, self._counted(analysed)):
+                with clock.measure("write"):
+                    writer.add(frame, asked.is_whole)
         self.context.stop.check()
         return left_over
+
+    def _counted(
+        self, analysed: Iterator[FrameAnalysis | RepeatedFrame]
+    ) -> Iterator[FrameAnalysis]:
+        for item in analysed:
+            self.context.stop.check()
+            if isinstance(item, RepeatedFrame):
+                raise ValueError("no frame of a part repeats another one")
+            yield item
+            self.progress.frame_done()
+
+
+def part_of(video: Video, options: Options, stride: int, number: int, count: int) -> Span:
+    """One of the parts into which a video is divided.
+
+    Raises:
+        InvalidInput: it cannot be divided so; the message says why.
+    """
+    why = undivided_because(video.index, options, stride) if count > 1 else None
+    if why is not None:
+        raise InvalidInput(f"This run cannot be divided. {why}", hint="Run the episode as a whole.")
+    parts = spans(video.index, count)
+    if number > len(parts):
+        raise InvalidInput(
+            f"The video cannot be divided into more than {len(parts)} parts.",
+            hint=f"Ask for the parts 1/{len(parts)} to {len(parts)}/{len(parts)}.",
+        )
+    return parts[number - 1]
 
 
 def samples_in(video: Video, span: Span, stride: int) -> int:

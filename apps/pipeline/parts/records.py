@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import prod
 from typing import IO, Any
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from apps.common.errors import PartDamaged
 from apps.pipeline.frame_analysis import FrameAnalysis
-from apps.pipeline.frame_features import FrameFeatures, Glimpse
+from apps.pipeline.frame_features import FewPixels, FrameFeatures, Glimpse
 from apps.pipeline.geometry import Orientation
 from apps.pipeline.tone import Tone
 from apps.pipeline.types import Faces
@@ -28,6 +29,7 @@ from apps.pipeline.yuv_crop import FacePatch
 _HEAD = struct.Struct("<IQI")  # bytes of the JSON, bytes of the arrays, checksum of both
 _MAX_JSON = 1 << 24
 _MAX_ARRAYS = 1 << 32
+Again = Callable[[float], FrameFeatures]  # the view of the picture that is shown at a time
 _KINDS = {"uint8": np.uint8, "float32": np.float32}
 
 
@@ -103,8 +105,14 @@ def damaged(why: str) -> PartDamaged:
     return PartDamaged(f"A part of the run cannot be read: {why}.")
 
 
-def frame_record(frame: FrameAnalysis) -> tuple[dict[str, Any], list[NDArray[Any]]]:
-    """Of a frame that is not to be looked at again."""
+def frame_record(
+    frame: FrameAnalysis, is_whole: Callable[[Glimpse], bool]
+) -> tuple[dict[str, Any], list[NDArray[Any]]]:
+    """Of a frame that is not to be looked at again.
+
+    Args:
+        is_whole: of which glimpses more than a few pixels are kept.
+    """
     arrays = _Arrays()
     faces = frame.faces
     body = {
@@ -114,15 +122,23 @@ def frame_record(frame: FrameAnalysis) -> tuple[dict[str, Any], list[NDArray[Any
         "faces": [arrays.add(each) for each in (faces.boxes, faces.landmarks, faces.conf)],
         "view": arrays.add(frame.view.image),
         "appearance": arrays.add(frame.appearance),
-        "glimpses": [_glimpse_body(each, frame.view, arrays) for each in frame.glimpses],
+        "glimpses": [
+            _glimpse_body(each, frame.view, arrays)
+            if is_whole(each)
+            else {"ts_s": each.ts_s, "tiny": arrays.add(each.tiny.astype(np.uint8))}
+            for each in frame.glimpses
+        ],
         "crops": [arrays.add(np.frombuffer(crop, np.uint8)) for crop in frame.crops],
         "face_patches": [_patch_body(each, arrays) for each in frame.face_patches],
     }
     return body, arrays.found
 
 
-def frame_of(body: dict[str, Any], arrays: Sequence[NDArray[Any]]) -> FrameAnalysis:
+def frame_of(body: dict[str, Any], arrays: Sequence[NDArray[Any]], again: Again) -> FrameAnalysis:
     """What `frame_record` was made of.
+
+    Args:
+        again: gives the view of a picture of which only a few pixels are left.
 
     Raises:
         PartDamaged: it is no record of a frame.
@@ -135,7 +151,7 @@ def frame_of(body: dict[str, Any], arrays: Sequence[NDArray[Any]]) -> FrameAnaly
             faces=Faces(*(arrays[place] for place in body["faces"])),
             view=view,
             appearance=arrays[body["appearance"]],
-            glimpses=tuple(_glimpse(each, view, arrays) for each in body["glimpses"]),
+            glimpses=tuple(_glimpse(each, view, arrays, again) for each in body["glimpses"]),
             crops=tuple(arrays[place].tobytes() for place in body["crops"]),
             face_patches=tuple(_patch(each, arrays) for each in body["face_patches"]),
             looked_again=body["looked_again"],
@@ -158,7 +174,7 @@ def glimpses_of(body: dict[str, Any], arrays: Sequence[NDArray[Any]]) -> tuple[G
         PartDamaged: it is no such record.
     """
     try:
-        return tuple(_glimpse(each, None, arrays) for each in body["left_over"])
+        return tuple(_glimpse(each, None, arrays, _never) for each in body["left_over"])
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise damaged("its end is incomplete") from error
 
@@ -169,12 +185,25 @@ def _glimpse_body(glimpse: Glimpse, view: FrameFeatures | None, arrays: _Arrays)
     if isinstance(source, FrameFeatures):
         place = None if source is view else arrays.add(source.image)
         return {"ts_s": glimpse.ts_s, "view": place}
+    if isinstance(source, FewPixels):
+        raise ValueError("what was left out once is in no part")
     return {"ts_s": glimpse.ts_s, "patch": _patch_body(source, arrays)}
 
 
+def _never(ts_s: float) -> FrameFeatures:
+    raise damaged(f"the picture at {ts_s:.3f} s is not in it")
+
+
 def _glimpse(
-    body: dict[str, Any], view: FrameFeatures | None, arrays: Sequence[NDArray[Any]]
+    body: dict[str, Any],
+    view: FrameFeatures | None,
+    arrays: Sequence[NDArray[Any]],
+    again: Again,
 ) -> Glimpse:
+    ts_s = body["ts_s"]
+    if "tiny" in body:
+        tiny = arrays[body["tiny"]].astype(np.float32)
+        return Glimpse(ts_s, FewPixels(tiny, partial(again, ts_s)))
     if "patch" in body:
         return Glimpse(body["ts_s"], _patch(body["patch"], arrays))
     source = view if body["view"] is None else FrameFeatures(arrays[body["view"]])

@@ -10,11 +10,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from apps.common.errors import PartDamaged
 from apps.pipeline.decode.decoder import MAX_PASSED
 from apps.pipeline.decode.video import Video
 from apps.pipeline.frame_analysis import FrameAnalysis, RepeatedFrame
-from apps.pipeline.frame_features import Glimpse
+from apps.pipeline.frame_features import FrameFeatures, Glimpse
 from apps.pipeline.live_frames import SourceFacts
 from apps.pipeline.parts.file import PartFile, PartTail
 from apps.pipeline.parts.part_run import made_by
@@ -38,12 +40,16 @@ class StoredFrames:
     paths: Sequence[Path]
     _parts: list[PartFile] = field(init=False, default_factory=list)
 
+    _video: Video = field(init=False)
+    decoded_again: int = field(init=False, default=0)  # pictures that no part has kept
+
     def load(self, video: Video, stride: int, _wanted: int) -> SourceFacts:
         """Looks whether the parts are of one kind, of this run, and all that there are.
 
         Raises:
             PartDamaged: one of them is not.
         """
+        self._video = video
         self._parts = [PartFile(path) for path in self.paths]
         heads = [part.head for part in self._parts]
         for one, other in pairwise(heads):
@@ -64,7 +70,7 @@ class StoredFrames:
         """All of them, with what was decoded before each."""
         before: tuple[Glimpse, ...] = ()
         for part in self._parts:
-            for frame in part.frames():
+            for frame in part.frames(self._again):
                 yield _following(before, frame)
                 before = ()
             before = _joined(before, part.left_over)
@@ -95,6 +101,18 @@ class StoredFrames:
 
     def thread_facts(self) -> dict[str, Any]:
         return self._tails()[0].threads
+
+    def _again(self, ts_s: float) -> FrameFeatures:
+        """Of a picture that the part did not keep whole."""
+        index = self._video.index
+        number = int(np.searchsorted(index.timeline.seconds, ts_s))
+        self.decoded_again += 1
+        with self.context.clock.measure("decode_again"), self._video.again() as video:
+            found = next(video.software.sampled(1, number - 1), None)
+        seen = None if found is None or found.ts_s != ts_s else found.picture.glimpse()
+        if seen is None:
+            raise _unfit(f"the picture at {ts_s:.3f} s cannot be decoded again")
+        return Glimpse(ts_s, seen).view
 
     def _tails(self) -> list[PartTail]:
         return [part.tail for part in self._parts if part.tail is not None]
