@@ -36,6 +36,8 @@ OTHER_VARIABLES = {
     "PAGE_PORT": "Port of the page that `screenalytics up` starts.",
     "MPLCONFIGDIR": "Matplotlib's folder, for reports of comparisons; a temporary one by default.",
     "SCREENALYTICS_CPUS": "Cores of API and worker each, 2 by default (`docker-compose.yml`)",
+    "SCREENALYTICS_STOP_GRACE": "How long a worker may take to stop, `60s` by default: the seconds "
+    "of a drain and 15 more (`docker-compose.yml`)",
     "SCREENALYTICS_MEMORY": "Memory of API and worker each, `4g` by default (`docker-compose.yml`)",
     "SCREENALYTICS_TEST_DATA": "Folder of the real videos that tests and measurements use.",
     "SCREENALYTICS_WRITE_DOCS": "`1`: the security tests write their table into "

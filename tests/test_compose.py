@@ -18,6 +18,7 @@ from apps.common.options import EnvironmentRequest
 from apps.common.settings import Settings
 from apps.stack import up
 from apps.ui.settings import PageSettings
+from apps.worker.drain import ENDING_SECONDS
 from lab.paths import CHECKOUT
 
 COMPOSE = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
@@ -65,6 +66,16 @@ def test_nothing_may_do_more_than_it_must(name: str) -> None:
     if name in OWN:
         assert "cap_add" not in service
         assert service["tmpfs"] == ["/tmp"]
+
+
+def test_a_worker_is_killed_only_when_it_should_have_ended() -> None:
+    """It finishes or hands back its jobs first: by these services, and by `make up`."""
+    grace = re.fullmatch(r"([0-9]+)s", default(SERVICES["worker"]["stop_grace_period"]))
+    assert grace is not None
+    assert int(grace[1]) >= Settings().drain_seconds + ENDING_SECONDS
+    plan = up._worker(Settings(), Path("data"), 8000)
+    drain_s = float(plan.environment["SCREENALYTICS_DRAIN_SECONDS"])
+    assert plan.steps[0].patience >= drain_s + 5  # to end the run, and Celery
 
 
 def test_no_default_holds_another_one() -> None:

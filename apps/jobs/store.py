@@ -118,6 +118,23 @@ if state == 'queued' or now - beat >= tonumber(ARGV[1]) then return 'end' end
 return 'asked'
 """
 )
+# KEYS: job, active jobs, episode's jobs. ARGV: the delivery's token, job id, how much later its
+# turn is. Returns 'cancel' where somebody wants it ended, 'queued', or false where it is not this
+# delivery's. That a worker stops is no failed attempt.
+_HAND_BACK = (
+    _NOW
+    + """
+local job = redis.call('HMGET', KEYS[1], 'state', 'token', 'cancel')
+if job[1] ~= 'in_progress' or job[2] ~= ARGV[1] then return false end
+if job[3] then return 'cancel' end
+redis.call('HSET', KEYS[1], 'state', 'queued', 'beat', now)
+redis.call('HDEL', KEYS[1], 'worker', 'token', 'progress')
+redis.call('HINCRBY', KEYS[1], 'attempts', -1)
+local since = tonumber(redis.call('ZSCORE', KEYS[3], ARGV[2]) or now)
+redis.call('ZADD', KEYS[2], 'XX', since + tonumber(ARGV[3]), ARGV[2])
+return 'queued'
+"""
+)
 # KEYS: job. It was sent to the queue (again).
 _SENT = (
     _NOW
@@ -286,7 +303,7 @@ class JobStore:
             self._keys.job(""),
             request.model_dump_json(),
             KEPT_SECONDS,
-            _LATER if request.priority == "low" else 0,
+            _later(request),
         ]
         rival = self._run(_REGISTER, keys, arguments)
         return None if rival is None else str(rival)
@@ -319,6 +336,21 @@ class JobStore:
         """
         text = "" if progress is None else progress.model_dump_json()
         return cast("Beat", self._run(_BEAT, [self._keys.job(job_id)], [token, text]))
+
+    def hand_back(self, request: JobRequest, token: str) -> str | None:
+        """This delivery's worker stops: the job waits again, in its old turn.
+
+        Returns:
+            "queued": the caller sends it; "cancel": the caller ends it; None: it is not this
+            delivery's any more.
+        """
+        keys = [
+            self._keys.job(request.job_id),
+            self._keys.active,
+            self._keys.history(request.spec.ep_id),
+        ]
+        answer = self._run(_HAND_BACK, keys, [token, request.job_id, _later(request)])
+        return None if answer is None else str(answer)
 
     def succeed(self, job_id: str, result: RunResult) -> bool:
         """True for the first ending; later ones change nothing."""
@@ -466,6 +498,10 @@ class JobStore:
     def _run(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
         with self.answering():
             return self.redis.eval(script, len(keys), *keys, *arguments)
+
+
+def _later(request: JobRequest) -> float:
+    return _LATER if request.priority == "low" else 0
 
 
 def _is_other_type(error: redis.RedisError) -> bool:
