@@ -16,6 +16,7 @@ import yaml
 from apps.cli.main import COMMANDS
 from apps.common.options import EnvironmentRequest
 from apps.common.settings import Settings
+from apps.common.webhooks import WebhookSettings
 from apps.stack import up
 from apps.ui.settings import PageSettings
 from apps.worker.drain import ENDING_SECONDS
@@ -107,6 +108,7 @@ def test_only_loopback_is_published() -> None:
 def test_every_setting_is_passed_on_and_nothing_else(name: str) -> None:
     fields = {*Settings.model_fields, *EnvironmentRequest.model_fields, "max_cpu_threads"}
     fields.remove("allowed_hosts" if name == "worker" else "heartbeat_file")
+    fields |= set(WebhookSettings.model_fields) if name == "api" else set()  # it alone sends them
     expected = {f"SCREENALYTICS_{field.upper()}" for field in fields}
     assert set(SERVICES[name]["environment"]) == expected
 

@@ -31,6 +31,9 @@ from apps.runs.spec import RunSpec
 QueueJobState = Literal["queued", "in_progress", "success", "failed", "cancelled", "retrying"]
 Beat = Literal["ok", "cancel", "ended", "taken", "lost"]
 PREFIX = "screenalytics"
+ENDINGS = f"{PREFIX}:endings"
+"""Jobs that have ended and that somebody is still to be told of, by when they did."""
+ENDINGS_WANTED = f"{ENDINGS}:wanted"
 KEPT_SECONDS = 30 * 24 * 3600
 _CONNECT_SECONDS = 0.5
 _ANSWER_SECONDS = 2.0
@@ -96,15 +99,20 @@ if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], 'progress', ARGV[2]) end
 return job[3] and 'cancel' or 'ok'
 """
 )
-# KEYS: job, active jobs, counts. ARGV: state, outcome, job id. 1 for the first ending.
-_FINISH = """
+# KEYS: job, active jobs, counts, endings, whether they are wanted. ARGV: state, outcome, job id.
+# 1 for the first ending.
+_FINISH = (
+    _NOW
+    + """
 redis.call('ZREM', KEYS[2], ARGV[3])
 local state = redis.pcall('HGET', KEYS[1], 'state')
 if state ~= 'queued' and state ~= 'in_progress' then return 0 end
 redis.call('HSET', KEYS[1], 'state', ARGV[1], 'outcome', ARGV[2])
 redis.call('HINCRBY', KEYS[3], ARGV[1], 1)
+if redis.call('EXISTS', KEYS[5]) == 1 then redis.call('ZADD', KEYS[4], now, ARGV[3]) end
 return 1
 """
+)
 # KEYS: job. ARGV: seconds of a lease. Returns 'ended', 'end' (nobody runs it) or 'asked' (its
 # worker will end it).
 _CANCEL = (
@@ -158,6 +166,7 @@ class JobRequest(_Frozen):
     timeout_s: float
     submitted_at: str
     priority: Priority = "normal"
+    batch_id: str | None = None
 
 
 class _Outcome(_Frozen):
@@ -460,7 +469,8 @@ class JobStore:
             self.redis.zrem(self._keys.active, job_id)
 
     def _finish(self, job_id: str, state: QueueJobState, outcome: dict[str, Any]) -> bool:
-        keys = [self._keys.job(job_id), self._keys.active, self._keys.counts]
+        job, active, counts = self._keys.job(job_id), self._keys.active, self._keys.counts
+        keys = [job, active, counts, ENDINGS, ENDINGS_WANTED]
         return bool(self._run(_FINISH, keys, [state, json.dumps(outcome), job_id]))
 
     def _read(self, names: list[str]) -> dict[str, QueueJob | JobUnreadable | None]:

@@ -18,8 +18,12 @@ def submit(
     store: JobStore,
     publisher: Publisher,
     priority: Priority = "normal",
+    batch_id: str | None = None,
 ) -> JobRequest:
     """Registers and sends a job.
+
+    Args:
+        batch_id: of the batch that it is one of.
 
     Raises:
         QueueUnavailable: Redis is away or refuses, or no worker listens.
@@ -37,6 +41,7 @@ def submit(
         timeout_s=timeout_s,
         submitted_at=now(),
         priority=priority,
+        batch_id=batch_id,
     )
     rival = store.register(request)
     if rival is not None:
