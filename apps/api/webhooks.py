@@ -15,16 +15,15 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from http import HTTPStatus
 
-from apps import __version__
 from apps.api.webhook_events import LocalRun, batch_ended, job_ended, local_ended, recovered
+from apps.api.webhook_ways import NotTold, ways_of
 from apps.common.contracts.events import Event
 from apps.common.errors import BatchNotFound, QueueUnavailable
 from apps.common.layout import Layout
 from apps.common.names import is_comparison_run
 from apps.common.repeater import Repeater
-from apps.common.webhooks import Destination, WebhookEvent, WebhookSettings, signed_headers
+from apps.common.webhooks import WebhookEvent, WebhookSettings
 from apps.jobs.batches import BatchStore
 from apps.jobs.outbox import Delivery, Outbox
 from apps.jobs.store import JobStore, QueueJob
@@ -79,12 +78,11 @@ class Webhooks:
         jobs: JobStore,
         retries: Retries | None = None,
     ) -> None:
-        self._settings = settings
         self._layout = layout
         self._jobs = jobs
         self._retries = Retries() if retries is None else retries
         self._outbox = Outbox(jobs)
-        self._destinations = settings.destinations
+        self._ways = ways_of(settings)
         self._server = hashlib.sha256(str(layout.root).encode()).hexdigest()[:12]
         self._todo: deque[Callable[[], None]] = deque(maxlen=_MOST_LOCAL)
         self._noting = threading.Lock()
@@ -93,17 +91,17 @@ class Webhooks:
         self._all_batches_at = 0.0
         self._repeaters = [
             Repeater("webhooks", _LOOK_SECONDS, self._look, at_once=True),
-            *(self._sender(destination) for destination in self._destinations),
+            *(self._sender(name) for name in self._ways),
         ]
 
     @property
     def is_on(self) -> bool:
-        return bool(self._destinations)
+        return bool(self._ways)
 
     @property
     def names(self) -> list[str]:
         """Of the destinations, as they are stored."""
-        return [destination.name for destination in self._destinations]
+        return list(self._ways)
 
     def start(self) -> None:
         if self.is_on:
@@ -224,45 +222,33 @@ class Webhooks:
             body = event.model_dump_json()
             self._outbox.post_batch(batch_id, number, event.id, body, self.names)
 
-    def _sender(self, to: Destination) -> Repeater:
-        return Repeater(f"webhook-{to.name}", _LOOK_SECONDS, lambda: self._send_due(to))
+    def _sender(self, name: str) -> Repeater:
+        return Repeater(f"webhook-{name}", _LOOK_SECONDS, lambda: self._send_due(name))
 
-    def _send_due(self, to: Destination) -> None:
+    def _send_due(self, name: str) -> None:
         try:
-            while (delivery := self._outbox.take(to.name, _TAKEN_SECONDS)) is not None:
-                self._send(to, delivery)
+            while (delivery := self._outbox.take(name, _TAKEN_SECONDS)) is not None:
+                self._send(name, delivery)
         except QueueUnavailable:
             return  # what was taken is due again after a while
         except Exception:
             _log.exception("a webhook could not be sent")
 
-    def _send(self, to: Destination, delivery: Delivery) -> None:
-        from apps.api.webhook_post import PostFailed, post  # only those who need it load it
-
-        facts = {"event_id": delivery.event_id, "to": to.shown, "try": delivery.tries}
-        if delivery.body is None:
-            self._outbox.done(to.name, delivery.event_id, "given_up")
-            _log.error("webhook given up: its event is kept no longer", extra=facts)
-            return
-        body = delivery.body.encode()
-        headers = {
-            "content-type": "application/json",
-            "user-agent": f"screenalytics/{__version__}",
-            **signed_headers(delivery.event_id, int(time.time()), body, self._settings.keys),
-        }
+    def _send(self, name: str, delivery: Delivery) -> None:
+        way, event_id = self._ways[name], delivery.event_id
+        facts = {"event_id": event_id, "to": way.shown, "try": delivery.tries}
         try:
-            status = post(to.url, body, headers, self._settings.allowed)
-            problem = None if 200 <= status < 300 else f"answered {status}"
-        except PostFailed as error:
-            status, problem = 0, str(error)
-        if problem is None:
-            self._outbox.done(to.name, delivery.event_id, "sent")
-            _log.info("webhook sent", extra=facts)
-            return
-        pause_s = None if status == HTTPStatus.GONE else self._retries.pause_s(delivery.tries)
-        if pause_s is None:
-            self._outbox.done(to.name, delivery.event_id, "given_up")
-            _log.error("webhook given up: %s", problem, extra=facts)
+            if delivery.body is None:
+                raise NotTold("its event is kept no longer", for_good=True)
+            way.tell(event_id, delivery.body.encode())
+        except NotTold as error:
+            pause_s = None if error.for_good else self._retries.pause_s(delivery.tries)
+            if pause_s is None:
+                self._outbox.done(name, event_id, "given_up")
+                _log.error("webhook given up: %s", error, extra=facts)
+            else:
+                self._outbox.again(name, event_id, pause_s)
+                _log.warning("webhook not sent: %s", error, extra={**facts, "again_s": pause_s})
         else:
-            self._outbox.again(to.name, delivery.event_id, pause_s)
-            _log.warning("webhook not sent: %s", problem, extra={**facts, "again_s": pause_s})
+            self._outbox.done(name, event_id, "sent")
+            _log.info("webhook sent", extra=facts)

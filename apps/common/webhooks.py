@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import ipaddress
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -173,6 +174,21 @@ class WebhookSettings(EnvironmentSettings):
         "without.",
     )
 
+    end_command: str = Field(
+        "",
+        description="A program with its arguments, without a shell, that the API starts when a run "
+        "or a batch has ended; it reads the event from its standard input, within 60 seconds.",
+    )
+
+    @field_validator("end_command")
+    @classmethod
+    def _is_command(cls, value: str) -> str:
+        try:
+            shlex.split(value)
+        except ValueError as error:
+            raise ValueError(f"it cannot be split into words: {error}") from None
+        return value
+
     @field_validator("webhook_hosts")
     @classmethod
     def _are_hosts(cls, value: str) -> str:
@@ -192,6 +208,10 @@ class WebhookSettings(EnvironmentSettings):
         if _destinations(value, allowed) and not _keys(info.data.get("webhook_secret")):
             raise ValueError("webhooks are signed; set SCREENALYTICS_WEBHOOK_SECRET as well")
         return value
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        return tuple(shlex.split(self.end_command))
 
     @property
     def allowed(self) -> AllowedHosts:

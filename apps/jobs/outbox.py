@@ -20,6 +20,7 @@ _PREFIX = f"{PREFIX}:webhook"
 _OPEN_BATCHES = f"{_PREFIX}:batches"
 _COUNTS = f"{_PREFIX}:counts"
 _WANTED_SECONDS = 3 * 24 * 3600  # for so long endings are noted while no server is there to tell
+_SAY_AGAIN_SECONDS = 60  # a look reads; it writes so seldom
 _KEPT_SECONDS = 7 * 24 * 3600  # an event that nobody could tell
 
 # KEYS: endings wanted, batches to tell of. ARGV: batch and round.
@@ -88,7 +89,9 @@ class Outbox:
     def want_endings(self) -> None:
         """From now on it is noted which jobs end; said again and again."""
         with self._jobs.answering():
-            self._jobs.redis.set(ENDINGS_WANTED, "1", ex=_WANTED_SECONDS)
+            left_s = self._jobs.redis.ttl(ENDINGS_WANTED)  # below 0 where it is not said
+            if left_s < _WANTED_SECONDS - _SAY_AGAIN_SECONDS:
+                self._jobs.redis.set(ENDINGS_WANTED, "1", ex=_WANTED_SECONDS)
 
     def ended_jobs(self, limit: int = 100) -> list[tuple[str, float]]:
         """Ids of jobs that have ended, and when, of which no event is made yet; oldest first."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from apps.api.end_command import run_command
 from apps.api.webhook_post import PostFailed, post
 from apps.api.webhooks import Retries, Webhooks
 from apps.common.layout import Layout
@@ -41,12 +45,13 @@ def store(broker: Redis) -> Iterator[JobStore]:
 
 @contextmanager
 def telling(
-    root: Path, store: JobStore, *to: Receiver, retries: Retries = SOON, hosts: str = "127.0.0.1"
+    root: Path, store: JobStore, *to: Receiver, retries: Retries = SOON, command: str = ""
 ) -> Iterator[Webhooks]:
     settings = WebhookSettings.read(
-        webhook_hosts=hosts,
+        webhook_hosts="127.0.0.1",
         webhook_secret=SECRET,
         webhook_url=" ".join(receiver.url for receiver in to),
+        end_command=command,
     )
     webhooks = Webhooks(settings, Layout(root), store, retries)
     webhooks.start()
@@ -189,3 +194,45 @@ def test_nobody_listens() -> None:
         url = to.url
     with pytest.raises(PostFailed):
         post(url, b"{}", {}, AllowedHosts.parse("127.0.0.1"))
+
+
+# Refuses the first event that it is given, then writes down what it gets.
+COMMAND = """
+import json, os, pathlib, sys
+told = pathlib.Path(sys.argv[1])
+first = told.with_suffix(".first")
+if not first.exists():
+    first.touch()
+    sys.exit(3)
+mine = [name for name in os.environ if name.startswith("SCREENALYTICS_")]
+told.write_text(json.dumps([json.load(sys.stdin), sys.argv[2:], mine]))
+"""
+
+
+def test_a_command_is_told_until_it_ends_well(
+    store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCREENALYTICS_WEBHOOK_SECRET", SECRET)
+    told = tmp_path / "told.json"
+    words = [sys.executable, "-c", COMMAND, str(told), "$(id)", "a b; touch c"]
+    with telling(tmp_path, store, command=shlex.join(words)) as webhooks:
+        request = cancelled(store, tmp_path)
+        wait_for(lambda: count(webhooks, "sent"), what="the command")
+        assert count(webhooks, "retried") == 1
+    event, arguments, settings = json.loads(told.read_text())
+    assert event["data"]["job_id"] == request.job_id
+    assert (arguments, settings) == (["$(id)", "a b; touch c"], [])
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["false"], "ended with code 1"),
+        (["sleep", "60"], "took longer than 0.2 s"),
+        (["no-such-program"], "cannot be started"),
+        (["sh", "-c", "kill -9 $$"], "was killed by SIGKILL"),
+    ],
+)
+def test_a_command_that_was_not_told(words: list[str], says: str) -> None:
+    assert says in (run_command(words, b"{}" * 100_000, 0.2 if "60" in words else 30) or "")
+    assert run_command(["true"], b"{}" * 100_000, 30) is None  # it need not read

@@ -60,6 +60,7 @@ def test_several_urls_each_once() -> None:
         ({"webhook_url": "https://hooks.example.org@evil.test/token"}, "no user"),
         ({"webhook_url": "http://127.0.0.1/token"}, "'127.0.0.1' is not in"),
         ({"webhook_url": f"{URL} http://[::1]/token"}, "'::1' is not in"),
+        ({"end_command": "notify 'token"}, "cannot be split into words"),
     ],
 )
 def test_what_is_refused(given: dict[str, Any], says: str) -> None:
