@@ -50,13 +50,21 @@ _SECONDS = {
     "tests/stack/test_up.py": 25,
     "tests/test_wheel.py": 25,
     "tests/test_examples.py": 20,
+    "tests/test_interrupted_run.py": 12,
 }
 _OF_PRODUCT = re.compile(r"\b(product: Product|one_tab: Tab|shown_run: str|other_run: str)\b")
 _running: list[pytest.Item] = []
 _starts: dict[int, bool] = {}  # by the identity of a module's names
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    from tests.support import run_guard  # at the top, all tests would seem to use it
+
+    if hasattr(config, "workerinput"):
+        run_guard.take_one_interrupt()
+    else:
+        has_workers = config.getoption("dist", "no") != "no"
+        config.pluginmanager.register(run_guard.RunGuard(has_workers=has_workers))
     sys.addaudithook(_refuse_processes)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
 
@@ -28,9 +28,8 @@ from apps.common.errors import (
 )
 from apps.common.schemas import EpisodeRequest
 from apps.jobs.batches import Batch, BatchEntry, BatchStore
-from apps.jobs.submit import submit
+from apps.jobs.submit import new_job_id, submit
 from apps.runs.episodes import list_episodes
-from apps.runs.prepare import prepare_run
 from apps.runs.record import now
 
 _AGAIN: tuple[EpisodeState, ...] = ("failed", "cancelled", "refused")
@@ -49,10 +48,11 @@ async def start_batch(services: Services, request: BatchRequest) -> BatchStatus:
     batches = BatchStore(services.jobs)
     batch = await services.ask_redis(batches.create, batch_id, now(), request, ep_ids)
     entries = await _queue(services, batch, ep_ids)
-    if entries and not any(entry.job_id for entry in entries.values()):
+    status = await batch_status(services, batch_id)
+    if entries and status.counts == {"refused": status.total}:
         await services.ask_redis(batches.forget, batch_id)
         raise _nothing_queued(entries)
-    return await batch_status(services, batch_id)
+    return status
 
 
 async def batch_status(services: Services, batch_id: str) -> BatchStatus:
@@ -61,7 +61,14 @@ async def batch_status(services: Services, batch_id: str) -> BatchStatus:
     Raises:
         BatchNotFound: there is no such batch.
     """
-    batch = await services.ask_redis(BatchStore(services.jobs).read, batch_id)
+    return await _status_of(services, await _read(services, batch_id))
+
+
+async def _read(services: Services, batch_id: str) -> Batch:
+    return await services.ask_redis(BatchStore(services.jobs).read, batch_id)
+
+
+async def _status_of(services: Services, batch: Batch) -> BatchStatus:
     ids = [entry.job_id for entry in batch.entries.values() if entry.job_id is not None]
     jobs = await services.ask_redis(services.jobs.read_all, ids)
     return status_of(batch, jobs)
@@ -73,7 +80,7 @@ async def cancel_batch(services: Services, batch_id: str) -> BatchStatus:
     Raises:
         BatchNotFound: there is no such batch.
     """
-    await batch_status(services, batch_id)
+    await _read(services, batch_id)
     await services.ask_redis(BatchStore(services.jobs).cancel, batch_id)
     for _ in range(2):  # an episode may be queued while it is said that no other one is to be
         status = await batch_status(services, batch_id)
@@ -101,10 +108,9 @@ async def retry_batch(services: Services, batch_id: str) -> BatchStatus:
     Raises:
         BatchNotFound: there is no such batch.
     """
-    status = await batch_status(services, batch_id)
-    batches = BatchStore(services.jobs)
-    batch = await services.ask_redis(batches.read, batch_id)
-    await services.ask_redis(batches.resume, batch_id)
+    batch = await _read(services, batch_id)
+    status = await _status_of(services, batch)
+    await services.ask_redis(BatchStore(services.jobs).resume, batch_id)
     await _queue(services, batch, [one.ep_id for one in status.items if one.state in _AGAIN])
     return await batch_status(services, batch_id)
 
@@ -143,23 +149,34 @@ async def _queue_all(
 ) -> dict[str, BatchEntry]:
     entries: dict[str, BatchEntry] = {}
     batches = BatchStore(services.jobs)
+
+    async def note(ep_id: str, entry: BatchEntry) -> None:
+        entries[ep_id] = entry
+        await services.ask_redis(batches.note, batch.batch_id, {ep_id: entry})
+
     for place, ep_id in enumerate(ep_ids):
-        if await services.ask_redis(batches.is_cancelled, batch.batch_id):
-            break
         try:
-            entry = await _queue_one(services, batch, ep_id)
+            if await services.ask_redis(batches.is_cancelled, batch.batch_id):
+                break
+            await _queue_one(services, batch, ep_id, note)
         except QueueUnavailable as error:  # so it is for the others
-            left = dict.fromkeys(ep_ids[place:], BatchEntry(problem=error.to_dict()))
+            problem = {"problem": error.to_dict()}
+            left = dict.fromkeys(ep_ids[place:], BatchEntry(**problem))
+            if ep_id in entries:  # its job may be there
+                left[ep_id] = entries[ep_id].model_copy(update=problem)
             with suppress(QueueUnavailable):
                 await services.ask_redis(batches.note, batch.batch_id, left)
             return entries | left
-        entries[ep_id] = entry
-        await services.ask_redis(batches.note, batch.batch_id, {ep_id: entry})
     return entries
 
 
-async def _queue_one(services: Services, batch: Batch, ep_id: str) -> BatchEntry:
-    """Its job, or why it is refused.
+async def _queue_one(
+    services: Services,
+    batch: Batch,
+    ep_id: str,
+    note: Callable[[str, BatchEntry], Awaitable[None]],
+) -> None:
+    """Notes its job, also before it is sent, or why it is refused.
 
     Raises:
         QueueUnavailable: Redis is away, or no worker listens.
@@ -168,30 +185,26 @@ async def _queue_one(services: Services, batch: Batch, ep_id: str) -> BatchEntry
     wanted = request.model_dump(
         exclude_unset=True, exclude={"episodes", "pattern", "priority", "timeout_s"}
     )
-    limit_s = services.settings.local_timeout_s if request.timeout_s is None else request.timeout_s
+    limit_s = services.time_limit_s(request.timeout_s)
     try:
-        spec = await prepare_run(
-            EpisodeRequest(ep_id=ep_id, **wanted),
-            "redis",
-            settings=services.settings,
-            host=services.host,
-            fingerprint=services.code.fingerprint,
-            source=services.source,
-        )
-        job = await services.ask_redis(
+        spec = await services.prepare(EpisodeRequest(ep_id=ep_id, **wanted), "redis")
+        entry = BatchEntry(job_id=new_job_id(), run_id=spec.run_id)
+        await note(ep_id, entry.model_copy(update={"problem": NOT_QUEUED}))
+        await services.ask_redis(
             submit,
             spec,
             limit_s,
             services.jobs,
             services.publisher,
             request.priority,
+            entry.job_id,
             batch.batch_id,
         )
     except QueueUnavailable:
         raise
     except ScreenalyticsError as error:
-        return BatchEntry(problem=error.to_dict())
-    return BatchEntry(job_id=job.job_id, run_id=spec.run_id)
+        entry = BatchEntry(problem=error.to_dict())
+    await note(ep_id, entry)
 
 
 def _nothing_queued(entries: Mapping[str, BatchEntry]) -> ScreenalyticsError:

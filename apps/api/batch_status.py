@@ -42,10 +42,12 @@ def _episode(ep_id: str, entry: BatchEntry, job: QueueJob | JobUnreadable | None
     state: EpisodeState
     if isinstance(job, QueueJob):
         state, error = job.state, job.problem
-    elif entry.job_id is None:
-        state, error = "refused", entry.problem or NOT_QUEUED
+    elif isinstance(job, JobUnreadable):
+        state, error = "failed", job.to_dict()
+    elif entry.job_id is None or entry.problem is not None:
+        state, error, entry = "refused", entry.problem or NOT_QUEUED, BatchEntry()
     else:
-        state, error = "failed", _FORGOTTEN if job is None else job.to_dict()
+        state, error = "failed", _FORGOTTEN
     return BatchEpisode(
         ep_id=ep_id,
         job_id=entry.job_id,

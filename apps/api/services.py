@@ -14,8 +14,9 @@ from apps.api.resumable import Uploads
 from apps.api.run_registry import RunRegistry
 from apps.api.state_watch import StateWatch
 from apps.api.webhooks import Webhooks
+from apps.common.contracts.manifest import ExecutionMode
 from apps.common.layout import Layout
-from apps.common.schemas import Version
+from apps.common.schemas import EpisodeRequest, Version
 from apps.common.settings import Settings
 from apps.common.version import SourceWatch, git_sha, source_fingerprint
 from apps.common.webhooks import WebhookSettings
@@ -27,9 +28,10 @@ from apps.results.differences import Differences
 from apps.results.library import LibraryIndex
 from apps.results.pictures import EpisodePictures
 from apps.results.review import Reviews
-from apps.runs.prepare import Host
+from apps.runs.prepare import Host, prepare_run
 from apps.runs.probe import DetectorProbe, VideoProbe
 from apps.runs.record import now
+from apps.runs.spec import RunSpec
 from apps.runs.trash import tidy
 
 _TIDY_SECONDS = 3600.0
@@ -121,6 +123,26 @@ class Services:
                 layout, runs, jobs, ask_redis, lambda: code.version_now(source), metrics
             ),
         )
+
+    async def prepare(self, request: EpisodeRequest, mode: ExecutionMode) -> RunSpec:
+        """Checks everything about a run that can be checked before a process starts.
+
+        Raises:
+            InvalidInput, AcceleratorMissing, EpisodeNotFound, EpisodeBusy, RunExists: as
+                `apps.runs.prepare.prepare_run`.
+        """
+        return await prepare_run(
+            request,
+            mode,
+            settings=self.settings,
+            host=self.host,
+            fingerprint=self.code.fingerprint,
+            source=self.source,
+        )
+
+    def time_limit_s(self, asked_s: float | None) -> float:
+        """How long a run may take: as long as was asked for, else the usual time."""
+        return self.settings.local_timeout_s if asked_s is None else asked_s
 
     async def reconcile_forever(self) -> None:
         """Sends jobs again that nobody works on (`apps.jobs.reconcile`), until it is cancelled."""

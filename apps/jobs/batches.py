@@ -26,7 +26,11 @@ _LISTED = 50  # the newest ones: each is read with all of its jobs
 
 
 class BatchEntry(BaseModel):
-    """An episode of a batch: its job, or why it has none; neither where it was not its turn yet."""
+    """An episode of a batch: its job, or why it has none; neither where it was not its turn yet.
+
+    Both where nobody knows whether there is the job, as it is noted before the job is sent: then it
+    has the problem where Redis knows no such job.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 

@@ -6,7 +6,7 @@ Source: draft-ietf-httpapi-idempotency-key-header.
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -28,9 +28,10 @@ class Answer(BaseModel):
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    """A request, by its digest, and what it was answered; None while it is not yet."""
 
-    state: Literal["answering", "answered"]
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
     request: str
     answer: Answer | None = None
 
@@ -58,7 +59,7 @@ class IdempotencyKeys:
             StillAnswering: the first one is not answered yet.
         """
         digest = _digest(request)
-        record = _Record(state="answering", request=digest).model_dump_json()
+        record = _Record(request=digest).model_dump_json()
         with self._jobs.answering():
             if self._jobs.redis.set(_key(key), record, nx=True, ex=_ANSWERING_SECONDS):
                 return None
@@ -66,7 +67,7 @@ class IdempotencyKeys:
         try:
             before = _Record.model_validate_json(str(found))
         except ValidationError:  # it was given back just now
-            before = _Record(state="answering", request=digest)
+            before = _Record(request=digest)
         if before.request != digest:
             raise IdempotencyKeyReused(
                 "This Idempotency-Key has come with another request.",
@@ -81,7 +82,7 @@ class IdempotencyKeys:
 
     def keep(self, key: str, request: str, answer: Answer) -> None:
         """Keeps the answer for a day."""
-        record = _Record(state="answered", request=_digest(request), answer=answer)
+        record = _Record(request=_digest(request), answer=answer)
         with self._jobs.answering():
             self._jobs.redis.set(_key(key), record.model_dump_json(), ex=_KEPT_SECONDS)
 

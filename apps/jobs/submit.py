@@ -12,17 +12,24 @@ from apps.runs.record import now
 from apps.runs.spec import RunSpec
 
 
+def new_job_id() -> str:
+    return f"job-{secrets.token_hex(8)}"
+
+
 def submit(
     spec: RunSpec,
     timeout_s: float,
     store: JobStore,
     publisher: Publisher,
     priority: Priority = "normal",
+    job_id: str | None = None,
     batch_id: str | None = None,
 ) -> JobRequest:
     """Registers and sends a job.
 
     Args:
+        job_id: for whoever has to know it before: where Redis goes away over it, nobody can say
+            whether there is the job.
         batch_id: of the batch that it is one of.
 
     Raises:
@@ -36,7 +43,7 @@ def submit(
             "starts everything).",
         )
     request = JobRequest(
-        job_id=f"job-{secrets.token_hex(8)}",
+        job_id=new_job_id() if job_id is None else job_id,
         spec=spec,
         timeout_s=timeout_s,
         submitted_at=now(),

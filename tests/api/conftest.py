@@ -5,7 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from apps.jobs.queue import QUEUES
+from apps.jobs.store import JobStore
+from lab.processes.queue import LEASE_SECONDS, Redis
 from lab.processes.service import Server, add_episode, serving
+from tests.support.jobs import IDLER
 
 
 @pytest.fixture(scope="module")
@@ -22,3 +26,14 @@ def data_root(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Path
 def server(data_root: Path) -> Iterator[Server]:
     with serving(data_root) as running:
         yield running
+
+
+@pytest.fixture
+def idle(broker: Redis) -> Iterator[JobStore]:
+    """A worker that listens, says the store, and takes no job."""
+    store = JobStore(broker.url, float(LEASE_SECONDS))
+    store.announce(IDLER, 60)
+    yield store
+    store.sign_off(IDLER.name)
+    store.close()
+    broker.ask("DEL", *QUEUES)

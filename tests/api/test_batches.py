@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import signal
 import subprocess
@@ -13,9 +15,10 @@ from typing import Any
 import pytest
 
 from apps.common.batch_schemas import MAX_EPISODES
-from apps.jobs.queue import QUEUES
-from apps.jobs.store import JobStore
-from lab.processes.queue import LEASE_SECONDS, Redis, redis_server, worker
+from apps.common.errors import IdempotencyKeyReused, StillAnswering
+from apps.jobs.idempotency import Answer, IdempotencyKeys
+from apps.jobs.store import PREFIX, JobStore
+from lab.processes.queue import Redis, worker
 from lab.processes.service import (
     Server,
     add_episode,
@@ -24,7 +27,7 @@ from lab.processes.service import (
     serving,
     wait_for,
 )
-from tests.support.jobs import IDLER, ended, submit
+from tests.support.jobs import ended, submit
 
 PATH = "/celery_jobs/detect_track/batch"
 SEASON = [f"season-s01e{number:02d}" for number in range(1, 5)]
@@ -33,7 +36,7 @@ SLOW = {"stride": 1, "det_size": 320, "max_cpu_percent": 30}
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Path:
+def data_root(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Path:
     root = tmp_path_factory.mktemp("batch") / "data"
     for ep_id in SEASON:
         add_episode(root, ep_id, test_data / "videos" / "carphone_pristine.mp4")
@@ -42,26 +45,9 @@ def root(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as running:
+def server(data_root: Path, broker: Redis) -> Iterator[Server]:
+    with serving(data_root, SCREENALYTICS_REDIS_URL=broker.url) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def server(root: Path, redis: Redis) -> Iterator[Server]:
-    with serving(root, SCREENALYTICS_REDIS_URL=redis.url) as running:
-        yield running
-
-
-@pytest.fixture
-def idle(redis: Redis) -> Iterator[JobStore]:
-    """A worker that listens, says the store, and takes no job."""
-    store = JobStore(redis.url, float(LEASE_SECONDS))
-    store.announce(IDLER, 60)
-    yield store
-    store.sign_off(IDLER.name)
-    store.close()
-    redis.ask("DEL", *QUEUES)
 
 
 def ask(server: Server, key: str | None = None, **body: Any) -> Any:
@@ -90,8 +76,8 @@ def states(batch: dict[str, Any]) -> dict[str, str]:
     return {item["ep_id"]: item["state"] for item in batch["items"]}
 
 
-def test_a_season_from_start_to_end(server: Server, root: Path, redis: Redis) -> None:
-    with worker(root, redis.url):
+def test_a_season_from_start_to_end(server: Server, data_root: Path, broker: Redis) -> None:
+    with worker(data_root, broker.url):
         answer = ask(server, pattern="season-*", **QUICK)
         assert answer.status_code == 202, answer.text
         begun = answer.json()
@@ -109,8 +95,8 @@ def test_a_season_from_start_to_end(server: Server, root: Path, redis: Redis) ->
         listed = server.client.get(PATH).json()
         assert listed["items"][0] == {k: v for k, v in end.items() if k != "items"}
         # The one that was refused has got its video since.
-        [video] = (root / "videos" / SEASON[0]).glob("episode.*")
-        late = root / "videos" / "season-empty" / video.name
+        [video] = (data_root / "videos" / SEASON[0]).glob("episode.*")
+        late = data_root / "videos" / "season-empty" / video.name
         shutil.copy(video, late)
         again = server.client.post(f"{PATH}/{begun['batch_id']}/retry").json()
         assert again["counts"]["success"] == 4
@@ -120,9 +106,9 @@ def test_a_season_from_start_to_end(server: Server, root: Path, redis: Redis) ->
 
 
 def test_who_waits_for_one_episode_goes_before_a_season(
-    server: Server, root: Path, redis: Redis
+    server: Server, data_root: Path, broker: Redis
 ) -> None:
-    with worker(root, redis.url):
+    with worker(data_root, broker.url):
         batch = ask(server, episodes=SEASON[:3], **SLOW).json()
         first = lambda: states(status(server, batch["batch_id"]))[SEASON[0]] == "in_progress"  # noqa: E731
         wait_for(first, 30, "the first one")
@@ -141,7 +127,7 @@ def test_who_waits_for_one_episode_goes_before_a_season(
         # To the end of the whole batch: none of those that waited begins meanwhile.
         end = cancel(server, batch["batch_id"])
         assert (end["state"], end["counts"]) == ("cancelled", {"cancelled": 3})
-    assert not redis.ask("ZRANGE", "screenalytics:active", 0, -1)
+    assert not broker.ask("ZRANGE", "screenalytics:active", 0, -1)
 
 
 def test_a_request_that_is_sent_again_gets_the_first_answer(server: Server, idle: JobStore) -> None:
@@ -200,7 +186,24 @@ def test_one_queued_run_that_is_asked_for_again(server: Server, idle: JobStore) 
     server.client.post(f"/celery_jobs/{first.json()['job_id']}/cancel")
 
 
-def test_what_nobody_answered_may_come_again(server: Server, redis: Redis) -> None:
+def test_an_answer_that_the_version_before_has_kept(idle: JobStore) -> None:
+    """Its records had a state as well, which followed from the answer."""
+    keys, request = IdempotencyKeys(idle), hashlib.sha256(b"what").hexdigest()
+    name = f"{PREFIX}:idempotency:{hashlib.sha256(b'before').hexdigest()}"
+    body = {"status": 202, "body": {"job_id": "job-1"}, "location": "/celery_jobs/job-1"}
+    for state, answer in (("answering", None), ("answered", body)):
+        idle.redis.set(name, json.dumps({"state": state, "request": request, "answer": answer}))
+        with pytest.raises(IdempotencyKeyReused):
+            keys.take("before", "something else")
+        if answer is None:
+            with pytest.raises(StillAnswering):
+                keys.take("before", "what")
+    assert keys.take("before", "what") == Answer.model_validate(body)
+    keys.give_back("before")
+    assert keys.take("before", "what") is None
+
+
+def test_what_nobody_answered_may_come_again(server: Server, broker: Redis) -> None:
     """No worker listens: nothing is queued, no batch is left, and the key stays free."""
     before = server.client.get(PATH).json()["total"]
     refused = ask(server, "three", episodes=SEASON, **QUICK)
@@ -208,11 +211,11 @@ def test_what_nobody_answered_may_come_again(server: Server, redis: Redis) -> No
     assert "No worker listens" in refused.json()["detail"]
     assert server.client.get(PATH).json()["total"] == before
     assert ask(server, "three", episodes=SEASON, **QUICK).status_code == 503
-    assert redis.ask("ZCARD", "screenalytics:active") == 0
+    assert broker.ask("ZCARD", "screenalytics:active") == 0
 
 
-def test_without_redis_there_are_none_and_it_is_said(root: Path) -> None:
-    with serving(root, SCREENALYTICS_REDIS_URL="redis://127.0.0.1:1/0") as alone:
+def test_without_redis_there_are_none_and_it_is_said(data_root: Path) -> None:
+    with serving(data_root, SCREENALYTICS_REDIS_URL="redis://127.0.0.1:1/0") as alone:
         listed = alone.client.get(PATH)
         assert (listed.status_code, listed.json()["items"]) == (200, [])
         assert "Redis" in listed.json()["queue_problem"]
@@ -264,9 +267,9 @@ def run(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_by_the_command(server: Server, root: Path, redis: Redis) -> None:
+def test_by_the_command(server: Server, data_root: Path, broker: Redis) -> None:
     options = ("--stride", "60", "--det-size", "160")
-    with worker(root, redis.url):
+    with worker(data_root, broker.url):
         done = run(server, "--pattern", "season-*", *options)
         assert done.returncode == 1, done.stderr
         last = done.stdout.splitlines()[-1]
@@ -319,9 +322,9 @@ def test_the_command_says_what_is_wrong(server: Server) -> None:
         assert "Traceback" not in done.stderr
 
 
-def test_a_damaged_record_is_no_batch(server: Server, redis: Redis) -> None:
-    redis.ask("HSET", "screenalytics:batch:odd", "static", "{")
-    redis.ask("ZADD", "screenalytics:batches", 9e9, "odd")
+def test_a_damaged_record_is_no_batch(server: Server, broker: Redis) -> None:
+    broker.ask("HSET", "screenalytics:batch:odd", "static", "{")
+    broker.ask("ZADD", "screenalytics:batches", 9e9, "odd")
     assert server.client.get(f"{PATH}/odd").status_code == 404
     assert all(one["batch_id"] != "odd" for one in server.client.get(PATH).json()["items"])
 

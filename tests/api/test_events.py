@@ -19,7 +19,7 @@ import pytest
 from apps.common.files import read_json
 from apps.common.layout import Layout
 from apps.jobs.store import JobStore
-from lab.processes.queue import Redis, redis_server
+from lab.processes.queue import Redis
 from lab.processes.service import Server, add_episode, serving, wait_for
 from tests.support.jobs import IDLER
 
@@ -92,14 +92,8 @@ def figure(server: Server, name: str) -> float:
 
 
 @pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def server(data_root: Path, redis: Redis) -> Iterator[Server]:
-    with serving(data_root, SCREENALYTICS_REDIS_URL=redis.url) as running:
+def server(data_root: Path, broker: Redis) -> Iterator[Server]:
+    with serving(data_root, SCREENALYTICS_REDIS_URL=broker.url) as running:
         yield running
 
 
@@ -153,11 +147,11 @@ def test_a_cancelled_run_is_told_and_a_replaced_video_makes_a_result_stale(
 
 
 def test_a_queued_job_tells_its_place_and_a_redis_that_is_away_is_told(
-    server: Server, redis: Redis, data_root: Path, test_data: Path
+    server: Server, broker: Redis, data_root: Path, test_data: Path
 ) -> None:
     for name in ("first", "second"):
         add_episode(data_root, name, test_data / "videos" / "carphone_pristine.mp4")
-    store = JobStore(redis.url, 3)
+    store = JobStore(broker.url, 3)
     store.announce(IDLER, 60)
     with listening(server) as stream:
         jobs = [
@@ -172,11 +166,11 @@ def test_a_queued_job_tells_its_place_and_a_redis_that_is_away_is_told(
         store.close()
         wait_for(lambda: stream.server()["workers"] == 0, what="that nobody listens")
 
-        redis.stop()
+        broker.stop()
         wait_for(lambda: stream.server()["queue_problem"] is not None, what="the queue's problem")
         server.detect_track("talk", stride=24)
         wait_for(lambda: stream.last("talk")["runs"] >= 2, what="a local run meanwhile")
-        redis.start()
+        broker.start()
         wait_for(lambda: stream.server()["queue_problem"] is None, what="the queue again")
         wait_for(lambda: stream.last("second")["state"] == "queued", what="its job again")
         for job_id in jobs:

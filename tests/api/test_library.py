@@ -13,7 +13,7 @@ import pytest
 
 from apps.common.names import comparison_run_id
 from apps.jobs.store import JobStore
-from lab.processes.queue import Redis, redis_server
+from lab.processes.queue import Redis
 from lab.processes.service import Server, add_episode, serving, wait_for
 from tests.api.test_episodes import check_problem
 from tests.support.jobs import IDLER
@@ -21,12 +21,6 @@ from tests.support.progress import under_way
 
 SLOW = {"stride": 1, "det_size": 320, "max_cpu_percent": 30}  # lasts long enough to be looked at
 OF_COMPARISON = comparison_run_id("20261128T090000-0a1b2c", 1, "local")
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    with redis_server(tmp_path_factory.mktemp("library") / "redis") as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -32,8 +32,6 @@ from apps.common.schemas import (
 from apps.jobs.idempotency import Answer
 from apps.jobs.store import QueueJob
 from apps.jobs.submit import submit
-from apps.runs.prepare import prepare_run
-from apps.runs.spec import RunSpec
 
 router = APIRouter(prefix="/celery_jobs", tags=["detect/track"])
 
@@ -74,8 +72,8 @@ async def detect_track(
     for queued mode.
     """
     if body.execution_mode == "local":
-        spec = await _prepared(body, services)
-        running = services.runs.running(spec, _timeout_s(body, services))
+        spec = await services.prepare(body, "local")
+        running = services.runs.running(spec, services.time_limit_s(body.timeout_s))
         return RunResponse(running, spec.run_id, stream=wants_stream(request))
 
     async def make() -> Answer:
@@ -84,24 +82,10 @@ async def detect_track(
     return await answered_once(services, key, f"detect_track {body.model_dump_json()}", make)
 
 
-async def _prepared(body: DetectTrackRequest, services: Services) -> RunSpec:
-    return await prepare_run(
-        body,
-        body.execution_mode,
-        settings=services.settings,
-        host=services.host,
-        fingerprint=services.code.fingerprint,
-        source=services.source,
-    )
-
-
-def _timeout_s(body: DetectTrackRequest, services: Services) -> float:
-    return services.settings.local_timeout_s if body.timeout_s is None else body.timeout_s
-
-
 async def _queued(body: DetectTrackRequest, services: Services) -> Answer:
-    spec, timeout_s = await _prepared(body, services), _timeout_s(body, services)
-    job = await services.ask_redis(submit, spec, timeout_s, services.jobs, services.publisher)
+    spec = await services.prepare(body, "redis")
+    limit_s = services.time_limit_s(body.timeout_s)
+    job = await services.ask_redis(submit, spec, limit_s, services.jobs, services.publisher)
     accepted = JobAccepted(
         job_id=job.job_id,
         ep_id=spec.ep_id,

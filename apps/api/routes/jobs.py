@@ -7,14 +7,11 @@ from starlette.concurrency import run_in_threadpool
 
 from apps.api.deps import ServicesDep
 from apps.api.problems import Documented, documented
-from apps.api.services import Services
 from apps.api.sse import SseRunResponse
 from apps.common.names import JobId
 from apps.common.schemas import LegacyJobAccepted, LegacyRequest
 from apps.legacy.background import cancel_job, start_job
 from apps.legacy.records import LegacyJobStatus, find_job, job_status
-from apps.runs.prepare import prepare_run
-from apps.runs.spec import RunSpec
 
 router = APIRouter(prefix="/jobs", tags=["old path"])
 
@@ -42,7 +39,7 @@ async def start(
     body: LegacyRequest, services: ServicesDep, response: Response
 ) -> LegacyJobAccepted:
     """Starts a run in the background; it goes on when the server is started again."""
-    record = await run_in_threadpool(start_job, await _spec(body, services))
+    record = await run_in_threadpool(start_job, await services.prepare(body, "sse"))
     response.headers["location"] = f"/jobs/{record.job_id}"
     return LegacyJobAccepted(
         job_id=record.job_id,
@@ -56,7 +53,7 @@ async def start(
 @router.post("/detect_track/stream", responses=_STREAM, response_class=Response)
 async def stream(body: LegacyRequest, services: ServicesDep) -> Response:
     """The same run as server-sent events; closing the connection ends it."""
-    return SseRunResponse(await _spec(body, services), services)
+    return SseRunResponse(await services.prepare(body, "sse"), services)
 
 
 @router.get("/{job_id}", responses=_UNKNOWN)
@@ -69,14 +66,3 @@ def status(job_id: JobId, services: ServicesDep) -> LegacyJobStatus:
 def cancel(job_id: JobId, services: ServicesDep) -> LegacyJobStatus:
     """Ends the job with all its processes. A job that has ended already stays as it is."""
     return cancel_job(services.layout, find_job(services.layout, job_id))
-
-
-async def _spec(body: LegacyRequest, services: Services) -> RunSpec:
-    return await prepare_run(
-        body,
-        "sse",
-        settings=services.settings,
-        host=services.host,
-        fingerprint=services.code.fingerprint,
-        source=services.source,
-    )

@@ -4,8 +4,9 @@ import { mounted } from "../review/mounted.js";
 import * as asking from "./asking.js";
 import { Batches } from "./batches.js";
 import { Card } from "./card.js";
+import { CardActions } from "./card_actions.js";
 import { Chosen } from "./chosen.js";
-import { TrashPanel, askDelete, askTitle, deletedWords, restored } from "./dialogs.js";
+import { TrashPanel } from "./dialogs.js";
 import { Pictures } from "./pictures.js";
 import { bytes, several } from "./words.js";
 
@@ -28,6 +29,7 @@ export class Library {
     this.stopper = new AbortController();
     this.pictures = new Pictures();
     this.chosen = new Chosen(this);
+    this.actions = new CardActions(this);
     this.batches = new Batches(this);
     this.trash = new TrashPanel(this.find("dialog.trash"), () => this.load());
     this.end = new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && this.#more(), { rootMargin: "600px" });
@@ -171,10 +173,9 @@ export class Library {
     });
     on(".open-trash", "click", () => this.trash.open());
     this.chosen.listen(on);
+    this.actions.listen(on);
     on(".demo", "click", (event) => this.#demo(event.target));
     on(".dismiss", "click", () => { this.find(".toast").hidden = true; });
-    on(".cards", "click", (event) => this.#clicked(event));
-    on(".cards", "keydown", (event) => this.#pressed(event));
   }
 
   #again() {
@@ -187,70 +188,16 @@ export class Library {
     return root === null ? undefined : this.cards.get(root.dataset.ep);
   }
 
-  #clicked(event) {
-    const card = this.cardOf(event);
-    const link = event.target.closest("[data-go]");
-    const button = event.target.closest("[data-do]");
-    if (card && link && !event.ctrlKey && !event.metaKey && !event.shiftKey && event.button === 0) {
-      event.preventDefault(); // the page's own way keeps its session
-      const view = link.dataset.go === "open" ? card.view : link.dataset.go;
-      this.setTriggerValue("open", { view, ep_id: card.entry.ep_id });
-    } else if (card && button) {
-      this.#do(button.dataset.do, card);
-    }
-  }
-
-  #do(what, card) {
-    if (what === "rename") return this.#rename(card);
-    if (what === "remove") return this.#remove(card);
-    if (what === "pin") return this.#trying(() => asking.change(card.entry.ep_id, { pinned: !card.entry.pinned }));
-    return this.#trying(() => asking.cancel(card.entry.ep_id, card.entry.state.run_id));
-  }
-
-  /** Arrows go from title to title, F2 renames, Delete deletes. */
-  #pressed(event) {
-    const card = this.cardOf(event);
-    if (!card || event.ctrlKey || event.metaKey || event.altKey || !event.target.matches(".title")) return;
-    const next = titleBeside(this.root, event.target, event.key);
-    if (next !== undefined) next?.focus();
-    else if (event.key === "F2") this.#rename(card);
-    else if (event.key === "Delete") this.#remove(card);
-    else if (event.key === " ") card.box.click();
-    else return;
-    event.preventDefault();
-  }
-
-  async #rename(card) {
-    const { ep_id: epId } = card.entry;
-    await askTitle(this.find("dialog.rename"), card, (title) => asking.change(epId, { title: title || null }));
-    await this.load();
-    this.cards.get(epId)?.part(".title").focus();
-  }
-
-  async #remove(card) {
-    const { ep_id: epId } = card.entry;
-    const name = card.name;
-    let gone = null;
-    const next = card.root.nextElementSibling ?? card.root.previousElementSibling;
-    const isDone = await askDelete(this.find("dialog.confirm"), card, async () => { gone = await asking.remove(epId); });
-    if (!isDone) return;
-    this.toast(deletedWords(name, gone.frees_bytes), async () => {
-      await asking.restore(gone.trash_id);
-      this.toast(restored(name));
-    });
-    await this.load();
-    (next?.isConnected ? next.querySelector(".title") : this.find(".search"))?.focus();
-  }
-
   async #demo(button) {
     button.disabled = true;
     button.textContent = "Drawing the demo…";
-    await this.#trying(() => asking.demo());
+    await this.trying(() => asking.demo());
     button.disabled = false;
     button.textContent = "Load the demo";
   }
 
-  async #trying(action) {
+  /** Does it, and asks for the cards again; or says why it was refused. */
+  async trying(action) {
     try {
       await action();
       this.trouble(null);
@@ -285,20 +232,10 @@ export class Library {
     button.disabled = false;
     button.onclick = () => {
       button.disabled = true;
-      this.#trying(undo);
+      this.trying(undo);
     };
     this.find(".toast").hidden = false;
   }
-}
-
-/** The title that an arrow leads to; null where there is none, undefined of another key. */
-function titleBeside(root, title, key) {
-  const titles = [...root.querySelectorAll(".title")];
-  const at = titles.indexOf(title);
-  const tops = titles.map((one) => one.closest(".card").offsetTop);
-  const columns = Math.max(1, tops.filter((top) => top === tops[0]).length);
-  const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns, Home: -at, End: titles.length - 1 - at };
-  return key in steps ? (titles[at + steps[key]] ?? null) : undefined;
 }
 
 function withState(entry, state) {
