@@ -14,6 +14,7 @@ from apps.common.environment import FILE_SUFFIX
 from apps.common.option_flags import flag
 from apps.common.options import ENV_PREFIX, RUN_OPTIONS, EnvironmentRequest, RunOption
 from apps.common.settings import Settings
+from apps.common.webhooks import WebhookSettings
 from apps.ui.glossary import GLOSSARY
 from apps.ui.settings import PageSettings
 from lab.paths import CHECKOUT
@@ -36,6 +37,8 @@ OTHER_VARIABLES = {
     "PAGE_PORT": "Port of the page that `screenalytics up` starts.",
     "MPLCONFIGDIR": "Matplotlib's folder, for reports of comparisons; a temporary one by default.",
     "SCREENALYTICS_CPUS": "Cores of API and worker each, 2 by default (`docker-compose.yml`)",
+    "SCREENALYTICS_STOP_GRACE": "How long a worker may take to stop, `60s` by default: the seconds "
+    "of a drain and 15 more (`docker-compose.yml`)",
     "SCREENALYTICS_MEMORY": "Memory of API and worker each, `4g` by default (`docker-compose.yml`)",
     "SCREENALYTICS_TEST_DATA": "Folder of the real videos that tests and measurements use.",
     "SCREENALYTICS_WRITE_DOCS": "`1`: the security tests write their table into "
@@ -111,9 +114,11 @@ def glossary() -> str:
 
 def settings() -> str:
     """Every variable that is read, and that is no option of a run."""
+    models = (Settings, WebhookSettings, PageSettings)
+    fields = {name: field for model in models for name, field in model.model_fields.items()}
     rows = [
         [f"`{ENV_PREFIX}{name.upper()}`", _readers(name), _setting(field), field.description or ""]
-        for name, field in {**Settings.model_fields, **PageSettings.model_fields}.items()
+        for name, field in fields.items()
     ]
     others = [[f"`{name}`", meaning] for name, meaning in OTHER_VARIABLES.items()]
     return "\n".join(
@@ -185,6 +190,8 @@ def _kind(schema: dict[str, Any]) -> str:
 
 
 def _readers(name: str) -> str:
+    if name in WebhookSettings.model_fields:
+        return "API"
     in_service, on_page = name in Settings.model_fields, name in PageSettings.model_fields
     return "service, page" if in_service and on_page else "service" if in_service else "page"
 

@@ -12,6 +12,7 @@ from apps.common.contracts.corrections import CorrectionRow
 from apps.common.contracts.events import Event
 from apps.common.contracts.manifest import Progress, RunManifest, RunResult, TrackMetrics
 from apps.common.contracts.rows import DetectionRow, PersonRow, TrackRow
+from apps.common.webhooks import WebhookEvent
 from lab.paths import CHECKOUT
 
 FOLDER = CHECKOUT / "docs" / "schemas"
@@ -25,6 +26,7 @@ MODELS: dict[str, Any] = {
     "progress": Progress,
     "result": RunResult,
     "event": Event,
+    "webhook": WebhookEvent,
 }
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

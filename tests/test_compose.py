@@ -16,8 +16,10 @@ import yaml
 from apps.cli.main import COMMANDS
 from apps.common.options import EnvironmentRequest
 from apps.common.settings import Settings
+from apps.common.webhooks import WebhookSettings
 from apps.stack import up
 from apps.ui.settings import PageSettings
+from apps.worker.drain import ENDING_SECONDS
 from lab.paths import CHECKOUT
 
 COMPOSE = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
@@ -67,6 +69,16 @@ def test_nothing_may_do_more_than_it_must(name: str) -> None:
         assert service["tmpfs"] == ["/tmp"]
 
 
+def test_a_worker_is_killed_only_when_it_should_have_ended() -> None:
+    """It finishes or hands back its jobs first: by these services, and by `make up`."""
+    grace = re.fullmatch(r"([0-9]+)s", default(SERVICES["worker"]["stop_grace_period"]))
+    assert grace is not None
+    assert int(grace[1]) >= Settings().drain_seconds + ENDING_SECONDS
+    plan = up._worker(Settings(), Path("data"), 8000)
+    drain_s = float(plan.environment["SCREENALYTICS_DRAIN_SECONDS"])
+    assert plan.steps[0].patience >= drain_s + 5  # to end the run, and Celery
+
+
 def test_no_default_holds_another_one() -> None:
     for path in ("docker-compose.yml", "docker-compose.secrets.yml"):
         for wanted in re.findall(r"\$\{[^}]*\}?", (CHECKOUT / path).read_text()):
@@ -96,6 +108,7 @@ def test_only_loopback_is_published() -> None:
 def test_every_setting_is_passed_on_and_nothing_else(name: str) -> None:
     fields = {*Settings.model_fields, *EnvironmentRequest.model_fields, "max_cpu_threads"}
     fields.remove("allowed_hosts" if name == "worker" else "heartbeat_file")
+    fields |= set(WebhookSettings.model_fields) if name == "api" else set()  # it alone sends them
     expected = {f"SCREENALYTICS_{field.upper()}" for field in fields}
     assert set(SERVICES[name]["environment"]) == expected
 

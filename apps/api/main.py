@@ -43,6 +43,7 @@ from apps.api.services import Services
 from apps.common.logs import configure_logging
 from apps.common.settings import Settings
 from apps.common.version import source_fingerprint
+from apps.common.webhooks import WebhookSettings
 from apps.runs.sweep import sweep_in_background
 from apps.web.guard import Guard
 
@@ -53,14 +54,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The application. Settings come from the environment unless they are given."""
 
     chosen = Settings.of_environment() if settings is None else settings
+    hooks = WebhookSettings.of_environment()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         configure_logging()
-        services = Services.create(chosen)
+        services = Services.create(chosen, hooks)
         app.state.services = services
         _stop_runs_on_signals(services)
         sweep_in_background(services.layout)
+        services.webhooks.start()
         beside = [
             asyncio.create_task(_look_at_host(services)),
             asyncio.create_task(services.reconcile_forever()),

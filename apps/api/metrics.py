@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from apps.api.webhooks import Webhooks
 from apps.common.contracts.events import ErrorEvent, Event, ResultEvent
 from apps.common.contracts.manifest import ExecutionMode
 from apps.common.errors import QueueUnavailable, RunCancelled, RunTimedOut, from_dict
+from apps.jobs.outbox import Count
 from apps.jobs.store import JobStore, QueueJob
 
 # Seconds: from a short clip to a long episode.
@@ -101,6 +104,35 @@ class QueueCollector(Collector):
         for state, count in sorted(ended.items()):
             jobs.add_metric([state], count)
         yield jobs
+
+
+class WebhookCollector(Collector):
+    """Figures of webhooks, where there are any."""
+
+    def __init__(self, webhooks: Webhooks) -> None:
+        self._webhooks = webhooks
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        try:
+            figures = self._webhooks.figures()
+        except QueueUnavailable:
+            return
+        if figures is None:
+            return
+        yield _gauge(
+            "screenalytics_webhooks_waiting", "Webhooks that are still to be sent", figures.waiting
+        )
+        attempts = CounterMetricFamily(
+            "screenalytics_webhooks",
+            "Attempts to send a webhook, by how they went; retried: it was sent again later",
+            labels=["outcome"],
+        )
+        for how in get_args(Count):
+            attempts.add_metric([how], figures.counts.get(how, 0))
+        yield attempts
 
 
 def _age_s(job: QueueJob) -> float:

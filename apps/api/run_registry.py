@@ -11,6 +11,7 @@ from typing import Any
 
 from apps.api.leases import EpisodeLeases
 from apps.api.metrics import LocalMetrics, outcome
+from apps.api.webhooks import Webhooks
 from apps.common.contracts.events import ClipEvent, Event, PlayableEvent, PreviewEvent
 from apps.common.errors import ComparisonBusy, EpisodeBusy, ScreenalyticsError, ServiceStopping
 from apps.common.logs import bind
@@ -42,12 +43,20 @@ class RunRegistry:
         settings: how many runs, and how long each.
         leases: take an episode before its run, so that no other host runs it.
         metrics: count how runs ended.
+        webhooks: tell of it; None where nobody is to be told.
     """
 
-    def __init__(self, settings: Settings, leases: EpisodeLeases, metrics: LocalMetrics) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        leases: EpisodeLeases,
+        metrics: LocalMetrics,
+        webhooks: Webhooks | None = None,
+    ) -> None:
         self._settings = settings
         self._leases = leases
         self._metrics = metrics
+        self._webhooks = webhooks
         self._slots = asyncio.Semaphore(settings.max_local_runs)
         self._claims: dict[str, _Claim] = {}  # by episode
         self._made: set[tuple[str, ...]] = set()  # previews and files to play
@@ -80,6 +89,8 @@ class RunRegistry:
             ):
                 claim.run = run
                 _log.info("run started", extra={"pid": run.pid, "mode": spec.execution_mode})
+                if self._webhooks is not None:
+                    self._webhooks.begun(spec)
                 try:
                     if claim.stop_asked.is_set():
                         raise stopped_elsewhere()
@@ -88,6 +99,8 @@ class RunRegistry:
                     self._metrics.ended(spec.execution_mode, run.last)
                     await run.end()
                     _log.info("run ended", extra={"outcome": outcome(run.last)})
+                    if self._webhooks is not None:
+                        self._webhooks.ended(spec, run.last)
         finally:
             self._release(claim)
 

@@ -9,15 +9,17 @@ from prometheus_client import CollectorRegistry
 
 from apps import __version__
 from apps.api.leases import EpisodeLeases, RedisThreads
-from apps.api.metrics import LocalMetrics, QueueCollector
+from apps.api.metrics import LocalMetrics, QueueCollector, WebhookCollector
 from apps.api.resumable import Uploads
 from apps.api.run_registry import RunRegistry
 from apps.api.state_watch import StateWatch
+from apps.api.webhooks import Webhooks
 from apps.common.contracts.manifest import ExecutionMode
 from apps.common.layout import Layout
 from apps.common.schemas import EpisodeRequest, Version
 from apps.common.settings import Settings
 from apps.common.version import SourceWatch, git_sha, source_fingerprint
+from apps.common.webhooks import WebhookSettings
 from apps.jobs.queue import Publisher
 from apps.jobs.reconcile import reconcile, turn_seconds
 from apps.jobs.store import JobStore
@@ -82,16 +84,20 @@ class Services:
     metrics: CollectorRegistry
     ask_redis: RedisThreads
     runs: RunRegistry
+    webhooks: Webhooks
     states: StateWatch
 
     @staticmethod
-    def create(settings: Settings) -> Services:
+    def create(settings: Settings, hooks: WebhookSettings) -> Services:
         jobs, ask_redis = JobStore(settings.redis_url, settings.lease_s), RedisThreads()
         layout, videos = Layout(settings.data_root.resolve()), VideoProbe()
         metrics = CollectorRegistry()
         metrics.register(QueueCollector(jobs))
+        webhooks = Webhooks(hooks, layout, jobs)
+        metrics.register(WebhookCollector(webhooks))
         code, source = LoadedCode.current(), SourceWatch()
-        runs = RunRegistry(settings, EpisodeLeases(jobs, ask_redis), LocalMetrics(metrics))
+        leases = EpisodeLeases(jobs, ask_redis)
+        runs = RunRegistry(settings, leases, LocalMetrics(metrics), webhooks)
         return Services(
             settings=settings,
             code=code,
@@ -112,6 +118,7 @@ class Services:
             metrics=metrics,
             ask_redis=ask_redis,
             runs=runs,
+            webhooks=webhooks,
             states=StateWatch(
                 layout, runs, jobs, ask_redis, lambda: code.version_now(source), metrics
             ),
@@ -159,3 +166,4 @@ class Services:
     async def close(self) -> None:
         self.begin_stop()
         await self.runs.stop()
+        await asyncio.to_thread(self.webhooks.close)

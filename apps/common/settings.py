@@ -66,6 +66,13 @@ class Settings(HostSettings):
     lease_s: float = Field(
         30, ge=1, description="A worker that says nothing for so long is taken to be dead, seconds."
     )
+    drain_seconds: float = Field(
+        45,
+        ge=0,
+        le=24 * 3600,
+        description="For how long a worker that is told to stop goes on with its runs, in seconds; "
+        "then it hands their jobs back to the queue.",
+    )
     local_nice: Niceness = Field(10, description="Niceness of local runs; 0 is normal.")
     max_local_runs: int = Field(
         2, ge=1, description="Local runs at once in one server; the others wait for their turn."

@@ -14,11 +14,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from apps.common.batch_schemas import BatchRequest
 from apps.common.errors import BatchNotFound
+from apps.jobs.outbox import Outbox
 from apps.jobs.store import KEPT_SECONDS, PREFIX, JobStore
 
 _STATIC = "static"
 _EPISODE = "episode:"
 _CANCELLED = "cancelled"
+_ROUND = "round"
+_QUEUEING_SECONDS = 120  # after which a server that died over it is not waited for
 _LISTED = 50  # the newest ones: each is read with all of its jobs
 
 
@@ -52,12 +55,14 @@ class Batch:
         created_at: when it was asked for.
         request: what was asked for.
         entries: by episode, in their order.
+        round: how often it was tried again.
     """
 
     batch_id: str
     created_at: str
     request: BatchRequest
     entries: dict[str, BatchEntry]
+    round: int = 0
 
 
 class BatchStore:
@@ -78,11 +83,13 @@ class BatchStore:
             pipe = self._jobs.redis.pipeline(transaction=True)
             pipe.hset(_key(batch_id), _STATIC, static.model_dump_json(exclude_unset=True))
             pipe.expire(_key(batch_id), KEPT_SECONDS)
+            pipe.set(_queueing(batch_id), "1", ex=_QUEUEING_SECONDS)
             pipe.time()
             *_, (seconds, microseconds) = pipe.execute()
             now = seconds + microseconds / 1e6
             self._jobs.redis.zadd(_LIST, {batch_id: now})
             self._jobs.redis.zremrangebyscore(_LIST, "-inf", now - KEPT_SECONDS)
+        Outbox(self._jobs).open_batch(batch_id, 0)
         return Batch(batch_id, created_at, request, dict.fromkeys(ep_ids, BatchEntry()))
 
     def note(self, batch_id: str, entries: Mapping[str, BatchEntry]) -> None:
@@ -90,6 +97,17 @@ class BatchStore:
         texts = {_EPISODE + ep_id: entry.model_dump_json() for ep_id, entry in entries.items()}
         with self._jobs.answering():
             self._jobs.redis.hset(_key(batch_id), mapping=cast("dict[Any, Any]", texts))
+            self._jobs.redis.expire(_queueing(batch_id), _QUEUEING_SECONDS)
+
+    def queued(self, batch_id: str) -> None:
+        """All of its episodes have a job, or have said why not."""
+        with self._jobs.answering():
+            self._jobs.redis.delete(_queueing(batch_id))
+
+    def is_being_queued(self, batch_id: str) -> bool:
+        """An episode of it may still get a job without anybody's doing."""
+        with self._jobs.answering():
+            return bool(self._jobs.redis.exists(_queueing(batch_id)))
 
     def cancel(self, batch_id: str) -> None:
         """None of its episodes is to be queued any more, until it is tried again."""
@@ -99,7 +117,12 @@ class BatchStore:
     def resume(self, batch_id: str) -> None:
         """Its episodes may be queued again."""
         with self._jobs.answering():
-            self._jobs.redis.hdel(_key(batch_id), _CANCELLED)
+            pipe = self._jobs.redis.pipeline(transaction=True)
+            pipe.hdel(_key(batch_id), _CANCELLED)
+            pipe.hincrby(_key(batch_id), _ROUND, 1)
+            pipe.set(_queueing(batch_id), "1", ex=_QUEUEING_SECONDS)
+            _, number, _ = pipe.execute()
+        Outbox(self._jobs).open_batch(batch_id, number)
 
     def is_cancelled(self, batch_id: str) -> bool:
         with self._jobs.answering():
@@ -124,7 +147,8 @@ class BatchStore:
                 f"There is no batch {batch_id[:60]!r}.",
                 hint="See GET /celery_jobs/detect_track/batch for those that there are.",
             ) from None
-        return Batch(batch_id, static.created_at, static.request, entries)
+        tried_again = int(fields.get(_ROUND, "0"))
+        return Batch(batch_id, static.created_at, static.request, entries, tried_again)
 
     def newest(self) -> list[str]:
         """Ids of the newest batches, newest first."""
@@ -136,6 +160,7 @@ class BatchStore:
         with self._jobs.answering():
             self._jobs.redis.delete(_key(batch_id))
             self._jobs.redis.zrem(_LIST, batch_id)
+        Outbox(self._jobs).forget_batch(batch_id, 0)
 
 
 _LIST = f"{PREFIX}:batches"
@@ -143,3 +168,7 @@ _LIST = f"{PREFIX}:batches"
 
 def _key(batch_id: str) -> str:
     return f"{PREFIX}:batch:{batch_id}"
+
+
+def _queueing(batch_id: str) -> str:
+    return f"{PREFIX}:batch:{batch_id}:queueing"

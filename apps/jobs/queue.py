@@ -130,6 +130,27 @@ class Publisher:
             raise queue_unavailable(_root(error)) from error
 
 
+# KEYS: a list of messages, whose last one is taken next. ARGV: job id, how many newest ones to see.
+_PUT_FIRST = """
+for _, text in ipairs(redis.call('LRANGE', KEYS[1], 0, tonumber(ARGV[2]) - 1)) do
+  if string.find(text, ARGV[1], 1, true) then
+    redis.call('LREM', KEYS[1], 1, text)
+    redis.call('RPUSH', KEYS[1], text)
+    return 1
+  end
+end
+return 0
+"""
+_NEWEST = 1000
+
+
+def put_first(store: JobStore, request: JobRequest) -> None:
+    """Of the messages that wait, a job's that was just sent is the next of its priority."""
+    queue = QUEUES[list(_PRIORITIES).index(request.priority)]
+    with store.answering():
+        store.redis.eval(_PUT_FIRST, 1, queue, request.job_id, str(_NEWEST))
+
+
 def renew_delivery(store: JobStore, tag: str) -> None:
     """A message that is being worked on counts as delivered just now."""
     with store.answering():

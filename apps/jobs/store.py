@@ -31,6 +31,9 @@ from apps.runs.spec import RunSpec
 QueueJobState = Literal["queued", "in_progress", "success", "failed", "cancelled", "retrying"]
 Beat = Literal["ok", "cancel", "ended", "taken", "lost"]
 PREFIX = "screenalytics"
+ENDINGS = f"{PREFIX}:endings"
+"""Jobs that have ended and that somebody is still to be told of, by when they did."""
+ENDINGS_WANTED = f"{ENDINGS}:wanted"
 KEPT_SECONDS = 30 * 24 * 3600
 _CONNECT_SECONDS = 0.5
 _ANSWER_SECONDS = 2.0
@@ -96,15 +99,20 @@ if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], 'progress', ARGV[2]) end
 return job[3] and 'cancel' or 'ok'
 """
 )
-# KEYS: job, active jobs, counts. ARGV: state, outcome, job id. 1 for the first ending.
-_FINISH = """
+# KEYS: job, active jobs, counts, endings, whether they are wanted. ARGV: state, outcome, job id.
+# 1 for the first ending.
+_FINISH = (
+    _NOW
+    + """
 redis.call('ZREM', KEYS[2], ARGV[3])
 local state = redis.pcall('HGET', KEYS[1], 'state')
 if state ~= 'queued' and state ~= 'in_progress' then return 0 end
 redis.call('HSET', KEYS[1], 'state', ARGV[1], 'outcome', ARGV[2])
 redis.call('HINCRBY', KEYS[3], ARGV[1], 1)
+if redis.call('EXISTS', KEYS[5]) == 1 then redis.call('ZADD', KEYS[4], now, ARGV[3]) end
 return 1
 """
+)
 # KEYS: job. ARGV: seconds of a lease. Returns 'ended', 'end' (nobody runs it) or 'asked' (its
 # worker will end it).
 _CANCEL = (
@@ -116,6 +124,23 @@ if state ~= 'queued' and state ~= 'in_progress' then return 'ended' end
 redis.call('HSET', KEYS[1], 'cancel', now)
 if state == 'queued' or now - beat >= tonumber(ARGV[1]) then return 'end' end
 return 'asked'
+"""
+)
+# KEYS: job, active jobs, episode's jobs. ARGV: the delivery's token, job id, how much later its
+# turn is. Returns 'cancel' where somebody wants it ended, 'queued', or false where it is not this
+# delivery's. That a worker stops is no failed attempt.
+_HAND_BACK = (
+    _NOW
+    + """
+local job = redis.call('HMGET', KEYS[1], 'state', 'token', 'cancel')
+if job[1] ~= 'in_progress' or job[2] ~= ARGV[1] then return false end
+if job[3] then return 'cancel' end
+redis.call('HSET', KEYS[1], 'state', 'queued', 'beat', now)
+redis.call('HDEL', KEYS[1], 'worker', 'token', 'progress')
+redis.call('HINCRBY', KEYS[1], 'attempts', -1)
+local since = tonumber(redis.call('ZSCORE', KEYS[3], ARGV[2]) or now)
+redis.call('ZADD', KEYS[2], 'XX', since + tonumber(ARGV[3]), ARGV[2])
+return 'queued'
 """
 )
 # KEYS: job. It was sent to the queue (again).
@@ -141,6 +166,7 @@ class JobRequest(_Frozen):
     timeout_s: float
     submitted_at: str
     priority: Priority = "normal"
+    batch_id: str | None = None
 
 
 class _Outcome(_Frozen):
@@ -286,7 +312,7 @@ class JobStore:
             self._keys.job(""),
             request.model_dump_json(),
             KEPT_SECONDS,
-            _LATER if request.priority == "low" else 0,
+            _later(request),
         ]
         rival = self._run(_REGISTER, keys, arguments)
         return None if rival is None else str(rival)
@@ -319,6 +345,21 @@ class JobStore:
         """
         text = "" if progress is None else progress.model_dump_json()
         return cast("Beat", self._run(_BEAT, [self._keys.job(job_id)], [token, text]))
+
+    def hand_back(self, request: JobRequest, token: str) -> str | None:
+        """This delivery's worker stops: the job waits again, in its old turn.
+
+        Returns:
+            "queued": the caller sends it; "cancel": the caller ends it; None: it is not this
+            delivery's any more.
+        """
+        keys = [
+            self._keys.job(request.job_id),
+            self._keys.active,
+            self._keys.history(request.spec.ep_id),
+        ]
+        answer = self._run(_HAND_BACK, keys, [token, request.job_id, _later(request)])
+        return None if answer is None else str(answer)
 
     def succeed(self, job_id: str, result: RunResult) -> bool:
         """True for the first ending; later ones change nothing."""
@@ -428,7 +469,8 @@ class JobStore:
             self.redis.zrem(self._keys.active, job_id)
 
     def _finish(self, job_id: str, state: QueueJobState, outcome: dict[str, Any]) -> bool:
-        keys = [self._keys.job(job_id), self._keys.active, self._keys.counts]
+        job, active, counts = self._keys.job(job_id), self._keys.active, self._keys.counts
+        keys = [job, active, counts, ENDINGS, ENDINGS_WANTED]
         return bool(self._run(_FINISH, keys, [state, json.dumps(outcome), job_id]))
 
     def _read(self, names: list[str]) -> dict[str, QueueJob | JobUnreadable | None]:
@@ -466,6 +508,10 @@ class JobStore:
     def _run(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
         with self.answering():
             return self.redis.eval(script, len(keys), *keys, *arguments)
+
+
+def _later(request: JobRequest) -> float:
+    return _LATER if request.priority == "low" else 0
 
 
 def _is_other_type(error: redis.RedisError) -> bool:

@@ -23,12 +23,14 @@ def submit(
     publisher: Publisher,
     priority: Priority = "normal",
     job_id: str | None = None,
+    batch_id: str | None = None,
 ) -> JobRequest:
     """Registers and sends a job.
 
     Args:
         job_id: for whoever has to know it before: where Redis goes away over it, nobody can say
             whether there is the job.
+        batch_id: of the batch that it is one of.
 
     Raises:
         QueueUnavailable: Redis is away or refuses, or no worker listens.
@@ -46,6 +48,7 @@ def submit(
         timeout_s=timeout_s,
         submitted_at=now(),
         priority=priority,
+        batch_id=batch_id,
     )
     rival = store.register(request)
     if rival is not None:

@@ -28,7 +28,9 @@ from apps.stack import redis_server
 from apps.stack.services import Plan, Stack, Step, UpFailed
 
 REDIS_READY_S, API_READY_S, WORKER_READY_S, PAGE_READY_S = 10.0, 30.0, 60.0, 60.0
-WORKER_WARM_S = 8.0  # for a task that is about to end; longer ones are cancelled
+WORKER_WARM_S = 8.0  # to finish what is about to end, and to hand back the rest
+_SET_HERE = {"SCREENALYTICS_REDIS_URL_FILE", "SCREENALYTICS_DRAIN_SECONDS_FILE"}  # files win
+_DRAIN_S = 3.0  # of them: for how long a run may go on
 
 
 def start_all(port: int, page_port: int) -> int:
@@ -155,7 +157,10 @@ def _worker(settings: Settings, data_root: Path, port: int) -> Plan:
     return Plan(
         name="worker",
         command=[*python_module("apps.worker"), *name],
-        environment=_environment(settings, data_root),
+        environment={
+            **_environment(settings, data_root),
+            "SCREENALYTICS_DRAIN_SECONDS": f"{min(settings.drain_seconds, _DRAIN_S):g}",
+        },
         steps=(
             Step(signal.SIGTERM, WORKER_WARM_S),
             Step(signal.SIGQUIT, 4),
@@ -188,7 +193,7 @@ def _readable_home(data_root: Path) -> dict[str, str]:
 
 
 def _environment(settings: Settings, data_root: Path) -> dict[str, str]:
-    inherited = {k: v for k, v in os.environ.items() if k != "SCREENALYTICS_REDIS_URL_FILE"}
+    inherited = {k: v for k, v in os.environ.items() if k not in _SET_HERE}
     return {
         **inherited,
         "PYTHONUNBUFFERED": "1",  # lines appear when they are written

@@ -21,6 +21,7 @@ from apps.jobs.queue import Publisher, make_celery
 from apps.jobs.reconcile import reconcile, turn_seconds
 from apps.jobs.store import JobStore, WorkerFacts
 from apps.runs.sweep import sweep_in_background
+from apps.worker.drain import Drain
 from apps.worker.tasks import add_tasks
 
 _log = logging.getLogger("screenalytics.worker")
@@ -29,7 +30,8 @@ _FORGOTTEN_AFTER_SECONDS = 8.0
 
 settings = Settings.of_environment()
 app = celery_app = make_celery(settings)
-add_tasks(app, settings)
+drain = Drain()  # before Celery forks its processes
+add_tasks(app, settings, drain)
 
 
 class Announcer(Repeater):
@@ -67,6 +69,13 @@ def _touch(**_: Any) -> None:
     if settings.heartbeat_file is not None:
         with contextlib.suppress(OSError):
             settings.heartbeat_file.touch()
+
+
+@worker_shutting_down.connect  # type: ignore[untyped-decorator]
+def _drain(how: str, **_: Any) -> None:
+    """Sent by the handlers of signals. Celery's cold way ends the processes itself."""
+    if how == "Warm":
+        drain.begin_by_signal(settings.drain_seconds)
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]

@@ -35,11 +35,14 @@ from apps.runs.launch import start_run
 from apps.runs.lock import is_held
 from apps.runs.store import read_manifest
 from apps.runs.supervise import SupervisedProcess
+from apps.worker.drain import Drain
+from apps.worker.hand_back import cancelled, hand_back
 from apps.worker.heartbeat import JobHeartbeat
 
 _log = logging.getLogger("screenalytics.worker")
 MAX_ATTEMPTS = 5  # a run that takes its worker down with it must not do so for ever
 _POLL_SECONDS = 0.3
+_DRAIN_POLL_SECONDS = 0.2
 
 
 class JobExecution:
@@ -51,6 +54,7 @@ class JobExecution:
         worker: its name.
         delivery_tag: Celery's name of the delivery; None where there is none.
         fingerprint: names the code that the worker has loaded.
+        drain: says when the worker stops.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class JobExecution:
         worker: str,
         delivery_tag: str | None,
         fingerprint: str,
+        drain: Drain,
     ) -> None:
         self._job_id = job_id
         self._store = store
@@ -71,7 +76,9 @@ class JobExecution:
         self._token = secrets.token_hex(8)  # of this delivery
         self._fingerprint = fingerprint
         self._layout = Layout(settings.data_root.resolve())
-        self._cancel = asyncio.Event()
+        self._drain = drain
+        self._stop = asyncio.Event()  # the run is to end now
+        self._is_cancelled = False
 
     async def run(self) -> QueueJob:
         """Executes the job, or finds that it has ended or is executed elsewhere.
@@ -85,7 +92,7 @@ class JobExecution:
         state = self._store.begin(self._job_id, self._worker, self._token)
         job = self._store.read(self._job_id)
         if state == "cancel":
-            self._store.cancel_now(self._job_id, _cancelled().to_dict())
+            self._store.cancel_now(self._job_id, cancelled().to_dict())
         elif state == "begun" and job.attempts > MAX_ATTEMPTS:
             self._store.fail(self._job_id, _given_up(job.attempts).to_dict())
         elif state == "begun":
@@ -103,20 +110,40 @@ class JobExecution:
         lease = EpisodeLease(self._store, spec.ep_id, spec.run_id)
 
         def on_cancel() -> None:
-            loop.call_soon_threadsafe(self._cancel.set)
+            loop.call_soon_threadsafe(self._cancel)
 
+        draining = asyncio.create_task(self._watch_drain())
+        is_handed_back = False
         beating = JobHeartbeat(self._store, self._job_id, self._token, lease, self._tag, on_cancel)
         with beating as heartbeat:
             try:
                 result = await self._result(job, lease, heartbeat)
                 with contextlib.suppress(QueueUnavailable):
                     self._store.beat(self._job_id, self._token, heartbeat.progress)
+            except _WorkerStops:
+                is_handed_back = True
             except ScreenalyticsError as error:
                 await self._end(error)
             else:
                 await self._end(result)
             finally:
+                draining.cancel()
                 lease.give_back()
+        if is_handed_back:  # nothing here works on it any more
+            await hand_back(job.request, self._token, self._store, self._settings)
+
+    def _cancel(self) -> None:
+        self._is_cancelled = True
+        self._stop.set()
+
+    async def _watch_drain(self) -> None:
+        """Ends the run where the worker stops and has waited for it long enough."""
+        while (left_s := self._drain.left_s) is None:
+            await asyncio.sleep(_DRAIN_POLL_SECONDS)
+        _log.info("the worker stops; its job may go on", extra={"seconds": round(left_s, 1)})
+        while self._drain.left_s != 0:
+            await asyncio.sleep(_DRAIN_POLL_SECONDS)
+        self._stop.set()
 
     async def _result(
         self, job: QueueJob, lease: EpisodeLease, heartbeat: JobHeartbeat
@@ -140,8 +167,9 @@ class JobExecution:
         spec = job.request.spec
         deadline = time.monotonic() + seconds
         while is_held(self._layout, spec.ep_id) or not lease.take():
-            if self._cancel.is_set():
-                raise _cancelled()
+            self._refuse_to_go_on()
+            if self._drain.has_begun:
+                raise _WorkerStops
             if time.monotonic() > deadline:
                 raise RunTimedOut(
                     f"The episode was held by another run for {job.request.timeout_s:g} s; a job "
@@ -193,7 +221,7 @@ class JobExecution:
             }
         )
         run = await start_run(spec, job.request.timeout_s)
-        stopping = asyncio.create_task(self._stop_when_cancelled(run))
+        stopping = asyncio.create_task(self._end_when_told(run))
         try:
             async for event in run.events():
                 if isinstance(event, ProgressEvent):
@@ -203,13 +231,18 @@ class JobExecution:
             await run.end("The worker stopped.")
         if isinstance(run.last, ResultEvent):
             return RunResult.model_validate(run.last.model_dump())
-        if self._cancel.is_set():
-            raise _cancelled()
+        self._refuse_to_go_on()
         raise _Reported(run.last)
 
-    async def _stop_when_cancelled(self, run: SupervisedProcess[Event]) -> None:
-        await self._cancel.wait()
-        await run.end("The job was cancelled.")
+    def _refuse_to_go_on(self) -> None:
+        if self._is_cancelled:
+            raise cancelled()
+        if self._stop.is_set():
+            raise _WorkerStops
+
+    async def _end_when_told(self, run: SupervisedProcess[Event]) -> None:
+        await self._stop.wait()
+        await run.end("The job was cancelled." if self._is_cancelled else "The worker was stopped.")
 
     async def _end(self, outcome: RunResult | ScreenalyticsError) -> None:
         """Says how it ended. Waits for a Redis that is away: the results are on disk already."""
@@ -232,6 +265,10 @@ class JobExecution:
             self._store.fail(self._job_id, outcome.to_dict())
 
 
+class _WorkerStops(Exception):
+    """The job is to be done by another worker."""
+
+
 class _Reported(ScreenalyticsError):
     """A failure that the run's process has described itself."""
 
@@ -249,10 +286,6 @@ class _Reported(ScreenalyticsError):
     @property
     def is_busy(self) -> bool:
         return isinstance(from_dict(self.problem), EpisodeBusy)
-
-
-def _cancelled() -> RunCancelled:
-    return RunCancelled("The job was cancelled.", hint="Submit it again to run it.")
 
 
 def _given_up(attempts: int) -> RunFailed:

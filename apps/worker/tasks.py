@@ -21,6 +21,7 @@ from apps.common.settings import Settings
 from apps.common.version import source_fingerprint
 from apps.jobs.queue import TASK
 from apps.jobs.store import JobStore, QueueJob
+from apps.worker.drain import Drain
 from apps.worker.execution import JobExecution
 
 _log = logging.getLogger("screenalytics.worker")
@@ -30,7 +31,7 @@ class JobFailed(Exception):
     """Makes Celery's own state say FAILURE; the job's record holds the whole problem."""
 
 
-def add_tasks(app: Celery, settings: Settings) -> None:
+def add_tasks(app: Celery, settings: Settings, drain: Drain) -> None:
     fingerprint = source_fingerprint()  # of the code that this worker loaded
 
     @app.task(bind=True, name=TASK, throws=(JobFailed,))  # type: ignore[untyped-decorator]
@@ -46,6 +47,7 @@ def add_tasks(app: Celery, settings: Settings) -> None:
                 worker=str(self.request.hostname),
                 delivery_tag=_delivery_tag(self),
                 fingerprint=fingerprint,
+                drain=drain,
             )
             job = _execute(execution, job_id, store)
         except (JobNotFound, JobUnreadable):

@@ -151,9 +151,8 @@ def worker(
         PYTHONPATH=str(root),
         SCREENALYTICS_DATA_ROOT=str(data_root),
         SCREENALYTICS_REDIS_URL=redis_url,
-        SCREENALYTICS_LEASE_S=LEASE_SECONDS,
         INSIGHTFACE_HOME=str(data_root.parent / "insightface"),
-        **environment,
+        **{"SCREENALYTICS_LEASE_S": LEASE_SECONDS, **environment},
     )
     with log.open("wb") as output:
         process = subprocess.Popen(

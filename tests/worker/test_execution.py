@@ -18,6 +18,7 @@ from apps.common.layout import Layout
 from apps.common.settings import Settings
 from apps.jobs.store import JobRequest, JobStore, QueueJob
 from apps.runs.spec import RunSpec
+from apps.worker.drain import Drain
 from apps.worker.execution import MAX_ATTEMPTS, JobExecution
 from lab.processes.queue import Redis, redis_server
 from lab.processes.service import wait_for
@@ -59,6 +60,7 @@ def execute(store: JobStore, request: JobRequest) -> QueueJob:
         worker="this one",
         delivery_tag=None,
         fingerprint="",
+        drain=Drain(),
     )
     return asyncio.run(execution.run())
 
