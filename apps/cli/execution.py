@@ -168,6 +168,7 @@ class _Execution:
             provider_probe=outcome.detector.probe,
             detector_checks=outcome.detector_checks,
             decoding=outcome.decoding,
+            parts=outcome.parts,
             nodes_on_cpu=dict(outcome.detector.nodes_on_cpu),
             session_providers=list(outcome.detector.session_providers),
             model=outcome.detector.model,

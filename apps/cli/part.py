@@ -70,9 +70,9 @@ def make_part(spec: RunSpec, order: PartOrder, stop: StopFlag, view: TerminalVie
     ):
         context = RunContext(spec, video, meter, stop, view)
         made = PartRun(context, progress).execute(order.number, order.count, order.path)
-        seconds = meter.elapsed()
     view.close()
+    done, megabytes = made.done, order.path.stat().st_size / 1e6
     sys.stderr.write(
-        f"Part {order.number} of {order.count} in {seconds:.1f} s: {made.frames} frames, "
-        f"{order.path.stat().st_size / 1e6:.1f} MB: {shown(order.path)}\n"
+        f"Part {order.number} of {order.count} in {done.seconds:.1f} s: {done.frames} frames, "
+        f"{megabytes:.1f} MB: {shown(order.path)}\n"
     )

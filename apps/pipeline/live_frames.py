@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import cv2
 
 from apps.common.config import PipelineConfig
-from apps.common.contracts.manifest import Agreement, DecodingFacts, ModelFacts
+from apps.common.contracts.manifest import Agreement, DecodingFacts, ModelFacts, PartFacts
 from apps.common.run_plan import RunPlan
 from apps.pipeline.cascade_stage import CascadeStage
 from apps.pipeline.decode.decoder import Decoded
@@ -61,6 +61,9 @@ class FrameSource(Protocol):
 
     @property
     def is_truncated(self) -> bool: ...
+
+    @property
+    def parts(self) -> list[PartFacts]: ...
 
     def load(self, video: Video, stride: int, wanted: int) -> SourceFacts: ...
 
@@ -208,6 +211,11 @@ class LiveFrames:
     def is_truncated(self) -> bool:
         """The file ends before all frames that it announces."""
         return self._video.truncated
+
+    @property
+    def parts(self) -> list[PartFacts]:
+        """Of a run that is put together from parts: none here."""
+        return []
 
     def thread_facts(self) -> dict[str, Any]:
         """Limits, and what was seen of the pools; for the run's manifest."""

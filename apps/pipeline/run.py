@@ -16,6 +16,7 @@ from apps.common.contracts.manifest import (
     Agreement,
     DecodingFacts,
     ModelFacts,
+    PartFacts,
     PeopleFacts,
     RecognitionFacts,
     ThermalFacts,
@@ -80,6 +81,7 @@ class Outcome:
         full_model: of a pair of detectors, the one that was asked where it mattered.
         detector_checks: of eight bits and accelerators: what they were believed by, or not.
         decoding: what decoded, where hardware was asked for.
+        parts: what each part took, where the run was put together from parts.
     """
 
     video: VideoFacts
@@ -99,6 +101,7 @@ class Outcome:
     full_model: ModelFacts | None = None
     detector_checks: dict[str, Agreement] = field(default_factory=dict)
     decoding: DecodingFacts | None = None
+    parts: list[PartFacts] = field(default_factory=list)
 
 
 def _same(recogniser: Recogniser) -> Recogniser:
@@ -255,6 +258,7 @@ class PipelineRun:
             full_model=facts.full_model,
             detector_checks=facts.checks,
             decoding=None if options.decoder == "software" else facts.decoding,
+            parts=self._source.parts,
         )
 
     def _load_gate(self) -> IdentityGate | None:

@@ -132,6 +132,24 @@ class DecodingFacts(Readable):
     lost: str | None = None
 
 
+class PartFacts(Readable):
+    """One part of a run that was put together from parts.
+
+    Args:
+        first: number of its first picture, in display order.
+        frames: that were processed.
+        host: where that was done.
+        seconds: that it took.
+        cpu_seconds: of all its threads.
+    """
+
+    first: int
+    frames: int
+    host: str
+    seconds: float
+    cpu_seconds: float
+
+
 class QuantisedFacts(Readable):
     """The eight-bit form of a model: its own checksum, how it was made, what its check found.
 
@@ -318,6 +336,9 @@ class RunManifest(Readable):
     people: PeopleFacts | None = Field(None, description="Of runs with the option `people`.")
     decoding: DecodingFacts | None = Field(
         None, description="What decoded the video, where hardware was asked for."
+    )
+    parts: list[PartFacts] = Field(
+        [], description="Of a run that was put together from parts: what each of them took."
     )
     video: VideoFacts | None = None
     video_file: VideoFile | None = None

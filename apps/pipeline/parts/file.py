@@ -11,7 +11,13 @@ import onnxruntime as ort
 from pydantic import Field, ValidationError
 
 from apps.common.contracts.base import Readable
-from apps.common.contracts.manifest import Agreement, ModelFacts, ProviderProbe, VideoFile
+from apps.common.contracts.manifest import (
+    Agreement,
+    ModelFacts,
+    PartFacts,
+    ProviderProbe,
+    VideoFile,
+)
 from apps.common.files import storage_errors
 from apps.pipeline.decode.selection import Span
 from apps.pipeline.detect import DetectorFacts
@@ -115,11 +121,12 @@ class PartTail(Readable):
     """What is said at the end of a file, when all of the part is done.
 
     Args:
+        done: what it took.
         warnings: what was said while it was made.
         times: seconds by stage.
     """
 
-    frames: int
+    done: PartFacts
     counts: dict[str, int]
     is_truncated: bool
     threads: dict[str, Any]
@@ -224,6 +231,6 @@ class PartFile:
             tail = PartTail.model_validate(body["tail"])
         except ValidationError as error:
             raise damaged("its end is incomplete") from error
-        if tail.frames != count:
-            raise damaged(f"it has {count} frames of {tail.frames}")
+        if tail.done.frames != count:
+            raise damaged(f"it has {count} frames of {tail.done.frames}")
         return tail

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from apps.common.contracts.manifest import PartFacts
 from apps.common.errors import InvalidInput
 from apps.common.files import storage_errors
 from apps.common.options import Options, effective_stride
@@ -84,7 +86,7 @@ class PartRun:
         with PartWriter(path, PartHead.of(maker, span, facts)) as writer:
             left_over = self._write(frames, video, span, stride, writer)
             tail = PartTail(
-                frames=writer.frames,
+                done=self._facts(span, writer.frames),
                 counts=frames.counts(writer.frames),
                 is_truncated=frames.is_truncated,
                 threads=frames.thread_facts(),
@@ -93,6 +95,16 @@ class PartRun:
             )
             writer.finish(left_over, tail)
         return tail
+
+    def _facts(self, span: Span, frames: int) -> PartFacts:
+        cpu, _ = self.context.meter.figures()
+        return PartFacts(
+            first=span.first,
+            frames=frames,
+            host=os.uname().nodename,
+            seconds=round(self.context.meter.elapsed(), 3),
+            cpu_seconds=round(cpu.seconds, 3),
+        )
 
     def _write(
         self, frames: LiveFrames, video: Video, span: Span, stride: int, writer: PartWriter

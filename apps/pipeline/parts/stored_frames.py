@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from apps.common.contracts.manifest import PartFacts
 from apps.common.errors import PartDamaged
 from apps.pipeline.decode.decoder import MAX_PASSED
 from apps.pipeline.decode.video import Video
@@ -34,11 +35,14 @@ class StoredFrames:
     Args:
         context: of the run that is put together.
         paths: files of all parts, in their order.
+
+    Attributes:
+        files: the same, once they are loaded.
     """
 
     context: RunContext
     paths: Sequence[Path]
-    _parts: list[PartFile] = field(init=False, default_factory=list)
+    files: list[PartFile] = field(init=False, default_factory=list)
 
     _video: Video = field(init=False)
     decoded_again: int = field(init=False, default=0)  # pictures that no part has kept
@@ -50,8 +54,8 @@ class StoredFrames:
             PartDamaged: one of them is not.
         """
         self._video = video
-        self._parts = [PartFile(path) for path in self.paths]
-        heads = [part.head for part in self._parts]
+        self.files = [PartFile(path) for path in self.paths]
+        heads = [part.head for part in self.files]
         for one, other in pairwise(heads):
             if one.maker != other.maker:
                 raise _unfit(f"they were not made alike ({_difference(one.maker, other.maker)})")
@@ -64,16 +68,16 @@ class StoredFrames:
 
     @property
     def facts(self) -> SourceFacts:
-        return self._parts[0].head.facts
+        return self.files[0].head.facts
 
     def _frames(self) -> Iterator[FrameAnalysis]:
         """All of them, with what was decoded before each."""
         before: tuple[Glimpse, ...] = ()
-        for part in self._parts:
+        for part in self.files:
             for frame in part.frames(self._again):
                 yield _following(before, frame)
                 before = ()
-            before = _joined(before, part.left_over)
+            before = joined(before, part.left_over)
 
     @contextmanager
     def analysed(
@@ -99,6 +103,11 @@ class StoredFrames:
     def is_truncated(self) -> bool:
         return any(tail.is_truncated for tail in self._tails())
 
+    @property
+    def parts(self) -> list[PartFacts]:
+        """What each of them took."""
+        return [tail.done for tail in self._tails()]
+
     def thread_facts(self) -> dict[str, Any]:
         return self._tails()[0].threads
 
@@ -115,10 +124,10 @@ class StoredFrames:
         return Glimpse(ts_s, seen).view
 
     def _tails(self) -> list[PartTail]:
-        return [part.tail for part in self._parts if part.tail is not None]
+        return [part.tail for part in self.files if part.tail is not None]
 
     def _refuse_others(self, stride: int) -> None:
-        maker, wanted = self._parts[0].head.maker, made_by(self.context, stride, self.facts)
+        maker, wanted = self.files[0].head.maker, made_by(self.context, stride, self.facts)
         # Who puts them together computes nothing of a frame, so its CPU need not be theirs.
         wanted = wanted.model_copy(update={"cpu": maker.cpu, "onnxruntime": maker.onnxruntime})
         if maker != wanted:
@@ -134,11 +143,11 @@ def _following(before: tuple[Glimpse, ...], frame: FrameAnalysis) -> FrameAnalys
     if not before:
         return frame
     *passed, own = frame.glimpses
-    return replace(frame, glimpses=(*_joined(before, tuple(passed)), own))
+    return replace(frame, glimpses=(*joined(before, tuple(passed)), own))
 
 
-def _joined(before: tuple[Glimpse, ...], after: tuple[Glimpse, ...]) -> tuple[Glimpse, ...]:
-    """Frames that are passed without a sample between them.
+def joined(before: tuple[Glimpse, ...], after: tuple[Glimpse, ...]) -> tuple[Glimpse, ...]:
+    """Frames that were passed behind the last sample of a part, and before the next sample.
 
     Raises:
         PartDamaged: so many samples are missing that the decoder thins out what it passes, which

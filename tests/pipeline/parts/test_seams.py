@@ -1,0 +1,186 @@
+"""Parts decode by themselves: together they give the very pictures that the whole video gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apps.common.config import pipeline_config
+from apps.common.options import RunRequest
+from apps.common.resolve import HostFacts, resolve
+from apps.common.run_plan import RunPlan
+from apps.pipeline.decode.decoder import Decoded
+from apps.pipeline.decode.video import open_video
+from apps.pipeline.frame_analysis import FrameAnalysis, RepeatedFrame
+from apps.pipeline.frame_features import Glimpse
+from apps.pipeline.pacing.meter import CpuMeter
+from apps.pipeline.parts.part_run import PartRun
+from apps.pipeline.parts.plan import spans, undivided_because
+from apps.pipeline.parts.stored_frames import StoredFrames, joined
+from apps.pipeline.progress import ProgressReporter
+from apps.pipeline.run_context import RunContext
+from apps.pipeline.stop import StopFlag
+from apps.pipeline.track.tracker import FaceTracker, thresholds
+from apps.pipeline.yuv_crop import FacePatch
+from lab.processes.priority import ordinary_priority
+from tests.pipeline.videos import AV1, H264, Recipe, moving, write_video
+
+HEVC = Recipe(
+    "libx265",
+    options={"preset": "ultrafast", "x265-params": "log-level=none:open-gop=0:keyint=12:bframes=3"},
+)
+VP9 = Recipe("libvpx-vp9", options={"deadline": "realtime", "cpu-used": "8", "g": "12"})
+MPEG2 = Recipe(
+    "mpeg2video",
+    options={"flags": "+cgop", "bf": "2", "g": "12", "b": "2M", "sc_threshold": "1000000000"},
+)
+AV1_GROUPS = replace(AV1, options={"preset": "10", "svtav1-params": "lp=1:keyint=12"})
+HOST = HostFacts(("CPUExecutionProvider",), frozenset({"centerface"}), thread_limit=2)
+RECIPES = {"h264": H264, "hevc": HEVC, "vp9": VP9, "mpeg2": MPEG2, "av1": AV1_GROUPS}
+PICTURES = 75
+Seen = tuple[float, list[bytes]]  # when a picture is shown, and its pixels
+
+
+class Listener:
+    """Hears nothing."""
+
+    def started(self, frames_total: int) -> None: ...
+
+    def progress(self, progress: object) -> None: ...
+
+    def log(self, level: str, message: str) -> None: ...
+
+
+def seen(glimpse: Glimpse) -> Seen:
+    assert isinstance(glimpse.source, FacePatch)
+    return glimpse.ts_s, [plane.tobytes() for plane in glimpse.source.planes]
+
+
+def sample(decoded: Decoded, before: list[Glimpse]) -> tuple[int, Seen, list[Seen]]:
+    """A sample, and what was passed before it."""
+    patch = decoded.picture.glimpse()
+    assert patch is not None
+    passed = joined(tuple(before), decoded.passed)
+    return decoded.index, seen(Glimpse(decoded.ts_s, patch)), [seen(each) for each in passed]
+
+
+def of_parts(path: Path, stride: int, count: int) -> Iterator[tuple[int, Seen, list[Seen]]]:
+    with open_video(path, threads=1) as video:
+        parts = spans(video.index, count)
+    before: list[Glimpse] = []
+    for part in parts:
+        with open_video(path, threads=1) as video:
+            left_over: list[Glimpse] = []
+            for decoded in video.sampled_in(part, stride, left_over):
+                yield sample(decoded, before)
+                before = []
+            before = [*before, *left_over]
+
+
+@pytest.fixture(scope="module", params=list(RECIPES))
+def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    recipe = RECIPES[request.param]
+    ending = "webm" if request.param == "vp9" else "mpg" if request.param == "mpeg2" else "mp4"
+    target = tmp_path_factory.mktemp("parts") / f"{request.param}.{ending}"
+    with ordinary_priority():
+        return write_video(target, moving(PICTURES), recipe)
+
+
+@pytest.mark.parametrize("stride", [1, 5, 6, 12, 31])
+def test_parts_show_what_the_whole_shows(path: Path, stride: int) -> None:
+    with open_video(path, threads=1) as video:
+        if len(spans(video.index, 9)) == 1:
+            pytest.skip("this encoder makes one closed group of it")
+        whole = [sample(decoded, []) for decoded in video.sampled(stride)]
+    assert len(whole) == len(range(0, PICTURES, stride))
+    for count in (2, 4, 7):
+        assert list(of_parts(path, stride, count)) == whole
+
+
+def context(path: Path, folder: Path, meter: CpuMeter, **asked: Any) -> RunContext:
+    request = RunRequest(device="cpu", detector="centerface", det_size=320, **asked)
+    plan = RunPlan(
+        ep_id="show",
+        run_id="run",
+        resolution=resolve(request, {}, HOST),
+        data_root=str(folder),
+    )
+    return RunContext(plan, path, meter, StopFlag(), Listener())
+
+
+def everything(frame: FrameAnalysis | RepeatedFrame) -> list[Any]:
+    """What the later stages may ask of a frame."""
+    assert isinstance(frame, FrameAnalysis)
+    faces = frame.faces
+    arrays = [faces.boxes, faces.landmarks, faces.conf, frame.view.image, frame.appearance]
+    patches = [(each.place, each.shape, each.picture(96).tobytes()) for each in frame.face_patches]
+    glimpses = [(each.ts_s, each.tiny.tobytes()) for each in frame.glimpses]
+    views = [each.view.image.tobytes() for each in frame.glimpses]
+    told = [(each.dtype, each.shape, each.tobytes()) for each in arrays]
+    return [
+        frame.index,
+        frame.ts_s,
+        frame.looked_again,
+        told,
+        frame.crops,
+        patches,
+        glimpses,
+        views,
+    ]
+
+
+def test_stored_frames_are_those_that_were_analysed(tmp_path: Path) -> None:
+    """With what was passed before each, where it has to be decoded again as well."""
+    stride = 5
+    path = write_video(tmp_path / "v.mp4", moving(PICTURES), H264)
+    with CpuMeter(pipeline_config().meter) as meter, open_video(path, threads=1) as video:
+        usual = context(path, tmp_path, meter, stride=stride, save_crops=True)
+        live = usual.live_frames()
+        live.load(video, stride, 15)
+        tracker = FaceTracker(usual.config.track, thresholds(usual.config.track, 0.5))
+        with live.analysed(stride, tracker) as analysed:
+            wanted = [everything(frame) for frame in analysed]
+    paths = [tmp_path / f"{number}.part" for number in (1, 2, 3)]
+    for number, each in enumerate(paths, 1):
+        with (
+            CpuMeter(pipeline_config().meter) as meter,
+            ProgressReporter("run", meter, lambda _: None) as progress,
+        ):
+            made = context(path, tmp_path, meter, stride=stride, save_crops=True)
+            PartRun(made, progress).execute(number, 3, each)
+    with CpuMeter(pipeline_config().meter) as meter, open_video(path, threads=1) as video:
+        whole = context(path, tmp_path, meter, stride=stride, save_crops=True)
+        stored = StoredFrames(whole, paths)
+        stored.load(video, stride, 15)
+        with stored.analysed(stride, tracker) as analysed:
+            assert [everything(frame) for frame in analysed] == wanted
+        assert [part.first for part in stored.parts] == [0, 36, 60]
+        assert any(part.left_over for part in stored.files[:-1]), "nothing is handed on here"
+
+
+def test_what_is_not_divided_says_why(tmp_path: Path) -> None:
+    from apps.common.options import RunRequest
+    from apps.common.resolve import resolve
+    from tests.pipeline.pacing.test_pacing import HOST
+
+    options = resolve(RunRequest(device="cpu"), {}, HOST).options
+    path = write_video(tmp_path / "v.mp4", moving(PICTURES), H264)
+    with open_video(path, threads=1) as video:
+        index = video.index
+    assert undivided_because(index, options, 5) is None
+    for changed, stride, said in (
+        ({"detector": "cascade"}, 5, "A pair of detectors"),
+        ({"reuse_still": True}, 5, "reuse_still"),
+        ({"decoder": "hardware"}, 5, "hardware"),
+        ({}, 33, "stride over 32"),
+    ):
+        why = undivided_because(index, options.model_copy(update=changed), stride)
+        assert why is not None
+        assert said in why
+    one = write_video(tmp_path / "one.mp4", moving(10), H264)
+    with open_video(one, threads=1) as video:
+        assert "one closed group" in str(undivided_because(video.index, options, 5))
