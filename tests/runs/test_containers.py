@@ -45,7 +45,11 @@ BESIDE = {
         "ExportedRun", "Outcome", "Part", "ResultEvent", "ReviewData", "RunDifferences",
         "RunManifest", "RunResult", "RunTotals", "_Outcome", "_Review", "_Run",
     ],
-    "does the work with one of the way's own": ["DetectorLoader", "PipelineRun", "_Claim"],
+    "does the work with one of the way's own": [
+        "DetectorLoader", "LiveFrames", "PartRun", "PipelineRun", "RunContext", "StoredFrames",
+        "_Claim",
+    ],
+    "what a part of a run was made of": ["PartHead", "PartMaker"],
     "a part of RunSpec, which is handed on as it is": ["RunPlan"],
 }  # fmt: skip
 ELSEWHERE = ("apps.ui", "apps.stack", "apps.demo", "apps.worker.celery_app", "apps.worker.flower")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -144,7 +145,7 @@ class PartWriter:
 
     def __init__(self, path: Path, head: PartHead) -> None:
         self._path = path
-        self._draft = path.with_name(f".{path.name}.draft")
+        self._draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
         self._head = head
         self.frames = 0
 

@@ -7,6 +7,7 @@ and nothing is believed that does not fit: lengths are bounded before anything i
 from __future__ import annotations
 
 import json
+import os
 import struct
 import zlib
 from collections.abc import Callable, Sequence
@@ -79,6 +80,8 @@ def read_record(stream: IO[bytes]) -> tuple[dict[str, Any], list[NDArray[Any]]] 
     of_text, of_arrays, checksum = _HEAD.unpack(head)
     if of_text > _MAX_JSON or of_arrays > _MAX_ARRAYS:
         raise damaged("it is no part of a run")
+    if of_text + of_arrays > os.fstat(stream.fileno()).st_size - stream.tell():
+        raise damaged("it is cut off")  # before memory is taken for what is not there
     text, content = stream.read(of_text), bytearray(of_arrays)
     if len(text) < of_text or stream.readinto(content) < of_arrays:  # type: ignore[attr-defined]
         raise damaged("it is cut off")

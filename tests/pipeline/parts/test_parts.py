@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,14 @@ from apps.pipeline.decode.video import open_video
 from apps.pipeline.frame_features import Glimpse
 from apps.pipeline.parts import asked
 from apps.pipeline.parts.plan import spans
-from lab.processes.service import add_episode, run_cli
+from lab.processes.service import (
+    add_episode,
+    clean_environment,
+    cli_command,
+    exit_code,
+    run_cli,
+    wait_for,
+)
 from tests.pipeline.videos import Image, Recipe, moving, write_video
 
 SMALL = ("--device", "cpu", "--det-size", "320", "--profile", "performance", "--detector")
@@ -195,6 +203,19 @@ def test_what_cannot_be_divided_says_why(show: Runs, tmp_path: Path) -> None:
     for wrong in (["--part", "3/2"], ["--part", "1/2"], ["--part", "x", "--part-file", "f"]):
         ended = run_cli(show.root, "--ep-id", "show", *wrong)
         assert ended.returncode == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_part_that_is_stopped_leaves_no_file(show: Runs, tmp_path: Path) -> None:
+    given = ("--part", "1/2", "--part-file", str(tmp_path / "a.part"), "--max-cpu-percent", "10")
+    process = subprocess.Popen(
+        cli_command(show.root, "--ep-id", "show", "--stride", "1", *given),
+        env=clean_environment(),
+        stderr=subprocess.DEVNULL,
+    )
+    wait_for(lambda: list(tmp_path.iterdir()), what="its draft")
+    process.terminate()
+    assert exit_code(process) == 143
     assert list(tmp_path.iterdir()) == []
 
 
