@@ -17,6 +17,7 @@ from apps.api.head import Head
 from apps.api.middleware import AccessMiddleware, RequestContextMiddleware
 from apps.api.one_process import OneProcess
 from apps.api.problems import DOCUMENTED_PROBLEMS, install_problem_handlers
+from apps.api.retention import prune_forever
 from apps.api.routes import (
     batches,
     cancel,
@@ -35,6 +36,7 @@ from apps.api.routes import (
     people,
     pictures,
     playable,
+    retention,
     review,
     runs,
     uploads,
@@ -69,6 +71,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             asyncio.create_task(services.reconcile_forever()),
             asyncio.create_task(services.uploads.look_after_forever()),
             asyncio.create_task(services.tidy_trash_forever()),
+            asyncio.create_task(prune_forever(services)),
         ]
         try:
             yield
@@ -106,6 +109,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         runs,
         people,
         library,
+        retention,
         demo,
         figures,
         pictures,

@@ -47,6 +47,7 @@ COMMANDS = {
     "diagnose": Command("apps.cli.diagnose", "why was a run slow or hot?"),
     "export": Command("apps.cli.export", "a run's detections or people for other programs"),
     "people": Command("apps.cli.people", "remove what is known of people"),
+    "prune": Command("apps.cli.prune", "old runs: what would go by a policy, or has it go"),
     "contact-sheet": Command("apps.cli.contact_sheet", "one picture of all tracks of a run"),
     "flower": Command("apps.worker.flower", "a look into the queue (extra `flower`)"),
     "evaluate": Command("lab.evaluate", "tracks and cuts against the truth", checkout_only=True),

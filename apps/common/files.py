@@ -168,6 +168,22 @@ def write_json(path: Path, value: Any, *, durable: bool = False) -> None:
     write_atomic(path, text.encode(), durable=durable)
 
 
+def append_line(path: Path, line: str) -> None:
+    """Appends a line to a file, which is then on the disk. It follows no link.
+
+    Raises:
+        StorageFailed: the disk does not take it, or it is a link.
+    """
+    with storage_errors():
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+        descriptor = os.open(path, flags, 0o644)
+        try:
+            os.write(descriptor, f"{line}\n".encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def sha256_of(path: Path) -> str:
     """Checksum of a file that fits into memory, as hexadecimal digits.
 

@@ -129,6 +129,10 @@ class Layout:
     def corrections_lock(self, ep_id: str) -> Path:
         return self.locks / f"{check_name(ep_id)}.corrections"
 
+    def pruned(self, ep_id: str) -> Path:
+        """What went of the episode by itself; a line a run."""
+        return self.manifests(ep_id) / "pruned.jsonl"
+
     def runs(self, ep_id: str) -> Path:
         return self.manifests(ep_id) / "runs"
 

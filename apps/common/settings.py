@@ -85,6 +85,20 @@ class Settings(HostSettings):
         le=24 * 3660,
         description="For how long deleted episodes and runs can be restored, in hours.",
     )
+    keep_runs: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="So many of an episode's newest completed runs stay, older ones go to the "
+        "trash; all stay where nothing is set.",
+    )
+    keep_days: float | None = Field(
+        None,
+        ge=0,
+        le=36_600,
+        description="Runs that ended within so many days stay; with `keep_runs` a run goes where "
+        "both say so.",
+    )
     min_free_mb: float = Field(50, ge=0, description="Free space below which no run starts, MB.")
 
     @property

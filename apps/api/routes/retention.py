@@ -1,0 +1,24 @@
+"""Retention: what goes by itself, and what went."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from apps.api.deps import ServicesDep
+from apps.api.problems import documented
+from apps.api.retention import policy_of, prune, shown
+from apps.common.retention_schemas import Pruned, Retention, RetentionPolicy
+
+router = APIRouter(tags=["library"])
+
+
+@router.get("/retention")
+def retention(services: ServicesDep) -> Retention:
+    """The operator's policy, the runs that go by it within the hour, and those that went."""
+    return shown(services.layout, policy_of(services.settings))
+
+
+@router.post("/retention", responses=documented({507: "The disk refuses it."}))
+async def prune_now(services: ServicesDep, body: RetentionPolicy | None = None) -> Pruned:
+    """Moves runs to the trash now: by the policy of the body, or by the operator's."""
+    return await prune(services, policy_of(services.settings) if body is None else body)

@@ -1,0 +1,140 @@
+"""Retention: which old runs go by themselves, as a policy says that is off where nobody set one.
+
+They go to the trash like what people delete, so a policy that was set by mistake loses nothing for
+a day, and each leaves a line beside its episode. A run that was restored from there stays.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+from pydantic import ValidationError
+
+from apps.common.errors import RunNotFound, ScreenalyticsError
+from apps.common.files import append_line, size_of
+from apps.common.layout import Layout
+from apps.common.names import is_comparison_run
+from apps.common.open_result import open_result
+from apps.common.retention_schemas import PrunedRun, RetentionPolicy, SurplusRun
+from apps.runs.about import about_run
+from apps.runs.episodes import list_episodes
+from apps.runs.record import now
+from apps.runs.store import latest_run_id, list_runs, read_runs
+
+_log = logging.getLogger("screenalytics.retention")
+_MAX_LOG_BYTES = 16 << 20
+
+
+def surplus_runs(
+    layout: Layout, policy: RetentionPolicy, ep_ids: Iterable[str] | None = None
+) -> Iterator[SurplusRun]:
+    """Runs that go by a policy, by episode, the newest first.
+
+    What always stays: a run that is on, the newest completed one of an episode, runs with a title,
+    those of comparisons, and those that were restored from the trash.
+
+    Args:
+        ep_ids: of these episodes; None for all.
+    """
+    if not policy.is_on:
+        return
+    for ep_id in list_episodes(layout) if ep_ids is None else ep_ids:
+        yield from _of_episode(layout, ep_id, policy)
+
+
+def _of_episode(layout: Layout, ep_id: str, policy: RetentionPolicy) -> Iterator[SurplusRun]:
+    names = [name for name in list_runs(layout, ep_id) if not is_comparison_run(name)]
+    stay = {run.run_id for run in pruned_runs(layout, ep_id)}  # of which some were restored
+    with suppress(RunNotFound):
+        stay.add(latest_run_id(layout, ep_id))
+    completed = 0
+    for run in read_runs(layout, ep_id, names):
+        if run.status == "running":
+            continue
+        is_newest = completed == 0
+        completed += run.status == "completed"
+        if is_newest or run.run_id in stay or about_run(layout, ep_id, run.run_id).title:
+            continue
+        why = _why(policy, completed, run.status == "completed", run.finished_at or run.started_at)
+        if why is not None:
+            yield SurplusRun(
+                ep_id=ep_id,
+                run_id=run.run_id,
+                status=run.status,
+                started_at=run.started_at,
+                finished_at=run.finished_at,
+                size_bytes=size_of(layout.run(ep_id, run.run_id).folder),
+                why=why,
+            )
+
+
+def _why(policy: RetentionPolicy, place: int, is_completed: bool, ended: str) -> str | None:
+    """Why a run goes; None where it stays.
+
+    Args:
+        place: how many of the episode's runs have completed since it began, itself included.
+        ended: when; ISO 8601.
+    """
+    reasons = []
+    if policy.keep is not None:
+        if is_completed and place <= policy.keep:
+            return None
+        reasons.append(f"newer ones that have completed: {place - is_completed}")
+    if policy.keep_days is not None:
+        if not _is_older(ended, policy.keep_days):
+            return None
+        reasons.append(f"it is older than {policy.keep_days:g} days")
+    return " and ".join(reasons)
+
+
+def _is_older(ended: str, days: float) -> bool:
+    try:
+        when = datetime.fromisoformat(ended)
+    except ValueError:
+        return False  # nobody knows, so it stays
+    when = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
+    return datetime.now(UTC) - when > timedelta(days=days)
+
+
+def note_pruned(layout: Layout, run: SurplusRun, trash_id: str) -> PrunedRun:
+    """Writes down that a run went.
+
+    Raises:
+        StorageFailed: it cannot be written.
+    """
+    pruned = PrunedRun(**run.model_dump(), pruned_at=now(), trash_id=trash_id)
+    append_line(layout.pruned(run.ep_id), pruned.model_dump_json())
+    _log.info("run pruned", extra={"ep_id": run.ep_id, "run_id": run.run_id, "why": run.why})
+    return pruned
+
+
+def pruned_runs(layout: Layout, ep_id: str) -> list[PrunedRun]:
+    """What went of an episode, in that order; lines that cannot be read are passed over."""
+    try:
+        with open_result(layout, layout.pruned(ep_id)) as stream:
+            lines = stream.read(_MAX_LOG_BYTES).splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        with suppress(ValidationError):
+            found.append(PrunedRun.model_validate_json(line))
+    return found
+
+
+def prune(layout: Layout, runs: Iterable[SurplusRun]) -> Iterator[PrunedRun | ScreenalyticsError]:
+    """Moves runs to the trash, one by one.
+
+    Returns:
+        For each what was written down, or why it stays.
+    """
+    from apps.runs.trash import delete_run
+
+    for run in runs:
+        try:
+            yield note_pruned(layout, run, delete_run(layout, run.ep_id, run.run_id).trash_id)
+        except ScreenalyticsError as error:
+            yield error
