@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, get_args
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -86,10 +86,16 @@ def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
 
 def _fields_beside(location: tuple[str, ...], request: Request) -> list[str]:
     """Names of the fields that there are where an unknown one was found."""
-    model: type[BaseModel] = request.scope["route"].body_field.field_info.annotation
+    model = _model_in(request.scope["route"].body_field.field_info.annotation)
     for part in location[1:-1]:  # without "body", and the field itself
-        model = cast("type[BaseModel]", model.model_fields[part].annotation)
+        model = _model_in(model.model_fields[part].annotation)
     return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel]:
+    """A field's model, where it may be left out as well."""
+    parts = (annotation, *get_args(annotation))
+    return next(part for part in parts if isinstance(part, type) and issubclass(part, BaseModel))
 
 
 def _field(location: tuple[int | str, ...]) -> str:

@@ -16,6 +16,7 @@ from apps.api.services import Services
 from apps.common.batch_schemas import BatchRequest, BatchStatus
 from apps.common.errors import QueueUnavailable
 from apps.common.settings import Settings
+from apps.common.webhooks import WebhookSettings
 from apps.jobs.batches import BatchStore
 from apps.jobs.queue import Publisher
 from apps.jobs.store import JobRequest, JobStore
@@ -47,7 +48,7 @@ def settings(data_root: Path, broker: Redis) -> Settings:
 
 @pytest.fixture
 def services(settings: Settings, idle: JobStore) -> Iterator[Services]:
-    made = Services.create(settings)
+    made = Services.create(settings, WebhookSettings())
     yield made
     asyncio.run(made.close())
 

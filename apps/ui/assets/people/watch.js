@@ -181,6 +181,8 @@ export class Watch {
     if (!player.paused && player.goal === null && stretch !== undefined && was >= stretch[0] - frame && was < stretch[1] && seconds >= stretch[1] - frame / 2) {
       if (this.parts.on.checked && this.step(1)) return;
       player.video.pause();
+      // A busy machine tells late: what belongs to somebody else is not left standing.
+      if (seconds > stretch[1] + frame) player.seek(stretch[1] - frame);
       this.ended = true;
       return;
     }
