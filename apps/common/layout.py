@@ -55,6 +55,11 @@ class RunFiles:
         return self.folder / ABOUT_NAME
 
     @property
+    def restored(self) -> Path:
+        """An empty file of a run that came back from the trash; no result."""
+        return self.folder / "restored"
+
+    @property
     def staging(self) -> Path:
         """Where results lie until they are complete; they are then renamed into `folder`."""
         return self.folder / ".partial"

@@ -1,7 +1,8 @@
 """Retention: which old runs go by themselves, as a policy says that is off where nobody set one.
 
 They go to the trash like what people delete, so a policy that was set by mistake loses nothing for
-a day, and each leaves a line beside its episode. A run that was restored from there stays.
+a day, and each leaves a line beside its episode, where the disk takes one. A run that was restored
+from there stays.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import ValidationError
 
-from apps.common.errors import RunNotFound, ScreenalyticsError
+from apps.common.errors import RunNotFound, ScreenalyticsError, StorageFailed
 from apps.common.files import append_line, size_of
 from apps.common.layout import Layout
 from apps.common.names import is_comparison_run
@@ -33,8 +34,8 @@ def surplus_runs(
 ) -> Iterator[SurplusRun]:
     """Runs that go by a policy, by episode, the newest first.
 
-    What always stays: a run that is on, the newest completed one of an episode, runs with a title,
-    those of comparisons, and those that were restored from the trash.
+    What always stays: a run that is on, the newest completed one of an episode and the newest one
+    with people, runs with a title, those of comparisons, and those that came back from the trash.
 
     Args:
         ep_ids: of these episodes; None for all.
@@ -47,16 +48,22 @@ def surplus_runs(
 
 def _of_episode(layout: Layout, ep_id: str, policy: RetentionPolicy) -> Iterator[SurplusRun]:
     names = [name for name in list_runs(layout, ep_id) if not is_comparison_run(name)]
-    stay = {run.run_id for run in pruned_runs(layout, ep_id)}  # of which some were restored
+    stay = set()
     with suppress(RunNotFound):
         stay.add(latest_run_id(layout, ep_id))
-    completed = 0
+    completed = with_people = 0
     for run in read_runs(layout, ep_id, names):
         if run.status == "running":
             continue
+        files = layout.run(ep_id, run.run_id)
         is_newest = completed == 0
         completed += run.status == "completed"
-        if is_newest or run.run_id in stay or about_run(layout, ep_id, run.run_id).title:
+        if run.status == "completed" and files.people.is_file():
+            is_newest |= with_people == 0  # other episodes may know somebody by it
+            with_people += 1
+        if is_newest or run.run_id in stay or files.restored.exists():
+            continue
+        if about_run(layout, ep_id, run.run_id).title:
             continue
         why = _why(policy, completed, run.status == "completed", run.finished_at or run.started_at)
         if why is not None:
@@ -66,7 +73,7 @@ def _of_episode(layout: Layout, ep_id: str, policy: RetentionPolicy) -> Iterator
                 status=run.status,
                 started_at=run.started_at,
                 finished_at=run.finished_at,
-                size_bytes=size_of(layout.run(ep_id, run.run_id).folder),
+                size_bytes=size_of(files.folder),
                 why=why,
             )
 
@@ -100,14 +107,13 @@ def _is_older(ended: str, days: float) -> bool:
 
 
 def note_pruned(layout: Layout, run: SurplusRun, trash_id: str) -> PrunedRun:
-    """Writes down that a run went.
-
-    Raises:
-        StorageFailed: it cannot be written.
-    """
+    """Writes down that a run went: into the service's log in any case, else beside the episode."""
     pruned = PrunedRun(**run.model_dump(), pruned_at=now(), trash_id=trash_id)
-    append_line(layout.pruned(run.ep_id), pruned.model_dump_json())
     _log.info("run pruned", extra={"ep_id": run.ep_id, "run_id": run.run_id, "why": run.why})
+    try:
+        append_line(layout.pruned(run.ep_id), pruned.model_dump_json())
+    except StorageFailed as error:
+        _log.warning("it was not written down", extra={"ep_id": run.ep_id, "why": error.detail})
     return pruned
 
 

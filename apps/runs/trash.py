@@ -112,6 +112,11 @@ def restore(layout: Layout, trash_id: str) -> Deleted:
             with storage_errors():
                 moving = folder.rename(layout.trash / f"{MOVING}{trash_id}")
             _put_back(layout, entry, moving)
+        if entry.run_id is not None:
+            files = layout.run(entry.ep_id, entry.run_id)
+            with suppress(OSError):  # it is there again all the same
+                if not files.folder.is_symlink():
+                    files.restored.touch()
     return entry
 
 

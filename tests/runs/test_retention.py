@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from apps.common.contracts.manifest import Holder, RunStatus
-from apps.common.errors import EpisodeBusy, StorageFailed
+from apps.common.errors import EpisodeBusy
 from apps.common.files import read_json, write_json
 from apps.common.layout import Layout
 from apps.common.library_schemas import RunChange
 from apps.common.names import comparison_run_id
 from apps.common.options import RunRequest
 from apps.common.resolve import HostFacts, resolve
-from apps.common.retention_schemas import RetentionPolicy
+from apps.common.retention_schemas import PrunedRun, RetentionPolicy
 from apps.runs.about import change_run
 from apps.runs.lock import episode_lock
 from apps.runs.record import RunRecord
@@ -136,10 +136,18 @@ def test_a_log_that_is_damaged_or_leads_elsewhere_is_no_obstacle(
     layout.pruned("show").symlink_to(elsewhere)
     assert pruned_runs(layout, "show") == []
     assert going(layout, keep=2) == ["d4", "d2", "d1", "d0"]
-    [refused] = prune(layout, list(surplus_runs(layout, RetentionPolicy(keep=2)))[:1])
-    assert isinstance(refused, StorageFailed)
+    [went] = prune(layout, list(surplus_runs(layout, RetentionPolicy(keep=2)))[:1])
+    assert isinstance(went, PrunedRun)  # it is in the trash, whether there is a line or not
     assert elsewhere.read_text() == "a secret"
-    restore(layout, in_trash(layout)[0].trash_id)
+    restore(layout, went.trash_id)
+    assert going(layout, keep=2) == ["d2", "d1", "d0"], "what came back goes again"
     layout.pruned("show").unlink()
     layout.pruned("show").write_bytes(b'{"run_id": "d\xff\nnot a line\n')
-    assert going(layout, keep=2) == ["d4", "d2", "d1", "d0"]
+    assert going(layout, keep=2) == ["d2", "d1", "d0"]
+
+
+def test_the_newest_one_with_people_stays(layout: Layout) -> None:
+    """By it other episodes may know somebody."""
+    for run_id in ("d0", "d2"):
+        layout.run("show", run_id).people.write_text("")
+    assert going(layout, keep=1) == ["d4", "d3", "d1", "d0"]
