@@ -39,7 +39,7 @@ def _pruned(arguments: argparse.Namespace) -> int:
     from apps.common.names import check_name
     from apps.common.retention_schemas import RetentionPolicy
     from apps.common.settings import Settings
-    from apps.runs.retention import prune, surplus_runs
+    from apps.runs.retention import prune_run, surplus_runs
 
     settings = Settings.read(data_root=arguments.data_root)
     keep = settings.keep_runs if arguments.keep is None else arguments.keep
@@ -62,12 +62,15 @@ def _pruned(arguments: argparse.Namespace) -> int:
     if not arguments.yes:
         print(f"{len(found)} runs, {total}. Nothing was removed; --yes moves them to the trash.")
         return 0
-    ended = [(run, next(prune(layout, [run]))) for run in found]
-    refused = [(run, why) for run, why in ended if isinstance(why, ScreenalyticsError)]
+    refused: list[ScreenalyticsError] = []
+    for run in found:
+        try:
+            prune_run(layout, run)
+        except ScreenalyticsError as error:
+            print(f"error: {run.ep_id} {run.run_id} stays: {error.detail}", file=sys.stderr)
+            refused.append(error)
     print(f"{len(found) - len(refused)} runs are in the trash.")
-    for run, why in refused:
-        print(f"error: {run.ep_id} {run.run_id} stays: {why.detail}", file=sys.stderr)
-    return refused[0][1].exit_code if refused else 0
+    return refused[0].exit_code if refused else 0
 
 
 def _size(count: int) -> str:

@@ -168,20 +168,33 @@ def write_json(path: Path, value: Any, *, durable: bool = False) -> None:
     write_atomic(path, text.encode(), durable=durable)
 
 
-def append_line(path: Path, line: str) -> None:
-    """Appends a line to a file, which is then on the disk. It follows no link.
+def append_line(path: Path, line: bytes) -> None:
+    """Appends a line as a whole, behind what may have been cut off; it is then on the disk.
+
+    Args:
+        line: with its end.
 
     Raises:
-        StorageFailed: the disk does not take it, or it is a link.
+        OSError: the disk does not take it; the file is as it was.
     """
-    with storage_errors():
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
-        descriptor = os.open(path, flags, 0o644)
+    is_new = not path.exists()
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size > 0 and os.pread(descriptor, 1, size - 1) != b"\n":
+            line = b"\n" + line
         try:
-            os.write(descriptor, f"{line}\n".encode())
+            while line:
+                line = line[os.write(descriptor, line) :]
             os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(descriptor, size)
+            raise
+    finally:
+        os.close(descriptor)
+    if is_new:
+        sync(path.parent)
 
 
 def sha256_of(path: Path) -> str:

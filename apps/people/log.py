@@ -7,18 +7,16 @@ and counted. A line of a later version is not guessed at: the log is refused as 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from filelock import FileLock
 from pydantic import ValidationError
 
 from apps.common.contracts.corrections import CORRECTION_VERSIONS, CorrectionRow, RunKey, TrackMark
 from apps.common.errors import CorrectionsUnreadable, PeopleChanged, StorageFailed
-from apps.common.files import storage_errors, sync
+from apps.common.files import append_line, storage_errors
 from apps.common.layout import Layout
 from apps.common.open_result import open_result
 from apps.common.people_schemas import Correction
@@ -135,7 +133,7 @@ def append(
                 "The log of corrections lies outside of the data root.", hint="Remove that link."
             )
         with storage_errors():
-            _write(path, row.line())
+            append_line(path, row.line())
     return row
 
 
@@ -146,28 +144,6 @@ def corrections_lock(layout: Layout, ep_id: str) -> Iterator[None]:
         layout.locks.mkdir(parents=True, exist_ok=True)
     with FileLock(layout.corrections_lock(ep_id)):
         yield
-
-
-def _write(path: Path, line: bytes) -> None:
-    """Appends a line as a whole, behind what may have been cut off."""
-    is_new = not path.exists()
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
-    try:
-        size = os.fstat(descriptor).st_size
-        if size > 0 and os.pread(descriptor, 1, size - 1) != b"\n":
-            line = b"\n" + line
-        try:
-            while line:
-                line = line[os.write(descriptor, line) :]
-            os.fsync(descriptor)
-        except OSError:
-            with suppress(OSError):
-                os.ftruncate(descriptor, size)
-            raise
-    finally:
-        os.close(descriptor)
-    if is_new:
-        sync(path.parent)
 
 
 def _refuse_later(line: bytes) -> None:

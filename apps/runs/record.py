@@ -23,6 +23,16 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
+def time_of(text: str) -> datetime:
+    """What `now` has written.
+
+    Raises:
+        ValueError: it is no time.
+    """
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+
+
 def status_of(ending: ScreenalyticsError) -> RunStatus:
     """What a manifest says of a run that ended with an error."""
     return "cancelled" if isinstance(ending, RunCancelled) else "failed"

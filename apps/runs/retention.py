@@ -7,6 +7,7 @@ from there stays.
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -14,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import ValidationError
 
-from apps.common.errors import RunNotFound, ScreenalyticsError, StorageFailed
+from apps.common.errors import RunNotFound
 from apps.common.files import append_line, size_of
 from apps.common.layout import Layout
 from apps.common.names import is_comparison_run
@@ -22,8 +23,9 @@ from apps.common.open_result import open_result
 from apps.common.retention_schemas import PrunedRun, RetentionPolicy, SurplusRun
 from apps.runs.about import about_run
 from apps.runs.episodes import list_episodes
-from apps.runs.record import now
+from apps.runs.record import now, time_of
 from apps.runs.store import latest_run_id, list_runs, read_runs
+from apps.runs.trash import delete_run
 
 _log = logging.getLogger("screenalytics.retention")
 _MAX_LOG_BYTES = 16 << 20
@@ -99,21 +101,22 @@ def _why(policy: RetentionPolicy, place: int, is_completed: bool, ended: str) ->
 
 def _is_older(ended: str, days: float) -> bool:
     try:
-        when = datetime.fromisoformat(ended)
+        return datetime.now(UTC) - time_of(ended) > timedelta(days=days)
     except ValueError:
         return False  # nobody knows, so it stays
-    when = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
-    return datetime.now(UTC) - when > timedelta(days=days)
 
 
 def note_pruned(layout: Layout, run: SurplusRun, trash_id: str) -> PrunedRun:
     """Writes down that a run went: into the service's log in any case, else beside the episode."""
     pruned = PrunedRun(**run.model_dump(), pruned_at=now(), trash_id=trash_id)
     _log.info("run pruned", extra={"ep_id": run.ep_id, "run_id": run.run_id, "why": run.why})
+    path = layout.pruned(run.ep_id)
     try:
-        append_line(layout.pruned(run.ep_id), pruned.model_dump_json())
-    except StorageFailed as error:
-        _log.warning("it was not written down", extra={"ep_id": run.ep_id, "why": error.detail})
+        if layout.inside(path) is None:
+            raise OSError(errno.ELOOP, "it leads out of the data root")
+        append_line(path, pruned.model_dump_json().encode() + b"\n")
+    except OSError as error:
+        _log.warning("it was not written down", extra={"ep_id": run.ep_id, "why": error.strerror})
     return pruned
 
 
@@ -131,16 +134,10 @@ def pruned_runs(layout: Layout, ep_id: str) -> list[PrunedRun]:
     return found
 
 
-def prune(layout: Layout, runs: Iterable[SurplusRun]) -> Iterator[PrunedRun | ScreenalyticsError]:
-    """Moves runs to the trash, one by one.
+def prune_run(layout: Layout, run: SurplusRun) -> PrunedRun:
+    """Moves a run to the trash, and writes that down.
 
-    Returns:
-        For each what was written down, or why it stays.
+    Raises:
+        ScreenalyticsError: it stays; as `delete_run`.
     """
-    from apps.runs.trash import delete_run
-
-    for run in runs:
-        try:
-            yield note_pruned(layout, run, delete_run(layout, run.ep_id, run.run_id).trash_id)
-        except ScreenalyticsError as error:
-            yield error
+    return note_pruned(layout, run, delete_run(layout, run.ep_id, run.run_id).trash_id)

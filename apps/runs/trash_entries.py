@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -15,7 +15,7 @@ from apps.common.layout import Layout
 from apps.common.library_schemas import TrashKind
 from apps.common.names import EpisodeId, RunId, is_name, new_run_id
 from apps.common.open_result import result_json
-from apps.runs.record import now
+from apps.runs.record import now, time_of
 
 MOVING = ".moving-"  # begins the name of what is on its way
 NOTE = "entry.json"
@@ -55,7 +55,7 @@ def in_trash(layout: Layout) -> list[Deleted]:
 
 def undo_until(entry: Deleted, hours: float) -> datetime:
     """Until when something stays in the trash at least."""
-    return _time(entry.deleted_at) + timedelta(hours=hours)
+    return time_of(entry.deleted_at) + timedelta(hours=hours)
 
 
 def new_entry(
@@ -93,17 +93,12 @@ def read_entry(layout: Layout, folder: Path) -> Deleted:
     try:
         entry = None if body is None else Deleted.model_validate(body)
         if entry is not None:
-            _time(entry.deleted_at)
+            time_of(entry.deleted_at)
     except (ValidationError, ValueError):
         entry = None
     if entry is None or entry.trash_id != trash_id or (entry.kind == "run") != bool(entry.run_id):
         raise unknown_entry(trash_id)
     return entry
-
-
-def _time(text: str) -> datetime:
-    time = datetime.fromisoformat(text)
-    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
 
 
 def unknown_entry(trash_id: str) -> TrashNotFound:

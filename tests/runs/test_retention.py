@@ -19,7 +19,7 @@ from apps.common.retention_schemas import PrunedRun, RetentionPolicy
 from apps.runs.about import change_run
 from apps.runs.lock import episode_lock
 from apps.runs.record import RunRecord
-from apps.runs.retention import prune, pruned_runs, surplus_runs
+from apps.runs.retention import prune_run, pruned_runs, surplus_runs
 from apps.runs.spec import RunSpec
 from apps.runs.store import list_runs
 from apps.runs.trash import restore
@@ -107,8 +107,9 @@ def test_one_that_is_on_stays_and_no_other_is_taken_meanwhile(layout: Layout) ->
     with holding(layout) as hold:
         hold(holder)
         assert going(layout, keep=1) == ["d4", "d2", "d1", "d0"]
-        [refused] = prune(layout, list(surplus_runs(layout, RetentionPolicy(keep=3)))[:1])
-        assert isinstance(refused, EpisodeBusy)
+        [first, *_] = surplus_runs(layout, RetentionPolicy(keep=3))
+        with pytest.raises(EpisodeBusy):
+            prune_run(layout, first)
     assert len(list_runs(layout, "show")) == 6
     assert pruned_runs(layout, "show") == []
     with episode_lock(layout, holder):
@@ -117,7 +118,7 @@ def test_one_that_is_on_stays_and_no_other_is_taken_meanwhile(layout: Layout) ->
 
 def test_they_lie_in_the_trash_and_what_is_restored_stays(layout: Layout) -> None:
     policy = RetentionPolicy(keep=2)
-    assert len(list(prune(layout, list(surplus_runs(layout, policy))))) == 4
+    assert len([prune_run(layout, run) for run in list(surplus_runs(layout, policy))]) == 4
     assert list_runs(layout, "show") == ["d5", "d3"]
     went = pruned_runs(layout, "show")
     assert [run.run_id for run in went] == ["d4", "d2", "d1", "d0"]
@@ -136,7 +137,8 @@ def test_a_log_that_is_damaged_or_leads_elsewhere_is_no_obstacle(
     layout.pruned("show").symlink_to(elsewhere)
     assert pruned_runs(layout, "show") == []
     assert going(layout, keep=2) == ["d4", "d2", "d1", "d0"]
-    [went] = prune(layout, list(surplus_runs(layout, RetentionPolicy(keep=2)))[:1])
+    [first, *_] = surplus_runs(layout, RetentionPolicy(keep=2))
+    went = prune_run(layout, first)
     assert isinstance(went, PrunedRun)  # it is in the trash, whether there is a line or not
     assert elsewhere.read_text() == "a secret"
     restore(layout, went.trash_id)
