@@ -172,7 +172,7 @@ class LiveFrames:
             self._cascade = CascadeStage(self._pair, analyser, tracker)
         workers = self.threads.plan.workers
         with ordered_parallel_map(
-            self._paced(self.clock.over("decode", samples)),
+            self.pacer.paced(self.clock.over("decode", samples)),
             analyser.analyse,
             threads=workers,
             depth=workers + _FRAMES_AHEAD,
@@ -230,12 +230,6 @@ class LiveFrames:
             else:
                 self._second_looks += item.looked_again
             yield item
-
-    def _paced(self, frames: Iterator[Decoded]) -> Iterator[Decoded]:
-        """A rest before each frame but the first, as the budget wants it; nobody else goes on."""
-        for frame in frames:
-            yield frame
-            self.pacer.after_frame()
 
     def _settle_threads(
         self, video: Video, stride: int, wanted: int, detector: Detector

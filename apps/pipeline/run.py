@@ -27,7 +27,6 @@ from apps.common.contracts.manifest import (
 )
 from apps.common.contracts.rows import DetectionRow, read_rows
 from apps.common.errors import ModelUnavailable, VideoUnreadable
-from apps.common.files import storage_errors
 from apps.common.options import (
     device_of,
     effective_stride,
@@ -49,7 +48,6 @@ from apps.pipeline.live_frames import FrameSource, SourceFacts
 from apps.pipeline.observer import Observer
 from apps.pipeline.pacing.meter import CpuMeter
 from apps.pipeline.pacing.thermal import SensorReader, system_sensors
-from apps.pipeline.pacing.threads import limited_pools
 from apps.pipeline.parts.stored_frames import StoredFrames
 from apps.pipeline.people.stage import PeopleStage
 from apps.pipeline.progress import ProgressReporter
@@ -178,11 +176,7 @@ class PipelineRun:
             ScreenalyticsError: whatever else went wrong.
         """
         self._note_budget()
-        with (
-            limited_pools(self._context.threads.plan.detector),
-            storage_errors(),
-            self._context.opened(fast=self._options.decode == "fast") as video,
-        ):
+        with self._context.analysed_video() as video:
             return self._with_video(video)
 
     def _with_video(self, video: Video) -> Outcome:

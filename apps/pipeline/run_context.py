@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from apps.common.config import PipelineConfig, pipeline_config
+from apps.common.files import storage_errors
 from apps.common.run_plan import RunPlan
 from apps.pipeline.decode.video import Video, open_video
 from apps.pipeline.detect import Detector, DetectorRequest
@@ -17,6 +19,7 @@ from apps.pipeline.observer import Observer
 from apps.pipeline.pacing.meter import CpuMeter
 from apps.pipeline.pacing.pacer import Pacer, thermal_backoff
 from apps.pipeline.pacing.thermal import SensorReader, system_sensors
+from apps.pipeline.pacing.threads import limited_pools
 from apps.pipeline.stage_clock import StageClock
 from apps.pipeline.stop import StopFlag
 from apps.pipeline.thread_choice import ThreadChoice
@@ -89,6 +92,16 @@ class RunContext:
         return LiveFrames(
             self.plan, self.config, loader, self.threads, self.pacer, self.clock, self.tell
         )
+
+    @contextmanager
+    def analysed_video(self) -> Iterator[Video]:
+        """The video for its analysis, within the run's limits of threads."""
+        with (
+            limited_pools(self.threads.plan.detector),
+            storage_errors(),
+            self.opened(fast=self.plan.options.decode == "fast") as video,
+        ):
+            yield video
 
     def opened(self, *, fast: bool) -> AbstractContextManager[Video]:
         """The video as the options want it.

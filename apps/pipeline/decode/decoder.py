@@ -74,6 +74,12 @@ class _Passed:
     _every: int = 1
     _count: int = 0
 
+    def taken(self) -> tuple[Glimpse, ...]:
+        """All of them; it is empty then."""
+        found = tuple(self.glimpses)
+        self.glimpses, self._every, self._count = [], 1, 0
+        return found
+
     def add(self, shown: Decoded) -> None:
         self._count += 1
         if self._count % self._every != 0:
@@ -85,6 +91,27 @@ class _Passed:
         if len(self.glimpses) == MAX_PASSED:
             del self.glimpses[::2]
             self._every *= 2
+
+
+def _behind(
+    after: int,
+    frames: Iterator[tuple[int, VideoFrame]],
+    passing: Callable[[], None] = nothing,
+    last: int | None = None,
+) -> Iterator[tuple[int, VideoFrame]]:
+    """Those of numbered frames that are behind one.
+
+    Args:
+        passing: called for each of those before; may raise.
+        last: none is asked for behind this one.
+    """
+    for number, frame in frames:
+        if number <= after:
+            passing()
+            continue
+        yield number, frame
+        if last is not None and number >= last:
+            return
 
 
 def _packet_of(frame: VideoFrame) -> int:
@@ -158,19 +185,8 @@ class FrameDecoder:
             VideoUnreadable: not one frame could be decoded.
         """
         last = (self._index.count - 1) // stride * stride
-        passed = _Passed()
-        for number, frame in self._numbered(stride, max(0, after)):
-            if number <= after:
-                passing()
-                continue
-            shown = self._shown(number, frame)
-            if number % stride == 0:
-                yield replace(shown, passed=tuple(passed.glimpses))
-                passed = _Passed()
-            else:
-                passed.add(shown)
-            if number >= last:
-                return
+        frames = _behind(after, self._numbered(stride, max(0, after)), passing, last)
+        return self._samples(frames, stride, _Passed())
 
     def sampled_in(self, span: Span, stride: int, left_over: list[Glimpse]) -> Iterator[Decoded]:
         """Those of frames 0, stride, 2*stride, ... that lie in a part, as `sampled` gives them.
@@ -181,16 +197,21 @@ class FrameDecoder:
                 among those that `sampled` passes before the next part's first one.
         """
         passed = _Passed()
-        for number, frame in self._numbered(stride, span.first, span.end):
-            if number < span.first:  # it was decoded for the parameters that came with it
-                continue
+        # What is in front of it was decoded for the parameters that came with it.
+        frames = _behind(span.first - 1, self._numbered(stride, span.first, span.end))
+        yield from self._samples(frames, stride, passed)
+        left_over += passed.glimpses
+
+    def _samples(
+        self, frames: Iterator[tuple[int, VideoFrame]], stride: int, passed: _Passed
+    ) -> Iterator[Decoded]:
+        """Those of numbered frames that are samples; in `passed` are those behind the last one."""
+        for number, frame in frames:
             shown = self._shown(number, frame)
             if number % stride == 0:
-                yield replace(shown, passed=tuple(passed.glimpses))
-                passed = _Passed()
+                yield replace(shown, passed=passed.taken())
             else:
                 passed.add(shown)
-        left_over += passed.glimpses
 
     def decoded(self, stride: int = 1) -> Iterator[Decoded]:
         """Frames in display order, as the decoder gives them.

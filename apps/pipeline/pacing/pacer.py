@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from apps.common.config import PipelineConfig
 from apps.common.contracts.manifest import ThermalFacts
@@ -11,6 +12,8 @@ from apps.pipeline.pacing.budget import CpuBudget
 from apps.pipeline.pacing.meter import CpuMeter
 from apps.pipeline.pacing.thermal import SensorReader, ThermalBackoff, system_sensors
 from apps.pipeline.stop import StopFlag
+
+T = TypeVar("T")
 
 
 class Pacer:
@@ -64,6 +67,16 @@ class Pacer:
         """
         self._ready()
         self._budget.pace(self._goes_on)
+
+    def paced(self, frames: Iterator[T]) -> Iterator[T]:
+        """The same frames, with a rest behind each but the last, as the budget wants it.
+
+        Raises:
+            RunCancelled: the stop flag was set.
+        """
+        for frame in frames:
+            yield frame
+            self.after_frame()
 
     def between(self) -> None:
         """After other work than a frame.

@@ -38,8 +38,6 @@ from apps.pipeline.parts.records import (
     write_record,
 )
 
-VERSION = "part_v1"
-
 
 class PartMaker(Readable):
     """What computed a part, as far as results depend on it; parts of a run have the same one.
@@ -95,10 +93,6 @@ class PartHead(Readable):
             nodes_on_cpu=dict(detector.nodes_on_cpu),
             checks=facts.checks,
         )
-
-    @property
-    def span(self) -> Span:
-        return Span(self.first, self.packet, self.end)
 
     @property
     def facts(self) -> SourceFacts:

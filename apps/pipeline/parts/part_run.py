@@ -11,7 +11,6 @@ import numpy as np
 
 from apps.common.contracts.manifest import PartFacts
 from apps.common.errors import InvalidInput
-from apps.common.files import storage_errors
 from apps.common.options import Options, effective_stride
 from apps.common.version import source_fingerprint
 from apps.pipeline.decode.container import identified
@@ -20,7 +19,6 @@ from apps.pipeline.decode.video import Video
 from apps.pipeline.frame_analysis import FrameAnalysis, RepeatedFrame
 from apps.pipeline.frame_features import Glimpse
 from apps.pipeline.live_frames import LiveFrames, SourceFacts
-from apps.pipeline.pacing.threads import limited_pools
 from apps.pipeline.parts.asked import AskedGlimpses
 from apps.pipeline.parts.file import PartHead, PartMaker, PartTail, PartWriter
 from apps.pipeline.parts.plan import spans, undivided_because
@@ -62,12 +60,7 @@ class PartRun:
             RunCancelled: the stop flag was set.
             ScreenalyticsError: whatever else went wrong.
         """
-        context = self.context
-        with (
-            limited_pools(context.threads.plan.detector),
-            storage_errors(),
-            context.opened(fast=context.plan.options.decode == "fast") as video,
-        ):
+        with self.context.analysed_video() as video:
             return self._with_video(video, number, count, path)
 
     def _with_video(self, video: Video, number: int, count: int, path: Path) -> PartTail:

@@ -41,12 +41,8 @@ class _Arrays:
     found: list[NDArray[Any]] = field(default_factory=list)
 
     def add(self, array: NDArray[Any]) -> int:
-        self.found.append(np.ascontiguousarray(array))
+        self.found.append(array)
         return len(self.found) - 1
-
-    @property
-    def shapes(self) -> list[list[Any]]:
-        return [[array.dtype.name, list(array.shape)] for array in self.found]
 
 
 def write_record(stream: IO[bytes], body: dict[str, Any], arrays: Sequence[NDArray[Any]]) -> None:
@@ -58,7 +54,7 @@ def write_record(stream: IO[bytes], body: dict[str, Any], arrays: Sequence[NDArr
     """
     shapes = [[array.dtype.name, list(array.shape)] for array in arrays]
     text = json.dumps({**body, "arrays": shapes}, separators=(",", ":")).encode()
-    parts = [np.ascontiguousarray(array).tobytes() for array in arrays]
+    parts = [array.tobytes() for array in arrays]
     checksum = zlib.crc32(text)
     for part in parts:
         checksum = zlib.crc32(part, checksum)

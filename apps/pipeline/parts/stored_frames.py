@@ -43,9 +43,7 @@ class StoredFrames:
     context: RunContext
     paths: Sequence[Path]
     files: list[PartFile] = field(init=False, default_factory=list)
-
     _video: Video = field(init=False)
-    decoded_again: int = field(init=False, default=0)  # pictures that no part has kept
 
     def load(self, video: Video, stride: int, _wanted: int) -> SourceFacts:
         """Looks whether the parts are of one kind, of this run, and all that there are.
@@ -84,7 +82,7 @@ class StoredFrames:
         self, _stride: int, _tracker: FaceTracker
     ) -> Iterator[Iterator[FrameAnalysis | RepeatedFrame]]:
         """All frames in their order, at the pace that the budget wants."""
-        yield self._paced(self.context.clock.over("read_parts", self._frames()))
+        yield self.context.pacer.paced(self.context.clock.over("read_parts", self._frames()))
 
     def settled(
         self, _item: FrameAnalysis | RepeatedFrame, frame: FrameAnalysis, _scene: Scene
@@ -115,7 +113,6 @@ class StoredFrames:
         """Of a picture that the part did not keep whole."""
         index = self._video.index
         number = int(np.searchsorted(index.timeline.seconds, ts_s))
-        self.decoded_again += 1
         with self.context.clock.measure("decode_again"), self._video.again() as video:
             found = next(video.software.sampled(1, number - 1), None)
         seen = None if found is None or found.ts_s != ts_s else found.picture.glimpse()
@@ -132,11 +129,6 @@ class StoredFrames:
         wanted = wanted.model_copy(update={"cpu": maker.cpu, "onnxruntime": maker.onnxruntime})
         if maker != wanted:
             raise _unfit(f"they are of another run ({_difference(maker, wanted)})")
-
-    def _paced(self, frames: Iterator[FrameAnalysis]) -> Iterator[FrameAnalysis]:
-        for frame in frames:
-            yield frame
-            self.context.pacer.after_frame()
 
 
 def _following(before: tuple[Glimpse, ...], frame: FrameAnalysis) -> FrameAnalysis:
