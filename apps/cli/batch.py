@@ -68,9 +68,19 @@ def parser() -> argparse.ArgumentParser:
         choices=["normal", "low"],
         help="low (the default): whoever waits for one episode goes first",
     )
+    p.add_argument(
+        "--segments",
+        type=_segments,
+        metavar="N",
+        help="divide each run among workers: auto (the default: where some are idle), off, or 2…",
+    )
     p.add_argument("--timeout-s", type=float, metavar="S", help="longest run, seconds")
     add_flags(p.add_argument_group("options of the runs, as of `screenalytics run`"))
     return p
+
+
+def _segments(text: str) -> str | int:
+    return int(text) if text.isdecimal() else text
 
 
 class _Queue:
@@ -107,6 +117,7 @@ class _Queue:
             "episodes": arguments.ep_ids or None,
             "pattern": arguments.pattern,
             "priority": arguments.priority,
+            "segments": arguments.segments,
             "timeout_s": arguments.timeout_s,
         }
         return given(arguments) | {name: value for name, value in own.items() if value is not None}
