@@ -116,6 +116,8 @@ class _Execution:
         with episode_lock(self._layout, holder):
             check_space(self._layout.root, self._spec.min_free_mb)
             record = RunRecord(self._layout, spec, versions)
+            if self._made.started_at is not None:
+                record.update(started_at=self._made.started_at)
             log = RunLog(self._view, record.files.log)
             try:
                 return self._execute(record, log, video)

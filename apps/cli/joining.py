@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from apps.common.contracts.manifest import CpuFigures, PartFacts
@@ -38,6 +39,13 @@ class JoinedParts:
     @property
     def paths(self) -> list[Path]:
         return [Path(part.path) for part in self._made]
+
+    @property
+    def started_at(self) -> str | None:
+        """When the first part was begun; None where nobody knows."""
+        if self._since is None:
+            return None
+        return datetime.fromtimestamp(self._since, UTC).isoformat(timespec="milliseconds")
 
     def told(self, parts: Sequence[PartFacts]) -> list[PartFacts]:
         """The same facts, with who made each.

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Callable
 
 from apps.common.contracts.events import Event, ProgressEvent, ResultEvent
-from apps.common.contracts.manifest import Holder, Progress, RunResult
+from apps.common.contracts.manifest import Holder, Progress, RunResult, RunStatus
 from apps.common.contracts.parts import MadeParts
-from apps.common.errors import EpisodeBusy
+from apps.common.errors import EpisodeBusy, ScreenalyticsError, StorageFailed
 from apps.common.resolve import with_warning
 from apps.jobs.limits import RUNS
 from apps.jobs.parts import Maker
 from apps.jobs.store import JobStore, QueueJob
 from apps.runs.launch import start_run
 from apps.runs.lock import episode_lock
-from apps.runs.record import now
+from apps.runs.record import RunRecord, now, status_of
 from apps.runs.spec import JoinSpec
 from apps.runs.supervise import SupervisedProcess
 from apps.worker.endings import Reported, WorkerStops
@@ -91,7 +92,10 @@ class JobRun:
         return await self._run(None)
 
     async def _made_parts(self) -> MadeParts | None:
-        """Has the run's parts made, where it is divided; the episode is held meanwhile."""
+        """Has the run's parts made, where it is divided.
+
+        Meanwhile the episode is held and the run has a manifest, as by the run's own process.
+        """
         if not self._analysis.is_wanted():
             self._warning = self._analysis.warning
             return None
@@ -105,7 +109,15 @@ class JobRun:
             since=now(),
         )
         with episode_lock(self._here.layout, holder):
-            made = await self._analysis.made()
+            record = RunRecord(self._here.layout, self._here.spec(self._job.request), {})
+            try:
+                made = await self._analysis.made()
+            except WorkerStops:
+                _close(record, "cancelled", "The worker was stopped.")
+                raise
+            except ScreenalyticsError as error:
+                _close(record, status_of(error), error.detail)
+                raise
         self._warning = self._analysis.warning
         return made
 
@@ -153,6 +165,11 @@ class JobRun:
         except Exception:
             return "The job was cancelled."
         return "The worker was stopped."
+
+
+def _close(record: RunRecord, status: RunStatus, reason: str) -> None:
+    with contextlib.suppress(StorageFailed):
+        record.end(status, reason)
 
 
 def _joining(event: ProgressEvent, made: MadeParts) -> Progress:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from apps.common.contracts.manifest import PartProgress, Progress
 from apps.common.contracts.parts import MadePart, MadeParts, PartOrder, PartPlan, undivided_options
 from apps.common.errors import InvalidInput, QueueUnavailable, RunTimedOut
-from apps.common.files import storage_errors
+from apps.common.files import storage_errors, write_json
 from apps.jobs.limits import RUNS
 from apps.jobs.parts import DividedRun
 from apps.jobs.queue import Publisher
@@ -62,6 +62,7 @@ class PartsAnalysis:
         self._heartbeat = heartbeat
         self._go_on = go_on
         self._id = job.request.job_id
+        self._run = (job.request.spec.ep_id, job.request.spec.run_id)
         self._deadline = time.monotonic() + job.request.timeout_s
         self._wanted: Division | None = None
         self._killed = 0  # processes of parts, here
@@ -260,6 +261,8 @@ class PartsAnalysis:
                 if statuses and divided is not None:
                     whole = _progress(self._job, divided, statuses)
                     self._heartbeat.progress = whole
+                    with suppress(OSError):
+                        write_json(self._here.layout.run(*self._run).progress, whole.model_dump())
             await asyncio.sleep(_TELL_SECONDS)
 
 

@@ -13,6 +13,12 @@ from lab.processes.queue import Redis
 from tests.support.jobs import IDLER, job_request
 
 
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Beside which the Redis has its files."""
+    return tmp_path_factory.mktemp("division") / "data"
+
+
 @pytest.fixture
 def store(broker: Redis) -> Iterator[JobStore]:
     opened = JobStore(broker.url, 60)

@@ -6,6 +6,8 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -48,24 +50,52 @@ def store(broker: Redis) -> Iterator[JobStore]:
     broker.ask("FLUSHALL")
 
 
-@pytest.fixture
-def one(data_root: Path, broker: Redis) -> Iterator[Worker]:
-    with worker(data_root, broker.url, SCREENALYTICS_LEASE_S=LEASE_S) as running:
-        yield running
+class Crew:
+    """Workers that go on from one test to the next; a new one stands for each that was killed."""
 
+    def __init__(self, data_root: Path, broker: Redis, stack: ExitStack) -> None:
+        self._data_root = data_root
+        self._broker = broker
+        self._stack = stack
+        self._workers: list[Worker] = []
 
-@pytest.fixture
-def two(data_root: Path, broker: Redis, one: Worker) -> Iterator[Worker]:
-    with worker(data_root, broker.url, SCREENALYTICS_LEASE_S=LEASE_S) as running:
-        yield running
+    def of(self, count: int) -> list[Worker]:
+        """So many; the others are ended."""
+        alive = [each for each in self._workers if each.process.poll() is None]
+        for each in alive[count:]:
+            for process in each.tree():
+                process.kill()
+            each.process.wait()
+        self._workers = alive[:count]
+        while len(self._workers) < count:
+            started = worker(self._data_root, self._broker.url, SCREENALYTICS_LEASE_S=LEASE_S)
+            self._workers.append(self._stack.enter_context(started))
+        return self._workers
 
 
 @pytest.fixture(scope="module")
-def undivided(data_root: Path, broker: Redis) -> dict[str, bytes]:
+def crew(data_root: Path, broker: Redis) -> Iterator[Crew]:
+    with ExitStack() as stack:
+        yield Crew(data_root, broker, stack)
+
+
+@pytest.fixture
+def one(crew: Crew) -> Worker:
+    """The only one."""
+    return crew.of(1)[0]
+
+
+@pytest.fixture
+def two(crew: Crew) -> list[Worker]:
+    return crew.of(2)
+
+
+@pytest.fixture(scope="module")
+def undivided(data_root: Path, broker: Redis, crew: Crew) -> dict[str, bytes]:
     store = JobStore(broker.url, float(LEASE_S))
-    with worker(data_root, broker.url):
-        job = sent(store, broker, data_root, "off")
-        assert end_of(store, job).state == "success"
+    crew.of(1)
+    job = sent(store, broker, data_root, "off")
+    assert end_of(store, job).state == "success"
     store.close()
     return results(data_root, job.spec.run_id)
 
@@ -102,6 +132,13 @@ def makers(store: JobStore, request: JobRequest) -> set[str | None]:
     return {part.worker for part in parts if part.state == "in_progress"}
 
 
+def led(store: JobStore, request: JobRequest, two: list[Worker]) -> tuple[Worker, Worker]:
+    """Who leads, and who helps."""
+    name = store.read(request.job_id).worker or ""
+    first, second = two
+    return (first, second) if first.log.stem in name else (second, first)
+
+
 def both_at_work(store: JobStore, request: JobRequest) -> None:
     wait_for(lambda: len(makers(store, request)) == 2, 30, "both workers at parts")
 
@@ -111,8 +148,7 @@ def test_two_workers_share_a_job(
     broker: Redis,
     store: JobStore,
     undivided: dict[str, bytes],
-    one: Worker,
-    two: Worker,
+    two: list[Worker],
 ) -> None:
     job = sent(store, broker, data_root, 4)
     both_at_work(store, job)
@@ -138,6 +174,11 @@ def test_two_workers_share_a_job(
     assert end.result is not None
     assert end.result.cpu.seconds > sum(part["cpu_seconds"] for part in parts)
     assert end.result.elapsed_seconds > max(part["seconds"] for part in parts)
+    manifest = json.loads(Layout(data_root).run("show", job.spec.run_id).manifest.read_text())
+    began, ended = (
+        datetime.fromisoformat(manifest[f"{key}_at"]) for key in ("started", "finished")
+    )
+    assert (ended - began).total_seconds() == pytest.approx(end.result.elapsed_seconds, abs=1)
     assert nothing_is_left(store, data_root, job)
     assert PartStore(store).count_made() == 4
 
@@ -161,14 +202,12 @@ def test_a_part_of_a_killed_helper_is_made_again_alone(
     broker: Redis,
     store: JobStore,
     undivided: dict[str, bytes],
-    one: Worker,
-    two: Worker,
+    two: list[Worker],
 ) -> None:
     job = sent(store, broker, data_root, 4, max_cpu_percent=20)
     both_at_work(store, job)
-    leader = store.read(job.job_id).worker
-    helper = one if leader is not None and two.log.stem in leader else two
-    lost = helper.parts()
+    leader, helper = led(store, job, two)
+    lost = wait_for(helper.parts, what="its process")
     for process in helper.tree():
         process.kill()
     assert lost
@@ -176,7 +215,8 @@ def test_a_part_of_a_killed_helper_is_made_again_alone(
     assert (end.state, end.attempts) == ("success", 1), end.problem
     assert results(data_root, job.spec.run_id) == undivided
     assert sorted(part["attempts"] for part in told_parts(data_root, job)) == [1, 1, 1, 2]
-    assert {part["worker"] for part in told_parts(data_root, job)} >= {leader}
+    assert end.worker is not None
+    assert leader.log.stem in end.worker
 
 
 def test_another_goes_on_with_the_parts_of_a_killed_leader(
@@ -184,19 +224,18 @@ def test_another_goes_on_with_the_parts_of_a_killed_leader(
     broker: Redis,
     store: JobStore,
     undivided: dict[str, bytes],
-    one: Worker,
-    two: Worker,
+    two: list[Worker],
 ) -> None:
     job = sent(store, broker, data_root, 4, max_cpu_percent=20)
     both_at_work(store, job)
     wait_for(lambda: PartStore(store).count_made() > 0, 60, "a part")
-    leader = store.read(job.job_id).worker
-    leading = two if leader is not None and two.log.stem in leader else one
-    for process in leading.tree():
+    leader, helper = led(store, job, two)
+    for process in leader.tree():
         process.kill()
     end = end_of(store, job)
     assert (end.state, end.attempts) == ("success", 2), end.problem
-    assert end.worker != leader
+    assert end.worker is not None
+    assert helper.log.stem in end.worker
     assert results(data_root, job.spec.run_id) == undivided
     parts = told_parts(data_root, job)
     assert PartStore(store).count_made() == 4, "a part that was made has been made again"
@@ -205,19 +244,20 @@ def test_another_goes_on_with_the_parts_of_a_killed_leader(
 
 
 def test_a_cancel_ends_all_parts(
-    data_root: Path, broker: Redis, store: JobStore, one: Worker, two: Worker
+    data_root: Path, broker: Redis, store: JobStore, two: list[Worker]
 ) -> None:
     job = sent(store, broker, data_root, 4, **SLOW)
     both_at_work(store, job)
-    wait_for(lambda: one.parts() and two.parts(), what="a process of each")
-    processes = [*one.parts(), *two.parts()]
+    wait_for(lambda: all(each.parts() for each in two), what="a process of each")
+    processes = [process for each in two for process in each.parts()]
     assert store.ask_cancel(job.job_id) == "asked"
     wait_for(lambda: not any(process.is_running() for process in processes), 20, "their end")
     assert end_of(store, job).state == "cancelled"
     wait_for(lambda: nothing_is_left(store, data_root, job), what="nothing to be left")
-    assert not Layout(data_root).run("show", job.spec.run_id).folder.exists()
+    manifest = json.loads(Layout(data_root).run("show", job.spec.run_id).manifest.read_text())
+    assert (manifest["status"], manifest["exit_reason"]) == ("cancelled", "The job was cancelled.")
     time.sleep(1)
-    assert [*one.parts(), *two.parts(), *one.runs(), *two.runs()] == []
+    assert [process for each in two for process in (*each.parts(), *each.runs())] == []
 
 
 def test_a_file_that_is_gone_is_made_again(

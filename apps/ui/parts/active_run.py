@@ -38,17 +38,8 @@ def show_active_run(client: Client, run: ActiveRun) -> None:
         refusals = _refusals()
         if run.run_id in refusals:
             show_problem(refusals[run.run_id])
-        show_progress(run.ep_id, run.run_id, cap=_cap_of(client, run))
-
-
-def _cap_of(client: Client, run: ActiveRun) -> float | None:
-    """None also where nothing is written of the run yet: it waits, or is done in parts."""
-    if run.progress is None:
-        return None
-    try:
-        return _cap(client, run.ep_id, run.run_id)
-    except ApiProblem:
-        return None
+        cap = None if run.progress is None else _cap(client, run.ep_id, run.run_id)
+        show_progress(run.ep_id, run.run_id, cap=cap)
 
 
 @st.cache_data(max_entries=100, show_spinner=False)
