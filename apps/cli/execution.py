@@ -222,7 +222,7 @@ class _Execution:
             tracks=manifest.counts["tracks"],
             screen_s=metrics.screen_s,
             screen_error_s=metrics.screen_error_s,
-            analyzed_fps=progress.analyzed_fps(),
+            analyzed_fps=self._made.rate(progress.analyzed_fps(), progress.frames_done, elapsed),
             cpu=manifest.cpu,
             peak_rss_mb=manifest.peak_rss_mb,
             artifacts={

@@ -66,6 +66,14 @@ class JoinedParts:
         """
         return own_s if self._since is None else max(own_s, time.time() - self._since)
 
+    def rate(self, own_rate: float, frames: int, elapsed_s: float) -> float:
+        """Processed frames a second of the whole run.
+
+        Args:
+            own_rate: of this process.
+        """
+        return own_rate if self._since is None else round(frames / max(elapsed_s, 1e-6), 2)
+
     def cpu(self, own: CpuFigures, own_s: float, parts: Sequence[PartFacts]) -> CpuFigures:
         """CPU of all processes together; percents are those of one process, as its budget is.
 

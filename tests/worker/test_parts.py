@@ -25,10 +25,10 @@ from apps.worker.drain import Drain
 from apps.worker.help import PartHelp
 from apps.worker.here import WorkerHere
 from apps.worker.left_parts import remove_left_parts
+from lab.parts import results
 from lab.processes.queue import Redis, Worker, worker
 from lab.processes.service import add_episode, wait_for
 from tests.support.jobs import job_request
-from tests.support.results import results
 
 LEASE_S = "3"
 FAST = {"stride": 5, "det_size": 320, "people": True}

@@ -19,6 +19,7 @@ from apps.pipeline.decode.video import open_video
 from apps.pipeline.frame_features import Glimpse
 from apps.pipeline.parts import asked
 from apps.pipeline.parts.plan import spans
+from lab.parts import results
 from lab.processes.service import (
     add_episode,
     clean_environment,
@@ -28,7 +29,6 @@ from lab.processes.service import (
     wait_for,
 )
 from tests.pipeline.videos import Image, Recipe, moving, write_video
-from tests.support.results import results
 
 SMALL = ("--device", "cpu", "--det-size", "320", "--profile", "performance", "--detector")
 VP9 = Recipe("libvpx-vp9", options={"deadline": "realtime", "cpu-used": "8", "g": "40"})
