@@ -42,7 +42,8 @@ def division(segments: Segments, store: JobStore, host: str) -> Division | None:
     if segments == "off":
         return None
     if segments != "auto":
-        return Division(segments, 1, segments - 1, 0)
+        slots = sum(worker.concurrency for worker in store.workers())
+        return Division(segments, 1, max(0, min(segments, slots) - 1), 0)
     helpers = _idle_hosts(store, host)
     if helpers == 0:
         return None

@@ -27,6 +27,7 @@ from apps.worker.part_making import PartMaking
 _log = logging.getLogger("screenalytics.worker")
 _POLL_SECONDS = 0.3
 _TELL_SECONDS = 0.5
+_REDIS_AWAY_SECONDS = 1.0
 _SHARED_FOLDER_SECONDS = 5.0  # until what another host has written is seen here
 
 
@@ -100,19 +101,18 @@ class PartsAnalysis:
             ScreenalyticsError: the run has failed.
             WorkerStops: another worker is to go on.
         """
+        telling = asyncio.create_task(self._tell())
         try:
             divided = self._parts.divided(self._id)
             if divided is None or not self._making.folder.is_dir():
                 divided = await self._begin()
-            telling = asyncio.create_task(self._tell())
-            try:
-                return None if divided is None else await self._all(divided)
-            finally:
-                telling.cancel()
+            return None if divided is None else await self._all(divided)
         except QueueUnavailable as error:
             self._go_on()
             self._note(error.detail)
             return None
+        finally:
+            telling.cancel()
 
     def forget(self) -> None:
         """Nothing is left of the parts, and nobody makes any."""
@@ -161,47 +161,49 @@ class PartsAnalysis:
         )
         self._parts.register(self._id, divided, self._making.maker)
         publisher = Publisher(self._here.settings)
-        for _ in range(min(wanted.helpers, len(plan.samples) - 1)):
-            publisher.call_for_help(self._job.request)
+        with suppress(QueueUnavailable):  # it is done without help
+            for _ in range(min(wanted.helpers, len(plan.samples) - 1)):
+                publisher.call_for_help(self._job.request)
         _log.info("job divided", extra={"parts": len(plan.samples), "helpers": wanted.helpers})
         return divided
 
     async def _all(self, divided: DividedRun) -> MadeParts | None:
         """Makes what nobody else makes, until all parts are there."""
-        while True:
+        plan: DividedRun | None = divided
+        while plan is not None:
             self._go_on()
             self._keep_time()
             try:
                 claim = self._parts.claim(self._id, self._making.maker)
+                if isinstance(claim, int):
+                    plan = await self._make_claimed(claim, plan)
+                elif claim == "made":
+                    found = await self._found(plan)
+                    if found is not None:
+                        return found
+                elif claim == "over" and self._parts.divided(self._id) is None:
+                    break  # Redis has lost them: the run is done as a whole
+                else:
+                    await asyncio.sleep(_POLL_SECONDS)
             except QueueUnavailable:
-                await asyncio.sleep(1)  # what others make goes on
-                continue
-            if isinstance(claim, int):
-                order = PartOrder(
-                    number=claim,
-                    count=divided.plan.count,
-                    path=str(self._making.path(claim)),
-                    kind=divided.plan.kind,
-                )
-                try:
-                    await self._make(order)
-                except Reported as error:
-                    if error.is_about_parts:  # begun by another kind of host: all of it anew
-                        self.forget()
-                        return await self._anew()
-                    raise
-            elif claim == "made":
-                found = await self._found(divided)
-                if found is not None:
-                    return found
-            elif claim == "over" and self._parts.divided(self._id) is None:
-                return None  # Redis has lost them: the run is done as a whole
-            else:
-                await asyncio.sleep(_POLL_SECONDS)
+                await asyncio.sleep(_REDIS_AWAY_SECONDS)  # what others make goes on
+        return None
 
-    async def _anew(self) -> MadeParts | None:
-        divided = await self._begin()
-        return None if divided is None else await self._all(divided)
+    async def _make_claimed(self, number: int, divided: DividedRun) -> DividedRun | None:
+        """Makes a part; how the run is divided then."""
+        order = PartOrder(
+            number=number,
+            count=divided.plan.count,
+            path=str(self._making.path(number)),
+            kind=divided.plan.kind,
+        )
+        try:
+            await self._make(order)
+        except Reported as error:
+            if not error.is_about_parts:
+                raise
+            return await self._begin()  # begun by another kind of host: all of it anew
+        return divided
 
     async def _make(
         self, order: PartOrder, on_plan: Callable[[PartPlan], None] | None = None

@@ -42,7 +42,10 @@ def job(store: JobStore, data_root: Path, ep_id: str, by: str | None = None) -> 
 
 
 def test_a_number_is_taken_at_its_word(store: JobStore) -> None:
-    assert division(4, store, "here") == Division(4, 1, 3, 0)
+    worker(store, "lead", "here", concurrency=2)
+    worker(store, "b", "second")
+    assert division(4, store, "here") == Division(4, 1, 2, 0)
+    assert division(2, store, "here") == Division(2, 1, 1, 0)
     assert division("off", store, "here") is None
 
 
