@@ -42,6 +42,7 @@ from apps.worker.heartbeat import JobHeartbeat
 _log = logging.getLogger("screenalytics.worker")
 MAX_ATTEMPTS = 5  # a run that takes its worker down with it must not do so for ever
 _POLL_SECONDS = 0.3
+_LONGEST_PAUSE_SECONDS = 5.0  # between two questions to Redis whether another host still runs it
 _DRAIN_POLL_SECONDS = 0.2
 
 
@@ -166,7 +167,12 @@ class JobExecution:
         """
         spec = job.request.spec
         deadline = time.monotonic() + seconds
-        while is_held(self._layout, spec.ep_id) or not lease.take():
+        ask_at, pause = 0.0, _POLL_SECONDS
+        while True:
+            if not is_held(self._layout, spec.ep_id) and time.monotonic() >= ask_at:
+                if lease.take():
+                    return deadline - time.monotonic()
+                ask_at, pause = time.monotonic() + pause, min(2 * pause, _LONGEST_PAUSE_SECONDS)
             self._refuse_to_go_on()
             if self._drain.has_begun:
                 raise _WorkerStops
@@ -177,7 +183,6 @@ class JobExecution:
                     hint="See GET /celery_jobs for what runs; raise timeout_s, or send it later.",
                 )
             await asyncio.sleep(_POLL_SECONDS)
-        return deadline - time.monotonic()
 
     def _completed(self, job: QueueJob) -> RunResult | None:
         """The result of this job's run, where an earlier delivery completed it."""
