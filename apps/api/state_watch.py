@@ -12,7 +12,7 @@ from typing import NamedTuple
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from pydantic import BaseModel
 
-from apps.api.active_runs import Queue, direct_runs
+from apps.api.active_runs import Queue, WaitingJobs, direct_runs
 from apps.api.episode_states import EpisodeStates as States
 from apps.api.leases import RedisThreads
 from apps.api.run_registry import RunRegistry
@@ -190,6 +190,7 @@ class _QueueAnswers:
 
     def __init__(self, jobs: JobStore, ask_redis: RedisThreads) -> None:
         self._jobs = jobs
+        self._waiting = WaitingJobs(jobs)
         self._ask_redis = ask_redis
         self._asking: asyncio.Task[Queue] | None = None
         self._last = Queue()
@@ -207,7 +208,7 @@ class _QueueAnswers:
 
     async def _ask(self) -> Queue:
         try:
-            queue = await self._ask_redis(Queue.of, self._jobs, None)
+            queue = await self._ask_redis(self._waiting.look)
             if time.monotonic() - self._asked_workers_at >= _WORKERS_SECONDS:
                 listening = await self._ask_redis(self._jobs.workers)
                 self.workers = sorted(worker.name for worker in listening)
