@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from apps.api.active_runs import WaitingJobs
+from apps.api.webhook_events import batch_ended
 from apps.common.batch_schemas import BatchRequest
 from apps.common.errors import BatchNotFound
 from apps.common.schemas import ActiveRun
 from apps.common.settings import Settings
-from apps.jobs.batches import BatchStore
+from apps.jobs.batches import BatchEntry, BatchStore
 from apps.jobs.outbox import Outbox
 from apps.jobs.queue import QUEUES, Publisher
 from apps.jobs.reconcile import reconcile
@@ -237,6 +238,28 @@ def test_a_batch_that_is_forgotten_leaves_nothing(
     assert mentions(broker, "new") == []
     with pytest.raises(BatchNotFound):
         batches.read("new")
+
+
+def test_whether_a_batch_has_ended_reads_no_job_while_one_waits(
+    store: JobStore, broker: Redis, publisher: Publisher, tmp_path: Path
+) -> None:
+    """For each batch of an archive, again and again."""
+    requests = waiting(store, publisher, tmp_path, 10)
+    batches = BatchStore(store)
+    names = [request.spec.ep_id for request in requests]
+    created = "2026-01-01T00:00:00.000+00:00"
+    batches.create("season", created, BatchRequest(episodes=names), names)
+    for request in requests:
+        batches.note("season", {request.spec.ep_id: BatchEntry(job_id=request.job_id)})
+    batch = batches.read("season")
+    for request in requests[1:]:
+        assert store.cancel_now(request.job_id, {"detail": "not wanted"})
+    assert commands(broker, lambda: batch_ended(batch, store))["hgetall"] == 0
+    assert batch_ended(batch, store) is None
+    assert store.cancel_now(requests[0].job_id, {"detail": "not wanted"})
+    event = batch_ended(batch, store)
+    assert event is not None
+    assert event.data.status == "cancelled"
 
 
 def mentions(broker: Redis, word: str) -> list[str]:
