@@ -64,6 +64,7 @@ def _words(found: Figures) -> str:
     redis, single, season = found.redis, found.single, found.season
     return f"""\
 {found.jobs} jobs in {found.seconds} s (at best {found.ideal_s} s): {found.jobs_per_second} a second
+asked for before: {found.asked_per_second} jobs a second
 single: median {single.median} s, 95 % {single.ninety_five_percent} s, longest {single.longest} s
 season: median {season.median} s, 95 % {season.ninety_five_percent} s, longest {season.longest} s
 episodes of seasons that began while a single one waited: {found.overtakings} (median)

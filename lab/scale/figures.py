@@ -28,6 +28,7 @@ class Figures:
     """Of one simulation.
 
     Args:
+        asked_per_second: jobs of seasons that were submitted, before any worker was there.
         ideal_s: the work of all episodes over the workers; none ever waits.
         own_cpu_percent: of the process that simulates all workers and the API; near 100 it
             measures itself.
@@ -41,6 +42,7 @@ class Figures:
 
     jobs: int
     seconds: float
+    asked_per_second: float
     ideal_s: float
     jobs_per_second: float
     own_cpu_percent: float
@@ -67,6 +69,7 @@ def figures_of(
     *,
     took_s: float,
     ideal_s: float,
+    asked_s: float,
     own_cpu_percent: float,
 ) -> Figures:
     """What a simulation that is over has yielded."""
@@ -77,6 +80,7 @@ def figures_of(
     return Figures(
         jobs=len(stories),
         seconds=round(took_s, 1),
+        asked_per_second=round(sum(one.priority == "low" for one in stories) / asked_s, 1),
         ideal_s=round(ideal_s, 1),
         jobs_per_second=round(len(good) / took_s, 2),
         own_cpu_percent=round(own_cpu_percent, 1),

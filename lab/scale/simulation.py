@@ -7,9 +7,9 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -29,12 +29,13 @@ from lab.scale.mix import USUAL_MINUTES, Mix, Wanted, season_mix
 from lab.scale.mortal import Moment
 from lab.scale.redis_watch import RedisWatch
 from lab.scale.work import Specs
-from lab.scale.worker import SimulatedWorker
+from lab.scale.worker import SimulatedWorker, facts_of
 
 _MOMENTS: tuple[Moment, ...] = get_args(Moment)
 _MOMENT_SHARES = (70, 15, 15)
+_ANNOUNCERS = 8  # threads that say for all workers that they live
 _SAY_SECONDS = 2.0  # as `apps.worker.celery_app`
-_FORGOTTEN_AFTER_SECONDS = 8.0
+_FORGOTTEN_AFTER_SECONDS = 60.0  # not 8: a thousand threads keep each other waiting
 _LOOK_SECONDS = 1.0
 _TIMEOUT_S = 3600.0
 # How long a thread that is ready leaves another one alone: at the usual 5 ms a thousand that wait
@@ -82,6 +83,7 @@ class _Simulation:
         }
         self._ledger = Ledger()
         self._chance = random.Random(case.seed)
+        self._begin = threading.Event()
         self._ended = threading.Event()
         self._workers: list[SimulatedWorker] = []
         self._hired = 0
@@ -99,25 +101,27 @@ class _Simulation:
             stack.callback(sys.setswitchinterval, switching)
             stack.callback(threading.stack_size, 0)
             stack.callback(self._store.close)
+            asked_s = self._ask_for_seasons()
             stack.callback(self._end_workers)
             for _ in range(self._case.workers):
                 self._hire()
                 self._workers[-1].listens.wait()
             looks = [
-                Repeater("workers", _SAY_SECONDS, self._announce, at_once=True),
+                *(
+                    Repeater(f"workers-{place}", _SAY_SECONDS, partial(self._announce, place))
+                    for place in range(_ANNOUNCERS)
+                ),
                 Repeater("reconcilers", turn_seconds(self._store), self._reconcile),
                 Repeater("api", _LOOK_SECONDS, _Shown(self._store)),
             ]
-            self._announce()
+            for place in range(_ANNOUNCERS):
+                self._announce(place)
             for look in looks:
                 stack.enter_context(look)
             watch, used, started = RedisWatch(self._store.redis), _cpu_s(), time.monotonic()
-            asking = [
-                threading.Thread(target=self._ask_for_seasons, daemon=True),
-                threading.Thread(target=self._ask_for_singles, daemon=True),
-            ]
-            for thread in asking:
-                thread.start()
+            asking = threading.Thread(target=self._ask_for_singles, daemon=True)
+            asking.start()
+            self._begin.set()
             self._look_until_all_have_ended(watch, started, asking)
             took_s = time.monotonic() - started
             return figures_of(
@@ -126,6 +130,7 @@ class _Simulation:
                 watch.figures(),
                 took_s=took_s,
                 ideal_s=self._ideal_s,
+                asked_s=asked_s,
                 own_cpu_percent=100 * (_cpu_s() - used) / took_s,
             )
 
@@ -137,6 +142,7 @@ class _Simulation:
             self._settings,
             self._ledger,
             self._seconds,
+            self._begin,
             self._ended,
         )
         self._workers.append(worker)
@@ -148,7 +154,7 @@ class _Simulation:
             worker.join()
 
     def _look_until_all_have_ended(
-        self, watch: RedisWatch, started: float, asking: Sequence[threading.Thread]
+        self, watch: RedisWatch, started: float, asking: threading.Thread
     ) -> None:
         due = sorted(
             self._chance.uniform(0.05, 0.8) * self._ideal_s for _ in range(self._case.deaths)
@@ -159,8 +165,7 @@ class _Simulation:
                 self._doom_one()
             self._replace_the_dead()
             watch.look()
-            is_asked = not any(thread.is_alive() for thread in asking)
-            if is_asked and self._ledger.count_ended() == self._case.episodes:
+            if not asking.is_alive() and self._ledger.count_ended() == self._case.episodes:
                 return
             time.sleep(_LOOK_SECONDS / 2)
 
@@ -175,9 +180,14 @@ class _Simulation:
             self._workers.remove(worker)
             self._hire()
 
-    def _ask_for_seasons(self) -> None:
-        """As the API does, batch after batch."""
-        batches = BatchStore(self._store)
+    def _ask_for_seasons(self) -> float:
+        """As the API does, batch after batch. Returns how many seconds that took.
+
+        Workers begin when all is there: in one process with a thousand of them, asking takes
+        longer than all of their work.
+        """
+        started, batches = time.monotonic(), BatchStore(self._store)
+        self._store.announce(facts_of("first"), _TIMEOUT_S)
         for number, season in enumerate(self._mix.seasons):
             batch_id = f"batch-{number:08}"
             names = [one.ep_id for one in season]
@@ -186,6 +196,8 @@ class _Simulation:
                 job_id = self._ask_for(one, batch_id)
                 batches.note(batch_id, {one.ep_id: BatchEntry(job_id=job_id)})
             batches.queued(batch_id)
+        self._store.sign_off("first")
+        return time.monotonic() - started
 
     def _ask_for_singles(self) -> None:
         """At random moments, which are early enough to meet seasons that wait."""
@@ -201,10 +213,10 @@ class _Simulation:
         submit(spec, _TIMEOUT_S, self._store, self._publisher, one.priority, job_id, batch_id)
         return job_id
 
-    def _announce(self) -> None:
-        for worker in list(self._workers):
+    def _announce(self, place: int) -> None:
+        for worker in self._workers[place::_ANNOUNCERS]:
             if not worker.mortal.is_dead:
-                self._store.announce(worker.facts, _FORGOTTEN_AFTER_SECONDS)
+                self._store.announce(facts_of(worker.name), _FORGOTTEN_AFTER_SECONDS)
 
     def _reconcile(self) -> None:
         """Every worker tries, and one of them looks."""

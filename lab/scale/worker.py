@@ -26,6 +26,7 @@ class SimulatedWorker(threading.Thread):
     Args:
         app: as `make_celery` makes it; shared by all.
         seconds: how long the run of each episode takes.
+        begin: set where they are to take messages.
         ended: set where all workers are to end.
     """
 
@@ -36,6 +37,7 @@ class SimulatedWorker(threading.Thread):
         settings: Settings,
         ledger: Ledger,
         seconds: Mapping[str, float],
+        begin: threading.Event,
         ended: threading.Event,
     ) -> None:
         super().__init__(name=name, daemon=True)
@@ -45,19 +47,8 @@ class SimulatedWorker(threading.Thread):
         self._settings = settings
         self._ledger = ledger
         self._seconds = seconds
+        self._begin = begin
         self._ended = ended
-
-    @property
-    def facts(self) -> WorkerFacts:
-        return WorkerFacts(
-            name=self.name,
-            host="here",
-            pid=1,
-            version="0",
-            git_sha="",
-            fingerprint="",
-            concurrency=1,
-        )
 
     def run(self) -> None:
         connection: Connection = self._app.connection_for_read()
@@ -67,8 +58,9 @@ class SimulatedWorker(threading.Thread):
         taken: list[Any] = []
         consumer = self._app.amqp.TaskConsumer(channel, on_message=taken.append)
         consumer.qos(prefetch_count=1)
-        consumer.consume()
         self.listens.set()
+        self._begin.wait()
+        consumer.consume()
         try:
             while not self._ended.is_set() and not self.mortal.is_dead:
                 try:
@@ -110,6 +102,13 @@ class SimulatedWorker(threading.Thread):
             store.close()
         self.mortal.check()
         message.ack()
+
+
+def facts_of(name: str) -> WorkerFacts:
+    """What a worker says of itself."""
+    return WorkerFacts(
+        name=name, host="here", pid=1, version="0", git_sha="", fingerprint="", concurrency=1
+    )
 
 
 def _lose(channel: Any, tag: str) -> None:

@@ -30,7 +30,8 @@ def test_nothing_is_lost_or_done_twice_though_workers_die(tmp_path: Path) -> Non
     assert (found.jobs, found.lost, found.left_in_redis) == (300, 0, {"waiting": 0, "running": 0})
     assert (found.ended_twice, found.worked_twice, found.at_once) == (0, 0, 0)
     assert sum(found.deaths.values()) > 0
-    assert found.overtakings <= 2  # those whose messages workers had taken already
+    # In the order of asking it would be more than a hundred: all seasons were there before.
+    assert found.overtakings < 20
     assert {"scan", "keys"}.isdisjoint(found.redis.by_command)
     assert found.redis.by_command["hgetall"] < 10 * found.jobs  # however long they wait
 
@@ -40,4 +41,5 @@ def test_the_command_says_how_it_went(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main([*given.split(), "--folder", str(tmp_path)]) == 0
     words, _, body = capsys.readouterr().out.strip().rpartition("\n")
     assert words.startswith("12 jobs in ")
+    assert "lost 0," in words
     assert json.loads(body)["lost"] == 0
