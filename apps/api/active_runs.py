@@ -14,19 +14,20 @@ from apps.runs.lock import current_holders
 from apps.runs.spec import RunSpec
 from apps.runs.store import read_progress
 
+_READ_AT_ONCE = 500  # records in one answer of Redis
+
 
 @dataclass(frozen=True)
 class Queue:
     """What Redis has of the jobs that are asked for.
 
     Args:
-        ahead: by id, for those that wait, how many unfinished ones came before.
+        jobs: those that wait with how many unfinished ones came before.
         workers: that listen; asked only where a job waits for one.
         problem: why nothing is known.
     """
 
-    jobs: list[QueueJob] = field(default_factory=list)
-    ahead: dict[str, int] = field(default_factory=dict)
+    jobs: list[ActiveRun] = field(default_factory=list)
     workers: int | None = None
     problem: str | None = None
 
@@ -36,8 +37,11 @@ class Queue:
         jobs = store.active() if ep_id is None else store.of_episode(ep_id)
         waiting = [job.request.job_id for job in jobs if job.state == "queued"]
         if not waiting:
-            return cls(jobs)
-        return cls(jobs, store.ahead(waiting), len(store.workers()))
+            return cls([_line(job) for job in jobs])
+        ahead = store.ahead(waiting)
+        return cls(
+            [_line(job, ahead.get(job.request.job_id)) for job in jobs], store.worker_count()
+        )
 
     def with_direct(self, direct: Iterable[ActiveRun], ep_id: str | None = None) -> ActiveRuns:
         """Its jobs beside what runs without it; a job that runs on this host is one of both.
@@ -46,16 +50,45 @@ class Queue:
             direct: as `direct_runs` finds them.
             ep_id: only this episode's.
         """
-        queued = [_line(job, self.ahead.get(job.request.job_id)) for job in self.jobs]
-        listed = {(run.ep_id, run.run_id) for run in queued}
+        listed = {(run.ep_id, run.run_id) for run in self.jobs}
         others = [
             run
             for run in direct
             if ep_id in (None, run.ep_id) and (run.ep_id, run.run_id) not in listed
         ]
-        items = [*others, *queued]
+        items = [*others, *self.jobs]
         return ActiveRuns(
             items=items, total=len(items), queue_problem=self.problem, workers=self.workers
+        )
+
+
+class WaitingJobs:
+    """All unfinished jobs, asked again and again: one that waits is read once, for its turn.
+
+    For one thread at a time.
+    """
+
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+        self._known: dict[str, ActiveRun] = {}
+
+    def look(self) -> Queue:
+        """As `Queue.of` for all; it does not count workers."""
+        turns = self._store.turns()
+        lines = {job_id: run for job_id, run in self._known.items() if turns.get(job_id, False)}
+        missing = [job_id for job_id in turns if job_id not in lines]
+        for first in range(0, len(missing), _READ_AT_ONCE):
+            found = self._store.read_all(missing[first : first + _READ_AT_ONCE])
+            jobs = {name: job for name, job in found.items() if isinstance(job, QueueJob)}
+            lines |= {job_id: _line(job) for job_id, job in jobs.items()}
+        ordered = {job_id: lines[job_id] for job_id in turns if job_id in lines}
+        self._known = {id_: run for id_, run in ordered.items() if run.state == "queued"}
+        places = {job_id: place for place, job_id in enumerate(turns)}
+        return Queue(
+            [
+                run.model_copy(update={"ahead": places[job_id]}) if run.state == "queued" else run
+                for job_id, run in ordered.items()
+            ]
         )
 
 
@@ -89,7 +122,7 @@ def _direct(
     )
 
 
-def _line(job: QueueJob, ahead: int | None) -> ActiveRun:
+def _line(job: QueueJob, ahead: int | None = None) -> ActiveRun:
     spec = job.request.spec
     return ActiveRun(
         run_id=spec.run_id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from apps.common.contracts.manifest import ExecutionMode, Progress
@@ -37,9 +37,21 @@ class EpisodeStates:
             active: what runs and waits. Found before this is asked: a run that has ended since
                 then has left its result by now.
         """
-        under_way = _first(active)
         outcomes = self._outcomes.look()
         before, self._since = self._since, {}
+        return self._states(active, outcomes, before)
+
+    def of(self, active: Sequence[ActiveRun], names: Sequence[str]) -> dict[str, EpisodeState]:
+        """The same of these episodes alone, whatever others there are."""
+        return self._states(active, self._outcomes.of(names), self._since)
+
+    def _states(
+        self,
+        active: Sequence[ActiveRun],
+        outcomes: Mapping[str, Outcome],
+        before: Mapping[tuple[str, str, str], str],
+    ) -> dict[str, EpisodeState]:
+        under_way = _first(active)
         states = {}
         for ep_id, outcome in outcomes.items():
             run = under_way.get(ep_id) or self._began_meanwhile(ep_id, outcome)

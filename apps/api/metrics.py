@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -16,7 +15,7 @@ from apps.common.contracts.manifest import ExecutionMode
 from apps.common.errors import QueueUnavailable, RunCancelled, RunTimedOut, from_dict
 from apps.jobs.outbox import Count
 from apps.jobs.parts import PartStore
-from apps.jobs.store import JobStore, QueueJob
+from apps.jobs.store import JobStore
 
 # Seconds: from a short clip to a long episode.
 _DURATIONS = (1, 3, 10, 30, 60, 180, 600, 1800, 3600)
@@ -75,22 +74,21 @@ class QueueCollector(Collector):
         up = GaugeMetricFamily("screenalytics_redis_up", "Whether Redis answers and takes jobs")
         try:
             self._jobs.check()
-            active, ended, workers = self._jobs.active(), self._jobs.counts(), self._jobs.workers()
+            figures, ended = self._jobs.queue_figures(), self._jobs.counts()
+            workers = self._jobs.workers()
         except QueueUnavailable:
             up.add_metric([], 0)
             yield up
             return
         up.add_metric([], 1)
         yield up
-        waiting = [job for job in active if job.state == "queued"]
-        running = len(active) - len(waiting)
-        yield _gauge("screenalytics_queue_depth", "Jobs that wait for a worker", len(waiting))
+        yield _gauge("screenalytics_queue_depth", "Jobs that wait for a worker", figures.waiting)
         yield _gauge(
             "screenalytics_queue_oldest_seconds",
             "How long the job waits that waits longest; 0 where none does",
-            max((_age_s(job) for job in waiting), default=0.0),
+            figures.oldest_s,
         )
-        yield _gauge("screenalytics_jobs_running", "Jobs that workers execute", running)
+        yield _gauge("screenalytics_jobs_running", "Jobs that workers execute", figures.running)
         yield _gauge("screenalytics_workers", "Workers that listen", len(workers))
         slots = GaugeMetricFamily(
             "screenalytics_worker_slots",
@@ -98,8 +96,8 @@ class QueueCollector(Collector):
             labels=["state"],
         )
         of_all = sum(worker.concurrency for worker in workers)
-        slots.add_metric(["busy"], min(running, of_all))
-        slots.add_metric(["idle"], max(0, of_all - running))
+        slots.add_metric(["busy"], min(figures.running, of_all))
+        slots.add_metric(["idle"], max(0, of_all - figures.running))
         yield slots
         jobs = CounterMetricFamily("screenalytics_jobs", "Ended jobs", labels=["state"])
         for state, count in sorted(ended.items()):
@@ -139,11 +137,6 @@ class WebhookCollector(Collector):
         for how in get_args(Count):
             attempts.add_metric([how], figures.counts.get(how, 0))
         yield attempts
-
-
-def _age_s(job: QueueJob) -> float:
-    submitted = datetime.fromisoformat(job.request.submitted_at)
-    return max(0.0, (datetime.now(UTC) - submitted).total_seconds())
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from pydantic import BaseModel
 
-from apps.api.active_runs import Queue, direct_runs
+from apps.api.active_runs import Queue, WaitingJobs, direct_runs
 from apps.api.episode_states import EpisodeStates as States
 from apps.api.leases import RedisThreads
 from apps.api.run_registry import RunRegistry
@@ -21,6 +21,7 @@ from apps.common.layout import Layout
 from apps.common.live import EpisodeRemoved, EpisodeState, EpisodeStates, ServerState
 from apps.common.schemas import Version
 from apps.jobs.store import JobStore
+from apps.runs.episodes import episode_exists
 
 _log = logging.getLogger("screenalytics.api")
 _LOOK_SECONDS = 1.0
@@ -111,6 +112,13 @@ class StateWatch:
                 await self._look()
             return self._all()
 
+    async def of(self, names: Sequence[str]) -> EpisodeStates:
+        """Those of these episodes that exist; no file of another one is looked at."""
+        async with self._looking:
+            queue = await self._queue.newest()
+            states = await asyncio.to_thread(self._look_at_some, queue, names)
+            return EpisodeStates(server=await self._server_now(queue), items=list(states.values()))
+
     def refuse_full(self) -> None:
         """Raises TooManyListeners where there is no room for another one."""
         if len(self._listeners) >= MAX_LISTENERS:
@@ -157,15 +165,9 @@ class StateWatch:
         self._looked_at = time.monotonic()  # whoever asks from now on may see it otherwise
         queue = await self._queue.newest()
         states, seconds = await asyncio.to_thread(self._look_at_disk, queue)
-        version = await asyncio.to_thread(self._version)
+        server = await self._server_now(queue)
         self._looks.inc()
         self._pause = min(_LONGEST_SECONDS, max(_LOOK_SECONDS, seconds / _SHARE))
-        server = ServerState(
-            **version.model_dump(),
-            queue_problem=queue.problem,
-            workers=None if queue.problem else len(self._queue.workers),
-            worker_names=[] if queue.problem else self._queue.workers,
-        )
         changes = _changes(self._known, states)
         if server != self._server:
             changes[""] = LiveEvent("server", server)
@@ -173,11 +175,25 @@ class StateWatch:
         for listener in self._listeners if changes else ():
             listener.tell(changes)
 
+    async def _server_now(self, queue: Queue) -> ServerState:
+        version = await asyncio.to_thread(self._version)
+        return ServerState(
+            **version.model_dump(),
+            queue_problem=queue.problem,
+            workers=None if queue.problem else len(self._queue.workers),
+            worker_names=[] if queue.problem else self._queue.workers,
+        )
+
     def _look_at_disk(self, queue: Queue) -> tuple[dict[str, EpisodeState], float]:
         """The states, and how many seconds of CPU that took."""
         started = time.thread_time()
         active = queue.with_direct(direct_runs(self._layout, self._runs))
         return self._states.look(active.items), time.thread_time() - started
+
+    def _look_at_some(self, queue: Queue, names: Sequence[str]) -> dict[str, EpisodeState]:
+        active = queue.with_direct(direct_runs(self._layout, self._runs))
+        there = [name for name in names if episode_exists(self._layout, name)]
+        return self._states.of(active.items, there)
 
     def _all(self) -> EpisodeStates:
         if self._server is None:
@@ -190,6 +206,7 @@ class _QueueAnswers:
 
     def __init__(self, jobs: JobStore, ask_redis: RedisThreads) -> None:
         self._jobs = jobs
+        self._waiting = WaitingJobs(jobs)
         self._ask_redis = ask_redis
         self._asking: asyncio.Task[Queue] | None = None
         self._last = Queue()
@@ -207,7 +224,7 @@ class _QueueAnswers:
 
     async def _ask(self) -> Queue:
         try:
-            queue = await self._ask_redis(Queue.of, self._jobs, None)
+            queue = await self._ask_redis(self._waiting.look)
             if time.monotonic() - self._asked_workers_at >= _WORKERS_SECONDS:
                 listening = await self._ask_redis(self._jobs.workers)
                 self.workers = sorted(worker.name for worker in listening)

@@ -110,6 +110,8 @@ def recovered(layout: Layout, text: str) -> WebhookEvent | None:
 def batch_ended(batch: Batch, jobs: JobStore) -> WebhookEvent | None:
     """Of a batch all of whose jobs have ended; None while one has not."""
     ids = [entry.job_id for entry in batch.entries.values() if entry.job_id is not None]
+    if jobs.ahead(ids):  # one is unfinished, which no record has to be read for
+        return None
     status = status_of(batch, jobs.read_all(ids))
     if status.state == "active":
         return None

@@ -147,6 +147,27 @@ def entries_of(folder: Path) -> list[Path]:
         return []
 
 
+def folders_of(folder: Path) -> list[str]:
+    """Names of the folders in a folder, links to folders too; what cannot be looked at is none."""
+    names = []
+    with suppress(OSError), os.scandir(folder) as found:
+        for entry in found:
+            with suppress(OSError):  # links in a circle
+                if entry.is_dir():
+                    names.append(entry.name)
+    return names
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; a link that leads nowhere, or what nobody may see, is none."""
+    return os.path.isfile(path)  # noqa: PTH113 - that of Path raises where nobody may look
+
+
+def is_folder(path: Path) -> bool:
+    """The same of a folder."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
 def files_in(path: Path) -> list[Path]:
     """The file itself, or all files below a folder."""
     if not path.is_dir():

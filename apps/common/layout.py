@@ -88,6 +88,7 @@ class LegacyJobFiles:
     output: Path
 
 
+MANIFEST_NAME = RunFiles.__dict__["manifest"].name  # in a run's folder
 ABOUT_NAME = "about.json"  # in an episode's folder, beside its video
 REPORT_NAME = "comparison.json"  # in a comparison's folder
 PART = ".part"  # ends the name of an upload that has not arrived

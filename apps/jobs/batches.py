@@ -23,6 +23,14 @@ _CANCELLED = "cancelled"
 _ROUND = "round"
 _QUEUEING_SECONDS = 120  # after which a server that died over it is not waited for
 _LISTED = 50  # the newest ones: each is read with all of its jobs
+_PRUNED = 100  # batches that one look sees, the oldest ones: these are forgotten first
+
+# KEYS: list of batches. ARGV: prefix of batches, how many to see.
+_PRUNE = """
+for _, batch in ipairs(redis.call('ZRANGE', KEYS[1], 0, ARGV[2] - 1)) do
+  if redis.call('EXISTS', ARGV[1] .. batch) == 0 then redis.call('ZREM', KEYS[1], batch) end
+end
+"""
 
 
 class BatchEntry(BaseModel):
@@ -158,9 +166,15 @@ class BatchStore:
     def forget(self, batch_id: str) -> None:
         """Removes a batch of which nothing could be queued."""
         with self._jobs.answering():
-            self._jobs.redis.delete(_key(batch_id))
+            self._jobs.redis.delete(_key(batch_id), _queueing(batch_id))
             self._jobs.redis.zrem(_LIST, batch_id)
         Outbox(self._jobs).forget_batch(batch_id, 0)
+
+    def prune(self) -> None:
+        """Takes batches that Redis has forgotten out of its lists; a few at a time."""
+        with self._jobs.answering():
+            self._jobs.redis.eval(_PRUNE, 1, _LIST, _key(""), str(_PRUNED))
+        Outbox(self._jobs).prune(_key(""), _PRUNED, KEPT_SECONDS)
 
 
 _LIST = f"{PREFIX}:batches"

@@ -28,6 +28,15 @@ _OPEN_BATCH = """
 local clock = redis.call('TIME')
 if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('ZADD', KEYS[2], clock[1], ARGV[1]) end
 """
+# KEYS: batches to tell of, endings. ARGV: prefix of batches, how many to see, seconds to keep.
+_PRUNE = """
+for _, round in ipairs(redis.call('ZRANGE', KEYS[1], 0, ARGV[2] - 1)) do
+  if redis.call('EXISTS', ARGV[1] .. string.match(round, '^[^/]*')) == 0 then
+    redis.call('ZREM', KEYS[1], round)
+  end
+end
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', redis.call('TIME')[1] - ARGV[3])
+"""
 # KEYS: what the event is made of (or ''), the event, what is due of each destination. ARGV: member
 # of the first, event id, body, seconds to keep. Makes an event once.
 _POST = """
@@ -119,6 +128,16 @@ class Outbox:
         """Nobody is to be told of it."""
         with self._jobs.answering():
             self._jobs.redis.zrem(_OPEN_BATCHES, _round(batch_id, number))
+
+    def prune(self, batch_prefix: str, seen: int, kept_seconds: int) -> None:
+        """Nobody is to be told of batches that are forgotten, nor of jobs that are.
+
+        Args:
+            batch_prefix: how keys of batches begin.
+            seen: how many batches to look at, the oldest ones.
+            kept_seconds: for how long jobs are kept.
+        """
+        self._run(_PRUNE, [_OPEN_BATCHES, ENDINGS], [batch_prefix, seen, kept_seconds])
 
     def post_job(self, job_id: str, event_id: str, body: str, to: Sequence[str]) -> None:
         """Makes the event of a job that has ended; nothing where another server has made it."""

@@ -156,6 +156,7 @@ end
 return 0
 """
 _NEWEST = 1000
+_NEXT = 20  # more than workers leave there of jobs that were cancelled
 
 
 def put_first(store: JobStore, request: JobRequest) -> None:
@@ -163,6 +164,19 @@ def put_first(store: JobStore, request: JobRequest) -> None:
     queue = QUEUES[list(_PRIORITIES).index(request.priority)]
     with store.answering():
         store.redis.eval(_PUT_FIRST, 1, queue, request.job_id, str(_NEWEST))
+
+
+def next_jobs(store: JobStore) -> dict[Priority, list[str]]:
+    """By priority, the jobs of the messages that are taken next, the first one first."""
+    with store.answering():
+        pipe = store.redis.pipeline(transaction=False)
+        for queue in QUEUES:
+            pipe.lrange(queue, -_NEXT, -1)
+        found = cast("list[list[str]]", pipe.execute())
+    return {
+        priority: [job_id for text in reversed(texts) if (job_id := _job_of(text)) is not None]
+        for priority, texts in zip(_PRIORITIES, found, strict=True)
+    }
 
 
 def renew_delivery(store: JobStore, tag: str) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 
 from apps.common.errors import JobUnreadable, QueueUnavailable
-from apps.jobs.queue import Publisher, sent_jobs
+from apps.jobs.batches import BatchStore
+from apps.jobs.queue import Publisher, next_jobs, put_first, sent_jobs
 from apps.jobs.store import JobStore, QueueJob
 
 _log = logging.getLogger("screenalytics.jobs")
@@ -27,6 +28,7 @@ def reconcile(store: JobStore, publisher: Publisher) -> None:
     try:
         if store.take_turn(_TURN, turn_seconds(store)):
             _look(store, publisher)
+            BatchStore(store).prune()
     except QueueUnavailable:
         return  # said by whoever needs it
     except Exception:
@@ -34,7 +36,8 @@ def reconcile(store: JobStore, publisher: Publisher) -> None:
 
 
 def _look(store: JobStore, publisher: Publisher) -> None:
-    jobs = store.unfinished()
+    next_ones = next_jobs(store)
+    jobs = store.whose_turn_it_is(next_ones)
     for job_id, job in jobs.items():
         if job is None:
             store.drop(job_id)
@@ -46,12 +49,21 @@ def _look(store: JobStore, publisher: Publisher) -> None:
     if not overdue:
         return
     sent = sent_jobs(store, newest_s=2 * store.lease_seconds)
-    for job in overdue:
-        job_id = job.request.job_id
-        if job_id not in sent:
-            publisher.send(job.request)
-            store.sent(job_id)
-            _log.warning("job sent again", extra={"job_id": job_id, "silent_s": job.silent_s})
+    lost = [job for job in overdue if job.request.job_id not in sent]
+    for job in lost:
+        if not next_ones[job.request.priority]:
+            _send(job, store, publisher)
+    for job in reversed(lost):  # their turn has come: before all that wait, in their order
+        if next_ones[job.request.priority]:
+            _send(job, store, publisher)
+            put_first(store, job.request)
+
+
+def _send(job: QueueJob, store: JobStore, publisher: Publisher) -> None:
+    job_id = job.request.job_id
+    publisher.send(job.request)
+    store.sent(job_id)
+    _log.warning("job sent again", extra={"job_id": job_id, "silent_s": job.silent_s})
 
 
 def _is_silent(job: QueueJob, store: JobStore) -> bool:

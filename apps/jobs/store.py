@@ -8,8 +8,9 @@ ends once, and an episode has one unfinished job. All times are Redis's own.
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -36,6 +37,7 @@ ENDINGS = f"{PREFIX}:endings"
 """Jobs that have ended and that somebody is still to be told of, by when they did."""
 ENDINGS_WANTED = f"{ENDINGS}:wanted"
 KEPT_SECONDS = 30 * 24 * 3600
+_WORKERS_KEPT_SECONDS = 3600  # for so long keys of workers stay of which nobody hears
 _CONNECT_SECONDS = 0.5
 _ANSWER_SECONDS = 2.0
 _REST_SECONDS = 1.0  # after a call that waited in vain, for which the next ones do not wait
@@ -61,6 +63,7 @@ redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[4])
 redis.call('HSET', KEYS[2], 'state', 'queued', 'static', ARGV[3], 'beat', now, 'attempts', 0)
 redis.call('EXPIRE', KEYS[2], ARGV[4])
 redis.call('ZADD', KEYS[3], now + tonumber(ARGV[5]), ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now - ARGV[4])
 redis.call('ZADD', KEYS[4], now, ARGV[1])
 redis.call('EXPIRE', KEYS[4], ARGV[4])
 return false
@@ -142,6 +145,40 @@ redis.call('HINCRBY', KEYS[1], 'attempts', -1)
 local since = tonumber(redis.call('ZSCORE', KEYS[3], ARGV[2]) or now)
 redis.call('ZADD', KEYS[2], 'XX', since + tonumber(ARGV[3]), ARGV[2])
 return 'queued'
+"""
+)
+# KEYS: workers by when they are forgotten, what they say. ARGV: name, what it says, seconds until
+# then, seconds for which the keys are kept. Those that are forgotten go from both.
+_ANNOUNCE = (
+    NOW
+    + """
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)) do
+  redis.call('ZREM', KEYS[1], name)
+  redis.call('HDEL', KEYS[2], name)
+end
+redis.call('ZADD', KEYS[1], now + tonumber(ARGV[3]), ARGV[1])
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+redis.call('EXPIRE', KEYS[2], ARGV[4])
+"""
+)
+# KEYS: workers, what they say. Returns what those say that are not forgotten, by name.
+_WORKERS = (
+    NOW
+    + """
+local said = {}
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf')) do
+  local text = redis.call('HGET', KEYS[2], name)
+  if text then said[#said + 1] = text end
+end
+return said
+"""
+)
+# KEYS: workers. Returns how many are not forgotten.
+_WORKER_COUNT = (
+    NOW
+    + """
+return redis.call('ZCOUNT', KEYS[1], '(' .. now, '+inf')
 """
 )
 # KEYS: job. It was sent to the queue (again).
@@ -231,6 +268,15 @@ def job_key(job_id: str) -> str:
 
 
 @dataclass(frozen=True)
+class QueueFigures:
+    """Unfinished jobs: how many wait and run, and seconds for which the oldest has waited."""
+
+    waiting: int
+    running: int
+    oldest_s: float
+
+
+@dataclass(frozen=True)
 class _Keys:
     prefix: str = PREFIX
 
@@ -243,8 +289,9 @@ class _Keys:
     def history(self, ep_id: str) -> str:
         return f"{self.prefix}:episode:{ep_id}:jobs"
 
-    def worker(self, name: str) -> str:
-        return f"{self.prefix}:worker:{name}"
+    @property
+    def workers(self) -> list[str]:
+        return [f"{self.prefix}:workers", f"{self.prefix}:workers:facts"]
 
     @property
     def active(self) -> str:
@@ -425,9 +472,61 @@ class JobStore:
             names = cast("list[str]", self.redis.zrange(self._keys.active, 0, -1))
         return self._read(names)
 
-    def count_unfinished(self) -> int:
+    def turns(self) -> dict[str, bool]:
+        """Ids of the unfinished jobs in the order of their turn, and whether each waits.
+
+        No record is read: of those that wait nothing changes but their place.
+        """
         with self.answering():
-            return int(self.redis.zcard(self._keys.active))
+            found = self.redis.zrange(self._keys.active, 0, -1, withscores=True)
+        return {job_id: turn >= 0 for job_id, turn in cast("list[tuple[str, float]]", found)}
+
+    def running(self) -> list[QueueJob]:
+        """Jobs that a worker has taken, in the order in which they were."""
+        with self.answering():
+            names = cast("list[str]", self.redis.zrangebyscore(self._keys.active, "-inf", "(0"))
+        return _readable(self._read(names))
+
+    def queue_figures(self) -> QueueFigures:
+        """How many unfinished jobs there are, and how old the oldest that waits is."""
+        active, low = self._keys.active, f"{_LATER:.0f}"
+        with self.answering():
+            pipe = self.redis.pipeline(transaction=True)
+            pipe.time()
+            pipe.zcard(active)
+            pipe.zcount(active, 0, "+inf")
+            pipe.zrangebyscore(active, 0, f"({low}", start=0, num=1, withscores=True)
+            pipe.zrangebyscore(active, low, "+inf", start=0, num=1, withscores=True)
+            (seconds, microseconds), count, waiting, *oldest = pipe.execute()
+        since = [turn % _LATER for found in oldest for _, turn in found]
+        age_s = max((seconds + microseconds / 1e6 - at for at in since), default=0.0)
+        return QueueFigures(waiting, count - waiting, max(0.0, age_s))
+
+    def whose_turn_it_is(
+        self, next_ones: Mapping[Priority, Sequence[str]]
+    ) -> dict[str, QueueJob | JobUnreadable | None]:
+        """Unfinished jobs, without those that wait behind a message that is still to be taken.
+
+        What waits in the queue is not read, however much it is: messages are taken in their order,
+        so a job whose own was lost is found when its turn has come.
+
+        Args:
+            next_ones: by priority, ids of jobs whose messages are taken next.
+        """
+        asked = [(priority, job_id) for priority, ids in next_ones.items() for job_id in ids]
+        with self.answering():
+            pipe = self.redis.pipeline(transaction=False)
+            for _, job_id in asked:
+                pipe.zscore(self._keys.active, job_id)
+            turns = cast("list[float | None]", pipe.execute()) if asked else []
+            bounds = {"normal": _LATER, "low": math.inf}
+            for (priority, _), turn in reversed(list(zip(asked, turns, strict=True))):
+                if turn is not None and turn >= 0 and (turn >= _LATER) == (priority == "low"):
+                    bounds[priority] = turn
+            pipe.zrangebyscore(self._keys.active, "-inf", f"({bounds['normal']!r}")
+            pipe.zrangebyscore(self._keys.active, _LATER, f"({bounds['low']!r}")
+            names = [name for found in pipe.execute() for name in found]
+        return self._read(names)
 
     def ahead(self, job_ids: Sequence[str]) -> dict[str, int]:
         """How many unfinished jobs are before each of these; without those that are over."""
@@ -453,20 +552,29 @@ class JobStore:
         return {state: int(count) for state, count in found.items() if count.isdigit()}
 
     def announce(self, worker: WorkerFacts, seconds: float) -> None:
-        with self.answering():
-            key = self._keys.worker(worker.name)
-            self.redis.set(key, worker.model_dump_json(), px=round(seconds * 1000))
+        """A worker listens; it is forgotten after so many seconds."""
+        kept = max(_WORKERS_KEPT_SECONDS, round(seconds))
+        self.run_script(
+            _ANNOUNCE, self._keys.workers, [worker.name, worker.model_dump_json(), seconds, kept]
+        )
 
     def sign_off(self, name: str) -> None:
+        workers, facts = self._keys.workers
         with self.answering():
-            self.redis.delete(self._keys.worker(name))
+            pipe = self.redis.pipeline(transaction=True)
+            pipe.zrem(workers, name)
+            pipe.hdel(facts, name)
+            pipe.execute()
 
     def workers(self) -> list[WorkerFacts]:
         """Workers that said so a few seconds ago. Nothing is broadcast, so this takes no wait."""
-        with self.answering():
-            names = sorted(self.redis.scan_iter(self._keys.worker("*"), count=1000))
-            texts = cast("list[str | None]", self.redis.mget(names) if names else [])
-        return [facts for facts in map(_worker, texts) if facts is not None]
+        texts = cast("list[str]", self.run_script(_WORKERS, self._keys.workers, []))
+        found = [facts for facts in map(_worker, texts) if facts is not None]
+        return sorted(found, key=lambda facts: facts.name)
+
+    def worker_count(self) -> int:
+        """How many of them there are, where nobody asks who they are."""
+        return int(self.run_script(_WORKER_COUNT, self._keys.workers[:1], []))
 
     def take_turn(self, name: str, seconds: float) -> bool:
         """True for one program of all that ask within these seconds."""
@@ -535,9 +643,9 @@ def _readable(jobs: dict[str, QueueJob | JobUnreadable | None]) -> list[QueueJob
     return [job for job in jobs.values() if isinstance(job, QueueJob)]
 
 
-def _worker(text: str | None) -> WorkerFacts | None:
+def _worker(text: str) -> WorkerFacts | None:
     try:
-        return None if text is None else WorkerFacts.model_validate_json(text)
+        return WorkerFacts.model_validate_json(text)
     except ValidationError:
         return None
 

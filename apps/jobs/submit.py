@@ -39,7 +39,7 @@ def submit(
         QueueUnavailable: Redis is away or refuses, or no worker listens.
         EpisodeBusy: the episode has an unfinished job.
     """
-    if not store.workers():
+    if store.worker_count() == 0:
         raise QueueUnavailable(
             "No worker listens to the queue.",
             hint="Start one: celery -A apps.worker.celery_app worker --concurrency 1 (make up "

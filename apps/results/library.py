@@ -40,6 +40,7 @@ _CACHES_SECONDS = 10.0  # for so long the size of the caches is not looked up ag
 class _Folder:
     """What an episode's folder held when it last changed."""
 
+    path: Path
     changed: int
     video: Path | None
     other_bytes: int
@@ -167,7 +168,7 @@ class LibraryIndex:
         size, added, state = 0, 0, ""
         if folder.video is not None:
             with contextlib.suppress(OSError):  # it may go at any moment
-                facts = folder.video.stat()
+                facts = os.stat(folder.video)  # noqa: PTH116
                 size, added = facts.st_size, max(facts.st_mtime_ns, facts.st_ctime_ns)
                 state = f"{facts.st_size}-{facts.st_mtime_ns}"
         elif runs:
@@ -177,17 +178,17 @@ class LibraryIndex:
 
     def _folder(self, ep_id: str) -> _Folder:
         """What the episode's folder holds, read again when a name in it has changed."""
-        path = self._layout.episode(ep_id)
+        known = self._folders.get(ep_id)
+        path = self._layout.episode(ep_id) if known is None else known.path
         try:
-            changed = path.stat().st_mtime_ns
+            changed = os.stat(path).st_mtime_ns  # noqa: PTH116 - Path.stat costs twice as much
         except OSError:
             changed = 0
-        known = self._folders.get(ep_id)
         if known is None or known.changed != changed:
             videos = video_files(path)
             video = videos[0] if videos else None
             others = sum(_size(other) for other in entries_of(path) if other != video)
-            known = _Folder(changed, video, others, about_episode(self._layout, ep_id))
+            known = _Folder(path, changed, video, others, about_episode(self._layout, ep_id))
             self._folders[ep_id] = known
         return known
 

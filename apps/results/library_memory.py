@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from apps.common.contracts.manifest import RunManifest
 from apps.common.errors import RunNotFound
 from apps.common.files import files_in, read_json, write_atomic
-from apps.common.layout import Layout, RunFiles
+from apps.common.layout import MANIFEST_NAME, Layout
 from apps.common.library_schemas import LibraryRun
 from apps.common.names import is_comparison_run, is_run_name
 from apps.runs.store import read_manifest
@@ -90,6 +90,7 @@ class Memory:
         self._runs: dict[str, dict[str, KnownRun]] = {}
         self._videos: dict[str, KnownVideo] = {}
         self._videos_lock = threading.Lock()
+        self._folders: dict[str, str] = {}  # of an episode's runs; making a path costs as a look
         self._is_read = False
         self._has_changed = False
         self._files_left = 0
@@ -104,9 +105,12 @@ class Memory:
         """The episode's runs as they are now."""
         before = self._runs.get(ep_id, {})
         found: dict[str, KnownRun] = {}
-        with suppress(OSError), os.scandir(self._layout.runs(ep_id)) as folders:
+        place = self._folders.get(ep_id)
+        if place is None:
+            place = self._folders[ep_id] = str(self._layout.runs(ep_id))
+        with suppress(OSError), os.scandir(place) as folders:
             for folder in folders:
-                changed = _changed(RunFiles(Path(folder.path)).manifest)
+                changed = _changed(f"{folder.path}/{MANIFEST_NAME}")
                 if changed and is_run_name(folder.name):
                     found[folder.name] = self._run(ep_id, folder.name, changed, before)
         if found != before:
@@ -130,6 +134,7 @@ class Memory:
         for ep_id in self._runs.keys() - kept:
             del self._runs[ep_id]
             self._has_changed = True
+        self._folders = {ep_id: self._folders[ep_id] for ep_id in kept & self._folders.keys()}
         with self._videos_lock:
             for ep_id in self._videos.keys() - kept:
                 del self._videos[ep_id]
@@ -205,9 +210,9 @@ def _is_on(known: KnownRun) -> bool:
     return known.run is not None and known.run.status == "running"
 
 
-def _changed(path: Path) -> int:
+def _changed(path: str) -> int:
     try:
-        return path.stat().st_mtime_ns
+        return os.stat(path).st_mtime_ns  # noqa: PTH116 - a path of every run, for every request
     except OSError:
         return 0
 

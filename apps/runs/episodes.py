@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
 from apps.common.errors import EpisodeNotFound
-from apps.common.files import entries_of
+from apps.common.files import entries_of, folders_of, is_file, is_folder
 from apps.common.layout import Layout
 from apps.common.names import is_name
 from apps.runs.store import has_runs
@@ -85,13 +84,13 @@ def several_videos_warning(videos: list[Path]) -> str | None:
 
 def episode_exists(layout: Layout, ep_id: str) -> bool:
     """Whether it has a folder, or runs: the command line runs videos from anywhere."""
-    return layout.episode(ep_id).is_dir() or has_runs(layout, ep_id)
+    return is_folder(layout.episode(ep_id)) or has_runs(layout, ep_id)
 
 
 def list_episodes(layout: Layout) -> list[str]:
     """Names of the episodes that exist, in order."""
-    uploaded = {path.name for path in entries_of(layout.videos) if path.is_dir()}
-    ran = {path.name for path in entries_of(layout.all_manifests)} - uploaded
+    uploaded = set(folders_of(layout.videos))
+    ran = set(folders_of(layout.all_manifests)) - uploaded
     return sorted(
         [name for name in uploaded if is_name(name)]
         + [name for name in ran if is_name(name) and has_runs(layout, name)]
@@ -99,6 +98,4 @@ def list_episodes(layout: Layout) -> list[str]:
 
 
 def _files(paths: Iterable[Path]) -> list[Path]:
-    with suppress(OSError):  # a folder that may be listed and not looked into
-        return [path for path in paths if path.is_file()]
-    return []
+    return [path for path in paths if is_file(path)]

@@ -85,10 +85,15 @@ class Outcomes:
         """By episode, in the order of their names."""
         names = list_episodes(self._layout)
         known = self._episodes
-        self._episodes = {
-            name: known[name] if name in known else _Episode(self._layout, name) for name in names
-        }
-        return {name: episode.look() for name, episode in self._episodes.items()}
+        self._episodes = {name: known[name] for name in names if name in known}
+        return self.of(names)
+
+    def of(self, names: Iterable[str]) -> dict[str, Outcome]:
+        """Of these episodes alone, in this order; no file of another one is looked at."""
+        return {name: self._episode(name).look() for name in names}
+
+    def _episode(self, name: str) -> _Episode:
+        return self._episodes.setdefault(name, _Episode(self._layout, name))
 
 
 class _Episode:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from apps.common.contracts.manifest import Progress, RunManifest, RunStatus
 from apps.common.errors import RunNotFound
-from apps.common.files import entries_of, read_json, storage_errors, write_json
+from apps.common.files import entries_of, is_file, read_json, storage_errors, write_json
 from apps.common.layout import Layout, RunFiles
 from apps.common.names import LATEST, is_comparison_run, is_name, is_run_name
 from apps.common.open_result import open_result, result_json
@@ -137,12 +137,12 @@ def read_runs(layout: Layout, ep_id: str, names: Iterable[str]) -> Iterator[RunM
 
 def count_runs(layout: Layout, ep_id: str) -> int:
     """How many runs an episode has, by their folders; no manifest is read."""
-    return sum(run.manifest.is_file() for run in _runs(layout, ep_id))
+    return sum(is_file(run.manifest) for run in _runs(layout, ep_id))
 
 
 def has_runs(layout: Layout, ep_id: str) -> bool:
     """Whether an episode has a run, by their folders; no manifest is read."""
-    return any(run.manifest.is_file() for run in _runs(layout, ep_id))
+    return any(is_file(run.manifest) for run in _runs(layout, ep_id))
 
 
 def newest_runs(layout: Layout, ep_id: str, limit: int) -> list[RunManifest]:

@@ -1,7 +1,8 @@
 """A worker as it is meant to run: `python -m apps.worker`, `screenalytics worker`.
 
 It is `celery -A apps.worker.celery_app worker` with one run at a time, since a run uses all the
-cores that it may. Further arguments are Celery's.
+cores that it may. It asks and hears no other workers: each would tell all others when it starts,
+and every two seconds that it lives. Further arguments are Celery's.
 """
 
 from __future__ import annotations
@@ -9,7 +10,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-_CELERY = ("-A", "apps.worker.celery_app", "worker", "--concurrency", "1", "--loglevel", "INFO")
+_CELERY = (
+    *("-A", "apps.worker.celery_app", "worker", "--concurrency", "1", "--loglevel", "INFO"),
+    *("--without-gossip", "--without-mingle"),
+)
 
 
 def parser() -> argparse.ArgumentParser:

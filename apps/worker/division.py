@@ -54,11 +54,11 @@ def division(segments: Segments, store: JobStore, host: str) -> Division | None:
 def _idle_hosts(store: JobStore, host: str) -> int:
     """Other hosts with a worker that has nothing to do, beyond those for which jobs wait."""
     others = [worker for worker in store.workers() if worker.host != host]
-    if not others or store.count_unfinished() > sum(worker.concurrency for worker in others) + 1:
+    if not others:
         return 0
-    jobs = store.active()
+    jobs = store.running()
     busy = Counter(job.worker for job in jobs if job.state == "in_progress")
-    waiting = sum(job.state != "in_progress" for job in jobs)
+    waiting = store.queue_figures().waiting + sum(job.state != "in_progress" for job in jobs)
     idle = {worker.host for worker in others if _is_idle(worker, busy)}
     return max(0, len(idle) - waiting)
 

@@ -34,6 +34,7 @@ from apps.worker.job_run import JobRun
 _log = logging.getLogger("screenalytics.worker")
 MAX_ATTEMPTS = 5  # a run that takes its worker down with it must not do so for ever
 _POLL_SECONDS = 0.3
+_LONGEST_PAUSE_SECONDS = 5.0  # between two questions to Redis whether another host still runs it
 
 
 class JobExecution:
@@ -130,7 +131,16 @@ class JobExecution:
     async def _result(
         self, job: QueueJob, lease: EpisodeLease, heartbeat: JobHeartbeat
     ) -> RunResult:
-        run = JobRun(
+        run = self._job_run(job, heartbeat)
+        left_s = job.request.timeout_s  # to wait for the episode; the run has as much again
+        while True:
+            left_s = await self._wait_for_episode(job, lease, left_s)
+            heartbeat.lease_taken = True
+            with contextlib.suppress(EpisodeBusy):  # another was faster: wait for it like for any
+                return self._completed(job) or await run.result()
+
+    def _job_run(self, job: QueueJob, heartbeat: JobHeartbeat) -> JobRun:
+        return JobRun(
             self._here,
             self._store,
             job,
@@ -139,12 +149,6 @@ class JobExecution:
             self._stop,
             self._refuse_to_go_on,
         )
-        left_s = job.request.timeout_s  # to wait for the episode; the run has as much again
-        while True:
-            left_s = await self._wait_for_episode(job, lease, left_s)
-            heartbeat.lease_taken = True
-            with contextlib.suppress(EpisodeBusy):  # another was faster: wait for it like for any
-                return self._completed(job) or await run.result()
 
     async def _wait_for_episode(self, job: QueueJob, lease: EpisodeLease, seconds: float) -> float:
         """Until no run holds the episode: another one, or this job's own from before.
@@ -154,7 +158,12 @@ class JobExecution:
         """
         spec = job.request.spec
         deadline = time.monotonic() + seconds
-        while is_held(self._layout, spec.ep_id) or not lease.take():
+        ask_at, pause = 0.0, _POLL_SECONDS
+        while True:
+            if not is_held(self._layout, spec.ep_id) and time.monotonic() >= ask_at:
+                if lease.take():
+                    return deadline - time.monotonic()
+                ask_at, pause = time.monotonic() + pause, min(2 * pause, _LONGEST_PAUSE_SECONDS)
             self._refuse_to_go_on()
             if self._drain.has_begun:
                 raise WorkerStops
@@ -165,7 +174,6 @@ class JobExecution:
                     hint="See GET /celery_jobs for what runs; raise timeout_s, or send it later.",
                 )
             await asyncio.sleep(_POLL_SECONDS)
-        return deadline - time.monotonic()
 
     def _completed(self, job: QueueJob) -> RunResult | None:
         """The result of this job's run, where an earlier delivery completed it."""

@@ -144,6 +144,7 @@ def worker(
     root: Path = CHECKOUT,
     mingles: bool = False,
     host: str | None = None,
+    as_product: bool = False,
     **environment: str,
 ) -> Iterator[Worker]:
     """`celery worker`, ready to take jobs; its whole tree ends with the block.
@@ -152,9 +153,11 @@ def worker(
 
     Unless it `mingles` it does not look for neighbours at each connection (a second of waiting). It
     is not waited for at the end: Celery would take two and a half seconds, or as long as a job.
+    With `as_product` it is `screenalytics worker`.
     """
     log = data_root.parent / f"worker-{time.monotonic_ns()}.log"
-    command = [sys.executable, "-m", "celery", "-A", "apps.worker.celery_app", "worker"]
+    celery = ["celery", "-A", "apps.worker.celery_app", "worker"]
+    command = [sys.executable, "-m", *(["apps.worker"] if as_product else celery)]
     command += ["--concurrency", str(concurrency), "--loglevel", "INFO", "-n", f"{log.stem}@%h"]
     command += options if mingles else ["--without-mingle", *options]
     if host is not None:

@@ -78,7 +78,8 @@ def test_a_damaged_record(
 ) -> None:
     """Lists pass over it, its own address says what it is, and its episode is free soon."""
     job_id = damaged(store, broker, data_root, "talk", kind)
-    broker.ask("SET", "screenalytics:worker:odd", "no facts")
+    broker.ask("ZADD", "screenalytics:workers", "+inf", "odd")
+    broker.ask("HSET", "screenalytics:workers:facts", "odd", "no facts")
     broker.ask("HSET", "screenalytics:counts", "odd", "many")
     for path in ("/celery_jobs", "/celery_jobs?ep_id=talk", "/metrics"):
         answer = server.client.get(path)
@@ -105,7 +106,8 @@ def test_a_worker_beside_damaged_records_and_entries_that_are_no_messages(
         damaged(store, broker, data_root, ep_id, kind)
         for ep_id, kind in zip(episodes, KINDS, strict=True)
     ]
-    broker.ask("SET", "screenalytics:worker:odd", "no facts")
+    broker.ask("ZADD", "screenalytics:workers", "+inf", "odd")
+    broker.ask("HSET", "screenalytics:workers:facts", "odd", "no facts")
     broker.ask("HSET", "screenalytics:counts", "odd", "many")
     ready = server.client.get("/health/ready")
     assert ready.status_code == 200, ready.text

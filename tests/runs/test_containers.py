@@ -39,7 +39,7 @@ BESIDE = {
     "what was asked of a batch, to be asked again": ["Batch", "_Static"],
     "tables of usual values": ["Profile", "RunDefaults"],
     "answers of the service": [
-        "JobStatus", "LegacyJobStatus", "ProfileOffer", "ResolvedPlan", "RunOptionsOffer", "Queue",
+        "JobStatus", "LegacyJobStatus", "ProfileOffer", "ResolvedPlan", "RunOptionsOffer",
     ],
     "what a run has done": [
         "ExportedRun", "Outcome", "Part", "ResultEvent", "ReviewData", "RunDifferences",

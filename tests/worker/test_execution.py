@@ -16,6 +16,7 @@ from apps.common.errors import JobNotFound
 from apps.common.files import write_json
 from apps.common.layout import Layout
 from apps.common.settings import Settings
+from apps.jobs.lease import EpisodeLease
 from apps.jobs.store import JobRequest, JobStore, QueueJob
 from apps.runs.spec import RunSpec
 from apps.worker.drain import Drain
@@ -181,3 +182,17 @@ def test_a_job_that_is_cancelled_while_it_waits_for_its_episode(
         assert store.ask_cancel(request_.job_id) == "asked"
         worker.join()
     assert [(job.state, problem(job)) for job in ended] == [("cancelled", "The job was cancelled.")]
+
+
+def test_a_job_that_waits_for_another_host_asks_more_and_more_seldom(
+    store: JobStore, tmp_path: Path, broker: Redis
+) -> None:
+    """Redis is asked after 0, 0.3, 0.9 and 2.1 seconds; a cancel is heard all the time."""
+    request = registered(store, tmp_path, timeout_s=3)
+    elsewhere = EpisodeLease(store, request.spec.ep_id, "run-1", host="elsewhere")
+    assert elsewhere.take()
+    broker.ask("CONFIG", "RESETSTAT")
+    job = execute(store, request)
+    assert problem(job).startswith("The episode was held by another run for 3 s")
+    assert 2 <= broker.ask("INFO", "commandstats")["cmdstat_set"]["calls"] <= 5
+    elsewhere.give_back()

@@ -40,12 +40,9 @@ async def events(services: ServicesDep) -> EventSourceResponse:
 @router.get("/states")
 async def states(services: ServicesDep, query: Annotated[StatesQuery, Query()]) -> EpisodeStates:
     """The state of every episode, or of one, as it is now."""
-    found = await services.states.now()
     if query.ep_id is None:
-        return found
-    return found.model_copy(
-        update={"items": [item for item in found.items if item.ep_id == query.ep_id]}
-    )
+        return await services.states.now()
+    return await services.states.of([query.ep_id])
 
 
 async def _messages(watch: StateWatch) -> AsyncIterator[ServerSentEvent]:

@@ -73,11 +73,11 @@ def _queue(services: ServicesDep) -> tuple[dict[str, Dependency], list[WorkerSum
     """Redis and the workers, which queued mode needs and local mode does not."""
     try:
         services.jobs.check()
-        workers, active = services.jobs.workers(), services.jobs.active()
+        workers, taken = services.jobs.workers(), services.jobs.running()
     except QueueUnavailable as error:
         gone = Dependency(ok=False, required=False, detail=error.detail)
         return {"redis": gone, "workers": gone}, []
-    running = Counter(job.worker for job in active if job.state == "in_progress")
+    running = Counter(job.worker for job in taken if job.state == "in_progress")
     names = ", ".join(f"{worker.name} (version {worker.version})" for worker in workers)
     dependencies = {
         "redis": Dependency(ok=True, required=False, detail="answers and takes jobs"),

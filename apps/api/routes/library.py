@@ -44,7 +44,8 @@ async def library(services: ServicesDep, query: Annotated[LibraryQuery, Query()]
     run has ended; where there is much to count, it goes on with the next request (`disk.counted`).
     """
     found = await services.library.find(query, services.videos)
-    states = {state.ep_id: state for state in (await services.states.now()).items}
+    looked = await services.states.of([item.ep_id for item in found.items])
+    states = {state.ep_id: state for state in looked.items}
     items = [item.model_copy(update={"state": states.get(item.ep_id)}) for item in found.items]
     return found.model_copy(update={"items": items})
 
