@@ -13,6 +13,7 @@ from apps.common.config import pipeline_config
 from apps.common.contracts.manifest import Progress
 from apps.common.errors import InvalidInput
 from apps.common.files import shown, write_json
+from apps.objects.open import open_mirror
 from apps.pipeline.pacing.meter import CpuMeter
 from apps.pipeline.parts.part_run import PartRun
 from apps.pipeline.progress import ProgressReporter
@@ -54,6 +55,9 @@ def make_part(spec: RunSpec, order: PartOrder, stop: StopFlag, view: TerminalVie
             f"--part-file: there is no folder {shown(order.path.parent)}.",
             hint="Make it, or name another one.",
         )
+    if order.video is None and spec.storage is not None:
+        mirror = open_mirror(spec.storage, spec.layout.root, spec.min_free_mb)
+        mirror.bring_video(spec.layout, spec.ep_id, check=stop.check, hold=True)
     video = order.video or find_videos(spec.layout, spec.ep_id)[0]
     os.nice(spec.nice)
     check_space(order.path.parent, spec.min_free_mb)

@@ -13,7 +13,7 @@ from apps.common.resolve import HostFacts, Resolution, resolve, with_warning
 from apps.common.schemas import EpisodeRequest
 from apps.common.settings import Settings
 from apps.common.version import SourceWatch
-from apps.runs.episodes import find_video
+from apps.runs.episodes import check_video
 from apps.runs.lock import busy_error, is_held
 from apps.runs.probe import host_providers
 from apps.runs.spec import RunSpec
@@ -79,7 +79,7 @@ async def prepare_run(
     layout = Layout(settings.data_root.resolve())
     ep_id, run_id = request.ep_id, request.run_id
     resolution = await resolve_here(request, host, fingerprint, source)
-    find_video(layout, ep_id)
+    check_video(layout, ep_id)
     if is_held(layout, ep_id):
         raise busy_error(layout, ep_id)
     if run_id is not None and layout.run(ep_id, run_id).manifest.exists():

@@ -22,6 +22,7 @@ from apps.jobs.reconcile import reconcile, turn_seconds
 from apps.jobs.store import JobStore, WorkerFacts
 from apps.runs.sweep import sweep_in_background
 from apps.worker.drain import Drain
+from apps.worker.outbox import LOOK_EVERY_SECONDS, OutboxKeeper
 from apps.worker.tasks import add_tasks
 
 _log = logging.getLogger("screenalytics.worker")
@@ -95,4 +96,7 @@ def _announce(sender: Any, **_: Any) -> None:
     announcer.start()
     worker_shutting_down.connect(lambda **_: announcer.end(), weak=False)
     reconciler = Repeater("reconciler", turn_seconds(store), lambda: reconcile(store, publisher))
+    if settings.storage is not None:
+        outbox = OutboxKeeper(Layout(settings.data_root.resolve()))
+        Repeater("storage-outbox", LOOK_EVERY_SECONDS, outbox.turn).start()
     reconciler.start()  # until the process ends: a signal's handler must not wait for a thread

@@ -22,7 +22,6 @@ from apps.common.errors import (
     ScreenalyticsError,
     from_dict,
 )
-from apps.common.layout import Layout
 from apps.common.logs import bind
 from apps.common.model_files import detectors_on_disk
 from apps.common.resolve import cap_threads, with_detectors, with_warning
@@ -31,8 +30,10 @@ from apps.common.version import source_fingerprint
 from apps.jobs.lease import EpisodeLease
 from apps.jobs.limits import RUNS, SAY_SECONDS
 from apps.jobs.store import JobStore, QueueJob
+from apps.objects.open import layout_of
 from apps.runs.launch import start_run
 from apps.runs.lock import is_held
+from apps.runs.spec import storage_plan
 from apps.runs.store import read_manifest
 from apps.runs.supervise import SupervisedProcess
 from apps.worker.drain import Drain
@@ -75,7 +76,7 @@ class JobExecution:
         self._tag = delivery_tag
         self._token = secrets.token_hex(8)  # of this delivery
         self._fingerprint = fingerprint
-        self._layout = Layout(settings.data_root.resolve())
+        self._layout = layout_of(settings, settings.data_root.resolve())
         self._drain = drain
         self._stop = asyncio.Event()  # the run is to end now
         self._is_cancelled = False
@@ -218,6 +219,7 @@ class JobExecution:
                 "resolution": resolution,
                 "launcher_fingerprint": self._fingerprint,
                 "replace_unfinished": True,
+                "storage": storage_plan(self._settings),
             }
         )
         run = await start_run(spec, job.request.timeout_s)
