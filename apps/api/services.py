@@ -138,6 +138,7 @@ class Services:
         return await prepare_run(
             request,
             mode,
+            layout=self.layout,
             settings=self.settings,
             host=self.host,
             fingerprint=self.code.fingerprint,

@@ -6,7 +6,7 @@ import logging
 import shutil
 from contextlib import suppress
 
-from apps.common.errors import EpisodeBusy, ScreenalyticsError, StorageUnavailable
+from apps.common.errors import EpisodeBusy, StorageUnavailable
 from apps.common.files import entries_of, read_json
 from apps.common.layout import Layout
 from apps.common.names import is_name, is_run_name
@@ -44,7 +44,7 @@ class Index:
             if error.detail != self.problem:
                 _log.warning("the storage is not looked at: %s", error.detail)
             self.problem = error.detail
-        except (ScreenalyticsError, OSError):
+        except Exception:  # whatever lies there, the next turn looks at it again
             _log.exception("the storage could not be looked at")
         else:
             self.problem = ""

@@ -33,12 +33,13 @@ from apps.objects.records import (
     StoredRun,
     hidden_key,
     object_key,
+    objects_of,
     record_key,
     run_folder,
     video_key,
 )
 from apps.objects.store import NoObject, ObjectChanged, ObjectStore
-from apps.objects.videos import Videos, bringing
+from apps.objects.videos import PATIENCE_SECONDS, Videos, bringing
 from apps.runs.staging import remove_tree
 
 _log = logging.getLogger("screenalytics.storage")
@@ -75,7 +76,7 @@ class Mirror:
             return False
         if (manifest.ep_id, manifest.run_id, manifest.status) != (ep_id, run_id, "completed"):
             return False
-        with bringing(layout, ep_id), storage_errors():
+        with bringing(layout, ep_id, patience_s=PATIENCE_SECONDS), storage_errors():
             files = layout.run(ep_id, run_id)
             if not files.manifest.exists():
                 _set_up(layout, ep_id, run_id, run, body)
@@ -91,7 +92,7 @@ class Mirror:
             StorageFailed: the disk does not take it.
         """
         files = layout.run(ep_id, run_id)
-        with bringing(layout, ep_id), storage_errors():
+        with bringing(layout, ep_id, patience_s=PATIENCE_SECONDS), storage_errors():
             if not files.remote.exists():
                 return  # somebody else was faster
             coming = layout.arriving(ep_id) / run_id
@@ -120,10 +121,10 @@ class Mirror:
 
     def _fetch(self, folder: Path, ep_id: str, run_id: str, run: StoredRun) -> None:
         """Gets the files of a run into a folder, each checked."""
-        where = f"{run_folder(ep_id, run_id)}{run.token}/"
+        where = objects_of(ep_id, run_id, run.token)
         there = {found.key: found for found in self.store.below(where)}
         for file in run.files:
-            found = there.get(object_key(ep_id, run_id, run, file))
+            found = there.get(object_key(where, file.name, file.kind))
             if found is None:
                 raise NoObject
             path = folder / (f".{file.name}.tar" if file.kind == "tar" else file.name)

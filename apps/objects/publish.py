@@ -12,14 +12,15 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from pydantic import ValidationError
 
-from apps.common.errors import ScreenalyticsError, StorageUnavailable
+from apps.common.errors import StorageUnavailable
 from apps.common.files import entries_of, open_regular, read_json, storage_errors, write_json
 from apps.common.layout import Layout, RunFiles
 from apps.common.names import is_name, is_run_name
@@ -28,11 +29,12 @@ from apps.objects.records import (
     StoredFile,
     StoredRun,
     hidden_key,
+    is_file_name,
     object_key,
+    objects_of,
     record_key,
-    run_folder,
 )
-from apps.objects.store import NoObject, ObjectChanged, ObjectExists, ObjectStore
+from apps.objects.store import PART_BYTES, NoObject, ObjectChanged, ObjectExists, ObjectStore
 from apps.runs.episodes import list_episodes
 from apps.runs.lock import is_held
 from apps.runs.record import now
@@ -128,9 +130,9 @@ def publish(layout: Layout, store: ObjectStore, ep_id: str, run_id: str) -> bool
             if not is_held(layout, ep_id):  # else it is about to complete
                 path.unlink(missing_ok=True)
             return False
-        run = StoredRun(token=note["token"], manifest=manifest, files=_described(files))
-        for file in run.files:
-            store.put(object_key(ep_id, run_id, run, file), _parts(files.folder / file.name))
+        token = note["token"]
+        stored = _stored_files(store, files, objects_of(ep_id, run_id, token))
+        run = StoredRun(token=token, manifest=manifest, files=stored)
         try:
             e_tag = _commit(store, ep_id, run_id, run, replaces=note.get("replaces") is True)
         except NoObject:  # it went this moment
@@ -186,7 +188,7 @@ def _is_there(store: ObjectStore, key: str) -> bool:
 
 
 def _remove_objects(store: ObjectStore, ep_id: str, run_id: str, run: StoredRun) -> None:
-    below = f"{run_folder(ep_id, run_id)}{run.token}/"
+    below = objects_of(ep_id, run_id, run.token)
     store.delete([found.key for found in store.below(below)])
 
 
@@ -218,7 +220,7 @@ class Republisher:
                 facts = {"why": error.detail, "again_in_s": self._pause}
                 _log.warning("a run is not stored yet", extra=facts)
                 return
-            except (ScreenalyticsError, OSError):
+            except Exception:  # whatever lies in a run's folder, others are stored
                 _log.exception("a run cannot be stored")
         self._pause = 0.0
 
@@ -227,7 +229,7 @@ def due(layout: Layout, older_s: float = 0) -> list[tuple[str, str]]:
     """Runs that are noted, by episode and name.
 
     Args:
-        older_s: only where nothing was written about them for so long, seconds.
+        older_s: not those that were noted since so many seconds, unless they were given up.
     """
     latest = time.time() - older_s
     return [
@@ -237,38 +239,67 @@ def due(layout: Layout, older_s: float = 0) -> list[tuple[str, str]]:
         if is_name(folder.name)
         and path.suffix == ".json"
         and is_run_name(path.stem)
-        and _changed(path) <= latest
+        and _is_due(path, latest)
     ]
 
 
-def _changed(path: Path) -> float:
+def _is_due(path: Path, latest: float) -> bool:
+    """Whether a note is older than that, or its run's own process has given up."""
     try:
-        return path.stat().st_mtime
+        return path.stat().st_mtime <= latest or "problem" in (read_json(path) or {})
     except OSError:
-        return 0.0
+        return False
 
 
-def _described(files: RunFiles) -> list[StoredFile]:
-    """The run's files as they will be stored; not its manifest, nor what is hidden or a link."""
+def _stored_files(store: ObjectStore, files: RunFiles, where: str) -> list[StoredFile]:
+    """Stores a run's files; not its manifest, nor what is hidden or a link.
+
+    Args:
+        where: prefix of their keys.
+    """
     found = []
     for path in sorted(entries_of(files.folder)):
         is_own = path in (files.manifest, files.restored)
-        if path.name.startswith(".") or path.is_symlink() or is_own:
+        if not is_file_name(path.name) or path.is_symlink() or is_own:
             continue
-        digest, size = hashlib.sha256(), 0
-        for part in _parts(path):
-            digest.update(part)
-            size += len(part)
         kind: Literal["file", "tar"] = "tar" if path.is_dir() else "file"
-        with suppress(ValidationError):  # of another name than results have
-            found.append(
-                StoredFile(name=path.name, kind=kind, size_bytes=size, sha256=digest.hexdigest())
+        content = _Measured(archived(path) if kind == "tar" else file_parts(path))
+        store.put(object_key(where, path.name, kind), _one_or_many(content))
+        found.append(
+            StoredFile(
+                name=path.name,
+                kind=kind,
+                size_bytes=content.size,
+                sha256=content.digest.hexdigest(),
             )
+        )
     return found
 
 
-def _parts(path: Path) -> Iterator[bytes]:
-    return archived(path) if path.is_dir() else file_parts(path)
+class _Measured:
+    """Pieces that are stored; how they were is known at their end, whatever the file is then."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = pieces
+        self.digest = hashlib.sha256()
+        self.size = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._pieces:
+            self.digest.update(piece)
+            self.size += len(piece)
+            yield piece
+
+
+def _one_or_many(content: Iterable[bytes]) -> bytes | Iterable[bytes]:
+    """What fits into one request, at once; else its pieces: each object in parts is three more."""
+    pieces, head, size = iter(content), [], 0
+    for piece in pieces:
+        head.append(piece)
+        size += len(piece)
+        if size > PART_BYTES:
+            return chain(head, pieces)
+    return b"".join(head)
 
 
 def file_parts(path: Path) -> Iterator[bytes]:

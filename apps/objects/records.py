@@ -12,6 +12,7 @@ from apps.common.names import is_name, is_run_name
 
 RECORDS = "published/"
 VIDEOS = "videos/"
+_FILE = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9._\-]{0,127}$")
 _RECORD = re.compile(r"published/([^/]+)/(runs|hidden)/([^/]+)\.json")
 _HIDDEN = re.compile(r"published/([^/]+)/hidden\.json")
 _VIDEO = re.compile(r"videos/([^/]+)/(episode\.[^/]+)")
@@ -29,7 +30,7 @@ class StoredFile(_Stored):
         size_bytes, sha256: of the object.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._\-]{0,127}$")
+    name: str = Field(pattern=_FILE.pattern)
     kind: Literal["file", "tar"] = "file"
     size_bytes: int = Field(ge=0)
     sha256: str
@@ -67,9 +68,23 @@ def run_folder(ep_id: str, run_id: str) -> str:
     return f"runs/{ep_id}/{run_id}/"
 
 
-def object_key(ep_id: str, run_id: str, run: StoredRun, file: StoredFile) -> str:
-    ending = ".tar" if file.kind == "tar" else ""
-    return f"{run_folder(ep_id, run_id)}{run.token}/{file.name}{ending}"
+def objects_of(ep_id: str, run_id: str, token: str) -> str:
+    """Below which the files of a run lie that were stored under a token."""
+    return f"{run_folder(ep_id, run_id)}{token}/"
+
+
+def object_key(where: str, name: str, kind: Literal["file", "tar"]) -> str:
+    """The key of a file of a run.
+
+    Args:
+        where: see `objects_of`.
+    """
+    return f"{where}{name}{'.tar' if kind == 'tar' else ''}"
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a file of this name is stored: those of results are, hidden ones are not."""
+    return _FILE.fullmatch(name) is not None
 
 
 def video_key(ep_id: str, name: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from apps.common.errors import EpisodeExists, StorageUnavailable, VideoReplaced
 from apps.common.files import (
@@ -33,13 +33,13 @@ from apps.objects.records import VIDEOS, claim_key, hidden_key, video_key, video
 from apps.objects.store import NoObject, ObjectChanged, ObjectExists, ObjectStore, StoredObject
 from apps.runs.episodes import preferred, video_files
 from apps.runs.lock import is_held
-from apps.runs.record import now, time_of
 from apps.runs.storage import check_space
 
 _log = logging.getLogger("screenalytics.storage")
 _TRIES = 4  # of a video whose transfer breaks off; each goes on where the last one ended
 _PAUSE_SECONDS = 1.0
 _POLL_SECONDS = 0.2
+PATIENCE_SECONDS = 15.0  # of a server's thread that waits for what another one brings
 _CLAIM_LASTS = timedelta(days=1)  # of a host that died while it was storing a video
 
 
@@ -54,7 +54,7 @@ class _Claim(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     fingerprint: str
-    at: str
+    at: AwareDatetime
 
 
 class Videos:
@@ -106,7 +106,7 @@ class Videos:
             VideoReplaced: it became another one on the way.
             StorageFailed: the disk does not take it.
         """
-        with bringing(layout, ep_id, check):
+        with bringing(layout, ep_id, check, None if hold else PATIENCE_SECONDS):
             if not video_files(layout.episode(ep_id)) and not self._fetch(layout, ep_id, check):
                 return False
             with suppress(OSError):
@@ -182,7 +182,7 @@ class Videos:
             EpisodeExists: it has one there, or another host is storing one.
         """
         with storage_errors():
-            claim = _Claim(fingerprint=fingerprint_of(path), at=now())
+            claim = _Claim(fingerprint=fingerprint_of(path), at=datetime.now(UTC))
             size = path.stat().st_size
         found = self._own_claim(ep_id, claim)
         if found is None or found.size_bytes != size or video_name(found.key) != (ep_id, name):
@@ -215,7 +215,7 @@ class Videos:
             raise taken from None
         if other.fingerprint == claim.fingerprint:
             return found
-        if found is not None or datetime.now(UTC) - time_of(other.at) < _CLAIM_LASTS:
+        if found is not None or datetime.now(UTC) - other.at < _CLAIM_LASTS:
             raise taken
         try:
             self._store.replace(key, body, e_tag)
@@ -284,12 +284,19 @@ def remove_copy(layout: Layout, ep_id: str, known: RemoteVideo) -> bool:
 
 
 @contextmanager
-def bringing(layout: Layout, ep_id: str, check: Check | None = None) -> Iterator[None]:
+def bringing(
+    layout: Layout, ep_id: str, check: Check | None = None, patience_s: float | None = None
+) -> Iterator[None]:
     """Holds the right to bring something of an episode; waits for who has it.
 
     Args:
         check: called while it waits.
+        patience_s: so long at most, seconds; None for as long as it takes.
+
+    Raises:
+        StorageUnavailable: it took longer.
     """
+    deadline = None if patience_s is None else time.monotonic() + patience_s
     with storage_errors():
         layout.locks.mkdir(parents=True, exist_ok=True)
     lock = FileLock(layout.remote_lock(ep_id), timeout=_POLL_SECONDS)
@@ -300,6 +307,11 @@ def bringing(layout: Layout, ep_id: str, check: Check | None = None) -> Iterator
         except Timeout:
             if check is not None:
                 check()
+            if deadline is not None and time.monotonic() > deadline:
+                raise StorageUnavailable(
+                    f"Something of episode {ep_id!r} is on its way here from the storage.",
+                    hint="Try again in a minute.",
+                ) from None
     try:
         yield
     finally:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from apps.objects import publish, store
 from apps.objects.credentials import profile_of
 from apps.objects.open import mirror_of
 from apps.objects.publish import due, publish_now
+from apps.worker.outbox import OutboxKeeper
 from lab.processes.service import free_port
 from tests.objects.conftest import Storage
 from tests.support.bucket import KEY, SECRET, is_slow, refuses
@@ -87,6 +90,26 @@ def test_a_run_that_was_given_up_is_noted_with_the_reason_and_stored_by_a_comman
     assert command.main() == 0
     assert capsys.readouterr().out == "ep  run  stored\n"
     assert due(host.layout) == []
+
+
+def test_a_worker_has_stored_what_waits_by_a_process_of_its_own(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    host = storage.host("one")
+    host.add_run("ep", "run")
+    note = host.layout.unpublished("ep", "run")
+    keeper = OutboxKeeper(host.layout)
+    monkeypatch.setenv("SCREENALYTICS_STORAGE", f"s3://{storage.bucket}/shows")
+    keeper.turn()
+    assert note.exists()  # its own process may be about to store it
+    os.utime(note, (0, 0))
+    storage.s3.remove_bucket(storage.bucket)
+    keeper.turn()
+    assert "runs are not stored yet: error: ep run is not stored: The bucket" in caplog.text
+    again = storage.s3.bucket()
+    monkeypatch.setenv("SCREENALYTICS_STORAGE", f"s3://{again}/shows")
+    OutboxKeeper(host.layout).turn()
+    assert not note.exists()
 
 
 def test_runs_of_before_are_stored_on_demand(
@@ -163,7 +186,7 @@ def test_a_folder_of_all_hosts_is_a_storage_too(tmp_path: Path) -> None:
 def test_without_the_package_it_is_said_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "obstore.store", None)
+    monkeypatch.setitem(sys.modules, "obstore.store", None)
     with pytest.raises(PackageMissing, match="obstore is not installed") as error:
         mirror_of(Settings.read(storage="s3://bucket", data_root=tmp_path))
     assert "[storage]" in str(error.value.hint)

@@ -9,6 +9,7 @@ import pytest
 from apps.common.errors import RunNotFound, StorageUnavailable
 from apps.common.files import files_in
 from apps.objects.publish import due
+from apps.people.forget import forget_people
 from apps.runs.episodes import list_episodes
 from apps.runs.store import latest_run_id, list_runs, read_completed, read_manifest
 from apps.runs.trash import delete_run, remove, restore
@@ -141,3 +142,22 @@ def test_a_run_that_is_deleted_is_gone_everywhere_until_it_is_restored(storage: 
     gone = delete_run(other.layout, "ep", "second")
     remove(other.layout, gone.trash_id)
     assert not any("second" in key for key in storage.stored())
+
+
+def test_people_that_are_removed_are_removed_from_what_is_stored(storage: Storage) -> None:
+    one, other, third = storage.host("one"), storage.host("other"), storage.host("third")
+    one.add_run("ep", "run")
+    one.publish("ep", "run")
+    for host in (other, third):
+        host.index.refresh()
+    read_completed(third.layout, "ep", "run")
+    assert forget_people(other.layout, "ep").files == 2  # of which only the manifest was there
+    assert due(other.layout) == [("ep", "run")]
+    assert other.publish("ep", "run")
+    assert not any("people" in key or "embeddings" in key for key in storage.stored())
+    one.index.refresh()
+    third.index.refresh()
+    for host in (one, third):
+        read_completed(host.layout, "ep", "run")
+        assert contents(host, "ep", "run") == contents(other, "ep", "run")
+    assert "people.jsonl" not in contents(third, "ep", "run")
