@@ -299,10 +299,13 @@ class Remote(Protocol):
     def show(self, ep_id: str, run_id: str | None) -> None:
         """Takes that back."""
 
-    def changed(self, layout: Layout, ep_id: str, run_id: str | None = None) -> None:
-        """Notes that files of a run have changed here, or of all of an episode; asks nothing.
+    def changed(
+        self, layout: Layout, ep_id: str, run_id: str | None = None, *, at_once: bool
+    ) -> None:
+        """Has files of a run stored again that have changed here, or of all of an episode.
 
-        They are stored again, in place of what is there.
+        Args:
+            at_once: unless the storage is away; else soon, and nothing is asked now.
         """
 
     def erase(self, ep_id: str, run_id: str | None) -> None:

@@ -13,7 +13,7 @@ from apps.common.names import is_name, is_run_name
 from apps.common.remote import RemoteVideo, noted_video
 from apps.objects.mirror import Mirror
 from apps.objects.records import RECORDS, record_name
-from apps.objects.videos import note, remove_copy
+from apps.objects.videos import bringing, note, remove_copy
 from apps.runs.episodes import video_files
 from apps.runs.staging import remove_tree
 from apps.runs.store import point_latest_anew
@@ -34,6 +34,7 @@ class Index:
         self._layout = layout
         self._mirror = mirror
         self._known: set[tuple[str, str]] = set()  # keys and ETags that have been dealt with
+        self._unreadable: set[tuple[str, str]] = set()  # of these, those that are no runs
         self.problem = ""  # why the last look failed
 
     def turn(self) -> None:
@@ -72,36 +73,42 @@ class Index:
     def _see_run(self, ep_id: str, run_id: str, version: tuple[str, str]) -> None:
         files = self._layout.run(ep_id, run_id)
         is_here = files.manifest.exists()
-        if version in self._known and is_here:
+        if version in (self._known if is_here else self._unreadable):
             return
-        if is_here and files.stored.exists():
-            if not self._is_older(ep_id, run_id, version[1]):
-                self._known.add(version)
-                return
-            # Another host has stored it again.
-            with suppress(EpisodeBusy):
-                with alone(self._layout, ep_id):
-                    remove_tree(files.folder)
-                self._mirror.note_run(self._layout, ep_id, run_id)
-        elif is_here and (read_json(files.manifest) or {}).get("status") != "completed":
-            # An attempt that died here; another host completed the run.
-            with suppress(EpisodeBusy):
-                with alone(self._layout, ep_id):
-                    remove_tree(files.folder)
-                self._mirror.note_run(self._layout, ep_id, run_id)
-        elif not is_here:
-            self._mirror.note_run(self._layout, ep_id, run_id)
+        if is_here and self._is_outdated(ep_id, run_id, version[1]):
+            is_here = not self._removed(ep_id, run_id, version[1])
+        if not is_here and not self._mirror.note_run(self._layout, ep_id, run_id):
+            self._unreadable.add(version)
         self._known.add(version)
 
-    def _is_older(self, ep_id: str, run_id: str, e_tag: str) -> bool:
-        """Whether a run here is of another record than there is, and has no changes of its own."""
+    def _is_outdated(self, ep_id: str, run_id: str, e_tag: str) -> bool:
+        """Whether what is here of a run gives way to what is there."""
         files = self._layout.run(ep_id, run_id)
+        if (read_json(files.manifest) or {}).get("status") != "completed":
+            return True  # an attempt that died here; another host completed the run
         if self._layout.unpublished(ep_id, run_id).exists():
             return False
         try:
-            return files.stored.read_text() != e_tag
+            return files.stored.read_text() != e_tag  # another host has stored it again
         except OSError:
+            return False  # it was not stored from here
+
+    def _removed(self, ep_id: str, run_id: str, e_tag: str | None) -> bool:
+        """Removes what is here of a run, unless something works on it.
+
+        Args:
+            e_tag: only where it is outdated still; None for a run that was deleted.
+        """
+        layout = self._layout
+        try:
+            with bringing(layout, ep_id, patience_s=0), alone(layout, ep_id):
+                if e_tag is not None and not self._is_outdated(ep_id, run_id, e_tag):
+                    return False
+                remove_tree(layout.run(ep_id, run_id).folder)
+                point_latest_anew(layout, ep_id)
+        except (EpisodeBusy, StorageUnavailable):
             return False
+        return True
 
     def _drop(self, ep_id: str, run_id: str | None) -> None:
         """Removes what another host has deleted; nothing that is on, or not stored yet."""
@@ -111,11 +118,8 @@ class Index:
         for name in names:
             if not is_run_name(name) or layout.unpublished(ep_id, name).exists():
                 continue
-            files = layout.run(ep_id, name)
-            if files.stored.exists():
-                with suppress(EpisodeBusy), alone(layout, ep_id):
-                    remove_tree(files.folder)
-                    point_latest_anew(layout, ep_id)
+            if layout.run(ep_id, name).stored.exists():
+                self._removed(ep_id, name, None)
         known = noted_video(layout.remote_video(ep_id))
         if run_id is not None or known is None:
             return

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -27,7 +28,7 @@ from apps.common.layout import Check, Layout, RunFiles
 from apps.common.names import is_comparison_run
 from apps.common.remote import RemoteVideo
 from apps.objects.archive import unpack
-from apps.objects.publish import completed_here, note_due
+from apps.objects.publish import completed_here, note_due, publish
 from apps.objects.records import (
     RECORDS,
     StoredRun,
@@ -170,10 +171,16 @@ class Mirror:
         """Takes that back."""
         self.store.delete([hidden_key(ep_id, run_id)])
 
-    def changed(self, layout: Layout, ep_id: str, run_id: str | None = None) -> None:
-        """Notes that files of a run have changed here, or of all of an episode."""
-        for name in completed_here(layout, ep_id) if run_id is None else [run_id]:
+    def changed(
+        self, layout: Layout, ep_id: str, run_id: str | None = None, *, at_once: bool
+    ) -> None:
+        """Has files of a run stored again that have changed here, or of all of an episode."""
+        names = completed_here(layout, ep_id) if run_id is None else [run_id]
+        for name in names:
             note_due(layout, ep_id, name, replaces=True)
+        for name in names if at_once else []:
+            with suppress(StorageUnavailable):
+                publish(layout, self.store, ep_id, name)
 
     def erase(self, ep_id: str, run_id: str | None) -> None:
         """Removes the objects of what was hidden, its records first and what hides it last."""

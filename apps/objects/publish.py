@@ -170,11 +170,15 @@ def _commit(
         if other.token == run.token:  # stored before: the answer was lost on its way here
             return e_tag
         if replaces or _is_there(store, hidden):  # a deleted run gives way as well
-            with suppress(ObjectChanged):
+            try:
                 e_tag = store.replace(key, body, e_tag)
-                _remove_objects(store, ep_id, run_id, other)
-                store.delete([hidden])
-                return e_tag
+            except ObjectChanged:
+                raise StorageUnavailable(
+                    "Another host is storing this run again just now.", hint="Try again."
+                ) from None
+            _remove_objects(store, ep_id, run_id, other)
+            store.delete([hidden])
+            return e_tag
     _remove_objects(store, ep_id, run_id, run)
     return None
 

@@ -244,10 +244,7 @@ def _open(url: StorageUrl) -> Any:
     try:
         from obstore.store import LocalStore, S3Store
     except ImportError:
-        raise PackageMissing(
-            "SCREENALYTICS_STORAGE is set, and obstore is not installed.",
-            hint="pip install 'screenalytics-detect-track[storage]'",
-        ) from None
+        raise package_missing() from None
     if url.folder is not None:
         return LocalStore(prefix=url.folder, mkdir=True)
     profile, environ = profile_of(), os.environ
@@ -279,6 +276,13 @@ def _open(url: StorageUrl) -> Any:
             },
         },
         credential_provider=profile if profile.has_keys else None,
+    )
+
+
+def package_missing() -> PackageMissing:
+    return PackageMissing(
+        "SCREENALYTICS_STORAGE is set, and obstore is not installed.",
+        hint="Install it: pip install 'screenalytics-detect-track[storage]'",
     )
 
 

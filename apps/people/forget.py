@@ -41,7 +41,7 @@ def forget_people(layout: Layout, ep_id: str, name: str | None = None) -> Forgot
     with _held(layout, ep_id), storage_errors():
         found = _forget_all(layout, ep_id) if name is None else _forget_person(layout, ep_id, name)
         if found.files and layout.remote is not None:
-            layout.remote.changed(layout, ep_id)
+            layout.remote.changed(layout, ep_id, at_once=True)
         return found
 
 

@@ -125,7 +125,7 @@ def restore(layout: Layout, trash_id: str) -> Deleted:
                 if not files.folder.is_symlink():
                     files.restored.touch()
         if layout.remote is not None:  # what is known of people may have been removed meanwhile
-            layout.remote.changed(layout, entry.ep_id, entry.run_id)
+            layout.remote.changed(layout, entry.ep_id, entry.run_id, at_once=False)
     return entry
 
 

@@ -20,6 +20,7 @@ from apps.common.version import git_sha, source_fingerprint
 from apps.jobs.queue import Publisher, make_celery
 from apps.jobs.reconcile import reconcile, turn_seconds
 from apps.jobs.store import JobStore, WorkerFacts
+from apps.objects.open import end_where_not_usable
 from apps.runs.sweep import sweep_in_background
 from apps.worker.drain import Drain
 from apps.worker.outbox import LOOK_EVERY_SECONDS, OutboxKeeper
@@ -30,6 +31,7 @@ _SAY_EVERY_SECONDS = 2.0
 _FORGOTTEN_AFTER_SECONDS = 8.0
 
 settings = Settings.of_environment()
+end_where_not_usable(settings)
 app = celery_app = make_celery(settings)
 drain = Drain()  # before Celery forks its processes
 add_tasks(app, settings, drain)

@@ -62,6 +62,9 @@ def test_an_upload_here_is_run_there_and_read_elsewhere(hosts: Hosts, test_data:
         "/episodes", data={"ep_id": "talk"}, files={"file": ("talk.mp4", video)}
     )
     assert sent.status_code == 201, sent.text
+    wait_for(lambda: hosts.other.client.get("/episodes/talk").status_code == 200, what="it there")
+    plan = hosts.other.client.post("/options/resolve", json={"ep_id": "talk", **OPTIONS}).json()
+    assert (plan["effective_stride"], plan["frames_total"]) == (None, None)  # it knows no facts
     queued = submit(hosts.other, "talk", **OPTIONS)
     assert queued.status_code == 202, queued.text
     job = ended(hosts.other, queued.json()["job_id"])

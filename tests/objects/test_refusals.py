@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from apps.cli import storage as command
-from apps.common.errors import InvalidInput, PackageMissing, ScreenalyticsError, StorageUnavailable
+from apps.common.errors import InvalidInput, PackageMissing, StorageUnavailable
 from apps.common.settings import Settings
 from apps.common.storage_url import StorageUrl
 from apps.objects import publish, store
 from apps.objects.credentials import profile_of
-from apps.objects.open import mirror_of
+from apps.objects.open import end_where_not_usable, mirror_of
 from apps.objects.publish import due, publish_now
 from apps.worker.outbox import OutboxKeeper
 from lab.processes.service import free_port
@@ -186,9 +186,11 @@ def test_a_folder_of_all_hosts_is_a_storage_too(tmp_path: Path) -> None:
 def test_without_the_package_it_is_said_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "obstore.store", None)
+    for name in ("obstore", "obstore.store"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(PackageMissing, match="obstore is not installed") as error:
         mirror_of(Settings.read(storage="s3://bucket", data_root=tmp_path))
     assert "[storage]" in str(error.value.hint)
+    with pytest.raises(SystemExit, match=r"error: .*obstore is not installed"):
+        end_where_not_usable(Settings.read(storage="s3://bucket", data_root=tmp_path))
     assert mirror_of(Settings.read(data_root=tmp_path)) is None
-    assert isinstance(error.value, ScreenalyticsError)

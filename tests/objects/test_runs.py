@@ -152,8 +152,7 @@ def test_people_that_are_removed_are_removed_from_what_is_stored(storage: Storag
         host.index.refresh()
     read_completed(third.layout, "ep", "run")
     assert forget_people(other.layout, "ep").files == 2  # of which only the manifest was there
-    assert due(other.layout) == [("ep", "run")]
-    assert other.publish("ep", "run")
+    assert due(other.layout) == []
     assert not any("people" in key or "embeddings" in key for key in storage.stored())
     one.index.refresh()
     third.index.refresh()
@@ -161,3 +160,33 @@ def test_people_that_are_removed_are_removed_from_what_is_stored(storage: Storag
         read_completed(host.layout, "ep", "run")
         assert contents(host, "ep", "run") == contents(other, "ep", "run")
     assert "people.jsonl" not in contents(third, "ep", "run")
+
+
+def test_what_died_here_gives_way_to_what_completed_elsewhere(storage: Storage) -> None:
+    one, other = storage.host("one"), storage.host("other")
+    one.add_run("ep", "run")
+    one.publish("ep", "run")
+    other.add_run("ep", "run", tracks="half\n")
+    files = other.layout.run("ep", "run")
+    files.manifest.write_text(files.manifest.read_text().replace('"completed"', '"running"'))
+    other.layout.unpublished("ep", "run").unlink()
+    other.index.refresh()
+    read_completed(other.layout, "ep", "run")
+    assert contents(other, "ep", "run") == contents(one, "ep", "run")
+    own = storage.host("own")
+    own.add_run("ep", "run", tracks="its own\n")  # completed, and of the same name
+    assert not own.publish("ep", "run")
+    own.index.refresh()
+    assert own.layout.run("ep", "run").tracks.read_text() == "its own\n"
+
+
+def test_records_that_are_none_are_asked_for_once(storage: Storage) -> None:
+    host = storage.host("one")
+    for name, body in {"a": b"{", "b": b"{}", "c": b'{"version": 2}'}.items():
+        storage.s3.put(storage.bucket, f"shows/published/ep/runs/{name}.json", body)
+    storage.s3.put(storage.bucket, "shows/published/ep/runs/latest.json", b"{}")
+    host.index.refresh()
+    requests = len(storage.faults.seen)
+    host.index.refresh()
+    assert len(storage.faults.seen) == requests + 2  # the two lists
+    assert list_episodes(host.layout) == []
