@@ -41,8 +41,9 @@ def unpack(path: Path, folder: Path) -> None:
     try:
         with tarfile.open(path, mode="r:") as archive:
             for entry in archive:
-                name, content = PurePosixPath(entry.name), archive.extractfile(entry)
-                if not entry.isreg() or content is None or not _is_below(name):
+                name = PurePosixPath(entry.name)
+                content = archive.extractfile(entry) if entry.isreg() else None
+                if content is None or not _is_below(name):
                     raise tarfile.TarError
                 target = folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +58,7 @@ def unpack(path: Path, folder: Path) -> None:
 
 
 def _is_below(name: PurePosixPath) -> bool:
-    return not name.is_absolute() and ".." not in name.parts and len(name.parts) in (1, 2)
+    return not name.is_absolute() and ".." not in name.parts and name.parts != ()
 
 
 class _Sink(io.RawIOBase):
