@@ -60,7 +60,12 @@ def note_due(layout: Layout, ep_id: str, run_id: str, *, replaces: bool = False)
     path = layout.unpublished(ep_id, run_id)
     with storage_errors():
         path.parent.mkdir(parents=True, exist_ok=True)
-        body = {"token": secrets.token_hex(8), "since": now(), "replaces": replaces}
+        known = read_json(path) or {}  # of a run that is not stored yet: what is there is used
+        body = {
+            "token": known.get("token", secrets.token_hex(8)),
+            "since": now(),
+            "replaces": replaces or known.get("replaces") is True,
+        }
         write_json(path, body, durable=True)
 
 

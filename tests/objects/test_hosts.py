@@ -90,6 +90,10 @@ def test_an_upload_here_is_run_there_and_read_elsewhere(hosts: Hosts, test_data:
     assert (listed["ep_id"], listed["video"]) == ("talk", "episode.mp4")
     assert not (hosts.other.data_root / "videos" / "talk" / "episode.mp4").exists()
     assert hosts.other.client.get("/episodes/talk/video").content == video
+    assert hosts.one.client.post(f"{address}/preview").status_code == 200
+    wait_for(
+        lambda: hosts.other.client.get(f"{address}/preview").status_code == 200, 40, "the preview"
+    )
     ready = hosts.other.client.get("/health/ready").json()["dependencies"]["storage"]
     assert ready == {"ok": True, "required": False, "detail": "answers"}
 
