@@ -24,7 +24,8 @@ from apps.common.options import device_of
 from apps.common.resolve import with_warning
 from apps.common.version import library_versions
 from apps.objects.open import open_mirror
-from apps.objects.publish import note_due, publish_now
+from apps.objects.outbox import note_due
+from apps.objects.publish import publish_now
 from apps.pipeline.artifacts.writer import discard, publish
 from apps.pipeline.pacing.meter import CpuMeter
 from apps.pipeline.progress import ProgressReporter

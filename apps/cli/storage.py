@@ -32,7 +32,8 @@ def _stored(arguments: argparse.Namespace) -> int:
     from apps.common.layout import Layout
     from apps.common.settings import Settings
     from apps.objects.open import mirror_of
-    from apps.objects.publish import due, note_unstored, publish
+    from apps.objects.outbox import due, note_unstored
+    from apps.objects.publish import publish
 
     settings = Settings.read(data_root=arguments.data_root)
     mirror = mirror_of(settings)

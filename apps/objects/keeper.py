@@ -8,7 +8,8 @@ from apps.common.layout import Layout
 from apps.common.repeater import Repeater
 from apps.objects.index import Index
 from apps.objects.mirror import Mirror
-from apps.objects.publish import Republisher, due
+from apps.objects.outbox import due
+from apps.objects.publish import Republisher
 
 _STORE_EVERY_SECONDS = 5.0
 

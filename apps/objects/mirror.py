@@ -28,7 +28,8 @@ from apps.common.layout import Check, Layout, RunFiles
 from apps.common.names import is_comparison_run
 from apps.common.remote import RemoteVideo
 from apps.objects.archive import unpack
-from apps.objects.publish import completed_here, note_due, publish
+from apps.objects.outbox import completed_here, note_due
+from apps.objects.publish import publish
 from apps.objects.records import (
     RECORDS,
     StoredRun,
@@ -40,6 +41,7 @@ from apps.objects.records import (
     video_key,
 )
 from apps.objects.store import NoObject, ObjectChanged, ObjectStore
+from apps.objects.video_upload import put_video
 from apps.objects.videos import PATIENCE_SECONDS, Videos, bringing
 from apps.runs.staging import remove_tree
 
@@ -155,7 +157,7 @@ class Mirror:
 
     def put_video(self, ep_id: str, path: Path, name: str) -> RemoteVideo:
         """Stores a video as that of an episode that has none."""
-        return self.videos.put(ep_id, path, name)
+        return put_video(self.store, ep_id, path, name)
 
     def hide(self, ep_id: str, run_id: str | None) -> None:
         """Has a run, or an episode, be gone for every host. What is not stored needs no more."""

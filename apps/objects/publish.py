@@ -1,30 +1,27 @@
 """Stores completed runs: all files, then the record that has others see them.
 
-A run is noted before it completes, and the note goes when it is stored. So whatever dies or is away
-in between, whoever looks after the notes of this host stores it later.
+A run is noted before it completes (`outbox.py`), and the note goes when it is stored. So whatever
+dies or is away in between, whoever looks after the notes of this host stores it later.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import json
 import logging
-import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Literal
 
 from pydantic import ValidationError
 
 from apps.common.errors import StorageUnavailable
-from apps.common.files import entries_of, open_regular, read_json, storage_errors, write_json
+from apps.common.files import entries_of, open_regular, read_json, storage_errors
 from apps.common.layout import Layout, RunFiles
-from apps.common.names import is_name, is_run_name
 from apps.objects.archive import archived
+from apps.objects.outbox import FRESH_SECONDS, claimed_note, due, remember
 from apps.objects.records import (
     StoredFile,
     StoredRun,
@@ -35,57 +32,13 @@ from apps.objects.records import (
     record_key,
 )
 from apps.objects.store import PART_BYTES, NoObject, ObjectChanged, ObjectExists, ObjectStore
-from apps.runs.episodes import list_episodes
 from apps.runs.lock import is_held
-from apps.runs.record import now
-from apps.runs.store import list_runs
 
 _log = logging.getLogger("screenalytics.storage")
 PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds, of a run that has just completed
-_LONGEST_PAUSE = 600.0  # of one that is looked after
 _READ_BYTES = 1 << 20
 _POLL_SECONDS = 0.2
-FRESH_SECONDS = 10.0  # a note of a run whose own process is about to store it
-
-
-def note_due(layout: Layout, ep_id: str, run_id: str, *, replaces: bool = False) -> None:
-    """Notes that a run is to be stored once it has completed; to be called before that.
-
-    Args:
-        replaces: in place of the one of its name that is there.
-
-    Raises:
-        StorageFailed: the disk does not take the note.
-    """
-    path = layout.unpublished(ep_id, run_id)
-    with storage_errors():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        known = read_json(path) or {}  # of a run that is not stored yet: what is there is used
-        body = {
-            "token": known.get("token", secrets.token_hex(8)),
-            "since": now(),
-            "replaces": replaces or known.get("replaces") is True,
-        }
-        write_json(path, body, durable=True)
-
-
-def completed_here(layout: Layout, ep_id: str) -> list[str]:
-    """Names of an episode's runs that have completed, and of which all is here."""
-    return [
-        name
-        for name in list_runs(layout, ep_id)
-        if (read_json(layout.run(ep_id, name).manifest) or {}).get("status") == "completed"
-        and not layout.run(ep_id, name).remote.exists()
-    ]
-
-
-def note_unstored(layout: Layout) -> None:
-    """Notes all completed runs that are not stored: those from before there was a storage."""
-    noted = set(due(layout))
-    for ep_id in list_episodes(layout):
-        for run_id in completed_here(layout, ep_id):
-            if (ep_id, run_id) not in noted and not layout.run(ep_id, run_id).stored.exists():
-                note_due(layout, ep_id, run_id)
+_LONGEST_PAUSE = 600.0  # of one that is looked after, seconds
 
 
 def publish_now(
@@ -109,7 +62,7 @@ def publish_now(
             return None
         except StorageUnavailable as error:
             if pause is None:
-                _remember(path, error)
+                remember(path, error)
                 return error
             _log.info("a run is stored later", extra={"why": error.detail})
             time.sleep(pause)
@@ -127,7 +80,7 @@ def publish(layout: Layout, store: ObjectStore, ep_id: str, run_id: str) -> bool
         StorageUnavailable: it is not stored; the note stays.
     """
     path, files = layout.unpublished(ep_id, run_id), layout.run(ep_id, run_id)
-    with _claimed(path) as note:
+    with claimed_note(path) as note:
         if note is None:
             return False
         manifest = read_json(files.manifest)
@@ -201,65 +154,6 @@ def _remove_objects(store: ObjectStore, ep_id: str, run_id: str, run: StoredRun)
     store.delete([found.key for found in store.below(below)])
 
 
-class Republisher:
-    """Looks after the notes of a data root. Several may: each note is one's at a time.
-
-    Args:
-        layout: of the data root.
-        store: where to.
-    """
-
-    def __init__(self, layout: Layout, store: ObjectStore) -> None:
-        self._layout = layout
-        self._store = store
-        self._pause = 0.0  # seconds
-        self._not_before = 0.0
-
-    def turn(self) -> None:
-        """Stores what is noted; not again for longer and longer while the storage is away."""
-        if time.monotonic() < self._not_before:
-            return
-        for ep_id, run_id in due(self._layout, FRESH_SECONDS):
-            try:
-                publish(self._layout, self._store, ep_id, run_id)
-            except StorageUnavailable as error:
-                self._pause = min(_LONGEST_PAUSE, max(5.0, 2 * self._pause))
-                self._not_before = time.monotonic() + self._pause
-                _remember(self._layout.unpublished(ep_id, run_id), error)
-                facts = {"why": error.detail, "again_in_s": self._pause}
-                _log.warning("a run is not stored yet", extra=facts)
-                return
-            except Exception:  # whatever lies in a run's folder, others are stored
-                _log.exception("a run cannot be stored")
-        self._pause = 0.0
-
-
-def due(layout: Layout, older_s: float = 0) -> list[tuple[str, str]]:
-    """Runs that are noted, by episode and name.
-
-    Args:
-        older_s: not those that were noted since so many seconds, unless they were given up.
-    """
-    latest = time.time() - older_s
-    return [
-        (folder.name, path.stem)
-        for folder in entries_of(layout.outbox)
-        for path in entries_of(folder)
-        if is_name(folder.name)
-        and path.suffix == ".json"
-        and is_run_name(path.stem)
-        and _is_due(path, latest)
-    ]
-
-
-def _is_due(path: Path, latest: float) -> bool:
-    """Whether a note is older than that, or its run's own process has given up."""
-    try:
-        return path.stat().st_mtime <= latest or "problem" in (read_json(path) or {})
-    except OSError:
-        return False
-
-
 def _stored_files(store: ObjectStore, files: RunFiles, where: str) -> list[StoredFile]:
     """Stores a run's files; not its manifest, nor what is hidden or a link.
 
@@ -318,28 +212,34 @@ def file_parts(path: Path) -> Iterator[bytes]:
             yield piece
 
 
-@contextmanager
-def _claimed(path: Path) -> Iterator[dict[str, Any] | None]:
-    """What a note says, held against others; None where it is gone or held."""
-    stream: BinaryIO
-    try:
-        stream = open_regular(path)
-    except OSError:
-        yield None
-        return
-    with stream:
-        try:
-            fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-            note = json.loads(stream.read())
-        except (OSError, ValueError):
-            note = None
-        yield note if isinstance(note, dict) and "token" in note and path.exists() else None
+class Republisher:
+    """Looks after the notes of a data root. Several may: each note is one's at a time.
 
+    Args:
+        layout: of the data root.
+        store: where to.
+    """
 
-def _remember(path: Path, error: StorageUnavailable) -> None:
-    """Writes into a note why its run is not stored, for people."""
-    note = read_json(path)
-    if note is not None:
-        tries = int(note.get("tries", 0)) + 1
-        with suppress(OSError):
-            write_json(path, {**note, "tries": tries, "problem": error.detail, "at": now()})
+    def __init__(self, layout: Layout, store: ObjectStore) -> None:
+        self._layout = layout
+        self._store = store
+        self._pause = 0.0  # seconds
+        self._not_before = 0.0
+
+    def turn(self) -> None:
+        """Stores what is noted; not again for longer and longer while the storage is away."""
+        if time.monotonic() < self._not_before:
+            return
+        for ep_id, run_id in due(self._layout, FRESH_SECONDS):
+            try:
+                publish(self._layout, self._store, ep_id, run_id)
+            except StorageUnavailable as error:
+                self._pause = min(_LONGEST_PAUSE, max(5.0, 2 * self._pause))
+                self._not_before = time.monotonic() + self._pause
+                remember(self._layout.unpublished(ep_id, run_id), error)
+                facts = {"why": error.detail, "again_in_s": self._pause}
+                _log.warning("a run is not stored yet", extra=facts)
+                return
+            except Exception:  # whatever lies in a run's folder, others are stored
+                _log.exception("a run cannot be stored")
+        self._pause = 0.0

@@ -7,7 +7,6 @@ name keys, and are not passed on.
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import Any
 from apps.common.errors import PackageMissing, ScreenalyticsError, StorageUnavailable
 from apps.common.storage_url import StorageUrl
 from apps.objects.credentials import profile_of
+from apps.objects.refusals import code_of, explained
 
 PART_BYTES = 16 << 20  # of a large object, a request; the longest object has 10,000
 _AT_ONCE = 4  # parts: 64 MB of memory
@@ -27,15 +27,6 @@ _RETRIES = 3  # of one request, with pauses of 0.1, 0.2 and 0.4 s or so
 _RETRY_SECONDS = 20
 _RESTS_SECONDS = 2.0  # who was asked in vain is not asked again for so long
 _LISTED = 1000  # what one request for a list gives
-_CODE = re.compile(r"<Code>([A-Za-z]{1,60})</Code>")
-_STATUS = re.compile(r"status code: ([0-9]{3})")
-_REFUSALS = frozenset(
-    {
-        *("AccessDenied", "ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId"),
-        *("InvalidToken", "SignatureDoesNotMatch", "TokenRefreshRequired", "RequestTimeTooSkewed"),
-    }
-)
-_BUSY = frozenset({"SlowDown", "ServiceUnavailable", "TooManyRequests", "RequestLimitExceeded"})
 
 
 class NoObject(LookupError):
@@ -185,7 +176,7 @@ class ObjectStore:
                 try:
                     obstore.delete(self._store, keys[start : start + _LISTED])
                 except FileNotFoundError as error:  # of a folder, not of a bucket
-                    if _code(error) == "NoSuchBucket":
+                    if code_of(error) == "NoSuchBucket":
                         raise
 
     def try_again(self) -> None:
@@ -204,7 +195,7 @@ class ObjectStore:
         except ScreenalyticsError:
             raise
         except FileNotFoundError as error:
-            if _code(error) != "NoSuchBucket":
+            if code_of(error) != "NoSuchBucket":
                 raise NoObject from None
             raise self._unavailable(error) from None
         except exceptions.AlreadyExistsError:
@@ -215,7 +206,7 @@ class ObjectStore:
             raise self._unavailable(error) from None
 
     def _unavailable(self, error: Exception) -> StorageUnavailable:
-        self._last = _explained(error)
+        self._last = explained(error)
         self._rests_until = time.monotonic() + _RESTS_SECONDS
         return self._last
 
@@ -283,36 +274,4 @@ def package_missing() -> PackageMissing:
     return PackageMissing(
         "SCREENALYTICS_STORAGE is set, and obstore is not installed.",
         hint="Install it: pip install 'screenalytics-detect-track[storage]'",
-    )
-
-
-def _code(error: Exception) -> str | None:
-    found = _CODE.search(str(error))
-    return None if found is None else found[1]
-
-
-def _explained(error: Exception) -> StorageUnavailable:
-    code, status = _code(error), _STATUS.search(str(error))
-    said = code or (None if status is None else f"status {status[1]}")
-    if code == "NoSuchBucket":
-        return StorageUnavailable(
-            "The bucket of SCREENALYTICS_STORAGE does not exist.", hint="Make it, or correct that."
-        )
-    refused = {"PermissionDeniedError", "UnauthenticatedError"}
-    if code in _REFUSALS or type(error).__name__ in refused:
-        return StorageUnavailable(
-            f"The storage refuses the credentials ({said or 'no reason given'}).",
-            hint="Renew them, or give them the right to list, read, write and delete there.",
-        )
-    if code in _BUSY or (status is not None and status[1] in ("429", "503")):
-        return StorageUnavailable(
-            f"The storage has too much to do ({said}).", hint="Try again in a minute."
-        )
-    if said is not None:
-        return StorageUnavailable(
-            f"The storage answers with an error ({said}).", hint="Try again; look at its state."
-        )
-    return StorageUnavailable(
-        "The storage does not answer, or no credentials for it are found.",
-        hint="Look at its address, the network and the credentials, then try again.",
     )

@@ -9,18 +9,15 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
 from filelock import FileLock, Timeout
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from apps.common.errors import EpisodeExists, StorageUnavailable, VideoReplaced
+from apps.common.errors import StorageUnavailable, VideoReplaced
 from apps.common.files import (
     claimed,
     entries_of,
-    fingerprint_of,
     storage_errors,
     sync,
     write_json,
@@ -28,9 +25,8 @@ from apps.common.files import (
 from apps.common.layout import PART, Check, Layout
 from apps.common.names import is_name
 from apps.common.remote import RemoteVideo, noted_video
-from apps.objects.publish import file_parts
-from apps.objects.records import VIDEOS, claim_key, hidden_key, video_key, video_name
-from apps.objects.store import NoObject, ObjectChanged, ObjectExists, ObjectStore, StoredObject
+from apps.objects.records import VIDEOS, hidden_key, video_key, video_name
+from apps.objects.store import NoObject, ObjectChanged, ObjectStore, StoredObject
 from apps.runs.episodes import preferred, video_files
 from apps.runs.lock import is_held
 from apps.runs.storage import check_space
@@ -40,21 +36,6 @@ _TRIES = 4  # of a video whose transfer breaks off; each goes on where the last 
 _PAUSE_SECONDS = 1.0
 _POLL_SECONDS = 0.2
 PATIENCE_SECONDS = 15.0  # of a server's thread that waits for what another one brings
-_CLAIM_LASTS = timedelta(days=1)  # of a host that died while it was storing a video
-
-
-class _Claim(BaseModel):
-    """Who stores an episode's video, by the video.
-
-    Args:
-        fingerprint: as of `fingerprint_of`.
-        at: when it began.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    fingerprint: str
-    at: AwareDatetime
 
 
 class Videos:
@@ -79,17 +60,17 @@ class Videos:
             name = video_name(one.key)
             if name is not None:
                 found.setdefault(name[0], []).append(one)
-        chosen = {ep_id: _own(objects) for ep_id, objects in found.items()}
-        return {ep_id: _seen(one) for ep_id, one in chosen.items() if one is not None}
+        chosen = {ep_id: own_video(objects) for ep_id, objects in found.items()}
+        return {ep_id: seen(one) for ep_id, one in chosen.items() if one is not None}
 
     def find(self, ep_id: str) -> RemoteVideo | None:
         """The episode's video; None where there is none, or it was deleted."""
         found = self._find(ep_id)
-        return None if found is None else _seen(found)
+        return None if found is None else seen(found)
 
     def _find(self, ep_id: str) -> StoredObject | None:
-        found = _own(list(self._store.below(video_key(ep_id, ""))))
-        if found is not None and self._is_hidden(ep_id):
+        found = own_video(list(self._store.below(video_key(ep_id, ""))))
+        if found is not None and is_hidden(self._store, ep_id):
             return None
         return found
 
@@ -119,7 +100,7 @@ class Videos:
         found = self._find(ep_id)
         if found is None:
             return False
-        video = _seen(found)
+        video = seen(found)
         self._make_room(layout, video.size_bytes)
         started = time.monotonic()
         with storage_errors():
@@ -172,63 +153,6 @@ class Videos:
         """Ends what is held before the process ends."""
         while self._held:
             self._held.pop().close()
-
-    def put(self, ep_id: str, path: Path, name: str) -> RemoteVideo:
-        """Stores a video as that of an episode that has none.
-
-        The claim stays: of two hosts that do so at once, one finds that of the other.
-
-        Raises:
-            EpisodeExists: it has one there, or another host is storing one.
-        """
-        with storage_errors():
-            claim = _Claim(fingerprint=fingerprint_of(path), at=datetime.now(UTC))
-            size = path.stat().st_size
-        found = self._own_claim(ep_id, claim)
-        if found is None or found.size_bytes != size or video_name(found.key) != (ep_id, name):
-            e_tag = self._store.put(video_key(ep_id, name), file_parts(path))
-            found = _own(list(self._store.below(video_key(ep_id, ""))))
-            if found is None or (found.size_bytes, found.e_tag) != (size, e_tag):
-                raise StorageUnavailable(
-                    "The video in the storage is not the one that was stored.", hint="Try again."
-                )
-        return _seen(found).model_copy(update={"here": True})
-
-    def _own_claim(self, ep_id: str, claim: _Claim) -> StoredObject | None:
-        """Claims the episode; its video, where that was stored under the same claim before."""
-        key, body = claim_key(ep_id), claim.model_dump_json().encode()
-        found = _own(list(self._store.below(video_key(ep_id, ""))))
-        taken = EpisodeExists(
-            f"Episode {ep_id!r} has a video in the storage already.",
-            hint="Choose another ep_id; or empty the trash, if it was deleted.",
-        )
-        if found is None:
-            with suppress(ObjectExists):
-                self._store.put(key, body, create=True)
-                return None
-        if self._is_hidden(ep_id):
-            raise taken
-        try:
-            found_claim, e_tag = self._store.get(key)
-            other = _Claim.model_validate_json(found_claim)
-        except (NoObject, ValidationError):
-            raise taken from None
-        if other.fingerprint == claim.fingerprint:
-            return found
-        if found is not None or datetime.now(UTC) - other.at < _CLAIM_LASTS:
-            raise taken
-        try:
-            self._store.replace(key, body, e_tag)
-        except ObjectChanged:
-            raise taken from None
-        return None
-
-    def _is_hidden(self, ep_id: str) -> bool:
-        try:
-            self._store.get(hidden_key(ep_id, None))
-        except NoObject:
-            return False
-        return True
 
     def _make_room(self, layout: Layout, needed: int) -> None:
         """Removes videos that are in the storage as well, those first that were used longest ago.
@@ -318,14 +242,23 @@ def bringing(
         lock.release()
 
 
-def _own(objects: list[StoredObject]) -> StoredObject | None:
+def own_video(objects: list[StoredObject]) -> StoredObject | None:
     """Which of the objects of an episode is its video."""
     named = {Path(one.key): one for one in objects if video_name(one.key) is not None}
     chosen = preferred(list(named))
     return named[chosen[0]] if chosen else None
 
 
-def _seen(found: StoredObject) -> RemoteVideo:
+def seen(found: StoredObject) -> RemoteVideo:
     return RemoteVideo(
         name=found.key.rpartition("/")[2], size_bytes=found.size_bytes, e_tag=found.e_tag
     )
+
+
+def is_hidden(store: ObjectStore, ep_id: str) -> bool:
+    """Whether an episode was deleted, and may come back."""
+    try:
+        store.get(hidden_key(ep_id, None))
+    except NoObject:
+        return False
+    return True

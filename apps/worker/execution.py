@@ -20,6 +20,7 @@ from apps.common.errors import (
     RunNotFound,
     RunTimedOut,
     ScreenalyticsError,
+    StorageUnavailable,
     from_dict,
 )
 from apps.common.logs import bind
@@ -185,7 +186,7 @@ class JobExecution:
         spec = job.request.spec
         try:
             return read_manifest(self._layout, spec.ep_id, spec.run_id).result
-        except RunNotFound:
+        except (RunNotFound, StorageUnavailable):  # without a storage it is run again
             return None
 
     async def _run(self, job: QueueJob, heartbeat: JobHeartbeat) -> RunResult:

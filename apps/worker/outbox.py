@@ -12,7 +12,7 @@ import time
 
 from apps.common.layout import Layout
 from apps.common.python_module import python_module, same_code
-from apps.objects.publish import FRESH_SECONDS, due
+from apps.objects.outbox import FRESH_SECONDS, due
 
 LOOK_EVERY_SECONDS = 15.0
 _MODULE = "apps.cli.storage"

@@ -12,7 +12,8 @@ from apps.common.resolve import HostFacts, resolve
 from apps.objects.index import Index
 from apps.objects.mirror import Mirror
 from apps.objects.open import open_mirror
-from apps.objects.publish import note_due, publish
+from apps.objects.outbox import note_due
+from apps.objects.publish import publish
 from apps.runs.record import RunRecord
 from apps.runs.spec import RunSpec, StoragePlan
 from tests.support.bucket import KEY, S3, SECRET, Faults, proxy, s3_server

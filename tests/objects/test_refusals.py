@@ -16,7 +16,8 @@ from apps.common.storage_url import StorageUrl
 from apps.objects import publish, store
 from apps.objects.credentials import profile_of
 from apps.objects.open import end_where_not_usable, mirror_of
-from apps.objects.publish import due, publish_now
+from apps.objects.outbox import due
+from apps.objects.publish import publish_now
 from apps.worker.outbox import OutboxKeeper
 from lab.processes.service import free_port
 from tests.objects.conftest import Storage

@@ -8,7 +8,7 @@ import pytest
 
 from apps.common.errors import RunNotFound, StorageUnavailable
 from apps.common.files import files_in
-from apps.objects.publish import due
+from apps.objects.outbox import due
 from apps.people.forget import forget_people
 from apps.runs.episodes import list_episodes
 from apps.runs.store import latest_run_id, list_runs, read_completed, read_manifest
