@@ -136,9 +136,15 @@ class _Execution:
         """The result of a run that has completed; it is stored before others hear of it."""
         if self._mirror is None:
             return result
-        problem = publish_now(
-            self._layout, self._mirror.store, result.ep_id, result.run_id, self._stop.check
-        )
+        problem: ScreenalyticsError | None
+        try:
+            problem = publish_now(
+                self._layout, self._mirror.store, result.ep_id, result.run_id, self._stop.check
+            )
+        except ScreenalyticsError as error:  # it was stopped; it has completed all the same
+            problem = error
+        except OSError as error:
+            problem = StorageFailed(f"Reading failed: {error.strerror}.")
         if problem is None:
             return result
         warning = f"The results are on this host alone: {problem.detail} It goes on trying."
