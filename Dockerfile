@@ -8,9 +8,9 @@ WORKDIR /app
 # The pins are complete; see the Makefile for --no-deps. What no program here loads goes again:
 # tests of packages, Arrow's network and S3 clients, ONNX Runtime's second library, dlib's other networks
 # (one of which is for non-commercial use only), all of fonttools but the names of glyphs.
-COPY requirements.txt requirements-flower.txt requirements-editors.txt ./
+COPY requirements.txt requirements-flower.txt requirements-editors.txt requirements-storage.txt ./
 RUN pip install --no-cache-dir --disable-pip-version-check --no-compile --no-deps --require-hashes -r requirements.txt -r requirements-flower.txt \
-    -r requirements-editors.txt \
+    -r requirements-editors.txt -r requirements-storage.txt \
     && cd "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
     && rm -rf pyarrow/include pyarrow/libarrow_flight* pyarrow/libarrow_python_flight* \
         pyarrow/libarrow_s3* pyarrow/_flight* pyarrow/_s3fs* \

@@ -33,6 +33,14 @@ OTHER_VARIABLES = {
     "default.",
     "FLOWER_BASIC_AUTH": "`user:password` of `screenalytics flower`; made from the API key by "
     "default.",
+    "AWS_ENDPOINT_URL": "Address of the storage, where that is not Amazon's own "
+    "([storage](storage.md)); also `AWS_ENDPOINT_URL_S3` and `AWS_ENDPOINT`.",
+    "AWS_REGION": "Region of the storage's bucket; also `AWS_DEFAULT_REGION`.",
+    "AWS_ACCESS_KEY_ID": "Key for the storage, with `AWS_SECRET_ACCESS_KEY` and perhaps "
+    "`AWS_SESSION_TOKEN`.",
+    "AWS_PROFILE": "Profile of AWS's files that has the keys where the environment has none.",
+    "AWS_CONFIG_FILE": "File of profiles; `~/.aws/config` by default.",
+    "AWS_SHARED_CREDENTIALS_FILE": "File of keys; `~/.aws/credentials` by default.",
     "PORT": "Port of the API that `screenalytics up` starts.",
     "PAGE_PORT": "Port of the page that `screenalytics up` starts.",
     "MPLCONFIGDIR": "Matplotlib's folder, for reports of comparisons; a temporary one by default.",

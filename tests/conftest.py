@@ -47,6 +47,7 @@ _SECONDS = {
     "tests/api/test_cancel.py": 25,
     "tests/api/test_local_run.py": 25,
     "tests/jobs/test_deliveries.py": 30,
+    "tests/objects/test_hosts.py": 25,
     "tests/stack/test_up.py": 25,
     "tests/test_wheel.py": 25,
     "tests/test_examples.py": 20,

@@ -110,7 +110,15 @@ def test_every_setting_is_passed_on_and_nothing_else(name: str) -> None:
     fields.remove("allowed_hosts" if name == "worker" else "heartbeat_file")
     fields |= set(WebhookSettings.model_fields) if name == "api" else set()  # it alone sends them
     expected = {f"SCREENALYTICS_{field.upper()}" for field in fields}
-    assert set(SERVICES[name]["environment"]) == expected
+    keys = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
+    keys |= {"AWS_ENDPOINT_URL", "AWS_REGION"}
+    assert set(SERVICES[name]["environment"]) == expected | keys
+
+
+@pytest.mark.parametrize("name", ["page", "flower", "redis"])
+def test_keys_of_the_storage_go_to_those_that_need_them(name: str) -> None:
+    assert not any(key.startswith("AWS_") for key in SERVICES[name].get("environment", {}))
+    assert "requirements-storage.txt" in DOCKERFILE
 
 
 @pytest.mark.parametrize("name", ["api", "worker", "page", "flower"])

@@ -46,6 +46,7 @@ from apps.common.logs import configure_logging
 from apps.common.settings import Settings
 from apps.common.version import source_fingerprint
 from apps.common.webhooks import WebhookSettings
+from apps.objects.open import end_where_not_usable
 from apps.runs.sweep import sweep_in_background
 from apps.web.guard import Guard
 
@@ -57,6 +58,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     chosen = Settings.of_environment() if settings is None else settings
     hooks = WebhookSettings.of_environment()
+    end_where_not_usable(chosen)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -66,6 +68,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         _stop_runs_on_signals(services)
         sweep_in_background(services.layout)
         services.webhooks.start()
+        services.storage.start()
         beside = [
             asyncio.create_task(_look_at_host(services)),
             asyncio.create_task(services.reconcile_forever()),

@@ -45,8 +45,9 @@ from apps.common.errors import (
 )
 from apps.common.files import entries_of, storage_errors
 from apps.common.layout import Layout
+from apps.common.remote import noted_video
 from apps.common.schemas import UploadStatus
-from apps.runs.episodes import video_files
+from apps.runs.episodes import has_video, video_files
 from apps.runs.probe import VideoProbe
 from apps.runs.record import now
 from apps.runs.storage import check_space
@@ -219,7 +220,7 @@ class Uploads:
         return folder.stat().st_mtime + KEEP_SECONDS if upload is None else upload.expires
 
     def _same(self, wanted: Wanted) -> Upload | None:
-        if video_files(self._layout.episode(wanted.ep_id)):
+        if has_video(self._layout, wanted.ep_id):
             raise EpisodeExists(
                 f"Episode {wanted.ep_id!r} has a video already.", hint="Choose another ep_id."
             )
@@ -264,6 +265,9 @@ class Uploads:
     def _is_there(self, upload: Upload) -> bool:
         """Whether its bytes are kept, or have become the episode's video."""
         if upload.is_unfinished:
+            return True
+        known = noted_video(self._layout.remote_video(upload.record.ep_id))
+        if known is not None and known.size_bytes == upload.record.length:
             return True
         with suppress(OSError):
             videos = video_files(self._layout.episode(upload.record.ep_id))

@@ -23,6 +23,8 @@ from apps.common.webhooks import WebhookSettings
 from apps.jobs.queue import Publisher
 from apps.jobs.reconcile import reconcile, turn_seconds
 from apps.jobs.store import JobStore
+from apps.objects.keeper import StorageKeeper
+from apps.objects.open import layout_of
 from apps.people.known import Known
 from apps.results.differences import Differences
 from apps.results.library import LibraryIndex
@@ -86,11 +88,12 @@ class Services:
     runs: RunRegistry
     webhooks: Webhooks
     states: StateWatch
+    storage: StorageKeeper
 
     @staticmethod
     def create(settings: Settings, hooks: WebhookSettings) -> Services:
         jobs, ask_redis = JobStore(settings.redis_url, settings.lease_s), RedisThreads()
-        layout, videos = Layout(settings.data_root.resolve()), VideoProbe()
+        layout, videos = layout_of(settings, settings.data_root.resolve()), VideoProbe()
         metrics = CollectorRegistry()
         metrics.register(QueueCollector(jobs))
         webhooks = Webhooks(hooks, layout, jobs)
@@ -122,6 +125,7 @@ class Services:
             states=StateWatch(
                 layout, runs, jobs, ask_redis, lambda: code.version_now(source), metrics
             ),
+            storage=StorageKeeper(layout, settings.storage_refresh_s),
         )
 
     async def prepare(self, request: EpisodeRequest, mode: ExecutionMode) -> RunSpec:
@@ -134,6 +138,7 @@ class Services:
         return await prepare_run(
             request,
             mode,
+            layout=self.layout,
             settings=self.settings,
             host=self.host,
             fingerprint=self.code.fingerprint,
@@ -162,6 +167,7 @@ class Services:
         self.pictures.stop()
         self.uploads.is_stopping = True
         self.library.stop()
+        self.storage.end()
 
     async def close(self) -> None:
         self.begin_stop()

@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from apps.common.errors import EpisodeExists, InvalidInput, UploadTooLarge
-from apps.common.files import claimed, storage_errors, sync
+from apps.common.files import claimed, storage_errors, sync, write_json
 from apps.common.layout import PART, Layout
 from apps.common.names import check_name
 from apps.runs.episodes import VIDEO_STEM, VIDEO_SUFFIXES, video_files
@@ -68,19 +68,28 @@ def store_video(received: Received, layout: Layout, ep_id: str) -> None:
 
     Raises:
         EpisodeExists: there is a video of that name.
+        StorageUnavailable: the storage does not take it; the file stays where it is.
     """
     target = layout.episode(ep_id) / f"{VIDEO_STEM}{received.suffix}"
+    stored = None
+    if layout.remote is not None:  # first: what is nowhere else is no episode of all hosts
+        _refuse_second(target.parent, ep_id)
+        stored = layout.remote.put_video(ep_id, received.path, target.name)
     with storage_errors():
         sync(received.path)  # a power cut must not leave an empty video
         target.parent.mkdir(parents=True, exist_ok=True)
         layout.upload_lock.parent.mkdir(exist_ok=True)
         with FileLock(layout.upload_lock):
-            if video_files(target.parent):
-                raise EpisodeExists(
-                    f"Episode {ep_id!r} has a video already.", hint="Choose another ep_id."
-                )
+            _refuse_second(target.parent, ep_id)
             received.path.replace(target)
+            if stored is not None:
+                write_json(layout.remote_video(ep_id), stored.model_dump())
             sync(target.parent)
+
+
+def _refuse_second(folder: Path, ep_id: str) -> None:
+    if video_files(folder):
+        raise EpisodeExists(f"Episode {ep_id!r} has a video already.", hint="Choose another ep_id.")
 
 
 def stored_suffix(filename: str) -> str:

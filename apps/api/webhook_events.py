@@ -10,7 +10,13 @@ from pydantic import BaseModel
 from apps.api.batch_status import status_of
 from apps.common.contracts.events import ErrorEvent, Event, ResultEvent
 from apps.common.contracts.manifest import ExecutionMode
-from apps.common.errors import RunCancelled, RunNotFound, ServiceStopping, from_dict
+from apps.common.errors import (
+    RunCancelled,
+    RunNotFound,
+    ServiceStopping,
+    StorageUnavailable,
+    from_dict,
+)
 from apps.common.layout import Layout
 from apps.common.webhooks import BatchEnded, EndStatus, RunEnded, WebhookEvent
 from apps.jobs.batches import Batch
@@ -100,6 +106,8 @@ def recovered(layout: Layout, text: str) -> WebhookEvent | None:
         manifest = read_manifest(layout, run.ep_id, run.run_id)
     except RunNotFound:
         return _local(run, "cancelled", None, None)
+    except StorageUnavailable:  # it may be there
+        return None
     if manifest.status == "running":
         return None
     if manifest.result is not None:

@@ -24,6 +24,9 @@ from apps.common.lifeline import Lifeline
 from apps.common.options import device_of
 from apps.common.resolve import with_warning
 from apps.common.version import library_versions
+from apps.objects.open import open_mirror
+from apps.objects.outbox import note_due
+from apps.objects.publish import publish_now
 from apps.pipeline.artifacts.writer import discard, publish
 from apps.pipeline.pacing.meter import CpuMeter
 from apps.pipeline.progress import ProgressReporter
@@ -99,6 +102,9 @@ class _Execution:
         self._given_video: Path | None = arguments.video
         self._progress_copy: Path | None = arguments.progress_file
         self._made = JoinedParts.of(spec, arguments.parts)
+        self._mirror = None
+        if spec.storage is not None:
+            self._mirror = open_mirror(spec.storage, self._layout.root, spec.min_free_mb)
 
     def run(self) -> RunResult:
         video = self._video()
@@ -120,13 +126,37 @@ class _Execution:
                 record.update(started_at=self._made.started_at)
             log = RunLog(self._view, record.files.log)
             try:
-                return self._execute(record, log, video)
+                result = self._execute(record, log, video)
             except BaseException as error:
                 raise self._close_failed(record, log, error) from error
+        return self._stored(result, log)
+
+    def _stored(self, result: RunResult, log: RunLog) -> RunResult:
+        """The result of a run that has completed; it is stored before others hear of it."""
+        if self._mirror is None:
+            return result
+        problem: ScreenalyticsError | None
+        try:
+            problem = publish_now(
+                self._layout, self._mirror.store, result.ep_id, result.run_id, self._stop.check
+            )
+        except ScreenalyticsError as error:  # it was stopped; it has completed all the same
+            problem = error
+        except OSError as error:
+            problem = StorageFailed(f"Reading failed: {error.strerror}.")
+        if problem is None:
+            return result
+        warning = f"The results are on this host alone: {problem.detail} It goes on trying."
+        log.log("warning", warning)
+        return result.model_copy(update={"warnings": [*result.warnings, warning]})
 
     def _video(self) -> Path:
         if self._given_video is not None:
             return self._given_video
+        if self._mirror is not None:
+            self._mirror.bring_video(
+                self._layout, self._spec.ep_id, check=self._stop.check, hold=True
+            )
         videos = find_videos(self._layout, self._spec.ep_id)
         warning = several_videos_warning(videos)
         if warning is not None:
@@ -190,6 +220,8 @@ class _Execution:
         )
         result = self._result(record, outcome.metrics, elapsed, progress)
         record.update(result=result)
+        if self._mirror is not None:
+            note_due(self._layout, self._spec.ep_id, self._spec.run_id)
         record.end("completed", "All frames were processed.")
         record.point_latest()
         return result

@@ -42,13 +42,14 @@ def parser() -> argparse.ArgumentParser:
 def main() -> int:
     arguments = parser().parse_args()
 
-    from apps.common.layout import Layout
     from apps.common.settings import Settings
+    from apps.objects.open import layout_of
     from apps.results.figures import export_of
     from apps.results.people_export.formats import PeopleChoice
 
     try:
-        layout = Layout(arguments.data_root or Settings.read().data_root)
+        settings = Settings.read(data_root=arguments.data_root)
+        layout = layout_of(settings, settings.data_root)
         export = export_of(
             layout,
             arguments.ep_id,

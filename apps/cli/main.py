@@ -48,6 +48,7 @@ COMMANDS = {
     "export": Command("apps.cli.export", "a run's detections or people for other programs"),
     "people": Command("apps.cli.people", "remove what is known of people"),
     "prune": Command("apps.cli.prune", "old runs: what would go by a policy, or has it go"),
+    "storage": Command("apps.cli.storage", "store runs that are not in the storage yet"),
     "contact-sheet": Command("apps.cli.contact_sheet", "one picture of all tracks of a run"),
     "flower": Command("apps.worker.flower", "a look into the queue (extra `flower`)"),
     "evaluate": Command("lab.evaluate", "tracks and cuts against the truth", checkout_only=True),

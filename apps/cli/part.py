@@ -16,6 +16,7 @@ from apps.common.contracts.parts import PartOrder, PartPlan, PartResult
 from apps.common.errors import InvalidInput, RunFailed
 from apps.common.files import shown, write_json
 from apps.common.lifeline import Lifeline
+from apps.objects.open import open_mirror
 from apps.pipeline.pacing.meter import CpuMeter
 from apps.pipeline.parts.part_run import PartRun
 from apps.pipeline.progress import ProgressReporter
@@ -33,7 +34,7 @@ def make(lifeline: Lifeline) -> int:
     spec = PartSpec.model_validate_json(lifeline.line)
 
     def work(stop: StopFlag, view: EventWriter) -> None:
-        video = find_videos(spec.layout, spec.ep_id)[0]
+        video = _own_video(spec, stop)
         view.part(_made(spec, spec.order, video, stop, view, view.progress, view.plan))
 
     return made_for(lifeline, spec.run_id, work, RunFailed("Making the part failed.", hint=_HINT))
@@ -57,7 +58,7 @@ def make_asked_part(
         )
     number, count = arguments.part
     order = PartOrder(number=number, count=count, path=str(path))
-    video = arguments.video or find_videos(spec.layout, spec.ep_id)[0]
+    video = arguments.video or _own_video(spec, stop)
 
     def report(progress: Progress) -> None:
         view.progress(progress)
@@ -67,6 +68,14 @@ def make_asked_part(
 
     made = _made(spec, order, video, stop, view, report, lambda _: None)
     view.part(made, count, path)
+
+
+def _own_video(spec: RunSpec, stop: StopFlag) -> Path:
+    """The episode's; it comes from the storage where that alone has it."""
+    if spec.storage is not None:
+        mirror = open_mirror(spec.storage, spec.layout.root, spec.min_free_mb)
+        mirror.bring_video(spec.layout, spec.ep_id, check=stop.check, hold=True)
+    return find_videos(spec.layout, spec.ep_id)[0]
 
 
 def _made(

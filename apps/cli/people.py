@@ -29,13 +29,14 @@ def parser() -> argparse.ArgumentParser:
 def main() -> int:
     arguments = parser().parse_args()
 
-    from apps.common.layout import Layout
     from apps.common.settings import Settings
+    from apps.objects.open import layout_of
     from apps.people.forget import forget_everywhere, forget_people
 
     name = None if arguments.name is None else arguments.name.strip()
     try:
-        layout = Layout((arguments.data_root or Settings.read().data_root).resolve())
+        settings = Settings.read(data_root=arguments.data_root)
+        layout = layout_of(settings, settings.data_root.resolve())
         if arguments.everywhere:
             found = forget_everywhere(layout, name)
         else:

@@ -35,10 +35,10 @@ def main() -> int:
 def _pruned(arguments: argparse.Namespace) -> int:
     from pydantic import ValidationError
 
-    from apps.common.layout import Layout
     from apps.common.names import check_name
     from apps.common.retention_schemas import RetentionPolicy
     from apps.common.settings import Settings
+    from apps.objects.open import layout_of
     from apps.runs.retention import prune_run, surplus_runs
 
     settings = Settings.read(data_root=arguments.data_root)
@@ -53,7 +53,7 @@ def _pruned(arguments: argparse.Namespace) -> int:
         raise InvalidInput(
             "Nothing says which runs stay.", hint="Give --keep N, or --keep-days DAYS."
         )
-    layout = Layout(settings.data_root.resolve())
+    layout = layout_of(settings, settings.data_root.resolve())
     ep_ids = [check_name(ep_id) for ep_id in arguments.ep_ids] or None
     found = list(surplus_runs(layout, policy, ep_ids))
     for run in found:

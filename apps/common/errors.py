@@ -10,7 +10,7 @@
     ├── VideoUnreadable       exit 3    422   not a video, no frames, a playlist, a URL
     ├── AcceleratorMissing    exit 4    422   CoreML or CUDA asked for and not there
     ├── ModelUnavailable      exit 5    500   model missing, broken or not downloadable
-    ├── PackageMissing        exit 1    501   a format that needs a package that is not installed
+    ├── PackageMissing        exit 1    501   what needs a package that is not installed
     ├── EpisodeBusy           exit 6    409   another run holds the episode
     ├── RunElsewhere          exit 6    409   a run that this server cannot end
     ├── ComparisonBusy        exit 6    409   one comparison at a time in a server
@@ -30,6 +30,7 @@
     ├── HeadersTooLarge       exit 2    431
     ├── UploadTooLarge        exit 2    413
     ├── StorageFailed         exit 1    507   disk full, data root not writable
+    ├── StorageUnavailable    exit 1    503   bucket away, busy, or it refuses the credentials
     ├── QueueUnavailable      exit 1    503   broker or workers away
     ├── TooManyListeners      exit 1    503   no room for another client of GET /events
     ├── BatchNotFound         exit 3    404
@@ -210,6 +211,10 @@ class UploadTooLarge(ScreenalyticsError):
 
 class StorageFailed(ScreenalyticsError):
     slug, title, status, exit_code = "storage-failed", "Results cannot be stored", 507, 1
+
+
+class StorageUnavailable(ScreenalyticsError):
+    slug, title, status, exit_code = "storage-unavailable", "Storage is not available", 503, 1
 
 
 class QueueUnavailable(ScreenalyticsError):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from apps.common.names import check_name, check_run_id, is_crop_name
+
+if TYPE_CHECKING:
+    from apps.common.remote import RemoteVideo
 
 
 class _File:
@@ -60,6 +65,16 @@ class RunFiles:
         return self.folder / "restored"
 
     @property
+    def remote(self) -> Path:
+        """An empty file of a run of which only the manifest is here; the rest is in the storage."""
+        return self.folder / REMOTE_NAME
+
+    @property
+    def stored(self) -> Path:
+        """An empty file of a run that is in the storage."""
+        return self.folder / ".stored"
+
+    @property
     def staging(self) -> Path:
         """Where results lie until they are complete; they are then renamed into `folder`."""
         return self.folder / ".partial"
@@ -90,6 +105,7 @@ class LegacyJobFiles:
 
 MANIFEST_NAME = RunFiles.__dict__["manifest"].name  # in a run's folder
 ABOUT_NAME = "about.json"  # in an episode's folder, beside its video
+REMOTE_NAME = ".remote"  # in the folder of a run, or of an episode as .remote.json
 REPORT_NAME = "comparison.json"  # in a comparison's folder
 PART = ".part"  # ends the name of an upload that has not arrived
 DISCARDED = ".discarded-"  # begins the name of a staging folder that is being removed
@@ -108,9 +124,14 @@ def draft_of(part: Path, pid: int) -> Path:
 
 @dataclass(frozen=True)
 class Layout:
-    """Paths under one data root. Every name is checked before it becomes part of a path."""
+    """Paths under one data root. Every name is checked before it becomes part of a path.
+
+    Args:
+        remote: the storage that has what is not here; None where there is none.
+    """
 
     root: Path
+    remote: Remote | None = field(default=None, compare=False, repr=False, kw_only=True)
 
     def inside(self, path: Path) -> Path | None:
         """Where a path leads; None for a link out of the root, wherever in the path it stands."""
@@ -126,6 +147,26 @@ class Layout:
     def about(self, ep_id: str) -> Path:
         """What people say of an episode: its title, and whether it is pinned."""
         return self.episode(ep_id) / ABOUT_NAME
+
+    def remote_video(self, ep_id: str) -> Path:
+        """What is noted of the episode's video in the storage."""
+        return self.episode(ep_id) / f"{REMOTE_NAME}.json"
+
+    def unpublished(self, ep_id: str, run_id: str) -> Path:
+        """Notes that a run is to be stored, until it is."""
+        return self.outbox / check_name(ep_id) / f"{check_run_id(run_id)}.json"
+
+    def arriving(self, ep_id: str) -> Path:
+        """Where runs lie that come from the storage, until they are complete."""
+        return self.runs(ep_id) / ".arriving"
+
+    def remote_lock(self, ep_id: str) -> Path:
+        """Held by who brings something of an episode from the storage."""
+        return self.locks / f".remote-{check_name(ep_id)}"
+
+    def video_in_use(self, ep_id: str) -> Path:
+        """Held by who needs the episode's video to stay."""
+        return self.locks / f".video-{check_name(ep_id)}"
 
     def manifests(self, ep_id: str) -> Path:
         return self.all_manifests / check_name(ep_id)
@@ -220,6 +261,10 @@ class Layout:
         return self.root / ".uploads"
 
     @property
+    def outbox(self) -> Path:
+        return self.root / ".outbox"
+
+    @property
     def upload_lock(self) -> Path:
         return self.locks / ".uploads.lock"  # no episode's name begins with a dot
 
@@ -231,3 +276,54 @@ class Layout:
     @property
     def cache(self) -> Path:
         return self.root / ".cache"
+
+
+Check = Callable[[], object]
+
+
+class Remote(Protocol):
+    """A storage. Most methods ask it, and may raise `StorageUnavailable`."""
+
+    def bring_run(self, layout: Layout, ep_id: str, run_id: str) -> bool:
+        """Brings a run's manifest here; False where the storage has no such run either."""
+
+    def bring_results(self, layout: Layout, ep_id: str, run_id: str) -> None:
+        """Brings all files of a run of which only the manifest is here."""
+
+    def find_video(self, ep_id: str) -> RemoteVideo | None:
+        """The episode's video there; None where there is none."""
+
+    def bring_video(
+        self, layout: Layout, ep_id: str, *, check: Check | None = None, hold: bool = False
+    ) -> bool:
+        """Brings the episode's video here; False where the storage has none.
+
+        Args:
+            check: called again and again; what it raises ends the work.
+            hold: nobody removes it until this process ends.
+        """
+
+    def put_video(self, ep_id: str, path: Path, name: str) -> RemoteVideo:
+        """Stores a video as that of an episode that has none.
+
+        Raises:
+            EpisodeExists: it has one there.
+        """
+
+    def hide(self, ep_id: str, run_id: str | None) -> None:
+        """Has a run, or an episode with its video and all its runs, be gone for every host."""
+
+    def show(self, ep_id: str, run_id: str | None) -> None:
+        """Takes that back."""
+
+    def changed(
+        self, layout: Layout, ep_id: str, run_id: str | None = None, *, at_once: bool
+    ) -> None:
+        """Has files of a run stored again that have changed here, or of all of an episode.
+
+        Args:
+            at_once: unless the storage is away; else soon, and nothing is asked now.
+        """
+
+    def erase(self, ep_id: str, run_id: str | None) -> None:
+        """Removes the objects of what was hidden."""

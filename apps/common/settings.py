@@ -11,6 +11,7 @@ from apps.common.hosts import KnownHosts
 from apps.common.model_files import GivenWeights
 from apps.common.options import Niceness
 from apps.common.redis_url import RedisUrl
+from apps.common.storage_url import StorageUrl
 
 
 class HostSettings(EnvironmentSettings):
@@ -46,6 +47,24 @@ class Settings(HostSettings):
     """
 
     data_root: Path = Field(Path("data"), description="Folder of videos, runs and caches.")
+    storage: str | None = Field(
+        None,
+        description="Where hosts share videos and runs: s3://bucket/prefix, or a folder; the data "
+        "root alone where nothing is set.",
+    )
+    storage_cache_mb: float = Field(
+        50_000,
+        gt=0,
+        le=1e9,
+        description="So much of the data root may be videos that the storage has as well, "
+        "megabytes.",
+    )
+    storage_refresh_s: float = Field(
+        15,
+        ge=1,
+        le=3600,
+        description="So often a server looks what is new in the storage, seconds.",
+    )
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="Broker, jobs and locks.")
     detector_model: str | None = Field(
         None,
@@ -104,6 +123,14 @@ class Settings(HostSettings):
     @property
     def given_weights(self) -> GivenWeights:
         return GivenWeights(self.detector_model, self.retinaface_model)
+
+    @field_validator("storage")
+    @classmethod
+    def _is_storage(cls, value: str | None) -> str | None:
+        if not value:  # docker-compose.yml hands an empty one on
+            return None
+        StorageUrl.parse(value)
+        return value
 
     @field_validator("redis_url")
     @classmethod

@@ -20,7 +20,7 @@ from apps.people.known import Known, states_of
 from apps.people.log import CorrectionLog, read_log
 from apps.people.member import Member
 from apps.runs.about import about_episode
-from apps.runs.store import list_runs, read_completed
+from apps.runs.store import list_runs, read_completed, read_manifest
 
 
 def show_of_episode(layout: Layout, ep_id: str) -> str | None:
@@ -76,6 +76,9 @@ def _run_of_names(layout: Layout, ep_id: str, log: CorrectionLog) -> RunManifest
     named = [row.run_id for row in reversed(log.standing) if row.action == "name" and row.name]
     for run_id in dict.fromkeys([*named, *list_runs(layout, ep_id)]):
         with suppress(ScreenalyticsError):
+            is_elsewhere = layout.run(ep_id, run_id).remote.exists()
+            if is_elsewhere and read_manifest(layout, ep_id, run_id).people is None:
+                continue  # none of it is needed here
             manifest = read_completed(layout, ep_id, run_id)
             found = layout.inside(layout.run(ep_id, run_id).people)
             if found is not None and found.is_file():

@@ -17,6 +17,7 @@ from apps.common.people_schemas import Forgotten
 from apps.people.log import corrections_lock
 from apps.people.places import Place, all_episodes, places_of_people
 from apps.runs.episodes import episode_exists
+from apps.runs.store import bring_files, list_runs
 from apps.runs.trash import alone
 
 
@@ -29,15 +30,19 @@ def forget_people(layout: Layout, ep_id: str, name: str | None = None) -> Forgot
     Raises:
         EpisodeNotFound: there is no such episode, nor anything in the trash.
         EpisodeBusy: a run is on.
+        StorageUnavailable: some of its runs are in the storage alone, and that is away.
         CorrectionsUnreadable: a later version has written the log, so that a name is not found.
         StorageFailed: something cannot be removed; the rest may be gone.
     """
     if ep_id not in all_episodes(layout) and not episode_exists(layout, ep_id):
         raise EpisodeNotFound(f"Episode {ep_id!r} does not exist.", hint="See GET /episodes.")
+    for run_id in list_runs(layout, ep_id):
+        bring_files(layout, ep_id, run_id)
     with _held(layout, ep_id), storage_errors():
-        if name is None:
-            return _forget_all(layout, ep_id)
-        return _forget_person(layout, ep_id, name)
+        found = _forget_all(layout, ep_id) if name is None else _forget_person(layout, ep_id, name)
+        if found.files and layout.remote is not None:
+            layout.remote.changed(layout, ep_id, at_once=True)
+        return found
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from apps.common.library_schemas import (
     LibraryOrder,
     LibraryQuery,
 )
+from apps.common.remote import RemoteVideo, noted_video
 from apps.results.library_memory import KnownRun, KnownVideo, Memory, time_text
 from apps.runs.about import about_episode
 from apps.runs.episodes import list_episodes, video_files
@@ -45,6 +46,13 @@ class _Folder:
     video: Path | None
     other_bytes: int
     about: About
+    stored: RemoteVideo | None  # in the storage, where it is not here
+
+    @property
+    def video_name(self) -> str | None:
+        if self.video is not None:
+            return self.video.name
+        return None if self.stored is None else self.stored.name
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,7 @@ class _Found:
             pinned=about.pinned,
             added_at=time_text(self.added),
             changed_at=self.changed_at,
-            video=None if self.folder.video is None else self.folder.video.name,
+            video=self.folder.video_name,
             problem=None if facts is None else facts.problem,
             duration_s=None if facts is None else facts.duration_s,
             width=None if facts is None else facts.width,
@@ -188,7 +196,9 @@ class LibraryIndex:
             videos = video_files(path)
             video = videos[0] if videos else None
             others = sum(_size(other) for other in entries_of(path) if other != video)
-            known = _Folder(path, changed, video, others, about_episode(self._layout, ep_id))
+            stored = noted_video(self._layout.remote_video(ep_id)) if video is None else None
+            about = about_episode(self._layout, ep_id)
+            known = _Folder(path, changed, video, others, about, stored)
             self._folders[ep_id] = known
         return known
 

@@ -9,6 +9,7 @@ from apps.common.errors import EpisodeNotFound
 from apps.common.files import entries_of, folders_of, is_file, is_folder
 from apps.common.layout import Layout
 from apps.common.names import is_name
+from apps.common.remote import noted_video
 from apps.runs.store import has_runs
 
 VIDEO_STEM = "episode"
@@ -49,6 +50,11 @@ def find_videos(layout: Layout, ep_id: str) -> list[Path]:
     """
     videos = video_files(layout.episode(ep_id))
     if not videos:
+        if noted_video(layout.remote_video(ep_id)) is not None:
+            raise EpisodeNotFound(
+                f"The video of episode {ep_id!r} is in the storage and not on this host.",
+                hint="A run brings it here, and so does GET /episodes/…/video.",
+            )
         exists = episode_exists(layout, ep_id)
         what = f"has no video ({VIDEO_STEM}.<ext>)" if exists else "does not exist"
         raise EpisodeNotFound(
@@ -59,16 +65,55 @@ def find_videos(layout: Layout, ep_id: str) -> list[Path]:
     return videos
 
 
+def check_video(layout: Layout, ep_id: str) -> None:
+    """As `find_video`, satisfied with one in the storage."""
+    if has_video(layout, ep_id):
+        return
+    if layout.remote is None or layout.remote.find_video(ep_id) is None:
+        find_video(layout, ep_id)
+
+
+def fetched_video(layout: Layout, ep_id: str) -> Path:
+    """As `find_video`; one in the storage is brought here first, which may take minutes."""
+    if layout.remote is not None and not video_files(layout.episode(ep_id)):
+        layout.remote.bring_video(layout, ep_id)
+    return find_video(layout, ep_id)
+
+
+def is_elsewhere(layout: Layout, ep_id: str) -> bool:
+    """Whether its video is in the storage and not here."""
+    return has_video(layout, ep_id) and not video_files(layout.episode(ep_id))
+
+
+def has_video(layout: Layout, ep_id: str) -> bool:
+    """Whether there is one here, or one is noted that is in the storage."""
+    known = noted_video(layout.remote_video(ep_id))
+    return known is not None or bool(video_files(layout.episode(ep_id)))
+
+
 def video_files(folder: Path) -> list[Path]:
     """The videos `episode.<ext>` of a folder, in order; the first one is the episode's.
 
     Files with an ending that is not known count where there is no other, and side files
     (`episode.en.srt`, `episode.jpg`) never.
     """
-    named = [path for path in entries_of(folder) if path.stem == VIDEO_STEM and path.suffix]
-    found = sorted(path for path in named if path.suffix.lower() not in _SIDE_SUFFIXES)
-    films = VIDEO_SUFFIXES - _MOVING_PICTURES
-    return _files(path for path in found if path.suffix.lower() in films) or _files(found)
+    found = _candidates(entries_of(folder))
+    return _files(_films(found)) or _files(found)
+
+
+def preferred(paths: Iterable[Path]) -> list[Path]:
+    """As `video_files`, of files that are not here."""
+    found = _candidates(paths)
+    return _films(found) or found
+
+
+def _candidates(paths: Iterable[Path]) -> list[Path]:
+    named = (path for path in paths if path.stem == VIDEO_STEM and path.suffix)
+    return sorted(path for path in named if path.suffix.lower() not in _SIDE_SUFFIXES)
+
+
+def _films(found: list[Path]) -> list[Path]:
+    return [path for path in found if path.suffix.lower() in VIDEO_SUFFIXES - _MOVING_PICTURES]
 
 
 def several_videos_warning(videos: list[Path]) -> str | None:

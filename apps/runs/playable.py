@@ -25,7 +25,7 @@ from apps.common.files import (
 )
 from apps.common.layout import Layout
 from apps.common.media_types import HEAD_BYTES, media_type
-from apps.runs.episodes import find_video
+from apps.runs.episodes import fetched_video
 
 _NOTE = ".json"  # ends the name of what is noted beside a file
 _PART = "~"  # stands between a video's state and a part of it
@@ -53,7 +53,7 @@ def own_video(layout: Layout, ep_id: str) -> Path:
         InvalidInput: `ep_id` is not a name.
         EpisodeNotFound: there is no such episode, no video in it, or it lies elsewhere.
     """
-    found = layout.inside(find_video(layout, ep_id))
+    found = layout.inside(fetched_video(layout, ep_id))
     if found is None or not found.is_file():
         raise EpisodeNotFound(
             f"The video of episode {ep_id!r} lies outside of the data root.",

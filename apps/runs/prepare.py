@@ -13,7 +13,7 @@ from apps.common.resolve import HostFacts, Resolution, resolve, with_warning
 from apps.common.schemas import EpisodeRequest
 from apps.common.settings import Settings
 from apps.common.version import SourceWatch
-from apps.runs.episodes import find_video
+from apps.runs.episodes import check_video
 from apps.runs.lock import busy_error, is_held
 from apps.runs.probe import host_providers
 from apps.runs.spec import RunSpec
@@ -59,6 +59,7 @@ async def prepare_run(
     request: EpisodeRequest,
     mode: ExecutionMode,
     *,
+    layout: Layout,
     settings: Settings,
     host: Host,
     fingerprint: str,
@@ -67,22 +68,23 @@ async def prepare_run(
     """Checks everything that can be checked before a process starts.
 
     Args:
+        layout: of the data root, by its whole path.
         fingerprint: names the code that this program has loaded.
         source: the code on disk; where it is another, the run carries a warning.
 
     Raises:
         InvalidInput, AcceleratorMissing: as `resolve`.
         EpisodeNotFound: it has no video.
+        StorageUnavailable: it has none here, and the storage does not say whether it has one there.
         EpisodeBusy: a process on this host runs it.
         RunExists: the episode has a run of that id.
     """
-    layout = Layout(settings.data_root.resolve())
     ep_id, run_id = request.ep_id, request.run_id
     resolution = await resolve_here(request, host, fingerprint, source)
-    find_video(layout, ep_id)
+    await asyncio.to_thread(check_video, layout, ep_id)
     if is_held(layout, ep_id):
         raise busy_error(layout, ep_id)
-    if run_id is not None and layout.run(ep_id, run_id).manifest.exists():
+    if run_id is not None and await asyncio.to_thread(_is_taken, layout, ep_id, run_id):
         raise RunExists(
             f"Run {run_id!r} of episode {ep_id!r} exists already.",
             hint="Choose another run_id, or leave it out to get a new one.",
@@ -97,3 +99,10 @@ async def prepare_run(
         nice=settings.local_nice if mode == "local" else 0,
         fingerprint=fingerprint,
     )
+
+
+def _is_taken(layout: Layout, ep_id: str, run_id: str) -> bool:
+    """Whether there is a run of that name, here or in the storage."""
+    if layout.run(ep_id, run_id).manifest.exists():
+        return True
+    return layout.remote is not None and layout.remote.bring_run(layout, ep_id, run_id)

@@ -16,7 +16,7 @@ from apps.common.errors import PreviewBusy, RunNotFound
 from apps.common.files import read_json, storage_errors, write_json
 from apps.common.layout import Layout, RunFiles
 from apps.common.settings import Settings
-from apps.runs.episodes import find_video
+from apps.runs.episodes import fetched_video
 from apps.runs.spec import PreviewSpec
 
 
@@ -30,7 +30,7 @@ def prepare_preview(layout: Layout, manifest: RunManifest, settings: Settings) -
         EpisodeNotFound: the video is gone.
         RunNotFound: the manifest lacks what the preview needs.
     """
-    find_video(layout, manifest.ep_id)
+    fetched_video(layout, manifest.ep_id)
     limit, _ = host_thread_limit()
     try:
         return PreviewSpec(

@@ -60,7 +60,8 @@ def _of_episode(layout: Layout, ep_id: str, policy: RetentionPolicy) -> Iterator
         files = layout.run(ep_id, run.run_id)
         is_newest = completed == 0
         completed += run.status == "completed"
-        if run.status == "completed" and files.people.is_file():
+        has_people = files.people.is_file() or (files.remote.exists() and run.people is not None)
+        if run.status == "completed" and has_people:
             is_newest |= with_people == 0  # other episodes may know somebody by it
             with_people += 1
         if is_newest or run.run_id in stay or files.restored.exists():

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import BaseModel, ConfigDict
+
 from apps.common.contracts.manifest import ExecutionMode, VideoFacts, VideoFile
 from apps.common.contracts.media import PlayablePlan
 from apps.common.contracts.parts import MadeParts, PartOrder
@@ -17,14 +19,33 @@ if TYPE_CHECKING:
     from apps.common.settings import Settings  # a run that was launched has read none
 
 
+class StoragePlan(BaseModel):
+    """The storage that a run's video may come from, and where its results go.
+
+    Args:
+        url: as the setting says it; its credentials are in the environment.
+        cache_mb: see `SCREENALYTICS_STORAGE_CACHE_MB`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str
+    cache_mb: float
+
+
 class RunSpec(RunPlan):
-    """All that crosses from the launcher to the process that runs: one JSON line on its stdin."""
+    """All that crosses from the launcher to the process that runs: one JSON line on its stdin.
+
+    Args:
+        storage: None where the data root is all.
+    """
 
     execution_mode: ExecutionMode
     nice: Niceness = 0
     min_free_mb: float = 0
     launcher_fingerprint: str | None = None
     replace_unfinished: bool = False
+    storage: StoragePlan | None = None
 
     @classmethod
     def of(
@@ -59,7 +80,15 @@ class RunSpec(RunPlan):
             nice=nice,
             min_free_mb=settings.min_free_mb,
             launcher_fingerprint=fingerprint,
+            storage=storage_plan(settings),
         )
+
+
+def storage_plan(settings: Settings) -> StoragePlan | None:
+    """What a run's process must know of the storage; None where none is set."""
+    if settings.storage is None:
+        return None
+    return StoragePlan(url=settings.storage, cache_mb=settings.storage_cache_mb)
 
 
 class JoinSpec(RunSpec):

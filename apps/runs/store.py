@@ -36,7 +36,7 @@ def read_manifest(layout: Layout, ep_id: str, run_id: str) -> RunManifest:
     """
     if run_id == LATEST:
         run_id = latest_run_id(layout, ep_id)
-    manifest = _load(layout, ep_id, run_id)
+    manifest = _found(layout, ep_id, run_id)
     if manifest.status != "running" or _is_alive(layout, manifest):
         return manifest
     manifest = _load(layout, ep_id, run_id)  # it may have ended between the two looks
@@ -55,6 +55,7 @@ def read_completed(layout: Layout, ep_id: str, run_id: str) -> RunManifest:
             folder.
     """
     manifest = read_manifest(layout, ep_id, run_id)
+    bring_files(layout, ep_id, manifest.run_id)
     if manifest.status != "completed":
         raise RunNotFound(
             f"Run {manifest.run_id!r} is {manifest.status}; it has no results.",
@@ -62,6 +63,24 @@ def read_completed(layout: Layout, ep_id: str, run_id: str) -> RunManifest:
             run_status=manifest.status,
         )
     return manifest
+
+
+def bring_files(layout: Layout, ep_id: str, run_id: str) -> None:
+    """Brings a run's files here where only its manifest is: the rest is in the storage.
+
+    Raises:
+        StorageUnavailable: it does not answer.
+    """
+    if layout.remote is not None and layout.run(ep_id, run_id).remote.exists():
+        layout.remote.bring_results(layout, ep_id, run_id)
+
+
+def _found(layout: Layout, ep_id: str, run_id: str) -> RunManifest:
+    """A run's manifest, from the storage where it is not here."""
+    path = layout.run(ep_id, run_id).manifest
+    if layout.remote is not None and not path.exists():
+        layout.remote.bring_run(layout, ep_id, run_id)
+    return _load(layout, ep_id, run_id)
 
 
 def _load(layout: Layout, ep_id: str, run_id: str) -> RunManifest:

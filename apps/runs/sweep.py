@@ -11,8 +11,11 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from apps.common.files import TEMPORARY, entries_of, remove_unclaimed
 from apps.common.layout import DISCARDED, PART, Layout
@@ -74,9 +77,19 @@ def _runs(layout: Layout, freed: Freed) -> Iterator[tuple[str, str]]:
     for episode in entries_of(layout.all_manifests):
         if is_name(episode.name) and not episode.is_symlink():
             _remove_temporary(episode, freed)
+            _remove_arriving(layout, episode.name, freed)
             for run in entries_of(layout.runs(episode.name)):
                 if is_run_name(run.name) and not run.is_symlink():
                     yield episode.name, run.name
+
+
+def _remove_arriving(layout: Layout, ep_id: str, freed: Freed) -> None:
+    """What was coming from the storage for a process that is gone."""
+    coming = layout.arriving(ep_id)
+    if coming.is_dir() and not coming.is_symlink():
+        with suppress(Timeout, OSError), FileLock(layout.remote_lock(ep_id), timeout=0):
+            freed.size += remove_tree(coming)
+            freed.staging += 1
 
 
 def _sweep_run(layout: Layout, ep_id: str, run_id: str, freed: Freed) -> None:

@@ -23,6 +23,7 @@ from apps.common.errors import (
     RunNotFound,
     ScreenalyticsError,
     StorageFailed,
+    StorageUnavailable,
     TrashNotFound,
 )
 from apps.common.files import entries_of, storage_errors, sync, write_json
@@ -57,12 +58,14 @@ def delete_episode(layout: Layout, ep_id: str) -> Deleted:
     Raises:
         EpisodeNotFound: there is no such episode.
         EpisodeBusy, PreviewBusy, PlayableBusy: something works on it.
-        StorageFailed: it cannot be moved; then it stays.
+        StorageFailed, StorageUnavailable: it cannot be moved; then it stays.
     """
     with alone(layout, ep_id):
         if not episode_exists(layout, ep_id):
             raise EpisodeNotFound(f"Episode {ep_id!r} does not exist.", hint="See GET /episodes.")
         _refuse_work(layout, ep_id)
+        if layout.remote is not None:
+            layout.remote.hide(ep_id, None)
         title = about_episode(layout, ep_id).title
         return _move(layout, new_entry(layout, "episode", ep_id, None, title))
 
@@ -73,7 +76,7 @@ def delete_run(layout: Layout, ep_id: str, run_id: str) -> Deleted:
     Raises:
         RunNotFound: there is no such run.
         EpisodeBusy, PreviewBusy: something works on it.
-        StorageFailed: it cannot be moved; then it stays.
+        StorageFailed, StorageUnavailable: it cannot be moved; then it stays.
     """
     if run_id == LATEST:
         run_id = latest_run_id(layout, ep_id)
@@ -85,6 +88,8 @@ def delete_run(layout: Layout, ep_id: str, run_id: str) -> Deleted:
                 hint=f"See GET /episodes/{ep_id}/runs for its runs.",
             )
         with making_preview(files):
+            if layout.remote is not None:
+                layout.remote.hide(ep_id, run_id)
             title = about_run(layout, ep_id, run_id).title
             return _move(layout, new_entry(layout, "run", ep_id, run_id, title))
 
@@ -97,7 +102,7 @@ def restore(layout: Layout, trash_id: str) -> Deleted:
         EpisodeExists, RunExists: its place is taken again.
         EpisodeNotFound: a run's episode is not there.
         EpisodeBusy: something works on the episode.
-        StorageFailed: it cannot be moved.
+        StorageFailed, StorageUnavailable: it cannot be moved.
     """
     entry = find_entry(layout, trash_id)
     with alone(layout, entry.ep_id):
@@ -107,6 +112,8 @@ def restore(layout: Layout, trash_id: str) -> Deleted:
                 f"Episode {entry.ep_id!r} of this run does not exist.",
                 hint="Restore the episode first.",
             )
+        if layout.remote is not None:
+            layout.remote.show(entry.ep_id, entry.run_id)
         with tree_lock(layout):
             _refuse_taken(layout, entry, folder)
             with storage_errors():
@@ -117,6 +124,8 @@ def restore(layout: Layout, trash_id: str) -> Deleted:
             with suppress(OSError):  # it is there again all the same
                 if not files.folder.is_symlink():
                     files.restored.touch()
+        if layout.remote is not None:  # what is known of people may have been removed meanwhile
+            layout.remote.changed(layout, entry.ep_id, entry.run_id, at_once=False)
     return entry
 
 
@@ -125,8 +134,11 @@ def remove(layout: Layout, trash_id: str) -> int:
 
     Raises:
         TrashNotFound: it is not in the trash.
+        StorageUnavailable: it cannot be removed from the storage; it stays.
     """
     entry = find_entry(layout, trash_id)
+    if layout.remote is not None:
+        layout.remote.erase(entry.ep_id, entry.run_id)
     gone = layout.trash / f"{_GONE}{trash_id}"
     try:
         (layout.trash / trash_id).rename(gone)
@@ -149,7 +161,7 @@ def tidy(layout: Layout, hours: float) -> None:
                 _finish(layout, folder)
     for entry in in_trash(layout):
         if undo_until(entry, hours) <= datetime.now(UTC):
-            with suppress(TrashNotFound):
+            with suppress(TrashNotFound, StorageUnavailable):  # then it is tried again
                 remove(layout, entry.trash_id)
                 _log.info("removed from the trash", extra={"ep_id": entry.ep_id})
 

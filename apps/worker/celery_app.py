@@ -20,9 +20,11 @@ from apps.common.version import git_sha, source_fingerprint
 from apps.jobs.queue import Publisher, make_celery
 from apps.jobs.reconcile import reconcile, turn_seconds
 from apps.jobs.store import JobStore, WorkerFacts
+from apps.objects.open import end_where_not_usable
 from apps.runs.sweep import sweep_in_background
 from apps.worker.drain import Drain
 from apps.worker.left_parts import remove_left_parts_in_background
+from apps.worker.outbox import LOOK_EVERY_SECONDS, OutboxKeeper
 from apps.worker.tasks import add_tasks
 
 _log = logging.getLogger("screenalytics.worker")
@@ -30,6 +32,7 @@ _SAY_EVERY_SECONDS = 2.0
 _FORGOTTEN_AFTER_SECONDS = 8.0
 
 settings = Settings.of_environment()
+end_where_not_usable(settings)
 app = celery_app = make_celery(settings)
 drain = Drain()  # before Celery forks its processes
 add_tasks(app, settings, drain)
@@ -97,4 +100,7 @@ def _announce(sender: Any, **_: Any) -> None:
     announcer.start()
     worker_shutting_down.connect(lambda **_: announcer.end(), weak=False)
     reconciler = Repeater("reconciler", turn_seconds(store), lambda: reconcile(store, publisher))
+    if settings.storage is not None:
+        outbox = OutboxKeeper(Layout(settings.data_root.resolve()))
+        Repeater("storage-outbox", LOOK_EVERY_SECONDS, outbox.turn).start()
     reconciler.start()  # until the process ends: a signal's handler must not wait for a thread

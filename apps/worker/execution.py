@@ -17,6 +17,7 @@ from apps.common.errors import (
     RunNotFound,
     RunTimedOut,
     ScreenalyticsError,
+    StorageUnavailable,
 )
 from apps.common.logs import bind
 from apps.jobs.lease import EpisodeLease
@@ -180,7 +181,7 @@ class JobExecution:
         spec = job.request.spec
         try:
             return read_manifest(self._layout, spec.ep_id, spec.run_id).result
-        except RunNotFound:
+        except (RunNotFound, StorageUnavailable):  # without a storage it is run again
             return None
 
     def _refuse_to_go_on(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from apps.common.cpu_limits import host_thread_limit
 from apps.common.layout import Layout
@@ -12,7 +13,8 @@ from apps.common.resolve import cap_threads, with_detectors, with_warning
 from apps.common.settings import Settings
 from apps.common.version import source_fingerprint
 from apps.jobs.store import JobRequest
-from apps.runs.spec import RunSpec
+from apps.objects.open import layout_of
+from apps.runs.spec import RunSpec, storage_plan
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,9 @@ class WorkerHere:
     fingerprint: str
     host: str = field(default_factory=socket.gethostname)
 
-    @property
+    @cached_property
     def layout(self) -> Layout:
-        return Layout(self.settings.data_root.resolve())
+        return layout_of(self.settings, self.settings.data_root.resolve())
 
     def spec(self, request: JobRequest) -> RunSpec:
         """A job's run as it is on this host: its threads, its weights, its folder."""
@@ -55,5 +57,6 @@ class WorkerHere:
                 "resolution": resolution,
                 "launcher_fingerprint": self.fingerprint,
                 "replace_unfinished": True,
+                "storage": storage_plan(self.settings),
             }
         )

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 import apps
+from apps.common.layout import Layout
 from apps.common.schemas import DetectTrackRequest
 from apps.common.settings import Settings
 from apps.common.version import SourceWatch, source_fingerprint
@@ -99,6 +100,7 @@ def prepared(folder: Path, test_data: Path, mode: typing.Literal["local", "redis
         prepare_run(
             request(mode),
             mode,
+            layout=Layout(folder / "data"),
             settings=settings,
             host=Host(settings),
             fingerprint=source_fingerprint(),

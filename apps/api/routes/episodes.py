@@ -14,8 +14,9 @@ from apps.api.upload import receive_upload, store_video
 from apps.common.errors import EpisodeExists, EpisodeNotFound, RunNotFound, VideoUnreadable
 from apps.common.layout import Layout
 from apps.common.names import EpisodeId
+from apps.common.remote import noted_video
 from apps.common.schemas import EpisodeDetail, EpisodeList, EpisodesQuery, EpisodeSummary
-from apps.runs.episodes import episode_exists, list_episodes, video_files
+from apps.runs.episodes import episode_exists, has_video, list_episodes, video_files
 from apps.runs.lock import is_held
 from apps.runs.store import count_runs, latest_run_id
 
@@ -87,7 +88,7 @@ async def upload(request: Request, services: ServicesDep, response: Response) ->
     layout = services.layout
     async with receive_upload(request, layout, services.settings.upload_max_mb) as received:
         ep_id = received.ep_id
-        if video_files(layout.episode(ep_id)):
+        if has_video(layout, ep_id):
             raise EpisodeExists(
                 f"Episode {ep_id!r} has a video already.", hint="Choose another ep_id."
             )
@@ -100,14 +101,20 @@ async def upload(request: Request, services: ServicesDep, response: Response) ->
 
 def _summary(layout: Layout, ep_id: str) -> EpisodeSummary:
     videos = video_files(layout.episode(ep_id))
+    stored = None if videos else noted_video(layout.remote_video(ep_id))
+    name, size = None, None
+    if videos:
+        name, size = videos[0].name, _size(videos[0])
+    elif stored is not None:
+        name, size = stored.name, stored.size_bytes
     try:
         latest = latest_run_id(layout, ep_id)
     except RunNotFound:
         latest = None
     return EpisodeSummary(
         ep_id=ep_id,
-        video=videos[0].name if videos else None,
-        size_bytes=_size(videos[0]) if videos else None,
+        video=name,
+        size_bytes=size,
         running=is_held(layout, ep_id),
         runs=count_runs(layout, ep_id),
         latest_run_id=latest,

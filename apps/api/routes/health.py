@@ -33,6 +33,12 @@ async def ready(services: ServicesDep, response: Response) -> Ready:
         "data_root": await run_in_threadpool(_data_root, services),
         "detector": await _detector(services),
     }
+    storage = await run_in_threadpool(services.storage.state)
+    if storage is not None:
+        waiting = f"{storage.waiting} runs wait to be stored" if storage.waiting else "answers"
+        dependencies["storage"] = Dependency(
+            ok=not storage.problem, required=False, detail=storage.problem or waiting
+        )
     queue, workers = await services.ask_redis(_queue, services)
     dependencies |= queue
     ok = all(dependency.ok for dependency in dependencies.values() if dependency.required)

@@ -29,7 +29,7 @@ from apps.common.schemas import (
     RunOptionsOffer,
 )
 from apps.results.estimate import Estimate, estimate, past_run, planned_work
-from apps.runs.episodes import find_videos, several_videos_warning
+from apps.runs.episodes import find_videos, is_elsewhere, several_videos_warning
 from apps.runs.prepare import resolve_here
 from apps.runs.store import newest_of_episodes, newest_runs
 
@@ -75,13 +75,14 @@ async def offer(services: ServicesDep) -> RunOptionsOffer:
 async def resolve_plan(body: PlanRequest, services: ServicesDep) -> ResolvedPlan:
     """The options that a run would have, and with `ep_id` its frames and about how long it takes.
 
-    Nothing is started. It refuses what `POST /celery_jobs/detect_track` refuses.
+    Of a video that is in the storage and not on this host it tells the options alone. Nothing is
+    started. It refuses what `POST /celery_jobs/detect_track` refuses.
     """
     layout, ep_id = services.layout, body.ep_id
     resolution = await resolve_here(body, services.host, services.code.fingerprint, services.source)
     options = resolution.options
     stride, frames, guess = None, None, Estimate(None, 0)
-    if ep_id is not None:
+    if ep_id is not None and not await run_in_threadpool(is_elsewhere, layout, ep_id):
         videos = find_videos(layout, ep_id)
         facts = await services.videos.facts(videos[0], options.video_stream)
         stride = effective_stride(options.stride, options.fps, facts.fps)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from fastapi import APIRouter, Request
@@ -11,14 +13,19 @@ from starlette.concurrency import run_in_threadpool
 from apps.api.deps import ServicesDep
 from apps.api.file_responses import cache_of_result, run_file
 from apps.api.problems import DOCUMENTED_PARTS, Documented, documented
+from apps.api.services import Services
 from apps.api.streaming import NDJSON, RunResponse, ended_answer, wants_stream
-from apps.common.contracts.events import PreviewResult, PreviewResultEvent
+from apps.common.contracts.events import PreviewEvent, PreviewResult, PreviewResultEvent
 from apps.common.contracts.rows import TrackRow
 from apps.common.layout import Layout, RunFiles
 from apps.common.names import EpisodeId, RunIdOrLatest, TrackId, thumb_name
 from apps.common.open_result import result_rows
 from apps.runs.preview import existing_preview, prepare_preview
+from apps.runs.spec import PreviewSpec
 from apps.runs.store import read_completed
+from apps.runs.supervise import SupervisedProcess
+
+Preview = SupervisedProcess[PreviewEvent]
 
 router = APIRouter(prefix="/episodes/{ep_id}", tags=["pictures"])
 
@@ -103,7 +110,7 @@ async def make_preview(
     done = await run_in_threadpool(existing_preview, layout, ep_id, manifest.run_id)
     if done is None:
         spec = await run_in_threadpool(prepare_preview, layout, manifest, services.settings)
-        making = services.runs.previewing(spec)
+        making = _stored_again(services, services.runs.previewing(spec), spec)
         return RunResponse(making, spec.run_id, stream=wants_stream(request))
     return ended_answer(request, PreviewResultEvent(**done.model_dump()))
 
@@ -114,3 +121,17 @@ def _best_crop(layout: Layout, files: RunFiles, track_id: str) -> Path | None:
     track = next((row for row in rows if row is not None and row.track_id == track_id), None)
     samples = None if track is None else track.sample_thumbs
     return files.sample(samples[0]) if samples else None
+
+
+@asynccontextmanager
+async def _stored_again(
+    services: Services, making: AbstractAsyncContextManager[Preview], spec: PreviewSpec
+) -> AsyncIterator[Preview]:
+    """The same, and what is in a storage gets the preview too."""
+    async with making as preview:
+        yield preview
+    layout = services.layout
+    if layout.remote is not None and layout.run(spec.ep_id, spec.run_id).preview.is_file():
+        await run_in_threadpool(
+            layout.remote.changed, layout, spec.ep_id, spec.run_id, at_once=False
+        )

@@ -27,6 +27,7 @@ from apps.results.rows import sorted_tracks
 from apps.results.track_filter import check_filter, is_filtered, wanted_tracks
 from apps.runs.about import about_run
 from apps.runs.store import (
+    bring_files,
     list_runs,
     read_completed,
     read_manifest,
@@ -73,6 +74,7 @@ def diagnosis(ep_id: EpisodeId, run_id: RunIdOrLatest, services: ServicesDep) ->
 @router.get("/{run_id}/progress")
 def progress(ep_id: EpisodeId, run_id: RunIdOrLatest, services: ServicesDep) -> Progress:
     manifest = read_manifest(services.layout, ep_id, run_id)
+    bring_files(services.layout, ep_id, manifest.run_id)
     found = read_progress(services.layout, ep_id, manifest.run_id)
     if found is None:
         raise RunNotFound("The run has not reported progress yet.", hint="Ask again in a second.")
@@ -197,7 +199,9 @@ def summary(manifest: RunManifest, title: str | None = None) -> RunSummary:
 
 
 def _files(layout: Layout, ep_id: str, run_id: str) -> RunFiles:
-    return layout.run(ep_id, read_manifest(layout, ep_id, run_id).run_id)
+    manifest = read_manifest(layout, ep_id, run_id)
+    bring_files(layout, ep_id, manifest.run_id)
+    return layout.run(ep_id, manifest.run_id)
 
 
 def _results(layout: Layout, ep_id: str, run_id: str) -> RunFiles:
