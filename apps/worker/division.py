@@ -43,7 +43,8 @@ def division(segments: Segments, store: JobStore, host: str) -> Division | None:
         return None
     if segments != "auto":
         slots = sum(worker.concurrency for worker in store.workers())
-        return Division(segments, 1, max(0, min(segments, slots) - 1), 0)
+        # Where Redis has just begun anew it knows none of them: one call too many is harmless.
+        return Division(segments, 1, min(segments, max(slots, 2)) - 1, 0)
     helpers = _idle_hosts(store, host)
     if helpers == 0:
         return None

@@ -86,8 +86,10 @@ def one(crew: Crew) -> Worker:
 
 
 @pytest.fixture
-def two(crew: Crew) -> list[Worker]:
-    return crew.of(2)
+def two(crew: Crew, store: JobStore) -> list[Worker]:
+    both = crew.of(2)
+    wait_for(lambda: store.worker_count() == 2, what="both to say so again")
+    return both
 
 
 @pytest.fixture(scope="module")
