@@ -18,6 +18,7 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 import apps  # noqa: F401 - sets what ONNX Runtime reads when a test loads it
+from apps.common.loading import loading
 from lab.paths import CHECKOUT, SHARED_DATA
 
 if TYPE_CHECKING:
@@ -67,6 +68,13 @@ def pytest_configure(config: pytest.Config) -> None:
         has_workers = config.getoption("dist", "no") != "no"
         config.pluginmanager.register(run_guard.RunGuard(has_workers=has_workers))
     sys.addaudithook(_refuse_processes)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Six thousand tests stay, and so do their modules: nobody looks for garbage among them."""
+    with loading():
+        return (yield)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

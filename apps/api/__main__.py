@@ -8,14 +8,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from uvicorn.main import main as uvicorn
-
 from apps.api.one_process import REFUSED
-from apps.web.connections import CONNECTION
+from apps.common.loading import begin_loading
 
 # One process: see `apps.api.one_process`.
 _OPTIONS = (
-    *("--http", CONNECTION),
     *("--ws", "none"),
     *("--workers", "1"),
     *("--timeout-graceful-shutdown", "2"),
@@ -28,7 +25,14 @@ def main() -> None:
     if asked.parse_known_args()[0].workers != "1":
         sys.stderr.write(f"error: {REFUSED}\n")
         sys.exit(2)
-    uvicorn(["apps.api.main:app", *_OPTIONS, *sys.argv[1:]], prog_name=sys.argv[0])
+    begin_loading()  # until the service is up: see its `lifespan`
+
+    from uvicorn.main import main as uvicorn
+
+    from apps.web.connections import CONNECTION
+
+    options = ["--http", CONNECTION, *_OPTIONS, *sys.argv[1:]]
+    uvicorn(["apps.api.main:app", *options], prog_name=sys.argv[0])
 
 
 if __name__ == "__main__":

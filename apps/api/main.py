@@ -42,6 +42,7 @@ from apps.api.routes import (
     uploads,
 )
 from apps.api.services import Services
+from apps.common.loading import end_loading
 from apps.common.logs import configure_logging
 from apps.common.settings import Settings
 from apps.common.version import source_fingerprint
@@ -62,6 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        end_loading()
         configure_logging()
         services = Services.create(chosen, hooks)
         app.state.services = services

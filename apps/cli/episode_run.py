@@ -40,7 +40,10 @@ def main() -> int:
         sys.stderr.write(f"error: {error.message}\n")
         return error.exit_code
 
-    from apps.cli.execution import run
+    from apps.common.loading import loading
+
+    with loading():
+        from apps.cli.execution import run
 
     return run(arguments, spec_line, lifeline)
 

@@ -14,7 +14,10 @@ from apps.cli.start import started_with_line
 def main() -> int:
     lifeline = started_with_line()
 
-    from apps.cli.playable import make
+    from apps.common.loading import loading
+
+    with loading():
+        from apps.cli.playable import make
 
     return make(lifeline)
 

@@ -14,6 +14,7 @@ from playwright.sync_api import Browser
 from lab.processes.queue import Worker, redis_server, worker
 from lab.processes.service import Server, add_episode, serving
 from tests.support.page import Tab, chromium, page_server, tab
+from tests.support.review import write_clip
 
 DEMO = "demo-s01e01"
 PEOPLED = "people-s01e01"  # the same video: corrections of people are an episode's
@@ -51,6 +52,14 @@ class Product:
 def browser() -> Iterator[Browser]:
     with chromium() as running:
         yield running
+
+
+@pytest.fixture(scope="package")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The video of a made run; its frames tell their numbers."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    write_clip(path, 24)
+    return path
 
 
 @pytest.fixture(scope="package")

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.browser.test_review import Review, reviewed, screenshot
 from tests.support.page import tab
-from tests.support.review import FPS, long_run, review_server, short_run, write_clip
+from tests.support.review import FPS, long_run, review_server, short_run
 
 NUMBERS = "rows => rows.map(row => Number(row.querySelector('th').innerText))"
 BY_LENGTH = [5, 1, 3, 2, 4]  # of the short run
@@ -24,13 +24,6 @@ REVIEW = """{
     ended: ["cut", null, "left"],
   }
 }"""
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
-    write_clip(path, 24)
-    return path
 
 
 @pytest.fixture(scope="module")

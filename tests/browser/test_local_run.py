@@ -174,7 +174,7 @@ def test_a_refusal_is_seen_while_the_other_run_is_on(one_tab: Tab, product: Prod
     one_tab.options(stride=40)
     one_tab.see("12 frames will be processed")
     with ThreadPoolExecutor() as pool:
-        fields = {"stride": 2, "fps": 1000, "max_cpu_percent": 40}  # on until the page has asked
+        fields = {"stride": 8, "fps": 1000, "max_cpu_percent": 15}  # on until the page has asked
         other = pool.submit(product.server.detect_track, DEMO, **fields)
         product.server.wait_for_run()
         one_tab.button("Run detect/track")

@@ -22,7 +22,6 @@ from tests.support.review import (
     long_run,
     review_server,
     short_run,
-    write_clip,
 )
 
 SAMPLE_S = 0.24
@@ -56,13 +55,6 @@ REDRAW = """view => {
   const all = Object.values(window.calls).reduce((a, b) => a + b, 0);
   return { calls: all, visited: timeline.stats.visited, ms: times.sort((a, b) => a - b)[4] };
 }"""
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
-    write_clip(path, 24)
-    return path
 
 
 @pytest.fixture

@@ -9,7 +9,11 @@ from lab.paths import CHECKOUT
 
 
 def copy_checkout(target: Path) -> Path:
-    """Copies what the programs need, as it lies on disk now."""
-    ignored = shutil.ignore_patterns("__pycache__")
+    """Copies what the programs need, as it lies on disk now.
+
+    What is compiled goes with it, for each program would compile the whole again; what another
+    process is writing does not.
+    """
+    ignored = shutil.ignore_patterns("*.pyc.*")
     shutil.copytree(CHECKOUT / "apps", target / "apps", ignore=ignored)
     return target

@@ -22,6 +22,7 @@ PHASES = {
     "done": "Done",
 }
 _LINES = 12
+_CHART_SECONDS = 2.0  # a browser draws it anew as a whole, on the CPU that the run shares
 
 
 @dataclass
@@ -49,6 +50,7 @@ class ProgressBoard:
     def __init__(self, history: History, cap: float | None) -> None:
         self._history = history
         self._cap = cap
+        self._drawn_at: float | None = None
         self._bar = st.empty()
         figures, chart = st.columns([2, 3], vertical_alignment="center")
         with figures, st.container(horizontal=True):
@@ -67,9 +69,15 @@ class ProgressBoard:
         self._left.metric("Time left", duration(progress.eta_sec))
         cap = "no cap" if self._cap is None else f"cap {significant(self._cap)} %"
         self._cpu.metric(f"CPU ({cap})", percent(progress.cpu_percent))
-        if self._history.cpu:
+        if self._history.cpu and self._is_chart_due(progress.elapsed_sec):
             with self._chart:
                 show_chart(cpu_chart(self._history.cpu, self._cap))
+
+    def _is_chart_due(self, elapsed_s: float) -> bool:
+        if self._drawn_at is not None and elapsed_s < self._drawn_at + _CHART_SECONDS:
+            return False
+        self._drawn_at = elapsed_s
+        return True
 
     def log(self, message: str) -> None:
         self._history.log.append(message)

@@ -98,13 +98,20 @@ def show(tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> Runs:
 
 
 @pytest.fixture(scope="module")
+def whole(show: Runs) -> dict[str, bytes]:
+    """The results of an undivided run."""
+    return show.whole("whole")
+
+
+@pytest.fixture(scope="module")
 def halves(show: Runs) -> list[Path]:
     return [show.part(number, 2) for number in (1, 2)]
 
 
-def test_a_run_in_parts_is_the_same_to_the_byte(show: Runs, halves: list[Path]) -> None:
+def test_a_run_in_parts_is_the_same_to_the_byte(
+    show: Runs, whole: dict[str, bytes], halves: list[Path]
+) -> None:
     """Cuts and tracks across the seams included; of as many parts as the video has."""
-    whole = show.whole("whole")
     assert {"detections.jsonl", "tracks.jsonl", "people.jsonl", "embeddings.npz"} <= set(whole)
     assert any(name.startswith("thumbs/") for name in whole)
     assert show.whole("halves", "--parts", *map(str, halves)) == whole
@@ -132,7 +139,9 @@ def test_of_other_codecs_too(tmp_path: Path, test_data: Path, recipe: Recipe) ->
     assert runs.whole("parts", "--parts", *map(str, parts)) == runs.whole("whole")
 
 
-def test_what_was_not_kept_is_decoded_again(show: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_not_kept_is_decoded_again(
+    show: Runs, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Then nothing but a few pixels of any frame between samples is in a part."""
     from apps.cli.arguments import parse
     from apps.cli.execution import run
@@ -150,7 +159,7 @@ def test_what_was_not_kept_is_decoded_again(show: Runs, monkeypatch: pytest.Monk
             assert run(parse([*named, *given])) == 0
     usual = show.part(1, 2)
     assert parts[0].stat().st_size < 0.7 * usual.stat().st_size
-    assert show.whole("few", "--parts", *map(str, parts)) == show.whole("few-whole")
+    assert show.whole("few", "--parts", *map(str, parts)) == whole
     told = read_json(Layout(show.root).run("show", "few").manifest) or {}
     assert told["times"]["decode_again"] > 0
 
