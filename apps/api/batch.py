@@ -183,7 +183,7 @@ async def _queue_one(
     """
     request = batch.request
     wanted = request.model_dump(
-        exclude_unset=True, exclude={"episodes", "pattern", "priority", "timeout_s"}
+        exclude_unset=True, exclude={"episodes", "pattern", "priority", "segments", "timeout_s"}
     )
     limit_s = services.time_limit_s(request.timeout_s)
     try:
@@ -199,6 +199,7 @@ async def _queue_one(
             request.priority,
             entry.job_id,
             batch.batch_id,
+            request.segments,
         )
     except QueueUnavailable:
         raise

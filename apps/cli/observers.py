@@ -14,6 +14,8 @@ from apps.common.contracts.events import (
     ClipResultEvent,
     ErrorEvent,
     LogEvent,
+    PartPlanEvent,
+    PartResultEvent,
     PlayableResult,
     PlayableResultEvent,
     PreviewResult,
@@ -23,6 +25,7 @@ from apps.common.contracts.events import (
     StartedEvent,
 )
 from apps.common.contracts.manifest import Progress, RunResult
+from apps.common.contracts.parts import PartPlan, PartResult
 from apps.common.errors import ScreenalyticsError
 from apps.common.files import shown
 from apps.common.streams import STDOUT, write_line
@@ -63,6 +66,12 @@ class EventWriter:
 
     def clip(self, result: ClipResult) -> None:
         self._send(ClipResultEvent(**result.model_dump()).model_dump())
+
+    def plan(self, plan: PartPlan) -> None:
+        self._send(PartPlanEvent(**plan.model_dump()).model_dump())
+
+    def part(self, result: PartResult) -> None:
+        self._send(PartResultEvent(**result.model_dump()).model_dump())
 
     def error(self, error: ScreenalyticsError) -> None:
         self._send(ErrorEvent.of(error).model_dump())
@@ -138,6 +147,14 @@ class TerminalView:
             f"CPU mean {result.cpu.mean_percent:g} %, peak {result.cpu.peak_percent:g} % "
             f"({budget}); {result.provider}.\n"
             f"Results: {shown(self._data_root / result.artifacts['manifest'])}\n"
+        )
+
+    def part(self, result: PartResult, count: int, path: Path) -> None:
+        self.close()
+        done, megabytes = result.done, path.stat().st_size / 1e6
+        sys.stderr.write(
+            f"Part {result.number} of {count} in {done.seconds:.1f} s: {done.frames} frames, "
+            f"{megabytes:.1f} MB: {shown(path)}\n"
         )
 
     def error(self, error: ScreenalyticsError) -> None:

@@ -2,77 +2,87 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
-import sys
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
-from apps.cli.observers import TerminalView
+from apps.cli.making import made_for
+from apps.cli.observers import EventWriter, TerminalView, View
 from apps.common.config import pipeline_config
 from apps.common.contracts.manifest import Progress
-from apps.common.errors import InvalidInput
+from apps.common.contracts.parts import PartOrder, PartPlan, PartResult
+from apps.common.errors import InvalidInput, RunFailed
 from apps.common.files import shown, write_json
+from apps.common.lifeline import Lifeline
 from apps.pipeline.pacing.meter import CpuMeter
 from apps.pipeline.parts.part_run import PartRun
 from apps.pipeline.progress import ProgressReporter
 from apps.pipeline.run_context import RunContext
 from apps.pipeline.stop import StopFlag
 from apps.runs.episodes import find_videos
-from apps.runs.spec import RunSpec
+from apps.runs.spec import PartSpec, RunSpec
 from apps.runs.storage import check_space
 
-
-@dataclass(frozen=True)
-class PartOrder:
-    """Which part is to be made.
-
-    Args:
-        number: from 1.
-        count: how many parts there are to be.
-        path: of its file.
-        video: instead of the episode's own.
-        progress: receives copies of the progress.
-    """
-
-    number: int
-    count: int
-    path: Path
-    video: Path | None = None
-    progress: Path | None = None
+_HINT = "The worker's log has the details; please report them."
 
 
-def make_part(spec: RunSpec, order: PartOrder, stop: StopFlag, view: TerminalView) -> None:
-    """Analyses a part of the episode's video, and says so.
+def make(lifeline: Lifeline) -> int:
+    """Executes what the launcher's line says; returns the exit code."""
+    spec = PartSpec.model_validate_json(lifeline.line)
+
+    def work(stop: StopFlag, view: EventWriter) -> None:
+        video = find_videos(spec.layout, spec.ep_id)[0]
+        view.part(_made(spec, spec.order, video, stop, view, view.progress, view.plan))
+
+    return made_for(lifeline, spec.run_id, work, RunFailed("Making the part failed.", hint=_HINT))
+
+
+def make_asked_part(
+    spec: RunSpec, arguments: argparse.Namespace, stop: StopFlag, view: TerminalView
+) -> None:
+    """Makes the part that the command line asks for, and says so.
 
     Raises:
         InvalidInput: the video has no such part, or the file has no folder.
         ScreenalyticsError: whatever else went wrong.
     """
-    if not order.path.parent.is_dir():
+    path: Path = arguments.part_file
+    copy: Path | None = arguments.progress_file
+    if not path.parent.is_dir():
         raise InvalidInput(
-            f"--part-file: there is no folder {shown(order.path.parent)}.",
+            f"--part-file: there is no folder {shown(path.parent)}.",
             hint="Make it, or name another one.",
         )
-    video = order.video or find_videos(spec.layout, spec.ep_id)[0]
-    os.nice(spec.nice)
-    check_space(order.path.parent, spec.min_free_mb)
+    number, count = arguments.part
+    order = PartOrder(number=number, count=count, path=str(path))
+    video = arguments.video or find_videos(spec.layout, spec.ep_id)[0]
 
     def report(progress: Progress) -> None:
         view.progress(progress)
-        if order.progress is not None:
+        if copy is not None:
             with contextlib.suppress(OSError):
-                write_json(order.progress, progress.model_dump())
+                write_json(copy, progress.model_dump())
 
+    made = _made(spec, order, video, stop, view, report, lambda _: None)
+    view.part(made, count, path)
+
+
+def _made(
+    spec: RunSpec,
+    order: PartOrder,
+    video: Path,
+    stop: StopFlag,
+    view: View,
+    report: Callable[[Progress], None],
+    on_plan: Callable[[PartPlan], None],
+) -> PartResult:
+    os.nice(spec.nice)
+    check_space(Path(order.path).parent, spec.min_free_mb)
     with (
         CpuMeter(pipeline_config().meter) as meter,
         ProgressReporter(spec.run_id, meter, report) as progress,
     ):
         context = RunContext(spec, video, meter, stop, view)
-        made = PartRun(context, progress).execute(order.number, order.count, order.path)
-    view.close()
-    done, megabytes = made.done, order.path.stat().st_size / 1e6
-    sys.stderr.write(
-        f"Part {order.number} of {order.count} in {done.seconds:.1f} s: {done.frames} frames, "
-        f"{megabytes:.1f} MB: {shown(order.path)}\n"
-    )
+        return PartRun(context, progress, on_plan).execute(order)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import itemgetter
+from typing import Any
+
 from apps.common.lifeline import Lifeline
 
 
-def started_with_line() -> Lifeline:
-    """Ties this process to its launcher, reads its line, and limits what libraries start."""
+def started_with_line(threads: Callable[[Any], int] = itemgetter("cpu_threads")) -> Lifeline:
+    """Ties this process to its launcher, reads its line, and limits what libraries start.
+
+    Args:
+        threads: gives the limit of threads out of what the line says.
+    """
     lifeline = Lifeline()  # before anything else is imported
 
     import json
@@ -15,5 +23,5 @@ def started_with_line() -> Lifeline:
     from apps.common.streams import secure_standard_streams
 
     secure_standard_streams()  # before anything is opened
-    apply_global_cpu_limits(json.loads(lifeline.line)["cpu_threads"])  # before numpy is imported
+    apply_global_cpu_limits(threads(json.loads(lifeline.line)))  # before numpy is imported
     return lifeline

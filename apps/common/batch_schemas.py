@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from apps.common.names import BatchId, EpisodeId
 from apps.common.options import RunRequest
-from apps.common.schemas import TimeoutSeconds
+from apps.common.schemas import Segments, TimeoutSeconds
 
 MAX_EPISODES = 1000  # of one batch
 
@@ -40,6 +40,7 @@ class BatchRequest(RunRequest):
     priority: Priority = Field(
         "low", description="`low`: whoever waits for one episode goes first."
     )
+    segments: Segments = "auto"
     timeout_s: TimeoutSeconds = None
 
     @model_validator(mode="after")

@@ -37,6 +37,7 @@
     ├── StillAnswering        exit 6    409   the first request of an Idempotency-Key
     ├── JobUnreadable         exit 1    500   what Redis has of a job is none
     ├── PartDamaged           exit 1    500   a part of a divided run is cut off or not its own
+    ├── PartRefused           exit 1    409   this host would compute a part differently
     ├── RunTimedOut           exit 1    504
     ├── RunCancelled          exit 143  500   stopped from outside: signal, client gone, parent gone
     ├── ServiceStopping       exit 143  503   the server was told to stop while the run was on
@@ -253,6 +254,10 @@ class ServiceStopping(ScreenalyticsError):
 
 class PartDamaged(ScreenalyticsError):
     slug, title, status, exit_code = "part-damaged", "Part of a run is damaged", 500, 1
+
+
+class PartRefused(ScreenalyticsError):
+    slug, title, status, exit_code = "part-refused", "Part of a run is refused", 409, 1
 
 
 class RunFailed(ScreenalyticsError):

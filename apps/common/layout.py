@@ -101,6 +101,11 @@ ALWAYS_WRITTEN = {
 }
 
 
+def draft_of(part: Path, pid: int) -> Path:
+    """A part of a run while a process writes it."""
+    return part.with_name(f".{part.name}.{pid}.draft")
+
+
 @dataclass(frozen=True)
 class Layout:
     """Paths under one data root. Every name is checked before it becomes part of a path."""
@@ -159,6 +164,17 @@ class Layout:
         return LegacyJobFiles(
             *(self.jobs / f"{name}.{kind}" for kind in ("json", "spec", "ndjson"))
         )
+
+    def parts(self, job_id: str) -> Path:
+        """Folder of the parts of a job's run, until they are put together."""
+        return self.all_parts / check_name(job_id, "job_id")
+
+    def part(self, job_id: str, number: int) -> Path:
+        return self.parts(job_id) / f"{number}.part"
+
+    @property
+    def all_parts(self) -> Path:
+        return self.root / ".parts"
 
     def pictures(self, ep_id: str) -> Path:
         return self.cache / "pictures" / check_name(ep_id)

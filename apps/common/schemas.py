@@ -6,7 +6,7 @@ are answers as well.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -20,6 +20,17 @@ from apps.common.options import Options, RunRequest
 
 TimeoutSeconds = Annotated[
     float | None, Field(gt=0, le=7 * 24 * 3600, description="Longest run, in seconds.")
+]
+
+
+MAX_SEGMENTS = 100
+Segments = Annotated[
+    Literal["auto", "off"] | Annotated[int, Field(ge=2, le=MAX_SEGMENTS)],
+    Field(
+        description="Into how many parts a queued run is divided, for several workers at once: "
+        "`auto` where workers of other hosts have nothing else to do and it pays, `off` never, "
+        "or a number. What comes out is the same."
+    ),
 ]
 
 
@@ -43,7 +54,16 @@ class DetectTrackRequest(EpisodeRequest):
         "redis",
         description="`local` blocks until the run ends; `redis` queues it for a worker.",
     )
+    segments: Segments = "auto"
     timeout_s: TimeoutSeconds = None
+
+    @model_validator(mode="after")
+    def _divides_queued_runs_only(self) -> Self:
+        if self.execution_mode == "local" and not isinstance(self.segments, str):
+            raise PydanticCustomError(
+                "segments", "A local run is not divided: leave `segments` out, or queue it"
+            )
+        return self
 
 
 class LegacyRequest(EpisodeRequest):

@@ -1,8 +1,9 @@
-"""Celery as this product uses it: one task, delivered at least once, over Redis."""
+"""Celery as this product uses it: jobs and calls for help, delivered at least once, over Redis."""
 
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from apps.jobs.redis_errors import queue_unavailable
 from apps.jobs.store import JobRequest, JobStore
 
 TASK = "screenalytics.detect_track"
+HELP_TASK = "screenalytics.help"
 QUEUE = "detect_track"
 _PRIORITIES: dict[Priority, int] = {"normal": 0, "low": 6}  # Celery's over Redis: 0 goes first
 _SEPARATOR = "\x06\x16"  # kombu's own: no name of a queue has it
@@ -115,11 +117,23 @@ class Publisher:
         Raises:
             QueueUnavailable: the broker does not take it.
         """
+        self._send(TASK, request.job_id, request)
+
+    def call_for_help(self, request: JobRequest) -> None:
+        """Asks one worker to make parts of a job's run, as long as there are any.
+
+        Raises:
+            QueueUnavailable: the broker does not take it.
+        """
+        self._send(HELP_TASK, f"help-{secrets.token_hex(8)}", request)
+
+    def _send(self, task: str, task_id: str, request: JobRequest) -> None:
         try:
             self._app.send_task(
-                TASK,
+                task,
                 args=[request.job_id],
-                task_id=request.job_id,
+                task_id=task_id,
+                argsrepr="",  # where a job's id stands in a message, that is the job's own
                 priority=_PRIORITIES[request.priority],
                 time_limit=longest_delivery_s(request.timeout_s),
                 # Once more where Redis was started again since the connection was made.
@@ -186,6 +200,12 @@ def sent_jobs(store: JobStore, newest_s: float) -> set[str]:
         delivered = store.redis.hmget(_UNACKED, cast("list[str]", tags)) if tags else []
     texts = [*waiting, *(text for text in cast("list[str | None]", delivered) if text)]
     return {job_id for job_id in map(_job_of, texts) if job_id is not None}
+
+
+def is_work_waiting(store: JobStore) -> bool:
+    """Whether a message waits for a worker."""
+    with store.answering():
+        return any(store.redis.llen(queue) for queue in QUEUES)
 
 
 def _job_of(text: str) -> str | None:

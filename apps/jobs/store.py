@@ -26,6 +26,7 @@ from apps.common.contracts.manifest import Progress, RunResult
 from apps.common.errors import JobNotFound, JobUnreadable
 from apps.common.names import JobId
 from apps.common.redis_url import RedisUrl
+from apps.common.schemas import Segments
 from apps.jobs.redis_errors import queue_unavailable
 from apps.runs.spec import RunSpec
 
@@ -41,7 +42,7 @@ _CONNECT_SECONDS = 0.5
 _ANSWER_SECONDS = 2.0
 _REST_SECONDS = 1.0  # after a call that waited in vain, for which the next ones do not wait
 
-_NOW = """
+NOW = """
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
 """
@@ -51,7 +52,7 @@ _LATER = 1e10  # seconds; more than any clock tells
 # ARGV: job id, prefix of job keys, static fields as JSON, seconds to keep, how much later its turn.
 # A record that is no hash, or has another state, keeps no episode.
 _REGISTER = (
-    _NOW
+    NOW
     + """
 local current = redis.call('GET', KEYS[1])
 if current and current ~= ARGV[1] then
@@ -72,7 +73,7 @@ return false
 # the turn of those that wait is, job id. Returns the state in which
 # the job has ended, or 'elsewhere' (another delivery's worker lives), 'cancel' or 'begun'.
 _BEGIN = (
-    _NOW
+    NOW
     + """
 local job = redis.call('HMGET', KEYS[1], 'state', 'token', 'beat', 'cancel')
 local state, token, beat, cancel = job[1], job[2], tonumber(job[3]) or 0, job[4]
@@ -91,7 +92,7 @@ return 'begun'
 # KEYS: job. ARGV: the delivery's token, progress as JSON or ''. It makes no record where there is
 # none.
 _BEAT = (
-    _NOW
+    NOW
     + """
 local job = redis.call('HMGET', KEYS[1], 'state', 'token', 'cancel')
 if not job[1] then return 'lost' end
@@ -105,7 +106,7 @@ return job[3] and 'cancel' or 'ok'
 # KEYS: job, active jobs, counts, endings, whether they are wanted. ARGV: state, outcome, job id.
 # 1 for the first ending.
 _FINISH = (
-    _NOW
+    NOW
     + """
 redis.call('ZREM', KEYS[2], ARGV[3])
 local state = redis.pcall('HGET', KEYS[1], 'state')
@@ -119,7 +120,7 @@ return 1
 # KEYS: job. ARGV: seconds of a lease. Returns 'ended', 'end' (nobody runs it) or 'asked' (its
 # worker will end it).
 _CANCEL = (
-    _NOW
+    NOW
     + """
 local job = redis.call('HMGET', KEYS[1], 'state', 'beat')
 local state, beat = job[1], tonumber(job[2]) or 0
@@ -133,7 +134,7 @@ return 'asked'
 # turn is. Returns 'cancel' where somebody wants it ended, 'queued', or false where it is not this
 # delivery's. That a worker stops is no failed attempt.
 _HAND_BACK = (
-    _NOW
+    NOW
     + """
 local job = redis.call('HMGET', KEYS[1], 'state', 'token', 'cancel')
 if job[1] ~= 'in_progress' or job[2] ~= ARGV[1] then return false end
@@ -149,7 +150,7 @@ return 'queued'
 # KEYS: workers by when they are forgotten, what they say. ARGV: name, what it says, seconds until
 # then, seconds for which the keys are kept. Those that are forgotten go from both.
 _ANNOUNCE = (
-    _NOW
+    NOW
     + """
 for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)) do
   redis.call('ZREM', KEYS[1], name)
@@ -163,7 +164,7 @@ redis.call('EXPIRE', KEYS[2], ARGV[4])
 )
 # KEYS: workers, what they say. Returns what those say that are not forgotten, by name.
 _WORKERS = (
-    _NOW
+    NOW
     + """
 local said = {}
 for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf')) do
@@ -175,14 +176,14 @@ return said
 )
 # KEYS: workers. Returns how many are not forgotten.
 _WORKER_COUNT = (
-    _NOW
+    NOW
     + """
 return redis.call('ZCOUNT', KEYS[1], '(' .. now, '+inf')
 """
 )
 # KEYS: job. It was sent to the queue (again).
 _SENT = (
-    _NOW
+    NOW
     + """
 if redis.pcall('HGET', KEYS[1], 'state') == 'queued' then
   redis.call('HSET', KEYS[1], 'beat', now)
@@ -204,6 +205,7 @@ class JobRequest(_Frozen):
     submitted_at: str
     priority: Priority = "normal"
     batch_id: str | None = None
+    segments: Segments = "off"
 
 
 class _Outcome(_Frozen):
@@ -260,6 +262,11 @@ class WorkerFacts(_Frozen):
     concurrency: int
 
 
+def job_key(job_id: str) -> str:
+    """Redis's name of a job's record."""
+    return f"{PREFIX}:job:{job_id}"
+
+
 @dataclass(frozen=True)
 class QueueFigures:
     """Unfinished jobs: how many wait and run, and seconds for which the oldest has waited."""
@@ -274,7 +281,7 @@ class _Keys:
     prefix: str = PREFIX
 
     def job(self, job_id: str) -> str:
-        return f"{self.prefix}:job:{job_id}"
+        return job_key(job_id)
 
     def current(self, ep_id: str) -> str:
         return f"{self.prefix}:episode:{ep_id}:job"
@@ -361,7 +368,7 @@ class JobStore:
             KEPT_SECONDS,
             _later(request),
         ]
-        rival = self._run(_REGISTER, keys, arguments)
+        rival = self.run_script(_REGISTER, keys, arguments)
         return None if rival is None else str(rival)
 
     def begin(self, job_id: str, worker: str, token: str) -> str:
@@ -378,7 +385,7 @@ class JobStore:
             JobNotFound: it is not known (any more).
         """
         keys = [self._keys.job(job_id), self._keys.active]
-        answer = self._run(_BEGIN, keys, [worker, token, self.lease_seconds, _LATER, job_id])
+        answer = self.run_script(_BEGIN, keys, [worker, token, self.lease_seconds, _LATER, job_id])
         if answer is None:
             raise _unknown(job_id)
         return str(answer)
@@ -391,7 +398,7 @@ class JobStore:
             delivery has taken it; "lost": Redis knows it no longer.
         """
         text = "" if progress is None else progress.model_dump_json()
-        return cast("Beat", self._run(_BEAT, [self._keys.job(job_id)], [token, text]))
+        return cast("Beat", self.run_script(_BEAT, [self._keys.job(job_id)], [token, text]))
 
     def hand_back(self, request: JobRequest, token: str) -> str | None:
         """This delivery's worker stops: the job waits again, in its old turn.
@@ -405,7 +412,7 @@ class JobStore:
             self._keys.active,
             self._keys.history(request.spec.ep_id),
         ]
-        answer = self._run(_HAND_BACK, keys, [token, request.job_id, _later(request)])
+        answer = self.run_script(_HAND_BACK, keys, [token, request.job_id, _later(request)])
         return None if answer is None else str(answer)
 
     def succeed(self, job_id: str, result: RunResult) -> bool:
@@ -425,11 +432,11 @@ class JobStore:
             "ended" (it had already), "end" (nobody runs it: the caller ends it), or "asked" (its
             worker will).
         """
-        return str(self._run(_CANCEL, [self._keys.job(job_id)], [self.lease_seconds]))
+        return str(self.run_script(_CANCEL, [self._keys.job(job_id)], [self.lease_seconds]))
 
     def sent(self, job_id: str) -> None:
         """It was sent to the queue again: it is not silent any more."""
-        self._run(_SENT, [self._keys.job(job_id)], [])
+        self.run_script(_SENT, [self._keys.job(job_id)], [])
 
     def forget(self, job_id: str) -> None:
         """Removes a job that could not be sent to the queue."""
@@ -521,6 +528,10 @@ class JobStore:
             names = [name for found in pipe.execute() for name in found]
         return self._read(names)
 
+    def count_unfinished(self) -> int:
+        with self.answering():
+            return int(self.redis.zcard(self._keys.active))
+
     def ahead(self, job_ids: Sequence[str]) -> dict[str, int]:
         """How many unfinished jobs are before each of these; without those that are over."""
         with self.answering():
@@ -547,7 +558,7 @@ class JobStore:
     def announce(self, worker: WorkerFacts, seconds: float) -> None:
         """A worker listens; it is forgotten after so many seconds."""
         kept = max(_WORKERS_KEPT_SECONDS, round(seconds))
-        self._run(
+        self.run_script(
             _ANNOUNCE, self._keys.workers, [worker.name, worker.model_dump_json(), seconds, kept]
         )
 
@@ -561,13 +572,13 @@ class JobStore:
 
     def workers(self) -> list[WorkerFacts]:
         """Workers that said so a few seconds ago. Nothing is broadcast, so this takes no wait."""
-        texts = cast("list[str]", self._run(_WORKERS, self._keys.workers, []))
+        texts = cast("list[str]", self.run_script(_WORKERS, self._keys.workers, []))
         found = [facts for facts in map(_worker, texts) if facts is not None]
         return sorted(found, key=lambda facts: facts.name)
 
     def worker_count(self) -> int:
         """How many of them there are, where nobody asks who they are."""
-        return int(self._run(_WORKER_COUNT, self._keys.workers[:1], []))
+        return int(self.run_script(_WORKER_COUNT, self._keys.workers[:1], []))
 
     def take_turn(self, name: str, seconds: float) -> bool:
         """True for one program of all that ask within these seconds."""
@@ -583,7 +594,7 @@ class JobStore:
     def _finish(self, job_id: str, state: QueueJobState, outcome: dict[str, Any]) -> bool:
         job, active, counts = self._keys.job(job_id), self._keys.active, self._keys.counts
         keys = [job, active, counts, ENDINGS, ENDINGS_WANTED]
-        return bool(self._run(_FINISH, keys, [state, json.dumps(outcome), job_id]))
+        return bool(self.run_script(_FINISH, keys, [state, json.dumps(outcome), job_id]))
 
     def _read(self, names: list[str]) -> dict[str, QueueJob | JobUnreadable | None]:
         with self.answering():
@@ -617,7 +628,8 @@ class JobStore:
             return job.model_copy(update={"state": "retrying"})
         return job
 
-    def _run(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
+    def run_script(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
+        """Runs a script inside Redis: nothing else happens there meanwhile."""
         with self.answering():
             return self.redis.eval(script, len(keys), *keys, *arguments)
 

@@ -6,6 +6,7 @@ import secrets
 
 from apps.common.batch_schemas import Priority
 from apps.common.errors import EpisodeBusy, JobNotFound, JobUnreadable, QueueUnavailable
+from apps.common.schemas import Segments
 from apps.jobs.queue import Publisher
 from apps.jobs.store import JobRequest, JobStore, QueueJob
 from apps.runs.record import now
@@ -24,6 +25,7 @@ def submit(
     priority: Priority = "normal",
     job_id: str | None = None,
     batch_id: str | None = None,
+    segments: Segments = "off",
 ) -> JobRequest:
     """Registers and sends a job.
 
@@ -31,6 +33,7 @@ def submit(
         job_id: for whoever has to know it before: where Redis goes away over it, nobody can say
             whether there is the job.
         batch_id: of the batch that it is one of.
+        segments: into how many parts it is divided.
 
     Raises:
         QueueUnavailable: Redis is away or refuses, or no worker listens.
@@ -49,6 +52,7 @@ def submit(
         submitted_at=now(),
         priority=priority,
         batch_id=batch_id,
+        segments=segments,
     )
     rival = store.register(request)
     if rival is not None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from kombu.transport import redis
 
-from apps.jobs.queue import QUEUE, TASK
+from apps.jobs.queue import HELP_TASK, QUEUE, TASK
 
 _log = logging.getLogger("screenalytics.jobs")
 
@@ -49,7 +49,8 @@ def _is_job(message: Any) -> bool:
         positional, named, _ = json.loads(base64.b64decode(message["body"], validate=True))
         return (
             all(isinstance(text, str) for text in texts)
-            and (headers["task"], properties["body_encoding"]) == (TASK, "base64")
+            and headers["task"] in (TASK, HELP_TASK)
+            and properties["body_encoding"] == "base64"
             and (message["content-type"], message["content-encoding"])
             == ("application/json", "utf-8")
             and isinstance(positional, list)

@@ -128,7 +128,9 @@ def planned_work(
 def past_run(manifest: RunManifest) -> PastRun | None:
     """What can be learnt from a run; None where it did not complete or its figures are damaged."""
     result, video, stride = manifest.result, manifest.video, manifest.effective_stride
-    if manifest.status != "completed" or result is None or video is None or stride is None:
+    if manifest.parts or manifest.status != "completed":  # several processes, each with its start
+        return None
+    if result is None or video is None or stride is None:
         return None
     work = planned_work(manifest.ep_id, manifest.host, manifest.options, video, result.frames_done)
     seconds = {name: manifest.times.get(name, 0.0) for name in _STAGES}

@@ -7,30 +7,32 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from apps.common.contracts.events import ClipEvent, Event, PlayableEvent, PreviewEvent
+from apps.common.contracts.events import ClipEvent, Event, PartEvent, PlayableEvent, PreviewEvent
 from apps.common.errors import RunFailed, ScreenalyticsError
-from apps.common.layout import Layout
+from apps.common.layout import Layout, draft_of
 from apps.common.open_result import result_tail
 from apps.runs.child import Child, event_of, how_it_ended
 from apps.runs.playable import clear_unfinished
 from apps.runs.record import status_of
-from apps.runs.spec import ClipSpec, PlayableSpec, PreviewSpec, RunSpec
+from apps.runs.spec import ClipSpec, PartSpec, PlayableSpec, PreviewSpec, RunSpec
 from apps.runs.staging import remove_staging
 from apps.runs.store import close_unfinished
 from apps.runs.supervise import SupervisedProcess
 
 RUN_MODULE = "apps.cli.episode_run"
+PART_MODULE = "apps.cli.make_part"
 _PREVIEW_MODULE = "apps.cli.make_preview"
 _PLAYABLE_MODULE = "apps.cli.make_playable"
 _CLIP_MODULE = "apps.cli.make_clip"
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+_PART_EVENT: TypeAdapter[PartEvent] = TypeAdapter(PartEvent)
 _PREVIEW_EVENT: TypeAdapter[PreviewEvent] = TypeAdapter(PreviewEvent)
 _PLAYABLE_EVENT: TypeAdapter[PlayableEvent] = TypeAdapter(PlayableEvent)
 _CLIP_EVENT: TypeAdapter[ClipEvent] = TypeAdapter(ClipEvent)
 
 
 async def start_run(spec: RunSpec, timeout_s: float | None = None) -> SupervisedProcess[Event]:
-    """Starts a run. However it ends, its manifest says how.
+    """Starts a run, or the joining of its parts. However it ends, its manifest says how.
 
     Args:
         spec: which run, with which options; the process reads it from its standard input.
@@ -39,6 +41,12 @@ async def start_run(spec: RunSpec, timeout_s: float | None = None) -> Supervised
     arguments = ["--spec", "-", "--events", "ndjson"]
     child = await Child.start(RUN_MODULE, arguments, spec.model_dump_json())
     return SupervisedProcess(child, _RunWork(spec), timeout_s)
+
+
+async def start_part(spec: PartSpec, timeout_s: float) -> SupervisedProcess[PartEvent]:
+    """Starts the making of one part of a run. It leaves its file or nothing."""
+    child = await Child.start(PART_MODULE, [], spec.model_dump_json())
+    return SupervisedProcess(child, _PartWork(spec), timeout_s)
 
 
 async def start_preview(spec: PreviewSpec, timeout_s: float) -> SupervisedProcess[PreviewEvent]:
@@ -98,6 +106,20 @@ class _MakingWork:
             hint="Try again; if the system killed it, it may lack memory.",
             run_exit_code=code,
         )
+
+
+class _PartWork(_MakingWork):
+    what = "part of the run"
+
+    def __init__(self, spec: PartSpec) -> None:
+        super().__init__()
+        self._path = Path(spec.order.path)
+
+    def read(self, line: bytes) -> PartEvent | None:
+        return event_of(_PART_EVENT, line)
+
+    def tidy(self, ending: ScreenalyticsError, pid: int) -> None:  # noqa: ARG002
+        draft_of(self._path, pid).unlink(missing_ok=True)
 
 
 class _PlayableWork(_MakingWork):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from apps.common.contracts.manifest import ExecutionMode, VideoFacts, VideoFile
 from apps.common.contracts.media import PlayablePlan
+from apps.common.contracts.parts import MadeParts, PartOrder
 from apps.common.names import EpisodeId, RunId, new_run_id
 from apps.common.options import RUN_OPTIONS, Niceness, model_of
 from apps.common.resolve import Resolution
@@ -59,6 +60,22 @@ class RunSpec(RunPlan):
             min_free_mb=settings.min_free_mb,
             launcher_fingerprint=fingerprint,
         )
+
+
+class JoinSpec(RunSpec):
+    """A run that is put together from parts, where it has any.
+
+    Args:
+        made: all of them.
+    """
+
+    made: MadeParts | None = None
+
+
+class PartSpec(RunSpec):
+    """One part of a run: one JSON line on the stdin of the process that makes it."""
+
+    order: PartOrder
 
 
 CLIP_RUN = "clip"  # stands for a run's name in the progress of a clip

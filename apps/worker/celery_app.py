@@ -22,6 +22,7 @@ from apps.jobs.reconcile import reconcile, turn_seconds
 from apps.jobs.store import JobStore, WorkerFacts
 from apps.runs.sweep import sweep_in_background
 from apps.worker.drain import Drain
+from apps.worker.left_parts import remove_left_parts_in_background
 from apps.worker.tasks import add_tasks
 
 _log = logging.getLogger("screenalytics.worker")
@@ -91,6 +92,7 @@ def _announce(sender: Any, **_: Any) -> None:
     )
     sweep_in_background(Layout(settings.data_root.resolve()))
     store, publisher = JobStore(settings.redis_url, settings.lease_s), Publisher(settings)
+    remove_left_parts_in_background(Layout(settings.data_root.resolve()), store)
     announcer = Announcer(facts, store)
     announcer.start()
     worker_shutting_down.connect(lambda **_: announcer.end(), weak=False)

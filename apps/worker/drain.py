@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import mmap
 import signal
 import struct
@@ -11,6 +13,8 @@ from types import FrameType
 ENDING_SECONDS = 15.0
 """After the drain: to end runs, to reach a Redis that is slow, and for Celery to end itself."""
 
+_log = logging.getLogger("screenalytics.worker")
+_POLL_SECONDS = 0.2
 _NEVER = 0.0
 _FORMAT = "d"
 
@@ -51,6 +55,14 @@ class Drain:
         self.begin(seconds)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+
+    async def over(self) -> None:
+        """Returns when runs may not go on any more, because the worker stops."""
+        while (left_s := self.left_s) is None:
+            await asyncio.sleep(_POLL_SECONDS)
+        _log.info("the worker stops; its job may go on", extra={"seconds": round(left_s, 1)})
+        while self.left_s != 0:
+            await asyncio.sleep(_POLL_SECONDS)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         self.begin(0)

@@ -19,10 +19,12 @@ from apps.common.errors import (
 from apps.common.logs import bind, clear
 from apps.common.settings import Settings
 from apps.common.version import source_fingerprint
-from apps.jobs.queue import TASK
+from apps.jobs.queue import HELP_TASK, TASK
 from apps.jobs.store import JobStore, QueueJob
 from apps.worker.drain import Drain
 from apps.worker.execution import JobExecution
+from apps.worker.help import PartHelp
+from apps.worker.here import WorkerHere
 
 _log = logging.getLogger("screenalytics.worker")
 
@@ -34,6 +36,9 @@ class JobFailed(Exception):
 def add_tasks(app: Celery, settings: Settings, drain: Drain) -> None:
     fingerprint = source_fingerprint()  # of the code that this worker loaded
 
+    def here(task: Task) -> WorkerHere:
+        return WorkerHere(str(task.request.hostname), settings, fingerprint)
+
     @app.task(bind=True, name=TASK, throws=(JobFailed,))  # type: ignore[untyped-decorator]
     def detect_track(self: Task, job_id: str) -> dict[str, Any]:
         store = JobStore(settings.redis_url, settings.lease_s)
@@ -43,10 +48,8 @@ def add_tasks(app: Celery, settings: Settings, drain: Drain) -> None:
             execution = JobExecution(
                 job_id,
                 store,
-                settings,
-                worker=str(self.request.hostname),
+                here(self),
                 delivery_tag=_delivery_tag(self),
-                fingerprint=fingerprint,
                 drain=drain,
             )
             job = _execute(execution, job_id, store)
@@ -64,6 +67,22 @@ def add_tasks(app: Celery, settings: Settings, drain: Drain) -> None:
         if job.result is None:
             raise JobFailed((job.problem or {}).get("detail", "The job failed."))
         return job.result.model_dump(mode="json")
+
+    @app.task(bind=True, name=HELP_TASK)  # type: ignore[untyped-decorator]
+    def make_parts(self: Task, job_id: str) -> int:
+        store = JobStore(settings.redis_url, settings.lease_s)
+        clear()
+        bind(job_id=job_id)
+        try:
+            helping = PartHelp(here(self), store, delivery_tag=_delivery_tag(self), drain=drain)
+            return asyncio.run(helping.run(job_id))
+        except (JobNotFound, JobUnreadable):
+            raise Ignore from None
+        except QueueUnavailable as error:
+            _log.warning("no help: %s", error.detail)  # whoever leads does it all
+            raise Ignore from None
+        finally:
+            store.close()
 
 
 def _execute(execution: JobExecution, job_id: str, store: JobStore) -> QueueJob:

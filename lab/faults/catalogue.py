@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lab.faults import process_scenarios, scenarios
+from lab.faults import part_scenarios, process_scenarios, scenarios
 from lab.faults.scenarios import Stack, Trial
 
-FAULTS: dict[str, Callable[[Stack], Trial]] = {**scenarios.FAULTS, **process_scenarios.FAULTS}
+FAULTS: dict[str, Callable[[Stack], Trial]] = {
+    **scenarios.FAULTS,
+    **process_scenarios.FAULTS,
+    **part_scenarios.FAULTS,
+}

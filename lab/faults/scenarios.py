@@ -24,7 +24,7 @@ import psutil
 import redis
 
 from apps.common.layout import Layout
-from apps.runs.launch import RUN_MODULE
+from apps.runs.launch import PART_MODULE, RUN_MODULE
 from lab.faults.evidence import ANSWERS
 from lab.processes.queue import Redis, Worker, redis_server, worker
 from lab.processes.service import Server, add_episode, gone, serving, wait_for
@@ -33,7 +33,12 @@ RUN = {"stride": 4, "det_size": 320, "max_cpu_percent": 30}  # four seconds, mos
 SHORT_RUN = {"stride": 60, "det_size": 320}  # where it matters only that it completes
 LONGEST_MOMENT = 4.0  # seconds after the request within which a fault strikes
 PATIENCE = 60.0
-PROGRAMS = (RUN_MODULE, "apps.cli.make_preview", "apps.cli.probe")  # end with their launcher
+PROGRAMS = (
+    RUN_MODULE,
+    PART_MODULE,
+    "apps.cli.make_preview",
+    "apps.cli.probe",
+)  # end with their launcher
 Program = TypeVar("Program", Server, Worker)
 
 

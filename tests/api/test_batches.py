@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -305,6 +306,40 @@ def test_by_the_command(server: Server, data_root: Path, broker: Redis) -> None:
     refused = run(server, "nobody")
     assert refused.returncode == 3
     assert "'nobody'" in refused.stderr
+
+
+def test_a_folder_of_new_files(
+    server: Server, data_root: Path, broker: Redis, test_data: Path, tmp_path: Path
+) -> None:
+    """Each becomes an episode and is queued, once; what is none is named."""
+    folder, source = tmp_path / "new", test_data / "videos" / "carphone_pristine.mp4"
+    folder.mkdir()
+    long_ago = (1e9, 1e9)
+    for name in ("Show S01E01.mp4", "show.s01e02.mkv", ".hidden.mp4", "notes.txt"):
+        shutil.copy(source, folder / name)
+        os.utime(folder / name, long_ago)
+    (folder / "broken.mp4").write_text("no video")
+    os.utime(folder / "broken.mp4", long_ago)
+    shutil.copyfile(source, folder / "arriving.mp4")
+    os.utime(folder / "arriving.mp4", (2e9, 2e9))
+    options = ("--folder", str(folder), "--stride", "60", "--det-size", "160")
+    with worker(data_root, broker.url):
+        done = run(server, *options)
+        assert done.returncode == 1  # of two files
+        assert done.stdout.splitlines()[-1].endswith(": 100% of 2: 2 success")
+        assert "broken.mp4: not uploaded: " in done.stderr
+        assert "arriving.mp4: not uploaded: It is still being written." in done.stderr
+        assert "Traceback" not in done.stderr
+        for name in ("broken.mp4", "arriving.mp4"):
+            (folder / name).unlink()
+        again = run(server, *options)
+        assert (again.returncode, again.stdout) == (0, "Nothing new.\n")
+    for ep_id in ("Show-S01E01", "show.s01e02"):
+        runs = server.client.get(f"/episodes/{ep_id}/runs").json()["items"]
+        assert [one["status"] for one in runs] == ["completed"]
+    for wrong in (tmp_path / "none", tmp_path):
+        refused = run(server, "--folder", str(wrong))
+        assert (refused.returncode, "--folder: " in refused.stderr) == (2, True), refused
 
 
 def test_the_command_says_what_is_wrong(server: Server) -> None:

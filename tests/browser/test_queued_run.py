@@ -73,6 +73,24 @@ def test_a_completed_run_shows_its_result_and_the_mode_is_kept(
     expect(one_tab.page.get_by_role("radio", name=QUEUED)).to_be_checked()
 
 
+def test_a_divided_run_shows_its_parts(one_tab: Tab, product: Product) -> None:
+    body = {"ep_id": "show", "stride": 3, "max_cpu_percent": 30, "segments": 3}
+    accepted = product.server.client.post("/celery_jobs/detect_track", json=body).json()
+    one_tab.open("/?episode=show")
+    parts = one_tab.page.get_by_role("list", name="Parts of the run").get_by_role("listitem")
+    expect(parts).to_have_count(3)
+    expect(parts.nth(0)).to_contain_text("done", timeout=60_000)
+    expect(parts.nth(1)).to_contain_text("CPU", timeout=60_000)
+    one_tab.see("CPU (cap 30 %)")
+    one_tab.picture("divided-run")
+    one_tab.button("Cancel")
+    one_tab.see("Newest run: cancelled")
+    wait_for(lambda: product.worker.parts() == [], what="no part's process")
+    told = product.server.client.get(f"/celery_jobs/{accepted['job_id']}").json()
+    assert told["state"] == "cancelled"
+    assert told["progress"]["parts"][0]["state"] == "made"
+
+
 def test_a_run_of_another_program_is_seen_and_can_be_stopped(
     one_tab: Tab, product: Product
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apps.common.contracts.manifest import CpuFigures, RunManifest, RunResult, VideoFacts
+from apps.common.contracts.manifest import CpuFigures, PartFacts, RunManifest, RunResult, VideoFacts
 from apps.common.options import Options, RunRequest
 from apps.common.resolve import HostFacts, resolve
 from apps.results.estimate import Estimate, PastRun, Work, estimate, past_run, planned_work
@@ -203,6 +203,7 @@ def test_a_picture_is_never_enlarged_for_the_detector() -> None:
         {"video": None},
         {"effective_stride": None},
         {"frames_done": 0},
+        {"parts": [PartFacts(first=0, frames=9, host="here", seconds=1.0, cpu_seconds=1.0)]},
         {"elapsed": float("nan")},
         {"elapsed": float("inf")},
         {"elapsed": -1.0},

@@ -51,6 +51,7 @@ BESIDE = {
     ],
     "what a part of a run was made of": ["PartHead", "PartMaker"],
     "a part of RunSpec, which is handed on as it is": ["RunPlan"],
+    "RunSpec with one field more": ["JoinSpec", "PartSpec"],
 }  # fmt: skip
 ELSEWHERE = ("apps.ui", "apps.stack", "apps.demo", "apps.worker.celery_app", "apps.worker.flower")
 

@@ -21,6 +21,7 @@ from apps.jobs.store import JobRequest, JobStore, QueueJob
 from apps.runs.spec import RunSpec
 from apps.worker.drain import Drain
 from apps.worker.execution import MAX_ATTEMPTS, JobExecution
+from apps.worker.here import WorkerHere
 from lab.processes.queue import Redis, redis_server
 from lab.processes.service import wait_for
 from tests.support.jobs import job_request
@@ -57,10 +58,8 @@ def execute(store: JobStore, request: JobRequest) -> QueueJob:
     execution = JobExecution(
         request.job_id,
         store,
-        Settings(data_root=Path(request.spec.data_root)),
-        worker="this one",
+        WorkerHere("this one", Settings(data_root=Path(request.spec.data_root)), ""),
         delivery_tag=None,
-        fingerprint="",
         drain=Drain(),
     )
     return asyncio.run(execution.run())

@@ -85,7 +85,9 @@ async def detect_track(
 async def _queued(body: DetectTrackRequest, services: Services) -> Answer:
     spec = await services.prepare(body, "redis")
     limit_s = services.time_limit_s(body.timeout_s)
-    job = await services.ask_redis(submit, spec, limit_s, services.jobs, services.publisher)
+    job = await services.ask_redis(
+        submit, spec, limit_s, services.jobs, services.publisher, segments=body.segments
+    )
     accepted = JobAccepted(
         job_id=job.job_id,
         ep_id=spec.ep_id,

@@ -9,6 +9,7 @@ from pydantic import Field
 from apps.common.contracts.base import Readable
 from apps.common.contracts.manifest import Progress, RunResult
 from apps.common.contracts.media import ClipKind, PlayableKind
+from apps.common.contracts.parts import PartPlan, PartResult
 from apps.common.errors import ScreenalyticsError
 
 
@@ -113,6 +114,16 @@ class ClipResultEvent(ClipResult):
     type: Literal["result"] = "result"
 
 
+class PartPlanEvent(PartPlan):
+    """The part is begun, and this is how the run is divided."""
+
+    type: Literal["plan"] = "plan"
+
+
+class PartResultEvent(PartResult):
+    type: Literal["result"] = "result"
+
+
 class HeartbeatEvent(Readable):
     """Nothing new: what was asked for is on."""
 
@@ -137,6 +148,10 @@ PreviewEvent = Annotated[
 ]
 PlayableEvent = Annotated[
     ProgressEvent | LogEvent | StartedEvent | PlayableResultEvent | ErrorEvent,
+    Field(discriminator="type"),
+]
+PartEvent = Annotated[
+    ProgressEvent | LogEvent | StartedEvent | PartPlanEvent | PartResultEvent | ErrorEvent,
     Field(discriminator="type"),
 ]
 ClipEvent = Annotated[

@@ -18,8 +18,34 @@ TrackEnd = Literal["cut", "left", "covered", "lost", "end"]
 """With its shot, at the picture's edge, behind something, for no known reason, with the file."""
 
 
+PartState = Literal["queued", "in_progress", "retrying", "made"]
+
+
+class PartProgress(Readable):
+    """One part of a run that is divided.
+
+    Args:
+        number: from 1, in the order of the video.
+        state: `retrying`: its worker is lost, and it will be begun again.
+        attempts: how often it was begun.
+    """
+
+    number: int
+    state: PartState
+    worker: str | None = None
+    host: str | None = None
+    attempts: int = 0
+    frames_done: int
+    frames_total: int
+    elapsed_sec: float | None = None
+    cpu_percent: float | None = None
+
+
 class Progress(Readable):
-    """`progress.json`, and the `progress` events."""
+    """`progress.json`, and the `progress` events.
+
+    ``parts`` are those of a queued run that is divided.
+    """
 
     phase: Phase
     frames_done: int
@@ -31,6 +57,7 @@ class Progress(Readable):
     run_id: str
     updated_at: str
     cpu_percent: float | None = None
+    parts: list[PartProgress] = Field([])
 
 
 class CpuFigures(Readable):
@@ -141,6 +168,9 @@ class PartFacts(Readable):
         host: where that was done.
         seconds: that it took.
         cpu_seconds: of all its threads.
+        cpu_peak_percent: its highest use of CPU; 100 is one core.
+        worker: that did it, of a job of the queue.
+        attempts: how often it was begun; more than once where a worker was lost over it.
     """
 
     first: int
@@ -148,6 +178,9 @@ class PartFacts(Readable):
     host: str
     seconds: float
     cpu_seconds: float
+    cpu_peak_percent: float = 0.0
+    worker: str | None = None
+    attempts: int = 1
 
 
 class QuantisedFacts(Readable):

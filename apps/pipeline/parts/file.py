@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal
@@ -20,6 +21,7 @@ from apps.common.contracts.manifest import (
     VideoFile,
 )
 from apps.common.files import storage_errors
+from apps.common.layout import draft_of
 from apps.pipeline.decode.selection import Span
 from apps.pipeline.detect import DetectorFacts
 from apps.pipeline.frame_analysis import FrameAnalysis
@@ -57,6 +59,11 @@ class PartMaker(Readable):
     onnxruntime: str = Field(default_factory=lambda: ort.__version__)
     cpu: str = Field(default_factory=lambda: cpu_kind().digest)
     code: str
+
+    @property
+    def digest(self) -> str:
+        """Names it: parts with the same one can be put together."""
+        return sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
 
 class PartHead(Readable):
@@ -118,7 +125,6 @@ class PartTail(Readable):
     Args:
         done: what it took.
         warnings: what was said while it was made.
-        times: seconds by stage.
     """
 
     done: PartFacts
@@ -126,7 +132,6 @@ class PartTail(Readable):
     is_truncated: bool
     threads: dict[str, Any]
     warnings: list[str]
-    times: dict[str, float]
 
 
 class PartWriter:
@@ -139,7 +144,7 @@ class PartWriter:
 
     def __init__(self, path: Path, head: PartHead) -> None:
         self._path = path
-        self._draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+        self._draft = draft_of(path, os.getpid())
         self._head = head
         self.frames = 0
 

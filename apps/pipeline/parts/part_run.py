@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from apps.common.contracts.manifest import PartFacts
-from apps.common.errors import InvalidInput
+from apps.common.contracts.parts import PartOrder, PartPlan, PartResult
+from apps.common.errors import InvalidInput, PartRefused
 from apps.common.options import Options, effective_stride
 from apps.common.version import source_fingerprint
 from apps.pipeline.decode.container import identified
@@ -36,6 +37,10 @@ _BESIDE = {
 }
 
 
+def _nobody(_: PartPlan) -> None:
+    """Nobody asks how the run is divided."""
+
+
 @dataclass
 class PartRun:
     """One part; `execute` is called once.
@@ -43,31 +48,30 @@ class PartRun:
     Args:
         context: of the run whose part it is.
         progress: running.
+        on_plan: told how the run is divided, when all is loaded.
     """
 
     context: RunContext
     progress: ProgressReporter
+    on_plan: Callable[[PartPlan], None] = _nobody
 
-    def execute(self, number: int, count: int, path: Path) -> PartTail:
+    def execute(self, order: PartOrder) -> PartResult:
         """Writes the part's file.
-
-        Args:
-            number: of the part, from 1.
-            count: into how many the video is divided.
 
         Raises:
             InvalidInput: the video has no such part.
+            PartRefused: it would be of another kind than the order wants.
             RunCancelled: the stop flag was set.
             ScreenalyticsError: whatever else went wrong.
         """
         with self.context.analysed_video() as video:
-            return self._with_video(video, number, count, path)
+            return self._with_video(video, order)
 
-    def _with_video(self, video: Video, number: int, count: int, path: Path) -> PartTail:
+    def _with_video(self, video: Video, order: PartOrder) -> PartResult:
         context, options = self.context, self.context.plan.options
         stride = effective_stride(options.stride, options.fps, video.facts.fps)
-        span = part_of(video, options, stride, number, count)
-        wanted = samples_in(video, span, stride)
+        division = divided(video, options, stride, order)
+        span, wanted = division.part(order.number)
         frames = context.live_frames()
         self.progress.expect(wanted, video.facts.frames)
         context.observer.started(wanted)
@@ -75,8 +79,11 @@ class PartRun:
         with context.clock.measure("load_model"):
             facts = frames.load(video, stride, wanted)
         maker = made_by(context, stride, facts)
+        plan = division.plan(maker.digest)
+        refuse_another_kind(order, plan)
+        self.on_plan(plan)
         self.progress.phase("running")
-        with PartWriter(path, PartHead.of(maker, span, facts)) as writer:
+        with PartWriter(Path(order.path), PartHead.of(maker, span, facts)) as writer:
             left_over = self._write(frames, video, span, stride, writer)
             tail = PartTail(
                 done=self._facts(span, writer.frames),
@@ -84,10 +91,9 @@ class PartRun:
                 is_truncated=frames.is_truncated,
                 threads=frames.thread_facts(),
                 warnings=context.warnings,
-                times={name: round(s, 3) for name, s in context.clock.seconds.items()},
             )
             writer.finish(left_over, tail)
-        return tail
+        return PartResult(number=order.number, done=tail.done)
 
     def _facts(self, span: Span, frames: int) -> PartFacts:
         cpu, _ = self.context.meter.figures()
@@ -97,6 +103,7 @@ class PartRun:
             host=os.uname().nodename,
             seconds=round(self.context.meter.elapsed(), 3),
             cpu_seconds=round(cpu.seconds, 3),
+            cpu_peak_percent=cpu.peak_percent,
         )
 
     def _write(
@@ -124,26 +131,82 @@ class PartRun:
             self.progress.frame_done()
 
 
-def part_of(video: Video, options: Options, stride: int, number: int, count: int) -> Span:
-    """One of the parts into which a video is divided.
+@dataclass(frozen=True)
+class Division:
+    """A video in parts.
+
+    Args:
+        count: how many were asked for.
+        spans: those that there are.
+        samples: frames that are processed, part by part, where none is damaged.
+        video_frames: that the whole video has.
+    """
+
+    count: int
+    spans: Sequence[Span]
+    samples: Sequence[int]
+    video_frames: int
+
+    def part(self, number: int) -> tuple[Span, int]:
+        """One of them, with its samples.
+
+        Raises:
+            InvalidInput: there is no such part.
+        """
+        most = len(self.spans)
+        if number > most:
+            raise InvalidInput(
+                f"The video cannot be divided into more than {most} parts.",
+                hint=f"Ask for the parts 1/{most} to {most}/{most}.",
+            )
+        return self.spans[number - 1], self.samples[number - 1]
+
+    def plan(self, kind: str) -> PartPlan:
+        return PartPlan(
+            count=self.count,
+            samples=list(self.samples),
+            video_frames=self.video_frames,
+            kind=kind,
+        )
+
+
+def divided(video: Video, options: Options, stride: int, order: PartOrder) -> Division:
+    """The parts into which a video is divided.
 
     Raises:
         InvalidInput: it cannot be divided so; the message says why.
     """
+    count = order.count
     why = undivided_because(video.index, options, stride) if count > 1 else None
     if why is not None:
         raise InvalidInput(f"This run cannot be divided. {why}", hint="Run the episode as a whole.")
+    if order.min_samples > 1:
+        count = min(count, video.facts.frames // (stride * order.min_samples))
+        if count < 2:
+            raise InvalidInput(
+                "This run is not divided: its parts would be too short to pay.",
+                hint="Run the episode as a whole.",
+            )
     parts = spans(video.index, count)
-    if number > len(parts):
-        raise InvalidInput(
-            f"The video cannot be divided into more than {len(parts)} parts.",
-            hint=f"Ask for the parts 1/{len(parts)} to {len(parts)}/{len(parts)}.",
+    samples = [_samples_in(video, span, stride) for span in parts]
+    return Division(count, parts, samples, video.facts.frames)
+
+
+def refuse_another_kind(order: PartOrder, plan: PartPlan) -> None:
+    """Refuses to make a part that would not fit the others.
+
+    Raises:
+        PartRefused: it would not.
+    """
+    if order.kind not in (None, plan.kind):
+        raise PartRefused(
+            "This host would compute the part differently from the others.",
+            hint="All that make parts need the same version of the product, the same weights, "
+            "the same ONNX Runtime and the same kind of CPU.",
         )
-    return parts[number - 1]
 
 
-def samples_in(video: Video, span: Span, stride: int) -> int:
-    """How many frames of a part are processed, where none is damaged."""
+def _samples_in(video: Video, span: Span, stride: int) -> int:
     display = video.index.display
     if display is None:
         return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apps.common.contracts.parts import undivided_options
 from apps.common.options import Options
 from apps.pipeline.decode.index import FrameIndex
 from apps.pipeline.decode.selection import Span
@@ -18,12 +19,9 @@ def undivided_because(index: FrameIndex, options: Options, stride: int) -> str |
         options: of the run.
         stride: frames from one processed frame to the next, >= 1.
     """
-    if options.detector == "cascade":
-        return "A pair of detectors asks the tracks so far where it must look."
-    if options.reuse_still:
-        return "With reuse_still each frame is compared with those before it."
-    if options.decoder != "software":
-        return "A decoder in hardware may give up midway."
+    why = undivided_options(options)
+    if why is not None:
+        return why
     if stride > MAX_STRIDE:
         return f"A stride over {MAX_STRIDE} leaves little to divide."
     if index.order is None:
@@ -33,19 +31,16 @@ def undivided_because(index: FrameIndex, options: Options, stride: int) -> str |
     return None
 
 
-def spans(index: FrameIndex, count: int, min_frames: int = 1) -> list[Span]:
+def spans(index: FrameIndex, count: int) -> list[Span]:
     """Divides a video into parts of about the same length; one after the other they are all of it.
 
     Args:
         count: as many parts as are wanted, >= 1; there are fewer where it has fewer closed groups
             of pictures.
-        min_frames: of each part but the last, as far as its groups allow.
     """
     starts = [(0, 0)]
     for packet, first in _starts(index)[1:]:
-        wanted = max(min_frames, index.count / count)
-        is_due = first >= len(starts) * wanted and first - starts[-1][1] >= min_frames
-        if is_due and len(starts) < count:
+        if len(starts) < count and first >= len(starts) * index.count / count:
             starts.append((packet, first))
     ends = [packet for packet, _ in starts[1:]]
     return [

@@ -76,6 +76,8 @@ class StoredFrames:
                 yield _following(before, frame)
                 before = ()
             before = joined(before, part.left_over)
+        for warning in dict.fromkeys(text for tail in self._tails() for text in tail.warnings):
+            self.context.warn(warning)
 
     @contextmanager
     def analysed(

@@ -19,6 +19,7 @@ from apps.pipeline.decode.video import open_video
 from apps.pipeline.frame_features import Glimpse
 from apps.pipeline.parts import asked
 from apps.pipeline.parts.plan import spans
+from lab.parts import results
 from lab.processes.service import (
     add_episode,
     clean_environment,
@@ -39,7 +40,6 @@ HEVC = Recipe(
     "libx265",
     options={"preset": "ultrafast", "x265-params": "log-level=none:open-gop=0:keyint=40"},
 )
-OF_TIME = ("elapsed_sec", "analyzed_fps")  # of track_metrics.json
 ENDINGS = {"libvpx-vp9": "webm", "mpeg2video": "mpg", "libx265": "mp4"}
 
 
@@ -82,19 +82,6 @@ class Runs:
 
     def _named(self, run_id: str) -> tuple[str, ...]:
         return ("--ep-id", "show", "--run-id", run_id, *SMALL, "centerface", *self.arguments)
-
-
-def results(root: Path, run_id: str) -> dict[str, bytes]:
-    """All files of a run's results, as far as they do not tell of time."""
-    files = Layout(root).run("show", run_id)
-    found = {
-        path.relative_to(files.folder).as_posix(): path.read_bytes()
-        for path in sorted(files.folder.rglob("*"))
-        if path.is_file() and path not in (files.manifest, files.progress, files.log)
-    }
-    metrics = json.loads(found.pop("track_metrics.json"))
-    timeless = {name: value for name, value in metrics.items() if name not in OF_TIME}
-    return {**found, "track_metrics.json": json.dumps(timeless).encode()}
 
 
 def pictures_of(video: Path) -> Iterator[Image]:
@@ -226,7 +213,6 @@ def test_parts_are_of_about_the_same_length(tmp_path: Path) -> None:
         index = video.index
     assert [part.first for part in spans(index, 3)] == [0, 40, 70]
     assert [part.first for part in spans(index, 100)] == list(range(0, 100, 10))
-    assert [part.first for part in spans(index, 100, min_frames=25)] == [0, 30, 60, 90]
     for count in range(1, 12):
         parts = spans(index, count)
         assert len(parts) == min(count, 10)

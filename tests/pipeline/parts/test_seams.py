@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from apps.common.config import pipeline_config
+from apps.common.contracts.parts import PartOrder
 from apps.common.options import RunRequest
 from apps.common.resolve import HostFacts, resolve
 from apps.common.run_plan import RunPlan
@@ -151,7 +152,7 @@ def test_stored_frames_are_those_that_were_analysed(tmp_path: Path) -> None:
             ProgressReporter("run", meter, lambda _: None) as progress,
         ):
             made = context(path, tmp_path, meter, stride=stride, save_crops=True)
-            PartRun(made, progress).execute(number, 3, each)
+            PartRun(made, progress).execute(PartOrder(number=number, count=3, path=str(each)))
     with CpuMeter(pipeline_config().meter) as meter, open_video(path, threads=1) as video:
         whole = context(path, tmp_path, meter, stride=stride, save_crops=True)
         stored = StoredFrames(whole, paths)

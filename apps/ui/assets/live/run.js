@@ -47,6 +47,28 @@ function drawCpu(chart, points, cap) {
   chart.setAttribute("aria-label", `CPU against time, ${percent(points.at(-1)?.[1] ?? null)} now`);
 }
 
+// One line a part of a run that is divided among workers.
+const PART_STATES = { queued: "waits", in_progress: "", retrying: "its worker is lost; it is begun again", made: "done" };
+
+function partLine(part) {
+  const line = document.createElement("li");
+  const share = part.frames_total ? part.frames_done / part.frames_total : Number(part.state === "made");
+  line.style.setProperty("--share", `${(100 * share).toFixed(1)}%`);
+  line.className = part.state;
+  const done = `${count(part.frames_done)} of ${count(part.frames_total)}`;
+  const again = part.attempts > 1 ? `begun ${part.attempts} times` : "";
+  const cpu = part.state === "in_progress" && part.cpu_percent !== null ? `CPU ${percent(part.cpu_percent)}` : "";
+  const said = [part.host, done, PART_STATES[part.state] ?? part.state, cpu, again];
+  line.textContent = `Part ${part.number} · ${said.filter(Boolean).join(" · ")}`;
+  if (part.worker) line.title = part.worker;
+  return line;
+}
+
+function drawParts(list, parts) {
+  list.hidden = parts.length === 0;
+  list.replaceChildren(...parts.map(partLine));
+}
+
 function drawWait(root, state, server) {
   const before = root.querySelector(".before");
   const ahead = state?.state === "queued" ? (state.ahead ?? 0) : 0;
@@ -67,6 +89,7 @@ function drawReport(root, state, data, hub) {
     ? `${count(report.frames_done)} of ${count(report.frames_total)} · CPU ${cpu}`
     : sentence(report, data.phases);
   if (data.small) return;
+  drawParts(root.querySelector(".parts"), report.parts ?? []);
   root.querySelector(".rate").textContent = `${tenths.format(report.analyzed_fps)}/s`;
   root.querySelector(".left").textContent = duration(report.eta_sec);
   root.querySelector(".cap").textContent = data.cap === null ? "CPU (no cap)" : `CPU (cap ${data.cap} %)`;

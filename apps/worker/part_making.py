@@ -1,0 +1,180 @@
+"""Makes one part of a job's run in a process of its own, while the part is this worker's."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from apps.common.contracts.events import PartEvent, PartPlanEvent, PartResultEvent, ProgressEvent
+from apps.common.contracts.manifest import Progress
+from apps.common.contracts.parts import PartOrder, PartPlan
+from apps.common.errors import QueueUnavailable
+from apps.common.repeater import Repeater
+from apps.jobs.limits import SAY_SECONDS
+from apps.jobs.parts import Maker, PartBeat, PartStore
+from apps.jobs.queue import renew_delivery
+from apps.jobs.store import JobRequest, JobStore
+from apps.runs.launch import start_part
+from apps.runs.spec import PartSpec
+from apps.runs.supervise import SupervisedProcess
+from apps.worker.endings import Reported
+from apps.worker.heartbeat import BEAT_SECONDS
+from apps.worker.here import WorkerHere
+
+_log = logging.getLogger("screenalytics.worker")
+
+
+class PartMaking:
+    """Makes parts of one job, one after the other.
+
+    Args:
+        here: this worker.
+        store: records of all jobs.
+        request: of the job.
+        maker: this delivery, as Redis knows it.
+        stop: set where it is to end at once.
+        delivery_tag: Celery's message, whose visibility is renewed; None where another heartbeat
+            does that, or there is none.
+    """
+
+    def __init__(
+        self,
+        here: WorkerHere,
+        store: JobStore,
+        request: JobRequest,
+        maker: Maker,
+        stop: asyncio.Event,
+        delivery_tag: str | None = None,
+    ) -> None:
+        self.maker = maker
+        self.parts = PartStore(store)
+        self._here = here
+        self._store = store
+        self._request = request
+        self._stop = stop
+        self._tag = delivery_tag
+
+    @property
+    def folder(self) -> Path:
+        """Where the parts of the job are."""
+        return self._here.layout.parts(self._request.job_id)
+
+    def path(self, number: int) -> Path:
+        """Of a part's file."""
+        return self._here.layout.part(self._request.job_id, number)
+
+    async def make(
+        self, order: PartOrder, timeout_s: float, on_plan: Callable[[PartPlan], None] | None = None
+    ) -> bool:
+        """Makes a part that is this maker's; at its end it is made, or released.
+
+        Args:
+            order: which one.
+            timeout_s: longest time.
+            on_plan: of a part that nobody knows of yet: makes it known as this maker's.
+
+        Returns:
+            False where it is another's by now, nobody wants it any more, or `stop` was set.
+
+        Raises:
+            Reported: it failed.
+            QueueUnavailable: raised by `on_plan`, or Redis is away for too long.
+        """
+        lost = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def on_loss() -> None:
+            loop.call_soon_threadsafe(lost.set)
+
+        beating = _PartHeartbeat(self._store, self._request.job_id, self.maker, self._tag, on_loss)
+        beating.number = order.number if on_plan is None else None
+        spec = PartSpec(**dict(self._here.spec(self._request)), order=order)
+        with beating:
+            process = await start_part(spec, timeout_s)
+            ending = asyncio.create_task(self._end_when_told(process, lost))
+            try:
+                async for event in process.events():
+                    if isinstance(event, ProgressEvent):
+                        beating.progress = event
+                    elif isinstance(event, PartPlanEvent) and on_plan is not None:
+                        on_plan(event)
+                        beating.number = order.number
+            finally:
+                ending.cancel()
+                await process.end("The worker stopped.")
+                is_made = isinstance(process.last, PartResultEvent) and not lost.is_set()
+                if beating.number is not None and not is_made:
+                    with suppress(QueueUnavailable):  # else its lease runs out
+                        self.parts.release(self._request.job_id, order.number, self.maker)
+            if is_made:
+                return await self._say_made(order.number) == "ok"
+        if lost.is_set() or self._stop.is_set():
+            return False
+        raise Reported(process.last)
+
+    async def _end_when_told(
+        self, process: SupervisedProcess[PartEvent], lost: asyncio.Event
+    ) -> None:
+        told = [asyncio.create_task(event.wait()) for event in (self._stop, lost)]
+        try:
+            await asyncio.wait(told, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in told:
+                task.cancel()
+        await process.end("The part is not wanted here any more.")
+
+    async def _say_made(self, number: int) -> PartBeat:
+        """Waits for a Redis that is away: the file is on disk already."""
+        deadline = time.monotonic() + SAY_SECONDS
+        while True:
+            try:
+                return self.parts.made(self._request.job_id, number, self.maker)
+            except QueueUnavailable:
+                if time.monotonic() > deadline or self._stop.is_set():
+                    raise
+                await asyncio.sleep(1)
+
+
+class _PartHeartbeat(Repeater):
+    """Says that the maker of a part lives, and how far it is.
+
+    Args:
+        on_loss: called from this thread where the part is not wanted here any more.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        job_id: str,
+        maker: Maker,
+        delivery_tag: str | None,
+        on_loss: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._parts = PartStore(store)
+        self._job_id = job_id
+        self._maker = maker
+        self._tag = delivery_tag
+        self._on_loss = on_loss
+        self._renewed_at = 0.0
+        self.number: int | None = None  # none yet
+        self.progress: Progress | None = None
+        super().__init__("part heartbeat", BEAT_SECONDS, self._beat)
+
+    def _beat(self) -> None:
+        if self.number is None:
+            return
+        try:
+            beat = self._parts.beat(self._job_id, self.number, self._maker, self.progress)
+            is_due = time.monotonic() - self._renewed_at > self._store.lease_seconds / 4
+            if self._tag is not None and is_due:
+                renew_delivery(self._store, self._tag)
+                self._renewed_at = time.monotonic()
+        except QueueUnavailable:
+            return  # Redis is away: the work goes on
+        if beat != "ok":
+            self._on_loss()
