@@ -215,7 +215,11 @@ def test_many_listeners_cost_one_look_and_none_costs_nothing(server: Server) -> 
     assert took > 2, "three would have made three looks a second"
     wait_for(lambda: figure(server, listeners) == 0, what="all to be gone")
     ended = figure(server, looks)
-    assert state(server, "talk")["state"] == "done"  # asked once, that is one look
+    assert (
+        state(server, "talk")["state"] == "done"
+    )  # of one episode, for which no other is looked at
+    assert figure(server, looks) == ended
+    assert server.client.get("/states").status_code == 200  # asked once, that is one look
     assert figure(server, looks) == ended + 1
 
 
