@@ -25,6 +25,7 @@ from apps.pipeline.inference.session import CPU
 from apps.pipeline.ordered_parallel_map import ordered_parallel_map
 from apps.pipeline.pacing.pacer import Pacer
 from apps.pipeline.pacing.threads import observed
+from apps.pipeline.shots.motion import MotionBetween, motion_between
 from apps.pipeline.stage_clock import StageClock
 from apps.pipeline.still_frames import StillFrames
 from apps.pipeline.thread_choice import ThreadChoice
@@ -64,6 +65,11 @@ class FrameSource(Protocol):
 
     @property
     def parts(self) -> list[PartFacts]: ...
+
+    @property
+    def measure_motion(self) -> MotionBetween:
+        """Between the frames, where cuts are looked for."""
+        ...
 
     def load(self, video: Video, stride: int, wanted: int) -> SourceFacts: ...
 
@@ -121,6 +127,11 @@ class LiveFrames:
         self._detector = self._settle_threads(video, stride, wanted, detector)
         self._pair = self.loader.cascade(video, self.threads.plan.detector)
         return self.facts
+
+    @property
+    def measure_motion(self) -> MotionBetween:
+        """As it is."""
+        return motion_between
 
     @property
     def facts(self) -> SourceFacts:

@@ -346,7 +346,7 @@ class PipelineRun:
         limits = thresholds(self.config.track, options.det_thresh)
         self._warn(limits.warning)
         tracker = FaceTracker(self.config.track, limits, gate)
-        splitter = ShotSplitter(self.config.shots)
+        splitter = ShotSplitter(self.config.shots, self._source.measure_motion)
         thumbs = ThumbWriter(self._files.staged.thumbs, self.config.thumbs)
         self.progress.phase("running")
         with (

@@ -139,6 +139,7 @@ class PartsAnalysis:
             number=1,
             count=wanted.count,
             min_samples=wanted.min_samples,
+            makers=wanted.helpers + 1,
             path=str(self._making.path(1)),
         )
         try:

@@ -29,6 +29,7 @@ class PartOrder(BaseModel):
             groups of pictures.
         path: of its file.
         min_samples: that each part is to have about; then there may be fewer parts.
+        makers: how many make parts at once; where there are fewer parts, then the same of each.
         kind: of the other parts; one of another kind is not made.
     """
 
@@ -38,6 +39,7 @@ class PartOrder(BaseModel):
     count: int = Field(ge=1)
     path: str
     min_samples: int = 1
+    makers: int = 1
     kind: str | None = None
 
 

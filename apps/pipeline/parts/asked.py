@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from apps.common.config import ShotsConfig
 from apps.pipeline.frame_analysis import FrameAnalysis
 from apps.pipeline.frame_features import Glimpse
+from apps.pipeline.parts.motions import RecordedMotions
 from apps.pipeline.shots.splitter import ShotSplitter
 
 
@@ -22,10 +23,14 @@ class AskedGlimpses:
 
     Args:
         config: as the whole run has it.
+
+    Attributes:
+        motions: that were measured on the way.
     """
 
     def __init__(self, config: ShotsConfig) -> None:
-        self._splitter = ShotSplitter(config)
+        self.motions = RecordedMotions()
+        self._splitter = ShotSplitter(config, self.motions)
         self._memory_s = config.gradual_seconds
         self._held: deque[FrameAnalysis] = deque()
         self._begin_s: float | None = None

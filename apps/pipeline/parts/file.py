@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +29,7 @@ from apps.pipeline.frame_features import Glimpse
 from apps.pipeline.geometry import Letterbox
 from apps.pipeline.inference.cpu_kind import cpu_kind
 from apps.pipeline.live_frames import SourceFacts
+from apps.pipeline.parts.motions import KnownMotions
 from apps.pipeline.parts.records import (
     Again,
     damaged,
@@ -39,6 +40,7 @@ from apps.pipeline.parts.records import (
     read_record,
     write_record,
 )
+from apps.pipeline.shots.motion import Motion
 
 
 class PartMaker(Readable):
@@ -163,10 +165,15 @@ class PartWriter:
         self._stream.close()
         self._draft.unlink(missing_ok=True)
 
-    def add(self, frame: FrameAnalysis, is_whole: Callable[[Glimpse], bool]) -> None:
+    def add(
+        self,
+        frame: FrameAnalysis,
+        is_whole: Callable[[Glimpse], bool],
+        motions: Sequence[tuple[str, Motion]] = (),
+    ) -> None:
         """Appends a frame; see `frame_record`."""
         with storage_errors():
-            write_record(self._stream, *frame_record(frame, is_whole))
+            write_record(self._stream, *frame_record(frame, is_whole, motions))
         self.frames += 1
 
     def finish(self, left_over: list[Glimpse], tail: PartTail) -> None:
@@ -204,11 +211,12 @@ class PartFile:
         self.left_over: tuple[Glimpse, ...] = ()
         self.tail: PartTail | None = None
 
-    def frames(self, again: Again) -> Iterator[FrameAnalysis]:
+    def frames(self, again: Again, motions: KnownMotions) -> Iterator[FrameAnalysis]:
         """All of the part, in order.
 
         Args:
             again: see `frame_of`.
+            motions: learns those that were measured.
 
         Raises:
             PartDamaged: it is cut off.
@@ -223,7 +231,7 @@ class PartFile:
                     self.tail = self._tail(body, count)
                     return
                 count += 1
-                yield frame_of(body, arrays, again)
+                yield frame_of(body, arrays, again, motions)
         raise damaged("it is cut off")
 
     def _tail(self, body: dict[str, Any], count: int) -> PartTail:

@@ -116,7 +116,7 @@ class PartRun:
         with frames.analysed_of(samples) as analysed:
             for frame in clock.through("shots", asked.passed, self._counted(analysed)):
                 with clock.measure("write"):
-                    writer.add(frame, asked.is_whole)
+                    writer.add(frame, asked.is_whole, asked.motions.taken())
         self.context.stop.check()
         return left_over
 
@@ -182,6 +182,7 @@ def divided(video: Video, options: Options, stride: int, order: PartOrder) -> Di
         raise InvalidInput(f"This run cannot be divided. {why}", hint="Run the episode as a whole.")
     if order.min_samples > 1:
         count = min(count, video.facts.frames // (stride * order.min_samples))
+        count -= count % order.makers if count > order.makers else 0
         if count < 2:
             raise InvalidInput(
                 "This run is not divided: its parts would be too short to pay.",

@@ -23,6 +23,8 @@ from apps.common.errors import PartDamaged
 from apps.pipeline.frame_analysis import FrameAnalysis
 from apps.pipeline.frame_features import FewPixels, FrameFeatures, Glimpse
 from apps.pipeline.geometry import Orientation
+from apps.pipeline.parts.motions import KnownMotions, row_of
+from apps.pipeline.shots.motion import Motion
 from apps.pipeline.tone import Tone
 from apps.pipeline.types import Faces
 from apps.pipeline.yuv_crop import FacePatch
@@ -105,12 +107,15 @@ def damaged(why: str) -> PartDamaged:
 
 
 def frame_record(
-    frame: FrameAnalysis, is_whole: Callable[[Glimpse], bool]
+    frame: FrameAnalysis,
+    is_whole: Callable[[Glimpse], bool],
+    motions: Sequence[tuple[str, Motion]] = (),
 ) -> tuple[dict[str, Any], list[NDArray[Any]]]:
     """Of a frame that is not to be looked at again.
 
     Args:
         is_whole: of which glimpses more than a few pixels are kept.
+        motions: measured since the last record, by name.
     """
     arrays = _Arrays()
     faces = frame.faces
@@ -129,20 +134,25 @@ def frame_record(
         ],
         "crops": [arrays.add(np.frombuffer(crop, np.uint8)) for crop in frame.crops],
         "face_patches": [_patch_body(each, arrays) for each in frame.face_patches],
+        "motions": [row_of(name, motion, arrays.add(motion.matrix)) for name, motion in motions],
     }
     return body, arrays.found
 
 
-def frame_of(body: dict[str, Any], arrays: Sequence[NDArray[Any]], again: Again) -> FrameAnalysis:
+def frame_of(
+    body: dict[str, Any], arrays: Sequence[NDArray[Any]], again: Again, motions: KnownMotions
+) -> FrameAnalysis:
     """What `frame_record` was made of.
 
     Args:
         again: gives the view of a picture of which only a few pixels are left.
+        motions: learns those of the record.
 
     Raises:
         PartDamaged: it is no record of a frame.
     """
     try:
+        motions.learn(body["motions"], arrays)
         view = FrameFeatures(arrays[body["view"]])
         return FrameAnalysis(
             index=body["index"],

@@ -20,6 +20,7 @@ from apps.pipeline.frame_analysis import FrameAnalysis, RepeatedFrame
 from apps.pipeline.frame_features import FrameFeatures, Glimpse
 from apps.pipeline.live_frames import SourceFacts
 from apps.pipeline.parts.file import PartFile, PartTail
+from apps.pipeline.parts.motions import KnownMotions
 from apps.pipeline.parts.part_run import made_by
 from apps.pipeline.run_context import RunContext
 from apps.pipeline.track.tracker import FaceTracker
@@ -38,11 +39,13 @@ class StoredFrames:
 
     Attributes:
         files: the same, once they are loaded.
+        measure_motion: knows what the parts have measured.
     """
 
     context: RunContext
     paths: Sequence[Path]
     files: list[PartFile] = field(init=False, default_factory=list)
+    measure_motion: KnownMotions = field(init=False, default_factory=KnownMotions)
     _video: Video = field(init=False)
 
     def load(self, video: Video, stride: int, _wanted: int) -> SourceFacts:
@@ -72,7 +75,7 @@ class StoredFrames:
         """All of them, with what was decoded before each."""
         before: tuple[Glimpse, ...] = ()
         for part in self.files:
-            for frame in part.frames(self._again):
+            for frame in part.frames(self._again, self.measure_motion):
                 yield _following(before, frame)
                 before = ()
             before = joined(before, part.left_over)

@@ -14,7 +14,7 @@ the picture. That takes ten times as long and is rarely needed.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -94,6 +94,18 @@ class MotionLimits:
     features: int
     spread: float
     scale_change: float
+
+
+class MotionBetween(Protocol):
+    """Measures as `motion_between`, or knows what that would find."""
+
+    def __call__(
+        self,
+        before: FrameFeatures,
+        now: FrameFeatures,
+        limits: MotionLimits,
+        overlay: BoolArray | None = None,
+    ) -> Motion: ...
 
 
 def motion_between(

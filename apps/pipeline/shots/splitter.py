@@ -28,7 +28,13 @@ from apps.common.config import ShotsConfig
 from apps.pipeline.arrays import FloatArray
 from apps.pipeline.frame_features import FrameFeatures, Glimpse
 from apps.pipeline.matching import appearance_distance, assignment
-from apps.pipeline.shots.motion import Motion, MotionLimits, motion_between, overlay_of
+from apps.pipeline.shots.motion import (
+    Motion,
+    MotionBetween,
+    MotionLimits,
+    motion_between,
+    overlay_of,
+)
 from apps.pipeline.types import Scene
 
 _SAME_SHAPE = 1.03  # one height over the other, at the same width
@@ -62,13 +68,15 @@ class ShotSplitter:
 
     Args:
         config: thresholds; see `config/pipeline.toml`.
+        measure: how motions are measured.
 
     Attributes:
         cuts: index of the first sampled frame of every shot but the first.
     """
 
-    def __init__(self, config: ShotsConfig) -> None:
+    def __init__(self, config: ShotsConfig, measure: MotionBetween = motion_between) -> None:
         self._config = config
+        self._measure = measure
         self._limits = MotionLimits(
             config.same_agreement,
             config.same_response,
@@ -110,7 +118,7 @@ class ShotSplitter:
             self._passed = passed
             return Scene(len(self.cuts))
         was = before.view.like(view)
-        motion, colours = motion_between(was, view, self._limits), _distance(before.view, view)
+        motion, colours = self._measure(was, view, self._limits), _distance(before.view, view)
         is_same = self._is_same_place(was, view, motion, colours)
         is_cut = not is_same and self._is_cut(before, now, passed)
         if is_cut and (before.glimpse.is_plain or not now.glimpse.is_plain):
@@ -179,7 +187,7 @@ class ShotSplitter:
         if _difference(one, other) < limit:
             return False
         was = one.like(other)
-        motion, colours = motion_between(was, other, self._limits), _distance(one, other)
+        motion, colours = self._measure(was, other, self._limits), _distance(one, other)
         return not self._is_same_place(was, other, motion, colours, is_gradual=is_gradual)
 
     def _is_same_place(
@@ -206,7 +214,7 @@ class ShotSplitter:
         overlay = overlay_of(one, other) if motion.stays and could_be_cut else None
         if overlay is None:
             return True
-        beside = motion_between(one, other, self._limits, overlay)
+        beside = self._measure(one, other, self._limits, overlay)
         return self._is_found_again(beside, colours, is_gradual=is_gradual)
 
     def _is_found_again(self, motion: Motion, colours: float, *, is_gradual: bool) -> bool:

@@ -11,6 +11,7 @@ import pytest
 
 from apps.common.config import pipeline_config
 from apps.common.contracts.parts import PartOrder
+from apps.common.errors import InvalidInput
 from apps.common.options import RunRequest
 from apps.common.resolve import HostFacts, resolve
 from apps.common.run_plan import RunPlan
@@ -19,7 +20,7 @@ from apps.pipeline.decode.video import open_video
 from apps.pipeline.frame_analysis import FrameAnalysis, RepeatedFrame
 from apps.pipeline.frame_features import Glimpse
 from apps.pipeline.pacing.meter import CpuMeter
-from apps.pipeline.parts.part_run import PartRun
+from apps.pipeline.parts.part_run import PartRun, divided
 from apps.pipeline.parts.plan import spans, undivided_because
 from apps.pipeline.parts.stored_frames import StoredFrames, joined
 from apps.pipeline.progress import ProgressReporter
@@ -185,3 +186,19 @@ def test_what_is_not_divided_says_why(tmp_path: Path) -> None:
     one = write_video(tmp_path / "one.mp4", moving(10), H264)
     with open_video(one, threads=1) as video:
         assert "one closed group" in str(undivided_because(video.index, options, 5))
+
+
+def test_parts_that_pay_are_as_many_for_each_who_makes_them(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "v.mp4", moving(PICTURES), H264)
+    options = resolve(RunRequest(device="cpu"), {}, HOST).options
+
+    def count(wanted: int, min_samples: int, makers: int) -> int:
+        order = PartOrder(number=1, count=wanted, path="", min_samples=min_samples, makers=makers)
+        with open_video(path, threads=1) as video:
+            return divided(video, options, 1, order).count
+
+    assert count(6, 10, 3) == 6
+    assert count(6, 15, 2) == 4  # of five that would pay
+    assert count(9, 25, 5) == 3  # fewer than would make them
+    with pytest.raises(InvalidInput, match="too short to pay"):
+        count(6, 40, 2)
