@@ -20,16 +20,18 @@ from pathlib import Path
 
 import psutil
 
+from apps.common.layout import Layout
 from apps.common.names import new_run_id
 from apps.common.options import RunRequest
 from apps.common.resolve import HostFacts, resolve
 from apps.common.schemas import Segments
 from apps.common.settings import Settings
 from apps.jobs.queue import Publisher
-from apps.jobs.store import JobRequest, JobStore, QueueJob
+from apps.jobs.store import JobRequest, JobStore
 from apps.jobs.submit import new_job_id
 from apps.runs.record import now
 from apps.runs.spec import RunSpec
+from apps.runs.store import read_manifest
 from lab import arguments as values
 from lab.parts import differing, results
 from lab.processes.queue import Redis, Worker, redis_server, worker
@@ -59,9 +61,9 @@ class Bench:
     store: JobStore
     stride: int
 
-    def job(self, segments: Segments) -> tuple[JobRequest, QueueJob, Figures]:
+    def job(self, segments: Segments) -> tuple[JobRequest, Figures]:
         """Queues it and waits for its end."""
-        asked = RunRequest(stride=self.stride, fps=1000, profile="performance", people=True)
+        asked = RunRequest(stride=self.stride, fps=1000, people=True)
         spec = RunSpec(
             ep_id="show",
             run_id=new_run_id(),
@@ -84,7 +86,7 @@ class Bench:
         wall_s = time.monotonic() - begun
         if found.result is None:
             raise RuntimeError(f"the job failed: {found.problem}")
-        return request, found, Figures(wall_s, found.result.cpu.seconds)
+        return request, Figures(wall_s, found.result.cpu.seconds)
 
 
 @contextmanager
@@ -114,12 +116,12 @@ def main() -> int:
         bench = Bench(root, redis, JobStore(redis.url, 30), asked.stride)
         stack.enter_context(held_worker(root, redis, "one", 0))
         for round_ in range(asked.rounds):
-            whole, _, figures = bench.job("off")
+            whole, figures = bench.job("off")
             alone.append(figures)
             with held_worker(root, redis, "two", 1):
-                divided, ended, figures = bench.job(segments)
+                divided, figures = bench.job(segments)
             shared.append(figures)
-            parts = 0 if ended.progress is None else len(ended.progress.parts)
+            parts = len(read_manifest(Layout(root), "show", divided.spec.run_id).parts)
             other = differing(results(root, whole.spec.run_id), results(root, divided.spec.run_id))
             print(
                 f"round {round_ + 1}: one host {alone[-1]}; two hosts {figures}; {parts} parts; "
