@@ -75,7 +75,7 @@ class QueueCollector(Collector):
         try:
             self._jobs.check()
             figures, ended = self._jobs.queue_figures(), self._jobs.counts()
-            workers = self._jobs.workers()
+            workers, parts = self._jobs.workers(), PartStore(self._jobs).count_made()
         except QueueUnavailable:
             up.add_metric([], 0)
             yield up
@@ -106,7 +106,7 @@ class QueueCollector(Collector):
         yield CounterMetricFamily(
             "screenalytics_parts_made",
             "Parts of divided runs that were made",
-            value=PartStore(self._jobs).count_made(),
+            value=parts,
         )
 
 

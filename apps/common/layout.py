@@ -71,7 +71,7 @@ class RunFiles:
 
     @property
     def stored(self) -> Path:
-        """An empty file of a run that is in the storage."""
+        """The ETag of its record, of a run that is in the storage."""
         return self.folder / ".stored"
 
     @property

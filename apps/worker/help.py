@@ -6,7 +6,6 @@ import asyncio
 import logging
 import secrets
 
-from apps.common.contracts.parts import PartOrder
 from apps.common.logs import bind
 from apps.jobs.parts import DividedRun, Maker, PartStore
 from apps.jobs.queue import Publisher, is_work_waiting
@@ -79,14 +78,8 @@ class PartHelp:
             if not isinstance(claim, int):
                 break
             _log.info("part begun", extra={"part": claim})
-            order = PartOrder(
-                number=claim,
-                count=divided.plan.count,
-                path=str(making.path(claim)),
-                kind=divided.plan.kind,
-            )
             try:
-                if not await making.make(order, request.timeout_s):
+                if not await making.make_claimed(claim, divided.plan, request.timeout_s):
                     break
             except Reported as error:
                 _log.warning("part not made: %s", error.detail, extra={"part": claim})

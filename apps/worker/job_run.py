@@ -11,7 +11,7 @@ from collections.abc import Callable
 from apps.common.contracts.events import Event, ProgressEvent, ResultEvent
 from apps.common.contracts.manifest import Holder, Progress, RunResult, RunStatus
 from apps.common.contracts.parts import MadeParts
-from apps.common.errors import EpisodeBusy, ScreenalyticsError, StorageFailed
+from apps.common.errors import EpisodeBusy, RunCancelled, ScreenalyticsError, StorageFailed
 from apps.common.resolve import with_warning
 from apps.jobs.limits import RUNS
 from apps.jobs.parts import Maker
@@ -26,6 +26,8 @@ from apps.worker.heartbeat import JobHeartbeat
 from apps.worker.here import WorkerHere
 from apps.worker.part_making import PartMaking
 from apps.worker.parts_analysis import PartsAnalysis
+
+_STOPPED = "The worker was stopped."
 
 
 class JobRun:
@@ -113,7 +115,7 @@ class JobRun:
             try:
                 made = await self._analysis.made()
             except WorkerStops:
-                _close(record, "cancelled", "The worker was stopped.")
+                _close(record, "cancelled", _STOPPED)
                 raise
             except ScreenalyticsError as error:
                 _close(record, status_of(error), error.detail)
@@ -160,11 +162,11 @@ class JobRun:
         """The worker's reason, as the run's manifest has it."""
         try:
             self._go_on()
+        except RunCancelled as error:
+            return error.detail
         except WorkerStops:
-            return "The worker was stopped."
-        except Exception:
-            return "The job was cancelled."
-        return "The worker was stopped."
+            pass
+        return _STOPPED
 
 
 def _close(record: RunRecord, status: RunStatus, reason: str) -> None:

@@ -67,6 +67,13 @@ class PartMaking:
         """Of a part's file."""
         return self._here.layout.part(self._request.job_id, number)
 
+    async def make_claimed(self, number: int, plan: PartPlan, timeout_s: float) -> bool:
+        """Makes a part that this maker has claimed; as `make`."""
+        order = PartOrder(
+            number=number, count=plan.count, path=str(self.path(number)), kind=plan.kind
+        )
+        return await self.make(order, timeout_s)
+
     async def make(
         self, order: PartOrder, timeout_s: float, on_plan: Callable[[PartPlan], None] | None = None
     ) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -143,7 +143,7 @@ class PartsAnalysis:
             path=str(self._making.path(1)),
         )
         try:
-            await self._make(order, on_plan)
+            await self._if_not_killed(self._making.make(order, self.left_s, on_plan))
         except Reported as error:
             if not isinstance(error.error, InvalidInput):
                 raise
@@ -192,26 +192,19 @@ class PartsAnalysis:
 
     async def _make_claimed(self, number: int, divided: DividedRun) -> DividedRun | None:
         """Makes a part; how the run is divided then."""
-        order = PartOrder(
-            number=number,
-            count=divided.plan.count,
-            path=str(self._making.path(number)),
-            kind=divided.plan.kind,
-        )
+        making = self._making.make_claimed(number, divided.plan, self.left_s)
         try:
-            await self._make(order)
+            await self._if_not_killed(making)
         except Reported as error:
             if not error.is_about_parts:
                 raise
             return await self._begin()  # begun by another kind of host: all of it anew
         return divided
 
-    async def _make(
-        self, order: PartOrder, on_plan: Callable[[PartPlan], None] | None = None
-    ) -> None:
+    async def _if_not_killed(self, making: Awaitable[bool]) -> None:
         """Makes a part here, if its process is not killed from outside: then somebody will."""
         try:
-            await self._making.make(order, self.left_s, on_plan)
+            await making
         except Reported as error:
             self._killed += 1
             if not error.was_killed or self._killed >= RUNS:
