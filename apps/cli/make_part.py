@@ -14,7 +14,10 @@ from apps.cli.start import started_with_line
 def main() -> int:
     lifeline = started_with_line(lambda line: line["resolution"]["options"]["cpu_threads"])
 
-    from apps.cli.part import make
+    from apps.common.loading import loading
+
+    with loading():
+        from apps.cli.part import make
 
     return make(lifeline)
 

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import secrets
 import time
+from functools import partial
 
 from apps.common.contracts.manifest import RunResult
 from apps.common.errors import (
@@ -21,7 +22,6 @@ from apps.common.errors import (
 )
 from apps.common.logs import bind
 from apps.jobs.lease import EpisodeLease
-from apps.jobs.limits import SAY_SECONDS
 from apps.jobs.store import JobStore, QueueJob
 from apps.runs.lock import is_held
 from apps.runs.store import read_manifest
@@ -31,6 +31,7 @@ from apps.worker.hand_back import cancelled, hand_back
 from apps.worker.heartbeat import JobHeartbeat
 from apps.worker.here import WorkerHere
 from apps.worker.job_run import JobRun
+from apps.worker.patience import when_redis_is_back
 
 _log = logging.getLogger("screenalytics.worker")
 MAX_ATTEMPTS = 5  # a run that takes its worker down with it must not do so for ever
@@ -191,16 +192,8 @@ class JobExecution:
             raise WorkerStops
 
     async def _end(self, outcome: RunResult | ScreenalyticsError) -> None:
-        """Says how it ended. Waits for a Redis that is away: the results are on disk already."""
-        deadline = time.monotonic() + SAY_SECONDS
-        while True:
-            try:
-                self._say(outcome)
-                return
-            except QueueUnavailable:
-                if time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(1)
+        """Says how it ended."""
+        await when_redis_is_back(partial(self._say, outcome))
 
     def _say(self, outcome: RunResult | ScreenalyticsError) -> None:
         if isinstance(outcome, RunResult):

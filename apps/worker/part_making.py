@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from apps.common.contracts.events import PartEvent, PartPlanEvent, PartResultEvent, ProgressEvent
@@ -14,8 +15,7 @@ from apps.common.contracts.manifest import Progress
 from apps.common.contracts.parts import PartOrder, PartPlan
 from apps.common.errors import QueueUnavailable
 from apps.common.repeater import Repeater
-from apps.jobs.limits import SAY_SECONDS
-from apps.jobs.parts import Maker, PartBeat, PartStore
+from apps.jobs.parts import Maker, PartStore
 from apps.jobs.queue import renew_delivery
 from apps.jobs.store import JobRequest, JobStore
 from apps.runs.launch import start_part
@@ -24,6 +24,7 @@ from apps.runs.supervise import SupervisedProcess
 from apps.worker.endings import Reported
 from apps.worker.heartbeat import BEAT_SECONDS
 from apps.worker.here import WorkerHere
+from apps.worker.patience import when_redis_is_back
 
 _log = logging.getLogger("screenalytics.worker")
 
@@ -118,7 +119,7 @@ class PartMaking:
                     with suppress(QueueUnavailable):  # else its lease runs out
                         self.parts.release(self._request.job_id, order.number, self.maker)
             if is_made:
-                return await self._say_made(order.number) == "ok"
+                return await when_redis_is_back(partial(self._say_made, order.number), self._stop)
         if lost.is_set() or self._stop.is_set():
             return False
         raise Reported(process.last)
@@ -134,16 +135,9 @@ class PartMaking:
                 task.cancel()
         await process.end("The part is not wanted here any more.")
 
-    async def _say_made(self, number: int) -> PartBeat:
-        """Waits for a Redis that is away: the file is on disk already."""
-        deadline = time.monotonic() + SAY_SECONDS
-        while True:
-            try:
-                return self.parts.made(self._request.job_id, number, self.maker)
-            except QueueUnavailable:
-                if time.monotonic() > deadline or self._stop.is_set():
-                    raise
-                await asyncio.sleep(1)
+    def _say_made(self, number: int) -> bool:
+        """Whether it is this maker's still."""
+        return self.parts.made(self._request.job_id, number, self.maker) == "ok"
 
 
 class _PartHeartbeat(Repeater):

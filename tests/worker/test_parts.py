@@ -50,6 +50,12 @@ def store(broker: Redis) -> Iterator[JobStore]:
     broker.ask("FLUSHALL")
 
 
+def kill(one: Worker) -> None:
+    """With all that it has started."""
+    for process in one.tree():
+        process.kill()
+
+
 class Crew:
     """Workers that go on from one test to the next; a new one stands for each that was killed."""
 
@@ -63,8 +69,7 @@ class Crew:
         """So many; the others are ended."""
         alive = [each for each in self._workers if each.process.poll() is None]
         for each in alive[count:]:
-            for process in each.tree():
-                process.kill()
+            kill(each)
             each.process.wait()
         self._workers = alive[:count]
         while len(self._workers) < count:
@@ -209,10 +214,8 @@ def test_a_part_of_a_killed_helper_is_made_again_alone(
     job = sent(store, broker, data_root, 4, max_cpu_percent=20)
     both_at_work(store, job)
     leader, helper = led(store, job, two)
-    lost = wait_for(helper.parts, what="its process")
-    for process in helper.tree():
-        process.kill()
-    assert lost
+    wait_for(helper.parts, what="its process")
+    kill(helper)
     end = end_of(store, job)
     assert (end.state, end.attempts) == ("success", 1), end.problem
     assert results(data_root, job.spec.run_id) == undivided
@@ -232,8 +235,7 @@ def test_another_goes_on_with_the_parts_of_a_killed_leader(
     both_at_work(store, job)
     wait_for(lambda: PartStore(store).count_made() > 0, 60, "a part")
     leader, helper = led(store, job, two)
-    for process in leader.tree():
-        process.kill()
+    kill(leader)
     end = end_of(store, job)
     assert (end.state, end.attempts) == ("success", 2), end.problem
     assert end.worker is not None
