@@ -15,6 +15,7 @@ from apps.common.contracts.manifest import ExecutionMode
 from apps.common.errors import QueueUnavailable, RunCancelled, RunTimedOut, from_dict
 from apps.jobs.outbox import Count
 from apps.jobs.parts import PartStore
+from apps.jobs.retention import kept_count, pruned_counts, used_bytes
 from apps.jobs.store import JobStore
 
 # Seconds: from a short clip to a long episode.
@@ -76,6 +77,8 @@ class QueueCollector(Collector):
             self._jobs.check()
             figures, ended = self._jobs.queue_figures(), self._jobs.counts()
             workers, parts = self._jobs.workers(), PartStore(self._jobs).count_made()
+            kept, pruned = kept_count(self._jobs), pruned_counts(self._jobs)
+            used = used_bytes(self._jobs)
         except QueueUnavailable:
             up.add_metric([], 0)
             yield up
@@ -103,6 +106,17 @@ class QueueCollector(Collector):
         for state, count in sorted(ended.items()):
             jobs.add_metric([state], count)
         yield jobs
+        yield _gauge("screenalytics_jobs_kept", "Ended jobs that the queue remembers", kept)
+        records = CounterMetricFamily(
+            "screenalytics_queue_pruned",
+            "Records of the queue that went since they were old",
+            labels=["kind"],
+        )
+        for kind in ("jobs", "batches", "workers"):
+            records.add_metric([kind], pruned.get(kind, 0))
+        yield records
+        if used is not None:
+            yield _gauge("screenalytics_redis_used_bytes", "Memory of Redis, of all in it", used)
         yield CounterMetricFamily(
             "screenalytics_parts_made",
             "Parts of divided runs that were made",

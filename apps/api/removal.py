@@ -8,13 +8,11 @@ from contextlib import asynccontextmanager, suppress
 from starlette.concurrency import run_in_threadpool
 
 from apps.api.services import Services
-from apps.common.errors import EpisodeBusy, EpisodeNotFound, QueueUnavailable
-from apps.common.names import new_run_id
+from apps.common.errors import EpisodeNotFound
 from apps.common.people_schemas import Forgotten
-from apps.jobs.lease import EpisodeLease
+from apps.jobs.moving import moving_lease, take, unfinished_jobs, waits
 from apps.people.forget import add_to, forget_people, refusals_noted
 from apps.people.places import all_episodes
-from apps.runs.lock import busy_error, is_held
 from apps.runs.trash import delete_episode, delete_run, restore
 from apps.runs.trash_entries import Deleted
 
@@ -25,7 +23,7 @@ async def remove_episode(services: Services, ep_id: str) -> Deleted:
     Raises:
         EpisodeBusy: something works on it, or a job waits for it.
     """
-    async with _moving(services, ep_id):
+    async with moving_episode(services, ep_id):
         await _refuse_jobs(services, ep_id, None)
         return await run_in_threadpool(delete_episode, services.layout, ep_id)
 
@@ -36,7 +34,7 @@ async def remove_run(services: Services, ep_id: str, run_id: str) -> Deleted:
     Raises:
         EpisodeBusy: something works on the episode, or the run's job waits.
     """
-    async with _moving(services, ep_id):
+    async with moving_episode(services, ep_id):
         await _refuse_jobs(services, ep_id, run_id)
         return await run_in_threadpool(delete_run, services.layout, ep_id, run_id)
 
@@ -47,7 +45,7 @@ async def restore_deleted(services: Services, entry: Deleted) -> Deleted:
     Raises:
         EpisodeBusy: something works on the episode.
     """
-    async with _moving(services, entry.ep_id):
+    async with moving_episode(services, entry.ep_id):
         return await run_in_threadpool(restore, services.layout, entry.trash_id)
 
 
@@ -57,7 +55,7 @@ async def forget_of_episode(services: Services, ep_id: str, name: str | None) ->
     Raises:
         EpisodeBusy: something works on the episode.
     """
-    async with _moving(services, ep_id):
+    async with moving_episode(services, ep_id):
         return await run_in_threadpool(forget_people, services.layout, ep_id, name)
 
 
@@ -71,20 +69,17 @@ async def forget_of_all(services: Services, name: str | None) -> Forgotten:
 
 
 @asynccontextmanager
-async def _moving(services: Services, ep_id: str) -> AsyncIterator[None]:
+async def moving_episode(services: Services, ep_id: str) -> AsyncIterator[None]:
     """Keeps this server, and other hosts, from working on the episode.
 
     Others on this host are found by the episode's file lock.
+
+    Raises:
+        EpisodeBusy: something works on it.
     """
     with services.runs.moving(ep_id):
-        if await run_in_threadpool(is_held, services.layout, ep_id):
-            raise await run_in_threadpool(busy_error, services.layout, ep_id)
-        lease = EpisodeLease(services.jobs, ep_id, f"moved-{new_run_id()}")
-        if not await services.ask_redis(lease.take):
-            raise EpisodeBusy(
-                f"Episode {ep_id!r} is running on another host.",
-                hint="Wait until that run ends, or stop it, then try again.",
-            )
+        lease = await run_in_threadpool(moving_lease, services.layout, services.jobs, ep_id)
+        await services.ask_redis(take, lease, ep_id)
         try:
             yield
         finally:
@@ -92,18 +87,7 @@ async def _moving(services: Services, ep_id: str) -> AsyncIterator[None]:
 
 
 async def _refuse_jobs(services: Services, ep_id: str, run_id: str | None) -> None:
-    """Refuses an episode, or a run, that an unfinished job is for. Without Redis none can begin."""
-    try:
-        jobs = await services.ask_redis(services.jobs.of_episode, ep_id)
-    except QueueUnavailable:
-        return
-    for job in jobs:
-        spec = job.request.spec
-        if not job.is_finished and run_id in (None, spec.run_id):
-            raise EpisodeBusy(
-                f"Job {job.request.job_id} of episode {ep_id!r} is {job.state}.",
-                hint=f"Cancel it first: POST /celery_jobs/{job.request.job_id}/cancel.",
-                execution_mode=spec.execution_mode,
-                run_id=spec.run_id,
-                job_id=job.request.job_id,
-            )
+    """Refuses an episode, or a run, that an unfinished job is for."""
+    for job in await services.ask_redis(unfinished_jobs, services.jobs, ep_id):
+        if run_id in (None, job.request.spec.run_id):
+            raise waits(job)

@@ -1,4 +1,4 @@
-"""What is told of runs that go by themselves."""
+"""What is told of runs, and of the queue's records, that go by themselves."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from apps.common.contracts.base import Readable
 from apps.common.contracts.manifest import RunStatus
 from apps.common.names import EpisodeId, RunId
 
+MAX_JOB_DAYS = 3_660
+
 
 class RetentionPolicy(BaseModel):
-    """Which runs of an episode stay; where both are null, all do.
+    """Which runs of an episode stay, and which jobs the queue remembers; null: all.
 
-    Where both are given, a run goes only where both say so.
+    Where `keep` and `keep_days` are given, a run goes only where both say so.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -23,9 +25,16 @@ class RetentionPolicy(BaseModel):
     keep_days: float | None = Field(
         None, ge=0, le=36_600, description="Runs that ended within so many days stay."
     )
+    keep_job_days: float | None = Field(
+        None,
+        ge=0,
+        le=MAX_JOB_DAYS,
+        description="The queue remembers jobs and batches that ended within so many days.",
+    )
 
     @property
     def is_on(self) -> bool:
+        """Whether any run goes by it."""
         return self.keep is not None or self.keep_days is not None
 
 
@@ -56,6 +65,20 @@ class RunThatStays(BaseModel):
     why: str
 
 
+class QueueRecords(BaseModel):
+    """Records of the queue in Redis: of jobs and batches that have ended, of workers that are gone.
+
+    What waits or runs, a batch with such a job, and what a webhook is still to tell of stay.
+    """
+
+    jobs: int
+    batches: int
+    workers: int
+    size_bytes: int = Field(description="What they take of Redis's memory.")
+    redis_bytes: int | None = Field(description="All that Redis has in memory; null: not told.")
+    problem: str | None = Field(description="Why Redis tells nothing; null where it does.")
+
+
 class Retention(BaseModel):
     """`GET /retention`."""
 
@@ -64,6 +87,8 @@ class Retention(BaseModel):
     total: int
     size_bytes: int
     pruned: list[PrunedRun] = Field(description="What went last, the newest first; 100 at most.")
+    queue: QueueRecords = Field(description="What goes next of the queue's records.")
+    trash_hours: float = Field(description="For so long what goes can be restored.")
 
 
 class Pruned(BaseModel):
@@ -73,3 +98,5 @@ class Pruned(BaseModel):
     pruned: list[PrunedRun]
     size_bytes: int
     stayed: list[RunThatStays]
+    queue: QueueRecords = Field(description="What went of the queue's records, for good.")
+    undo_until: str = Field(description="Until then the runs can be restored from the trash.")

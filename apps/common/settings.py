@@ -11,6 +11,7 @@ from apps.common.hosts import KnownHosts
 from apps.common.model_files import GivenWeights
 from apps.common.options import Niceness
 from apps.common.redis_url import RedisUrl
+from apps.common.retention_schemas import MAX_JOB_DAYS
 from apps.common.storage_url import StorageUrl
 
 
@@ -117,6 +118,12 @@ class Settings(HostSettings):
         le=36_600,
         description="Runs that ended within so many days stay; with `keep_runs` a run goes where "
         "both say so.",
+    )
+    keep_job_days: float = Field(
+        30,
+        ge=0,
+        le=MAX_JOB_DAYS,
+        description="So many days after its end the queue remembers a job or a batch.",
     )
     min_free_mb: float = Field(50, ge=0, description="Free space below which no run starts, MB.")
 

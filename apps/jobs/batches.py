@@ -25,6 +25,19 @@ _QUEUEING_SECONDS = 120  # after which a server that died over it is not waited 
 _LISTED = 50  # the newest ones: each is read with all of its jobs
 _PRUNED = 100  # batches that one look sees, the oldest ones: these are forgotten first
 
+# KEYS: batch. A batch that is gone by the policy does not come back as a part of one.
+_CANCEL = """
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+redis.call('HSET', KEYS[1], 'cancelled', '1')
+return 1
+"""
+# KEYS: batch, whether it is being queued. ARGV: for how long at most. Returns its round.
+_RESUME = """
+if redis.call('EXISTS', KEYS[1]) == 0 then return false end
+redis.call('SET', KEYS[2], '1', 'EX', ARGV[1])
+redis.call('HDEL', KEYS[1], 'cancelled')
+return redis.call('HINCRBY', KEYS[1], 'round', 1)
+"""
 # KEYS: list of batches. ARGV: prefix of batches, how many to see.
 _PRUNE = """
 for _, batch in ipairs(redis.call('ZRANGE', KEYS[1], 0, ARGV[2] - 1)) do
@@ -90,13 +103,11 @@ class BatchStore:
         with self._jobs.answering():
             pipe = self._jobs.redis.pipeline(transaction=True)
             pipe.hset(_key(batch_id), _STATIC, static.model_dump_json(exclude_unset=True))
-            pipe.expire(_key(batch_id), KEPT_SECONDS)
             pipe.set(_queueing(batch_id), "1", ex=_QUEUEING_SECONDS)
             pipe.time()
             *_, (seconds, microseconds) = pipe.execute()
             now = seconds + microseconds / 1e6
             self._jobs.redis.zadd(_LIST, {batch_id: now})
-            self._jobs.redis.zremrangebyscore(_LIST, "-inf", now - KEPT_SECONDS)
         Outbox(self._jobs).open_batch(batch_id, 0)
         return Batch(batch_id, created_at, request, dict.fromkeys(ep_ids, BatchEntry()))
 
@@ -118,19 +129,25 @@ class BatchStore:
             return bool(self._jobs.redis.exists(_queueing(batch_id)))
 
     def cancel(self, batch_id: str) -> None:
-        """None of its episodes is to be queued any more, until it is tried again."""
-        with self._jobs.answering():
-            self._jobs.redis.hset(_key(batch_id), _CANCELLED, "1")
+        """None of its episodes is to be queued any more, until it is tried again.
+
+        Raises:
+            BatchNotFound: it is not known any more.
+        """
+        if not self._jobs.run_script(_CANCEL, [_key(batch_id)], []):
+            raise _unknown(batch_id)
 
     def resume(self, batch_id: str) -> None:
-        """Its episodes may be queued again."""
-        with self._jobs.answering():
-            pipe = self._jobs.redis.pipeline(transaction=True)
-            pipe.hdel(_key(batch_id), _CANCELLED)
-            pipe.hincrby(_key(batch_id), _ROUND, 1)
-            pipe.set(_queueing(batch_id), "1", ex=_QUEUEING_SECONDS)
-            _, number, _ = pipe.execute()
-        Outbox(self._jobs).open_batch(batch_id, number)
+        """Its episodes may be queued again.
+
+        Raises:
+            BatchNotFound: it is not known any more.
+        """
+        keys = [_key(batch_id), _queueing(batch_id)]
+        number = self._jobs.run_script(_RESUME, keys, [_QUEUEING_SECONDS])
+        if number is None:
+            raise _unknown(batch_id)
+        Outbox(self._jobs).open_batch(batch_id, int(number))
 
     def is_cancelled(self, batch_id: str) -> bool:
         with self._jobs.answering():
@@ -151,10 +168,7 @@ class BatchStore:
                 for ep_id in static.ep_ids
             }
         except (KeyError, ValidationError):
-            raise BatchNotFound(
-                f"There is no batch {batch_id[:60]!r}.",
-                hint="See GET /celery_jobs/detect_track/batch for those that there are.",
-            ) from None
+            raise _unknown(batch_id) from None
         tried_again = int(fields.get(_ROUND, "0"))
         return Batch(batch_id, static.created_at, static.request, entries, tried_again)
 
@@ -178,6 +192,13 @@ class BatchStore:
 
 
 _LIST = f"{PREFIX}:batches"
+
+
+def _unknown(batch_id: str) -> BatchNotFound:
+    return BatchNotFound(
+        f"There is no batch {batch_id[:60]!r}.",
+        hint="See GET /celery_jobs/detect_track/batch for those that there are.",
+    )
 
 
 def _key(batch_id: str) -> str:

@@ -17,7 +17,10 @@ from apps.jobs.store import ENDINGS, ENDINGS_WANTED, PREFIX, JobStore
 Count = Literal["sent", "retried", "given_up"]
 
 _PREFIX = f"{PREFIX}:webhook"
-_OPEN_BATCHES = f"{_PREFIX}:batches"
+OPEN_BATCHES = f"{_PREFIX}:batches"
+"""Rounds of batches whose end is to be told."""
+DUE = f"{_PREFIX}:due"
+"""Names of the keys that say what each destination has still to be told."""
 _COUNTS = f"{_PREFIX}:counts"
 _WANTED_SECONDS = 3 * 24 * 3600  # for so long endings are noted while no server is there to tell
 _SAY_AGAIN_SECONDS = 60  # a look reads; it writes so seldom
@@ -38,7 +41,7 @@ end
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', redis.call('TIME')[1] - ARGV[3])
 """
 # KEYS: what the event is made of (or ''), the event, what is due of each destination. ARGV: member
-# of the first, event id, body, seconds to keep. Makes an event once.
+# of the first, event id, body, seconds to keep, all that are due. Makes an event once.
 _POST = """
 if KEYS[1] ~= '' and redis.call('ZREM', KEYS[1], ARGV[1]) == 0 then return 0 end
 redis.call('SET', KEYS[2], ARGV[3], 'EX', ARGV[4])
@@ -46,7 +49,9 @@ local clock = redis.call('TIME')
 for place = 3, #KEYS do
   redis.call('ZADD', KEYS[place], 'NX', clock[1], ARGV[2])
   redis.call('EXPIRE', KEYS[place], ARGV[4])
+  redis.call('SADD', ARGV[5], KEYS[place])
 end
+redis.call('EXPIRE', ARGV[5], ARGV[4])
 return 1
 """
 # KEYS: what is due, tries. ARGV: seconds for which it is taken, prefix of events, seconds to keep.
@@ -115,19 +120,19 @@ class Outbox:
 
     def open_batch(self, batch_id: str, number: int) -> None:
         """The end of a round of it is to be told, where anything is."""
-        self._run(_OPEN_BATCH, [ENDINGS_WANTED, _OPEN_BATCHES], [_round(batch_id, number)])
+        self._run(_OPEN_BATCH, [ENDINGS_WANTED, OPEN_BATCHES], [_round(batch_id, number)])
 
     def open_batches(self) -> list[tuple[str, int]]:
         """Batches whose end is to be told, and of which round."""
         with self._jobs.answering():
-            found = cast("list[str]", self._jobs.redis.zrange(_OPEN_BATCHES, 0, -1))
+            found = cast("list[str]", self._jobs.redis.zrange(OPEN_BATCHES, 0, -1))
         pairs = (text.rsplit("/", 1) for text in found)
         return [(batch_id, int(number)) for batch_id, number in pairs]
 
     def forget_batch(self, batch_id: str, number: int) -> None:
         """Nobody is to be told of it."""
         with self._jobs.answering():
-            self._jobs.redis.zrem(_OPEN_BATCHES, _round(batch_id, number))
+            self._jobs.redis.zrem(OPEN_BATCHES, _round(batch_id, number))
 
     def prune(self, batch_prefix: str, seen: int, kept_seconds: int) -> None:
         """Nobody is to be told of batches that are forgotten, nor of jobs that are.
@@ -137,7 +142,7 @@ class Outbox:
             seen: how many batches to look at, the oldest ones.
             kept_seconds: for how long jobs are kept.
         """
-        self._run(_PRUNE, [_OPEN_BATCHES, ENDINGS], [batch_prefix, seen, kept_seconds])
+        self._run(_PRUNE, [OPEN_BATCHES, ENDINGS], [batch_prefix, seen, kept_seconds])
 
     def post_job(self, job_id: str, event_id: str, body: str, to: Sequence[str]) -> None:
         """Makes the event of a job that has ended; nothing where another server has made it."""
@@ -147,7 +152,7 @@ class Outbox:
         self, batch_id: str, number: int, event_id: str, body: str, to: Sequence[str]
     ) -> None:
         """The same for a round of a batch."""
-        self._post(_OPEN_BATCHES, _round(batch_id, number), event_id, body, to)
+        self._post(OPEN_BATCHES, _round(batch_id, number), event_id, body, to)
 
     def post(self, event_id: str, body: str, to: Sequence[str]) -> None:
         """The same for a run that is no job."""
@@ -199,7 +204,7 @@ class Outbox:
 
     def _post(self, source: str, member: str, event_id: str, body: str, to: Sequence[str]) -> None:
         keys = [source, _event(event_id), *map(_due, to)]
-        self._run(_POST, keys, [member, event_id, body, _KEPT_SECONDS])
+        self._run(_POST, keys, [member, event_id, body, _KEPT_SECONDS, DUE])
 
     def _run(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
         with self._jobs.answering():

@@ -36,7 +36,10 @@ PREFIX = "screenalytics"
 ENDINGS = f"{PREFIX}:endings"
 """Jobs that have ended and that somebody is still to be told of, by when they did."""
 ENDINGS_WANTED = f"{ENDINGS}:wanted"
+ENDED = f"{PREFIX}:ended"
+"""Jobs that have ended and are still known, by when they did."""
 KEPT_SECONDS = 30 * 24 * 3600
+"""For so long what nobody was told of is kept, and parts are."""
 _WORKERS_KEPT_SECONDS = 3600  # for so long keys of workers stay of which nobody hears
 _CONNECT_SECONDS = 0.5
 _ANSWER_SECONDS = 2.0
@@ -49,8 +52,10 @@ local now = clock[1] + clock[2] / 1000000
 # Unfinished jobs are in the order of their turn: those that run, normal ones, low ones.
 _LATER = 1e10  # seconds; more than any clock tells
 # KEYS: episode's current job, job, active jobs, episode's jobs.
-# ARGV: job id, prefix of job keys, static fields as JSON, seconds to keep, how much later its turn.
-# A record that is no hash, or has another state, keeps no episode.
+# ARGV: job id, prefix of job keys, static fields as JSON, seconds after which a job without a
+# record is forgotten, how much later its turn, its episode, its batch or ''.
+# A record that is no hash, or has another state, keeps no episode. What is not ended never expires;
+# what has ended goes by the policy (`apps.jobs.retention`).
 _REGISTER = (
     NOW
     + """
@@ -59,13 +64,16 @@ if current and current ~= ARGV[1] then
   local state = redis.pcall('HGET', ARGV[2] .. current, 'state')
   if state == 'queued' or state == 'in_progress' then return current end
 end
-redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[4])
+redis.call('SET', KEYS[1], ARGV[1])
 redis.call('HSET', KEYS[2], 'state', 'queued', 'static', ARGV[3], 'beat', now, 'attempts', 0)
-redis.call('EXPIRE', KEYS[2], ARGV[4])
+redis.call('HSET', KEYS[2], 'ep', ARGV[6], 'batch', ARGV[7])
 redis.call('ZADD', KEYS[3], now + tonumber(ARGV[5]), ARGV[1])
-redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now - ARGV[4])
+local before = now - ARGV[4]
+for _, old in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', before, 'LIMIT', 0, 100)) do
+  if redis.call('EXISTS', ARGV[2] .. old) == 0 then redis.call('ZREM', KEYS[4], old) end
+end
 redis.call('ZADD', KEYS[4], now, ARGV[1])
-redis.call('EXPIRE', KEYS[4], ARGV[4])
+redis.call('PERSIST', KEYS[4])
 return false
 """
 )
@@ -103,8 +111,8 @@ if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], 'progress', ARGV[2]) end
 return job[3] and 'cancel' or 'ok'
 """
 )
-# KEYS: job, active jobs, counts, endings, whether they are wanted. ARGV: state, outcome, job id.
-# 1 for the first ending.
+# KEYS: job, active jobs, counts, endings, whether they are wanted, ended jobs.
+# ARGV: state, outcome, job id. 1 for the first ending.
 _FINISH = (
     NOW
     + """
@@ -114,6 +122,7 @@ if state ~= 'queued' and state ~= 'in_progress' then return 0 end
 redis.call('HSET', KEYS[1], 'state', ARGV[1], 'outcome', ARGV[2])
 redis.call('HINCRBY', KEYS[3], ARGV[1], 1)
 if redis.call('EXISTS', KEYS[5]) == 1 then redis.call('ZADD', KEYS[4], now, ARGV[3]) end
+redis.call('ZADD', KEYS[6], now, ARGV[3])
 return 1
 """
 )
@@ -367,6 +376,8 @@ class JobStore:
             request.model_dump_json(),
             KEPT_SECONDS,
             _later(request),
+            ep_id,
+            request.batch_id or "",
         ]
         rival = self.run_script(_REGISTER, keys, arguments)
         return None if rival is None else str(rival)
@@ -589,7 +600,7 @@ class JobStore:
 
     def _finish(self, job_id: str, state: QueueJobState, outcome: dict[str, Any]) -> bool:
         job, active, counts = self._keys.job(job_id), self._keys.active, self._keys.counts
-        keys = [job, active, counts, ENDINGS, ENDINGS_WANTED]
+        keys = [job, active, counts, ENDINGS, ENDINGS_WANTED, ENDED]
         return bool(self.run_script(_FINISH, keys, [state, json.dumps(outcome), job_id]))
 
     def _read(self, names: list[str]) -> dict[str, QueueJob | JobUnreadable | None]:

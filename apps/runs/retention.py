@@ -9,26 +9,27 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from pydantic import ValidationError
 
-from apps.common.errors import RunNotFound
+from apps.common.errors import EpisodeBusy, RunNotFound, ScreenalyticsError
 from apps.common.files import append_line, size_of
 from apps.common.layout import Layout
 from apps.common.names import is_comparison_run
 from apps.common.open_result import open_result
-from apps.common.retention_schemas import PrunedRun, RetentionPolicy, SurplusRun
-from apps.runs.about import about_run
+from apps.common.retention_schemas import PrunedRun, RetentionPolicy, RunThatStays, SurplusRun
+from apps.runs.about import about_episode, about_run
 from apps.runs.episodes import list_episodes
 from apps.runs.record import now, time_of
 from apps.runs.store import latest_run_id, list_runs, read_runs
-from apps.runs.trash import delete_run
+from apps.runs.trash import alone, move_run
 
 _log = logging.getLogger("screenalytics.retention")
 _MAX_LOG_BYTES = 16 << 20
+_PATIENCE_SECONDS = 10.0  # for another one who moves runs of the episode
 
 
 def surplus_runs(
@@ -37,7 +38,8 @@ def surplus_runs(
     """Runs that go by a policy, by episode, the newest first.
 
     What always stays: a run that is on, the newest completed one of an episode and the newest one
-    with people, runs with a title, those of comparisons, and those that came back from the trash.
+    with people, runs with a title, those of pinned episodes and of comparisons, and those that came
+    back from the trash.
 
     Args:
         ep_ids: of these episodes; None for all.
@@ -49,6 +51,8 @@ def surplus_runs(
 
 
 def _of_episode(layout: Layout, ep_id: str, policy: RetentionPolicy) -> Iterator[SurplusRun]:
+    if about_episode(layout, ep_id).pinned:
+        return
     names = [name for name in list_runs(layout, ep_id) if not is_comparison_run(name)]
     stay = set()
     with suppress(RunNotFound):
@@ -135,10 +139,31 @@ def pruned_runs(layout: Layout, ep_id: str) -> list[PrunedRun]:
     return found
 
 
-def prune_run(layout: Layout, run: SurplusRun) -> PrunedRun:
-    """Moves a run to the trash, and writes that down.
+def prune_episode(
+    layout: Layout, ep_id: str, policy: RetentionPolicy, waited_for: Mapping[str, EpisodeBusy]
+) -> tuple[list[PrunedRun], list[RunThatStays]]:
+    """Moves the episode's surplus runs to the trash, and writes that down.
+
+    Which they are is found out while nothing else changes the episode: whatever has happened since
+    somebody looked (another one pruned it, it was pinned, a title, a newer run that was deleted)
+    counts.
+
+    Args:
+        waited_for: by run, why it stays, as a job is for it.
 
     Raises:
-        ScreenalyticsError: it stays; as `delete_run`.
+        EpisodeBusy: a run holds the episode; all stay.
+        StorageFailed: the data root is not writable; all stay.
     """
-    return note_pruned(layout, run, delete_run(layout, run.ep_id, run.run_id).trash_id)
+    went: list[PrunedRun] = []
+    stay: list[RunThatStays] = []
+    with alone(layout, ep_id, _PATIENCE_SECONDS):
+        for run in list(surplus_runs(layout, policy, [ep_id])):
+            try:
+                if run.run_id in waited_for:
+                    raise waited_for[run.run_id]
+                deleted = move_run(layout, ep_id, run.run_id)
+                went.append(note_pruned(layout, run, deleted.trash_id))
+            except ScreenalyticsError as error:
+                stay.append(RunThatStays(ep_id=ep_id, run_id=run.run_id, why=error.detail))
+    return went, stay

@@ -31,7 +31,7 @@ from apps.common.layout import Layout
 from apps.common.names import LATEST, is_name
 from apps.runs.about import about_episode, about_run, tree_lock
 from apps.runs.episodes import episode_exists
-from apps.runs.lock import busy_error
+from apps.runs.lock import busy_error, is_held
 from apps.runs.playable import making_playable
 from apps.runs.preview import making_preview
 from apps.runs.store import latest_run_id, point_latest_anew
@@ -80,18 +80,23 @@ def delete_run(layout: Layout, ep_id: str, run_id: str) -> Deleted:
     """
     if run_id == LATEST:
         run_id = latest_run_id(layout, ep_id)
-    files = layout.run(ep_id, run_id)
     with alone(layout, ep_id):
-        if not files.folder.is_dir():
-            raise RunNotFound(
-                f"Episode {ep_id!r} has no run {run_id!r}.",
-                hint=f"See GET /episodes/{ep_id}/runs for its runs.",
-            )
-        with making_preview(files):
-            if layout.remote is not None:
-                layout.remote.hide(ep_id, run_id)
-            title = about_run(layout, ep_id, run_id).title
-            return _move(layout, new_entry(layout, "run", ep_id, run_id, title))
+        return move_run(layout, ep_id, run_id)
+
+
+def move_run(layout: Layout, ep_id: str, run_id: str) -> Deleted:
+    """As `delete_run`, of an episode that the caller holds by `alone`."""
+    files = layout.run(ep_id, run_id)
+    if not files.folder.is_dir():
+        raise RunNotFound(
+            f"Episode {ep_id!r} has no run {run_id!r}.",
+            hint=f"See GET /episodes/{ep_id}/runs for its runs.",
+        )
+    with making_preview(files):
+        if layout.remote is not None:
+            layout.remote.hide(ep_id, run_id)
+        title = about_run(layout, ep_id, run_id).title
+        return _move(layout, new_entry(layout, "run", ep_id, run_id, title))
 
 
 def restore(layout: Layout, trash_id: str) -> Deleted:
@@ -190,8 +195,11 @@ def _finish(layout: Layout, moving: Path) -> None:
 
 
 @contextmanager
-def alone(layout: Layout, ep_id: str) -> Iterator[None]:
+def alone(layout: Layout, ep_id: str, patience_s: float = 0) -> Iterator[None]:
     """Holds an episode against runs and whatever else changes it. Readers do not see a run in it.
+
+    Args:
+        patience_s: for how long to wait for whoever moves something of it; for a run nobody waits.
 
     Raises:
         EpisodeBusy: a run holds it.
@@ -201,7 +209,7 @@ def alone(layout: Layout, ep_id: str) -> Iterator[None]:
         layout.locks.mkdir(parents=True, exist_ok=True)
     try:
         held = FileLock(lock, timeout=0)
-        held.acquire()
+        held.acquire(0 if is_held(layout, ep_id) else patience_s)
     except Timeout:
         raise busy_error(layout, ep_id) from None
     try:

@@ -59,7 +59,7 @@ def test_what_goes_is_shown_and_goes(server: Server, root: Path) -> None:
         run(server, "talk", f"r{number}")
     run(server, "other", "r0")
     shown = retention(server)
-    assert shown["policy"] == {"keep": 1, "keep_days": None}
+    assert shown["policy"] == {"keep": 1, "keep_days": None, "keep_job_days": 30}
     assert names(shown["items"]) == [("talk", "r1"), ("talk", "r0")]
     assert shown["size_bytes"] == sum(item["size_bytes"] for item in shown["items"]) > 0
     assert shown["pruned"] == []

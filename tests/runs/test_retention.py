@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,18 +12,18 @@ from apps.common.contracts.manifest import Holder, RunStatus
 from apps.common.errors import EpisodeBusy
 from apps.common.files import read_json, write_json
 from apps.common.layout import Layout
-from apps.common.library_schemas import RunChange
+from apps.common.library_schemas import EpisodeChange, RunChange
 from apps.common.names import comparison_run_id
 from apps.common.options import RunRequest
 from apps.common.resolve import HostFacts, resolve
-from apps.common.retention_schemas import PrunedRun, RetentionPolicy
-from apps.runs.about import change_run
+from apps.common.retention_schemas import RetentionPolicy
+from apps.runs.about import change_episode, change_run
 from apps.runs.lock import episode_lock
 from apps.runs.record import RunRecord
-from apps.runs.retention import prune_run, pruned_runs, surplus_runs
+from apps.runs.retention import prune_episode, pruned_runs, surplus_runs
 from apps.runs.spec import RunSpec
 from apps.runs.store import list_runs
-from apps.runs.trash import restore
+from apps.runs.trash import delete_run, restore
 from apps.runs.trash_entries import in_trash
 from tests.support.holding import holding
 
@@ -107,9 +108,8 @@ def test_one_that_is_on_stays_and_no_other_is_taken_meanwhile(layout: Layout) ->
     with holding(layout) as hold:
         hold(holder)
         assert going(layout, keep=1) == ["d4", "d2", "d1", "d0"]
-        [first, *_] = surplus_runs(layout, RetentionPolicy(keep=3))
         with pytest.raises(EpisodeBusy):
-            prune_run(layout, first)
+            prune_episode(layout, "show", RetentionPolicy(keep=3), {})
     assert len(list_runs(layout, "show")) == 6
     assert pruned_runs(layout, "show") == []
     with episode_lock(layout, holder):
@@ -118,7 +118,8 @@ def test_one_that_is_on_stays_and_no_other_is_taken_meanwhile(layout: Layout) ->
 
 def test_they_lie_in_the_trash_and_what_is_restored_stays(layout: Layout) -> None:
     policy = RetentionPolicy(keep=2)
-    assert len([prune_run(layout, run) for run in list(surplus_runs(layout, policy))]) == 4
+    gone, stay = prune_episode(layout, "show", policy, {})
+    assert ([run.run_id for run in gone], stay) == (["d4", "d2", "d1", "d0"], [])
     assert list_runs(layout, "show") == ["d5", "d3"]
     went = pruned_runs(layout, "show")
     assert [run.run_id for run in went] == ["d4", "d2", "d1", "d0"]
@@ -137,9 +138,10 @@ def test_a_log_that_is_damaged_or_leads_elsewhere_is_no_obstacle(
     layout.pruned("show").symlink_to(elsewhere)
     assert pruned_runs(layout, "show") == []
     assert going(layout, keep=2) == ["d4", "d2", "d1", "d0"]
-    [first, *_] = surplus_runs(layout, RetentionPolicy(keep=2))
-    went = prune_run(layout, first)
-    assert isinstance(went, PrunedRun)  # it is in the trash, whether there is a line or not
+    others = dict.fromkeys(("d2", "d1", "d0"), EpisodeBusy("a job waits"))
+    [went], stay = prune_episode(layout, "show", RetentionPolicy(keep=2), others)
+    assert went.run_id == "d4"  # it is in the trash, whether there is a line or not
+    assert [(one.run_id, one.why) for one in stay] == [(name, "a job waits") for name in others]
     assert elsewhere.read_text() == "a secret"
     restore(layout, went.trash_id)
     assert going(layout, keep=2) == ["d2", "d1", "d0"], "what came back goes again"
@@ -153,3 +155,39 @@ def test_the_newest_one_with_people_stays(layout: Layout) -> None:
     for run_id in ("d0", "d2"):
         layout.run("show", run_id).people.write_text("")
     assert going(layout, keep=1) == ["d4", "d3", "d1", "d0"]
+
+
+def test_a_pinned_episode_keeps_all(layout: Layout) -> None:
+    change_episode(layout, "show", EpisodeChange(pinned=True))
+    assert going(layout, keep=1, keep_days=1) == []
+    change_episode(layout, "show", EpisodeChange(pinned=False))
+    assert going(layout, keep=1) == ["d4", "d3", "d2", "d1", "d0"]
+
+
+def test_what_happened_since_somebody_looked_counts(layout: Layout) -> None:
+    """The newest one was deleted meanwhile, another one got a title, and a third is gone."""
+    policy = RetentionPolicy(keep=1)
+    assert going(layout, keep=1) == ["d4", "d3", "d2", "d1", "d0"]
+    delete_run(layout, "show", "d5")
+    delete_run(layout, "show", "d1")
+    change_run(layout, "show", "d2", RunChange(title="the good one"))
+    gone, stay = prune_episode(layout, "show", policy, {})
+    assert ([run.run_id for run in gone], stay) == (["d0"], [])  # d3 is the newest one now
+    change_episode(layout, "show", EpisodeChange(pinned=True))
+    assert prune_episode(layout, "show", RetentionPolicy(keep_days=0), {}) == ([], [])
+
+
+def test_two_at_once_move_each_run_once(layout: Layout) -> None:
+    """They wait for each other; for a run nobody waits."""
+    for number in range(30):
+        add(layout, f"more-{number}", 100 + number, "completed")
+    write_json(layout.latest("show"), {"run_id": "d5"})
+    policy = RetentionPolicy(keep=1)
+    wanted = going(layout, keep=1)
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(prune_episode, layout, "show", policy, {}) for _ in range(4)]
+        answers = [one.result() for one in asked]
+    assert sorted(run.run_id for gone, _ in answers for run in gone) == sorted(wanted)
+    assert [stay for _, stay in answers] == [[], [], [], []]
+    assert sorted(entry.run_id or "" for entry in in_trash(layout)) == sorted(wanted)
+    assert list_runs(layout, "show") == ["d5"]

@@ -13,12 +13,12 @@ router = APIRouter(tags=["library"])
 
 
 @router.get("/retention")
-def retention(services: ServicesDep) -> Retention:
-    """The operator's policy, the runs that go by it within the hour, and those that went."""
-    return shown(services.layout, policy_of(services.settings))
+async def retention(services: ServicesDep) -> Retention:
+    """The operator's policy, what goes by it within the hour, and the runs that went."""
+    return await shown(services, policy_of(services.settings))
 
 
 @router.post("/retention", responses=documented({507: "The disk refuses it."}))
 async def prune_now(services: ServicesDep, body: RetentionPolicy | None = None) -> Pruned:
-    """Moves runs to the trash now: by the policy of the body, or by the operator's."""
+    """Moves runs to the trash and forgets jobs, by the policy of the body or the operator's."""
     return await prune(services, policy_of(services.settings) if body is None else body)
