@@ -15,7 +15,7 @@ from apps.common.schemas import PageQuery
 
 TITLE_LENGTH = 200  # characters
 _NOT_OF_A_LINE = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of characters, line ends
-LibraryOrder = Literal["newest", "changed", "title", "duration", "size"]
+LibraryOrder = Literal["newest", "changed", "title", "duration", "size", "disk"]
 TrashKind = Literal["episode", "run"]
 
 
@@ -94,7 +94,8 @@ class LibraryQuery(PageQuery):
     sort: LibraryOrder = Field(
         "newest",
         description="`newest` (added last), `changed` (added or run last), `title`, `duration` "
-        "(longest first) or `size` (largest first); pinned ones come first in any case.",
+        "(longest first), `size` (largest video first) or `disk` (most of the disk first, with "
+        "results); pinned ones come first in any case.",
     )
     limit: int = Field(200, ge=1, le=1000, description="Most items of the answer.")
 

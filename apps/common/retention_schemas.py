@@ -7,8 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from apps.common.contracts.base import Readable
 from apps.common.contracts.manifest import RunStatus
 from apps.common.names import EpisodeId, RunId
-
-MAX_JOB_DAYS = 3_660
+from apps.common.schemas import QueryParameters
 
 
 class RetentionPolicy(BaseModel):
@@ -28,7 +27,7 @@ class RetentionPolicy(BaseModel):
     keep_job_days: float | None = Field(
         None,
         ge=0,
-        le=MAX_JOB_DAYS,
+        le=3_660,
         description="The queue remembers jobs and batches that ended within so many days.",
     )
 
@@ -63,6 +62,23 @@ class RunThatStays(BaseModel):
     ep_id: str
     run_id: str
     why: str
+
+
+class RetentionQuery(QueryParameters):
+    """Of `GET /retention`: a policy to try."""
+
+    keep: int | None = Field(None, ge=1, le=1_000_000, description="As of a policy.")
+    keep_days: float | None = Field(None, ge=0, le=36_600, description="As of a policy.")
+    keep_job_days: float | None = Field(
+        None, ge=0, le=3_660, description="As of a policy; else the operator's."
+    )
+
+    def in_place_of(self, usual: RetentionPolicy) -> RetentionPolicy:
+        """What is to be tried; the operator's where nothing is."""
+        given = self.model_dump(exclude_none=True)
+        return (
+            RetentionPolicy(**{"keep_job_days": usual.keep_job_days, **given}) if given else usual
+        )
 
 
 class QueueRecords(BaseModel):

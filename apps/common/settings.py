@@ -11,7 +11,6 @@ from apps.common.hosts import KnownHosts
 from apps.common.model_files import GivenWeights
 from apps.common.options import Niceness
 from apps.common.redis_url import RedisUrl
-from apps.common.retention_schemas import MAX_JOB_DAYS
 from apps.common.storage_url import StorageUrl
 
 
@@ -122,7 +121,7 @@ class Settings(HostSettings):
     keep_job_days: float = Field(
         30,
         ge=0,
-        le=MAX_JOB_DAYS,
+        le=3_660,
         description="So many days after its end the queue remembers a job or a batch.",
     )
     min_free_mb: float = Field(50, ge=0, description="Free space below which no run starts, MB.")

@@ -77,6 +77,11 @@ class _Found:
         newest = self.newest
         return max(time_text(self.added), "" if newest is None else newest.started_at)
 
+    @property
+    def disk_bytes(self) -> int:
+        """What it takes, as far as it is counted."""
+        return self.video_bytes + sum(run.size_bytes or 0 for run in self.runs.values())
+
     def entry(self) -> LibraryEntry:
         newest, facts, about = self.newest, self.facts, self.folder.about
         done = [run for run in self.runs.values() if run.is_own and run.is_completed]
@@ -239,6 +244,8 @@ def _ordered(found: list[_Found], order: LibraryOrder) -> list[_Found]:
         found.sort(key=lambda one: -(one.facts.duration_s or 0) if one.facts else 0)
     elif order == "size":
         found.sort(key=lambda one: -one.video_bytes)
+    elif order == "disk":
+        found.sort(key=lambda one: -one.disk_bytes)
     elif order == "changed":
         found.sort(key=lambda one: one.changed_at, reverse=True)
     else:

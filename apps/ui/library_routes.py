@@ -21,7 +21,7 @@ _PREFIX = "/files"
 _NAME = re.compile(NAME_PATTERN[1:-1])
 _MAX_BODY = 4096  # bytes; a title has 200 characters
 _MAX_LONG_BODY = 1_000_000  # 5,000 names of tracks have 80,000
-_QUERY = ("q", "sort", "offset", "limit")
+_QUERY = ("q", "sort", "offset", "limit", "keep", "keep_days")
 Body = dict[str, Any]
 
 
@@ -51,6 +51,8 @@ _RUN = f"{_EPISODE}/runs/{{run_id}}"
 _CALLS = (
     _Call("GET", "/library", "/library"),
     _Call("GET", "/trash", "/trash"),
+    _Call("GET", "/retention", "/retention"),
+    _Call("POST", "/retention", "/retention", ("keep", "keep_days", "keep_job_days")),
     _Call("PATCH", _EPISODE, _EPISODE, ("title", "pinned", "show")),
     _Call("DELETE", _EPISODE, _EPISODE),
     _Call("GET", "/batches", _BATCHES),

@@ -48,6 +48,9 @@ def test_the_calls_of_the_page_pass(served: Served) -> None:
     assert client.post(f"/files/trash/{gone['trash_id']}/restore").status_code == 200
     gone = client.delete("/files/episodes/gone").json()
     assert client.delete(f"/files/trash/{gone['trash_id']}").status_code == 204
+    assert client.get("/files/retention", params={"keep": 2}).json()["policy"]["keep"] == 2
+    pruned = client.post("/files/retention", json={"keep": 2, "keep_days": None}).json()
+    assert (pruned["pruned"], pruned["policy"]["keep"]) == ([], 2)
     body = {"episodes": ["talk"], "profile": "balanced"}
     refused = client.post("/files/batches", json=body)
     assert (refused.status_code, "hint" in refused.json()) == (503, True)  # there is no queue
@@ -60,6 +63,7 @@ def test_the_calls_of_the_page_pass(served: Served) -> None:
         ("DELETE", "/files/episodes/talk"),
         ("POST", "/files/batches"),
         ("POST", "/files/demo"),
+        ("POST", "/files/retention"),
         ("DELETE", "/files/trash/x"),
         ("POST", "/files/episodes/talk/runs/r1/people/corrections"),
     ],

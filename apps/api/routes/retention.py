@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 
 from apps.api.deps import ServicesDep
 from apps.api.problems import documented
 from apps.api.retention import policy_of, prune, shown
-from apps.common.retention_schemas import Pruned, Retention, RetentionPolicy
+from apps.common.retention_schemas import Pruned, Retention, RetentionPolicy, RetentionQuery
 
 router = APIRouter(tags=["library"])
 
 
 @router.get("/retention")
-async def retention(services: ServicesDep) -> Retention:
-    """The operator's policy, what goes by it within the hour, and the runs that went."""
-    return await shown(services, policy_of(services.settings))
+async def retention(services: ServicesDep, query: Annotated[RetentionQuery, Query()]) -> Retention:
+    """The operator's policy, what goes by it within the hour, and the runs that went.
+
+    With parameters it is shown what would go by these.
+    """
+    return await shown(services, query.in_place_of(policy_of(services.settings)))
 
 
 @router.post("/retention", responses=documented({507: "The disk refuses it."}))

@@ -51,4 +51,6 @@ export const cancel = (epId, runId) => ask("POST", `${run(epId, runId)}/cancel`)
 export const trash = () => ask("GET", "/trash");
 export const restore = (trashId) => ask("POST", `/trash/${encodeURIComponent(trashId)}/restore`);
 export const removeForGood = (trashId) => ask("DELETE", `/trash/${encodeURIComponent(trashId)}`);
+export const retention = (policy) => ask("GET", `/retention?${new URLSearchParams(policy)}`);
+export const prune = (policy) => ask("POST", "/retention", policy);
 export const demo = () => ask("POST", "/demo");

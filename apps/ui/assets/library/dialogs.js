@@ -3,7 +3,7 @@ import { removeForGood, restore, trash } from "./asking.js";
 import { bytes, momentOf } from "./words.js";
 
 /** Opens a dialog; resolves with whether it was agreed to and `doing` has succeeded. */
-function agreed(dialog, doing) {
+export function agreed(dialog, doing) {
   const form = dialog.querySelector("form");
   const wrong = dialog.querySelector(".wrong");
   const button = dialog.querySelector("[type=submit]");

@@ -8,6 +8,7 @@ import { CardActions } from "./card_actions.js";
 import { Chosen } from "./chosen.js";
 import { TrashPanel } from "./dialogs.js";
 import { Pictures } from "./pictures.js";
+import { SpacePanel } from "./space.js";
 import { bytes, several } from "./words.js";
 
 const PAGE = 60; // cards that are asked for at once
@@ -32,6 +33,7 @@ export class Library {
     this.actions = new CardActions(this);
     this.batches = new Batches(this);
     this.trash = new TrashPanel(this.find("dialog.trash"), () => this.load());
+    this.space = new SpacePanel(this);
     this.end = new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && this.#more(), { rootMargin: "600px" });
     this.end.observe(this.find(".end"));
     this.find(".cards").replaceChildren(); // Streamlit may hand over the place of one that is gone
@@ -172,6 +174,7 @@ export class Library {
       this.#again();
     });
     on(".open-trash", "click", () => this.trash.open());
+    on(".open-space", "click", () => this.space.open());
     this.chosen.listen(on);
     this.actions.listen(on);
     on(".demo", "click", (event) => this.#demo(event.target));
