@@ -36,14 +36,20 @@ _AGAIN: tuple[EpisodeState, ...] = ("failed", "cancelled", "refused")
 _CANCELS_AT_ONCE = 8
 
 
-async def start_batch(services: Services, request: BatchRequest) -> BatchStatus:
+async def start_batch(
+    services: Services, request: BatchRequest, ep_ids: list[str] | None = None
+) -> BatchStatus:
     """Queues each episode; those that are refused say why, and keep no other one from it.
+
+    Args:
+        ep_ids: those of the folder that is asked for.
 
     Raises:
         InvalidInput: no episode matches, or too many do.
         QueueUnavailable: Redis is away, or no worker listens: nothing is queued.
     """
-    ep_ids = await run_in_threadpool(_episodes, services, request)
+    if ep_ids is None:
+        ep_ids = await run_in_threadpool(_episodes, services, request)
     batch_id = f"batch-{secrets.token_hex(8)}"
     batches = BatchStore(services.jobs)
     batch = await services.ask_redis(batches.create, batch_id, now(), request, ep_ids)
@@ -183,7 +189,8 @@ async def _queue_one(
     """
     request = batch.request
     wanted = request.model_dump(
-        exclude_unset=True, exclude={"episodes", "pattern", "priority", "segments", "timeout_s"}
+        exclude_unset=True,
+        exclude={"episodes", "pattern", "folder", "priority", "segments", "timeout_s"},
     )
     limit_s = services.time_limit_s(request.timeout_s)
     try:

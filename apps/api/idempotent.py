@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Annotated
@@ -11,7 +12,7 @@ from fastapi.responses import JSONResponse, Response
 
 from apps.api.services import Services
 from apps.common.errors import QueueUnavailable
-from apps.jobs.idempotency import Answer, IdempotencyKeys
+from apps.jobs.idempotency import HOLD_SECONDS, Answer, IdempotencyKeys
 
 REPLAYED = "Idempotent-Replayed"
 IdempotencyKey = Annotated[
@@ -45,14 +46,25 @@ async def answered_once(
     before = await services.ask_redis(keys.take, key, request)
     if before is not None:
         return _response(before, {REPLAYED: "true"})
+    holding = asyncio.create_task(_hold(services, keys, key))
     try:
         answer = await make()
     except Exception:
         with suppress(QueueUnavailable):
             await services.ask_redis(keys.give_back, key)
         raise
+    finally:
+        holding.cancel()
     await services.ask_redis(keys.keep, key, request, answer)
     return _response(answer)
+
+
+async def _hold(services: Services, keys: IdempotencyKeys, key: str) -> None:
+    """Nobody else begins it, however long it takes: a folder of videos may take hours."""
+    while True:
+        await asyncio.sleep(HOLD_SECONDS)
+        with suppress(QueueUnavailable):
+            await services.ask_redis(keys.hold, key)
 
 
 def _response(answer: Answer, headers: dict[str, str] | None = None) -> Response:

@@ -83,17 +83,28 @@ class Uploads:
             EpisodeExists, UploadConflict: the episode has a video, or becomes another one.
             UploadTooLarge, StorageFailed: it finds no room.
         """
-        if wanted.length > self.limit:
-            raise UploadTooLarge(
-                f"The file is larger than {self.limit / 1e6:g} MB.",
-                hint="Raise SCREENALYTICS_UPLOAD_MAX_MB, or copy it to the data root by hand.",
-            )
+        self._refuse_large(wanted.length)
         layout = self._layout
         with storage_errors():
             layout.uploads.mkdir(parents=True, exist_ok=True)
             layout.upload_lock.parent.mkdir(exist_ok=True)
             with FileLock(layout.upload_lock):
                 return self._same(wanted) or self._make(wanted)
+
+    def check_room(self, ep_id: str, length: int) -> None:
+        """As for an upload, of a file that comes by another way.
+
+        Raises:
+            UploadConflict: an unfinished upload is to become this episode.
+            UploadTooLarge, StorageFailed: it finds no room.
+        """
+        self._refuse_large(length)
+        with storage_errors():
+            self._layout.uploads.mkdir(parents=True, exist_ok=True)
+        for other in self.unfinished():
+            if other.record.ep_id == ep_id:
+                raise _has_name(other)
+        self._refuse_full(length)
 
     def find(self, upload_id: str) -> Upload:
         """The upload of an id.
@@ -229,22 +240,28 @@ class Uploads:
                 continue
             if wanted.modified is not None and _what(other.record) == _what(wanted):
                 return other
-            raise UploadConflict(
-                f"An unfinished upload of another file has the name {wanted.ep_id!r}.",
-                hint="End that one with DELETE, or choose another ep_id.",
-                upload_id=other.upload_id,
-            )
+            raise _has_name(other)
         return None
 
-    def _make(self, wanted: Wanted) -> Upload:
+    def _refuse_large(self, length: int) -> None:
+        if length > self.limit:
+            raise UploadTooLarge(
+                f"The file is larger than {self.limit / 1e6:g} MB.",
+                hint="Raise SCREENALYTICS_UPLOAD_MAX_MB, or copy it to the data root by hand.",
+            )
+
+    def _refuse_full(self, length: int) -> None:
         others = sum(one.record.length - (one.offset or 0) for one in self.unfinished())
         free_mb = check_space(self._layout.uploads, self._min_free_mb) - self._min_free_mb
-        if wanted.length + others > free_mb * 1e6:
+        if length + others > free_mb * 1e6:
             raise StorageFailed(
-                f"The video has {wanted.length / 1e6:.0f} MB; the disk has room for "
+                f"The video has {length / 1e6:.0f} MB; the disk has room for "
                 f"{max(0.0, free_mb - others / 1e6):.0f} MB more.",
                 hint="Free space, or end unfinished uploads (GET /uploads).",
             )
+
+    def _make(self, wanted: Wanted) -> Upload:
+        self._refuse_full(wanted.length)
         upload_id = secrets.token_hex(16)
         folder = self._layout.uploads / upload_id
         record = Record(**wanted.model_dump(), created_at=now(), boot=boot_id())
@@ -314,6 +331,14 @@ class Uploads:
     def _release(self, upload: Upload, descriptor: int) -> None:
         self._active.discard(upload.upload_id)
         os.close(descriptor)
+
+
+def _has_name(other: Upload) -> UploadConflict:
+    return UploadConflict(
+        f"An unfinished upload of another file has the name {other.record.ep_id!r}.",
+        hint="End that one with DELETE, or choose another ep_id.",
+        upload_id=other.upload_id,
+    )
 
 
 def _what(wanted: Wanted) -> tuple[str, str | None, int]:

@@ -79,6 +79,7 @@ class Services:
     library: LibraryIndex
     differences: Differences
     stills: asyncio.Semaphore
+    importing: asyncio.Lock
     detector: DetectorProbe
     source: SourceWatch
     jobs: JobStore
@@ -114,6 +115,7 @@ class Services:
             library=LibraryIndex(layout),
             differences=Differences(layout),
             stills=asyncio.Semaphore(_STILLS_AT_ONCE),
+            importing=asyncio.Lock(),
             detector=DetectorProbe(layout.cache),
             source=source,
             jobs=jobs,

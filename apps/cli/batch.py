@@ -64,6 +64,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="uploads the videos of a folder that are no episodes yet, and queues them",
     )
+    what.add_argument(
+        "--server-folder",
+        metavar="DIR",
+        help="imports the new videos of a folder that the server has (a path below its "
+        "SCREENALYTICS_IMPORT_FOLDER, . for that one), and queues them",
+    )
     what.add_argument("--follow", metavar="BATCH", help="a batch that was queued before")
     what.add_argument("--retry", metavar="BATCH", help="those again that failed or were refused")
     what.add_argument("--cancel", metavar="BATCH", help="ends all of its jobs")
@@ -106,6 +112,8 @@ class _Queue:
             return 0
         if arguments.folder is not None:
             return self._send_folder(arguments.folder)
+        if arguments.server_folder is not None:
+            return self._import_folder()
         if arguments.follow is not None:
             batch = self._batch(arguments.follow)
         elif arguments.retry is not None:
@@ -113,6 +121,19 @@ class _Queue:
         else:
             batch = self._start(arguments.ep_ids or None)
         return self._told(batch)
+
+    def _import_folder(self) -> int:
+        batch = self._start(None)
+        counts = batch["imports"]["counts"]
+        print(", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or "-")
+        for one in batch["imports"]["files"]:
+            if one["why"] is not None:
+                print(f"{one['file']}: {one['outcome']}: {one['why']}", file=sys.stderr)
+        code = 1 if counts.get("refused") else 0
+        if batch["batch_id"] is None:
+            print("Nothing new.")
+            return code
+        return self._told(batch) or code
 
     def _told(self, batch: dict[str, Any]) -> int:
         _tell(batch)
@@ -142,6 +163,7 @@ class _Queue:
         own = {
             "episodes": episodes,
             "pattern": arguments.pattern,
+            "folder": arguments.server_folder,
             "priority": arguments.priority,
             "segments": arguments.segments,
             "timeout_s": arguments.timeout_s,

@@ -18,6 +18,7 @@ from apps.common.errors import (
 )
 from apps.common.names import name_after
 from apps.runs.episodes import VIDEO_SUFFIXES
+from apps.runs.new_videos import is_fresh, is_video_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 _TUS = {"Tus-Resumable": "1.0.0"}
 _CHUNK = 16 * 1024**2  # bytes of one request
-_STILL_SECONDS = 5.0  # a file that has changed since is still being written
 _TRIES = 5  # of a request over which the connection breaks
 _PAUSE_SECONDS = 1.0
 
@@ -57,7 +57,7 @@ class FolderUpload:
             try:
                 if ep_id in self.new:
                     raise InvalidInput(f"Another file here becomes {ep_id!r} as well.")
-                if time.time() - path.stat().st_mtime < _STILL_SECONDS:
+                if is_fresh(path.stat()):
                     raise InvalidInput("It is still being written.", hint="Try again later.")
                 if self._is_sent(path, ep_id):
                     self.new.append(ep_id)
@@ -145,8 +145,7 @@ def _videos(folder: Path) -> list[Path]:
 
 def _files(folder: Path) -> Iterator[Path]:
     for path in folder.iterdir():
-        is_shown = not path.name.startswith(".")
-        if is_shown and path.suffix.lower() in VIDEO_SUFFIXES and path.is_file():
+        if is_video_name(path.name) and path.is_file():
             yield path
 
 

@@ -16,6 +16,8 @@ MAX_EPISODES = 1000  # of one batch
 Priority = Literal["normal", "low"]
 """Jobs of low priority wait until none of normal priority does."""
 BatchState = Literal["active", "success", "failed", "cancelled"]
+ImportOutcome = Literal["imported", "already_there", "later", "refused"]
+ImportWay = Literal["linked", "copied"]
 EpisodeState = Literal[
     "queued", "in_progress", "retrying", "success", "failed", "cancelled", "refused"
 ]
@@ -37,6 +39,12 @@ class BatchRequest(RunRequest):
         max_length=200,
         description="Or all whose names match: `*` for any text, `?` for a character, `[ab]`.",
     )
+    folder: str | None = Field(
+        None,
+        max_length=1000,
+        description="Or the new videos of a folder of the server, which become episodes first: a "
+        "path below SCREENALYTICS_IMPORT_FOLDER, empty or `.` for that one itself.",
+    )
     priority: Priority = Field(
         "low", description="`low`: whoever waits for one episode goes first."
     )
@@ -45,8 +53,10 @@ class BatchRequest(RunRequest):
 
     @model_validator(mode="after")
     def _names_episodes_in_one_way(self) -> Self:
-        if (self.episodes is None) == (self.pattern is None):
-            raise PydanticCustomError("which_episodes", "Name `episodes`, or a `pattern` of them")
+        if [self.episodes, self.pattern, self.folder].count(None) != 2:
+            raise PydanticCustomError(
+                "which_episodes", "Name `episodes`, or a `pattern` of them, or a `folder`"
+            )
         if self.episodes is not None and len(set(self.episodes)) < len(self.episodes):
             raise PydanticCustomError("twice", "`episodes` has one twice")
         return self
@@ -85,6 +95,42 @@ class BatchStatus(BatchSummary):
     """A batch with its episodes."""
 
     items: list[BatchEpisode] = Field(description="In the order in which they were asked for.")
+
+
+class FolderFile(BaseModel):
+    """A video file of a folder that was to be imported."""
+
+    file: str
+    ep_id: EpisodeId
+    outcome: ImportOutcome = Field(
+        description="`already_there`: the episode has this video; `later`: it is still being "
+        "written, or there were too many; `refused`: see `why`."
+    )
+    way: ImportWay | None = Field(description="How it was imported; null where it was not.")
+    why: str | None = Field(description="Why it is not an episode; null where it is.")
+
+
+class FolderImport(BaseModel):
+    """What became of a folder's files."""
+
+    folder: str
+    files: list[FolderFile] = Field(description="By name.")
+    counts: dict[ImportOutcome, int] = Field(description="Files by outcome; those there are.")
+
+
+class ImportedBatch(BatchStatus):
+    """The answer where a `folder` was asked for."""
+
+    imports: FolderImport
+
+
+class NothingToQueue(BaseModel):
+    """The answer where a `folder` has nothing new: there is no batch."""
+
+    batch_id: None = None
+    total: Literal[0] = 0
+    items: list[BatchEpisode] = Field([], max_length=0)
+    imports: FolderImport
 
 
 class Batches(BaseModel):

@@ -97,6 +97,11 @@ class Settings(HostSettings):
         2, ge=1, description="Local runs at once in one server; the others wait for their turn."
     )
     local_timeout_s: float = Field(3600, gt=0, description="Longest local run, in seconds.")
+    import_folder: Path | None = Field(
+        None,
+        description="Folder of the server whose new videos a batch may import; none where nothing "
+        "is set.",
+    )
     upload_max_mb: float = Field(20_000, gt=0, le=1e9, description="Largest upload, in megabytes.")
     trash_hours: float = Field(
         24,
@@ -137,6 +142,11 @@ class Settings(HostSettings):
             return None
         StorageUrl.parse(value)
         return value
+
+    @field_validator("import_folder", mode="before")
+    @classmethod
+    def _is_a_folder(cls, value: object) -> object:
+        return None if value == "" else value  # docker-compose.yml hands an empty one on
 
     @field_validator("redis_url")
     @classmethod

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from apps.common.errors import IdempotencyKeyReused, StillAnswering
 from apps.jobs.store import PREFIX, JobStore
 
+HOLD_SECONDS = 30.0
+"""So often whoever answers says that it still does."""
 _ANSWERING_SECONDS = 120  # after which a server that died over it is in nobody's way
 _KEPT_SECONDS = 24 * 3600
 
@@ -79,6 +81,11 @@ class IdempotencyKeys:
                 hint="Send it again in a moment.",
             )
         return before.answer
+
+    def hold(self, key: str) -> None:
+        """The first request is still being worked on."""
+        with self._jobs.answering():
+            self._jobs.redis.expire(_key(key), _ANSWERING_SECONDS)
 
     def keep(self, key: str, request: str, answer: Answer) -> None:
         """Keeps the answer for a day."""

@@ -39,12 +39,7 @@ def submit(
         QueueUnavailable: Redis is away or refuses, or no worker listens.
         EpisodeBusy: the episode has an unfinished job.
     """
-    if store.worker_count() == 0:
-        raise QueueUnavailable(
-            "No worker listens to the queue.",
-            hint="Start one: celery -A apps.worker.celery_app worker --concurrency 1 (make up "
-            "starts everything).",
-        )
+    check_queue(store)
     request = JobRequest(
         job_id=new_job_id() if job_id is None else job_id,
         spec=spec,
@@ -63,6 +58,20 @@ def submit(
         store.forget(request.job_id)
         raise
     return request
+
+
+def check_queue(store: JobStore) -> None:
+    """Somebody may be given a job.
+
+    Raises:
+        QueueUnavailable: Redis is away, or no worker listens.
+    """
+    if store.worker_count() == 0:
+        raise QueueUnavailable(
+            "No worker listens to the queue.",
+            hint="Start one: celery -A apps.worker.celery_app worker --concurrency 1 (make up "
+            "starts everything).",
+        )
 
 
 def _busy(store: JobStore, rival: str, ep_id: str) -> EpisodeBusy:

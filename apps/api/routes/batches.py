@@ -10,12 +10,21 @@ from fastapi.responses import Response
 from apps.api.batch import batch_status, cancel_batch, retry_batch, start_batch
 from apps.api.deps import ServicesDep
 from apps.api.idempotent import IdempotencyKey, answered_once
+from apps.api.importing import import_folder
 from apps.api.problems import DOCUMENTED_QUEUE, Documented, documented
-from apps.common.batch_schemas import Batches, BatchRequest, BatchStatus, BatchSummary
+from apps.common.batch_schemas import (
+    Batches,
+    BatchRequest,
+    BatchStatus,
+    BatchSummary,
+    ImportedBatch,
+    NothingToQueue,
+)
 from apps.common.errors import BatchNotFound, QueueUnavailable
 from apps.common.names import BatchId
 from apps.jobs.batches import BatchStore
 from apps.jobs.idempotency import Answer
+from apps.jobs.submit import check_queue
 
 PATH = "/celery_jobs/detect_track/batch"
 router = APIRouter(prefix=PATH, tags=["detect/track"])
@@ -27,7 +36,11 @@ _NOT_FOUND: Documented = {**DOCUMENTED_QUEUE, **documented({404: "There is no su
     "",
     status_code=202,
     responses={
-        202: {"model": BatchStatus, "description": "What can be queued is queued."},
+        200: {"model": NothingToQueue, "description": "The folder has nothing new."},
+        202: {
+            "model": BatchStatus | ImportedBatch,
+            "description": "What can be queued is queued.",
+        },
         **DOCUMENTED_QUEUE,
         **documented(
             {
@@ -41,20 +54,30 @@ _NOT_FOUND: Documented = {**DOCUMENTED_QUEUE, **documented({404: "There is no su
 async def add_batch(
     body: BatchRequest, services: ServicesDep, key: IdempotencyKey = None
 ) -> Response:
-    """Queues many episodes: those that are named, or whose names match a pattern.
+    """Queues many episodes: those that are named, whose names match, or that a folder has anew.
 
-    One that cannot be queued says why (`refused`), and keeps no other one from it.
+    One that cannot be queued says why (`refused`), and keeps no other one from it. New videos of a
+    `folder` of the server become episodes first; `imports` tells what became of each file.
     """
 
     async def make() -> Answer:
-        status = await start_batch(services, body)
-        return Answer(
-            status=202,
-            body=status.model_dump(mode="json"),
-            location=f"{PATH}/{status.batch_id}",
-        )
+        if body.folder is None:
+            return _answer(await start_batch(services, body))
+        await services.ask_redis(check_queue, services.jobs)  # before hours of copying
+        imports, ep_ids = await import_folder(services, body.folder)
+        if not ep_ids:
+            nothing = NothingToQueue(imports=imports)
+            return Answer(status=200, body=nothing.model_dump(mode="json"), location=PATH)
+        status = await start_batch(services, body, ep_ids)
+        return _answer(ImportedBatch(**status.model_dump(), imports=imports))
 
     return await answered_once(services, key, f"{PATH} {body.model_dump_json()}", make)
+
+
+def _answer(status: BatchStatus) -> Answer:
+    return Answer(
+        status=202, body=status.model_dump(mode="json"), location=f"{PATH}/{status.batch_id}"
+    )
 
 
 @router.get("")
