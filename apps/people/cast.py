@@ -6,6 +6,7 @@ removed from an episode is no more suggested from there.
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Iterator
 from contextlib import suppress
@@ -28,11 +29,23 @@ def show_of_episode(layout: Layout, ep_id: str) -> str | None:
     return about_episode(layout, ep_id).show or show_of(ep_id)
 
 
-def episodes_of_show(layout: Layout, show: str) -> list[str]:
-    """Names of its episodes that have runs."""
-    names = sorted(path.name for path in entries_of(layout.all_manifests) if is_name(path.name))
+def episodes_of_show(layout: Layout, show: str, known: Known) -> list[str]:
+    """Names of its episodes that have runs.
+
+    Args:
+        known: of which show an episode is; what people said of it is read again when it changed.
+    """
     key = show_key(show)
-    return [name for name in names if show_key(show_of_episode(layout, name) or "") == key]
+    names = sorted(path.name for path in entries_of(layout.all_manifests) if is_name(path.name))
+    return [name for name in names if _key_of(layout, name, known) == key]
+
+
+def _key_of(layout: Layout, ep_id: str, known: Known) -> str:
+    return known.shows.of(
+        ep_id,
+        os.fspath(layout.about(ep_id)),
+        lambda: show_key(show_of_episode(layout, ep_id) or ""),
+    )
 
 
 def show_key(show: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -59,6 +60,26 @@ class Memory(Generic[V]):
             return found
 
 
+class Shows:
+    """Of which show each episode is, as long as what was said of it is the same file.
+
+    Any number of threads may ask at once. An episode costs some hundred bytes, so all are kept.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[tuple[int, ...], str]] = {}
+
+    def of(self, ep_id: str, path: str, find: Callable[[], str]) -> str:
+        """The show's key; found out where the file is another one than before."""
+        state = _state_of(path)  # before it is read: it may change
+        before = self._known.get(ep_id)
+        if before is not None and before[0] == state:
+            return before[1]
+        found = find()
+        self._known[ep_id] = (state, found)
+        return found
+
+
 class Known:
     """Tracks of runs, which of them stand for those of other runs, and who is named in them."""
 
@@ -66,6 +87,7 @@ class Known:
         self.tracks: Memory[RunTracks] = Memory(_TRACKS)
         self.matches: Memory[Matches] = Memory(_MATCHES)
         self.casts: Memory[tuple[Member, ...]] = Memory(_CASTS)
+        self.shows = Shows()
 
 
 def states_of(layout: Layout, *paths: Path) -> tuple[Hashable, ...]:
@@ -74,8 +96,12 @@ def states_of(layout: Layout, *paths: Path) -> tuple[Hashable, ...]:
 
 
 def _state(path: Path | None) -> tuple[int, ...]:
+    return () if path is None else _state_of(os.fspath(path))
+
+
+def _state_of(path: str) -> tuple[int, ...]:
     try:
-        facts = None if path is None else path.stat()
+        facts = os.stat(path)  # noqa: PTH116 - of all episodes of a library
     except OSError:
-        facts = None
-    return () if facts is None else (facts.st_ino, facts.st_mtime_ns, facts.st_size)
+        return ()
+    return (facts.st_ino, facts.st_mtime_ns, facts.st_size)

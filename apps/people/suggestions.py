@@ -37,7 +37,7 @@ def suggestions(layout: Layout, ep_id: str, run_id: str, known: Known | None = N
     show = show_of_episode(layout, ep_id)
     people = run.corrected()
     members, unreadable = list[Member](), list[str]()
-    for other in [] if show is None else episodes_of_show(layout, show):
+    for other in [] if show is None else episodes_of_show(layout, show, known):
         try:
             members += () if other == ep_id else named_in(layout, other, known)
         except CorrectionsUnreadable:
