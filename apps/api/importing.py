@@ -157,7 +157,10 @@ def _is_same(layout: Layout, video: NewVideo) -> bool:
     here = video_files(layout.episode(video.ep_id))
     if here:
         with suppress(OSError), video.opened() as descriptor:
-            same_size = here[0].stat().st_size == video.facts.st_size
+            there = here[0].stat()
+            if os.path.samestat(there, video.facts):
+                return True  # it was linked
+            same_size = there.st_size == video.facts.st_size
             return same_size and fingerprint_of(here[0]) == fingerprint_of(_handle(descriptor))
         return False
     known = noted_video(layout.remote_video(video.ep_id))

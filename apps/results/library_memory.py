@@ -28,6 +28,7 @@ from apps.runs.store import read_manifest
 
 _FILE = "library.json"
 _VERSION = 2
+_WRITING_SHARE = 0.02  # of the time is spent at most with writing down what is known
 _SETTLED_NS = 2_000_000_000  # some file systems have steps of two seconds
 _FILES_A_TURN = 20_000  # whose sizes are looked up for one request: a quarter of a second
 
@@ -69,6 +70,7 @@ class Memory:
         self._is_read = False
         self._has_changed = False
         self._files_left = 0
+        self._write_at = 0.0
 
     def begin(self) -> None:
         self._files_left = _FILES_A_TURN
@@ -162,10 +164,13 @@ class Memory:
                 self._has_changed = True
 
     def end(self) -> bool:
-        """Writes down what is new; whether all ended runs are counted."""
-        if self._has_changed:
+        """Writes down what is new, now and then; whether all ended runs are counted."""
+        began = time.monotonic()
+        if self._has_changed and began >= self._write_at:
             self._has_changed = False
             self._write()
+            took_s = time.monotonic() - began
+            self._write_at = began + took_s / _WRITING_SHARE
         return self._files_left > 0
 
     def _run(self, ep_id: str, run_id: str, changed: int, before: dict[str, KnownRun]) -> KnownRun:

@@ -137,7 +137,8 @@ class Scan:
                 ):
                     found[ep_id] = before
                     continue
-            runs = self._memory.runs(ep_id) if ep_id in ran else NO_RUNS
+            had_runs = before is not None and before.runs
+            runs = self._memory.runs(ep_id) if ep_id in ran or had_runs else NO_RUNS
             if ep_id in uploaded or self._has_run(ep_id, runs):
                 found[ep_id] = self._one(ep_id, runs)
         self._found = found

@@ -51,8 +51,7 @@ def surplus_runs(
 
 
 def _of_episode(layout: Layout, ep_id: str, policy: RetentionPolicy) -> Iterator[SurplusRun]:
-    if about_episode(layout, ep_id).pinned:
-        return
+    is_pinned: bool | None = None
     names = [name for name in list_runs(layout, ep_id) if not is_comparison_run(name)]
     stay = set()
     with suppress(RunNotFound):
@@ -73,7 +72,11 @@ def _of_episode(layout: Layout, ep_id: str, policy: RetentionPolicy) -> Iterator
         if about_run(layout, ep_id, run.run_id).title:
             continue
         why = _why(policy, completed, run.status == "completed", run.finished_at or run.started_at)
-        if why is not None:
+        if why is None:
+            continue
+        if is_pinned is None:
+            is_pinned = about_episode(layout, ep_id).pinned
+        if not is_pinned:
             yield SurplusRun(
                 ep_id=ep_id,
                 run_id=run.run_id,
