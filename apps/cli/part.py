@@ -13,9 +13,10 @@ from apps.cli.observers import EventWriter, TerminalView, View
 from apps.common.config import pipeline_config
 from apps.common.contracts.manifest import Progress
 from apps.common.contracts.parts import PartOrder, PartPlan, PartResult
-from apps.common.errors import InvalidInput, RunFailed
-from apps.common.files import shown, write_json
+from apps.common.errors import InvalidInput, RunFailed, StorageUnavailable
+from apps.common.files import shown, storage_errors, write_json
 from apps.common.lifeline import Lifeline
+from apps.objects.job_parts import JobParts
 from apps.objects.open import open_mirror
 from apps.pipeline.pacing.meter import CpuMeter
 from apps.pipeline.parts.part_run import PartRun
@@ -26,6 +27,8 @@ from apps.runs.episodes import find_videos
 from apps.runs.spec import PartSpec, RunSpec
 from apps.runs.storage import check_space
 
+_NEEDED_SECONDS = 60.0  # for the storage to come back: longer than to make most parts anew
+_WISHED_SECONDS = 5.0
 _HINT = "The worker's log has the details; please report them."
 
 
@@ -35,9 +38,33 @@ def make(lifeline: Lifeline) -> int:
 
     def work(stop: StopFlag, view: EventWriter) -> None:
         video = _own_video(spec, stop)
-        view.part(_made(spec, spec.order, video, stop, view, view.progress, view.plan))
+        made = _made(spec, spec.order, video, stop, view, view.progress, view.plan)
+        _store(spec, stop, view)
+        view.part(made)
 
     return made_for(lifeline, spec.run_id, work, RunFailed("Making the part failed.", hint=_HINT))
+
+
+def _store(spec: PartSpec, stop: StopFlag, view: EventWriter) -> None:
+    """Has the part's file in the storage, where hosts share one.
+
+    Raises:
+        StorageUnavailable: it is not there, and another host needs it.
+    """
+    order, path = spec.order, Path(spec.order.path)
+    if spec.storage is None or order.place is None:
+        return
+    store = open_mirror(spec.storage, spec.layout.root, spec.min_free_mb).store
+    stored = JobParts(store, order.place.job_id, order.place.token)
+    try:
+        stored.put(path, stop.check, _NEEDED_SECONDS if order.is_for_another else _WISHED_SECONDS)
+    except StorageUnavailable as error:
+        if order.is_for_another:
+            raise
+        view.log("warning", f"This host alone has part {order.number}. {error.detail}")
+    finally:
+        if order.is_for_another:
+            path.unlink(missing_ok=True)
 
 
 def make_asked_part(
@@ -88,6 +115,9 @@ def _made(
     on_plan: Callable[[PartPlan], None],
 ) -> PartResult:
     os.nice(spec.nice)
+    if order.is_for_another:
+        with storage_errors():
+            Path(order.path).parent.mkdir(parents=True, exist_ok=True)
     check_space(Path(order.path).parent, spec.min_free_mb)
     with (
         CpuMeter(pipeline_config().meter) as meter,

@@ -213,9 +213,17 @@ class Layout:
     def part(self, job_id: str, number: int) -> Path:
         return self.parts(job_id) / f"{number}.part"
 
+    def sent_part(self, job_id: str, number: int) -> Path:
+        """A part that goes to another host through the storage, until it is there."""
+        return self.all_sent_parts / check_name(job_id, "job_id") / f"{number}.part"
+
     @property
     def all_parts(self) -> Path:
         return self.root / ".parts"
+
+    @property
+    def all_sent_parts(self) -> Path:
+        return self.all_parts / ".sent"
 
     def pictures(self, ep_id: str) -> Path:
         return self.cache / "pictures" / check_name(ep_id)

@@ -128,6 +128,18 @@ class ObjectStore:
             answer = obstore.get(self._store, key)
             return bytes(answer.bytes()), str(answer.meta["e_tag"] or "")
 
+    def find(self, key: str) -> StoredObject:
+        """An object by its key.
+
+        Raises:
+            NoObject: there is none.
+        """
+        import obstore
+
+        with self._asked():
+            one = obstore.head(self._store, key)
+            return StoredObject(one["path"], one["size"], one["e_tag"] or "", one["last_modified"])
+
     def parts(self, found: StoredObject, begin: int = 0) -> Iterator[bytes]:
         """A large object from a byte on, a request a part.
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from apps.common.contracts.events import PartEvent, PartPlanEvent, PartResultEvent, ProgressEvent
 from apps.common.contracts.manifest import Progress
-from apps.common.contracts.parts import PartOrder, PartPlan
+from apps.common.contracts.parts import PartOrder, PartPlan, PartsPlace
 from apps.common.errors import QueueUnavailable
 from apps.common.repeater import Repeater
-from apps.jobs.parts import Maker, PartStore
+from apps.jobs.parts import DividedRun, Maker, PartStore
 from apps.jobs.queue import renew_delivery
 from apps.jobs.store import JobRequest, JobStore
 from apps.runs.launch import start_part
@@ -40,6 +40,7 @@ class PartMaking:
         stop: set where it is to end at once.
         delivery_tag: Celery's message, whose visibility is renewed; None where another heartbeat
             does that, or there is none.
+        is_for_another: what is made here is read on another host, which has it from the storage.
     """
 
     def __init__(
@@ -50,6 +51,8 @@ class PartMaking:
         maker: Maker,
         stop: asyncio.Event,
         delivery_tag: str | None = None,
+        *,
+        is_for_another: bool = False,
     ) -> None:
         self.maker = maker
         self.parts = PartStore(store)
@@ -58,20 +61,30 @@ class PartMaking:
         self._request = request
         self._stop = stop
         self._tag = delivery_tag
-
-    @property
-    def folder(self) -> Path:
-        """Where the parts of the job are."""
-        return self._here.layout.parts(self._request.job_id)
+        self._is_for_another = is_for_another
 
     def path(self, number: int) -> Path:
-        """Of a part's file."""
-        return self._here.layout.part(self._request.job_id, number)
+        """Of a part's file, until it is where it is read."""
+        layout, job_id = self._here.layout, self._request.job_id
+        if self._is_for_another:
+            return layout.sent_part(job_id, number)
+        return layout.part(job_id, number)
 
-    async def make_claimed(self, number: int, plan: PartPlan, timeout_s: float) -> bool:
+    def place(self, token: str | None) -> PartsPlace | None:
+        """Where it is stored; None where it is not."""
+        if token is None or not self._here.has_storage:
+            return None
+        return PartsPlace(job_id=self._request.job_id, token=token)
+
+    async def make_claimed(self, number: int, divided: DividedRun, timeout_s: float) -> bool:
         """Makes a part that this maker has claimed; as `make`."""
         order = PartOrder(
-            number=number, count=plan.count, path=str(self.path(number)), kind=plan.kind
+            number=number,
+            count=divided.plan.count,
+            path=str(self.path(number)),
+            kind=divided.plan.kind,
+            place=self.place(divided.token),
+            is_for_another=self._is_for_another,
         )
         return await self.make(order, timeout_s)
 
