@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import shutil
 from contextlib import suppress
 
 from apps.common.logs import bind
@@ -72,8 +73,9 @@ class PartHelp:
         finally:
             draining.cancel()
             if not is_shared:
-                with suppress(OSError):  # it is gone, or another one's part is in it
-                    making.path(1).parent.rmdir()
+                shutil.rmtree(making.folder, ignore_errors=True)
+                with suppress(OSError):  # another one on this host makes some, too
+                    making.folder.parent.rmdir()
 
     def _can_help(self, job_id: str, divided: DividedRun) -> bool:
         """With the same code, and where what is written comes to who leads."""

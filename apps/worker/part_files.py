@@ -13,6 +13,7 @@ from pathlib import Path
 
 from apps.common.errors import ScreenalyticsError, StorageUnavailable
 from apps.common.files import storage_errors
+from apps.common.layout import KNOWN_VIDEO
 from apps.jobs.parts import DividedRun
 from apps.jobs.store import JobStore, QueueJob
 from apps.objects.job_parts import JobParts, remove_left
@@ -43,6 +44,11 @@ class PartFiles:
     def path(self, number: int) -> Path:
         """Of a part's file."""
         return self._here.layout.part(self._job_id, number)
+
+    @property
+    def known(self) -> Path:
+        """What is known of the video."""
+        return self._folder / KNOWN_VIDEO
 
     def begin(self, token: str | None) -> None:
         """Makes room for the files of a division.

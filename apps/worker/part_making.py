@@ -14,6 +14,7 @@ from apps.common.contracts.events import PartEvent, PartPlanEvent, PartResultEve
 from apps.common.contracts.manifest import Progress
 from apps.common.contracts.parts import PartOrder, PartPlan, PartsPlace
 from apps.common.errors import QueueUnavailable
+from apps.common.layout import KNOWN_VIDEO
 from apps.common.repeater import Repeater
 from apps.jobs.parts import DividedRun, Maker, PartStore
 from apps.jobs.queue import renew_delivery
@@ -63,12 +64,22 @@ class PartMaking:
         self._tag = delivery_tag
         self._is_for_another = is_for_another
 
-    def path(self, number: int) -> Path:
-        """Of a part's file, until it is where it is read."""
+    @property
+    def folder(self) -> Path:
+        """Of the files of parts, until they are where they are read."""
         layout, job_id = self._here.layout, self._request.job_id
         if self._is_for_another:
-            return layout.sent_part(job_id, number)
-        return layout.part(job_id, number)
+            return layout.sent_parts(job_id, self.maker.token)
+        return layout.parts(job_id)
+
+    @property
+    def known(self) -> Path:
+        """What is known of the video."""
+        return self.folder / KNOWN_VIDEO
+
+    def path(self, number: int) -> Path:
+        """Of a part's file."""
+        return self.folder / self._here.layout.part(self._request.job_id, number).name
 
     def place(self, token: str | None) -> PartsPlace | None:
         """Where it is stored; None where it is not."""
@@ -85,6 +96,7 @@ class PartMaking:
             kind=divided.plan.kind,
             place=self.place(divided.token),
             is_for_another=self._is_for_another,
+            known=str(self.known),
         )
         return await self.make(order, timeout_s)
 

@@ -148,6 +148,7 @@ class PartsAnalysis:
             makers=wanted.helpers + 1,
             path=str(self._making.path(1)),
             place=self._making.place(self._token),
+            known=str(self._making.known),
         )
         try:
             await self._if_not_killed(self._making.make(order, self.left_s, on_plan))
@@ -233,7 +234,7 @@ class PartsAnalysis:
             )
             for one in statuses
         ]
-        return MadeParts(parts=made, since=divided.since)
+        return MadeParts(parts=made, since=divided.since, known=str(self._files.known))
 
     def _note(self, why: str) -> None:
         """Somebody who has asked for parts is told why there are none."""

@@ -23,6 +23,7 @@ from lab.processes.queue import LEASE_SECONDS, Redis, Worker, redis_server, work
 from lab.processes.service import wait_for
 from tests.support.bucket import KEY, S3, SECRET, Faults, proxy, refuses
 from tests.support.jobs import job_request
+from tests.support.repeated import repeated
 
 OPTIONS = {"stride": 5, "det_size": 320, "people": True, "max_cpu_percent": 35}
 
@@ -54,8 +55,8 @@ class Two:
             process.kill()
         self.workers[name].process.wait()
 
-    def sent(self, segments: Segments, **options: object) -> JobRequest:
-        asked = job_request(self.root("one"), "show", **{**OPTIONS, **options})
+    def sent(self, segments: Segments, ep_id: str = "show", **options: object) -> JobRequest:
+        asked = job_request(self.root("one"), ep_id, **{**OPTIONS, **options})
         request = asked.model_copy(update={"segments": segments})
         assert self.store.register(request) is None
         Publisher(Settings(redis_url=self.broker.url)).send(request)
@@ -71,12 +72,13 @@ class Two:
 
     def results(self, request: JobRequest) -> dict[str, bytes]:
         """Of the run, where it was put together."""
-        found = results(self.root(self.leader(request)), request.spec.run_id)
+        spec = request.spec
+        found = results(self.root(self.leader(request)), spec.run_id, spec.ep_id)
         return {name: body for name, body in found.items() if name != ".stored"}
 
     def parts(self, request: JobRequest) -> list[dict[str, Any]]:
         layout = Layout(self.root(self.leader(request)))
-        manifest = layout.run("show", request.spec.run_id).manifest
+        manifest = layout.run(request.spec.ep_id, request.spec.run_id).manifest
         parts: list[dict[str, Any]] = json.loads(manifest.read_text())["parts"]
         return parts
 
@@ -202,6 +204,28 @@ def test_a_storage_that_is_away_for_a_while_loses_no_part(
     assert end.result is not None
     assert not [text for text in end.result.warnings if "whole" in text or "alone" in text]
     assert two.results(request) == undivided
+    two.nothing_is_left()
+
+
+def test_a_helper_has_those_bytes_of_the_video_that_its_parts_need(
+    two: Two, test_data: Path, tmp_path: Path
+) -> None:
+    source = test_data / "videos" / "short_hamilton_clip.mp4"
+    long = repeated(source, tmp_path / "long.mp4", 1 + 16_000_000 // source.stat().st_size)
+    two.s3.put(two.bucket, f"shows/{video_key('long', 'episode.mp4')}", long.read_bytes())
+    few = {"stride": 30, "det_size": 160, "people": False, "max_cpu_percent": 50}
+    request = two.sent(4, "long", **few)
+    two.both_at_work(request)
+    end = two.end_of(request)
+    assert end.state == "success", end.problem
+    assert len({part["worker"] for part in two.parts(request)}) == 2
+    leads = two.leader(request)
+    (helper,) = {"one", "other"} - {leads}
+    videos = [two.root(name) / "videos" / "long" / "episode.mp4" for name in (leads, helper)]
+    assert [path.exists() for path in videos] == [True, False]
+    whole = two.sent("off", "long", **{**few, "max_cpu_percent": 100})
+    assert two.end_of(whole).state == "success"
+    assert two.results(request) == two.results(whole)
     two.nothing_is_left()
 
 

@@ -46,6 +46,8 @@ class PartOrder(BaseModel):
         kind: of the other parts; one of another kind is not made.
         place: where the file is stored as well; None where there is no storage.
         is_for_another: another host is to read it, from the storage: it does not stay here.
+        known: a file of what is known of the video; it is written where it is not there. None where
+            every part finds that out by itself.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,6 +60,7 @@ class PartOrder(BaseModel):
     kind: str | None = None
     place: PartsPlace | None = None
     is_for_another: bool = False
+    known: str | None = None
 
 
 class PartPlan(Readable):
@@ -97,12 +100,14 @@ class MadeParts(BaseModel):
 
     Args:
         since: when the first one was begun, seconds since 1970; None where nobody knows.
+        known: see `PartOrder`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     parts: list[MadePart] = Field(min_length=1)
     since: float | None = None
+    known: str | None = None
 
 
 class PartResult(Readable):
