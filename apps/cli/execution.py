@@ -178,7 +178,14 @@ class _Execution:
             ProgressReporter(spec.run_id, meter, report) as progress,
         ):
             outcome = PipelineRun(
-                spec, video, meter, progress, self._stop, log, parts=self._made.paths
+                spec,
+                video,
+                meter,
+                progress,
+                self._stop,
+                log,
+                parts=self._made.paths,
+                known=self._made.known_of(video),
             ).execute()
             progress.phase("writing")
             self._stop.check()

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from apps.common.contracts.manifest import CpuFigures, PartFacts
 from apps.common.contracts.parts import MadePart, MadeParts
+from apps.pipeline.decode.container import identified
+from apps.pipeline.decode.video import KnownVideo
+from apps.pipeline.parts.known_video import read_known
 from apps.runs.spec import JoinSpec, RunSpec
 
 
@@ -18,11 +21,15 @@ class JoinedParts:
     Args:
         made: in their order.
         since: when the first one was begun, seconds since 1970; None where nobody knows.
+        known: file of what is known of the video; None where there is none.
     """
 
-    def __init__(self, made: Sequence[MadePart], since: float | None) -> None:
+    def __init__(
+        self, made: Sequence[MadePart], since: float | None, known: str | None = None
+    ) -> None:
         self._made = made
         self._since = since
+        self._known = known
 
     @classmethod
     def of(cls, spec: RunSpec, paths: Sequence[Path]) -> JoinedParts:
@@ -33,12 +40,19 @@ class JoinedParts:
         """
         made: MadeParts | None = spec.made if isinstance(spec, JoinSpec) else None
         if made is not None:
-            return cls(made.parts, made.since)
+            return cls(made.parts, made.since, made.known)
         return cls([MadePart(path=str(path)) for path in paths], None)
 
     @property
     def paths(self) -> list[Path]:
         return [Path(part.path) for part in self._made]
+
+    def known_of(self, video: Path) -> KnownVideo | None:
+        """What is known of the run's video; None where that is to be found out."""
+        if self._known is None:
+            return None
+        note = read_known(Path(self._known))
+        return note.known if note is not None and note.file == identified(video) else None
 
     @property
     def started_at(self) -> str | None:

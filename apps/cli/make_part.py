@@ -17,7 +17,7 @@ def main() -> int:
     from apps.common.loading import loading
 
     with loading():
-        from apps.cli.part import make
+        from apps.cli.queued_part import make
 
     return make(lifeline)
 

@@ -8,36 +8,26 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from apps.cli.making import made_for
-from apps.cli.observers import EventWriter, TerminalView, View
+from apps.cli.observers import TerminalView, View
 from apps.common.config import pipeline_config
 from apps.common.contracts.manifest import Progress
 from apps.common.contracts.parts import PartOrder, PartPlan, PartResult
-from apps.common.errors import InvalidInput, RunFailed
+from apps.common.errors import InvalidInput
 from apps.common.files import shown, write_json
-from apps.common.lifeline import Lifeline
 from apps.objects.open import open_mirror
+from apps.pipeline.decode.video import KnownVideo
 from apps.pipeline.pacing.meter import CpuMeter
 from apps.pipeline.parts.part_run import PartRun
 from apps.pipeline.progress import ProgressReporter
 from apps.pipeline.run_context import RunContext
 from apps.pipeline.stop import StopFlag
 from apps.runs.episodes import find_videos
-from apps.runs.spec import PartSpec, RunSpec
+from apps.runs.spec import RunSpec
 from apps.runs.storage import check_space
 
-_HINT = "The worker's log has the details; please report them."
 
-
-def make(lifeline: Lifeline) -> int:
-    """Executes what the launcher's line says; returns the exit code."""
-    spec = PartSpec.model_validate_json(lifeline.line)
-
-    def work(stop: StopFlag, view: EventWriter) -> None:
-        video = _own_video(spec, stop)
-        view.part(_made(spec, spec.order, video, stop, view, view.progress, view.plan))
-
-    return made_for(lifeline, spec.run_id, work, RunFailed("Making the part failed.", hint=_HINT))
+def _nobody(_: PartPlan) -> None:
+    """Nobody asks."""
 
 
 def make_asked_part(
@@ -58,7 +48,7 @@ def make_asked_part(
         )
     number, count = arguments.part
     order = PartOrder(number=number, count=count, path=str(path))
-    video = arguments.video or _own_video(spec, stop)
+    video = arguments.video or own_video(spec, stop)
 
     def report(progress: Progress) -> None:
         view.progress(progress)
@@ -66,11 +56,12 @@ def make_asked_part(
             with contextlib.suppress(OSError):
                 write_json(copy, progress.model_dump())
 
-    made = _made(spec, order, video, stop, view, report, lambda _: None)
+    os.nice(spec.nice)
+    made = made_part(spec, order, video, stop, view, report)
     view.part(made, count, path)
 
 
-def _own_video(spec: RunSpec, stop: StopFlag) -> Path:
+def own_video(spec: RunSpec, stop: StopFlag) -> Path:
     """The episode's; it comes from the storage where that alone has it."""
     if spec.storage is not None:
         mirror = open_mirror(spec.storage, spec.layout.root, spec.min_free_mb)
@@ -78,20 +69,31 @@ def _own_video(spec: RunSpec, stop: StopFlag) -> Path:
     return find_videos(spec.layout, spec.ep_id)[0]
 
 
-def _made(
+def made_part(
     spec: RunSpec,
     order: PartOrder,
     video: Path,
     stop: StopFlag,
     view: View,
     report: Callable[[Progress], None],
-    on_plan: Callable[[PartPlan], None],
+    on_plan: Callable[[PartPlan], None] = _nobody,
+    known: KnownVideo | None = None,
 ) -> PartResult:
-    os.nice(spec.nice)
+    """Makes a part of a video file.
+
+    Args:
+        report: told how far it is.
+        on_plan: told how the run is divided.
+        known: of the video, where somebody has found that out.
+
+    Raises:
+        PacketAbsent: what is known is of an extract, which has too little.
+        ScreenalyticsError: whatever else went wrong.
+    """
     check_space(Path(order.path).parent, spec.min_free_mb)
     with (
         CpuMeter(pipeline_config().meter) as meter,
         ProgressReporter(spec.run_id, meter, report) as progress,
     ):
-        context = RunContext(spec, video, meter, stop, view)
+        context = RunContext(spec, video, meter, stop, view, known=known)
         return PartRun(context, progress, on_plan).execute(order)

@@ -240,11 +240,17 @@ def fingerprint_of(path: Path) -> str:
     with open_regular(path) as stream:
         size = os.fstat(stream.fileno()).st_size
         digest.update(str(size).encode())
-        last = max(0, size - _SAMPLE_BYTES)
-        for at in sorted({last * number // (_SAMPLES - 1) for number in range(_SAMPLES)}):
-            stream.seek(at)
-            digest.update(stream.read(_SAMPLE_BYTES))
+        for start, end in fingerprint_ranges(size):
+            stream.seek(start)
+            digest.update(stream.read(end - start))
     return digest.hexdigest()
+
+
+def fingerprint_ranges(size: int) -> list[tuple[int, int]]:
+    """Which bytes of a file of that size its fingerprint depends on, each from one to another."""
+    last = max(0, size - _SAMPLE_BYTES)
+    starts = sorted({last * number // (_SAMPLES - 1) for number in range(_SAMPLES)})
+    return [(start, min(size, start + _SAMPLE_BYTES)) for start in starts]
 
 
 def open_regular(path: Path) -> BinaryIO:

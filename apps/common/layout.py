@@ -117,6 +117,9 @@ ALWAYS_WRITTEN = {
 }
 
 
+KNOWN_VIDEO = "video.index"  # what the first part of a run has found out, beside it
+
+
 def draft_of(part: Path, pid: int) -> Path:
     """A part of a run while a process writes it."""
     return part.with_name(f".{part.name}.{pid}.draft")
@@ -213,9 +216,17 @@ class Layout:
     def part(self, job_id: str, number: int) -> Path:
         return self.parts(job_id) / f"{number}.part"
 
+    def sent_parts(self, job_id: str, maker: str) -> Path:
+        """Folder of who makes parts for another host, while they are on their way there."""
+        return self.all_sent_parts / check_name(job_id, "job_id") / check_name(maker)
+
     @property
     def all_parts(self) -> Path:
         return self.root / ".parts"
+
+    @property
+    def all_sent_parts(self) -> Path:
+        return self.all_parts / ".sent"
 
     def pictures(self, ep_id: str) -> Path:
         return self.cache / "pictures" / check_name(ep_id)

@@ -106,6 +106,7 @@ class DividedRun(BaseModel):
         since: when that began, seconds since 1970.
         code: names the code that makes the parts.
         makers_a_host: how many may make parts on one host at once; 0 for any number.
+        token: names the folder of its files in the storage; None where none is set.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -114,6 +115,7 @@ class DividedRun(BaseModel):
     since: float
     code: str
     makers_a_host: int
+    token: str | None = None
 
 
 class Maker(BaseModel):

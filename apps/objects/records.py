@@ -12,10 +12,12 @@ from apps.common.names import is_name, is_run_name
 
 RECORDS = "published/"
 VIDEOS = "videos/"
+PARTS = "parts/"
 _FILE = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9._\-]{0,127}$")
 _RECORD = re.compile(r"published/([^/]+)/(runs|hidden)/([^/]+)\.json")
 _HIDDEN = re.compile(r"published/([^/]+)/hidden\.json")
 _VIDEO = re.compile(r"videos/([^/]+)/(episode\.[^/]+)")
+_PART = re.compile(r"parts/([^/]+)/([0-9a-f]+)/([^/]+)")
 
 
 class _Stored(BaseModel):
@@ -117,3 +119,14 @@ def video_name(key: str) -> tuple[str, str] | None:
     """The episode and the file that a key below `VIDEOS` names; None for any other key."""
     found = _VIDEO.fullmatch(key)
     return (found[1], found[2]) if found is not None and is_name(found[1]) else None
+
+
+def parts_of(job_id: str, token: str) -> str:
+    """Below which the files lie that the parts of a divided run are put together from."""
+    return f"{PARTS}{job_id}/{token}/"
+
+
+def job_of_part(key: str) -> str | None:
+    """The job that a key below `PARTS` names; None for any other key."""
+    found = _PART.fullmatch(key)
+    return found[1] if found is not None and is_name(found[1]) else None

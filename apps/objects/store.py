@@ -128,6 +128,18 @@ class ObjectStore:
             answer = obstore.get(self._store, key)
             return bytes(answer.bytes()), str(answer.meta["e_tag"] or "")
 
+    def find(self, key: str) -> StoredObject:
+        """An object by its key.
+
+        Raises:
+            NoObject: there is none.
+        """
+        import obstore
+
+        with self._asked():
+            one = obstore.head(self._store, key)
+            return StoredObject(one["path"], one["size"], one["e_tag"] or "", one["last_modified"])
+
     def parts(self, found: StoredObject, begin: int = 0) -> Iterator[bytes]:
         """A large object from a byte on, a request a part.
 
@@ -135,22 +147,33 @@ class ObjectStore:
             NoObject: it is gone.
             ObjectChanged: it is another one by now.
         """
+        for start in range(begin, found.size_bytes, PART_BYTES):
+            yield self.range(found, start, min(start + PART_BYTES, found.size_bytes))
+
+    def range(self, found: StoredObject, start: int, end: int) -> bytes:
+        """Some bytes of an object, by one request.
+
+        Args:
+            start, end: from one to the one before the other.
+
+        Raises:
+            NoObject: it is gone.
+            ObjectChanged: it is another one by now.
+        """
         import obstore
 
-        for start in range(begin, found.size_bytes, PART_BYTES):
-            end = min(start + PART_BYTES, found.size_bytes)
-            with self._asked():
-                options: Any = {"range": (start, end), "if_match": found.e_tag}
-                answer = obstore.get(self._store, found.key, options=options)
-                part = bytes(answer.bytes())
-                facts = answer.meta
-            if facts["e_tag"] != found.e_tag or facts["size"] != found.size_bytes:
-                raise ObjectChanged
-            if len(part) != end - start:
-                raise StorageUnavailable(
-                    "The storage's answer breaks off.", hint="Try again; look at what lies between."
-                )
-            yield part
+        with self._asked():
+            options: Any = {"range": (start, end), "if_match": found.e_tag}
+            answer = obstore.get(self._store, found.key, options=options)
+            part = bytes(answer.bytes())
+            facts = answer.meta
+        if facts["e_tag"] != found.e_tag or facts["size"] != found.size_bytes:
+            raise ObjectChanged
+        if len(part) != end - start:
+            raise StorageUnavailable(
+                "The storage's answer breaks off.", hint="Try again; look at what lies between."
+            )
+        return part
 
     def below(self, prefix: str) -> Iterator[StoredObject]:
         """All objects below a prefix, in the order of their keys.

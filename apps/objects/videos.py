@@ -7,7 +7,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -26,7 +26,7 @@ from apps.common.layout import PART, Check, Layout
 from apps.common.names import is_name
 from apps.common.remote import RemoteVideo, noted_video
 from apps.objects.records import VIDEOS, hidden_key, video_key, video_name
-from apps.objects.store import NoObject, ObjectChanged, ObjectStore, StoredObject
+from apps.objects.store import PART_BYTES, NoObject, ObjectChanged, ObjectStore, StoredObject
 from apps.runs.episodes import preferred, video_files
 from apps.runs.lock import is_held
 from apps.runs.storage import check_space
@@ -95,6 +95,42 @@ class Videos:
             if hold:
                 self._hold(layout, ep_id)
         return True
+
+    def bring_extract(
+        self, ep_id: str, path: Path, size: int, ranges: Sequence[tuple[int, int]], check: Check
+    ) -> int | None:
+        """Writes some bytes of the episode's video into a file of its size, the others being zero.
+
+        Args:
+            path: is made; its folder is there.
+            size: that the video must have.
+            ranges: each from one byte to another.
+            check: called after every request; what it raises ends the work.
+
+        Returns:
+            How many bytes came; None where the storage has no such video.
+
+        Raises:
+            StorageUnavailable: the storage is away.
+            StorageFailed: the disk does not take it.
+        """
+        found = self._find(ep_id)
+        if found is None or found.size_bytes != size:
+            return None
+        came = 0
+        try:
+            with storage_errors(), path.open("wb") as stream:
+                stream.truncate(size)
+                for start, end in ranges:
+                    for at in range(start, end, PART_BYTES):
+                        stream.seek(at)
+                        came += stream.write(
+                            self._store.range(found, at, min(at + PART_BYTES, end))
+                        )
+                        check()
+        except (NoObject, ObjectChanged):
+            return None
+        return came
 
     def _fetch(self, layout: Layout, ep_id: str, check: Check | None) -> bool:
         found = self._find(ep_id)

@@ -39,7 +39,7 @@ from apps.pipeline.artifacts.people import Person, write_embeddings, write_peopl
 from apps.pipeline.artifacts.thumbs import ThumbWriter
 from apps.pipeline.artifacts.writer import ArtifactWriter, RunTotals
 from apps.pipeline.decode.container import identified
-from apps.pipeline.decode.video import Video
+from apps.pipeline.decode.video import KnownVideo, Video
 from apps.pipeline.detect import DetectorFacts
 from apps.pipeline.detector_loader import Wrap
 from apps.pipeline.frame_analysis import FrameAnalysis, RepeatedFrame
@@ -128,6 +128,7 @@ class PipelineRun:
         on_sighting: shown the faces of each processed frame, before they are tracked.
         parts: files of all parts of the video, in their order, in which its frames were analysed
             beforehand; none where this run does that itself.
+        known: of the video, where it was opened before.
     """
 
     plan: RunPlan
@@ -145,6 +146,7 @@ class PipelineRun:
     wrap_recogniser: Callable[[Recogniser], Recogniser] = _same
     on_sighting: Callable[[Sighting], None] = _unseen
     parts: Sequence[Path] = ()
+    known: KnownVideo | None = None
 
     def __post_init__(self) -> None:
         self._options = self.plan.options
@@ -162,6 +164,7 @@ class PipelineRun:
             self.wrap_detector,
             self.clock,
             self.warnings,
+            self.known,
         )
         self._pacer, self._tell, self._warn = context.pacer, context.tell, context.warn
         self._source: FrameSource = (

@@ -10,7 +10,7 @@ from pathlib import Path
 from apps.common.config import PipelineConfig, pipeline_config
 from apps.common.files import storage_errors
 from apps.common.run_plan import RunPlan
-from apps.pipeline.decode.video import Video, open_video
+from apps.pipeline.decode.video import KnownVideo, Video, open_video
 from apps.pipeline.detect import Detector, DetectorRequest
 from apps.pipeline.detector_loader import DetectorLoader, Wrap
 from apps.pipeline.inference.callbacks import LoadCallbacks
@@ -43,6 +43,7 @@ class RunContext:
         cache: folder of models that were made; that of the plan's data root by default.
         read_sensors: see `apps.pipeline.pacing.thermal`.
         wrap_detector: gives what is asked in place of a detector that was loaded so.
+        known: of the video, where it was opened before.
 
     Attributes:
         warnings: what the run's caller must be told, so far.
@@ -59,6 +60,7 @@ class RunContext:
     wrap_detector: Wrap = as_it_is
     clock: StageClock = field(default_factory=StageClock)
     warnings: list[str] = field(default_factory=list)
+    known: KnownVideo | None = None
     pacer: Pacer = field(init=False)
     threads: ThreadChoice = field(init=False)
     callbacks: LoadCallbacks = field(init=False)
@@ -115,6 +117,7 @@ class RunContext:
             threads=self.threads.plan.decoder,
             stream=None if stream == "auto" else stream,
             fast=fast,
+            known=self.known,
         )
 
     def tell(self, line: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import shutil
+from contextlib import suppress
 
 from apps.common.logs import bind
 from apps.jobs.parts import DividedRun, Maker, PartStore
@@ -51,25 +53,39 @@ class PartHelp:
         # Nobody's hands are tied: whoever leads makes what nobody else makes.
         if divided is None or not self._can_help(job_id, divided):
             return 0
+        is_shared = self._here.layout.parts(job_id).is_dir()
         request = self._store.read(job_id).request
         bind(run_id=request.spec.run_id, ep_id=request.spec.ep_id)
         maker = Maker(token=secrets.token_hex(8), worker=self._here.name, host=self._here.host)
         stop = asyncio.Event()
-        making = PartMaking(self._here, self._store, request, maker, stop, self._tag)
+        making = PartMaking(
+            self._here,
+            self._store,
+            request,
+            maker,
+            stop,
+            self._tag,
+            is_for_another=not is_shared,
+        )
         draining = asyncio.create_task(self._watch_drain(stop))
         try:
             return await self._help(divided, request, making)
         finally:
             draining.cancel()
+            if not is_shared:
+                shutil.rmtree(making.folder, ignore_errors=True)
+                with suppress(OSError):  # another one on this host makes some, too
+                    making.folder.parent.rmdir()
 
     def _can_help(self, job_id: str, divided: DividedRun) -> bool:
-        """With the same code, and where what is written is seen by who leads."""
+        """With the same code, and where what is written comes to who leads."""
         is_same = divided.code == self._here.fingerprint
         is_shared = self._here.layout.parts(job_id).is_dir()
-        if not (is_same and is_shared):
-            why = "no common folder" if is_same else "another version of the code"
+        is_had = is_shared or (divided.token is not None and self._here.has_storage)
+        if not (is_same and is_had):
+            why = "no common folder or storage" if is_same else "another version of the code"
             _log.info("cannot help", extra={"job_id": job_id, "why": why})
-        return is_same and is_shared
+        return is_same and is_had
 
     async def _help(self, divided: DividedRun, request: JobRequest, making: PartMaking) -> int:
         made = 0
@@ -79,7 +95,7 @@ class PartHelp:
                 break
             _log.info("part begun", extra={"part": claim})
             try:
-                if not await making.make_claimed(claim, divided.plan, request.timeout_s):
+                if not await making.make_claimed(claim, divided, request.timeout_s):
                     break
             except Reported as error:
                 _log.warning("part not made: %s", error.detail, extra={"part": claim})

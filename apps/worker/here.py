@@ -13,6 +13,8 @@ from apps.common.resolve import cap_threads, with_detectors, with_warning
 from apps.common.settings import Settings
 from apps.common.version import source_fingerprint
 from apps.jobs.store import JobRequest
+from apps.objects.job_parts import JobParts
+from apps.objects.mirror import Mirror
 from apps.objects.open import layout_of
 from apps.runs.spec import RunSpec, storage_plan
 
@@ -34,6 +36,16 @@ class WorkerHere:
     @cached_property
     def layout(self) -> Layout:
         return layout_of(self.settings, self.settings.data_root.resolve())
+
+    @property
+    def has_storage(self) -> bool:
+        """Whether files go to other hosts through a storage."""
+        return self.settings.storage is not None
+
+    def stored_parts(self, job_id: str, token: str) -> JobParts | None:
+        """Files of a divided run in the storage; None where none is set."""
+        remote = self.layout.remote
+        return JobParts(remote.store, job_id, token) if isinstance(remote, Mirror) else None
 
     def spec(self, request: JobRequest) -> RunSpec:
         """A job's run as it is on this host: its threads, its weights, its folder."""

@@ -38,12 +38,14 @@ def remove_left_parts(layout: Layout, store: JobStore) -> int:
     Raises:
         QueueUnavailable: nobody knows which jobs have ended.
     """
-    names = [path.name for path in entries_of(layout.all_parts) if is_name(path.name)]
+    folders = (layout.all_parts, layout.all_sent_parts)
+    paths = [path for folder in folders for path in entries_of(folder) if is_name(path.name)]
+    names = sorted({path.name for path in paths})
     jobs = store.read_all(names)
     freed = 0
     for name, job in jobs.items():
         if isinstance(job, QueueJob) and not job.is_finished:
             continue
         PartStore(store).forget(name)
-        freed += remove_tree(layout.parts(name))
+        freed += sum(remove_tree(path) for path in paths if path.name == name)
     return freed

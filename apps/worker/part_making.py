@@ -12,10 +12,11 @@ from pathlib import Path
 
 from apps.common.contracts.events import PartEvent, PartPlanEvent, PartResultEvent, ProgressEvent
 from apps.common.contracts.manifest import Progress
-from apps.common.contracts.parts import PartOrder, PartPlan
+from apps.common.contracts.parts import PartOrder, PartPlan, PartsPlace
 from apps.common.errors import QueueUnavailable
+from apps.common.layout import KNOWN_VIDEO
 from apps.common.repeater import Repeater
-from apps.jobs.parts import Maker, PartStore
+from apps.jobs.parts import DividedRun, Maker, PartStore
 from apps.jobs.queue import renew_delivery
 from apps.jobs.store import JobRequest, JobStore
 from apps.runs.launch import start_part
@@ -40,6 +41,7 @@ class PartMaking:
         stop: set where it is to end at once.
         delivery_tag: Celery's message, whose visibility is renewed; None where another heartbeat
             does that, or there is none.
+        is_for_another: what is made here is read on another host, which has it from the storage.
     """
 
     def __init__(
@@ -50,6 +52,8 @@ class PartMaking:
         maker: Maker,
         stop: asyncio.Event,
         delivery_tag: str | None = None,
+        *,
+        is_for_another: bool = False,
     ) -> None:
         self.maker = maker
         self.parts = PartStore(store)
@@ -58,20 +62,41 @@ class PartMaking:
         self._request = request
         self._stop = stop
         self._tag = delivery_tag
+        self._is_for_another = is_for_another
 
     @property
     def folder(self) -> Path:
-        """Where the parts of the job are."""
-        return self._here.layout.parts(self._request.job_id)
+        """Of the files of parts, until they are where they are read."""
+        layout, job_id = self._here.layout, self._request.job_id
+        if self._is_for_another:
+            return layout.sent_parts(job_id, self.maker.token)
+        return layout.parts(job_id)
+
+    @property
+    def known(self) -> Path:
+        """What is known of the video."""
+        return self.folder / KNOWN_VIDEO
 
     def path(self, number: int) -> Path:
         """Of a part's file."""
-        return self._here.layout.part(self._request.job_id, number)
+        return self.folder / self._here.layout.part(self._request.job_id, number).name
 
-    async def make_claimed(self, number: int, plan: PartPlan, timeout_s: float) -> bool:
+    def place(self, token: str | None) -> PartsPlace | None:
+        """Where it is stored; None where it is not."""
+        if token is None or not self._here.has_storage:
+            return None
+        return PartsPlace(job_id=self._request.job_id, token=token)
+
+    async def make_claimed(self, number: int, divided: DividedRun, timeout_s: float) -> bool:
         """Makes a part that this maker has claimed; as `make`."""
         order = PartOrder(
-            number=number, count=plan.count, path=str(self.path(number)), kind=plan.kind
+            number=number,
+            count=divided.plan.count,
+            path=str(self.path(number)),
+            kind=divided.plan.kind,
+            place=self.place(divided.token),
+            is_for_another=self._is_for_another,
+            known=str(self.known),
         )
         return await self.make(order, timeout_s)
 

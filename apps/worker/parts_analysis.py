@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
+import secrets
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from apps.common.contracts.manifest import PartProgress, Progress
 from apps.common.contracts.parts import MadePart, MadeParts, PartOrder, PartPlan, undivided_options
 from apps.common.errors import InvalidInput, QueueUnavailable, RunTimedOut
-from apps.common.files import storage_errors, write_json
+from apps.common.files import write_json
 from apps.jobs.limits import RUNS
 from apps.jobs.parts import DividedRun
 from apps.jobs.queue import Publisher
@@ -22,13 +22,14 @@ from apps.worker.division import Division, division
 from apps.worker.endings import Reported
 from apps.worker.heartbeat import JobHeartbeat
 from apps.worker.here import WorkerHere
+from apps.worker.part_files import PartFiles
 from apps.worker.part_making import PartMaking
 
 _log = logging.getLogger("screenalytics.worker")
 _POLL_SECONDS = 0.3
 _TELL_SECONDS = 0.5
 _REDIS_AWAY_SECONDS = 1.0
-_SHARED_FOLDER_SECONDS = 5.0  # until what another host has written is seen here
+_COLLECT_SECONDS = 1.0
 
 
 class PartsAnalysis:
@@ -60,6 +61,7 @@ class PartsAnalysis:
         self._job = job
         self._making = making
         self._parts = making.parts
+        self._files = PartFiles(here, job.request.job_id)
         self._heartbeat = heartbeat
         self._go_on = go_on
         self._id = job.request.job_id
@@ -68,6 +70,7 @@ class PartsAnalysis:
         self._wanted: Division | None = None
         self._killed = 0  # processes of parts, here
         self._begun = time.time()
+        self._token = secrets.token_hex(8) if here.has_storage else None
         self.warning: str | None = None
 
     @property
@@ -102,9 +105,10 @@ class PartsAnalysis:
             WorkerStops: another worker is to go on.
         """
         telling = asyncio.create_task(self._tell())
+        collecting = asyncio.create_task(self._collect())
         try:
             divided = self._parts.divided(self._id)
-            if divided is None or not self._making.folder.is_dir():
+            if divided is None or not self._files.take_over(divided):
                 divided = await self._begin()
             return None if divided is None else await self._all(divided)
         except QueueUnavailable as error:
@@ -113,12 +117,13 @@ class PartsAnalysis:
             return None
         finally:
             telling.cancel()
+            collecting.cancel()
 
     def forget(self) -> None:
         """Nothing is left of the parts, and nobody makes any."""
         with suppress(QueueUnavailable):
             self._parts.forget(self._id)
-        shutil.rmtree(self._making.folder, ignore_errors=True)
+        self._files.forget()
 
     async def _begin(self) -> DividedRun | None:
         """Makes the first part, whose process draws the plan; None where there is none."""
@@ -126,8 +131,9 @@ class PartsAnalysis:
         wanted = self._wanted or division(self._job.request.segments, self._store, self._here.host)
         if wanted is None:
             return None
-        with storage_errors():
-            self._making.folder.mkdir(parents=True)
+        self._token = None if self._token is None else secrets.token_hex(8)
+        self._files.begin(self._token)
+        self._files.remove_left(self._store)
         divided: DividedRun | None = None
         self._begun = time.time()
 
@@ -141,6 +147,8 @@ class PartsAnalysis:
             min_samples=wanted.min_samples,
             makers=wanted.helpers + 1,
             path=str(self._making.path(1)),
+            place=self._making.place(self._token),
+            known=str(self._making.known),
         )
         try:
             await self._if_not_killed(self._making.make(order, self.left_s, on_plan))
@@ -159,6 +167,7 @@ class PartsAnalysis:
             since=self._begun,
             code=self._here.fingerprint,
             makers_a_host=wanted.makers_a_host,
+            token=self._token,
         )
         self._parts.register(self._id, divided, self._making.maker)
         publisher = Publisher(self._here.settings)
@@ -172,8 +181,7 @@ class PartsAnalysis:
         """Makes what nobody else makes, until all parts are there."""
         plan: DividedRun | None = divided
         while plan is not None:
-            self._go_on()
-            self._keep_time()
+            self._check()
             try:
                 claim = self._parts.claim(self._id, self._making.maker)
                 if isinstance(claim, int):
@@ -192,7 +200,7 @@ class PartsAnalysis:
 
     async def _make_claimed(self, number: int, divided: DividedRun) -> DividedRun | None:
         """Makes a part; how the run is divided then."""
-        making = self._making.make_claimed(number, divided.plan, self.left_s)
+        making = self._making.make_claimed(number, divided, self.left_s)
         try:
             await self._if_not_killed(making)
         except Reported as error:
@@ -214,26 +222,19 @@ class PartsAnalysis:
     async def _found(self, divided: DividedRun) -> MadeParts | None:
         """All parts, where their files are seen here; the others are to be made again."""
         statuses = self._parts.read(self._id)
-        deadline = time.monotonic() + _SHARED_FOLDER_SECONDS
-        missing = [one for one in statuses if not self._is_there(one)]
-        while missing and time.monotonic() < deadline:
-            await asyncio.sleep(_POLL_SECONDS)
-            missing = [one for one in missing if not self._is_there(one)]
-        for one in missing:
-            _log.warning("part is not where it should be", extra={"part": one.number})
-            self._parts.reopen(self._id, one.number)
+        missing = await self._files.missing([one.number for one in statuses], self._check)
+        for number in missing:
+            _log.warning("part is not where it should be", extra={"part": number})
+            self._parts.reopen(self._id, number)
         if missing or not statuses:
             return None
         made = [
             MadePart(
-                path=str(self._making.path(one.number)), worker=one.worker, attempts=one.attempts
+                path=str(self._files.path(one.number)), worker=one.worker, attempts=one.attempts
             )
             for one in statuses
         ]
-        return MadeParts(parts=made, since=divided.since)
-
-    def _is_there(self, part: PartProgress) -> bool:
-        return self._making.path(part.number).is_file()
+        return MadeParts(parts=made, since=divided.since, known=str(self._files.known))
 
     def _note(self, why: str) -> None:
         """Somebody who has asked for parts is told why there are none."""
@@ -241,12 +242,24 @@ class PartsAnalysis:
             self.warning = f"The run was not divided. {why}"
         _log.info("job not divided: %s", why)
 
+    def _check(self) -> None:
+        self._go_on()
+        self._keep_time()
+
     def _keep_time(self) -> None:
         if time.monotonic() > self._deadline:
             raise RunTimedOut(
                 f"The run took longer than {self._job.request.timeout_s:g} s.",
                 hint="Raise timeout_s, or take a larger stride or another profile.",
             )
+
+    async def _collect(self) -> None:
+        """Has files come from other hosts while others are still made."""
+        while self._here.has_storage:
+            with suppress(QueueUnavailable):
+                statuses = await asyncio.to_thread(self._parts.read, self._id)
+                await self._files.bring([one.number for one in statuses if one.state == "made"])
+            await asyncio.sleep(_COLLECT_SECONDS)
 
     async def _tell(self) -> None:
         """Says how far all parts together are."""

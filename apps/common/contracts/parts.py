@@ -20,6 +20,19 @@ def undivided_options(options: Options) -> str | None:
     return None
 
 
+class PartsPlace(BaseModel):
+    """Where files of a divided run lie in the storage that hosts share.
+
+    Args:
+        token: tells this division of the job's run from others.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    job_id: str
+    token: str
+
+
 class PartOrder(BaseModel):
     """Which part of a run is to be made.
 
@@ -31,6 +44,10 @@ class PartOrder(BaseModel):
         min_samples: that each part is to have about; then there may be fewer parts.
         makers: how many make parts at once; where there are fewer parts, then the same of each.
         kind: of the other parts; one of another kind is not made.
+        place: where the file is stored as well; None where there is no storage.
+        is_for_another: another host is to read it, from the storage: it does not stay here.
+        known: a file of what is known of the video; it is written where it is not there. None where
+            every part finds that out by itself.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +58,9 @@ class PartOrder(BaseModel):
     min_samples: int = 1
     makers: int = 1
     kind: str | None = None
+    place: PartsPlace | None = None
+    is_for_another: bool = False
+    known: str | None = None
 
 
 class PartPlan(Readable):
@@ -80,12 +100,14 @@ class MadeParts(BaseModel):
 
     Args:
         since: when the first one was begun, seconds since 1970; None where nobody knows.
+        known: see `PartOrder`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     parts: list[MadePart] = Field(min_length=1)
     since: float | None = None
+    known: str | None = None
 
 
 class PartResult(Readable):

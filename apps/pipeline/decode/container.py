@@ -152,6 +152,33 @@ def _lacks_index(path: Path) -> bool:
     return at > 0 and b"moov" not in kinds
 
 
+def beside_media(path: Path) -> list[tuple[int, int]] | None:
+    """All bytes of an MP4 or MOV file but those of its pictures and sound.
+
+    With these a demuxer finds every packet (ISO/IEC 14496-12), whether it is there or not.
+
+    Returns:
+        Each from one byte to another; None for a file of another kind, or one that breaks off.
+    """
+    found, at = [], 0
+    try:
+        end = path.stat().st_size
+        with path.open("rb") as file:
+            while at < end:
+                file.seek(at)
+                header = file.read(16)
+                size, kind = int.from_bytes(header[:4]), header[4:8]
+                length = 16 if size == 1 else 8
+                size = int.from_bytes(header[8:]) if size == 1 else size or end - at
+                if size < length or at + size > end or (at == 0 and kind not in _FIRST_BOXES):
+                    return None
+                found.append((at, at + (length if kind == b"mdat" else size)))
+                at += size
+    except OSError:
+        return None
+    return found
+
+
 def _incomplete() -> VideoUnreadable:
     return VideoUnreadable(
         "The video is incomplete: the index that ends it is missing.",

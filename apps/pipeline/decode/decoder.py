@@ -15,6 +15,7 @@ import av
 import av.error
 
 from apps.common.errors import VideoUnreadable
+from apps.pipeline.arrays import BoolArray
 from apps.pipeline.decode.container import HINT, packets_of
 from apps.pipeline.decode.hardware import HardwareFrames, HardwareLost
 from apps.pipeline.decode.index import FrameIndex
@@ -34,6 +35,10 @@ _UNFILTERED = {"skip_loop_filter": "all"}
 _FAST = {"h264": _UNFILTERED, "hevc": _UNFILTERED, "libdav1d": {"filmgrain": "0"}}  # by decoder
 MAX_PASSED = 64  # glimpses, of 64 KiB each
 NOT_ONE_FRAME = "Not one frame of the video could be decoded."
+
+
+class PacketAbsent(Exception):
+    """A packet is to be decoded that is not in the extract of the file that is here."""
 
 
 def nothing() -> None:
@@ -133,6 +138,9 @@ class FrameDecoder:
             level of 255 in the mean.
         hardware: the container was opened for a device. What a device cannot do raises
             `HardwareLost` from the methods below.
+        present: shape (packets,), which packets the file has, where it is an extract: its other
+            bytes are none of the video's. What else is to be decoded raises `PacketAbsent` from the
+            methods below. None for a whole file.
 
     Attributes:
         damaged_packets: packets that the decoder refused, so far.
@@ -148,6 +156,7 @@ class FrameDecoder:
         *,
         fast: bool = False,
         hardware: HardwareFrames | None = None,
+        present: BoolArray | None = None,
     ) -> None:
         self._container = container
         self._stream = stream
@@ -157,6 +166,7 @@ class FrameDecoder:
         self._index = index
         self._display = Display(stream)
         self._hardware = hardware
+        self._present = present
         self.damaged_packets = 0
         self.truncated = False
         self.use_threads(threads)
@@ -241,6 +251,7 @@ class FrameDecoder:
                 return
             if packet.is_keyframe and seconds_in - begin_s >= next_s:
                 next_s = seconds_in - begin_s + seconds / count
+                self._refuse_absent(number, packet)
                 packet.opaque = _Carried(number)
                 for frame in [*self._decode(packet), *self._held_back()][:1]:
                     yield self._display.picture(frame, self._index.turned.get(number))
@@ -284,6 +295,7 @@ class FrameDecoder:
                 context.flush_buffers()
             # Some decoders look at this when they are opened only.
             context.skip_frame = need.value if context.is_open else Need.PICTURE.value
+            self._refuse_absent(number, packet)
             packet.opaque = _Carried(number)
             yield from self._decode(packet)
         yield from self._held_back()
@@ -307,6 +319,13 @@ class FrameDecoder:
             if need is not Need.NOTHING:
                 yield number, packet, need, restarts
                 restarts = False
+
+    def _refuse_absent(self, number: int, packet: Packet[VideoStream]) -> None:
+        if self._present is None or self._index.places is None:
+            return
+        is_known = number < len(self._present) and packet.pos == self._index.places[number, 0]
+        if not is_known or not self._present[number]:
+            raise PacketAbsent
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
         try:

@@ -17,7 +17,7 @@ import av.error
 import numpy as np
 
 from apps.common.errors import VideoUnreadable
-from apps.pipeline.arrays import IntArray
+from apps.pipeline.arrays import BoolArray, IntArray
 from apps.pipeline.decode.bitstream import Coded, PacketReader, Part, packet_reader
 from apps.pipeline.decode.container import HINT, described, packets_of
 from apps.pipeline.decode.order import LARGEST_REORDERING, NO_TIME, are_sound, display_order, ranks
@@ -63,6 +63,9 @@ class FrameIndex:
         held_back: how many pictures the decoder must hold back, so that they come in order.
         turned: by packet, how its picture is displayed where the coded data say that.
         zero_s: what the player's clock calls zero, on the file's; seconds.
+        places: shape (packets, 2), int64: first byte of each packet in the file, and how many;
+            None where the container does not tell that.
+        keys: shape (packets,), whether a packet's picture stands for itself; None as `places`.
     """
 
     timeline: Timeline
@@ -76,6 +79,8 @@ class FrameIndex:
     held_back: int = 0
     turned: Mapping[int, Orientation] = field(default_factory=dict)
     zero_s: float = 0.0
+    places: IntArray | None = None
+    keys: BoolArray | None = None
 
     @property
     def count(self) -> int:
@@ -178,8 +183,10 @@ class _Packets:
     dts: list[int] = field(default_factory=list)
     coded: list[Coded] = field(default_factory=list)
     discarded: list[bool] = field(default_factory=list)
+    lies_at: list[tuple[int, int]] = field(default_factory=list)
 
     def add(self, packet: Packet[VideoStream]) -> None:
+        self.lies_at.append((-1 if packet.pos is None else packet.pos, packet.size))
         self.pts.append(NO_TIME if packet.pts is None else packet.pts)
         self.dts.append(NO_TIME if packet.dts is None else packet.dts)
         self.discarded.append(packet.is_discard)
@@ -201,6 +208,11 @@ class _Packets:
         if self.reader.is_incomplete() and pictures:
             pictures.pop()
         return np.array([n for n in pictures if not self.discarded[n]], np.int64)
+
+    def in_file(self) -> IntArray | None:
+        """First byte and size of each packet; None where they are not known."""
+        found = np.array(self.lies_at, np.int64).reshape(-1, 2)
+        return None if bool((found[:, 0] < 0).any()) else found
 
     def places(self, shown: IntArray) -> IntArray | None:
         """Where each picture belongs, as the coded data say; None where they do not say it."""
@@ -256,6 +268,8 @@ def _indexed(
         first_start=_first_start(packets, display),
         held_back=held_back,
         turned={n: coded.turned for n, coded in enumerate(packets.coded) if coded.turned},
+        places=packets.in_file(),
+        keys=np.array(packets.is_key, np.bool_),
     )
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from apps.common.config import HardwareConfig
 from apps.common.contracts.manifest import DecodingFacts, VideoFacts
 from apps.common.errors import VideoUnreadable
-from apps.pipeline.arrays import ByteArray
+from apps.pipeline.arrays import BoolArray, ByteArray
 from apps.pipeline.decode.container import (
     candidates,
     chosen_stream,
@@ -45,6 +45,25 @@ if TYPE_CHECKING:
 
 
 _MAX_UNSEEN = 0.5  # of all pictures; where more cannot be decoded, the file is broken
+
+
+@dataclass(frozen=True)
+class KnownVideo:
+    """What was found out about a video file when it was opened; with that it opens at once.
+
+    Args:
+        stream: number of the video stream in the file.
+        warnings: what is unusual about it.
+        ends_early: it ends before all frames that it announces.
+        present: see `FrameDecoder`.
+    """
+
+    stream: int
+    index: FrameIndex
+    facts: VideoFacts
+    warnings: Sequence[str]
+    ends_early: bool
+    present: BoolArray | None = None
 
 
 @dataclass
@@ -81,6 +100,13 @@ class Video:
     def stream(self) -> int:
         """Number of the video stream in the file."""
         return self._source.stream
+
+    @property
+    def known(self) -> KnownVideo:
+        """What opens the file again at once; to be asked before anything is decoded."""
+        return KnownVideo(
+            self.stream, self.index, self.facts, tuple(self.warnings), self._ends_early
+        )
 
     @property
     def damaged_packets(self) -> int:
@@ -271,12 +297,14 @@ class _Source:
         stream: its number in the file.
         fast: see `FrameDecoder`.
         device: that decodes; None for software.
+        present: see `FrameDecoder`.
     """
 
     path: Path
     stream: int
     fast: bool = False
     device: str | None = None
+    present: BoolArray | None = None
 
     @contextmanager
     def opened(
@@ -292,10 +320,16 @@ class _Source:
         fast = self.fast and self.device is None  # no device leaves anything out
         with opened(self.path, hardware) as container:
             stream = chosen_stream(container, self.stream)
-            yield (
+            decoder = FrameDecoder(
                 container,
-                FrameDecoder(container, stream, index, threads, fast=fast, hardware=frames),
+                stream,
+                index,
+                threads,
+                fast=fast,
+                hardware=frames,
+                present=self.present,
             )
+            yield container, decoder
 
     def looked_at(self, index: FrameIndex) -> tuple[FrameIndex, FullPicture]:
         """The index as it is shown, and the first frame that decodes.
@@ -316,7 +350,12 @@ class _Source:
 
 @contextmanager
 def open_video(
-    path: Path, *, threads: int, stream: int | None = None, fast: bool = False
+    path: Path,
+    *,
+    threads: int,
+    stream: int | None = None,
+    fast: bool = False,
+    known: KnownVideo | None = None,
 ) -> Iterator[Video]:
     """Opens a local video file and reads its index.
 
@@ -325,10 +364,24 @@ def open_video(
         threads: how many the decoder may use, >= 1.
         stream: number of the video stream in the file; None for the likeliest one.
         fast: leave out what makes pictures prettier, see `FrameDecoder`.
+        known: found out when this file was opened before: nothing of it is read now.
 
     Raises:
         VideoUnreadable: no such file, not a video, no video stream, no frames.
     """
+    if known is not None:
+        source = _Source(path, known.stream, fast, present=known.present)
+        with source.opened(known.index, threads=threads) as (_, decoder), ExitStack() as device:
+            yield Video(
+                known.facts,
+                known.index,
+                list(known.warnings),
+                source,
+                decoder,
+                known.ends_early,
+                device,
+            )
+        return
     source, index, first, passed_over = _first_that_decodes(path, stream)
     source = replace(source, fast=fast)
     with (

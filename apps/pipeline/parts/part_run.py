@@ -22,6 +22,7 @@ from apps.pipeline.frame_features import Glimpse
 from apps.pipeline.live_frames import LiveFrames, SourceFacts
 from apps.pipeline.parts.asked import AskedGlimpses
 from apps.pipeline.parts.file import PartHead, PartMaker, PartTail, PartWriter
+from apps.pipeline.parts.known_video import write_known
 from apps.pipeline.parts.plan import spans, undivided_because
 from apps.pipeline.progress import ProgressReporter
 from apps.pipeline.run_context import RunContext
@@ -69,6 +70,7 @@ class PartRun:
 
     def _with_video(self, video: Video, order: PartOrder) -> PartResult:
         context, options = self.context, self.context.plan.options
+        known = video.known
         stride = effective_stride(options.stride, options.fps, video.facts.fps)
         division = divided(video, options, stride, order)
         span, wanted = division.part(order.number)
@@ -78,6 +80,8 @@ class PartRun:
         self.progress.phase("loading")
         with context.clock.measure("load_model"):
             facts = frames.load(video, stride, wanted)
+        if order.known is not None and context.known is None:
+            write_known(Path(order.known), context.video, known)
         maker = made_by(context, stride, facts)
         plan = division.plan(maker.digest)
         refuse_another_kind(order, plan)

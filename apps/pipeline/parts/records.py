@@ -33,7 +33,13 @@ _HEAD = struct.Struct("<IQI")  # bytes of the JSON, bytes of the arrays, checksu
 _MAX_JSON = 1 << 24
 _MAX_ARRAYS = 1 << 32
 Again = Callable[[float], FrameFeatures]  # the view of the picture that is shown at a time
-_KINDS = {"uint8": np.uint8, "float32": np.float32}
+_KINDS = {
+    "uint8": np.uint8,
+    "float32": np.float32,
+    "float64": np.float64,
+    "int64": np.int64,
+    "bool": np.bool_,
+}
 
 
 @dataclass
@@ -52,7 +58,7 @@ def write_record(stream: IO[bytes], body: dict[str, Any], arrays: Sequence[NDArr
 
     Args:
         body: JSON.
-        arrays: uint8 or float32.
+        arrays: of whole numbers of 8 or 64 bits, of floating point, or of truth.
     """
     shapes = [[array.dtype.name, list(array.shape)] for array in arrays]
     text = json.dumps({**body, "arrays": shapes}, separators=(",", ":")).encode()
