@@ -29,6 +29,7 @@ from apps.common.options import RunRequest
 from apps.common.resolve import HostFacts, resolve
 from apps.common.schemas import Segments
 from apps.common.settings import Settings
+from apps.jobs.parts import PartStore
 from apps.jobs.queue import Publisher
 from apps.jobs.store import JobRequest, JobStore
 from apps.jobs.submit import new_job_id
@@ -48,13 +49,45 @@ _INSIDE = "--in-own-network"
 
 @dataclass(frozen=True)
 class Figures:
-    """Of one job: seconds from its sending to its end, and CPU seconds of its processes."""
+    """Of one job: seconds from its sending to its end, and CPU seconds of its processes.
+
+    Attributes:
+        stages: seconds until a part was begun, a second host had one, a host had none left to
+            begin, and all were made; then the run is put together.
+    """
 
     wall_s: float
     cpu_s: float
+    stages: tuple[float, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.wall_s:.1f} s, {self.cpu_s:.1f} s of CPU"
+        stages = ", ".join(f"{second:.1f}" for second in self.stages)
+        return f"{self.wall_s:.1f} s, {self.cpu_s:.1f} s of CPU" + (
+            f" ({stages})" if stages else ""
+        )
+
+
+class Stages:
+    """Notes when a divided job comes to each stage of `Figures`, as Redis tells."""
+
+    def __init__(self, parts: PartStore, job_id: str) -> None:
+        self._parts = parts
+        self._id = job_id
+        self._begun = time.monotonic()
+        self.seconds: list[float] = []
+
+    def look(self) -> None:
+        parts = self._parts.read(self._id)
+        making = [part for part in parts if part.state == "in_progress"]
+        left = [part for part in parts if part.state == "queued"]
+        reached = (
+            bool(parts),
+            len({part.host for part in parts if part.host is not None}) > 1,
+            bool(parts) and not left and len(making) < 2,
+            bool(parts) and all(part.state == "made" for part in parts),
+        )
+        while len(self.seconds) < len(reached) and reached[len(self.seconds)]:
+            self.seconds.append(time.monotonic() - self._begun)
 
 
 @dataclass(frozen=True)
@@ -85,13 +118,15 @@ class Bench:
         )
         self.store.register(request)
         begun = time.monotonic()
+        stages = Stages(PartStore(self.store), request.job_id)
         Publisher(Settings(redis_url=self.redis.url)).send(request)
         while not (found := self.store.read(request.job_id)).is_finished:
+            stages.look()
             time.sleep(_POLL_SECONDS)
         wall_s = time.monotonic() - begun
         if found.result is None:
             raise RuntimeError(f"the job failed: {found.problem}")
-        return request, Figures(wall_s, found.result.cpu.seconds)
+        return request, Figures(wall_s, found.result.cpu.seconds, tuple(stages.seconds))
 
 
 @contextmanager

@@ -155,6 +155,15 @@ def test_a_cluster_is_not_started_without_a_bucket() -> None:
         assert re.fullmatch(r"\$\{SCREENALYTICS_STORAGE:\?[^}]+\}", wanted)
 
 
+def test_the_bucket_to_test_with_is_no_service_of_the_product() -> None:
+    text = (CHECKOUT / "lab" / "cluster" / "docker-compose.bucket.yml").read_text()
+    services = yaml.safe_load(text)["services"]
+    assert set(services) == {"bucket"}
+    assert not {"bucket"} & (set(SERVICES) | set(CLUSTER))
+    assert all(port.startswith("127.0.0.1:") for port in services["bucket"]["ports"])
+    assert not is_sent("lab/cluster/Dockerfile")
+
+
 def test_a_cluster_has_the_settings_of_one_host() -> None:
     """Keys, limits, grace and health checks are those of docker-compose.yml."""
     assert CLUSTER["api"]["environment"] == CLUSTER["worker"]["environment"]
