@@ -7,7 +7,7 @@ WORKDIR /app
 
 # The pins are complete; see the Makefile for --no-deps. What no program here loads goes again:
 # tests of packages, Arrow's network and S3 clients, ONNX Runtime's second library, dlib's other networks
-# (one of which is for non-commercial use only), all of fonttools but the names of glyphs.
+# (one of which is for non-commercial use only).
 COPY requirements.txt requirements-flower.txt requirements-editors.txt requirements-storage.txt ./
 RUN pip install --no-cache-dir --disable-pip-version-check --no-compile --no-deps --require-hashes -r requirements.txt -r requirements-flower.txt \
     -r requirements-editors.txt -r requirements-storage.txt \
@@ -16,7 +16,6 @@ RUN pip install --no-cache-dir --disable-pip-version-check --no-compile --no-dep
         pyarrow/libarrow_s3* pyarrow/_flight* pyarrow/_s3fs* \
         onnxruntime/capi/libonnxruntime.so* onnx/backend/test \
         face_recognition_models/models/shape_predictor* face_recognition_models/models/mmod* \
-    && find fontTools -mindepth 1 -maxdepth 1 ! -name __init__.py ! -name agl.py ! -name misc -exec rm -rf {} + \
     && find . -type d -name tests -prune -exec rm -rf {} +
 
 COPY pyproject.toml README.md LICENSE ./

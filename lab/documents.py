@@ -44,6 +44,7 @@ OTHER_VARIABLES = {
     "PORT": "Port of the API that `screenalytics up` starts.",
     "PAGE_PORT": "Port of the page that `screenalytics up` starts.",
     "MPLCONFIGDIR": "Matplotlib's folder, for reports of comparisons; a temporary one by default.",
+    "SCREENALYTICS_WORKERS": "How many workers `docker-compose.cluster.yml` starts, 2 by default",
     "SCREENALYTICS_CPUS": "Cores of API and worker each, 2 by default (`docker-compose.yml`)",
     "SCREENALYTICS_STOP_GRACE": "How long a worker may take to stop, `60s` by default: the seconds "
     "of a drain and 15 more (`docker-compose.yml`)",

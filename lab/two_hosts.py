@@ -1,14 +1,17 @@
 """What dividing a job gains and costs: two hosts with one core each, against one of them.
 
 Each worker is held on a core of its own and believes to be on a host of its own (a UTS namespace:
-Linux, as root). The same episode is queued in turns: for the first worker alone, and divided among
-both. Wall clock and CPU of all processes are compared as ratios; medians of the rounds.
+Linux, as root). With `--namespaces` each has a network and an address of its own as well, and Redis
+a third one; nothing of it is reached from outside. The same episode is queued in turns: for the
+first worker alone, and divided among both. Wall clock and CPU of all processes are compared as
+ratios; medians of the rounds.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import statistics
 import sys
 import tempfile
@@ -26,6 +29,7 @@ from apps.common.options import RunRequest
 from apps.common.resolve import HostFacts, resolve
 from apps.common.schemas import Segments
 from apps.common.settings import Settings
+from apps.jobs.parts import PartStore
 from apps.jobs.queue import Publisher
 from apps.jobs.store import JobRequest, JobStore
 from apps.jobs.submit import new_job_id
@@ -34,22 +38,56 @@ from apps.runs.spec import RunSpec
 from apps.runs.store import read_manifest
 from lab import arguments as values
 from lab.parts import differing, results
+from lab.processes.network import BRIDGE, Host, enter_own_network, hosts
 from lab.processes.queue import Redis, Worker, redis_server, worker
 from lab.processes.service import add_episode
 
 _HOST = HostFacts(("CPUExecutionProvider",), frozenset(), thread_limit=1)
 _POLL_SECONDS = 0.05
+_INSIDE = "--in-own-network"
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Of one job: seconds from its sending to its end, and CPU seconds of its processes."""
+    """Of one job: seconds from its sending to its end, and CPU seconds of its processes.
+
+    Attributes:
+        stages: seconds until a part was begun, a second host had one, a host had none left to
+            begin, and all were made; then the run is put together.
+    """
 
     wall_s: float
     cpu_s: float
+    stages: tuple[float, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.wall_s:.1f} s, {self.cpu_s:.1f} s of CPU"
+        stages = ", ".join(f"{second:.1f}" for second in self.stages)
+        return f"{self.wall_s:.1f} s, {self.cpu_s:.1f} s of CPU" + (
+            f" ({stages})" if stages else ""
+        )
+
+
+class Stages:
+    """Notes when a divided job comes to each stage of `Figures`, as Redis tells."""
+
+    def __init__(self, parts: PartStore, job_id: str) -> None:
+        self._parts = parts
+        self._id = job_id
+        self._begun = time.monotonic()
+        self.seconds: list[float] = []
+
+    def look(self) -> None:
+        parts = self._parts.read(self._id)
+        making = [part for part in parts if part.state == "in_progress"]
+        left = [part for part in parts if part.state == "queued"]
+        reached = (
+            bool(parts),
+            len({part.host for part in parts if part.host is not None}) > 1,
+            bool(parts) and not left and len(making) < 2,
+            bool(parts) and all(part.state == "made" for part in parts),
+        )
+        while len(self.seconds) < len(reached) and reached[len(self.seconds)]:
+            self.seconds.append(time.monotonic() - self._begun)
 
 
 @dataclass(frozen=True)
@@ -80,19 +118,22 @@ class Bench:
         )
         self.store.register(request)
         begun = time.monotonic()
+        stages = Stages(PartStore(self.store), request.job_id)
         Publisher(Settings(redis_url=self.redis.url)).send(request)
         while not (found := self.store.read(request.job_id)).is_finished:
+            stages.look()
             time.sleep(_POLL_SECONDS)
         wall_s = time.monotonic() - begun
         if found.result is None:
             raise RuntimeError(f"the job failed: {found.problem}")
-        return request, Figures(wall_s, found.result.cpu.seconds)
+        return request, Figures(wall_s, found.result.cpu.seconds, tuple(stages.seconds))
 
 
 @contextmanager
-def held_worker(root: Path, redis: Redis, host: str, core: int) -> Iterator[Worker]:
-    """A worker of a host of that name, on one core."""
-    with worker(root, redis.url, host=host, SCREENALYTICS_LEASE_S="30") as running:
+def held_worker(root: Path, redis: Redis, host: str | Host, core: int) -> Iterator[Worker]:
+    """A worker of that host, or of a host of that name, on one core."""
+    name, before = (host, ()) if isinstance(host, str) else (None, host.command)
+    with worker(root, redis.url, host=name, before=before, SCREENALYTICS_LEASE_S="30") as running:
         for process in running.tree():
             process.cpu_affinity([core])
         yield running
@@ -104,7 +145,12 @@ def main() -> int:
     p.add_argument("--stride", type=values.positive, default=3)
     p.add_argument("--segments", default="auto", help="of the divided job (default: auto)")
     p.add_argument("--rounds", type=values.positive, default=3)
+    p.add_argument("--namespaces", action="store_true", help="a network of its own for each host")
+    p.add_argument(_INSIDE, action="store_true", help=argparse.SUPPRESS)
     asked = p.parse_args()
+    if asked.namespaces and not asked.in_own_network:
+        enter_own_network([sys.executable, "-m", "lab.two_hosts", *sys.argv[1:], _INSIDE])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that workers end too
     segments: Segments = int(asked.segments) if asked.segments.isdecimal() else asked.segments
     load = os.getloadavg()[0]
     alone: list[Figures] = []
@@ -112,13 +158,16 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         root = Path(folder) / "data"
         add_episode(root, "show", asked.video)
-        redis = stack.enter_context(redis_server(Path(folder) / "redis"))
+        one, two = stack.enter_context(hosts("one", "two")) if asked.namespaces else ("one", "two")
+        address = BRIDGE if asked.namespaces else "127.0.0.1"
+        options = ("--protected-mode", "no")  # loopback, or a network without a way in
+        redis = stack.enter_context(redis_server(Path(folder) / "redis", *options, address=address))
         bench = Bench(root, redis, JobStore(redis.url, 30), asked.stride)
-        stack.enter_context(held_worker(root, redis, "one", 0))
+        stack.enter_context(held_worker(root, redis, one, 0))
         for round_ in range(asked.rounds):
             whole, figures = bench.job("off")
             alone.append(figures)
-            with held_worker(root, redis, "two", 1):
+            with held_worker(root, redis, two, 1):
                 divided, figures = bench.job(segments)
             shared.append(figures)
             parts = len(read_manifest(Layout(root), "show", divided.spec.run_id).parts)

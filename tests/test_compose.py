@@ -80,13 +80,18 @@ def test_a_worker_is_killed_only_when_it_should_have_ended() -> None:
 
 
 def test_no_default_holds_another_one() -> None:
-    for path in ("docker-compose.yml", "docker-compose.secrets.yml"):
-        for wanted in re.findall(r"\$\{[^}]*\}?", (CHECKOUT / path).read_text()):
+    for path in sorted(CHECKOUT.glob("docker-compose*.yml")):
+        for wanted in re.findall(r"\$\{[^}]*\}?", path.read_text()):
             assert wanted.count("${") == 1, wanted
 
 
 def test_no_container_leaves_a_nameless_volume() -> None:
     assert not re.search(r"^VOLUME", DOCKERFILE, re.MULTILINE)
+
+
+def test_the_image_builds_without_a_package_that_went_elsewhere() -> None:
+    """What is removed of packages may be missing: `find` of a folder that is not there fails."""
+    assert re.findall(r"\bfind (\S+)", DOCKERFILE) == ["."]
 
 
 def test_models_lie_where_all_services_see_them() -> None:
@@ -128,6 +133,45 @@ def test_the_key_may_be_a_file(name: str) -> None:
     variables = secrets["services"][name]["environment"]
     assert variables == {"SCREENALYTICS_API_KEY_FILE": f"/run/secrets/{secret}"}
     assert "file" in secrets["secrets"][secret]
+
+
+CLUSTER = yaml.safe_load((CHECKOUT / "docker-compose.cluster.yml").read_text())["services"]
+
+
+def test_workers_of_a_cluster_share_no_volume() -> None:
+    """A volume without a name, at the place of the API's, is one of its own for each replica."""
+    assert set(CLUSTER) == {"api", "worker"}
+    (place,) = CLUSTER["worker"]["volumes"]
+    assert SERVICES["worker"]["volumes"] == [f"data:{place}"]  # which it takes the place of
+    assert "volumes" not in CLUSTER["api"]
+    assert CLUSTER["worker"]["deploy"] == {"replicas": "${SCREENALYTICS_WORKERS:-2}"}
+    assert "ports" not in SERVICES["worker"] | CLUSTER["worker"]  # one host has a port once
+    assert "container_name" not in SERVICES["worker"] | CLUSTER["worker"]
+
+
+def test_a_cluster_is_not_started_without_a_bucket() -> None:
+    for name in ("api", "worker"):
+        wanted = CLUSTER[name]["environment"]["SCREENALYTICS_STORAGE"]
+        assert re.fullmatch(r"\$\{SCREENALYTICS_STORAGE:\?[^}]+\}", wanted)
+
+
+def test_the_bucket_to_test_with_is_no_service_of_the_product() -> None:
+    text = (CHECKOUT / "lab" / "cluster" / "docker-compose.bucket.yml").read_text()
+    services = yaml.safe_load(text)["services"]
+    assert set(services) == {"bucket"}
+    assert not {"bucket"} & (set(SERVICES) | set(CLUSTER))
+    assert all(port.startswith("127.0.0.1:") for port in services["bucket"]["ports"])
+    assert not is_sent("lab/cluster/Dockerfile")
+
+
+def test_a_cluster_has_the_settings_of_one_host() -> None:
+    """Keys, limits, grace and health checks are those of docker-compose.yml."""
+    assert CLUSTER["api"]["environment"] == CLUSTER["worker"]["environment"]
+    for name in ("api", "worker"):
+        assert set(CLUSTER[name]["environment"]) <= set(SERVICES[name]["environment"])
+        assert set(CLUSTER[name]) <= {"environment", "volumes", "deploy"}
+    redis = CLUSTER["worker"]["environment"]["SCREENALYTICS_REDIS_URL"]
+    assert default(redis) == SERVICES["worker"]["environment"]["SCREENALYTICS_REDIS_URL"]
 
 
 def test_the_page_is_that_of_make_up() -> None:

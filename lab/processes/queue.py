@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,15 +38,16 @@ class Redis:
     folder: Path
     port: int = field(default_factory=free_port)
     options: tuple[str, ...] = ()
+    address: str = "127.0.0.1"
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"redis://{self.address}:{self.port}/0"
 
     def start(self, ready: Callable[[], bool] | None = None) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        command = [redis_program(), "--port", str(self.port), "--bind", "127.0.0.1"]
+        command = [redis_program(), "--port", str(self.port), "--bind", self.address]
         command += ["--dir", str(self.folder), "--appendonly", "yes", "--appendfsync", "always"]
         command += self.options
         with (self.folder / "redis.log").open("ab") as log:
@@ -54,7 +55,9 @@ class Redis:
         wait_for(self.answers if ready is None else ready, what="Redis")
 
     def answers(self) -> bool:
-        client = redis.Redis(port=self.port, socket_timeout=0.5, socket_connect_timeout=0.5)
+        client = redis.Redis(
+            self.address, self.port, socket_timeout=0.5, socket_connect_timeout=0.5
+        )
         try:
             return bool(client.ping())
         except redis.RedisError:
@@ -73,7 +76,7 @@ class Redis:
 
     def ask(self, *command: str | int) -> Any:
         """Sends one command to it, and returns its answer."""
-        with redis.Redis(port=self.port, decode_responses=True) as client:
+        with redis.Redis(self.address, self.port, decode_responses=True) as client:
             return client.execute_command(*command)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
@@ -84,8 +87,8 @@ class Redis:
 
 
 @contextmanager
-def redis_server(folder: Path, *options: str) -> Iterator[Redis]:
-    server = Redis(folder, options=options)
+def redis_server(folder: Path, *options: str, address: str = "127.0.0.1") -> Iterator[Redis]:
+    server = Redis(folder, options=options, address=address)
     try:
         server.start()
         yield server
@@ -144,12 +147,14 @@ def worker(
     root: Path = CHECKOUT,
     mingles: bool = False,
     host: str | None = None,
+    before: Sequence[str] = (),
     as_product: bool = False,
     **environment: str,
 ) -> Iterator[Worker]:
     """`celery worker`, ready to take jobs; its whole tree ends with the block.
 
-    With `host` it believes to be on a host of that name (Linux, as root).
+    With `host` it believes to be on a host of that name (Linux, as root); `before` is a command
+    that becomes its own, such as that of a `lab.processes.network.Host`.
 
     Unless it `mingles` it does not look for neighbours at each connection (a second of waiting). It
     is not waited for at the end: Celery would take two and a half seconds, or as long as a job.
@@ -162,6 +167,7 @@ def worker(
     command += options if mingles else ["--without-mingle", *options]
     if host is not None:
         command = ["unshare", "--uts", "sh", "-c", f'hostname {host}; exec "$@"', "sh", *command]
+    command = [*before, *command]
     environment = clean_environment(
         PYTHONPATH=str(root),
         SCREENALYTICS_DATA_ROOT=str(data_root),
