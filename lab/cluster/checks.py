@@ -125,6 +125,25 @@ def shows_results(cluster: Cluster) -> None:
     cluster.hold("and the video", answer.status_code == 206, len(answer.content))
 
 
+def divides_a_job(cluster: Cluster) -> None:
+    """A job that several workers share by the bucket finds what one of them found."""
+    ep_id = cluster.episodes[0]
+    wait_for(lambda: _known(cluster), 60, "the runs in the API's lists")
+    whole = cluster.api.ask("GET", f"/episodes/{ep_id}/runs/latest/tracks").content
+    job = cluster.api.ended(cluster.api.queue(ep_id, segments=4, save_crops=True))
+    cluster.hold("a divided job succeeds", job["state"] == "success", f"{job['attempts']} attempts")
+    path = f"/episodes/{ep_id}/runs/{job['result']['run_id']}"
+    parts = cluster.api.read(path)["parts"]
+    hosts = {part["host"] for part in parts}
+    cluster.hold(
+        "several hosts have made parts", len(hosts) > 1, f"{len(parts)}, {len(hosts)} hosts"
+    )
+    divided = cluster.api.ask("GET", f"{path}/tracks").content
+    cluster.hold("its tracks are those of an undivided job", divided == whole, len(divided))
+    left = wait_for(lambda: not _parts(cluster), 30, "no parts in the bucket")
+    cluster.hold("no part is left in the bucket", left, len(_parts(cluster)))
+
+
 def outlives_a_worker(cluster: Cluster) -> None:
     """The job of a container that is killed ends on another one."""
     job_id = cluster.api.queue(cluster.episodes[0], **_SLOW)
@@ -197,6 +216,7 @@ CHECKS: tuple[Callable[[Cluster], None], ...] = (
     takes_videos,
     works_through_a_batch,
     shows_results,
+    divides_a_job,
     outlives_a_worker,
     drains,
     says_no_secret,
@@ -207,6 +227,10 @@ CHECKS: tuple[Callable[[Cluster], None], ...] = (
 def _videos(cluster: Cluster, container: Container) -> str:
     look = "find /data/videos -type f 2>/dev/null; true"
     return cluster.engine.docker("exec", container.id, "sh", "-c", look)
+
+
+def _parts(cluster: Cluster) -> list[str]:
+    return [key for key in cluster.bucket.names() if "/parts/" in f"/{key}"]
 
 
 def _ended(cluster: Cluster, path: str) -> Callable[[], Any]:
