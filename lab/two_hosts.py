@@ -11,7 +11,6 @@ import argparse
 import os
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -34,6 +33,7 @@ from apps.runs.spec import RunSpec
 from apps.runs.store import read_manifest
 from lab import arguments as values
 from lab.parts import differing, results
+from lab.processes.ending import all_ended
 from lab.processes.queue import Redis, Worker, redis_server, worker
 from lab.processes.service import add_episode
 
@@ -109,10 +109,10 @@ def main() -> int:
     load = os.getloadavg()[0]
     alone: list[Figures] = []
     shared: list[Figures] = []
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        root = Path(folder) / "data"
+    with all_ended() as folder, ExitStack() as stack:
+        root = folder / "data"
         add_episode(root, "show", asked.video)
-        redis = stack.enter_context(redis_server(Path(folder) / "redis"))
+        redis = stack.enter_context(redis_server(folder / "redis"))
         bench = Bench(root, redis, JobStore(redis.url, 30), asked.stride)
         stack.enter_context(held_worker(root, redis, "one", 0))
         for round_ in range(asked.rounds):

@@ -25,6 +25,7 @@ from lab.faults.catalogue import FAULTS
 from lab.faults.evidence import evidence
 from lab.faults.scenarios import Trial, stack
 from lab.paths import CHECKOUT, SHARED_DATA
+from lab.processes.ending import all_ended, deaf
 
 VIDEO = SHARED_DATA / "videos" / "carphone_pristine.mp4"
 EVIDENCE = CHECKOUT / "build" / "faults"  # of trials that were not clean
@@ -82,9 +83,9 @@ def main() -> int:
     plan = [(name, number) for number in range(arguments.trials) for name in names]
     tallies = {name: Tally() for name in names}
     loads: list[float] = []
-    with ProcessPoolExecutor(arguments.jobs) as pool:
+    with all_ended() as folder, ProcessPoolExecutor(arguments.jobs, initializer=deaf) as pool:
         trials = {
-            pool.submit(attempt, name, arguments.video, arguments.seed + number): name
+            pool.submit(attempt, folder, name, arguments.video, arguments.seed + number): name
             for name, number in plan
         }
         console = Console(stderr=True)
@@ -92,14 +93,15 @@ def main() -> int:
         for trial in track(ended, "injecting faults", total=len(plan), console=console):
             tallies[trials[trial]].add(trial.result())
             loads.append(os.getloadavg()[0])
-    arguments.report.write_text(report(tallies, loads, arguments.seed, arguments.jobs))
+            tried = {name: tally for name, tally in tallies.items() if tally.trials}
+            arguments.report.write_text(report(tried, loads, arguments.seed, arguments.jobs))
     print(arguments.report.read_text())
     return int(any(t.completed < t.trials for t in tallies.values()))
 
 
-def attempt(name: str, video: Path, seed: int) -> Trial:
-    """One trial; what it did not expect counts as lost."""
-    with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as folder:
+def attempt(root: Path, name: str, video: Path, seed: int) -> Trial:
+    """One trial, in a folder of its own below `root`; what it did not expect counts as lost."""
+    with tempfile.TemporaryDirectory(dir=root, ignore_cleanup_errors=True) as folder:
         try:
             with stack(Path(folder), video, seed) as running:
                 trial = FAULTS[name](running)

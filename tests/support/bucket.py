@@ -18,7 +18,8 @@ from typing import Any, ClassVar
 
 import httpx
 
-from lab.processes.service import clean_environment, free_port, wait_for
+from lab.processes.ports import free_port
+from lab.processes.service import clean_environment, wait_for_start
 
 KEY, SECRET = "AKIATESTKEYOFNOBODY", "secret/of+nobody"
 _AUTHORIZATION = (
@@ -76,7 +77,7 @@ def s3_server(folder: Path) -> Iterator[S3]:
             command, env=clean_environment(), stdout=output, stderr=output, cwd=folder
         )
     try:
-        wait_for(lambda: _listens(port), what=f"the server of S3: {log.read_text()}")
+        wait_for_start(process, lambda: _listens(port), log, "the server of S3")
         yield S3(port)
     finally:
         process.terminate()
