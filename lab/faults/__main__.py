@@ -10,7 +10,10 @@ import os
 import random
 import sys
 import tempfile
+import time
 import traceback
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +26,7 @@ from apps import __version__
 from apps.common.files import shown
 from lab.faults.catalogue import FAULTS
 from lab.faults.evidence import evidence
-from lab.faults.scenarios import Trial, stack
+from lab.faults.scenarios import Stack, Trial, shared_stack
 from lab.paths import CHECKOUT, SHARED_DATA
 from lab.processes.ending import all_ended, deaf
 
@@ -75,6 +78,14 @@ def main() -> int:
     parser.add_argument(
         "--jobs", type=int, default=2, help="trials at a time (default %(default)s)"
     )
+    parser.add_argument(
+        "--in-turn",
+        type=int,
+        default=1,
+        metavar="N",
+        help="so many trials with the same servers, one after the other; new ones stand for those "
+        "that died (default %(default)s)",
+    )
     parser.add_argument("--video", type=Path, default=VIDEO)
     parser.add_argument("--report", type=Path, default=CHECKOUT / "docs" / "reliability.md")
     arguments = parser.parse_args()
@@ -84,14 +95,14 @@ def main() -> int:
     tallies = {name: Tally() for name in names}
     loads: list[float] = []
     with all_ended() as folder, ProcessPoolExecutor(arguments.jobs, initializer=deaf) as pool:
-        trials = {
-            pool.submit(attempt, folder, name, arguments.video, arguments.seed + number): name
-            for name, number in plan
-        }
+        turns = [plan[at : at + arguments.in_turn] for at in range(0, len(plan), arguments.in_turn)]
+        ended = as_completed(
+            pool.submit(attempts, folder, arguments.video, arguments.seed, turn) for turn in turns
+        )
         console = Console(stderr=True)
-        ended = as_completed(trials)
-        for trial in track(ended, "injecting faults", total=len(plan), console=console):
-            tallies[trials[trial]].add(trial.result())
+        for done in track(ended, "injecting faults", total=len(turns), console=console):
+            for name, trial in done.result():
+                tallies[name].add(trial)
             loads.append(os.getloadavg()[0])
             tried = {name: tally for name, tally in tallies.items() if tally.trials}
             arguments.report.write_text(report(tried, loads, arguments.seed, arguments.jobs))
@@ -99,21 +110,44 @@ def main() -> int:
     return int(any(t.completed < t.trials for t in tallies.values()))
 
 
-def attempt(root: Path, name: str, video: Path, seed: int) -> Trial:
-    """One trial, in a folder of its own below `root`; what it did not expect counts as lost."""
-    with tempfile.TemporaryDirectory(dir=root, ignore_cleanup_errors=True) as folder:
-        try:
-            with stack(Path(folder), video, seed) as running:
-                trial = FAULTS[name](running)
-                trial.seconds = max(running.ends, default=0.0)
-        except Exception:
-            traceback.print_exc()
-            trial = Trial(lost=1)
-        if not trial.is_clean:
-            kept = EVIDENCE / f"{name}-{seed}.txt"
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_text(f"{trial}\n{evidence(Path(folder))}")
-            print(f"{name}, seed {seed}: {trial}; see {shown(kept)}", file=sys.stderr)
+def attempts(
+    root: Path, video: Path, seed: int, turn: Sequence[tuple[str, int]]
+) -> list[tuple[str, Trial]]:
+    """Trials one after the other, each with an episode of its own, by fault and number.
+
+    Servers live on from one to the next, unless it was not clean.
+    """
+    found: list[tuple[str, Trial]] = []
+    left = deque(turn)
+    while left:
+        with (
+            tempfile.TemporaryDirectory(dir=root, ignore_cleanup_errors=True) as name,
+            shared_stack(Path(name), video, quick=False) as of_trial,
+        ):
+            is_clean = True
+            while left and is_clean:
+                fault, number = left.popleft()
+                trial = attempt(Path(name), fault, seed + number, of_trial)
+                is_clean = trial.is_clean
+                found.append((fault, trial))
+    return found
+
+
+def attempt(root: Path, name: str, seed: int, of_trial: Callable[[str, int], Stack]) -> Trial:
+    """One trial in this folder; what it did not expect counts as lost."""
+    since = time.time()
+    try:
+        stack = of_trial(f"{name}-{seed}", seed)
+        trial = FAULTS[name](stack)
+        trial.seconds = max(stack.ends, default=0.0)
+    except Exception:
+        traceback.print_exc()
+        trial = Trial(lost=1)
+    if not trial.is_clean:
+        kept = EVIDENCE / f"{name}-{seed}.txt"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(f"{trial}\n{evidence(root, since)}")
+        print(f"{name}, seed {seed}: {trial}; see {shown(kept)}", file=sys.stderr)
     return trial
 
 

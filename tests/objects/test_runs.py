@@ -13,8 +13,8 @@ from apps.people.forget import forget_people
 from apps.runs.episodes import list_episodes
 from apps.runs.store import latest_run_id, list_runs, read_completed, read_manifest
 from apps.runs.trash import delete_run, remove, restore
+from lab.processes.bucket import answer_is_lost, breaks_off, is_short, refuses
 from tests.objects.conftest import Host, Storage
-from tests.support.bucket import answer_is_lost, breaks_off, is_short, refuses
 
 
 def contents(host: Host, ep_id: str, run_id: str) -> dict[str, bytes]:

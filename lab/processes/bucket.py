@@ -100,11 +100,13 @@ class Faults:
     Attributes:
         rules: method, what its path contains, how often, what is done.
         seen: requests, as "METHOD path".
+        away: what is done with all requests, whatever the rules say; None where nothing is.
     """
 
     rules: list[list[Any]] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    away: Answer | None = None
 
     def add(self, method: str, part: str, do: Answer, times: int = 1_000_000) -> None:
         self.rules.append([method, part, times, do])
@@ -112,6 +114,8 @@ class Faults:
     def chosen(self, method: str, path: str) -> Answer | None:
         with self.lock:
             self.seen.append(f"{method} {path}")
+            if self.away is not None:
+                return self.away
             for rule in self.rules:
                 if rule[0] == method and rule[1] in path and rule[2] > 0:
                     rule[2] -= 1
@@ -213,7 +217,7 @@ def has_etag(e_tag: str) -> Answer:
 
 
 def is_slow(seconds: float) -> Answer:
-    def do(handler: Handler) -> bool:
+    def do(_: Handler) -> bool:
         time.sleep(seconds)
         return False
 
@@ -225,6 +229,15 @@ def answer_is_lost(handler: Handler) -> bool:
     handler.asked()
     handler.close_connection = True
     with suppress(OSError):
+        handler.connection.shutdown(socket.SHUT_RDWR)
+    return True
+
+
+def is_unreachable(handler: Handler) -> bool:
+    """Resets the connection before anything is done."""
+    handler.close_connection = True
+    with suppress(OSError):
+        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         handler.connection.shutdown(socket.SHUT_RDWR)
     return True
 
