@@ -13,11 +13,16 @@ _READ_BYTES = 1 << 16
 
 @dataclass
 class Link:
-    """Passes bytes on between a port of its own and that of a server on loopback."""
+    """Passes bytes on between a port of its own and that of a server on loopback.
+
+    Attributes:
+        breaks_at: words of a client with which, once, its connection breaks.
+    """
 
     to: int
     listener: socket.socket
     is_cut: bool = False
+    breaks_at: bytes | None = None
     _open: list[socket.socket] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -50,22 +55,25 @@ class Link:
                     continue
                 self._open += [client, server]
             for ends in ((client, server), (server, client)):
-                threading.Thread(target=_pass_on, args=ends, daemon=True).start()
+                threading.Thread(target=self._pass_on, args=ends, daemon=True).start()
 
     def _connected(self) -> socket.socket | None:
         try:
-            return socket.create_connection(("127.0.0.1", self.to), timeout=5)
+            server = socket.create_connection(("127.0.0.1", self.to), timeout=5)
         except OSError:
             return None
+        server.settimeout(None)  # it may be silent
+        return server
 
-
-def _pass_on(source: socket.socket, to: socket.socket) -> None:
-    with suppress(OSError):
-        to.settimeout(None)
-        while data := source.recv(_READ_BYTES):
-            to.sendall(data)
-    _end(source)
-    _end(to)
+    def _pass_on(self, source: socket.socket, to: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(_READ_BYTES):
+                if self.breaks_at is not None and self.breaks_at in data:
+                    self.breaks_at = None
+                    break
+                to.sendall(data)
+        _end(source)
+        _end(to)
 
 
 def _end(one: socket.socket) -> None:
