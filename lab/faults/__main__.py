@@ -15,57 +15,21 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import track
 
-from apps import __version__
 from apps.common.files import shown
 from lab.faults.catalogue import FAULTS
 from lab.faults.evidence import evidence
+from lab.faults.report import Tally, report, rows_from, rows_of, run_of
 from lab.faults.scenarios import Stack, Trial, shared_stack
 from lab.paths import CHECKOUT, SHARED_DATA
 from lab.processes.ending import all_ended, deaf
 
 VIDEO = SHARED_DATA / "videos" / "carphone_pristine.mp4"
 EVIDENCE = CHECKOUT / "build" / "faults"  # of trials that were not clean
-HEAD = """# Reliability
-
-Written by `make faults`: each fault is injected into real processes (API, Celery worker, Redis, the
-run's own process) at a random moment, and everything that was accepted is followed to its end.
-
-- **completed**: trials after which the work was done, exactly once.
-- **lost**: accepted work that neither completed nor told its requester how it ended; also an answer
-  other than the promised one.
-- **doubled**: completed runs beyond the one that was asked for.
-- **orphans**: processes of a run that were alive 2.5 s after it should have ended.
-- **end**: the longest time from the end of a client or server (or from a cancel, or a result) until
-  no process of its run was there any more, seconds.
-
-| fault | what happens | trials | completed | lost | doubled | orphans | end |
-|---|---|---:|---:|---:|---:|---:|---:|
-"""
-
-
-@dataclass
-class Tally:
-    trials: int = 0
-    completed: int = 0
-    lost: int = 0
-    doubled: int = 0
-    orphans: int = 0
-    seconds: float = 0.0
-
-    def add(self, trial: Trial) -> None:
-        self.trials += 1
-        self.completed += int(trial.completed > 0 and trial.is_clean)
-        self.lost += trial.lost
-        self.doubled += trial.doubled
-        self.orphans += trial.orphans
-        self.seconds = max(self.seconds, trial.seconds)
 
 
 def main() -> int:
@@ -87,9 +51,14 @@ def main() -> int:
         "that died (default %(default)s)",
     )
     parser.add_argument("--video", type=Path, default=VIDEO)
+    parser.add_argument(
+        "--update", action="store_true", help="keeps the report's rows of faults that are not run"
+    )
     parser.add_argument("--report", type=Path, default=CHECKOUT / "docs" / "reliability.md")
     arguments = parser.parse_args()
     names = arguments.only or list(FAULTS)
+    before = arguments.report.read_text() if arguments.report.exists() else ""
+    kept = rows_of(before) if arguments.update else {}
     # In turn, so that a change of the machine's load meets all faults alike.
     plan = [(name, number) for number in range(arguments.trials) for name in names]
     tallies = {name: Tally() for name in names}
@@ -104,8 +73,8 @@ def main() -> int:
             for name, trial in done.result():
                 tallies[name].add(trial)
             loads.append(os.getloadavg()[0])
-            tried = {name: tally for name, tally in tallies.items() if tally.trials}
-            arguments.report.write_text(report(tried, loads, arguments.seed, arguments.jobs))
+            rows = rows_from(tallies, run_of(loads, arguments.seed, arguments.jobs))
+            arguments.report.write_text(report({**kept, **rows}, before))
     print(arguments.report.read_text())
     return int(any(t.completed < t.trials for t in tallies.values()))
 
@@ -149,27 +118,6 @@ def attempt(root: Path, name: str, seed: int, of_trial: Callable[[str, int], Sta
         kept.write_text(f"{trial}\n{evidence(root, since)}")
         print(f"{name}, seed {seed}: {trial}; see {shown(kept)}", file=sys.stderr)
     return trial
-
-
-def report(tallies: dict[str, Tally], loads: list[float], seed: int, jobs: int) -> str:
-    rows = [
-        f"| `{name}` | {sentence(name)} | {t.trials} | {t.completed} | {t.lost} | {t.doubled} | "
-        f"{t.orphans} | {t.seconds:.1f} |"
-        for name, t in tallies.items()
-    ]
-    longest = max(t.seconds for t in tallies.values())
-    foot = (
-        f"\nThe longest of all ends took {longest:.1f} s; the goal is 2 s.\n"
-        f"\nVersion {__version__}, {datetime.now(UTC):%Y-%m-%d}, seed {seed}, two cores, "
-        f"{jobs} trials at a time, load average {min(loads):.0f} to {max(loads):.0f}. "
-        "`python -m lab.faults --help` repeats one fault or one seed.\n"
-    )
-    return HEAD + "\n".join(rows) + "\n" + foot
-
-
-def sentence(name: str) -> str:
-    text = " ".join((FAULTS[name].__doc__ or "").split())
-    return text.rstrip(".")
 
 
 if __name__ == "__main__":
