@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,11 +22,7 @@ from lab.processes.bucket import (
     SECRET,
     Answer,
     Faults,
-    Handler,
-    answer_is_lost,
-    is_unreachable,
     proxy,
-    refuses,
     s3_server,
 )
 from lab.processes.link import Link, linked
@@ -35,10 +30,6 @@ from lab.processes.queue import Worker, worker
 from lab.processes.service import Server, clean_environment, serving
 
 PREFIX = "shows/"
-SHORT_SECONDS, LONG_SECONDS = (8.0, 12.0), 30.0  # that a storage is away
-QUICK_SECONDS = (2.0, 3.0)  # where a trial is to be quick
-LONG_EVERY = 5  # seed
-_BUSY = refuses(503, "SlowDown")
 
 
 @dataclass
@@ -219,58 +210,6 @@ def _started(stack: Stack) -> Iterator[Hosts]:
         yield Hosts(s3, bucket, hosts)
 
 
-class Away:
-    """Once it begins the storage is away for some seconds, and then back by itself.
-
-    Args:
-        names: of the hosts for which it is; all where there are none.
-    """
-
-    def __init__(self, hosts: Hosts, stack: Stack, *names: str) -> None:
-        self.seconds = stack.rng.uniform(*(QUICK_SECONDS if stack.quick else SHORT_SECONDS))
-        if stack.seed % LONG_EVERY == 0 and not stack.quick:
-            self.seconds = LONG_SECONDS
-        self.how = stack.rng.choice((is_unreachable, self._hangs, answer_is_lost, _BUSY))
-        self._hosts, self._names = hosts, names
-        self._begun, self._over = threading.Event(), threading.Event()
-        self._lock = threading.Lock()
-
-    def begin(self) -> None:
-        with self._lock:
-            if self._begun.is_set():
-                return
-            self._begun.set()
-        self._hosts.away(self.how, *self._names)
-        threading.Thread(target=self._end, daemon=True).start()
-
-    def _end(self) -> None:
-        time.sleep(self.seconds)
-        self._hosts.away_is_over(*self._names)
-        self._over.set()
-
-    def _hangs(self, _: Handler) -> bool:
-        """Says nothing until it is over; then it does what it was asked."""
-        self._over.wait(LONG_SECONDS + 5)
-        return False
-
-    def at(self, request: int = 1) -> Answer:
-        """Begins with the so-manieth request for which this is the answer."""
-        left = [request]
-
-        def do(handler: Handler) -> bool:
-            left[0] -= 1
-            if left[0] > 0 or self._over.is_set():
-                return False
-            self.begin()
-            return self.how(handler)
-
-        return do
-
-    def wait(self, patience: float) -> bool:
-        """Until it is over; False where it never began."""
-        return self._begun.wait(patience) and self._over.wait(LONG_SECONDS + 10)
-
-
 class Watch:
     """Looks at the bucket from time to time: what can be seen there must be whole."""
 
@@ -295,13 +234,3 @@ class Watch:
                 if run.token not in seen:
                     seen.add(run.token)
                     self.half += self._hosts.broken(self._ep_id, name, run)
-
-
-def holds(condition: Callable[[], object], seconds: float) -> bool:
-    """Whether it becomes true within these seconds."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.3)
-    return bool(condition())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -11,14 +10,13 @@ from contextlib import contextmanager, suppress
 import httpx
 
 from lab.faults.scenarios import PATIENCE, Stack, Trial, orphans_of, wait_for_end
-from lab.faults.storage_hosts import Away, Host, Hosts, holds, hosts_of
-from lab.processes.bucket import Answer, Handler
+from lab.faults.storage_away import Away, any_file, holds, killed_at
+from lab.faults.storage_hosts import Hosts, hosts_of
 from lab.processes.queue import Worker
 from lab.processes.service import Server, cli_command, wait_for
 
 RUN = {"stride": 12, "det_size": 320, "max_cpu_percent": 30, "save_crops": True}
 _STORED_SECONDS = 90.0  # within which a run is stored once all is well
-_FILES = 6  # of a run, and its crops
 
 
 @contextmanager
@@ -109,7 +107,7 @@ def storage_away_before(stack: Stack) -> Trial:
         away = Away(hosts, stack)
         away.begin()
         job = _submit(stack, server)
-        away.wait(PATIENCE)
+        assert away.wait(PATIENCE), "it never went away"
         return _judge_job(stack, hosts, server, job)
 
 
@@ -119,7 +117,7 @@ def storage_away_in_transfer(stack: Stack) -> Trial:
         away = Away(hosts, stack)
         hosts["two"].faults.add("GET", f"/videos/{stack.episode}", away.at(), 1)
         job = _submit(stack, server)
-        away.wait(PATIENCE)
+        assert away.wait(PATIENCE), "it never went away"
         return _judge_job(stack, hosts, server, job)
 
 
@@ -131,7 +129,7 @@ def storage_away_in_run(stack: Stack) -> Trial:
         wait_for(hosts["two"].worker().runs, PATIENCE, "the run")
         stack.moment()
         away.begin()
-        away.wait(PATIENCE)
+        assert away.wait(PATIENCE), "it never went away"
         return _judge_job(stack, hosts, server, job)
 
 
@@ -139,9 +137,9 @@ def storage_away_publishing(stack: Stack) -> Trial:
     """It goes away while the run's files are being stored, with any of them."""
     with _hosts(stack, "two") as (hosts, server):
         away = Away(hosts, stack)
-        hosts["two"].faults.add("PUT", f"/runs/{stack.episode}/", away.at(_any_file(stack)))
+        hosts["two"].faults.add("PUT", f"/runs/{stack.episode}/", away.at(any_file(stack)))
         job = _submit(stack, server)
-        away.wait(PATIENCE)
+        assert away.wait(PATIENCE), "it never went away"
         return _judge_job(stack, hosts, server, job)
 
 
@@ -151,7 +149,7 @@ def storage_away_before_record(stack: Stack) -> Trial:
         away = Away(hosts, stack)
         hosts["two"].faults.add("PUT", f"/published/{stack.episode}/runs/", away.at())
         job = _submit(stack, server)
-        away.wait(PATIENCE)
+        assert away.wait(PATIENCE), "it never went away"
         return _judge_job(stack, hosts, server, job)
 
 
@@ -163,9 +161,9 @@ def storage_away_reading(stack: Stack) -> Trial:
         (run_id,) = hosts.records(stack.episode)
         address = f"/episodes/{stack.episode}/runs/{run_id}"
         wait_for(lambda: _status(server, address) == 200, 30, "the run in the list")
-        hosts["one"].faults.add("GET", f"/runs/{stack.episode}/", away.at(_any_file(stack)))
+        hosts["one"].faults.add("GET", f"/runs/{stack.episode}/", away.at(any_file(stack)))
         answers = [_status(server, f"{address}/tracks")]
-        away.wait(5)
+        assert away.wait(PATIENCE), "it never went away"
         is_listed = _status(server, address) == 200
         answers.append(_status(server, f"{address}/tracks"))
         stack.note(f"read while it was away: {answers}, listed {is_listed}")
@@ -197,7 +195,7 @@ def worker_without_storage(stack: Stack) -> Trial:
             job = _submit(stack, server)
             stack.moment()
             away.begin()
-        away.wait(PATIENCE)
+        assert away.wait(PATIENCE), "it never went away"
         return _judge_job(stack, hosts, server, job)
 
 
@@ -205,7 +203,7 @@ def worker_killed_publishing(stack: Stack) -> Trial:
     """`kill -9` of a worker and its run while that is being stored; another host takes over."""
     with _hosts(stack, "two") as (hosts, server):
         two = hosts["two"]
-        killed = _killed_at(stack, two, lambda: two.kill(Worker))
+        killed = killed_at(stack, two, lambda: two.kill(Worker))
         job = _submit(stack, server)
         assert killed.wait(PATIENCE), "nothing was stored"
         hosts["three"].worker()
@@ -222,7 +220,7 @@ def api_killed_publishing(stack: Stack) -> Trial:
         local = two.api()
         address = f"/episodes/{stack.episode}"
         wait_for(lambda: _status(local, address) == 200, 30, "the episode there")
-        killed = _killed_at(stack, two, lambda: two.kill(Server))
+        killed = killed_at(stack, two, lambda: two.kill(Server))
         with suppress(httpx.HTTPError):
             local.detect_track(stack.episode, **RUN)
         assert killed.wait(PATIENCE), "nothing was stored"
@@ -231,39 +229,6 @@ def api_killed_publishing(stack: Stack) -> Trial:
         trial = _judge(stack, hosts, server)
         trial.orphans += orphans
         return trial
-
-
-def _killed_at(stack: Stack, host: Host, kill: Callable[[], None]) -> threading.Event:
-    """Kills it with one of its requests that store a run, before or after that has been done."""
-    done = threading.Event()
-    is_first = stack.rng.random() < 0.5
-    left = [_any_file(stack)]
-
-    def do(handler: Handler) -> bool:
-        left[0] -= 1
-        if left[0] == 0:
-            if not is_first:
-                handler.asked()
-            kill()
-            done.set()
-            handler.close_connection = True
-        return left[0] <= 0
-
-    at_record = stack.rng.random() < 0.3
-    if at_record:
-        left[0] = 1
-    where = f"/published/{stack.episode}/runs/" if at_record else f"/runs/{stack.episode}/"
-    host.faults.add("PUT", where, _until(done, do))
-    return done
-
-
-def _until(done: threading.Event, do: Answer) -> Answer:
-    """An answer for requests up to the one with which it is done."""
-    return lambda handler: not done.is_set() and do(handler)
-
-
-def _any_file(stack: Stack) -> int:
-    return stack.rng.randint(1, _FILES)
 
 
 def two_hosts_one_run(stack: Stack) -> Trial:
