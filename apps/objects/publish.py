@@ -21,7 +21,7 @@ from apps.common.errors import StorageUnavailable
 from apps.common.files import entries_of, open_regular, read_json, storage_errors
 from apps.common.layout import Layout, RunFiles
 from apps.objects.archive import archived
-from apps.objects.outbox import FRESH_SECONDS, claimed_note, due, remember
+from apps.objects.outbox import FRESH_SECONDS, claimed_note, due, forget, remember
 from apps.objects.records import (
     StoredFile,
     StoredRun,
@@ -103,7 +103,7 @@ def publish(layout: Layout, store: ObjectStore, ep_id: str, run_id: str) -> bool
         if e_tag is not None:
             with storage_errors():
                 files.stored.write_text(e_tag)
-        path.unlink(missing_ok=True)
+        forget(path, note)
     with suppress(OSError):
         path.parent.rmdir()
     facts = {"ep_id": ep_id, "run_id": run_id}

@@ -13,7 +13,7 @@ from apps.people.forget import forget_people
 from apps.runs.episodes import list_episodes
 from apps.runs.store import latest_run_id, list_runs, read_completed, read_manifest
 from apps.runs.trash import delete_run, remove, restore
-from lab.processes.bucket import answer_is_lost, breaks_off, is_short, refuses
+from lab.processes.bucket import Handler, answer_is_lost, breaks_off, is_short, refuses
 from tests.objects.conftest import Host, Storage
 
 
@@ -138,6 +138,26 @@ def test_what_a_record_names_is_never_written_over(storage: Storage, is_changed:
     third.index.refresh()
     read_completed(third.layout, "ep", "run")
     assert len([key for key in storage.stored() if key.endswith("/run.log")]) == 1
+
+
+def test_what_changes_while_it_is_being_stored_is_stored_as_well(storage: Storage) -> None:
+    one, other = storage.host("one"), storage.host("other")
+    one.add_run("ep", "run")
+    files = one.layout.run("ep", "run")
+
+    def removes_people(_: Handler) -> bool:
+        files.people.write_text("")
+        one.mirror.changed(one.layout, "ep", "run", at_once=False)
+        return False
+
+    storage.faults.add("PUT", "/tracks.jsonl", removes_people, times=1)  # theirs is stored by then
+    assert one.publish("ep", "run")
+    assert due(one.layout) == [("ep", "run")]
+    assert one.publish("ep", "run")
+    assert due(one.layout) == []
+    other.index.refresh()
+    read_completed(other.layout, "ep", "run")
+    assert other.layout.run("ep", "run").people.read_text() == ""
 
 
 @pytest.mark.parametrize("fault", [breaks_off, is_short])
