@@ -8,7 +8,6 @@ import os
 import socket
 import tempfile
 from pathlib import Path
-from typing import BinaryIO
 
 # Below those that outgoing connections get (32768 and more on Linux), which would take a port
 # before its server has it. Processes begin far from each other.
@@ -24,24 +23,24 @@ class _Ports:
 
     def __init__(self, held: Path) -> None:
         self._held = held
-        self._stream: BinaryIO | None = None  # open to the end: to close it would free all
+        self._file: int | None = None  # open to the end: to close it would free all
         self._turns = itertools.count(os.getpid() * 3571)
 
     def free(self) -> int:
-        if self._stream is None:
-            self._stream = self._held.open("ab")
+        if self._file is None:
+            self._file = os.open(self._held, os.O_RDWR | os.O_CREAT, 0o600)
         for turn in self._turns:
             port = _PORTS[turn % len(_PORTS)]
-            if _is_held(self._stream, port) or _is_bound(port):
+            if _is_held(self._file, port) or _is_bound(port):
                 continue
             return port
         raise AssertionError("it counts for ever")
 
 
-def _is_held(stream: BinaryIO, port: int) -> bool:
+def _is_held(file: int, port: int) -> bool:
     """Holds it, unless another process does."""
     try:
-        fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
     except OSError:
         return True
     return False
