@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -38,6 +36,7 @@ from apps.runs.spec import RunSpec
 from apps.runs.store import read_manifest
 from lab import arguments as values
 from lab.parts import differing, results
+from lab.processes.ending import all_ended
 from lab.processes.network import BRIDGE, Host, enter_own_network, hosts
 from lab.processes.queue import Redis, Worker, redis_server, worker
 from lab.processes.service import add_episode
@@ -150,18 +149,17 @@ def main() -> int:
     asked = p.parse_args()
     if asked.namespaces and not asked.in_own_network:
         enter_own_network([sys.executable, "-m", "lab.two_hosts", *sys.argv[1:], _INSIDE])
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that workers end too
     segments: Segments = int(asked.segments) if asked.segments.isdecimal() else asked.segments
     load = os.getloadavg()[0]
     alone: list[Figures] = []
     shared: list[Figures] = []
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        root = Path(folder) / "data"
+    with all_ended() as folder, ExitStack() as stack:
+        root = folder / "data"
         add_episode(root, "show", asked.video)
         one, two = stack.enter_context(hosts("one", "two")) if asked.namespaces else ("one", "two")
         address = BRIDGE if asked.namespaces else "127.0.0.1"
         options = ("--protected-mode", "no")  # loopback, or a network without a way in
-        redis = stack.enter_context(redis_server(Path(folder) / "redis", *options, address=address))
+        redis = stack.enter_context(redis_server(folder / "redis", *options, address=address))
         bench = Bench(root, redis, JobStore(redis.url, 30), asked.stride)
         stack.enter_context(held_worker(root, redis, one, 0))
         for round_ in range(asked.rounds):

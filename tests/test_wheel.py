@@ -18,7 +18,8 @@ import httpx
 import pytest
 
 from lab.paths import CHECKOUT
-from lab.processes.service import clean_environment, exit_code, free_port, wait_for
+from lab.processes.ports import free_port
+from lab.processes.service import clean_environment, exit_code, wait_for
 
 OF_THE_CHECKOUT = ("apps", "pyproject.toml", "README.md", "LICENSE")
 

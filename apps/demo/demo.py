@@ -8,16 +8,16 @@ import json
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import httpx
+import psutil
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -34,7 +34,7 @@ from apps.demo import episode
 from apps.results import contact_sheet
 from apps.runs.episodes import video_files
 
-START_TIMEOUT_S = 30
+START_TIMEOUT_S = 120  # of a machine that has much else to do; one that died is not waited for
 _PAGE = "http://127.0.0.1:8501"  # where `make up` serves it, if nothing else is said
 console = Console()
 
@@ -85,17 +85,16 @@ def demo(video: Path | None, data_root: Path, stride: int) -> None:
 @contextmanager
 def server(data_root: Path) -> Iterator[httpx.Client]:
     """The API on a free port of this machine, for the time of the block."""
-    port = free_port()
     data_root.mkdir(parents=True, exist_ok=True)
     log = data_root / "demo-server.log"
-    command = [*python_module("apps.api"), "--host", "127.0.0.1", "--port", str(port)]
+    command = [*python_module("apps.api"), "--host", "127.0.0.1", "--port", "0"]
     environment = {**os.environ, "SCREENALYTICS_DATA_ROOT": str(data_root)}
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, env=same_code(environment), stdout=output, stderr=output
         )
     try:
-        url = f"http://127.0.0.1:{port}"
+        url = f"http://127.0.0.1:{wait_for_port(process, log)}"
         with httpx.Client(base_url=url, timeout=None, verify=certificates()) as client:
             wait_until_live(client, process, log)
             console.print(f"API on {url} (docs at /docs)", highlight=False)
@@ -105,10 +104,16 @@ def server(data_root: Path) -> Iterator[httpx.Client]:
         process.wait(timeout=10)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def wait_for_port(process: subprocess.Popen[bytes], log: Path) -> int:
+    """The port that the system gave the API: one that was looked for may be another's by then."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        with suppress(psutil.Error):
+            for connection in psutil.Process(process.pid).net_connections("tcp"):
+                if connection.status == psutil.CONN_LISTEN:
+                    return int(connection.laddr.port)
+        time.sleep(0.05)
+    raise DemoFailed("the API did not start: " + " ".join(tail(log, 3)))
 
 
 def wait_until_live(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:

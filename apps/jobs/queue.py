@@ -13,6 +13,7 @@ from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from apps.common.batch_schemas import Priority
+from apps.common.errors import QueueUnavailable
 from apps.common.redis_url import RedisUrl
 from apps.common.settings import Settings
 from apps.jobs.limits import longest_delivery_s
@@ -129,6 +130,12 @@ class Publisher:
 
     def _send(self, task: str, task_id: str, request: JobRequest) -> None:
         try:
+            self._send_once(task, task_id, request)
+        except _ConnectionBroke:
+            self._send_once(task, task_id, request)
+
+    def _send_once(self, task: str, task_id: str, request: JobRequest) -> None:
+        try:
             self._app.send_task(
                 task,
                 args=[request.job_id],
@@ -142,6 +149,17 @@ class Publisher:
             )
         except (OperationalError, redis.RedisError, OSError, RuntimeError) as error:
             raise queue_unavailable(_root(error)) from error
+        except AttributeError as error:
+            # Where a connection breaks while the queue is declared on it, kombu makes another one,
+            # and goes on with the channel of the old one, which has none.
+            if (error.name, error.obj) != ("client", None):
+                raise
+            broke = _ConnectionBroke("Redis has ended the connection.", hint="Try again.")
+            raise broke from error
+
+
+class _ConnectionBroke(QueueUnavailable):
+    """Nothing was sent; the next connection may hold."""
 
 
 # KEYS: a list of messages, whose last one is taken next. ARGV: job id, how many newest ones to see.

@@ -148,6 +148,11 @@ _HAND_BACK = (
 local job = redis.call('HMGET', KEYS[1], 'state', 'token', 'cancel')
 if job[1] ~= 'in_progress' or job[2] ~= ARGV[1] then return false end
 if job[3] then return 'cancel' end
+if ARGV[4] ~= '' then
+  redis.call('HSETNX', KEYS[1], 'back_since', now)
+  local since = tonumber(redis.call('HGET', KEYS[1], 'back_since'))
+  if now - since > tonumber(ARGV[4]) then return 'late' end
+end
 redis.call('HSET', KEYS[1], 'state', 'queued', 'beat', now)
 redis.call('HDEL', KEYS[1], 'worker', 'token', 'progress')
 redis.call('HINCRBY', KEYS[1], 'attempts', -1)
@@ -411,19 +416,25 @@ class JobStore:
         text = "" if progress is None else progress.model_dump_json()
         return cast("Beat", self.run_script(_BEAT, [self._keys.job(job_id)], [token, text]))
 
-    def hand_back(self, request: JobRequest, token: str) -> str | None:
-        """This delivery's worker stops: the job waits again, in its old turn.
+    def hand_back(
+        self, request: JobRequest, token: str, within_s: float | None = None
+    ) -> str | None:
+        """This delivery's worker cannot go on: the job waits again, in its old turn.
+
+        Args:
+            within_s: only for so long after it was first given back for such a reason, seconds.
 
         Returns:
-            "queued": the caller sends it; "cancel": the caller ends it; None: it is not this
-            delivery's any more.
+            "queued": the caller sends it; "cancel" or "late": the caller ends it; None: it is not
+            this delivery's any more.
         """
         keys = [
             self._keys.job(request.job_id),
             self._keys.active,
             self._keys.history(request.spec.ep_id),
         ]
-        answer = self.run_script(_HAND_BACK, keys, [token, request.job_id, _later(request)])
+        given = [token, request.job_id, _later(request), "" if within_s is None else within_s]
+        answer = self.run_script(_HAND_BACK, keys, given)
         return None if answer is None else str(answer)
 
     def succeed(self, job_id: str, result: RunResult) -> bool:

@@ -106,6 +106,16 @@ def claimed_note(path: Path) -> Iterator[dict[str, Any] | None]:
         yield note if isinstance(note, dict) and "token" in note and path.exists() else None
 
 
+def forget(path: Path, note: dict[str, Any]) -> None:
+    """Removes the note of what is stored; one that was made meanwhile stays, for there is more.
+
+    Args:
+        note: what it said.
+    """
+    if read_json(path) == note:
+        path.unlink(missing_ok=True)
+
+
 def remember(path: Path, error: StorageUnavailable) -> None:
     """Writes into a note why its run is not stored, for people."""
     note = read_json(path)

@@ -21,7 +21,7 @@ from apps.common.errors import StorageUnavailable
 from apps.common.files import entries_of, open_regular, read_json, storage_errors
 from apps.common.layout import Layout, RunFiles
 from apps.objects.archive import archived
-from apps.objects.outbox import FRESH_SECONDS, claimed_note, due, remember
+from apps.objects.outbox import FRESH_SECONDS, claimed_note, due, forget, remember
 from apps.objects.records import (
     StoredFile,
     StoredRun,
@@ -88,17 +88,22 @@ def publish(layout: Layout, store: ObjectStore, ep_id: str, run_id: str) -> bool
             if not is_held(layout, ep_id):  # else it is about to complete
                 path.unlink(missing_ok=True)
             return False
-        token = note["token"]
-        stored = _stored_files(store, files, objects_of(ep_id, run_id, token))
-        run = StoredRun(token=token, manifest=manifest, files=stored)
-        try:
-            e_tag = _commit(store, ep_id, run_id, run, replaces=note.get("replaces") is True)
-        except NoObject:  # it went this moment
-            return False
+        token, replaces = note["token"], note.get("replaces") is True
+        before, e_tag = _stored_before(store, ep_id, run_id)
+        is_own = before is not None and before.token == token  # its answer was lost on its way here
+        if replaces or not is_own:
+            if is_own:  # what a record names is never written over
+                token = _token_after(token, e_tag)
+            stored = _stored_files(store, files, objects_of(ep_id, run_id, token))
+            run = StoredRun(token=token, manifest=manifest, files=stored)
+            try:
+                e_tag = _commit(store, ep_id, run_id, run, replaces=replaces)
+            except NoObject:  # it went this moment
+                return False
         if e_tag is not None:
             with storage_errors():
                 files.stored.write_text(e_tag)
-        path.unlink(missing_ok=True)
+        forget(path, note)
     with suppress(OSError):
         path.parent.rmdir()
     facts = {"ep_id": ep_id, "run_id": run_id}
@@ -107,6 +112,21 @@ def publish(layout: Layout, store: ObjectStore, ep_id: str, run_id: str) -> bool
     else:
         _log.warning("another run of that name is in the storage already", extra=facts)
     return e_tag is not None
+
+
+def _stored_before(
+    store: ObjectStore, ep_id: str, run_id: str
+) -> tuple[StoredRun | None, str | None]:
+    """The record of that name, and its ETag; None where there is none, or none that is read."""
+    with suppress(NoObject, ValidationError):
+        body, e_tag = store.get(record_key(ep_id, run_id))
+        return StoredRun.model_validate_json(body), e_tag
+    return None, None
+
+
+def _token_after(token: str, e_tag: str | None) -> str:
+    """For a run that takes the place of one under its own token; the same at each try."""
+    return hashlib.sha256(f"{token} {e_tag}".encode()).hexdigest()[: len(token)]
 
 
 def _commit(

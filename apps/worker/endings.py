@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from apps.common.contracts.events import ErrorEvent
-from apps.common.errors import PartDamaged, PartRefused, ScreenalyticsError, from_dict
+from apps.common.errors import (
+    PartDamaged,
+    PartRefused,
+    ScreenalyticsError,
+    StorageUnavailable,
+    from_dict,
+)
 
 
 class WorkerStops(Exception):
@@ -35,6 +41,11 @@ class Reported(ScreenalyticsError):
     def was_killed(self) -> bool:
         """From outside, as by the system."""
         return int(self.problem.get("run_exit_code", 0)) < 0
+
+    @property
+    def lacks_storage(self) -> bool:
+        """It could not begin: the run's video could not be had."""
+        return isinstance(self.error, StorageUnavailable)
 
     @property
     def is_about_parts(self) -> bool:

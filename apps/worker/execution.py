@@ -26,7 +26,7 @@ from apps.jobs.store import JobStore, QueueJob
 from apps.runs.lock import is_held
 from apps.runs.store import read_manifest
 from apps.worker.drain import Drain
-from apps.worker.endings import WorkerStops
+from apps.worker.endings import Reported, WorkerStops
 from apps.worker.hand_back import cancelled, hand_back
 from apps.worker.heartbeat import JobHeartbeat
 from apps.worker.here import WorkerHere
@@ -36,6 +36,7 @@ from apps.worker.patience import when_redis_is_back
 _log = logging.getLogger("screenalytics.worker")
 MAX_ATTEMPTS = 5  # a run that takes its worker down with it must not do so for ever
 _POLL_SECONDS = 0.3
+_REST_SECONDS = 5.0  # of a worker whose storage is away, which it was asked for some seconds
 _LONGEST_PAUSE_SECONDS = 5.0  # between two questions to Redis whether another host still runs it
 
 
@@ -103,6 +104,7 @@ class JobExecution:
 
         draining = asyncio.create_task(self._watch_drain())
         is_handed_back = False
+        lacking: Reported | StorageUnavailable | None = None
         beating = JobHeartbeat(self._store, self._job_id, self._token, lease, self._tag, on_cancel)
         with beating as heartbeat:
             try:
@@ -111,6 +113,13 @@ class JobExecution:
                     self._store.beat(self._job_id, self._token, heartbeat.progress)
             except WorkerStops:
                 is_handed_back = True
+            except StorageUnavailable as error:
+                is_handed_back, lacking = True, error
+            except Reported as error:
+                if error.lacks_storage:
+                    is_handed_back, lacking = True, error
+                else:
+                    await self._end(error)
             except ScreenalyticsError as error:
                 await self._end(error)
             else:
@@ -119,7 +128,15 @@ class JobExecution:
                 draining.cancel()
                 lease.give_back()
         if is_handed_back:  # nothing here works on it any more
-            await hand_back(job.request, self._token, self._store, self._here.settings)
+            await hand_back(job.request, self._token, self._store, self._here.settings, lacking)
+        if lacking is not None:
+            await self._rest()
+
+    async def _rest(self) -> None:
+        """Leaves jobs to workers that reach the storage, if there are any."""
+        until = time.monotonic() + _REST_SECONDS
+        while time.monotonic() < until and not self._drain.has_begun:
+            await asyncio.sleep(_POLL_SECONDS)
 
     def _cancel(self) -> None:
         self._is_cancelled = True

@@ -40,6 +40,7 @@ PROGRAMS = (
     "apps.cli.probe",
 )  # end with their launcher
 Program = TypeVar("Program", Server, Worker)
+Held = TypeVar("Held")
 
 
 @dataclass
@@ -65,6 +66,19 @@ class Kept:
 
     def __init__(self) -> None:
         self._running: dict[type, tuple[Server | Worker, ExitStack]] = {}
+        self._held: dict[type, Any] = {}
+        self._closing = ExitStack()
+
+    def held(self, kind: type[Held], start: AbstractContextManager[Held]) -> Held:
+        """What is started once, and there to the end of all trials."""
+        if kind not in self._held:
+            self._held[kind] = self._closing.enter_context(start)
+        found: Held = self._held[kind]
+        return found
+
+    def close(self) -> None:
+        self.end(Server, Worker)
+        self._closing.close()
 
     def one(self, kind: type[Program], start: AbstractContextManager[Program]) -> Program:
         running, _ = self._running.get(kind, (None, None))
@@ -91,8 +105,10 @@ class Stack:
     redis: Redis
     rng: random.Random
     episode: str = "show"
+    seed: int = 1
     episodes: int = 20  # where there are many
     kept: Kept | None = None
+    quick: bool = False  # what is away comes back soon
     ends: list[float] = field(default_factory=list)  # seconds that runs were still there
     _kept_worker_in_use: bool = False
 
@@ -140,20 +156,13 @@ class Stack:
 
     def orphans(self) -> list[psutil.Process]:
         """Run processes of this trial that are alive, wherever they hang in the process tree."""
-        return [p for p in psutil.process_iter() if _belongs(p, self.data_root)]
+        return orphans_of({str(self.data_root)})
 
 
 @contextmanager
-def stack(folder: Path, video: Path, seed: int) -> Iterator[Stack]:
-    """What one trial needs, shared with no other."""
-    with redis_server(folder / "redis") as redis:
-        own = Stack(folder / "data", video, redis, random.Random(seed))
-        add_episode(own.data_root, own.episode, video)
-        yield own
-
-
-@contextmanager
-def shared_stack(folder: Path, video: Path) -> Iterator[Callable[[str, int], Stack]]:
+def shared_stack(
+    folder: Path, video: Path, *, quick: bool = True
+) -> Iterator[Callable[[str, int], Stack]]:
     """Gives a function that makes what one trial needs, from the episode's name and a seed."""
     with redis_server(folder / "redis") as redis:
         kept = Kept()
@@ -161,20 +170,35 @@ def shared_stack(folder: Path, video: Path) -> Iterator[Callable[[str, int], Sta
         def of_trial(episode: str, seed: int) -> Stack:
             add_episode(folder / "data", episode, video)
             rng = random.Random(seed)
-            return Stack(folder / "data", video, redis, rng, episode, episodes=4, kept=kept)
+            return Stack(
+                folder / "data",
+                video,
+                redis,
+                rng,
+                episode,
+                seed,
+                episodes=4 if quick else 20,
+                kept=kept,
+                quick=quick,
+            )
 
         try:
             yield of_trial
         finally:
-            kept.end(Server, Worker)
+            kept.close()
 
 
-def _belongs(process: psutil.Process, data_root: Path) -> bool:
+def orphans_of(roots: set[str]) -> list[psutil.Process]:
+    """Run processes with one of these data roots."""
+    return [p for p in psutil.process_iter() if _belongs(p, roots)]
+
+
+def _belongs(process: psutil.Process, roots: set[str]) -> bool:
     try:
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
         ours = any(name in part for part in process.cmdline() for name in PROGRAMS)
-        return ours and process.environ().get("SCREENALYTICS_DATA_ROOT") == str(data_root)
+        return ours and process.environ().get("SCREENALYTICS_DATA_ROOT") in roots
     except psutil.Error:
         return False
 

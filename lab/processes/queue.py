@@ -21,7 +21,8 @@ from apps.common.errors import QueueUnavailable
 from apps.jobs.store import JobStore
 from apps.runs.launch import PART_MODULE, RUN_MODULE
 from lab.paths import CHECKOUT
-from lab.processes.service import clean_environment, free_port, wait_for
+from lab.processes.ports import free_port
+from lab.processes.service import clean_environment, wait_for, wait_for_start
 
 LEASE_SECONDS = "3"  # of a dead worker's job; short, so that tests need not wait for long
 
@@ -50,9 +51,10 @@ class Redis:
         command = [redis_program(), "--port", str(self.port), "--bind", self.address]
         command += ["--dir", str(self.folder), "--appendonly", "yes", "--appendfsync", "always"]
         command += self.options
-        with (self.folder / "redis.log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        wait_for(self.answers if ready is None else ready, what="Redis")
+        log = self.folder / "redis.log"
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(command, stdout=output, stderr=output)
+        wait_for_start(self.process, self.answers if ready is None else ready, log, "Redis")
 
     def answers(self) -> bool:
         client = redis.Redis(
@@ -186,8 +188,8 @@ def worker(
         )
     running = Worker(process, log)
     try:
-        wait_for(lambda: " ready." in log.read_text(), 60, f"the worker: {log.read_text()[-2000:]}")
-        wait_for(lambda: _is_known(process.pid, redis_url), what="the worker to be known")
+        wait_for_start(process, lambda: " ready." in log.read_text(), log, "the worker")
+        wait_for_start(process, lambda: _is_known(process.pid, redis_url), log, "the worker")
         yield running
     finally:
         left = running.tree()

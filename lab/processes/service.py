@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from apps.common.layout import Layout
 from apps.common.processes import is_alive
 from apps.runs.launch import RUN_MODULE
 from lab.paths import CHECKOUT
+from lab.processes.ports import free_port
 
 RUN_SCRIPT = CHECKOUT / "tools" / "episode_run.py"
 
@@ -67,6 +66,7 @@ def cli_command(data_root: Path, *arguments: str) -> list[str]:
 PATIENCE = 3.0 if "PYTEST_XDIST_WORKER" in os.environ else 1.0
 # With the product's 10 a local run gets next to nothing of a busy machine, and takes minutes.
 LOCAL_NICE = 1
+START_SECONDS = 180.0  # more than any server takes that lives, also where ten others start
 LOWERED_NICE = os.nice(0) + LOCAL_NICE  # what it comes to, where the tests themselves are nice
 
 
@@ -85,6 +85,30 @@ def wait_for(condition: Callable[[], Any], timeout: float = 20.0, what: str = "i
         time.sleep(pause)
         pause = min(1.2 * pause, 0.2)
     raise AssertionError(f"waited {timeout:g} s for {what}")
+
+
+def wait_for_start(
+    process: subprocess.Popen[Any], is_up: Callable[[], Any], log: Path, what: str
+) -> Any:
+    """The first true answer of `is_up`, as long as the program lives; fails where it has ended.
+
+    Nothing else says that it hangs: on a busy machine it takes as long as it takes.
+    """
+
+    def asked() -> Any:
+        answer = is_up()
+        if not answer and process.poll() is not None:
+            raise AssertionError(f"{what} died: {_end_of(log)}")
+        return answer
+
+    try:
+        return wait_for(asked, START_SECONDS, what)
+    except AssertionError as error:
+        raise AssertionError(f"{error}; its log: {_end_of(log)}") from None
+
+
+def _end_of(log: Path) -> str:
+    return log.read_text(errors="replace")[-3000:] if log.exists() else ""
 
 
 def exit_code(process: subprocess.Popen[Any], timeout: float = 20.0) -> int:
@@ -163,22 +187,6 @@ def _is_run(process: psutil.Process) -> bool:
         return False
 
 
-# Below those that outgoing connections get (32768 and more on Linux), which would take a port
-# before its server has it. Processes begin far from each other, and none gives one twice.
-_PORTS = range(12_000, 32_000)
-_turns = itertools.count(os.getpid() * 3571)
-
-
-def free_port() -> int:
-    """A port of loopback for a server that is about to be started."""
-    for turn in _turns:
-        port = _PORTS[turn % len(_PORTS)]
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("it counts for ever")
-
-
 @contextmanager
 def serving(data_root: Path, *options: str, **environment: str) -> Iterator[Server]:
     """An API server on a free port of loopback; ends it, and what it left, after the block."""
@@ -208,7 +216,7 @@ def serving_checkout(
     client = _client_at(f"http://127.0.0.1:{port}", httpx.Timeout(5, read=120))
     server = Server(process, client, data_root, log)
     try:
-        wait_for(lambda: _is_live(server), what=f"the server; its log: {log.read_text()}")
+        wait_for_start(process, lambda: _is_live(server), log, "the server")
         yield server
     finally:
         client.close()
@@ -221,8 +229,6 @@ def _client_at(url: str, timeout: httpx.Timeout) -> httpx.Client:
 
 
 def _is_live(server: Server) -> bool:
-    if server.process.poll() is not None:
-        raise AssertionError(f"the server died: {server.log.read_text()}")
     try:
         return server.client.get("/health/live").status_code == 200
     except httpx.TransportError:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lab.arguments import positive
+from lab.processes.ending import all_ended
 from lab.processes.queue import redis_server
 from lab.scale.figures import Figures
 from lab.scale.simulation import Case, simulate
@@ -51,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         limit_s=given.limit,
     )
     with (
+        all_ended(),
         tempfile.TemporaryDirectory(prefix="scale-", dir=given.folder) as folder,
         redis_server(Path(folder) / "redis", *_REDIS) as broker,
     ):

@@ -12,7 +12,8 @@ import httpx
 import psutil
 
 from lab.paths import CHECKOUT
-from lab.processes.service import clean_environment, free_port, gone, serving, wait_for
+from lab.processes.ports import free_port
+from lab.processes.service import clean_environment, gone, serving, wait_for
 
 
 def test_several_are_refused(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ import httpx
 import pytest
 
 from lab.paths import CHECKOUT
-from lab.processes.service import clean_environment, exit_code, free_port, wait_for
+from lab.processes.ports import free_port
+from lab.processes.service import clean_environment, exit_code, wait_for_start
 
 # Root may read and write whatever the rights say; these are what lets it.
 _LIKE_A_USER = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
@@ -45,14 +46,13 @@ def served(data_root: Path, command: list[str]) -> Iterator[Served]:
     ) as client:
 
         def lives() -> bool:
-            assert process.poll() is None, log.read_text()
             try:
                 return client.get("/health/live").status_code == 200
             except httpx.TransportError:
                 return False
 
         try:
-            wait_for(lives, 60, "the server")
+            wait_for_start(process, lives, log, "the server")
             yield Served(client, process.pid)
         finally:
             process.terminate()

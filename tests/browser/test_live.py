@@ -15,8 +15,9 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
+from lab.processes.ports import free_port
 from lab.processes.queue import LEASE_SECONDS, Redis, redis_server, worker
-from lab.processes.service import add_episode, clean_environment, free_port, wait_for
+from lab.processes.service import add_episode, clean_environment, wait_for, wait_for_start
 from tests.support.page import Tab, page_server, tab
 
 SLOW = {"stride": 1, "fps": 1000, "max_cpu_percent": 25}
@@ -49,10 +50,11 @@ class Api:
             SCREENALYTICS_LEASE_S=LEASE_SECONDS,
             INSIGHTFACE_HOME=str(self.data_root.parent / "insightface"),
         )
-        with (self.data_root.parent / "api.log").open("ab") as log:
+        log = self.data_root.parent / "api.log"
+        with log.open("ab") as output:
             command = [sys.executable, "-m", "apps.api", "--port", str(self.port)]
-            self.process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
-        wait_for(self.is_live, what="the API")
+            self.process = subprocess.Popen(command, env=env, stdout=output, stderr=output)
+        wait_for_start(self.process, self.is_live, log, "the API")
 
     def is_live(self) -> bool:
         try:

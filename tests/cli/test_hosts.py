@@ -23,15 +23,15 @@ from apps.common.options import RunRequest
 from apps.common.resolve import HostFacts, resolve
 from apps.runs.spec import PreviewSpec, RunSpec
 from lab.paths import CHECKOUT
+from lab.processes.ports import free_port
 from lab.processes.service import (
     RUN_SCRIPT,
     add_episode,
     clean_environment,
     cli_command,
     exit_code,
-    free_port,
     run_cli,
-    wait_for,
+    wait_for_start,
 )
 from tests.pipeline.videos import moving, write_video
 
@@ -325,13 +325,12 @@ def test_without_a_home_the_service_runs(data_root: Path, stranger: tuple[str, .
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
 
             def is_live() -> bool:
-                assert process.poll() is None, log.read_text()
                 try:
                     return client.get("/health/live").status_code == 200
                 except httpx.TransportError:
                     return False
 
-            wait_for(is_live, what="the server")
+            wait_for_start(process, is_live, log, "the server")
             assert client.get("/health/ready").json()["status"] == "ready"
             body = {"ep_id": "talk", "execution_mode": "local", "stride": 30}
             answer = client.post("/celery_jobs/detect_track", json=body)

@@ -31,13 +31,13 @@ from apps.comparison.figures import (
 from apps.comparison.runners import problem_text, server_sent_events
 from apps.comparison.sampler import Usage
 from lab.paths import CHECKOUT
+from lab.processes.ports import free_port
 from lab.processes.queue import Redis, worker
 from lab.processes.service import (
     Server,
     add_episode,
     clean_environment,
     exit_code,
-    free_port,
     gone,
     serving,
     wait_for,

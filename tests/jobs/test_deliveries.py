@@ -11,6 +11,7 @@ import pytest
 from apps.common.settings import Settings
 from apps.jobs.queue import QUEUE, Publisher
 from apps.jobs.store import JobStore
+from lab.processes.link import linked
 from lab.processes.queue import LEASE_SECONDS, Redis, redis_server, worker
 from lab.processes.service import Server, wait_for
 from tests.support.jobs import IDLER, ended, job, job_request, submit
@@ -168,3 +169,14 @@ def test_a_job_that_waits_its_turn_is_not_sent_again(
     assert server.client.post(f"/celery_jobs/{accepted}/cancel").json()["state"] == "cancelled"
     store.sign_off(IDLER.name)
     broker.ask("DEL", QUEUE)
+
+
+def test_a_job_is_sent_though_the_connection_breaks_while_its_queue_is_declared(
+    broker: Redis, tmp_path: Path
+) -> None:
+    with linked(broker.port) as link:
+        publisher = Publisher(Settings(redis_url=f"redis://127.0.0.1:{link.port}/0"))
+        link.breaks_at = b"_kombu.binding"
+        publisher.send(job_request(tmp_path, "show"))
+        assert link.breaks_at is None
+    assert broker.ask("LLEN", QUEUE) == 1

@@ -16,8 +16,9 @@ from apps.common.settings import Settings
 from apps.jobs.queue import Publisher
 from apps.jobs.redis_errors import queue_unavailable
 from apps.jobs.store import JobStore
+from lab.processes.ports import free_port
 from lab.processes.queue import Redis, redis_server, worker
-from lab.processes.service import add_episode, free_port, serving, wait_for
+from lab.processes.service import add_episode, serving, wait_for
 from tests.support.jobs import ended, job_request, submit
 
 _HIGHEST_PORT = 65535

@@ -16,7 +16,7 @@ from apps.objects.outbox import note_due
 from apps.objects.publish import publish
 from apps.runs.record import RunRecord
 from apps.runs.spec import RunSpec, StoragePlan
-from tests.support.bucket import KEY, S3, SECRET, Faults, proxy, s3_server
+from lab.processes.bucket import KEY, S3, SECRET, Faults, proxy, s3_server
 
 _HOST = HostFacts(("CPUExecutionProvider",), frozenset({"centerface"}), thread_limit=2)
 

@@ -19,9 +19,9 @@ from apps.jobs.queue import Publisher
 from apps.jobs.store import JobRequest, JobStore, QueueJob
 from apps.objects.records import video_key
 from lab.parts import results
+from lab.processes.bucket import KEY, S3, SECRET, Faults, proxy, refuses
 from lab.processes.queue import LEASE_SECONDS, Redis, Worker, redis_server, worker
 from lab.processes.service import wait_for
-from tests.support.bucket import KEY, S3, SECRET, Faults, proxy, refuses
 from tests.support.jobs import job_request
 from tests.support.repeated import repeated
 

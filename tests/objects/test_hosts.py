@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from lab.processes.bucket import KEY, S3, SECRET, Faults, proxy, refuses
 from lab.processes.queue import redis_server, worker
 from lab.processes.service import Server, run_cli, serving, wait_for
 from tests.objects.conftest import Storage
-from tests.support.bucket import KEY, S3, SECRET, Faults, proxy, refuses
-from tests.support.jobs import ended, submit
+from tests.support.jobs import ended, job, submit
 
 UNAVAILABLE = "urn:screenalytics:problem:storage-unavailable"
 OPTIONS = {"stride": 24, "det_size": 320, "save_crops": True}
@@ -25,7 +25,7 @@ OPTIONS = {"stride": 24, "det_size": 320, "save_crops": True}
 class Hosts:
     one: Server
     other: Server
-    worker_root: Path
+    worker_log: Path
     faults: Faults
     environment: dict[str, str]
     storage: Storage
@@ -51,9 +51,9 @@ def hosts(s3: S3, tmp_path_factory: pytest.TempPathFactory, test_data: Path) -> 
             root.mkdir(parents=True)
         servers = [stack.enter_context(serving(root, **environment)) for root in roots[:2]]
         own = {k: v for k, v in environment.items() if k != "SCREENALYTICS_REDIS_URL"}
-        stack.enter_context(worker(roots[2], broker.url, **own))
+        running = stack.enter_context(worker(roots[2], broker.url, **own))
         storage = Storage(s3, bucket, url, faults, folder)
-        yield Hosts(*servers, roots[2], faults, environment, storage)
+        yield Hosts(*servers, running.log, faults, environment, storage)
 
 
 def test_an_upload_here_is_run_there_and_read_elsewhere(hosts: Hosts, test_data: Path) -> None:
@@ -67,10 +67,10 @@ def test_an_upload_here_is_run_there_and_read_elsewhere(hosts: Hosts, test_data:
     assert (plan["effective_stride"], plan["frames_total"]) == (None, None)  # it knows no facts
     queued = submit(hosts.other, "talk", **OPTIONS)
     assert queued.status_code == 202, queued.text
-    job = ended(hosts.other, queued.json()["job_id"])
-    assert job["state"] == "success", job
-    run_id = job["result"]["run_id"]
-    assert job["result"]["warnings"] == []
+    done = ended(hosts.other, queued.json()["job_id"])
+    assert done["state"] == "success", done
+    run_id = done["result"]["run_id"]
+    assert done["result"]["warnings"] == []
     runs = [
         server.client.get(f"/episodes/talk/runs/{run_id}") for server in (hosts.one, hosts.other)
     ]
@@ -79,7 +79,7 @@ def test_an_upload_here_is_run_there_and_read_elsewhere(hosts: Hosts, test_data:
         wait_for(lambda server=server: latest(server) == run_id, what="the run in the list")
     address = f"/episodes/talk/runs/{run_id}"
     tracks = hosts.other.client.get(f"{address}/tracks").json()
-    assert tracks["total"] == job["result"]["tracks"] > 0
+    assert tracks["total"] == done["result"]["tracks"] > 0
     crop = tracks["items"][0]["sample_thumbs"][0]
     pictures = [
         server.client.get(f"{address}/{crop}").content for server in (hosts.one, hosts.other)
@@ -133,6 +133,21 @@ def latest(server: Server) -> str | None:
     item = next(iter(server.client.get("/episodes").json()["items"]), {})
     found: str | None = item.get("latest_run_id")
     return found
+
+
+def test_a_job_waits_for_a_worker_that_can_bring_its_video(hosts: Hosts, test_data: Path) -> None:
+    video = test_data / "videos" / "carphone_pristine.mp4"
+    hosts.storage.s3.put(hosts.storage.bucket, "shows/videos/waits/episode.mp4", video.read_bytes())
+    wait_for(lambda: hosts.one.client.get("/episodes/waits").status_code == 200, what="it there")
+    hosts.faults.add("GET", "/videos/waits/", refuses(403, "AccessDenied"))
+    try:
+        queued = submit(hosts.one, "waits", **OPTIONS).json()["job_id"]
+        wait_for(lambda: "job handed back" in hosts.worker_log.read_text(), 40, "it handed back")
+        assert job(hosts.one, queued)["state"] in ("queued", "in_progress")
+    finally:
+        hosts.faults.rules.clear()
+    done = ended(hosts.one, queued, 60)
+    assert (done["state"], done["attempts"]) == ("success", 1)
 
 
 def test_a_run_whose_storage_refuses_completes_says_so_and_is_stored_later(

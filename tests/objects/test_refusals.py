@@ -19,9 +19,9 @@ from apps.objects.open import end_where_not_usable, mirror_of
 from apps.objects.outbox import due
 from apps.objects.publish import publish_now
 from apps.worker.outbox import OutboxKeeper
-from lab.processes.service import free_port
+from lab.processes.bucket import KEY, SECRET, is_slow, refuses
+from lab.processes.ports import free_port
 from tests.objects.conftest import Storage
-from tests.support.bucket import KEY, SECRET, is_slow, refuses
 
 REFUSALS = {
     "expired": (refuses(400, "ExpiredToken"), r"refuses the credentials \(ExpiredToken\)"),

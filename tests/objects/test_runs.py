@@ -13,8 +13,8 @@ from apps.people.forget import forget_people
 from apps.runs.episodes import list_episodes
 from apps.runs.store import latest_run_id, list_runs, read_completed, read_manifest
 from apps.runs.trash import delete_run, remove, restore
+from lab.processes.bucket import Handler, answer_is_lost, breaks_off, is_short, refuses
 from tests.objects.conftest import Host, Storage
-from tests.support.bucket import answer_is_lost, breaks_off, is_short, refuses
 
 
 def contents(host: Host, ep_id: str, run_id: str) -> dict[str, bytes]:
@@ -104,6 +104,60 @@ def test_an_answer_that_is_lost_is_no_other_host(storage: Storage) -> None:
     one.add_run("ep", "run")
     storage.faults.add("PUT", "/published/", answer_is_lost, times=1)
     assert one.publish("ep", "run")
+
+
+@pytest.mark.parametrize("is_changed", [False, True])
+def test_what_a_record_names_is_never_written_over(storage: Storage, is_changed: bool) -> None:
+    """The record is stored, which nobody hears; then the run's files become others."""
+    one, other = storage.host("one"), storage.host("other")
+    one.add_run("ep", "run")
+    storage.faults.add("PUT", "/published/", answer_is_lost)
+    with pytest.raises(StorageUnavailable):
+        one.publish("ep", "run")
+    storage.faults.rules.clear()
+    other.index.refresh()
+    files = one.layout.run("ep", "run")
+    with files.log.open("a") as log:
+        log.write("The results are on this host alone.\n")
+    if is_changed:
+        one.mirror.changed(one.layout, "ep", "run", at_once=False)
+    one = storage.host("one")
+    storage.faults.add("PUT", "/published/", refuses(403, "AccessDenied"))
+    if is_changed:
+        with pytest.raises(StorageUnavailable):
+            one.publish("ep", "run")
+    read_completed(other.layout, "ep", "run")  # also while it is stored again
+    storage.faults.rules.clear()
+    assert storage.host("one").publish("ep", "run")
+    assert due(one.layout) == []
+    other.index.refresh()
+    read_completed(other.layout, "ep", "run")
+    log_there = other.layout.run("ep", "run").log.read_text()
+    assert (log_there == files.log.read_text()) == is_changed
+    third = storage.host("third")
+    third.index.refresh()
+    read_completed(third.layout, "ep", "run")
+    assert len([key for key in storage.stored() if key.endswith("/run.log")]) == 1
+
+
+def test_what_changes_while_it_is_being_stored_is_stored_as_well(storage: Storage) -> None:
+    one, other = storage.host("one"), storage.host("other")
+    one.add_run("ep", "run")
+    files = one.layout.run("ep", "run")
+
+    def removes_people(_: Handler) -> bool:
+        files.people.write_text("")
+        one.mirror.changed(one.layout, "ep", "run", at_once=False)
+        return False
+
+    storage.faults.add("PUT", "/tracks.jsonl", removes_people, times=1)  # theirs is stored by then
+    assert one.publish("ep", "run")
+    assert due(one.layout) == [("ep", "run")]
+    assert one.publish("ep", "run")
+    assert due(one.layout) == []
+    other.index.refresh()
+    read_completed(other.layout, "ep", "run")
+    assert other.layout.run("ep", "run").people.read_text() == ""
 
 
 @pytest.mark.parametrize("fault", [breaks_off, is_short])

@@ -19,8 +19,8 @@ from apps.common.remote import noted_video
 from apps.objects import store
 from apps.runs.episodes import check_video, fetched_video, find_video, list_episodes, video_files
 from apps.runs.trash import delete_episode, remove
+from lab.processes.bucket import breaks_off, has_etag, refuses
 from tests.objects.conftest import Host, Storage
-from tests.support.bucket import breaks_off, has_etag, refuses
 
 PART = 64 << 10
 VIDEO = bytes(range(256)) * 1024  # four parts

@@ -12,8 +12,9 @@ from pathlib import Path
 import httpx
 
 from lab.paths import CHECKOUT
+from lab.processes.ports import free_port
 from lab.processes.queue import redis_server, worker
-from lab.processes.service import add_episode, cli_command, exit_code, free_port, serving, wait_for
+from lab.processes.service import add_episode, cli_command, exit_code, serving, wait_for
 
 # An upload that is not wanted begins seconds after ONNX Runtime was loaded; a run that is slow
 # enough to see it, and yet short.

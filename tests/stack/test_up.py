@@ -23,14 +23,8 @@ from apps.common.redis_url import RedisUrl
 from apps.stack import redis_server
 from apps.stack.services import Plan, Stack, Step, UpFailed
 from lab.paths import CHECKOUT
-from lab.processes.service import (
-    add_episode,
-    clean_environment,
-    exit_code,
-    free_port,
-    gone,
-    wait_for,
-)
+from lab.processes.ports import free_port
+from lab.processes.service import add_episode, clean_environment, exit_code, gone, wait_for
 
 READY_SECONDS = 60
 LOOPBACK = "127.0.0.1"

@@ -29,7 +29,8 @@ from playwright.sync_api import (
 )
 
 from lab.paths import CHECKOUT
-from lab.processes.service import PATIENCE, clean_environment, free_port, wait_for
+from lab.processes.ports import free_port
+from lab.processes.service import PATIENCE, clean_environment, wait_for, wait_for_start
 
 _SCREENSHOTS = os.environ.get("SCREENALYTICS_SCREENSHOTS")
 PATIENCE_MS = int(20_000 * PATIENCE)
@@ -105,7 +106,7 @@ def page_server(
         process = subprocess.Popen(command, cwd=root, env=env, stdout=output, stderr=output)
     server = PageServer(process, f"http://127.0.0.1:{port}", log)
     try:
-        wait_for(lambda: _is_up(server), timeout=30, what=f"the page; its log: {log.read_text()}")
+        wait_for_start(process, lambda: _is_up(server), log, "the page's server")
         yield server
     finally:
         process.send_signal(signal.SIGTERM)
@@ -117,8 +118,6 @@ def page_server(
 
 
 def _is_up(server: PageServer) -> bool:
-    if server.process.poll() is not None:
-        raise AssertionError(f"the page's server died: {server.log.read_text()}")
     try:
         # Without certificates, which take 35 ms of CPU to load.
         health = f"{server.url}/_stcore/health"

@@ -35,7 +35,8 @@ from apps.results.lanes import lanes
 from apps.ui.formatting import ENDS
 from apps.ui.parts.palette import COLOURS
 from lab.paths import CHECKOUT
-from lab.processes.service import free_port, wait_for
+from lab.processes.ports import free_port
+from lab.processes.service import wait_for
 
 ASSETS = CHECKOUT / "apps" / "ui" / "assets" / "review"
 WIDTH, HEIGHT, FPS = 320, 240, 25

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.processes.service import free_port
+from lab.processes.ports import free_port
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,9 @@ from apps.common.schemas import (
 )
 from apps.ui.client import ApiProblem, Client, ServerUnreachable
 from apps.ui.settings import PageSettings
+from lab.processes.ports import free_port
 from lab.processes.queue import Worker, redis_server, worker
-from lab.processes.service import Server, add_episode, free_port, gone, serving, wait_for
+from lab.processes.service import Server, add_episode, gone, serving, wait_for
 
 KEY = "correct-horse-battery"
 SLOW = {"stride": 1, "fps": 1000.0, "max_cpu_percent": 30.0}

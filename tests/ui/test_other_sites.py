@@ -18,7 +18,8 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from lab.paths import CHECKOUT
-from lab.processes.service import clean_environment, exit_code, free_port, wait_for
+from lab.processes.ports import free_port
+from lab.processes.service import clean_environment, exit_code, wait_for
 from tests.support.page import PageServer, page_server
 
 # Notes each name that the process looks up, and finds none but those of loopback.

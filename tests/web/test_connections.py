@@ -16,13 +16,14 @@ import pytest
 from websockets.sync.client import connect
 
 from lab.paths import CHECKOUT
+from lab.processes.ports import free_port
 from lab.processes.service import (
     Server,
     add_episode,
     clean_environment,
-    free_port,
     serving,
     wait_for,
+    wait_for_start,
 )
 from tests.support.page import page_server
 
@@ -190,7 +191,7 @@ def test_a_web_socket_may_be_silent(tmp_path: Path) -> None:
         subprocess.Popen(command, cwd=CHECKOUT, env=clean_environment(), stderr=said) as server,
     ):
         try:
-            wait_for(lambda: "running on" in log.read_text(), what="the server")
+            wait_for_start(server, lambda: "running on" in log.read_text(), log, "the server")
             with connect(f"ws://127.0.0.1:{port}") as client:
                 time.sleep(1.5)  # more than it waits for a body
                 client.send("still there")

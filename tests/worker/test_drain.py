@@ -157,6 +157,18 @@ def test_what_is_to_be_cancelled_is_not_handed_back(store: JobStore, tmp_path: P
     assert store.read(request.job_id).state == "in_progress"
 
 
+def test_what_is_handed_back_again_and_again_ends_some_time(
+    store: JobStore, broker: Redis, tmp_path: Path
+) -> None:
+    """Counted from when it was first handed back for a reason that may last."""
+    request = sent(store, broker, job_request(tmp_path, "show"))
+    for within_s, answer in ((60, "queued"), (60, "queued"), (None, "queued"), (0, "late")):
+        assert store.begin(request.job_id, "worker", "token") == "begun"
+        assert store.hand_back(request, "token", within_s) == answer
+    job = store.read(request.job_id)
+    assert (job.state, job.attempts) == ("in_progress", 1)
+
+
 def test_the_turn_of_what_is_handed_back(store: JobStore, broker: Redis, tmp_path: Path) -> None:
     """Behind what runs, before what came later, and in its own priority."""
     names = ("first", "second", "third")

@@ -21,7 +21,7 @@ from apps.common.files import sha256_of
 from apps.common.model_files import GivenWeights, detectors_on_disk, downloaded_weights
 from apps.pipeline.detect.weights import packaged_model, weights_of
 from apps.pipeline.inference.callbacks import NO_CALLBACKS, LoadCallbacks
-from lab.processes.service import free_port
+from lab.processes.ports import free_port
 
 CONTENT = bytes(range(256)) * 4096  # a megabyte
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -18,7 +18,8 @@ from typing import Any, ClassVar
 
 import httpx
 
-from lab.processes.service import clean_environment, free_port, wait_for
+from lab.processes.ports import free_port
+from lab.processes.service import clean_environment, wait_for_start
 
 KEY, SECRET = "AKIATESTKEYOFNOBODY", "secret/of+nobody"
 _AUTHORIZATION = (
@@ -76,7 +77,7 @@ def s3_server(folder: Path) -> Iterator[S3]:
             command, env=clean_environment(), stdout=output, stderr=output, cwd=folder
         )
     try:
-        wait_for(lambda: _listens(port), what=f"the server of S3: {log.read_text()}")
+        wait_for_start(process, lambda: _listens(port), log, "the server of S3")
         yield S3(port)
     finally:
         process.terminate()
@@ -99,11 +100,13 @@ class Faults:
     Attributes:
         rules: method, what its path contains, how often, what is done.
         seen: requests, as "METHOD path".
+        away: what is done with all requests, whatever the rules say; None where nothing is.
     """
 
     rules: list[list[Any]] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    away: Answer | None = None
 
     def add(self, method: str, part: str, do: Answer, times: int = 1_000_000) -> None:
         self.rules.append([method, part, times, do])
@@ -111,6 +114,8 @@ class Faults:
     def chosen(self, method: str, path: str) -> Answer | None:
         with self.lock:
             self.seen.append(f"{method} {path}")
+            if self.away is not None:
+                return self.away
             for rule in self.rules:
                 if rule[0] == method and rule[1] in path and rule[2] > 0:
                     rule[2] -= 1
@@ -212,7 +217,7 @@ def has_etag(e_tag: str) -> Answer:
 
 
 def is_slow(seconds: float) -> Answer:
-    def do(handler: Handler) -> bool:
+    def do(_: Handler) -> bool:
         time.sleep(seconds)
         return False
 
@@ -224,6 +229,15 @@ def answer_is_lost(handler: Handler) -> bool:
     handler.asked()
     handler.close_connection = True
     with suppress(OSError):
+        handler.connection.shutdown(socket.SHUT_RDWR)
+    return True
+
+
+def is_unreachable(handler: Handler) -> bool:
+    """Resets the connection before anything is done."""
+    handler.close_connection = True
+    with suppress(OSError):
+        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         handler.connection.shutdown(socket.SHUT_RDWR)
     return True
 
