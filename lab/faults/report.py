@@ -31,7 +31,8 @@ run's own process) at a random moment, and everything that was accepted is follo
 A storage that goes away does so by connections that are reset, requests that hang, answers that are
 lost or 503, at random; for 8 to 12 seconds, and for 30 in one trial of five. After each of these
 trials the bucket itself is looked at: one record, all of its files with the right SHA-256, and
-nothing that a host still has to store.
+nothing that a host still has to store. Several of them, one after the other, have the same servers
+where the fault leaves them alive (`--in-turn`).
 
 | fault | what happens | trials | completed | lost | doubled | orphans | end | run |
 |---|---|---:|---:|---:|---:|---:|---:|---:|
