@@ -97,10 +97,11 @@ class Bench:
     redis: Redis
     store: JobStore
     stride: int
+    people: bool
 
     def job(self, segments: Segments) -> tuple[JobRequest, Figures]:
         """Queues it and waits for its end."""
-        asked = RunRequest(stride=self.stride, fps=1000, people=True)
+        asked = RunRequest(stride=self.stride, fps=1000, people=self.people)
         spec = RunSpec(
             ep_id="show",
             run_id=new_run_id(),
@@ -144,6 +145,7 @@ def main() -> int:
     p.add_argument("--stride", type=values.positive, default=3)
     p.add_argument("--segments", default="auto", help="of the divided job (default: auto)")
     p.add_argument("--rounds", type=values.positive, default=3)
+    p.add_argument("--no-people", action="store_true", help="tracks alone")
     p.add_argument("--namespaces", action="store_true", help="a network of its own for each host")
     p.add_argument(_INSIDE, action="store_true", help=argparse.SUPPRESS)
     asked = p.parse_args()
@@ -160,7 +162,7 @@ def main() -> int:
         address = BRIDGE if asked.namespaces else "127.0.0.1"
         options = ("--protected-mode", "no")  # loopback, or a network without a way in
         redis = stack.enter_context(redis_server(folder / "redis", *options, address=address))
-        bench = Bench(root, redis, JobStore(redis.url, 30), asked.stride)
+        bench = Bench(root, redis, JobStore(redis.url, 30), asked.stride, not asked.no_people)
         stack.enter_context(held_worker(root, redis, one, 0))
         for round_ in range(asked.rounds):
             whole, figures = bench.job("off")
