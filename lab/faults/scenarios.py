@@ -62,9 +62,14 @@ class Trial:
 
 
 class Kept:
-    """Programs that go on from one trial to the next; a new one stands for each that died."""
+    """Programs that go on from one trial to the next; a new one stands for each that died.
+
+    Attributes:
+        end_other_workers: ends those that other trials keep, who would take this one's jobs.
+    """
 
     def __init__(self) -> None:
+        self.end_other_workers: Callable[[], None] = lambda: None
         self._running: dict[type, tuple[Server | Worker, ExitStack]] = {}
         self._held: dict[type, Any] = {}
         self._closing = ExitStack()
@@ -134,6 +139,8 @@ class Stack:
     @contextmanager
     def worker(self, concurrency: int = 1) -> Iterator[Worker]:
         start = worker(self.data_root, self.redis.url, concurrency=concurrency)
+        if self.kept is not None:
+            self.kept.end_other_workers()
         if self.kept is not None and concurrency == 1 and not self._kept_worker_in_use:
             self._kept_worker_in_use = True
             try:

@@ -186,6 +186,8 @@ def hosts_of(stack: Stack) -> Iterator[Hosts]:
             made = closing.enter_context(_started(stack))
         else:
             made = stack.kept.held(Hosts, _started(stack))
+            stack.kept.end(Worker)  # it has no storage
+            stack.kept.end_other_workers = made.only_workers
         made.back()
         closing.callback(made.back)
         made.put(f"videos/{stack.episode}/episode.mp4", stack.video.read_bytes())
