@@ -22,7 +22,7 @@ from apps.common.retention_schemas import (
     SurplusRun,
 )
 from apps.common.settings import Settings
-from apps.jobs.moving import unfinished_jobs, waits
+from apps.jobs.moving import waited_for
 from apps.jobs.retention import old_records, prune_records
 from apps.runs.episodes import list_episodes
 from apps.runs.retention import prune_episode, pruned_runs, surplus_runs
@@ -97,10 +97,7 @@ async def _prune_episode(
 ) -> tuple[list[PrunedRun], list[RunThatStays]]:
     try:
         async with moving_episode(services, ep_id):
-            jobs = await services.ask_redis(unfinished_jobs, services.jobs, ep_id)
-            waited_for = {job.request.spec.run_id: waits(job) for job in jobs}
-            return await run_in_threadpool(
-                prune_episode, services.layout, ep_id, policy, waited_for
-            )
+            stay = await services.ask_redis(waited_for, services.jobs, ep_id)
+            return await run_in_threadpool(prune_episode, services.layout, ep_id, policy, stay)
     except ScreenalyticsError as error:
         return [], [RunThatStays(ep_id=ep_id, run_id=run.run_id, why=error.detail) for run in found]

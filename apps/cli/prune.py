@@ -105,17 +105,14 @@ def _prune_runs(
     layout: Layout, jobs: JobStore, policy: RetentionPolicy, found: list[SurplusRun]
 ) -> int:
     """Moves them to the trash, an episode at a time; the exit code."""
-    from apps.jobs.moving import moving, unfinished_jobs, waits
+    from apps.jobs.moving import moving, waited_for
     from apps.runs.retention import prune_episode
 
     gone = code = 0
     for ep_id, runs in groupby(found, key=lambda run: run.ep_id):
         try:
             with moving(layout, jobs, ep_id):
-                waited_for = {
-                    job.request.spec.run_id: waits(job) for job in unfinished_jobs(jobs, ep_id)
-                }
-                went, stay = prune_episode(layout, ep_id, policy, waited_for)
+                went, stay = prune_episode(layout, ep_id, policy, waited_for(jobs, ep_id))
         except ScreenalyticsError as error:
             code = code or error.exit_code
             for run in runs:

@@ -72,3 +72,8 @@ def waits(job: QueueJob) -> EpisodeBusy:
         run_id=spec.run_id,
         job_id=job_id,
     )
+
+
+def waited_for(jobs: JobStore, ep_id: str) -> dict[str, EpisodeBusy]:
+    """Runs of an episode that an unfinished job is for, with why they stay."""
+    return {job.request.spec.run_id: waits(job) for job in unfinished_jobs(jobs, ep_id)}

@@ -70,7 +70,7 @@ class PartsAnalysis:
         self._wanted: Division | None = None
         self._killed = 0  # processes of parts, here
         self._begun = time.time()
-        self._token = secrets.token_hex(8) if here.has_storage else None
+        self._token: str | None = None
         self.warning: str | None = None
 
     @property
@@ -131,7 +131,7 @@ class PartsAnalysis:
         wanted = self._wanted or division(self._job.request.segments, self._store, self._here.host)
         if wanted is None:
             return None
-        self._token = None if self._token is None else secrets.token_hex(8)
+        self._token = secrets.token_hex(8) if self._here.has_storage else None
         self._files.begin(self._token)
         self._files.remove_left(self._store)
         divided: DividedRun | None = None

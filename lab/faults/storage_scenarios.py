@@ -12,6 +12,7 @@ import httpx
 from lab.faults.scenarios import PATIENCE, Stack, Trial, orphans_of, wait_for_end
 from lab.faults.storage_away import Away, any_file, holds, killed_at
 from lab.faults.storage_hosts import Hosts, hosts_of
+from lab.processes.bucket import ALWAYS
 from lab.processes.queue import Worker
 from lab.processes.service import Server, cli_command, wait_for
 
@@ -101,6 +102,28 @@ def _left(stack: Stack, hosts: Hosts) -> int:
     return found()
 
 
+def _away_at_request(
+    stack: Stack,
+    method: str,
+    path: str,
+    number: Callable[[Stack], int] = lambda _: 1,
+    *,
+    times: int = ALWAYS,
+) -> Trial:
+    """The storage goes away with a request of a job's worker.
+
+    Args:
+        number: which of those with that method and path, from 1.
+        times: so many of them are looked at.
+    """
+    with _hosts(stack, "two") as (hosts, server):
+        away = Away(hosts, stack)
+        hosts["two"].faults.add(method, path, away.at(number(stack)), times)
+        job = _submit(stack, server)
+        assert away.wait(PATIENCE), "it never went away"
+        return _judge_job(stack, hosts, server, job)
+
+
 def storage_away_before(stack: Stack) -> Trial:
     """The storage is away for some seconds from before a job's video is brought."""
     with _hosts(stack, "two") as (hosts, server):
@@ -113,12 +136,7 @@ def storage_away_before(stack: Stack) -> Trial:
 
 def storage_away_in_transfer(stack: Stack) -> Trial:
     """It goes away while the video is on its way to the worker's host."""
-    with _hosts(stack, "two") as (hosts, server):
-        away = Away(hosts, stack)
-        hosts["two"].faults.add("GET", f"/videos/{stack.episode}", away.at(), 1)
-        job = _submit(stack, server)
-        assert away.wait(PATIENCE), "it never went away"
-        return _judge_job(stack, hosts, server, job)
+    return _away_at_request(stack, "GET", f"/videos/{stack.episode}", times=1)
 
 
 def storage_away_in_run(stack: Stack) -> Trial:
@@ -135,22 +153,12 @@ def storage_away_in_run(stack: Stack) -> Trial:
 
 def storage_away_publishing(stack: Stack) -> Trial:
     """It goes away while the run's files are being stored, with any of them."""
-    with _hosts(stack, "two") as (hosts, server):
-        away = Away(hosts, stack)
-        hosts["two"].faults.add("PUT", f"/runs/{stack.episode}/", away.at(any_file(stack)))
-        job = _submit(stack, server)
-        assert away.wait(PATIENCE), "it never went away"
-        return _judge_job(stack, hosts, server, job)
+    return _away_at_request(stack, "PUT", f"/runs/{stack.episode}/", any_file)
 
 
 def storage_away_before_record(stack: Stack) -> Trial:
     """It goes away when all files are stored and the record is not, or its answer is lost."""
-    with _hosts(stack, "two") as (hosts, server):
-        away = Away(hosts, stack)
-        hosts["two"].faults.add("PUT", f"/published/{stack.episode}/runs/", away.at())
-        job = _submit(stack, server)
-        assert away.wait(PATIENCE), "it never went away"
-        return _judge_job(stack, hosts, server, job)
+    return _away_at_request(stack, "PUT", f"/published/{stack.episode}/runs/")
 
 
 def storage_away_reading(stack: Stack) -> Trial:

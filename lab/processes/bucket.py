@@ -21,6 +21,7 @@ import httpx
 from lab.processes.ports import free_port
 from lab.processes.service import clean_environment, wait_for_start
 
+ALWAYS = 1_000_000  # requests
 KEY, SECRET = "AKIATESTKEYOFNOBODY", "secret/of+nobody"
 _AUTHORIZATION = (
     f"AWS4-HMAC-SHA256 Credential={KEY}/20260101/us-east-1/s3/aws4_request, "
@@ -108,7 +109,7 @@ class Faults:
     lock: threading.Lock = field(default_factory=threading.Lock)
     away: Answer | None = None
 
-    def add(self, method: str, part: str, do: Answer, times: int = 1_000_000) -> None:
+    def add(self, method: str, part: str, do: Answer, times: int = ALWAYS) -> None:
         self.rules.append([method, part, times, do])
 
     def chosen(self, method: str, path: str) -> Answer | None:

@@ -132,24 +132,43 @@ def _known_format(path: Path) -> str | None:
         return "mjpeg" if file.read(len(_JPEG)) == _JPEG else None
 
 
+def _boxes(path: Path) -> Iterator[tuple[bytes, int, int, int]]:
+    """The outermost boxes of a file, as if it were MP4 or MOV (ISO/IEC 14496-12, 4.2).
+
+    Yields:
+        Kind, first byte, bytes of the header, and bytes in all as the box has it; more than the
+        file where that breaks off. One whose length cannot be is the last.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    at, end = 0, path.stat().st_size
+    with path.open("rb") as file:
+        while len(header := file.read(16)) >= 8:
+            size = int.from_bytes(header[:4])
+            length = 16 if size == 1 else 8
+            size = int.from_bytes(header[8:]) if size == 1 else size or end - at
+            yield header[4:8], at, length, size
+            if size < 8:
+                return
+            at += size
+            file.seek(at)
+
+
 def _lacks_index(path: Path) -> bool:
     """Whether a file begins as MP4 or MOV does and has no whole `moov` box (ISO/IEC 14496-12)."""
-    kinds, at = set[bytes](), 0
+    kinds, reached = set[bytes](), 0
     try:
         end = path.stat().st_size
-        with path.open("rb") as file:
-            while len(header := file.read(16)) >= 8:
-                size, kind = int.from_bytes(header[:4]), header[4:8]
-                size = int.from_bytes(header[8:]) if size == 1 else size or end - at
-                if size < 8 or (at == 0 and kind not in _FIRST_BOXES):
-                    return False
-                at += size
-                if at <= end:
-                    kinds.add(kind)
-                file.seek(at)
+        for kind, at, _, size in _boxes(path):
+            if size < 8 or (at == 0 and kind not in _FIRST_BOXES):
+                return False
+            reached = at + size
+            if reached <= end:
+                kinds.add(kind)
     except OSError:
         return False
-    return at > 0 and b"moov" not in kinds
+    return reached > 0 and b"moov" not in kinds
 
 
 def beside_media(path: Path) -> list[tuple[int, int]] | None:
@@ -160,23 +179,17 @@ def beside_media(path: Path) -> list[tuple[int, int]] | None:
     Returns:
         Each from one byte to another; None for a file of another kind, or one that breaks off.
     """
-    found, at = [], 0
+    found, reached = list[tuple[int, int]](), 0
     try:
         end = path.stat().st_size
-        with path.open("rb") as file:
-            while at < end:
-                file.seek(at)
-                header = file.read(16)
-                size, kind = int.from_bytes(header[:4]), header[4:8]
-                length = 16 if size == 1 else 8
-                size = int.from_bytes(header[8:]) if size == 1 else size or end - at
-                if size < length or at + size > end or (at == 0 and kind not in _FIRST_BOXES):
-                    return None
-                found.append((at, at + (length if kind == b"mdat" else size)))
-                at += size
+        for kind, at, length, size in _boxes(path):
+            if size < length or at + size > end or (at == 0 and kind not in _FIRST_BOXES):
+                return None
+            reached = at + size
+            found.append((at, at + length if kind == b"mdat" else reached))
     except OSError:
         return None
-    return found
+    return found if reached == end else None
 
 
 def _incomplete() -> VideoUnreadable:
