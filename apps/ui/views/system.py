@@ -40,12 +40,20 @@ def _show_active(api: Client) -> None:
         st.warning(plain(active.queue_problem), icon=":material/cloud_off:")
     if not active.items:
         st.caption("Nothing runs and nothing waits.")
-    for run in active.items:
+    for run in sorted(active.items, key=_place):
         _show_run(api, run)
 
 
+def _place(run: ActiveRun) -> tuple[bool, str]:
+    """What runs by when it was asked for, so that no row goes down; then what waits, by turn."""
+    waits = run.state == "queued"
+    return waits, "" if waits else run.run_id
+
+
 def _show_run(api: Client, run: ActiveRun) -> None:
-    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+    # By a key it is moved, not redrawn as another's: what is clicked is what was aimed at.
+    key = f"active-{run.ep_id}-{run.run_id}"
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key=key):
         mode = MODE_LABELS.get(run.execution_mode, run.execution_mode)
         st.markdown(f"**{plain(run.ep_id)}** · {mode} · {run.state.replace('_', ' ')}", width=420)
         with st.container(width=320):
