@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import cv2
 import numpy as np
@@ -49,6 +49,17 @@ _FEATURES: dict[str, Any] = {  # small ones, for a small picture; zooms up to 1.
 class _Tiny(ABC):
     """What a picture of a few pixels tells."""
 
+    _KEPT: ClassVar[tuple[str, ...]] = ("layout",)  # costs more to compute than to keep
+
+    def computed(self) -> dict[str, ByteArray | FloatArray]:
+        """What has been computed of it so far and is worth keeping with it, by name."""
+        return {name: vars(self)[name] for name in self._KEPT if name in vars(self)}
+
+    def know(self, computed: Mapping[str, ByteArray | FloatArray]) -> Self:
+        """Need not compute again what `computed` gave for the same picture; itself."""
+        vars(self).update({name: computed[name] for name in self._KEPT if name in computed})
+        return self
+
     @property
     @abstractmethod
     def tiny(self) -> FloatArray:
@@ -79,6 +90,7 @@ class FrameFeatures(_Tiny):
     """
 
     image: ByteArray
+    _KEPT: ClassVar[tuple[str, ...]] = ("layout", "colours", "digest")
 
     @staticmethod
     def of(frame: Frame) -> FrameFeatures:
@@ -92,10 +104,11 @@ class FrameFeatures(_Tiny):
         return FrameFeatures(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR))
 
     @cached_property
-    def digest(self) -> bytes:
-        """Names the picture: others have other ones."""
-        sides = repr(self.image.shape).encode()
-        return blake2b(self.image.tobytes() + sides, digest_size=16).digest()
+    def digest(self) -> ByteArray:
+        """Shape (16,): names the picture; others have other ones."""
+        name = blake2b(self.image.tobytes(), digest_size=16)
+        name.update(repr(self.image.shape).encode())
+        return np.frombuffer(name.digest(), np.uint8)
 
     @property
     def shape(self) -> tuple[int, int]:

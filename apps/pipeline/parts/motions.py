@@ -88,7 +88,8 @@ def row_of(name: str, motion: Motion, place: int) -> list[Any]:
 def _name(
     before: FrameFeatures, now: FrameFeatures, limits: MotionLimits, overlay: BoolArray | None
 ) -> str:
-    name = blake2b(before.digest + now.digest + repr(limits).encode(), digest_size=16)
+    name = blake2b(before.digest.tobytes() + now.digest.tobytes(), digest_size=16)
+    name.update(repr(limits).encode())
     if overlay is not None:
         name.update(overlay.tobytes())
     return name.hexdigest()

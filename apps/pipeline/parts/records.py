@@ -130,12 +130,10 @@ def frame_record(
         "ts_s": frame.ts_s,
         "looked_again": frame.looked_again,
         "faces": [arrays.add(each) for each in (faces.boxes, faces.landmarks, faces.conf)],
-        "view": arrays.add(frame.view.image),
+        "view": _view_body(frame.view, arrays),
         "appearance": arrays.add(frame.appearance),
         "glimpses": [
-            _glimpse_body(each, frame.view, arrays)
-            if is_whole(each)
-            else {"ts_s": each.ts_s, "tiny": arrays.add(each.tiny.astype(np.uint8))}
+            _glimpse_body(each, frame.view, arrays, is_whole=is_whole(each))
             for each in frame.glimpses
         ],
         "crops": [arrays.add(np.frombuffer(crop, np.uint8)) for crop in frame.crops],
@@ -159,7 +157,7 @@ def frame_of(
     """
     try:
         motions.learn(body["motions"], arrays)
-        view = FrameFeatures(arrays[body["view"]])
+        view = _view(body["view"], arrays)
         return FrameAnalysis(
             index=body["index"],
             ts_s=body["ts_s"],
@@ -194,15 +192,19 @@ def glimpses_of(body: dict[str, Any], arrays: Sequence[NDArray[Any]]) -> tuple[G
         raise damaged("its end is incomplete") from error
 
 
-def _glimpse_body(glimpse: Glimpse, view: FrameFeatures | None, arrays: _Arrays) -> dict[str, Any]:
+def _glimpse_body(
+    glimpse: Glimpse, view: FrameFeatures | None, arrays: _Arrays, *, is_whole: bool = True
+) -> dict[str, Any]:
     """Where its source is the sample's own view, that is not written twice."""
+    body = {"ts_s": glimpse.ts_s, "computed": _computed_body(glimpse, arrays)}
     source = glimpse.source
+    if not is_whole:
+        return body | {"tiny": arrays.add(glimpse.tiny.astype(np.uint8))}
     if isinstance(source, FrameFeatures):
-        place = None if source is view else arrays.add(source.image)
-        return {"ts_s": glimpse.ts_s, "view": place}
+        return body | {"view": None if source is view else _view_body(source, arrays)}
     if isinstance(source, FewPixels):
         raise ValueError("what was left out once is in no part")
-    return {"ts_s": glimpse.ts_s, "patch": _patch_body(source, arrays)}
+    return body | {"patch": _patch_body(source, arrays)}
 
 
 def _never(ts_s: float) -> FrameFeatures:
@@ -216,15 +218,34 @@ def _glimpse(
     again: Again,
 ) -> Glimpse:
     ts_s = body["ts_s"]
+    source: FacePatch | FrameFeatures | FewPixels | None
     if "tiny" in body:
         tiny = arrays[body["tiny"]].astype(np.float32)
-        return Glimpse(ts_s, FewPixels(tiny, partial(again, ts_s)))
-    if "patch" in body:
-        return Glimpse(body["ts_s"], _patch(body["patch"], arrays))
-    source = view if body["view"] is None else FrameFeatures(arrays[body["view"]])
+        source = FewPixels(tiny, partial(again, ts_s))
+    elif "patch" in body:
+        source = _patch(body["patch"], arrays)
+    else:
+        source = view if body["view"] is None else _view(body["view"], arrays)
     if source is None:
         raise ValueError("a glimpse without a picture")
-    return Glimpse(body["ts_s"], source)
+    return Glimpse(ts_s, source).know(_computed(body["computed"], arrays))
+
+
+def _view_body(view: FrameFeatures, arrays: _Arrays) -> dict[str, Any]:
+    return {"image": arrays.add(view.image), "computed": _computed_body(view, arrays)}
+
+
+def _view(body: dict[str, Any], arrays: Sequence[NDArray[Any]]) -> FrameFeatures:
+    return FrameFeatures(arrays[body["image"]]).know(_computed(body["computed"], arrays))
+
+
+def _computed_body(picture: FrameFeatures | Glimpse, arrays: _Arrays) -> dict[str, int]:
+    return {name: arrays.add(array) for name, array in picture.computed().items()}
+
+
+def _computed(body: dict[str, int], arrays: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Copies, which do not keep the whole record in memory."""
+    return {name: arrays[place].copy() for name, place in body.items()}
 
 
 def _patch_body(patch: FacePatch, arrays: _Arrays) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import cv2
@@ -247,13 +248,14 @@ class ShotSplitter:
         while self._shot and now.ts_s - self._shot[0].ts_s > config.gradual_seconds:
             self._shot.popleft()
         seen = list(self._shot)
+        changes = _Changes(seen)
         for start in _starts(seen):
-            then, between = seen[start], seen[start + 1 : -1]
+            then = seen[start]
             if _layout_distance(then, now) < config.gradual_layout:
                 continue
             fades_in = then.light < _BLACK * now.light
             prevails = _PURE if fades_in else _PREVAILS
-            since = _since_in_mixture(then, between, now, prevails, config.gradual_residual)
+            since = changes.since_in_mixture(start, prevails, config.gradual_residual)
             if since is None:
                 continue
             # The dark may be of the new picture already, so it is not asked which place it is.
@@ -291,36 +293,57 @@ def _starts(seen: Sequence[Glimpse]) -> list[int]:
     return sorted(start for start in latest if start < len(seen) - 2)
 
 
-def _since_in_mixture(
-    then: Glimpse,
-    between: Sequence[Glimpse],
-    now: Glimpse,
-    prevails: float,
-    max_residual: float,
-) -> Glimpse | None:
-    """The first picture of the new place, where all are mixtures, with ever more of `now`.
+class _Changes:
+    """What pictures have in common with the last one of them.
 
     Args:
-        prevails: share of `now` from which it counts as the new place.
-        max_residual: what may be left of a picture beside its mixture, in parts of what the ends
-            differ by; root of the mean square.
-
-    Returns:
-        None where they are no mixtures.
+        seen: in order.
     """
-    start, change = then.tiny.ravel(), (now.tiny - then.tiny).ravel()
-    energy = float(change @ change)
-    pictures = np.stack([glimpse.tiny.ravel() for glimpse in between]) - start
-    shares = pictures @ change / energy
-    if not ((shares > _PURE) & (shares < 1 - _PURE)).any():
-        return None  # a jump
-    if np.diff(np.concatenate(([0.0], shares, [1.0]))).min() < -_BACKWARDS:
-        return None  # a flash, or somebody passes
-    rest = pictures - np.clip(shares, 0, 1)[:, None] * change
-    if np.sqrt((rest**2).sum(axis=1).max() / energy) > max_residual:
-        return None
-    pairs = zip(between, shares, strict=True)
-    return next((glimpse for glimpse, share in pairs if share >= prevails), now)
+
+    def __init__(self, seen: Sequence[Glimpse]) -> None:
+        self._seen = seen
+
+    @cached_property
+    def _apart(self) -> FloatArray:
+        """Shape (n, 1728): how each picture differs from the last one."""
+        pictures = np.stack([glimpse.tiny.ravel() for glimpse in self._seen])
+        apart: FloatArray = pictures - pictures[-1]
+        return apart
+
+    @cached_property
+    def _squares(self) -> FloatArray:
+        """Shape (n,): the sum of the squares of each difference."""
+        squares: FloatArray = np.einsum("ij,ij->i", self._apart, self._apart)
+        return squares
+
+    def since_in_mixture(self, start: int, prevails: float, max_residual: float) -> Glimpse | None:
+        """The first picture of the new place, where all are mixtures, with ever more of the last.
+
+        With differences from the last picture, a mixture is what is left of the first one.
+
+        Args:
+            start: number of the first picture; at least one lies between.
+            prevails: share of the last picture from which it counts as the new place.
+            max_residual: what may be left of a picture beside its mixture, in parts of what the
+                ends differ by; root of the mean square.
+
+        Returns:
+            None where they are no mixtures.
+        """
+        between = slice(start + 1, -1)
+        energy = self._squares[start]
+        common = self._apart[between] @ self._apart[start]
+        shares = 1 - common / energy
+        if not ((shares > _PURE) & (shares < 1 - _PURE)).any():
+            return None  # a jump
+        if np.diff(shares, prepend=0, append=1).min() < -_BACKWARDS:
+            return None  # a flash, or somebody passes
+        left = 1 - np.clip(shares, 0, 1)
+        rest = self._squares[between] - 2 * left * common + left**2 * energy
+        if rest.max() > max_residual**2 * energy:
+            return None
+        prevailing = np.flatnonzero(shares >= prevails)
+        return self._seen[start + 1 + int(prevailing[0]) if prevailing.size else -1]
 
 
 def _is_shaped_otherwise(one: FrameFeatures, other: FrameFeatures) -> bool:
