@@ -3,8 +3,11 @@
 Each worker is held on a core of its own and believes to be on a host of its own (a UTS namespace:
 Linux, as root). With `--namespaces` each has a network and an address of its own as well, and Redis
 a third one; nothing of it is reached from outside. The same episode is queued in turns: for the
-first worker alone, and divided among both. Wall clock and CPU of all processes are compared as
-ratios; medians of the rounds.
+first worker alone, divided among both, and whole for each of them at the same time. Wall clock and
+CPU of all processes are compared as ratios; medians of the rounds.
+
+Cores of one machine share its memory, so a frame costs more CPU while the other core works as well.
+Two whole jobs side by side tell how much; what a divided job costs beyond that is the dividing.
 """
 
 from __future__ import annotations
@@ -43,6 +46,7 @@ from lab.processes.service import add_episode
 
 _HOST = HostFacts(("CPUExecutionProvider",), frozenset(), thread_limit=1)
 _POLL_SECONDS = 0.05
+_EPISODE, _TWIN = "show", "twin"  # of the same video
 _INSIDE = "--in-own-network"
 
 
@@ -100,10 +104,19 @@ class Bench:
     people: bool
 
     def job(self, segments: Segments) -> tuple[JobRequest, Figures]:
-        """Queues it and waits for its end."""
+        """Queues the episode and waits for its end."""
+        request = self._send(_EPISODE, segments)
+        return request, self._figures(request)
+
+    def side_by_side(self) -> float:
+        """CPU seconds of a whole job while another worker has the same one; mean of the two."""
+        requests = [self._send(ep_id, "off") for ep_id in (_EPISODE, _TWIN)]
+        return statistics.mean(self._figures(request).cpu_s for request in requests)
+
+    def _send(self, ep_id: str, segments: Segments) -> JobRequest:
         asked = RunRequest(stride=self.stride, fps=1000, people=self.people)
         spec = RunSpec(
-            ep_id="show",
+            ep_id=ep_id,
             run_id=new_run_id(),
             execution_mode="redis",
             resolution=resolve(asked, {}, _HOST),
@@ -117,16 +130,20 @@ class Bench:
             segments=segments,
         )
         self.store.register(request)
+        Publisher(Settings(redis_url=self.redis.url)).send(request)
+        return request
+
+    def _figures(self, request: JobRequest) -> Figures:
+        """Of a job that was just sent; waits for its end."""
         begun = time.monotonic()
         stages = Stages(PartStore(self.store), request.job_id)
-        Publisher(Settings(redis_url=self.redis.url)).send(request)
         while not (found := self.store.read(request.job_id)).is_finished:
             stages.look()
             time.sleep(_POLL_SECONDS)
         wall_s = time.monotonic() - begun
         if found.result is None:
             raise RuntimeError(f"the job failed: {found.problem}")
-        return request, Figures(wall_s, found.result.cpu.seconds, tuple(stages.seconds))
+        return Figures(wall_s, found.result.cpu.seconds, tuple(stages.seconds))
 
 
 @contextmanager
@@ -155,9 +172,11 @@ def main() -> int:
     load = os.getloadavg()[0]
     alone: list[Figures] = []
     shared: list[Figures] = []
+    beside: list[float] = []
     with all_ended() as folder, ExitStack() as stack:
         root = folder / "data"
-        add_episode(root, "show", asked.video)
+        for ep_id in (_EPISODE, _TWIN):
+            add_episode(root, ep_id, asked.video)
         one, two = stack.enter_context(hosts("one", "two")) if asked.namespaces else ("one", "two")
         address = BRIDGE if asked.namespaces else "127.0.0.1"
         options = ("--protected-mode", "no")  # loopback, or a network without a way in
@@ -169,19 +188,27 @@ def main() -> int:
             alone.append(figures)
             with held_worker(root, redis, two, 1):
                 divided, figures = bench.job(segments)
+                beside.append(bench.side_by_side())
             shared.append(figures)
-            parts = len(read_manifest(Layout(root), "show", divided.spec.run_id).parts)
+            parts = len(read_manifest(Layout(root), _EPISODE, divided.spec.run_id).parts)
             other = differing(results(root, whole.spec.run_id), results(root, divided.spec.run_id))
             print(
                 f"round {round_ + 1}: one host {alone[-1]}; two hosts {figures}; {parts} parts; "
+                f"two whole jobs at once {beside[-1]:.1f} s of CPU each; "
                 + (f"other: {', '.join(other)}" if other else "the same results"),
                 flush=True,
             )
     pairs = list(zip(alone, shared, strict=True))
     wall = statistics.median(two.wall_s / one.wall_s for one, two in pairs)
     cpu = statistics.median(two.cpu_s / one.cpu_s for one, two in pairs)
+    busy = statistics.median(
+        two.cpu_s / whole_s for two, whole_s in zip(shared, beside, strict=True)
+    )
     cores = psutil.cpu_count()
-    print(f"two hosts over one: {wall:.2f} of the wall clock, {cpu:.3f} of the CPU")
+    print(
+        f"two hosts over one: {wall:.2f} of the wall clock, {cpu:.3f} of the CPU; "
+        f"{busy:.3f} of the CPU of a whole job while both cores work"
+    )
     print(f"{cores} cores, load average {load:.1f} at the start, stride {asked.stride}")
     return 0
 
