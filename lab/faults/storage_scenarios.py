@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 
 import httpx
 
+from lab.faults.part_scenarios import DIVIDED
+from lab.faults.part_scenarios import VIDEO as DIVIDED_VIDEO
 from lab.faults.scenarios import PATIENCE, Stack, Trial, orphans_of, wait_for_end
 from lab.faults.storage_away import Away, any_file, holds, killed_at
 from lab.faults.storage_hosts import Hosts, hosts_of
@@ -31,10 +33,9 @@ def _hosts(stack: Stack, *workers: str) -> Iterator[tuple[Hosts, Server]]:
         yield hosts, server
 
 
-def _submit(stack: Stack, server: Server) -> str:
-    answer = server.client.post(
-        "/celery_jobs/detect_track", json={"ep_id": stack.episode, **RUN}, timeout=120
-    )
+def _submit(stack: Stack, server: Server, **options: object) -> str:
+    body = {"ep_id": stack.episode, **RUN, **options}
+    answer = server.client.post("/celery_jobs/detect_track", json=body, timeout=120)
     stack.note(f"job: {answer.status_code} {answer.text}")
     assert answer.status_code == 202, answer.text
     return str(answer.json()["job_id"])
@@ -179,6 +180,21 @@ def storage_away_reading(stack: Stack) -> Trial:
         return _judge(stack, hosts, server, is_done=end == "success" and is_told)
 
 
+def storage_away_in_parts(stack: Stack) -> Trial:
+    """It goes away while two hosts make the parts of a job, with one that is stored or brought."""
+    stack.video = stack.video.with_name(DIVIDED_VIDEO)
+    with _hosts(stack, "two", "three") as (hosts, server):
+        away = Away(hosts, stack)
+        method, number = stack.rng.choice((("PUT", 1), ("PUT", 2), ("GET", 1)))
+        for name in ("two", "three"):
+            hosts[name].faults.add(method, "/parts/", away.at(number))
+        job = _submit(stack, server, **DIVIDED)
+        assert away.wait(PATIENCE), "it never went away"
+        trial = _judge_job(stack, hosts, server, job)
+        stack.note(f"with {method} {number}; left of parts: {hosts.keys('parts/')}")
+        return trial
+
+
 def worker_without_redis(stack: Stack) -> Trial:
     """A worker cannot reach Redis at any moment of its job, and the storage still; another can."""
     with _hosts(stack, "two") as (hosts, server):
@@ -268,6 +284,7 @@ FAULTS: dict[str, Callable[[Stack], Trial]] = {
         storage_away_publishing,
         storage_away_before_record,
         storage_away_reading,
+        storage_away_in_parts,
         worker_without_redis,
         worker_without_storage,
         worker_killed_publishing,
