@@ -73,10 +73,10 @@ class Figures:
 class Stages:
     """Notes when a divided job comes to each stage of `Figures`, as Redis tells."""
 
-    def __init__(self, parts: PartStore, job_id: str) -> None:
+    def __init__(self, parts: PartStore, job_id: str, since: float) -> None:
         self._parts = parts
         self._id = job_id
-        self._begun = time.monotonic()
+        self._begun = since
         self.seconds: list[float] = []
 
     def look(self) -> None:
@@ -105,15 +105,16 @@ class Bench:
 
     def job(self, segments: Segments) -> tuple[JobRequest, Figures]:
         """Queues the episode and waits for its end."""
-        request = self._send(_EPISODE, segments)
-        return request, self._figures(request)
+        request, since = self._send(_EPISODE, segments)
+        return request, self._figures(request, since)
 
     def side_by_side(self) -> float:
         """CPU seconds of a whole job while another worker has the same one; mean of the two."""
-        requests = [self._send(ep_id, "off") for ep_id in (_EPISODE, _TWIN)]
-        return statistics.mean(self._figures(request).cpu_s for request in requests)
+        sent = [self._send(ep_id, "off") for ep_id in (_EPISODE, _TWIN)]
+        return statistics.mean(self._figures(*each).cpu_s for each in sent)
 
-    def _send(self, ep_id: str, segments: Segments) -> JobRequest:
+    def _send(self, ep_id: str, segments: Segments) -> tuple[JobRequest, float]:
+        """What was queued, and when its sending began."""
         asked = RunRequest(stride=self.stride, fps=1000, people=self.people)
         spec = RunSpec(
             ep_id=ep_id,
@@ -130,17 +131,17 @@ class Bench:
             segments=segments,
         )
         self.store.register(request)
+        since = time.monotonic()
         Publisher(Settings(redis_url=self.redis.url)).send(request)
-        return request
+        return request, since
 
-    def _figures(self, request: JobRequest) -> Figures:
-        """Of a job that was just sent; waits for its end."""
-        begun = time.monotonic()
-        stages = Stages(PartStore(self.store), request.job_id)
+    def _figures(self, request: JobRequest, since: float) -> Figures:
+        """Of a job whose sending began then; waits for its end."""
+        stages = Stages(PartStore(self.store), request.job_id, since)
         while not (found := self.store.read(request.job_id)).is_finished:
             stages.look()
             time.sleep(_POLL_SECONDS)
-        wall_s = time.monotonic() - begun
+        wall_s = time.monotonic() - since
         if found.result is None:
             raise RuntimeError(f"the job failed: {found.problem}")
         return Figures(wall_s, found.result.cpu.seconds, tuple(stages.seconds))
@@ -170,9 +171,7 @@ def main() -> int:
         enter_own_network([sys.executable, "-m", "lab.two_hosts", *sys.argv[1:], _INSIDE])
     segments: Segments = int(asked.segments) if asked.segments.isdecimal() else asked.segments
     load = os.getloadavg()[0]
-    alone: list[Figures] = []
-    shared: list[Figures] = []
-    beside: list[float] = []
+    rounds: list[tuple[Figures, Figures, float]] = []  # alone, shared; CPU beside another
     with all_ended() as folder, ExitStack() as stack:
         root = folder / "data"
         for ep_id in (_EPISODE, _TWIN):
@@ -184,26 +183,22 @@ def main() -> int:
         bench = Bench(root, redis, JobStore(redis.url, 30), asked.stride, not asked.no_people)
         stack.enter_context(held_worker(root, redis, one, 0))
         for round_ in range(asked.rounds):
-            whole, figures = bench.job("off")
-            alone.append(figures)
+            whole, alone = bench.job("off")
             with held_worker(root, redis, two, 1):
-                divided, figures = bench.job(segments)
-                beside.append(bench.side_by_side())
-            shared.append(figures)
+                divided, shared = bench.job(segments)
+                beside_s = bench.side_by_side()
+            rounds.append((alone, shared, beside_s))
             parts = len(read_manifest(Layout(root), _EPISODE, divided.spec.run_id).parts)
             other = differing(results(root, whole.spec.run_id), results(root, divided.spec.run_id))
             print(
-                f"round {round_ + 1}: one host {alone[-1]}; two hosts {figures}; {parts} parts; "
-                f"two whole jobs at once {beside[-1]:.1f} s of CPU each; "
+                f"round {round_ + 1}: one host {alone}; two hosts {shared}; {parts} parts; "
+                f"two whole jobs at once {beside_s:.1f} s of CPU each; "
                 + (f"other: {', '.join(other)}" if other else "the same results"),
                 flush=True,
             )
-    pairs = list(zip(alone, shared, strict=True))
-    wall = statistics.median(two.wall_s / one.wall_s for one, two in pairs)
-    cpu = statistics.median(two.cpu_s / one.cpu_s for one, two in pairs)
-    busy = statistics.median(
-        two.cpu_s / whole_s for two, whole_s in zip(shared, beside, strict=True)
-    )
+    wall = statistics.median(shared.wall_s / alone.wall_s for alone, shared, _ in rounds)
+    cpu = statistics.median(shared.cpu_s / alone.cpu_s for alone, shared, _ in rounds)
+    busy = statistics.median(shared.cpu_s / beside_s for _, shared, beside_s in rounds)
     cores = psutil.cpu_count()
     print(
         f"two hosts over one: {wall:.2f} of the wall clock, {cpu:.3f} of the CPU; "

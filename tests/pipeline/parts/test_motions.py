@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from typing import Any
 
 import cv2
@@ -14,8 +13,8 @@ from numpy.typing import NDArray
 from apps.pipeline.frame_features import FrameFeatures
 from apps.pipeline.parts import motions
 from apps.pipeline.parts.motions import KnownMotions, RecordedMotions, row_of
-from apps.pipeline.parts.records import read_record, write_record
 from apps.pipeline.shots.motion import Motion, MotionLimits, motion_between
+from tests.support.records import through_a_file
 
 LIMITS = MotionLimits(agreement=0.5, response=0.3, features=12, spread=0.3, scale_change=1.2)
 OVERLAY = np.eye(72, 128, dtype=bool)
@@ -35,13 +34,9 @@ def kept(found: list[tuple[str, Motion]]) -> KnownMotions:
     """As a part's file brings them to the whole."""
     arrays: list[NDArray[Any]] = [motion.matrix for _, motion in found]
     rows = [row_of(name, motion, place) for place, (name, motion) in enumerate(found)]
-    with tempfile.TemporaryFile() as stream:
-        write_record(stream, {"motions": rows}, arrays)
-        stream.seek(0)
-        read = read_record(stream)
-    assert read is not None
+    body, read = through_a_file({"motions": rows}, arrays)
     known = KnownMotions()
-    known.learn(read[0]["motions"], read[1])
+    known.learn(body["motions"], read)
     return known
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
-
 import numpy as np
 import pytest
 
 from apps.pipeline.frame_analysis import FrameAnalysis
 from apps.pipeline.frame_features import FewPixels, FrameFeatures, Glimpse
 from apps.pipeline.parts.motions import KnownMotions
-from apps.pipeline.parts.records import frame_of, frame_record, read_record, write_record
+from apps.pipeline.parts.records import frame_of, frame_record
 from apps.pipeline.types import Faces
+from tests.support.records import through_a_file
 
 NAMES = ["colours", "digest", "layout"]
 
@@ -24,15 +23,10 @@ def never(_ts_s: float) -> FrameFeatures:
     raise AssertionError("a picture was decoded again")
 
 
-def through_a_file(frame: FrameAnalysis) -> FrameAnalysis:
+def as_read(frame: FrameAnalysis) -> FrameAnalysis:
     """As whoever puts parts together has it; of the first glimpse only a few pixels."""
-    body, arrays = frame_record(frame, lambda glimpse: glimpse is not frame.glimpses[0])
-    with tempfile.TemporaryFile() as stream:
-        write_record(stream, body, arrays)
-        stream.seek(0)
-        read = read_record(stream)
-    assert read is not None
-    return frame_of(*read, never, KnownMotions())
+    record = frame_record(frame, lambda glimpse: glimpse is not frame.glimpses[0])
+    return frame_of(*through_a_file(*record), never, KnownMotions())
 
 
 @pytest.fixture
@@ -57,7 +51,7 @@ def test_it_is_the_same_to_the_bit(frame: FrameAnalysis) -> None:
     for one in pictures:
         for name in NAMES:
             getattr(one, name, None)  # a glimpse has a layout alone
-    read = through_a_file(frame)
+    read = as_read(frame)
     for one, again in zip(pictures, [read.view, *read.glimpses], strict=True):
         wanted, known = one.computed(), again.computed()
         assert sorted(known) == (NAMES if isinstance(one, FrameFeatures) else ["layout"])
@@ -67,7 +61,7 @@ def test_it_is_the_same_to_the_bit(frame: FrameAnalysis) -> None:
 
 
 def test_what_was_not_asked_for_is_computed_then(frame: FrameAnalysis) -> None:
-    read = through_a_file(frame)
+    read = as_read(frame)
     few = read.glimpses[0]
     assert isinstance(few.source, FewPixels)
     for one, again in zip([frame.view, *frame.glimpses], [read.view, *read.glimpses], strict=True):
@@ -78,5 +72,5 @@ def test_what_was_not_asked_for_is_computed_then(frame: FrameAnalysis) -> None:
 def test_what_is_known_of_a_picture_keeps_no_record_in_memory(frame: FrameAnalysis) -> None:
     few = frame.glimpses[0]
     assert few.layout.size
-    layout = through_a_file(frame).glimpses[0].layout
+    layout = as_read(frame).glimpses[0].layout
     assert layout.base is None
