@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Browser
 
+from apps.common.names import new_run_id
 from lab.processes.service import gone, wait_for
 from tests.browser.conftest import DEMO, Product
 from tests.support.page import Tab, tab
@@ -39,6 +40,8 @@ def test_what_runs_is_seen_and_stopped(one_tab: Tab, product: Product) -> None:
     slow = {"stride": 1, "fps": 1000, "max_cpu_percent": 40}
     job = client.post("/celery_jobs/detect_track", json={"ep_id": DEMO, **slow})
     assert job.status_code == 202
+    second = job.json()["run_id"].partition("-")[0]  # runs are told apart by it, and then by chance
+    wait_for(lambda: new_run_id().partition("-")[0] > second, what="the next second")
     old = client.post("/jobs/detect_track", json={"ep_id": "show", **slow})
     assert old.status_code == 202
     one_tab.see(f"{DEMO} · Redis/Celery (queued) · in progress")  # without a click
@@ -49,6 +52,7 @@ def test_what_runs_is_seen_and_stopped(one_tab: Tab, product: Product) -> None:
         *wait_for(product.server.run_processes, what="the old path's run"),
     ]
     one_tab.picture("system-busy")
+    one_tab.settle()
     rows = one_tab.page.locator('[class*="st-key-active-"]')
     # What begins later comes below: no row goes down under the pointer of who wants to stop it.
     assert [text.split()[0] for text in rows.all_inner_texts()] == [DEMO, "show"]
