@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from apps.common.contracts.parts import undivided_options
 from apps.common.options import Options
 from apps.pipeline.decode.index import FrameIndex
@@ -31,17 +33,28 @@ def undivided_because(index: FrameIndex, options: Options, stride: int) -> str |
     return None
 
 
-def spans(index: FrameIndex, count: int) -> list[Span]:
+def spans(index: FrameIndex, count: int, join_share: float = 0.0) -> list[Span]:
     """Divides a video into parts of about the same length; one after the other they are all of it.
 
     Args:
-        count: as many parts as are wanted, >= 1; there are fewer where it has fewer closed groups
-            of pictures.
+        count: as many parts as are wanted, >= 1; there are fewer where closed groups of pictures
+            are fewer, or far apart.
+        join_share: by this share of the video the first part is shorter than the others, but at
+            least a third as long as they would be without; >= 0.
     """
-    starts = [(0, 0)]
-    for packet, first in _starts(index)[1:]:
-        if len(starts) < count and first >= len(starts) * index.count / count:
-            starts.append((packet, first))
+    first_part = max((1 - (count - 1) * join_share) / count, 1 / (3 * count)) * index.count
+    other_parts = (index.count - first_part) / max(count - 1, 1)
+    possible = _starts(index)
+    shown = [first for _, first in possible]
+    chosen = [0]
+    for number in range(count - 1):
+        wanted = first_part + number * other_parts
+        after = bisect_left(shown, wanted)
+        near = [at for at in (after - 1, after) if chosen[-1] < at < len(shown)]
+        nearest = min(near, key=lambda at: abs(shown[at] - wanted), default=0)
+        if nearest and abs(shown[nearest] - wanted) < other_parts:
+            chosen.append(nearest)
+    starts = [possible[at] for at in chosen]
     ends = [packet for packet, _ in starts[1:]]
     return [
         Span(first, packet, end)

@@ -160,7 +160,7 @@ def test_stored_frames_are_those_that_were_analysed(tmp_path: Path) -> None:
         stored.load(video, stride, 15)
         with stored.analysed(stride, tracker) as analysed:
             assert [everything(frame) for frame in analysed] == wanted
-        assert [part.first for part in stored.parts] == [0, 36, 60]
+        assert [part.first for part in stored.parts] == [0, 24, 48]
         assert any(part.left_over for part in stored.files[:-1]), "nothing is handed on here"
 
 
