@@ -50,6 +50,8 @@ OTHER_VARIABLES = {
     "of a drain and 15 more (`docker-compose.yml`)",
     "SCREENALYTICS_MEMORY": "Memory of API and worker each, `4g` by default (`docker-compose.yml`)",
     "SCREENALYTICS_TEST_DATA": "Folder of the real videos that tests and measurements use.",
+    "SCREENALYTICS_TEST_S3": "Address (`http://…`) of a server of S3 that tests use in place of "
+    "moto's, with `SCREENALYTICS_TEST_S3_KEY` and `SCREENALYTICS_TEST_S3_SECRET`.",
     "SCREENALYTICS_WRITE_DOCS": "`1`: the security tests write their table into "
     "`docs/security.md`.",
     "SCREENALYTICS_SCREENSHOTS": "Folder for pictures that the browser tests take; "

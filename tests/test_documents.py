@@ -45,7 +45,7 @@ def test_no_setting_is_left_out() -> None:
 
 def test_no_variable_that_is_read_anywhere_is_left_out() -> None:
     files = [*CHECKOUT.glob("*.yml"), *(p for d in ("apps", "lab", "tests") for p in sources(d))]
-    found = [name for p in files for name in re.findall(r"SCREENALYTICS_[A-Z_]+", p.read_text())]
+    found = [name for p in files for name in re.findall(r"SCREENALYTICS_[A-Z0-9_]+", p.read_text())]
     read = {name for name in found if not name.endswith(("_", "_FILE"))}
     assert len(read) > 20
     missing = {name for name in read if f"`{name}`" not in OPTIONS + SETTINGS}

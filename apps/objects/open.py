@@ -10,9 +10,10 @@ from apps.common.errors import InvalidInput, ScreenalyticsError
 from apps.common.layout import Layout
 from apps.common.settings import Settings
 from apps.common.storage_url import StorageUrl
+from apps.objects.client import package_missing
 from apps.objects.credentials import profile_of
 from apps.objects.mirror import Mirror
-from apps.objects.store import ObjectStore, package_missing
+from apps.objects.store import ObjectStore
 from apps.runs.spec import StoragePlan, storage_plan
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.client
-import itertools
+import os
+import re
+import secrets
 import socket
 import subprocess
 import sys
@@ -22,27 +24,26 @@ from lab.processes.ports import free_port
 from lab.processes.service import clean_environment, wait_for_start
 
 ALWAYS = 1_000_000  # requests
-KEY, SECRET = "AKIATESTKEYOFNOBODY", "secret/of+nobody"
-_AUTHORIZATION = (
-    f"AWS4-HMAC-SHA256 Credential={KEY}/20260101/us-east-1/s3/aws4_request, "
-    "SignedHeaders=host, Signature=none"
-)
-_names = itertools.count(1)
+SERVER = "SCREENALYTICS_TEST_S3"  # address of one that is there already, in place of moto's
+KEY = os.environ.get(f"{SERVER}_KEY", "AKIATESTKEYOFNOBODY")
+SECRET = os.environ.get(f"{SERVER}_SECRET", "secret/of+nobody")
+_REGION = "us-east-1"
 
 
 @dataclass(frozen=True)
 class S3:
-    """A server of S3: moto's, in a process of its own."""
+    """A server of S3 that speaks HTTP."""
 
     port: int
+    host: str = "127.0.0.1"
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def bucket(self) -> str:
         """A new one."""
-        name = f"bucket-{next(_names)}"
+        name = f"bucket-{secrets.token_hex(6)}"
         self._ask("PUT", name)
         return name
 
@@ -52,8 +53,14 @@ class S3:
         self._ask("DELETE", name)
 
     def keys(self, bucket: str) -> list[str]:
-        text = self._ask("GET", f"{bucket}?list-type=2").text
-        return [part.partition("</Key>")[0] for part in text.split("<Key>")[1:]]
+        return self._named(f"{bucket}?list-type=2")
+
+    def uploads(self, bucket: str) -> list[str]:
+        """Keys of objects whose parts are being stored, or were left."""
+        return self._named(f"{bucket}?uploads")
+
+    def _named(self, path: str) -> list[str]:
+        return re.findall("<Key>([^<]*)</Key>", self._ask("GET", path).text)
 
     def put(self, bucket: str, key: str, body: bytes) -> None:
         self._ask("PUT", f"{bucket}/{key}", body)
@@ -62,14 +69,30 @@ class S3:
         return self._ask("GET", f"{bucket}/{key}").content
 
     def _ask(self, method: str, path: str, body: bytes = b"") -> httpx.Response:
-        headers = {"authorization": _AUTHORIZATION}
-        answer = httpx.request(method, f"{self.url}/{path}", content=body, headers=headers)
+        url = f"{self.url}/{path}"
+        answer = httpx.request(method, url, content=body, headers=_signed(method, url, body))
         answer.raise_for_status()
         return answer
 
 
+def _signed(method: str, url: str, body: bytes) -> dict[str, str]:
+    """The headers of a request that has none yet."""
+    from botocore.auth import S3SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    request = AWSRequest(method, url, data=body)
+    S3SigV4Auth(Credentials(KEY, SECRET), "s3", _REGION).add_auth(request)
+    return dict(request.headers)
+
+
 @contextmanager
 def s3_server(folder: Path) -> Iterator[S3]:
+    """Moto's server in a process of its own, or the one that the environment names."""
+    if named := os.environ.get(SERVER):
+        address = httpx.URL(named)
+        yield S3(80 if address.port is None else address.port, address.host)
+        return
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     log = folder / "s3.log"
@@ -78,14 +101,15 @@ def s3_server(folder: Path) -> Iterator[S3]:
             command, env=clean_environment(), stdout=output, stderr=output, cwd=folder
         )
     try:
-        wait_for_start(process, lambda: _listens(port), log, "the server of S3")
+        wait_for_start(process, lambda: listens(port), log, "the server of S3")
         yield S3(port)
     finally:
         process.terminate()
         process.wait()
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Whether a server of loopback has it."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
@@ -130,7 +154,7 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     faults: ClassVar[Faults]
-    port: ClassVar[int]
+    s3: ClassVar[S3]
     body: bytes
 
     def _handle(self) -> None:
@@ -147,7 +171,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def asked(self) -> tuple[int, dict[str, str], bytes]:
         """What the server answers."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        connection = http.client.HTTPConnection(self.s3.host, self.s3.port)
         connection.request(self.command, self.path, self.body, dict(self.headers))
         answer = connection.getresponse()
         content = answer.read()
@@ -217,6 +241,24 @@ def has_etag(e_tag: str) -> Answer:
     return do
 
 
+def has_no_etag(handler: Handler) -> bool:
+    """Keeps the ETag of an object of parts to itself, as Ceph does."""
+    status, headers, content = handler.asked()
+    handler.answer(status, headers, re.sub(rb"<ETag>.*</ETag>", b"<ETag></ETag>", content))
+    return True
+
+
+def compares_bare_etags(handler: Handler) -> bool:
+    """Takes quotes for a part of what is asked for, as Ceph does where something is stored."""
+    asked = handler.headers.get("if-match")
+    if asked is None:
+        return False
+    if asked.startswith('"'):
+        return refuses(412, "PreconditionFailed")(handler)
+    handler.headers.replace_header("if-match", f'"{asked}"')
+    return False
+
+
 def is_slow(seconds: float) -> Answer:
     def do(_: Handler) -> bool:
         time.sleep(seconds)
@@ -247,7 +289,7 @@ def is_unreachable(handler: Handler) -> bool:
 def proxy(s3: S3) -> Iterator[tuple[str, Faults]]:
     """A proxy before a server of S3: its address, and what it does."""
     faults = Faults()
-    kind = type("Proxy", (Handler,), {"faults": faults, "port": s3.port})
+    kind = type("Proxy", (Handler,), {"faults": faults, "s3": s3})
     server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)

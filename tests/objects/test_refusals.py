@@ -13,7 +13,7 @@ from apps.cli import storage as command
 from apps.common.errors import InvalidInput, PackageMissing, StorageUnavailable
 from apps.common.settings import Settings
 from apps.common.storage_url import StorageUrl
-from apps.objects import publish, store
+from apps.objects import client, publish
 from apps.objects.credentials import profile_of
 from apps.objects.open import end_where_not_usable, mirror_of
 from apps.objects.outbox import due
@@ -39,8 +39,8 @@ def test_what_is_refused_is_told_without_keys_and_not_asked_again_at_once(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(store, "_REQUEST_SECONDS", 0.2)
-    monkeypatch.setattr(store, "_RETRIES", 1)
+    monkeypatch.setattr(client, "_REQUEST_SECONDS", 0.2)
+    monkeypatch.setattr(client, "_RETRIES", 1)
     fault, words = REFUSALS[name]
     host = storage.host("one")
     storage.faults.add("GET", storage.bucket, fault)
