@@ -103,15 +103,18 @@ class ObjectStore:
         """Stores an object in place of the one that was seen; its ETag.
 
         Raises:
-            ObjectChanged: it is another one by now.
+            ObjectChanged: it is another one by now, or gone.
         """
         try:
-            return self._replace(key, body, e_tag)
-        except ObjectChanged:
-            bare = e_tag.strip('"')
-            if bare == e_tag or self.find(key).e_tag != e_tag:
-                raise
-            return self._replace(key, body, bare)  # Ceph compares it with an ETag without quotes
+            try:
+                return self._replace(key, body, e_tag)
+            except ObjectChanged:
+                bare = e_tag.strip('"')
+                if bare == e_tag or self.find(key).e_tag != e_tag:
+                    raise
+                return self._replace(key, body, bare)  # Ceph compares with it less its quotes
+        except NoObject:
+            raise ObjectChanged from None
 
     def _replace(self, key: str, body: bytes, e_tag: str) -> str:
         import obstore

@@ -62,6 +62,10 @@ def test_an_object_is_replaced_while_it_is_the_one_that_was_seen(objects: Object
     with pytest.raises(ObjectChanged):
         objects.replace("published/x", b"third", first)
     assert objects.get("published/x") == (b"second", second)
+    objects.delete(["published/x"])
+    with pytest.raises(ObjectChanged):
+        objects.replace("published/x", b"fourth", second)
+    assert list(objects.below("published/")) == []
 
 
 @pytest.mark.skipif(SERVER in os.environ, reason="the proxy changes what a server may check")
