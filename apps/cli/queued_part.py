@@ -126,7 +126,7 @@ class _QueuedPart:
         is_exact = (options.precision, options.device) == ("float32", "cpu")
         found = extract_of(
             note,
-            spans(note.known.index, order.count, order.join_share)[order.number - 1],
+            spans(note.known.index, order.count)[order.number - 1],
             stride,
             checked_s=0.0 if is_exact else pipeline_config().detector_check.video_seconds,
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from apps.common.options import Options
 from apps.common.schemas import Segments
 from apps.jobs.store import JobStore, WorkerFacts
 
@@ -51,14 +50,6 @@ def division(segments: Segments, store: JobStore, host: str) -> Division | None:
         return None
     # A host is to run no hotter than by one undivided run: its budget is that of one process.
     return Division(PARTS_A_WORKER * (helpers + 1), MIN_SAMPLES, helpers, 1)
-
-
-def join_share(options: Options) -> float:
-    """What putting together costs of the work of all frames, about: the leader does that as well.
-
-    Measured at 1080p and stride 6 (docs/parts.md).
-    """
-    return 0.09 if options.people else 0.05
 
 
 def _idle_hosts(store: JobStore, host: str) -> int:

@@ -92,7 +92,6 @@ class PartMaking:
         order = PartOrder(
             number=number,
             count=divided.plan.count,
-            join_share=divided.plan.join_share,
             path=str(self.path(number)),
             kind=divided.plan.kind,
             place=self.place(divided.token),

@@ -18,7 +18,7 @@ from apps.jobs.limits import RUNS
 from apps.jobs.parts import DividedRun
 from apps.jobs.queue import Publisher
 from apps.jobs.store import JobStore, QueueJob
-from apps.worker.division import Division, division, join_share
+from apps.worker.division import Division, division
 from apps.worker.endings import Reported
 from apps.worker.heartbeat import JobHeartbeat
 from apps.worker.here import WorkerHere
@@ -146,7 +146,6 @@ class PartsAnalysis:
             count=wanted.count,
             min_samples=wanted.min_samples,
             makers=wanted.helpers + 1,
-            join_share=join_share(self._job.request.spec.resolution.options),
             path=str(self._making.path(1)),
             place=self._making.place(self._token),
             known=str(self._making.known),

@@ -43,8 +43,6 @@ class PartOrder(BaseModel):
         path: of its file.
         min_samples: that each part is to have about; then there may be fewer parts.
         makers: how many make parts at once; where there are fewer parts, then the same of each.
-        join_share: what putting together costs of the work of all frames; by so much the first part
-            is shorter, for its maker does that as well.
         kind: of the other parts; one of another kind is not made.
         place: where the file is stored as well; None where there is no storage.
         is_for_another: another host is to read it, from the storage: it does not stay here.
@@ -59,7 +57,6 @@ class PartOrder(BaseModel):
     path: str
     min_samples: int = 1
     makers: int = 1
-    join_share: float = Field(default=0.0, ge=0)
     kind: str | None = None
     place: PartsPlace | None = None
     is_for_another: bool = False
@@ -70,14 +67,13 @@ class PartPlan(Readable):
     """How a run is divided.
 
     Args:
-        count, join_share: see `PartOrder`; with `min_samples` of 1 they give the same parts again.
+        count: see `PartOrder`; with `min_samples` of 1 it gives the same parts again.
         samples: frames that are processed, part by part.
         video_frames: that the whole video has.
         kind: names what the parts are computed by, as far as results depend on it.
     """
 
     count: int
-    join_share: float = 0.0
     samples: list[int]
     video_frames: int
     kind: str

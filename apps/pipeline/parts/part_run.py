@@ -140,14 +140,13 @@ class Division:
     """A video in parts.
 
     Args:
-        count, join_share: as asked for.
+        count: how many were asked for.
         spans: those that there are.
         samples: frames that are processed, part by part, where none is damaged.
         video_frames: that the whole video has.
     """
 
     count: int
-    join_share: float
     spans: Sequence[Span]
     samples: Sequence[int]
     video_frames: int
@@ -169,7 +168,6 @@ class Division:
     def plan(self, kind: str) -> PartPlan:
         return PartPlan(
             count=self.count,
-            join_share=self.join_share,
             samples=list(self.samples),
             video_frames=self.video_frames,
             kind=kind,
@@ -194,9 +192,9 @@ def divided(video: Video, options: Options, stride: int, order: PartOrder) -> Di
                 "This run is not divided: its parts would be too short to pay.",
                 hint="Run the episode as a whole.",
             )
-    parts = spans(video.index, count, order.join_share)
+    parts = spans(video.index, count)
     samples = [_samples_in(video, span, stride) for span in parts]
-    return Division(count, order.join_share, parts, samples, video.facts.frames)
+    return Division(count, parts, samples, video.facts.frames)
 
 
 def refuse_another_kind(order: PartOrder, plan: PartPlan) -> None:

@@ -33,26 +33,23 @@ def undivided_because(index: FrameIndex, options: Options, stride: int) -> str |
     return None
 
 
-def spans(index: FrameIndex, count: int, join_share: float = 0.0) -> list[Span]:
+def spans(index: FrameIndex, count: int) -> list[Span]:
     """Divides a video into parts of about the same length; one after the other they are all of it.
 
     Args:
         count: as many parts as are wanted, >= 1; there are fewer where closed groups of pictures
             are fewer, or far apart.
-        join_share: by this share of the video the first part is shorter than the others, but at
-            least a third as long as they would be without; >= 0.
     """
-    first_part = max((1 - (count - 1) * join_share) / count, 1 / (3 * count)) * index.count
-    other_parts = (index.count - first_part) / max(count - 1, 1)
+    length = index.count / count
     possible = _starts(index)
     shown = [first for _, first in possible]
     chosen = [0]
-    for number in range(count - 1):
-        wanted = first_part + number * other_parts
+    for number in range(1, count):
+        wanted = number * length
         after = bisect_left(shown, wanted)
         near = [at for at in (after - 1, after) if chosen[-1] < at < len(shown)]
         nearest = min(near, key=lambda at: abs(shown[at] - wanted), default=0)
-        if nearest and abs(shown[nearest] - wanted) < other_parts:
+        if nearest and abs(shown[nearest] - wanted) < length:
             chosen.append(nearest)
     starts = [possible[at] for at in chosen]
     ends = [packet for packet, _ in starts[1:]]

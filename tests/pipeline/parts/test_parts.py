@@ -230,24 +230,6 @@ def test_parts_are_of_about_the_same_length(tmp_path: Path) -> None:
         assert all(one.end == other.packet for one, other in itertools.pairwise(parts))
 
 
-@pytest.mark.parametrize(
-    ("count", "join_share", "first"),
-    [
-        (2, 0.2, [0, 40]),  # 40 frames and putting together 20, or 60 frames
-        (3, 0.2, [0, 20, 60]),
-        (5, 0.2, [0, 10, 30, 50, 80]),  # a third of a fifth, and the others share what is left
-        (1, 0.2, [0]),
-    ],
-)
-def test_who_puts_parts_together_makes_a_shorter_one(
-    tmp_path: Path, count: int, join_share: float, first: list[int]
-) -> None:
-    recipe = Recipe(options={"preset": "ultrafast", "g": "10", "sc_threshold": "0"})
-    path = write_video(tmp_path / "v.mp4", moving(100), recipe)
-    with open_video(path, threads=1) as video:
-        assert [part.first for part in spans(video.index, count, join_share)] == first
-
-
 def test_a_part_begins_where_a_group_is_near(tmp_path: Path) -> None:
     recipe = Recipe(options={"preset": "ultrafast", "sc_threshold": "0", "g": "80"})
     path = write_video(tmp_path / "v.mp4", moving(100), recipe)
