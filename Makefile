@@ -7,7 +7,8 @@ PORT ?= 8000
 PAGE_PORT ?= 8501
 VIDEO ?=
 # Programs are started by `python -m`: the scripts beside it name the folder where they were installed.
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
+# Of the packages' modules few are ever loaded: those are compiled then, not all of them now.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes
 # A .venv that is a link belongs to another checkout: it is used as it is, never changed.
 LINKED := $(shell test -L $(VENV) && echo yes)
 OTHERS = --no-index --dry-run $(addprefix -r ,$(filter %.txt,$^)) >/dev/null 2>&1 || { echo "$(VENV) is a link, and its packages \
