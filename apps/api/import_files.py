@@ -23,7 +23,10 @@ _NO_KERNEL_COPY = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, er
 
 @contextmanager
 def staged(
-    video: NewVideo, uploads: Path, is_stopping: Callable[[], bool]
+    video: NewVideo,
+    uploads: Path,
+    is_stopping: Callable[[], bool],
+    copied: Callable[[int], object],
 ) -> Iterator[tuple[Path, ImportWay]]:
     """The file below a name of this server's own, which is removed at the end unless it was moved.
 
@@ -34,6 +37,7 @@ def staged(
     Args:
         uploads: the folder of what arrives.
         is_stopping: asked now and then.
+        copied: told how many bytes more are copied.
 
     Raises:
         InvalidInput: the file cannot be read, or has changed.
@@ -56,7 +60,7 @@ def staged(
             return
         with storage_errors():
             target = stack.enter_context(claimed(path))
-            _copy(source, target.fileno(), video.facts.st_size, is_stopping)
+            _copy(source, target.fileno(), video.facts.st_size, is_stopping, copied)
         if not video.is_unchanged():
             raise InvalidInput("It has changed while it was copied.", hint="Try again later.")
         yield path, "copied"
@@ -73,7 +77,13 @@ def _is_linked(video: NewVideo, path: Path) -> bool:
     return False
 
 
-def _copy(source: int, target: int, size: int, is_stopping: Callable[[], bool]) -> None:
+def _copy(
+    source: int,
+    target: int,
+    size: int,
+    is_stopping: Callable[[], bool],
+    copied: Callable[[int], object],
+) -> None:
     """Copies as many bytes as there were: of a file that grows there might be no end."""
     in_kernel = True
     while size > 0:
@@ -88,6 +98,7 @@ def _copy(source: int, target: int, size: int, is_stopping: Callable[[], bool]) 
             continue
         if done == 0:
             return
+        copied(done)
         size -= done
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from starlette.concurrency import run_in_threadpool
 
 from apps.api.import_files import staged
+from apps.api.import_progress import RunningImport
 from apps.api.services import Services
 from apps.api.upload import Received, store_video, stored_suffix
 from apps.common.batch_schemas import (
@@ -53,18 +54,20 @@ async def import_folder(services: Services, relative: str) -> tuple[FolderImport
         InvalidInput: there is no such folder.
         ServiceStopping: what was imported so far stays.
     """
-    async with services.importing:
+    async with services.imports.begun(relative) as running:
         folder = await run_in_threadpool(open_folder, services.settings.import_folder, relative)
         try:
             found = await run_in_threadpool(videos_in, folder)
-            files, wanted = await _import(services, found)
+            files, wanted = await _import(services, found, running)
         finally:
             os.close(folder)
     counts = Counter(one.outcome for one in files)
     return FolderImport(folder=relative, files=files, counts=dict(counts)), wanted
 
 
-async def _import(services: Services, found: list[NewVideo]) -> tuple[list[FolderFile], list[str]]:
+async def _import(
+    services: Services, found: list[NewVideo], running: RunningImport
+) -> tuple[list[FolderFile], list[str]]:
     files: list[FolderFile] = []
     wanted: list[str] = []
     taken: set[str] = set()
@@ -82,25 +85,27 @@ async def _import(services: Services, found: list[NewVideo]) -> tuple[list[Folde
         if before.outcome == "already_there" and await _waits_for_nothing(services, video.ep_id):
             wanted.append(video.ep_id)
     wanted = wanted[:MAX_EPISODES]
+    running.expect(new)
     if new:
         await asyncio.sleep(_WATCHED_SECONDS)
     for video in new:
         if len(wanted) >= MAX_EPISODES:
             files.append(_told(video, "later", _MANY))
             continue
-        told = await _bring(services, video)
+        with running.file(video):
+            told = await _bring(services, video, running)
         files.append(told)
         if told.outcome in ("imported", "already_there"):
             wanted.append(video.ep_id)
     return sorted(files, key=lambda one: one.file), wanted
 
 
-async def _bring(services: Services, video: NewVideo) -> FolderFile:
+async def _bring(services: Services, video: NewVideo, running: RunningImport) -> FolderFile:
     if is_fresh(video.facts) or not await run_in_threadpool(video.is_unchanged):
         return _told(video, "later", _WRITTEN)
     try:
         await run_in_threadpool(services.uploads.check_room, video.ep_id, video.facts.st_size)
-        way = await _store(services, video)
+        way = await _store(services, video, running)
     except ServiceStopping:
         raise
     except EpisodeExists as error:  # somebody has uploaded it meanwhile
@@ -113,14 +118,14 @@ async def _bring(services: Services, video: NewVideo) -> FolderFile:
     return _told(video, "imported", None, way)
 
 
-async def _store(services: Services, video: NewVideo) -> ImportWay:
+async def _store(services: Services, video: NewVideo, running: RunningImport) -> ImportWay:
     """Takes the file, has the decoder look at it, and makes it the episode's video.
 
     Raises:
         VideoUnreadable, EpisodeExists, StorageFailed, StorageUnavailable, ServiceStopping: so.
     """
     layout, uploads = services.layout, services.uploads
-    staging = staged(video, layout.uploads, lambda: uploads.is_stopping)
+    staging = staged(video, layout.uploads, lambda: uploads.is_stopping, running.copied)
     path, way = await run_in_threadpool(staging.__enter__)
     try:
         await services.videos.facts(path)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry
 
 from apps import __version__
+from apps.api.import_progress import FolderImports
 from apps.api.leases import EpisodeLeases, RedisThreads
 from apps.api.metrics import LocalMetrics, QueueCollector, WebhookCollector
 from apps.api.resumable import Uploads
@@ -79,7 +80,7 @@ class Services:
     library: LibraryIndex
     differences: Differences
     stills: asyncio.Semaphore
-    importing: asyncio.Lock
+    imports: FolderImports
     detector: DetectorProbe
     source: SourceWatch
     jobs: JobStore
@@ -115,7 +116,7 @@ class Services:
             library=LibraryIndex(layout),
             differences=Differences(layout),
             stills=asyncio.Semaphore(_STILLS_AT_ONCE),
-            importing=asyncio.Lock(),
+            imports=FolderImports(),
             detector=DetectorProbe(layout.cache),
             source=source,
             jobs=jobs,

@@ -36,7 +36,7 @@ def main() -> int:
             trust_env=False,
             verify=certificates(),
         ) as client:
-            return _Queue(arguments, client).run()
+            return Queue(arguments, client).run()
     except KeyboardInterrupt:
         print(
             "What is queued goes on: see screenalytics queue --list, --follow and --cancel.",
@@ -96,7 +96,7 @@ def _segments(text: str) -> str | int:
     return int(text) if text.isdecimal() else text
 
 
-class _Queue:
+class Queue:
     """One call of the command."""
 
     def __init__(self, arguments: argparse.Namespace, client: httpx.Client) -> None:
@@ -123,7 +123,12 @@ class _Queue:
         return self._told(batch)
 
     def _import_folder(self) -> int:
-        batch = self._start(None)
+        from apps.cli.import_watch import ImportWatch
+
+        with ImportWatch(self._client, f"{_PATH}/imports"):
+            batch = self._start(None)
+        if sys.stderr.isatty():
+            sys.stderr.write("\r\x1b[K")
         counts = batch["imports"]["counts"]
         print(", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or "-")
         for one in batch["imports"]["files"]:
@@ -209,8 +214,9 @@ class _Queue:
         from apps.common.errors import QueueUnavailable, StillAnswering, from_dict
 
         headers = {} if key is None else {"Idempotency-Key": key}
-        tries = _TRIES if method == "GET" or key is not None else 1
-        for left in reversed(range(tries)):
+        left = _TRIES if method == "GET" or key is not None else 1
+        while True:
+            left -= 1
             try:
                 answer = self._client.request(method, path, json=json, headers=headers)
                 body = answer.json()
@@ -224,10 +230,10 @@ class _Queue:
                 if answer.is_success:
                     return dict(body)
                 problem = from_dict(body)
-                if left == 0 or not isinstance(problem, StillAnswering):
+                if not isinstance(problem, StillAnswering):
                     raise problem
+                left = _TRIES  # the first request is being worked on, however long that takes
             time.sleep(_POLL_SECONDS)
-        raise AssertionError("the last try returns or raises")
 
 
 def _tell(batch: dict[str, Any]) -> None:

@@ -118,6 +118,25 @@ class FolderImport(BaseModel):
     counts: dict[ImportOutcome, int] = Field(description="Files by outcome; those there are.")
 
 
+class ImportProgress(BaseModel):
+    """How far the import of a folder is."""
+
+    folder: str = Field(description="As it was asked for.")
+    file: str | None = Field(description="The one that is being imported.")
+    files_done: int = Field(description="Whatever became of them.")
+    files_total: int = Field(description="New ones; 0 until that is known.")
+    bytes_done: int
+    bytes_total: int
+    elapsed_sec: float
+    eta_sec: float | None = Field(description="At the pace so far; null while none tells it.")
+
+
+class ImportsStatus(BaseModel):
+    """Whether a folder is being imported."""
+
+    running: ImportProgress | None = Field(description="null where none is.")
+
+
 class ImportedBatch(BatchStatus):
     """The answer where a `folder` was asked for."""
 

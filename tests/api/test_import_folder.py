@@ -13,13 +13,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from apps.api.idempotent import answered_once
 from apps.api.import_files import staged
 from apps.api.importing import import_folder
 from apps.api.services import Services
-from apps.common.batch_schemas import FolderImport
+from apps.cli import batch
+from apps.cli.import_watch import line
+from apps.common.batch_schemas import FolderImport, ImportProgress
 from apps.common.errors import InvalidInput, ServiceStopping
 from apps.common.layout import Layout
 from apps.common.settings import Settings
@@ -243,17 +246,48 @@ def test_a_file_that_changes_while_it_is_copied_waits_for_next_time(
                 stream.write(b"more")
             return False
 
-        with pytest.raises(InvalidInput, match="changed"), staged(found, tmp_path / "up", grow):
+        with (
+            pytest.raises(InvalidInput, match="changed"),
+            staged(found, tmp_path / "up", grow, print),
+        ):
             raise AssertionError("it was taken")
         put(imports / "next.mp4", video).replace(path)
         with (
             pytest.raises(InvalidInput, match="another file"),
-            staged(found, tmp_path / "up", lambda: False),
+            staged(found, tmp_path / "up", lambda: False, print),
         ):
             raise AssertionError("it was taken")
     finally:
         os.close(folder)
     assert list((tmp_path / "up").iterdir()) == []
+
+
+def test_it_tells_how_far_it_is(services: Services, imports: Path, video: Path) -> None:
+    put(imports / "a.mp4", video)
+    put(imports / "b.mp4", video, tail=b"longer")
+    put(imports / "linked.mp4", video, mode=0o444)
+    size = video.stat().st_size
+
+    async def told_meanwhile() -> list[ImportProgress]:
+        importing = asyncio.create_task(import_folder(services, ""))
+        told = []
+        while not importing.done():
+            if services.imports.running is not None:
+                told.append(services.imports.running.told())
+            await asyncio.sleep(0.005)
+        await importing
+        return told
+
+    told = asyncio.run(told_meanwhile())
+    assert services.imports.running is None
+    assert {one.file for one in told} == {None, "a.mp4", "b.mp4", "linked.mp4"}
+    last = told[-1]
+    assert (last.files_total, last.bytes_total) == (3, 3 * size + 6)
+    done = [(one.files_done, one.bytes_done) for one in told]
+    assert done == sorted(done)
+    # All of a file is copied before the decoder looks at it.
+    assert {(0, size), (1, 2 * size + 6), (2, 2 * size + 6)} <= set(done)
+    assert all((one.eta_sec is None) == (one.bytes_done == 0) for one in told)
 
 
 def test_no_room_and_too_large(tmp_path: Path, imports: Path, video: Path) -> None:
@@ -311,18 +345,18 @@ def test_a_folder_is_imported_and_queued_in_one_request(
         put(imports / "week" / f"{name}.mp4", video)
     first = ask(server, "key-1", folder="week", stride=60)
     assert first.status_code == 202, first.text
-    batch = first.json()
-    assert [item["ep_id"] for item in batch["items"]] == ["import-a", "import-b"]
-    assert {item["state"] for item in batch["items"]} == {"queued"}
-    assert batch["imports"]["counts"] == {"imported": 2}
+    queued = first.json()
+    assert [item["ep_id"] for item in queued["items"]] == ["import-a", "import-b"]
+    assert {item["state"] for item in queued["items"]} == {"queued"}
+    assert queued["imports"]["counts"] == {"imported": 2}
     again = ask(server, "key-1", folder="week", stride=60)
-    assert (again.json(), again.headers["Idempotent-Replayed"]) == (batch, "true")
+    assert (again.json(), again.headers["Idempotent-Replayed"]) == (queued, "true")
     assert ask(server, "key-1", folder="", stride=60).status_code == 422
     nothing = ask(server, "key-2", folder="week", stride=60)
     assert nothing.status_code == 200, nothing.text
     assert (nothing.json()["batch_id"], nothing.json()["items"]) == (None, [])
     assert nothing.json()["imports"]["counts"] == {"already_there": 2}
-    assert server.client.get(f"{PATH}/{batch['batch_id']}").json()["total"] == 2
+    assert server.client.get(f"{PATH}/{queued['batch_id']}").json()["total"] == 2
 
     put(imports / "import-c.mp4", video)
     done = run(server, "--server-folder", ".", "--no-wait", "--stride", "60")
@@ -336,6 +370,54 @@ def test_a_folder_is_imported_and_queued_in_one_request(
         assert (answer.status_code, answer.json()["type"][-13:]) == (422, "invalid-input"), bad
     for job in listening.active():
         server.client.post(f"/celery_jobs/{job.request.job_id}/cancel")
+
+
+def test_the_command_waits_however_long_it_takes_and_tells_how_far_it_is(
+    server: Server,
+    imports: Path,
+    video: Path,
+    listening: JobStore,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its request is given up by a client, or a proxy, long before a season is copied."""
+    monkeypatch.setattr(batch, "_TRIES", 3)
+    monkeypatch.setattr(batch, "_POLL_SECONDS", 0.05)
+    for number in range(6):
+        put(imports / f"long-{number}.mp4", video)
+    arguments = batch.parser().parse_args(["--server-folder", ".", "--no-wait", "--stride", "60"])
+    impatient = httpx.Timeout(10, read=1)
+    with httpx.Client(base_url=server.url, timeout=impatient, trust_env=False) as client:
+        assert client.get(f"{PATH}/imports").json() == {"running": None}
+        assert batch.Queue(arguments, client).run() == 0
+    said = capsys.readouterr()
+    assert "6 imported" in said.out
+    assert "6 queued" in said.out
+    assert "Importing " in said.err
+    assert " of 6: long-" in said.err
+    for job in listening.active():
+        server.client.post(f"/celery_jobs/{job.request.job_id}/cancel")
+
+
+@pytest.mark.parametrize(
+    ("done", "eta_s", "said"),
+    [
+        (0, None, "Importing 2 of 20: s01e02.mkv (0% of 41,200 MB)"),
+        (10_300_000_000, 724.4, "Importing 2 of 20: s01e02.mkv (25% of 41,200 MB, 12:04 left)"),
+    ],
+)
+def test_a_line_of_it(done: int, eta_s: float | None, said: str) -> None:
+    running = ImportProgress(
+        folder=".",
+        file="s01e02.mkv",
+        files_done=1,
+        files_total=20,
+        bytes_done=done,
+        bytes_total=41_200_000_000,
+        elapsed_sec=241.0,
+        eta_sec=eta_s,
+    )
+    assert line(running) == said
 
 
 def test_nothing_is_copied_where_nobody_could_be_given_a_job(

@@ -18,6 +18,7 @@ from apps.common.batch_schemas import (
     BatchStatus,
     BatchSummary,
     ImportedBatch,
+    ImportsStatus,
     NothingToQueue,
 )
 from apps.common.errors import BatchNotFound, QueueUnavailable
@@ -95,6 +96,13 @@ async def batches(services: ServicesDep) -> Batches:
     except QueueUnavailable as error:
         return Batches(items=[], total=0, queue_problem=error.detail)
     return Batches(items=items, total=len(items), queue_problem=None)
+
+
+@router.get("/imports")
+async def imports(services: ServicesDep) -> ImportsStatus:
+    """How far the import of a folder is, while its request waits for what comes of it."""
+    running = services.imports.running
+    return ImportsStatus(running=None if running is None else running.told())
 
 
 @router.get("/{batch_id}", responses=_NOT_FOUND)
