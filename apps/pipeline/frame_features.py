@@ -23,6 +23,8 @@ LAYOUT = (16, 9)  # cells: a face or a hand moves within a few of them
 _PLAIN = 1.5  # standard deviation, 0..255, of a picture that shows nothing
 _BINS = (32, 32)  # hue, saturation
 _LOOK = (4, 5)  # columns, rows
+FACE_APPEARANCE = _LOOK[0] * _LOOK[1] * 3  # numbers of a face
+COMPUTED_SHAPES = {"layout": (*reversed(LAYOUT), 3), "colours": _BINS, "digest": (16,)}
 _MAX_HEIGHT = 4.0  # times the width; what is higher is seen in fewer pixels
 _XYZ_OF_RGB = np.array(  # of sRGB, over the white point
     [

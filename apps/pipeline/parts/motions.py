@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from numpy.typing import NDArray
-
 from apps.pipeline.arrays import BoolArray
 from apps.pipeline.frame_features import FrameFeatures
+from apps.pipeline.parts.found_arrays import FoundArrays
 from apps.pipeline.shots.motion import Motion, MotionLimits, motion_between
 
 
@@ -57,15 +56,15 @@ class KnownMotions:
         known = self._known.pop(_name(before, now, limits, overlay), None)
         return motion_between(before, now, limits, overlay) if known is None else known
 
-    def learn(self, rows: Sequence[Sequence[Any]], arrays: Sequence[NDArray[Any]]) -> None:
+    def learn(self, rows: Sequence[Sequence[Any]], found: FoundArrays) -> None:
         """Motions of a record.
 
         Args:
             rows: as `row_of` makes them.
-            arrays: beside them.
+            found: beside them.
         """
         for name, place, *rest in rows:
-            self._known[name] = Motion(arrays[place], *rest)
+            self._known[name] = Motion(found.floats(place, 2, 3), *rest)
 
 
 def row_of(name: str, motion: Motion, place: int) -> list[Any]:

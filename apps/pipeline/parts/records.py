@@ -13,16 +13,26 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from math import prod
+from math import inf, prod
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from apps.common.errors import PartDamaged
+from apps.pipeline.arrays import ByteArray
 from apps.pipeline.frame_analysis import FrameAnalysis
-from apps.pipeline.frame_features import FewPixels, FrameFeatures, Glimpse
+from apps.pipeline.frame_features import (
+    COMPUTED_SHAPES,
+    FACE_APPEARANCE,
+    TINY,
+    WIDTH,
+    FewPixels,
+    FrameFeatures,
+    Glimpse,
+)
 from apps.pipeline.geometry import Orientation
+from apps.pipeline.parts.found_arrays import FoundArrays
 from apps.pipeline.parts.motions import KnownMotions, row_of
 from apps.pipeline.shots.motion import Motion
 from apps.pipeline.tone import Tone
@@ -156,18 +166,24 @@ def frame_of(
         PartDamaged: it is no record of a frame.
     """
     try:
-        motions.learn(body["motions"], arrays)
-        view = _view(body["view"], arrays)
+        found, faces = FoundArrays(arrays), len(arrays[body["faces"][0]])
+        boxes, landmarks, conf = body["faces"]
+        motions.learn(body["motions"], found)
+        view = _view(body["view"], found)
         return FrameAnalysis(
-            index=body["index"],
-            ts_s=body["ts_s"],
-            faces=Faces(*(arrays[place] for place in body["faces"])),
+            index=int(body["index"]),
+            ts_s=float(body["ts_s"]),
+            faces=Faces(
+                found.floats(boxes, faces, 4),
+                found.floats(landmarks, faces, 5, 2),
+                found.floats(conf, faces),
+            ),
             view=view,
-            appearance=arrays[body["appearance"]],
-            glimpses=tuple(_glimpse(each, view, arrays, again) for each in body["glimpses"]),
-            crops=tuple(arrays[place].tobytes() for place in body["crops"]),
-            face_patches=tuple(_patch(each, arrays) for each in body["face_patches"]),
-            looked_again=body["looked_again"],
+            appearance=found.floats(body["appearance"], faces, FACE_APPEARANCE),
+            glimpses=tuple(_glimpse(each, view, found, again) for each in body["glimpses"]),
+            crops=tuple(found.bytes(place, None).tobytes() for place in body["crops"]),
+            face_patches=tuple(_patch(each, found) for each in body["face_patches"]),
+            looked_again=bool(body["looked_again"]),
         )
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise damaged("a frame in it is incomplete") from error
@@ -187,7 +203,8 @@ def glimpses_of(body: dict[str, Any], arrays: Sequence[NDArray[Any]]) -> tuple[G
         PartDamaged: it is no such record.
     """
     try:
-        return tuple(_glimpse(each, None, arrays, _never) for each in body["left_over"])
+        found = FoundArrays(arrays)
+        return tuple(_glimpse(each, None, found, _never) for each in body["left_over"])
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise damaged("its end is incomplete") from error
 
@@ -214,38 +231,43 @@ def _never(ts_s: float) -> FrameFeatures:
 def _glimpse(
     body: dict[str, Any],
     view: FrameFeatures | None,
-    arrays: Sequence[NDArray[Any]],
+    found: FoundArrays,
     again: Again,
 ) -> Glimpse:
-    ts_s = body["ts_s"]
+    ts_s = float(body["ts_s"])
     source: FacePatch | FrameFeatures | FewPixels | None
     if "tiny" in body:
-        tiny = arrays[body["tiny"]].astype(np.float32)
+        tiny = found.bytes(body["tiny"], TINY[1], TINY[0], 3).astype(np.float32)
         source = FewPixels(tiny, partial(again, ts_s))
     elif "patch" in body:
-        source = _patch(body["patch"], arrays)
+        source = _patch(body["patch"], found)
     else:
-        source = view if body["view"] is None else _view(body["view"], arrays)
+        source = view if body["view"] is None else _view(body["view"], found)
     if source is None:
         raise ValueError("a glimpse without a picture")
-    return Glimpse(ts_s, source).know(_computed(body["computed"], arrays))
+    return Glimpse(ts_s, source).know(_computed(body["computed"], found))
 
 
 def _view_body(view: FrameFeatures, arrays: _Arrays) -> dict[str, Any]:
     return {"image": arrays.add(view.image), "computed": _computed_body(view, arrays)}
 
 
-def _view(body: dict[str, Any], arrays: Sequence[NDArray[Any]]) -> FrameFeatures:
-    return FrameFeatures(arrays[body["image"]]).know(_computed(body["computed"], arrays))
+def _view(body: dict[str, Any], found: FoundArrays) -> FrameFeatures:
+    image = found.bytes(body["image"], None, WIDTH, 3)
+    return FrameFeatures(image).know(_computed(body["computed"], found))
 
 
 def _computed_body(picture: FrameFeatures | Glimpse, arrays: _Arrays) -> dict[str, int]:
     return {name: arrays.add(array) for name, array in picture.computed().items()}
 
 
-def _computed(body: dict[str, int], arrays: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def _computed(body: dict[str, int], found: FoundArrays) -> dict[str, NDArray[Any]]:
     """Copies, which do not keep the whole record in memory."""
-    return {name: arrays[place].copy() for name, place in body.items()}
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, place in body.items():
+        of = found.bytes if name == "digest" else found.floats
+        arrays[name] = of(place, *COMPUTED_SHAPES[name]).copy()
+    return arrays
 
 
 def _patch_body(patch: FacePatch, arrays: _Arrays) -> dict[str, Any]:
@@ -260,12 +282,22 @@ def _patch_body(patch: FacePatch, arrays: _Arrays) -> dict[str, Any]:
     }
 
 
-def _patch(body: dict[str, Any], arrays: Sequence[NDArray[Any]]) -> FacePatch:
-    left, top, right, bottom = body["place"]
-    width, height = body["shape"]
+def _patch(body: dict[str, Any], found: FoundArrays) -> FacePatch:
+    left, top, right, bottom = map(float, body["place"])
+    width, height = map(float, body["shape"])
+    if not (0 < width < inf and 0 < height < inf):
+        raise ValueError("a picture of no size")
+    planes: tuple[ByteArray, ...]
+    if body["matrix"] is None:
+        (bgr,) = body["planes"]
+        planes, matrix = (found.bytes(bgr, None, None, 3),), None
+    else:
+        y, u, v = body["planes"]
+        planes = tuple(found.bytes(plane, None, None) for plane in (y, u, v))
+        matrix = found.floats(body["matrix"], 3, 4)
     return FacePatch(
-        tuple(arrays[place] for place in body["planes"]),
-        None if body["matrix"] is None else arrays[body["matrix"]],
+        planes,
+        matrix,
         Orientation(*body["orientation"]),
         (width, height),
         (left, top, right, bottom),

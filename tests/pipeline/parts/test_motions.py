@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from apps.pipeline.frame_features import FrameFeatures
 from apps.pipeline.parts import motions
+from apps.pipeline.parts.found_arrays import FoundArrays
 from apps.pipeline.parts.motions import KnownMotions, RecordedMotions, row_of
 from apps.pipeline.shots.motion import Motion, MotionLimits, motion_between
 from tests.support.records import through_a_file
@@ -36,7 +37,7 @@ def kept(found: list[tuple[str, Motion]]) -> KnownMotions:
     rows = [row_of(name, motion, place) for place, (name, motion) in enumerate(found)]
     body, read = through_a_file({"motions": rows}, arrays)
     known = KnownMotions()
-    known.learn(body["motions"], read)
+    known.learn(body["motions"], FoundArrays(read))
     return known
 
 

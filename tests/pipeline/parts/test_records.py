@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from apps.common.errors import PartDamaged
+from apps.pipeline.arrays import ByteArray
 from apps.pipeline.frame_analysis import FrameAnalysis
 from apps.pipeline.frame_features import FewPixels, FrameFeatures, Glimpse
+from apps.pipeline.geometry import Orientation
 from apps.pipeline.parts.motions import KnownMotions
 from apps.pipeline.parts.records import frame_of, frame_record
+from apps.pipeline.shots.motion import Motion
 from apps.pipeline.types import Faces
+from apps.pipeline.yuv_crop import FacePatch
 from tests.support.records import through_a_file
 
 NAMES = ["colours", "digest", "layout"]
@@ -74,3 +84,85 @@ def test_what_is_known_of_a_picture_keeps_no_record_in_memory(frame: FrameAnalys
     assert few.layout.size
     layout = as_read(frame).glimpses[0].layout
     assert layout.base is None
+
+
+@pytest.fixture
+def full(frame: FrameAnalysis) -> FrameAnalysis:
+    """With all that a frame may have."""
+    rng = np.random.default_rng(7)
+
+    def plane(*shape: int) -> ByteArray:
+        return rng.integers(0, 256, shape, np.uint8)
+
+    bgr = FacePatch((plane(20, 16, 3),), None, Orientation(), (16, 20), (0, 0, 0.2, 0.3), None)
+    planes, matrix = (plane(20, 16), plane(10, 8), plane(10, 8)), np.eye(3, 4, dtype=np.float32)
+    yuv = FacePatch(planes, matrix, Orientation(1), (16, 20), (0, 0, 0.2, 0.3), None)
+    boxes, landmarks = rng.random((2, 4), np.float32), rng.random((2, 5, 2), np.float32)
+    for one in (frame.view, *frame.glimpses):
+        for name in NAMES:
+            getattr(one, name, None)
+    return replace(
+        frame,
+        faces=Faces(boxes, landmarks, np.float32([0.9, 0.8])),
+        appearance=rng.random((2, 60), np.float32),
+        crops=(b"jpeg", b"jpeg"),
+        face_patches=(bgr, yuv),
+        glimpses=(*frame.glimpses, Glimpse(0.9, yuv)),
+    )
+
+
+def record_of(frame: FrameAnalysis) -> tuple[dict[str, Any], list[NDArray[Any]]]:
+    motions = [("a name", Motion())]
+    body, arrays = frame_record(frame, lambda one: one is not frame.glimpses[0], motions)
+    return through_a_file(body, arrays)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda array: array[None],
+        lambda array: array.astype(bool),
+        lambda array: array.reshape(-1)[:0],
+        lambda array: np.repeat(array[None], 2, 0).reshape(-1),
+    ],
+    ids=["a dimension more", "another kind", "empty", "longer"],
+)
+def test_no_array_is_taken_for_what_it_is_not(
+    full: FrameAnalysis, change: Callable[[NDArray[Any]], NDArray[Any]]
+) -> None:
+    """A file that fits its checksums may still be of anybody."""
+    body, arrays = record_of(full)
+    assert frame_of(body, arrays, never, KnownMotions()).index == full.index
+    for place, array in enumerate(arrays):
+        if place in body["crops"] and array.ndim == change(array).ndim and change(array).size:
+            continue  # any bytes may be a crop
+        forged = [*arrays[:place], change(array), *arrays[place + 1 :]]
+        with pytest.raises(PartDamaged):
+            frame_of(body, forged, never, KnownMotions())
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"index": "first"},
+        {"ts_s": None},
+        {"faces": [0, 1]},
+        {"faces": [0, 1, 99]},
+        {"view": {"image": 0, "computed": {}}},
+        {"glimpses": [{"ts_s": 0.1, "view": None}]},
+        {"motions": [["a name"]]},
+        {"face_patches": [{}]},
+    ],
+)
+def test_no_word_is_taken_for_what_it_is_not(full: FrameAnalysis, forged: dict[str, Any]) -> None:
+    body, arrays = record_of(full)
+    with pytest.raises(PartDamaged):
+        frame_of({**body, **forged}, arrays, never, KnownMotions())
+
+
+@pytest.mark.parametrize("shape", [[0, 20], [-1, 20], [float("inf"), 20], ["a", 20], [16]])
+def test_no_face_has_no_size(full: FrameAnalysis, shape: list[Any]) -> None:
+    body, arrays = record_of(full)
+    body["face_patches"][0]["shape"] = shape
+    with pytest.raises(PartDamaged):
+        frame_of(body, arrays, never, KnownMotions())
