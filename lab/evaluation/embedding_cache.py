@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,12 +53,13 @@ class RememberingRecogniser:
     def likeness(self) -> RecogniserConfig:
         return self.inner.likeness
 
-    def embed(self, patch: FacePatch, landmarks: FloatArray) -> FloatArray:
-        key = _key(patch, landmarks)
-        if key not in self._known:
-            self._known[key] = self.inner.embed(patch, landmarks)
-            self._grown = True
-        return self._known[key]
+    def embed(self, faces: Sequence[tuple[FacePatch, FloatArray]]) -> FloatArray:
+        keys = [_key(*face) for face in faces]
+        for key, face in zip(keys, faces, strict=True):
+            if key not in self._known:
+                self._known[key] = self.inner.embed([face])[0]
+                self._grown = True
+        return np.stack([self._known[key] for key in keys])
 
     def save(self) -> None:
         """Writes what is new to the cache.

@@ -51,8 +51,8 @@ class Judged:
     def facts(self) -> ModelFacts:
         return self.inner.facts
 
-    def embed(self, patch: FacePatch, landmarks: FloatArray) -> FloatArray:
-        return self.inner.embed(patch, landmarks)
+    def embed(self, faces: Sequence[tuple[FacePatch, FloatArray]]) -> FloatArray:
+        return self.inner.embed(faces)
 
 
 @dataclass(frozen=True)

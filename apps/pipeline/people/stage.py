@@ -24,6 +24,7 @@ from apps.pipeline.recognise.base import Recogniser
 from apps.pipeline.types import TrackedSighting
 
 _MIN_SCORE = 0.05  # a face counts so much in the mean, however poor it is
+_AT_ONCE = 8  # faces that are described together: each costs a fifth less than one alone
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ class _Seen:
     Args:
         best: faces that may be described, while it goes on.
         waiting: those that are left when it has ended, the best one last.
-        faces, embeddings: those that were described.
+        faces: those that are described.
+        embeddings: of the same, as far as that is done.
     """
 
     best: BestFaces
@@ -111,6 +113,7 @@ class PeopleStage:
         self._waiting: list[_Turn] = []  # a heap: tracks that have ended, with faces that may be
         self._spare = 0  # faces that wait, but for the best ones of tracks that have none yet
         self._earned = config.first_faces
+        self._due: list[tuple[_Seen, BestFace]] = []  # to be described, with others
         self.faces = 0  # that were described
 
     def add(self, item: TrackedSighting) -> None:
@@ -151,6 +154,7 @@ class PeopleStage:
 
     def descriptions(self) -> list[TrackDescription]:
         """Of the tracks that have one, by their numbers."""
+        self._describe_due()
         found = []
         for number, seen in sorted(self._seen.items()):
             if not seen.faces:
@@ -190,10 +194,19 @@ class PeopleStage:
                 heapq.heappush(self._waiting, turn._replace(faces=turn.faces + 1))
 
     def _describe(self, seen: _Seen, face: BestFace) -> None:
-        seen.embeddings.append(self.recogniser.embed(face.patch, face.landmarks))
+        self._due.append((seen, face))
         seen.faces.append(ShownFace(face.score, face.index, face.ts_s))
         self.faces += 1
         self._earned -= 1
+        if len(self._due) == _AT_ONCE:
+            self._describe_due()
+
+    def _describe_due(self) -> None:
+        if self._due:
+            faces = [(face.patch, face.landmarks) for _, face in self._due]
+            for (seen, _), embedding in zip(self._due, self.recogniser.embed(faces), strict=True):
+                seen.embeddings.append(embedding)
+            self._due.clear()
 
     def _forget(self) -> None:
         """Where too many faces wait, only the best ones of tracks that have none are kept."""

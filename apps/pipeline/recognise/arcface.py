@@ -6,6 +6,7 @@ Source: Deng et al., "ArcFace: Additive Angular Margin Loss for Deep Face Recogn
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,10 @@ class ArcFace:
     def likeness(self) -> RecogniserConfig:
         return model_registry().recognisers["arcface"]
 
-    def embed(self, patch: FacePatch, landmarks: FloatArray) -> FloatArray:
-        return unit(self._model.get_feat(aligned(patch, landmarks, PLACES, SIDE))[0])
+    def embed(self, faces: Sequence[tuple[FacePatch, FloatArray]]) -> FloatArray:
+        # One by one: there are models that take no more.
+        found = [self._model.get_feat(aligned(*face, PLACES, SIDE))[0] for face in faces]
+        return unit(np.stack(found))
 
 
 def _found(model: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import cv2
@@ -27,12 +28,12 @@ class Recogniser(Protocol):
         """What likeness of two faces means with it."""
         ...
 
-    def embed(self, patch: FacePatch, landmarks: FloatArray) -> FloatArray:
-        """Shape (k,), of length 1.
+    def embed(self, faces: Sequence[tuple[FacePatch, FloatArray]]) -> FloatArray:
+        """Shape (n, k), each of length 1. Several at once cost less than one after the other.
 
         Args:
-            patch: the face with a margin.
-            landmarks: shape (5, 2), x and y in 0..1 of the displayed frame.
+            faces: of each, one or more, the face with a margin and its landmarks: shape (5, 2), x
+                and y in 0..1 of the displayed frame.
         """
         ...
 
@@ -43,7 +44,7 @@ def aligned(patch: FacePatch, landmarks: FloatArray, places: FloatArray, side: i
     What lies beyond the patch repeats its edge.
 
     Args:
-        patch, landmarks: as in `Recogniser.embed`.
+        patch, landmarks: of one of the faces of `Recogniser.embed`.
         places: shape (5, 2), where eyes, nose and corners of the mouth are to be, pixels.
     """
     picture = patch.picture(_MARGIN_SIDE)
@@ -56,9 +57,10 @@ def aligned(patch: FacePatch, landmarks: FloatArray, places: FloatArray, side: i
 
 
 def unit(values: FloatArray) -> FloatArray:
-    """The same direction with length 1."""
-    length: FloatArray = values / max(float(np.linalg.norm(values)), _TINY)
-    return length
+    """The same directions with length 1; shape (..., k)."""
+    lengths = np.linalg.norm(values, axis=-1, keepdims=True)
+    directions: FloatArray = values / np.maximum(lengths, np.float32(_TINY))
+    return directions
 
 
 def _similarity(points: FloatArray, places: FloatArray) -> FloatArray:

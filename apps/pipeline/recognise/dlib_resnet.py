@@ -8,6 +8,7 @@ which would need setuptools; its 68 landmarks, for non-commercial use only, are 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,9 +54,8 @@ class DlibResNet:
         """
         config = self.likeness
         graph = _graph(config, cache, callbacks)
-        sizes = {"n": 1}
         self._session = open_session(
-            SessionPlan(graph, f"{config.sha256}-v{_PREPARED}", sizes, threads, CPU), cache
+            SessionPlan(graph, f"{config.sha256}-v{_PREPARED}", {}, threads, CPU), cache
         )
         self._facts = ModelFacts(
             id="dlib_resnet_v1",
@@ -72,11 +72,11 @@ class DlibResNet:
     def likeness(self) -> RecogniserConfig:
         return model_registry().recognisers["dlib"]
 
-    def embed(self, patch: FacePatch, landmarks: FloatArray) -> FloatArray:
-        face = aligned(patch, landmarks, _PLACES, _SIDE)
-        red_green_blue = face[..., ::-1].transpose(2, 0, 1)[None].astype(np.float32)
+    def embed(self, faces: Sequence[tuple[FacePatch, FloatArray]]) -> FloatArray:
+        pictures = np.stack([aligned(*face, _PLACES, _SIDE) for face in faces])
+        red_green_blue = pictures[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32)
         (embeddings,) = self._session.run(None, {"pictures": red_green_blue})
-        return unit(embeddings[0])
+        return unit(embeddings)
 
 
 def _graph(config: RecogniserConfig, cache: Path, callbacks: LoadCallbacks) -> Path:

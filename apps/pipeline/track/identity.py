@@ -81,7 +81,7 @@ class IdentityGate:
         ):
             return None
         self.compared += 1
-        return Identity(self.recogniser.embed(patch, landmarks), sighting.index)
+        return Identity(self.recogniser.embed([(patch, landmarks)])[0], sighting.index)
 
     def is_other(self, known: Identity, seen: Identity) -> bool:
         """Another person has taken the place."""

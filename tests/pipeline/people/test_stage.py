@@ -5,6 +5,8 @@ The recogniser is a small one: it describes a face by its colours.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ from apps.common.config import PeopleConfig, RecogniserConfig, pipeline_config
 from apps.common.contracts.manifest import ModelFacts
 from apps.pipeline.arrays import FloatArray
 from apps.pipeline.people.best_faces import BestFace, BestFaces, best_face, frontality, sharpness
-from apps.pipeline.people.stage import PeopleStage
+from apps.pipeline.people.stage import PeopleStage, TrackDescription
 from apps.pipeline.recognise.base import unit
 from apps.pipeline.types import Faces, Scene, Sighting, TrackedSighting
 from apps.pipeline.yuv_crop import FacePatch, bgr_crop
@@ -36,10 +38,13 @@ class Colours:
 
     def __init__(self) -> None:
         self.asked = 0
+        self.together: list[int] = []
 
-    def embed(self, patch: FacePatch, landmarks: FloatArray) -> FloatArray:
-        self.asked += 1
-        return unit(patch.picture(32).mean(axis=(0, 1)).astype(np.float32))
+    def embed(self, faces: Sequence[tuple[FacePatch, FloatArray]]) -> FloatArray:
+        self.asked += len(faces)
+        self.together.append(len(faces))
+        means = [patch.picture(32).mean(axis=(0, 1)).astype(np.float32) for patch, _ in faces]
+        return unit(np.stack(means))
 
 
 def patch_of(colour: tuple[int, int, int]) -> FacePatch:
@@ -139,6 +144,28 @@ def test_a_profile_stands_for_nobody() -> None:
         stage.add(seen(step, (2, ANNA), places=ASIDE))
 
     assert [group.tracks for group in stage.finish()] == [(2,)]
+
+
+def test_faces_are_described_several_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def described() -> tuple[list[int], list[TrackDescription]]:
+        stage = stage_of()
+        for step in range(60):
+            first = 1 + 2 * (step // 6)
+            stage.add(seen(step, (first, ANNA), (first + 1, BERT)))
+        stage.finish()
+        assert isinstance(stage.recogniser, Colours)
+        return stage.recogniser.together, stage.descriptions()
+
+    counts, together = described()
+    monkeypatch.setattr("apps.pipeline.people.stage._AT_ONCE", 1)
+    single, alone = described()
+
+    assert set(single) == {1}
+    assert max(counts) == 8
+    assert sum(counts) == sum(single)
+    for one, other in zip(together, alone, strict=True):
+        assert (one.number, one.spread, one.best) == (other.number, other.spread, other.best)
+        assert (one.embedding == other.embedding).all()
 
 
 def test_tracks_of_one_face_are_one_person() -> None:

@@ -54,7 +54,7 @@ def face_of(image: ByteArray, cache: Path) -> tuple[FacePatch, FloatArray]:
 
 
 def test_a_known_face_has_known_numbers(recogniser: DlibResNet, cache: Path) -> None:
-    embedding = recogniser.embed(*face_of(np.array(load_photo(ASTRONAUT)), cache))
+    embedding = recogniser.embed([face_of(np.array(load_photo(ASTRONAUT)), cache)])[0]
 
     assert embedding.shape == (128,)
     assert float(np.linalg.norm(embedding)) == pytest.approx(1.0, abs=1e-5)
@@ -72,7 +72,7 @@ def test_photos_of_fourteen_people_are_fourteen_groups(recogniser: DlibResNet, c
     people, faces = [], []
     for number, (person, path) in enumerate(photos(), start=1):
         image = cv2.imread(str(path))
-        embedding = recogniser.embed(*face_of(image, cache))
+        (embedding,) = recogniser.embed([face_of(image, cache)])
         people.append(person)
         faces.append(TrackFace(number, embedding, np.array([number])))
 
@@ -116,3 +116,14 @@ def test_another_file_of_its_name_is_refused(
 
     with pytest.raises(ModelUnavailable, match="SHA-256"):
         DlibResNet(1, tmp_path / "cache")
+
+
+def test_faces_together_have_the_numbers_that_each_has_alone(
+    recogniser: DlibResNet, cache: Path
+) -> None:
+    patch, landmarks = face_of(np.array(load_photo(ASTRONAUT)), cache)
+    faces = [(patch, landmarks + np.float32(0.004 * step)) for step in range(5)]
+    together = recogniser.embed(faces)
+    alone = [recogniser.embed([face])[0] for face in faces]
+    np.testing.assert_allclose(together, np.stack(alone), atol=1e-5)
+    assert len(np.unique(together, axis=0)) == len(faces)
