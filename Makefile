@@ -27,8 +27,8 @@ setup: usable $(VENV)/.runtime command  ## Makes .venv with the pinned packages 
 
 # --no-deps: the pins are complete, and packages that ask for opencv-python (which needs a display's
 # libraries) get opencv-python-headless, the same module, instead.
-# With what `make up` needs where there is no Redis, and the pictures of comparisons.
-$(VENV)/.runtime: requirements.txt requirements-redis.txt requirements-pictures.txt | usable
+# With what `make up` needs where there is no Redis, the pictures of comparisons, and OTIO.
+$(VENV)/.runtime: requirements.txt requirements-redis.txt requirements-pictures.txt requirements-editors.txt | usable
 ifdef LINKED
 	@$(PIP) $(OTHERS)
 else

@@ -144,6 +144,9 @@ class RunSummary(BaseModel):
     tracks: int | None
     title: str | None = None
     of_comparison: bool = Field(False, description="It was made to compare paths; no default.")
+    people: int | None = Field(
+        None, description="People that it found; null where it did not look for any."
+    )
 
 
 class RunList(BaseModel):

@@ -37,7 +37,7 @@ def _unfinished(run: RunManifest) -> Iterator[Finding]:
         yield Finding(
             code="not-completed",
             severity="notice" if run.status == "cancelled" else "problem",
-            summary=f"The run is {run.status}: {run.exit_reason}",
+            summary=f"The run has not completed ({run.status}): {run.exit_reason}",
             evidence={"status": run.status, "exit_reason": run.exit_reason},
             action="Look at the run's log, then run again.",
         )

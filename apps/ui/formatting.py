@@ -35,6 +35,11 @@ MODE_LABELS = {
     "sse": "Old path (SSE)",
     "cli": "Command line",
 }
+RUN_ENDS = {
+    "failed": "has failed",
+    "cancelled": "was cancelled",
+    "interrupted": "was interrupted",
+}
 
 ENDS = {
     "cut": "shot cut",

@@ -72,6 +72,10 @@ def test_a_track_that_one_run_has_not(one_tab: Tab, product: Product, shown_run:
     one_tab.see("those that differ come first and are marked")
     assert not any("/differences?" in url for url in asked)  # nobody has looked at it
     one_tab.page.get_by_role("tab", name="What was found").click()
+    newest = [run["run_id"] for run in product.runs_of(DEMO) if run["status"] == "completed"]
+    for letter, run_id in zip("AB", newest, strict=False):  # as the runs side by side
+        box = one_tab.page.get_by_role("combobox", name=f"Run {letter}")
+        expect(box).to_have_value(re.compile(run_id))
     one_tab.choose("Run A", re.compile(re.escape(f"· {shown_run}")))
     one_tab.choose("Run B", re.compile(re.escape(other)))
     found = shown(one_tab)

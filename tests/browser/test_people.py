@@ -432,3 +432,22 @@ def test_a_run_without_people_says_how_to_get_them(browser: Browser, product: Pr
         opened.picture("people-none")
         opened.page.get_by_role("link", name="To Detect/Track").click()
         opened.see("Run detect/track")
+
+
+def test_a_later_run_without_people_leads_to_those_that_there_are(
+    one_tab: Tab, product: Product
+) -> None:
+    product.add_copy("regrouped")
+    peopled = product.run("regrouped", stride=12, people=True)
+    alone = product.run("regrouped", stride=24, people=False)
+    assert [run["people"] is None for run in product.runs_of("regrouped")] == [True, False]
+    one_tab.open("/people?episode=regrouped")
+    one_tab.see_in_address(f"run={alone}")
+    one_tab.see("This run has no people.")
+    one_tab.see("Another run has people:")
+    one_tab.picture("people-of-another-run")
+    one_tab.button("Show its people")
+    one_tab.see_in_address(f"run={peopled}")
+    one_tab.page.locator(".person").first.wait_for()
+    one_tab.lose("Another run has people:")
+    one_tab.forgive("404")

@@ -348,7 +348,7 @@ def test_a_run_that_was_stopped_has_no_results(one_tab: Tab, product: Product) -
     )
     assert client.post(f"/episodes/talk/runs/{run_id}/cancel").status_code == 200
     one_tab.open(f"/results?episode=talk&run={run_id}")
-    one_tab.see("This run is cancelled; it has no results.")
+    one_tab.see("This run was cancelled; it has no results.")
     expect(one_tab.page.get_by_test_id("stAlert")).to_have_count(2)  # and why
     one_tab.unfold("How it ran")
     one_tab.see("ERROR   The run was stopped")  # of its log

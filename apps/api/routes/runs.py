@@ -195,6 +195,7 @@ def summary(manifest: RunManifest, title: str | None = None) -> RunSummary:
         tracks=None if result is None else result.tracks,
         title=title,
         of_comparison=is_comparison_run(manifest.run_id),
+        people=None if manifest.people is None else manifest.people.people,
     )
 
 

@@ -202,6 +202,8 @@ class PartFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        if not path.exists():
+            raise damaged(f"there is no file {path}")
         with storage_errors(), path.open("rb") as stream:
             found = read_record(stream)
         try:

@@ -41,7 +41,7 @@ def what_was_found(api: Client, ep_id: str, label: Callable[[RunSummary], str]) 
         return
     names = list(completed)
     chosen = []
-    for letter, place, column in zip("AB", (1, 0), st.columns(2), strict=True):
+    for letter, place, column in zip("AB", (0, 1), st.columns(2), strict=True):
         with column:
             run_id = st.selectbox(
                 f"Run {letter}",

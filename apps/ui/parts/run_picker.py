@@ -134,6 +134,20 @@ def show_choice(choice: RunChoice) -> None:
         _show_newer(choice.newer)
 
 
+def show_run_with_people(ep_id: str, runs: RunList) -> None:
+    """Where a run has no people: offers the newest one that has."""
+    with_people = (run for run in runs.items if run.status == "completed" and run.people)
+    run = next(with_people, None)
+    if run is not None:
+        st.info(f"**Another run has people:** {plain(run_label(run))}", icon=":material/group:")
+        st.button(
+            "Show its people",
+            icon=":material/group:",
+            on_click=_choose,
+            args=(ep_id, run.run_id),
+        )
+
+
 def show_newest_in_address(ep_id: str, active: ActiveRun | None, runs: RunList) -> None:
     """Has the address name the run that Detect/Track shows; says where another is."""
     items = [run.run_id for run in runs.items]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
+from apps.ui.formatting import RUN_ENDS
 from apps.ui.parts.episode_picker import pick_episode
 from apps.ui.parts.live import follow, show_progress
 from apps.ui.parts.people import show_people
-from apps.ui.parts.run_picker import pick_run, run_label, show_choice
+from apps.ui.parts.run_picker import pick_run, run_label, show_choice, show_run_with_people
 from apps.ui.session import client
 
 
@@ -29,6 +30,9 @@ def view() -> None:
         st.info("This run is under way. Its people appear here.", icon=":material/hourglass_top:")
         show_progress(ep_id, run.run_id, cap=run.options.max_cpu_percent)
     elif run.status != "completed" or run.result is None:
-        st.info(f"This run is {run.status}; it has no people.", icon=":material/hourglass_empty:")
+        end = RUN_ENDS.get(run.status, "has no result")
+        st.info(f"This run {end}; it has no people.", icon=":material/hourglass_empty:")
     else:
+        if run.people is None:
+            show_run_with_people(ep_id, api.runs(ep_id))
         show_people(ep_id, run.run_id, crops="crops" in run.result.artifacts)

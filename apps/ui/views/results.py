@@ -10,7 +10,7 @@ from apps.common.contracts.events import ErrorEvent, ProgressEvent
 from apps.common.contracts.manifest import RunManifest
 from apps.ui.client import ApiProblem, Client
 from apps.ui.files import download_url
-from apps.ui.formatting import count
+from apps.ui.formatting import RUN_ENDS, count
 from apps.ui.numbers import counted
 from apps.ui.parts.episode_picker import pick_episode
 from apps.ui.parts.how_it_ran import show_how_it_ran
@@ -60,7 +60,8 @@ def view() -> None:
         return
     if run.status != "completed" or run.result is None:
         show_causes(api.diagnosis(ep_id, run_id))
-        st.info(f"This run is {run.status}; it has no results.", icon=":material/hourglass_empty:")
+        end = RUN_ENDS.get(run.status, "has no result")
+        st.info(f"This run {end}; it has no results.", icon=":material/hourglass_empty:")
         show_how_it_ran(api, run)
         return
     _explore(run)
