@@ -6,6 +6,9 @@ import heapq
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
+
+_TINY = 1e-6  # seconds
 
 
 @dataclass(frozen=True)
@@ -14,28 +17,38 @@ class Samples:
 
     Something new that sample j shows began, on average, `before_s` before it; what sample i shows
     last ended `after_s` after it. With pictures d apart and samples T, that is (T - d) / 2 and
-    (T + d) / 2: exactly j and i + d where every picture is a sample.
+    (T + d) / 2: exactly j and i + d where every picture is a sample. The last sample stands for all
+    that comes after it.
 
     Args:
         before_s, after_s: seconds; 0 where the run does not tell.
+        begin_s, end_s: of the video, on the clock of its pictures.
     """
 
     before_s: float = 0.0
     after_s: float = 0.0
+    begin_s: float = 0.0
+    end_s: float = inf
 
     @classmethod
-    def of(cls, stride: int, fps: float) -> Samples:
+    def of(cls, stride: int, fps: float, begin_s: float = 0.0, end_s: float = inf) -> Samples:
         """The samples of a video at this stride.
 
         Args:
             stride: >= 1.
             fps: mean frame rate of the video, > 0.
+            begin_s, end_s: of the video.
         """
-        return cls((stride - 1) / (2 * fps), (stride + 1) / (2 * fps))
+        return cls((stride - 1) / (2 * fps), (stride + 1) / (2 * fps), begin_s, end_s)
 
     def cut(self, first_s: float) -> float:
         """Where the cut lies before the first sample of a shot."""
-        return max(0.0, first_s - self.before_s)
+        return max(self.begin_s, first_s - self.before_s)
+
+    def until(self, last_s: float) -> float:
+        """Where ends what this sample is the last one to show."""
+        is_last = last_s + self.before_s + self.after_s > self.end_s - _TINY
+        return self.end_s if is_last else min(self.end_s, last_s + self.after_s)
 
     def stretch(
         self, first_s: float, last_s: float, cuts_s: Sequence[float]
@@ -46,13 +59,13 @@ class Samples:
             first_s, last_s: its first and last sighting.
             cuts_s: where the cuts lie, as `cut` says, seconds, ascending.
         """
-        start_s, end_s = self.cut(first_s), last_s + self.after_s
+        start_s, end_s = self.cut(first_s), self.until(last_s)
         before, after = bisect_right(cuts_s, first_s), bisect_right(cuts_s, last_s)
         if before > 0:
             start_s = max(start_s, cuts_s[before - 1])
         if after < len(cuts_s):
             end_s = min(end_s, cuts_s[after])
-        return start_s, end_s
+        return start_s, max(last_s, end_s)
 
 
 def lanes(spans: Iterable[tuple[float, float]]) -> list[int]:

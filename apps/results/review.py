@@ -153,15 +153,15 @@ def _reviewed(
     stride: int,
     sightings: Sightings,
 ) -> _Review:
-    samples = Samples.of(stride, video.fps)
+    first_s = sightings.times.of(0)  # videos may begin late
+    end_s = max([first_s + video.duration_s, *sightings.tracked_s[-1:]])
+    samples = Samples.of(stride, video.fps, first_s, end_s)
     firsts = {cut for cut in result_cuts(layout, files.metrics) if 0 < cut < video.frames}
     cuts_s = sorted({_rounded(samples.cut(sightings.times.of(cut))) for cut in firsts})
     bars = _bars(result_rows(layout, files.tracks, TrackRow), samples, cuts_s)
     count = _laid_out(bars)
-    first_s = sightings.times.of(0)  # videos may begin late
-    end_s = max([first_s + video.duration_s, *(bar.last_s for bar in bars)])
     missed_s = pipeline_config().metrics.missed_seconds
-    seen_s = seconds_with_faces(sightings.tracked_s, samples, first_s, end_s, missed_s)
+    seen_s = seconds_with_faces(sightings.tracked_s, samples, missed_s)
     data = ReviewData(
         ep_id=manifest.ep_id,
         run_id=manifest.run_id,

@@ -73,5 +73,15 @@ def test_a_face_that_is_seen_beyond_a_cut_as_in_a_dissolve_keeps_its_sightings()
     assert 2.25 < end_s < 5.0
 
 
+def test_a_stretch_stays_within_the_video() -> None:
+    """It may begin late; the last sample stands for all that comes after it."""
+    samples = Samples.of(12, 25, 0.852, 10.03)
+    assert samples.cut(0.852) == 0.852
+    assert samples.stretch(0.852, 1.332, []) == pytest.approx((0.852, 1.592))
+    assert samples.stretch(2.0, 9.492, []) == pytest.approx((1.78, 9.752))
+    assert samples.stretch(2.0, 9.64, []) == pytest.approx((1.78, 10.03))
+    assert samples.stretch(2.0, 11.0, []) == pytest.approx((1.78, 11.0))  # of a damaged row
+
+
 def test_a_run_that_does_not_tell_its_samples_has_its_sightings() -> None:
     assert Samples().stretch(1.0, 2.0, [2.5]) == (1.0, 2.0)
