@@ -365,6 +365,13 @@ def test_a_folder_is_imported_and_queued_in_one_request(
     assert "1 queued" in done.stdout
     done = run(server, "--server-folder", ".")
     assert (done.returncode, "Nothing new." in done.stdout) == (0, True)
+    broken = put(imports / "broken\x1b[2J\n.mp4", video)
+    broken.write_bytes(b"no video" * 1000)
+    os.utime(broken, (OLD, OLD))
+    done = run(server, "--server-folder", ".")
+    assert done.returncode == 1
+    assert r"broken\x1b[2J\n.mp4: refused: " in done.stderr
+    assert "\x1b" not in done.stderr
     for bad in ({"folder": "week", "episodes": ["a"]}, {"folder": ".."}, {"folder": "week/.."}):
         answer = ask(server, **bad)
         assert (answer.status_code, answer.json()["type"][-13:]) == (422, "invalid-input"), bad
@@ -418,6 +425,8 @@ def test_a_line_of_it(done: int, eta_s: float | None, said: str) -> None:
         eta_sec=eta_s,
     )
     assert line(running) == said
+    moving = running.model_copy(update={"file": "a\x1b[2J\r.mkv"})
+    assert line(moving) == said.replace("s01e02.mkv", r"a\x1b[2J\r.mkv")
 
 
 def test_nothing_is_copied_where_nobody_could_be_given_a_job(
