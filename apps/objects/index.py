@@ -6,7 +6,7 @@ import logging
 import shutil
 from contextlib import suppress
 
-from apps.common.errors import EpisodeBusy, StorageUnavailable
+from apps.common.errors import EpisodeBusy, StorageFailed, StorageUnavailable
 from apps.common.files import entries_of, read_json
 from apps.common.layout import Layout
 from apps.common.names import is_name, is_run_name
@@ -55,20 +55,27 @@ class Index:
 
         Raises:
             StorageUnavailable: nothing can be said of it.
+            StorageFailed: the disk did not take a run; all else is noted.
         """
         records = list(self._mirror.store.below(RECORDS))
         names = {one: record_name(one.key) for one in records}
         hidden = {(n.ep_id, n.run_id) for n in names.values() if n is not None and n.hidden}
+        failed: StorageFailed | None = None
         for one, name in names.items():
             if name is None or name.run_id is None or name.hidden:
                 continue
             if (name.ep_id, name.run_id) in hidden or (name.ep_id, None) in hidden:
                 continue
-            self._see_run(name.ep_id, name.run_id, (one.key, one.e_tag))
+            try:
+                self._see_run(name.ep_id, name.run_id, (one.key, one.e_tag))
+            except StorageFailed as error:
+                failed = error
         for ep_id, run_id in hidden:
             self._drop(ep_id, run_id)
         gone = {ep_id for ep_id, run_id in hidden if run_id is None}
         self._see_videos({e: v for e, v in self._mirror.videos.all().items() if e not in gone})
+        if failed is not None:
+            raise failed
 
     def _see_run(self, ep_id: str, run_id: str, version: tuple[str, str]) -> None:
         files = self._layout.run(ep_id, run_id)
@@ -77,9 +84,19 @@ class Index:
             return
         if is_here and self._is_outdated(ep_id, run_id, version[1]):
             is_here = not self._removed(ep_id, run_id, version[1])
+        if not is_here and self._is_coming(ep_id):
+            return  # next time: all others would wait as well
         if not is_here and not self._mirror.note_run(self._layout, ep_id, run_id):
             self._unreadable.add(version)
         self._known.add(version)
+
+    def _is_coming(self, ep_id: str) -> bool:
+        """Whether somebody brings something of an episode just now."""
+        try:
+            with bringing(self._layout, ep_id, patience_s=0):
+                return False
+        except StorageUnavailable:
+            return True
 
     def _is_outdated(self, ep_id: str, run_id: str, e_tag: str) -> bool:
         """Whether what is here of a run gives way to what is there."""
