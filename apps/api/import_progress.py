@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 
 from apps.common.batch_schemas import ImportProgress
 from apps.runs.new_videos import NewVideo
@@ -22,15 +22,21 @@ class FolderImports:
         self._lock = asyncio.Lock()
         self.running: RunningImport | None = None
 
-    @asynccontextmanager
-    async def begun(self, folder: str) -> AsyncIterator[RunningImport]:
-        """An import, when those before it have ended."""
-        async with self._lock:
-            self.running = RunningImport(folder)
-            try:
-                yield self.running
-            finally:
-                self.running = None
+    def alone(self) -> AbstractAsyncContextManager[None]:
+        """For an import and for queueing what came, when those before have ended.
+
+        Else whoever comes next would take what is there, and not queued yet, for left behind.
+        """
+        return self._lock
+
+    @contextmanager
+    def begun(self, folder: str) -> Iterator[RunningImport]:
+        """An import; `alone` is held."""
+        self.running = RunningImport(folder)
+        try:
+            yield self.running
+        finally:
+            self.running = None
 
 
 class RunningImport:

@@ -44,7 +44,7 @@ _TWICE = "Another file here becomes the same episode. Rename one."
 
 
 async def import_folder(services: Services, relative: str) -> tuple[FolderImport, list[str]]:
-    """Imports what is new; one file after the other, and one request at a time.
+    """Imports what is new, one file after the other; `FolderImports.alone` is held.
 
     Returns:
         What became of each file; and the episodes to queue: those that came, and those that are
@@ -54,7 +54,7 @@ async def import_folder(services: Services, relative: str) -> tuple[FolderImport
         InvalidInput: there is no such folder.
         ServiceStopping: what was imported so far stays.
     """
-    async with services.imports.begun(relative) as running:
+    with services.imports.begun(relative) as running:
         folder = await run_in_threadpool(open_folder, services.settings.import_folder, relative)
         try:
             found = await run_in_threadpool(videos_in, folder)

@@ -9,6 +9,8 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from apps.common.terminal import printable
+
 if TYPE_CHECKING:
     import httpx
 
@@ -44,7 +46,7 @@ def main() -> int:
         )
         return 130
     except ScreenalyticsError as error:
-        print(f"error: {error.message}", file=sys.stderr)
+        _complain(f"error: {error.message}")
         return error.exit_code
 
 
@@ -133,7 +135,7 @@ class Queue:
         print(", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or "-")
         for one in batch["imports"]["files"]:
             if one["why"] is not None:
-                print(f"{one['file']}: {one['outcome']}: {one['why']}", file=sys.stderr)
+                _complain(f"{one['file']}: {one['outcome']}: {one['why']}")
         code = 1 if counts.get("refused") else 0
         if batch["batch_id"] is None:
             print("Nothing new.")
@@ -150,7 +152,7 @@ class Queue:
         upload = FolderUpload(self._client)
         upload.send(folder)
         for name, why in upload.refused.items():
-            print(f"{name}: not uploaded: {why}", file=sys.stderr)
+            _complain(f"{name}: not uploaded: {why}")
         code = 1 if upload.refused else 0
         if not upload.new:
             print("Nothing new.")
@@ -181,7 +183,7 @@ class Queue:
     def _list(self) -> int:
         found = self._ask("GET", _PATH)
         if found["queue_problem"] is not None:
-            print(f"error: {found['queue_problem']}", file=sys.stderr)
+            _complain(f"error: {found['queue_problem']}")
             return 1
         for batch in found["items"]:
             print(f"{batch['created_at']}  {_line(batch)}")
@@ -198,7 +200,7 @@ class Queue:
         for item in batch["items"]:
             if item["error"] is not None:
                 why = f"{item['error'].get('detail')} {item['error'].get('hint', '')}".strip()
-                print(f"{item['ep_id']}: {item['state']}: {why}", file=sys.stderr)
+                _complain(f"{item['ep_id']}: {item['state']}: {why}")
         return 0 if batch["state"] == "success" else 1
 
     def _ask(
@@ -234,6 +236,10 @@ class Queue:
                     raise problem
                 left = _TRIES  # the first request is being worked on, however long that takes
             time.sleep(_POLL_SECONDS)
+
+
+def _complain(line: str) -> None:
+    print(printable(line), file=sys.stderr)
 
 
 def _tell(batch: dict[str, Any]) -> None:

@@ -17,8 +17,9 @@ from apps.common.errors import (
     from_dict,
 )
 from apps.common.names import name_after
+from apps.common.terminal import printable
 from apps.runs.episodes import VIDEO_SUFFIXES
-from apps.runs.new_videos import is_fresh, is_video_name
+from apps.runs.new_videos import is_fresh, is_video_name, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +74,7 @@ class FolderUpload:
         facts = path.stat()
         values = {
             "ep_id": ep_id,
-            "filename": path.name,
+            "filename": text_of(path.name),
             "modified": str(round(facts.st_mtime * 1000)),
         }
         metadata = ",".join(
@@ -166,5 +167,7 @@ def _gone() -> QueueUnavailable:
 def _tell(path: Path, offset: int, size: int) -> None:
     end = "\n" if offset >= size or not sys.stderr.isatty() else "\r"
     if offset >= size or sys.stderr.isatty():
-        sys.stderr.write(f"{path.name}: {offset / size:.0%} of {size / 1e6:.0f} MB sent{end}")
+        sys.stderr.write(
+            f"{printable(path.name)}: {offset / size:.0%} of {size / 1e6:.0f} MB sent{end}"
+        )
         sys.stderr.flush()

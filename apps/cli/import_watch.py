@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from apps.common.batch_schemas import ImportProgress, ImportsStatus
 from apps.common.repeater import Repeater
+from apps.common.terminal import printable
 
 if TYPE_CHECKING:
     import httpx
@@ -54,8 +55,9 @@ class ImportWatch(Repeater):
 def line(running: ImportProgress) -> str:
     """How far an import is, for people to read."""
     share = running.bytes_done / max(running.bytes_total, 1)
+    file = printable(running.file or "")
     text = (
-        f"Importing {running.files_done + 1} of {running.files_total}: {running.file} "
+        f"Importing {running.files_done + 1} of {running.files_total}: {file} "
         f"({share:.0%} of {running.bytes_total / 1e6:,.0f} MB"
     )
     if running.eta_sec is None:

@@ -29,6 +29,7 @@ from apps.common.contracts.parts import PartPlan, PartResult
 from apps.common.errors import ScreenalyticsError
 from apps.common.files import shown
 from apps.common.streams import STDOUT, write_line
+from apps.common.terminal import printable
 from apps.runs.record import now
 
 
@@ -130,7 +131,7 @@ class TerminalView:
             )
 
     def log(self, level: str, message: str) -> None:
-        line = message if level == "info" else f"{level}: {message}"
+        line = printable(message if level == "info" else f"{level}: {message}")
         if self._bar is not None:
             self._bar.console.print(line, markup=False, highlight=False)
         else:
@@ -159,7 +160,7 @@ class TerminalView:
 
     def error(self, error: ScreenalyticsError) -> None:
         self.close()
-        sys.stderr.write(f"error: {error.message}\n")
+        sys.stderr.write(f"error: {printable(error.message)}\n")
 
     def close(self) -> None:
         if self._bar is not None:

@@ -42,7 +42,7 @@ def unpack(path: Path, folder: Path) -> None:
         with tarfile.open(path, mode="r:") as archive:
             for entry in archive:
                 name = PurePosixPath(entry.name)
-                content = archive.extractfile(entry) if entry.isreg() else None
+                content = archive.extractfile(entry) if _is_plain(entry) else None
                 if content is None or not _is_below(name):
                     raise tarfile.TarError
                 target = folder / name
@@ -57,8 +57,14 @@ def unpack(path: Path, folder: Path) -> None:
         ) from None
 
 
+def _is_plain(entry: tarfile.TarInfo) -> bool:
+    """Whether it is a file of no more bytes than are there: a sparse one may fill any disk."""
+    return entry.isreg() and not entry.issparse()
+
+
 def _is_below(name: PurePosixPath) -> bool:
-    return not name.is_absolute() and ".." not in name.parts and name.parts != ()
+    is_legal = "\0" not in str(name) and name.parts != ()
+    return is_legal and not name.is_absolute() and ".." not in name.parts
 
 
 class _Sink(io.RawIOBase):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
-from apps.common.errors import EpisodeBusy, StorageUnavailable
+from apps.common.errors import EpisodeBusy, StorageFailed, StorageUnavailable
 from apps.common.files import entries_of, read_json
 from apps.common.layout import Layout
 from apps.common.names import is_name, is_run_name
@@ -20,6 +21,15 @@ from apps.runs.store import point_latest_anew
 from apps.runs.trash import alone
 
 _log = logging.getLogger("screenalytics.storage")
+
+
+@contextmanager
+def _kept(failed: list[StorageFailed]) -> Iterator[None]:
+    """Keeps a failure of the disk for later."""
+    try:
+        yield
+    except StorageFailed as error:
+        failed.append(error)
 
 
 class Index:
@@ -55,20 +65,29 @@ class Index:
 
         Raises:
             StorageUnavailable: nothing can be said of it.
+            StorageFailed: the disk did not take one of them; all others are noted.
         """
         records = list(self._mirror.store.below(RECORDS))
         names = {one: record_name(one.key) for one in records}
         hidden = {(n.ep_id, n.run_id) for n in names.values() if n is not None and n.hidden}
+        failed: list[StorageFailed] = []
         for one, name in names.items():
             if name is None or name.run_id is None or name.hidden:
                 continue
             if (name.ep_id, name.run_id) in hidden or (name.ep_id, None) in hidden:
                 continue
-            self._see_run(name.ep_id, name.run_id, (one.key, one.e_tag))
+            with _kept(failed):
+                self._see_run(name.ep_id, name.run_id, (one.key, one.e_tag))
         for ep_id, run_id in hidden:
             self._drop(ep_id, run_id)
         gone = {ep_id for ep_id, run_id in hidden if run_id is None}
-        self._see_videos({e: v for e, v in self._mirror.videos.all().items() if e not in gone})
+        videos = {e: v for e, v in self._mirror.videos.all().items() if e not in gone}
+        for ep_id, video in videos.items():
+            with _kept(failed):
+                self._see_video(ep_id, video)
+        self._forget_videos(set(videos))
+        if failed:
+            raise failed[0]
 
     def _see_run(self, ep_id: str, run_id: str, version: tuple[str, str]) -> None:
         files = self._layout.run(ep_id, run_id)
@@ -77,9 +96,19 @@ class Index:
             return
         if is_here and self._is_outdated(ep_id, run_id, version[1]):
             is_here = not self._removed(ep_id, run_id, version[1])
+        if not is_here and self._is_coming(ep_id):
+            return  # next time: all others would wait as well
         if not is_here and not self._mirror.note_run(self._layout, ep_id, run_id):
             self._unreadable.add(version)
         self._known.add(version)
+
+    def _is_coming(self, ep_id: str) -> bool:
+        """Whether somebody brings something of an episode just now."""
+        try:
+            with bringing(self._layout, ep_id, patience_s=0):
+                return False
+        except StorageUnavailable:
+            return True
 
     def _is_outdated(self, ep_id: str, run_id: str, e_tag: str) -> bool:
         """Whether what is here of a run gives way to what is there."""
@@ -127,18 +156,21 @@ class Index:
         if is_gone and not video_files(layout.episode(ep_id)):  # else it has one of its own
             shutil.rmtree(layout.episode(ep_id), ignore_errors=True)
 
-    def _see_videos(self, videos: dict[str, RemoteVideo]) -> None:
+    def _see_video(self, ep_id: str, video: RemoteVideo) -> None:
         layout = self._layout
-        for ep_id, video in videos.items():
-            known = noted_video(layout.remote_video(ep_id))
-            if known is not None and known.model_copy(update={"here": False}) == video:
-                continue
-            if known is not None and known.here and not remove_copy(layout, ep_id, known):
-                continue  # somebody works with what it was; next time
-            note(layout, ep_id, video)
+        known = noted_video(layout.remote_video(ep_id))
+        if known is not None and known.model_copy(update={"here": False}) == video:
+            return
+        if known is not None and known.here and not remove_copy(layout, ep_id, known):
+            return  # somebody works with what it was; next time
+        note(layout, ep_id, video)
+
+    def _forget_videos(self, there: set[str]) -> None:
+        """Forgets the videos of episodes that have none there any more."""
+        layout = self._layout
         for folder in entries_of(layout.videos):
             path = folder / layout.remote_video("any").name
-            if is_name(folder.name) and folder.name not in videos and path.exists():
+            if is_name(folder.name) and folder.name not in there and path.exists():
                 # A copy stays: the bucket may be another one by now, or have lost it.
                 path.unlink(missing_ok=True)
                 with suppress(OSError):

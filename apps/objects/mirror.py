@@ -43,6 +43,7 @@ from apps.objects.records import (
 from apps.objects.store import NoObject, ObjectChanged, ObjectStore
 from apps.objects.video_upload import put_video
 from apps.objects.videos import PATIENCE_SECONDS, Videos, bringing
+from apps.runs.lock import is_held
 from apps.runs.staging import remove_tree
 
 _log = logging.getLogger("screenalytics.storage")
@@ -209,7 +210,10 @@ def _set_up(layout: Layout, ep_id: str, run_id: str, run: StoredRun, record: byt
     staged = RunFiles(coming)
     write_atomic(staged.remote, record)
     write_json(staged.manifest, run.manifest)
-    coming.rename(layout.run(ep_id, run_id).folder)
+    folder = layout.run(ep_id, run_id).folder
+    if folder.exists() and not is_held(layout, ep_id):
+        remove_tree(folder)  # it has no manifest: a removal was cut off
+    coming.rename(folder)
 
 
 def _point_latest(layout: Layout, manifest: RunManifest) -> None:

@@ -45,6 +45,12 @@ def explained(error: Exception) -> StorageUnavailable:
         return StorageUnavailable(
             f"The storage answers with an error ({said}).", hint="Try again; look at its state."
         )
+    if type(error).__name__ == "InvalidPathError":
+        return StorageUnavailable(
+            "The storage has an object whose key is no path, and cannot be listed.",
+            hint="Remove what was put there by hand: a part of its key is empty, '.' or '..', or "
+            "has a control character.",
+        )
     return StorageUnavailable(
         "The storage does not answer, or no credentials for it are found.",
         hint="Look at its address, the network and the credentials, then try again.",

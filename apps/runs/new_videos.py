@@ -33,6 +33,11 @@ def is_fresh(facts: os.stat_result) -> bool:
     return time.time() - facts.st_mtime < STILL_SECONDS
 
 
+def text_of(name: str) -> str:
+    """A file's name as text, whatever bytes it has."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
 @dataclass(frozen=True)
 class NewVideo:
     """A file of a folder, as it was when it was looked at.
@@ -53,7 +58,7 @@ class NewVideo:
     @property
     def shown(self) -> str:
         """The name as text, whatever bytes it has."""
-        return os.fsencode(self.name).decode("utf-8", "replace")
+        return text_of(self.name)
 
     @property
     def is_read_only(self) -> bool:

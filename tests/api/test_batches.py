@@ -318,19 +318,23 @@ def test_a_folder_of_new_files(
     for name in ("Show S01E01.mp4", "show.s01e02.mkv", ".hidden.mp4", "notes.txt"):
         shutil.copy(source, folder / name)
         os.utime(folder / name, long_ago)
-    (folder / "broken.mp4").write_text("no video")
-    os.utime(folder / "broken.mp4", long_ago)
+    odd = os.fsdecode(b"odd \xff\x1b[2J.mp4")
+    for name in ("broken.mp4", odd):
+        (folder / name).write_text("no video")
+        os.utime(folder / name, long_ago)
     shutil.copyfile(source, folder / "arriving.mp4")
     os.utime(folder / "arriving.mp4", (2e9, 2e9))
     options = ("--folder", str(folder), "--stride", "60", "--det-size", "160")
     with worker(data_root, broker.url):
         done = run(server, *options)
-        assert done.returncode == 1  # of two files
+        assert done.returncode == 1  # of three files
         assert done.stdout.splitlines()[-1].endswith(": 100% of 2: 2 success")
         assert "broken.mp4: not uploaded: " in done.stderr
+        assert r"odd \udcff\x1b[2J.mp4: not uploaded: " in done.stderr
+        assert "\x1b" not in done.stderr
         assert "arriving.mp4: not uploaded: It is still being written." in done.stderr
         assert "Traceback" not in done.stderr
-        for name in ("broken.mp4", "arriving.mp4"):
+        for name in ("broken.mp4", "arriving.mp4", odd):
             (folder / name).unlink()
         again = run(server, *options)
         assert (again.returncode, again.stdout) == (0, "Nothing new.\n")

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -365,9 +366,39 @@ def test_a_folder_is_imported_and_queued_in_one_request(
     assert "1 queued" in done.stdout
     done = run(server, "--server-folder", ".")
     assert (done.returncode, "Nothing new." in done.stdout) == (0, True)
+    broken = put(imports / "broken\x1b[2J\n.mp4", video)
+    broken.write_bytes(b"no video" * 1000)
+    os.utime(broken, (OLD, OLD))
+    done = run(server, "--server-folder", ".")
+    assert done.returncode == 1
+    assert r"broken\x1b[2J\n.mp4: refused: " in done.stderr
+    assert "\x1b" not in done.stderr
     for bad in ({"folder": "week", "episodes": ["a"]}, {"folder": ".."}, {"folder": "week/.."}):
         answer = ask(server, **bad)
         assert (answer.status_code, answer.json()["type"][-13:]) == (422, "invalid-input"), bad
+    for job in listening.active():
+        server.client.post(f"/celery_jobs/{job.request.job_id}/cancel")
+
+
+def test_requests_at_once_queue_each_episode_once(
+    server: Server, imports: Path, video: Path, listening: JobStore
+) -> None:
+    """Whoever waits for another import has nothing to queue, and is refused nothing."""
+    for number in range(3):
+        put(imports / f"at-once-{number}.mp4", video)
+
+    def queued() -> tuple[int, dict[str, int] | None]:
+        with server.another_client(60) as client:
+            body = {"folder": ".", "stride": 60}
+            answer = client.post("/celery_jobs/detect_track/batch", json=body)
+        return answer.status_code, answer.json().get("counts")
+
+    with ThreadPoolExecutor(3) as pool:
+        answers = sorted(
+            (future.result() for future in [pool.submit(queued) for _ in range(3)]),
+            key=lambda answer: answer[0],
+        )
+    assert answers == [(200, None), (200, None), (202, {"queued": 3})]
     for job in listening.active():
         server.client.post(f"/celery_jobs/{job.request.job_id}/cancel")
 
@@ -418,6 +449,8 @@ def test_a_line_of_it(done: int, eta_s: float | None, said: str) -> None:
         eta_sec=eta_s,
     )
     assert line(running) == said
+    moving = running.model_copy(update={"file": "a\x1b[2J\r.mkv"})
+    assert line(moving) == said.replace("s01e02.mkv", r"a\x1b[2J\r.mkv")
 
 
 def test_nothing_is_copied_where_nobody_could_be_given_a_job(

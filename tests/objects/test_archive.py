@@ -44,6 +44,7 @@ def test_a_folder_comes_back_as_it_was_and_the_same_files_are_the_same_archive(
         [entry("link", tarfile.SYMTYPE, "/etc/passwd")],
         [entry("link", tarfile.LNKTYPE, "../outside")],
         [entry("pipe", tarfile.FIFOTYPE)],
+        [entry("no\0name, which has to be a long one in ä")],
         [entry("twice"), entry("twice")],
     ],
     ids=lambda entries: f"{entries[0].name} {entries[0].type!r}",
@@ -67,3 +68,15 @@ def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"no archive" * 100)
     with pytest.raises(StorageUnavailable):
         unpack(path, tmp_path / "crops")
+
+
+def test_a_sparse_file_which_is_larger_than_its_archive_is_refused(tmp_path: Path) -> None:
+    path, target = tmp_path / "crops.tar", tmp_path / "crops"
+    sparse = bytearray(entry("sparse.jpg", tarfile.GNUTYPE_SPARSE).tobuf(tarfile.GNU_FORMAT))
+    sparse[483:495] = b"00100000000\0"  # its real size: 16 MB
+    sparse[148:156] = b" " * 8
+    sparse[148:156] = f"{sum(sparse):06o}\0 ".encode()
+    path.write_bytes(bytes(sparse) + bytes(1024))
+    with pytest.raises(StorageUnavailable, match="archive of crops in the storage is damaged"):
+        unpack(path, target)
+    assert list(target.iterdir()) == []

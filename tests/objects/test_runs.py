@@ -6,9 +6,10 @@ import threading
 
 import pytest
 
-from apps.common.errors import RunNotFound, StorageUnavailable
+from apps.common.errors import RunNotFound, StorageFailed, StorageUnavailable
 from apps.common.files import files_in
 from apps.objects.outbox import due
+from apps.objects.videos import bringing
 from apps.people.forget import forget_people
 from apps.runs.episodes import list_episodes
 from apps.runs.store import latest_run_id, list_runs, read_completed, read_manifest
@@ -244,3 +245,38 @@ def test_records_that_are_none_are_asked_for_once(storage: Storage) -> None:
     host.index.refresh()
     assert len(storage.faults.seen) == requests + 2  # the two lists
     assert list_episodes(host.layout) == []
+
+
+def test_a_run_that_cannot_be_noted_keeps_back_no_other(storage: Storage) -> None:
+    one, other = storage.host("one"), storage.host("other")
+    for ep_id in ("busy", "in-the-way", "other"):
+        one.add_run(ep_id, "run")
+        one.publish(ep_id, "run")
+    in_the_way = other.layout.runs("in-the-way")
+    in_the_way.parent.mkdir(parents=True)
+    in_the_way.write_text("no folder")
+    with bringing(other.layout, "busy"), pytest.raises(StorageFailed):
+        other.index.refresh()
+    assert list_runs(other.layout, "other") == ["run"]
+    assert list_runs(other.layout, "busy") == []
+    in_the_way.unlink()
+    other.index.refresh()
+    assert list_episodes(other.layout) == ["busy", "in-the-way", "other"]
+
+
+def test_what_a_removal_left_that_was_cut_off_gives_way(storage: Storage) -> None:
+    one, other = storage.host("one"), storage.host("other")
+    one.add_run("ep", "run")
+    one.publish("ep", "run")
+    left = other.layout.run("ep", "run").crops
+    left.mkdir(parents=True)
+    (left / "left.jpg").write_bytes(b"picture")
+    other.index.refresh()
+    read_completed(other.layout, "ep", "run")
+    assert contents(other, "ep", "run") == contents(one, "ep", "run")
+
+
+def test_a_key_that_is_no_path_is_told(storage: Storage) -> None:
+    storage.s3.put(storage.bucket, "shows/published/ep//runs/run.json", b"{}")
+    with pytest.raises(StorageUnavailable, match="an object whose key is no path"):
+        storage.host("one").index.refresh()

@@ -12,6 +12,7 @@ from apps.api.upload import Received, store_video
 from apps.common.errors import (
     EpisodeExists,
     EpisodeNotFound,
+    StorageFailed,
     StorageUnavailable,
     VideoReplaced,
 )
@@ -55,6 +56,17 @@ def test_a_video_in_the_bucket_is_listed_and_brought_once(storage: Storage) -> N
     fetched_video(host.layout, "talk")
     assert len(storage.faults.seen) == requests
     assert not host.mirror.bring_video(host.layout, "nobody")
+
+
+def test_a_video_that_cannot_be_noted_keeps_back_no_other(storage: Storage) -> None:
+    host = storage.host("one")
+    for ep_id in ("in-the-way", "talk"):
+        put_by_hand(storage, ep_id)
+    host.layout.videos.mkdir()
+    host.layout.episode("in-the-way").write_text("no folder")
+    with pytest.raises(StorageFailed):
+        host.index.refresh()
+    assert "talk" in list_episodes(host.layout)
 
 
 @pytest.mark.usefixtures("small_parts")

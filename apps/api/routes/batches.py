@@ -65,11 +65,12 @@ async def add_batch(
         if body.folder is None:
             return _answer(await start_batch(services, body))
         await services.ask_redis(check_queue, services.jobs)  # before hours of copying
-        imports, ep_ids = await import_folder(services, body.folder)
-        if not ep_ids:
-            nothing = NothingToQueue(imports=imports)
-            return Answer(status=200, body=nothing.model_dump(mode="json"), location=PATH)
-        status = await start_batch(services, body, ep_ids)
+        async with services.imports.alone():
+            imports, ep_ids = await import_folder(services, body.folder)
+            if not ep_ids:
+                nothing = NothingToQueue(imports=imports)
+                return Answer(status=200, body=nothing.model_dump(mode="json"), location=PATH)
+            status = await start_batch(services, body, ep_ids)
         return _answer(ImportedBatch(**status.model_dump(), imports=imports))
 
     return await answered_once(services, key, f"{PATH} {body.model_dump_json()}", make)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal
@@ -221,9 +222,9 @@ class PartFile:
             motions: learns those that were measured.
 
         Raises:
-            PartDamaged: it is cut off.
+            PartDamaged: it is cut off, or not what was written.
         """
-        count = 0
+        count, last_index, last_s = 0, self.head.first - 1, -inf
         with storage_errors(), self._path.open("rb") as stream:
             read_record(stream)
             while (found := read_record(stream)) is not None:
@@ -233,7 +234,11 @@ class PartFile:
                     self.tail = self._tail(body, count)
                     return
                 count += 1
-                yield frame_of(body, arrays, again, motions)
+                frame = frame_of(body, arrays, again, motions)
+                if not (last_index < frame.index and last_s < frame.ts_s < inf):
+                    raise damaged("its frames do not follow each other")
+                last_index, last_s = frame.index, frame.ts_s
+                yield frame
         raise damaged("it is cut off")
 
     def _tail(self, body: dict[str, Any], count: int) -> PartTail:

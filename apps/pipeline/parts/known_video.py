@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from apps.common.contracts.base import Readable
 from apps.common.contracts.manifest import VideoFacts, VideoFile
@@ -29,6 +28,8 @@ from apps.pipeline.decode.timeline import Timeline
 from apps.pipeline.decode.video import KnownVideo
 from apps.pipeline.geometry import Orientation
 from apps.pipeline.parts.records import read_record, write_record
+
+_MISFITS = (LookupError, TypeError, ValueError, AttributeError)  # of what is something else
 
 
 class _Head(Readable):
@@ -127,7 +128,7 @@ def write_known(path: Path, video: Path, known: KnownVideo) -> None:
 
 def read_known(path: Path) -> VideoNote | None:
     """What another process has found out; None where there is nothing that this code can use."""
-    with suppress(OSError, PartDamaged, ValidationError, KeyError), path.open("rb") as stream:
+    with suppress(OSError, PartDamaged, *_MISFITS), path.open("rb") as stream:
         found = read_record(stream)
         if found is None:
             return None

@@ -63,8 +63,15 @@ class KnownMotions:
             rows: as `row_of` makes them.
             found: beside them.
         """
-        for name, place, *rest in rows:
-            self._known[name] = Motion(found.floats(place, 2, 3), *rest)
+        for name, place, agreement, response, features, is_one_thing, stays in rows:
+            self._known[name] = Motion(
+                found.floats(place, 2, 3),
+                float(agreement),
+                float(response),
+                int(features),
+                bool(is_one_thing),
+                bool(stays),
+            )
 
 
 def row_of(name: str, motion: Motion, place: int) -> list[Any]:

@@ -42,6 +42,8 @@ from apps.pipeline.yuv_crop import FacePatch
 _HEAD = struct.Struct("<IQI")  # bytes of the JSON, bytes of the arrays, checksum of both
 _MAX_JSON = 1 << 24
 _MAX_ARRAYS = 1 << 32
+# What comes of JSON that is something else than was written.
+_MISFITS = (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 Again = Callable[[float], FrameFeatures]  # the view of the picture that is shown at a time
 _KINDS = {
     "uint8": np.uint8,
@@ -104,7 +106,7 @@ def read_record(stream: IO[bytes]) -> tuple[dict[str, Any], list[NDArray[Any]]] 
     try:
         body = json.loads(text)
         return body, _arrays(content, body["arrays"])
-    except (ValueError, KeyError, TypeError) as error:
+    except _MISFITS as error:
         raise damaged("it is no part of a run") from error
 
 
@@ -185,7 +187,7 @@ def frame_of(
             face_patches=tuple(_patch(each, found) for each in body["face_patches"]),
             looked_again=bool(body["looked_again"]),
         )
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except _MISFITS as error:
         raise damaged("a frame in it is incomplete") from error
 
 
@@ -205,7 +207,7 @@ def glimpses_of(body: dict[str, Any], arrays: Sequence[NDArray[Any]]) -> tuple[G
     try:
         found = FoundArrays(arrays)
         return tuple(_glimpse(each, None, found, _never) for each in body["left_over"])
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except _MISFITS as error:
         raise damaged("its end is incomplete") from error
 
 
@@ -285,8 +287,9 @@ def _patch_body(patch: FacePatch, arrays: _Arrays) -> dict[str, Any]:
 def _patch(body: dict[str, Any], found: FoundArrays) -> FacePatch:
     left, top, right, bottom = map(float, body["place"])
     width, height = map(float, body["shape"])
-    if not (0 < width < inf and 0 < height < inf):
-        raise ValueError("a picture of no size")
+    turns, mirrored = body["orientation"]
+    if not (0 < width < inf and 0 < height < inf) or turns not in range(4):
+        raise ValueError("a picture of no size, or turned by something else")
     planes: tuple[ByteArray, ...]
     if body["matrix"] is None:
         (bgr,) = body["planes"]
@@ -298,7 +301,7 @@ def _patch(body: dict[str, Any], found: FoundArrays) -> FacePatch:
     return FacePatch(
         planes,
         matrix,
-        Orientation(*body["orientation"]),
+        Orientation(int(turns), bool(mirrored)),
         (width, height),
         (left, top, right, bottom),
         None if body["tone"] is None else Tone(*body["tone"]),

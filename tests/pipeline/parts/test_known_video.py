@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from apps.pipeline.decode.video import open_video
 from apps.pipeline.parts.extract import extract_of
 from apps.pipeline.parts.known_video import VideoNote, read_known, write_known
 from apps.pipeline.parts.plan import spans
+from apps.pipeline.parts.records import read_record, write_record
 from tests.support.repeated import repeated
 
 COUNT, STRIDE = 6, 5
@@ -126,4 +128,17 @@ def test_what_cannot_be_read_is_found_out_again(
         body = bytearray(path.read_bytes())
         body[len(body) // 2] ^= 1
         path.write_bytes(body if kind == "changed" else body[:-1])
+    assert read_known(path) is None
+
+
+@pytest.mark.parametrize("forged", [{"names": ["seconds"]}, {"names": None}, {"video": []}])
+def test_what_is_something_else_is_found_out_again(
+    note: VideoNote, long_video: Path, forged: dict[str, Any]
+) -> None:
+    path = long_video.with_name("forged.index")
+    with long_video.with_name("video.index").open("rb") as stream:
+        found = read_record(stream)
+    assert found is not None
+    with path.open("wb") as stream:
+        write_record(stream, {**found[0], **forged}, found[1])
     assert read_known(path) is None

@@ -19,6 +19,7 @@ from apps.pipeline.decode.video import open_video
 from apps.pipeline.frame_features import Glimpse
 from apps.pipeline.parts import asked
 from apps.pipeline.parts.plan import spans
+from apps.pipeline.parts.records import read_record, write_record
 from lab.parts import results
 from lab.processes.service import (
     add_episode,
@@ -180,6 +181,12 @@ def test_parts_that_do_not_fit_are_refused(show: Runs, halves: list[Path]) -> No
     changed[len(changed) // 2] ^= 1
     cut.write_bytes(changed)
     assert "its checksum is another one" in show.refused([first, cut])
+    with first.open("rb") as stream:
+        records = list(iter(lambda: read_record(stream), None))
+    with cut.open("wb") as stream:
+        for body, arrays in (*records[:2], *records[1:]):
+            write_record(stream, body, arrays)
+    assert "its frames do not follow each other" in show.refused([cut, second])
     cut.write_bytes(b"no part of anything, but long enough to be read as if it were")
     assert "it is no part of a run" in show.refused([first, cut])
     assert "there is no file" in show.refused([first, show.root / "missing.part"])

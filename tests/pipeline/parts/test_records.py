@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +19,7 @@ from apps.pipeline.frame_analysis import FrameAnalysis
 from apps.pipeline.frame_features import FewPixels, FrameFeatures, Glimpse
 from apps.pipeline.geometry import Orientation
 from apps.pipeline.parts.motions import KnownMotions
-from apps.pipeline.parts.records import frame_of, frame_record
+from apps.pipeline.parts.records import frame_of, frame_record, read_record
 from apps.pipeline.shots.motion import Motion
 from apps.pipeline.types import Faces
 from apps.pipeline.yuv_crop import FacePatch
@@ -145,12 +148,16 @@ def test_no_array_is_taken_for_what_it_is_not(
     "forged",
     [
         {"index": "first"},
+        {"index": float("inf")},
+        {"index": [[]]},
         {"ts_s": None},
         {"faces": [0, 1]},
         {"faces": [0, 1, 99]},
         {"view": {"image": 0, "computed": {}}},
+        {"view": {"image": 0, "computed": None}},
         {"glimpses": [{"ts_s": 0.1, "view": None}]},
         {"motions": [["a name"]]},
+        {"motions": [["a name", 0, "much", "little", [], 1, 2]]},
         {"face_patches": [{}]},
     ],
 )
@@ -166,3 +173,23 @@ def test_no_face_has_no_size(full: FrameAnalysis, shape: list[Any]) -> None:
     body["face_patches"][0]["shape"] = shape
     with pytest.raises(PartDamaged):
         frame_of(body, arrays, never, KnownMotions())
+
+
+@pytest.mark.parametrize("orientation", [[4, False], ["%s", False], [{}, False], [0]])
+def test_no_face_is_turned_by_anything_else(full: FrameAnalysis, orientation: list[Any]) -> None:
+    body, arrays = record_of(full)
+    body["face_patches"][0]["orientation"] = orientation
+    with pytest.raises(PartDamaged):
+        frame_of(body, arrays, never, KnownMotions())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b'{"a":' + b"[" * 100_000, b'{"arrays":[["uint8",[1' + b"0" * 30 + b"]]]}", b"[]", b"\xff"],
+    ids=["deep", "huge", "a list", "no text"],
+)
+def test_no_record_is_taken_for_what_it_is_not(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "1-of-2.part"
+    path.write_bytes(struct.pack("<IQI", len(text), 0, zlib.crc32(text)) + text)
+    with path.open("rb") as stream, pytest.raises(PartDamaged):
+        read_record(stream)
