@@ -23,7 +23,7 @@ def checkout(tmp_path: Path) -> Path:
     """The files that `make setup` reads, newer than any .venv."""
     folder = tmp_path / "checkout"
     folder.mkdir()
-    extras = ("", "-redis", "-pictures")
+    extras = ("", "-redis", "-pictures", "-editors")
     for name in ("Makefile", *(f"requirements{extra}.txt" for extra in extras)):
         shutil.copyfile(CHECKOUT / name, folder / name)
     return folder
