@@ -18,8 +18,9 @@ from apps.common.errors import (
     RunFailed,
     ScreenalyticsError,
     StorageFailed,
+    VideoUnreadable,
 )
-from apps.common.files import tail, write_json
+from apps.common.files import shown, tail, write_json
 from apps.common.lifeline import Lifeline
 from apps.common.options import device_of
 from apps.common.resolve import with_warning
@@ -152,6 +153,13 @@ class _Execution:
 
     def _video(self) -> Path:
         if self._given_video is not None:
+            try:
+                self._given_video.stat()  # before the episode gets a run
+            except OSError as error:
+                raise VideoUnreadable(
+                    f"{shown(self._given_video)} cannot be read: {error.strerror}.",
+                    hint="Look at its name and folder.",
+                ) from None
             return self._given_video
         if self._mirror is not None:
             self._mirror.bring_video(

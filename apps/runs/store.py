@@ -111,7 +111,8 @@ def latest_run_id(layout: Layout, ep_id: str) -> str:
     if not isinstance(run_id, str) or not is_run_name(run_id):
         raise RunNotFound(
             f"Episode {ep_id!r} has no completed run.",
-            hint=f"Start one, or see GET /episodes/{ep_id}/runs for those that did not complete.",
+            hint="Start one, or look at those that did not complete: on the page Results, or by "
+            f"GET /episodes/{ep_id}/runs.",
         )
     return run_id
 

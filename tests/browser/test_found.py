@@ -436,6 +436,13 @@ def test_everybody_has_a_row_of_their_own(peopled: Review, tmp_path: Path) -> No
     assert peopled.ask("[...window.review.tracks.lane]") == [0, 2, 1, 2, 0]
     owners = ["Ann =1+1", "Person 2", "Nobody in particular"]
     assert peopled.ask("window.review.timeline.owners") == owners
+    # Their names stand before the rows: no bar is below them, and nothing is there to click.
+    left = peopled.ask("window.review.timeline.left")
+    assert 60 < left < peopled.ask("window.review.timeline.width") / 3
+    assert peopled.ask("window.review.timeline.xOf(0)") == left
+    row = "window.review.timeline.top + 5"
+    assert peopled.ask(f"window.review.timeline.barAt({left - 2}, {row})") == -1
+    assert peopled.ask(f"window.review.timeline.barAt({left + 2}, {row})") == 0
     colours = peopled.ask("[0, 4, 2, 1, 3].map(place => window.review.run.colour(place))")
     assert colours[0] == colours[1] != colours[2]
     assert colours[3:] == ["#80858f", "#80858f"]

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
+from apps.ui.modules import module_path
 from lab.processes.service import wait_for
 from tests.browser.conftest import Product
 from tests.support.page import Tab, tab
 
+_STATES = """async path => {
+  const { stateOf } = await import(path);
+  const words = (state, hasResults) => stateOf({ state }, hasResults)[0];
+  return [
+    words("cancelled", false), words("cancelled", true), words("failed", false),
+    words("failed", true), words("done", true),
+  ];
+}"""
 PREFIX = "library-"
 NAMES = [f"{PREFIX}{letter}" for letter in "abcd"]
 
@@ -174,7 +184,12 @@ def test_what_runs_is_not_deleted_and_can_be_cancelled(library: Tab, stocked: Pr
     library.forgive("409")
     dialog.get_by_role("button", name="Cancel").click()
     card(library, NAMES[2]).get_by_role("button", name="Cancel the run").click()
-    expect(chip).to_have_text("Cancelled")
+    expect(chip).to_have_text(re.compile("cancelled$", re.IGNORECASE))
+
+
+def test_a_card_says_what_there_is_though_the_newest_run_was_cancelled(library: Tab) -> None:
+    words = library.page.evaluate(_STATES, module_path("library", "words.js"))
+    assert words == ["Cancelled", "Done, then cancelled", "Failed", "Done, then failed", "Done"]
 
 
 def test_by_keyboard(library: Tab) -> None:

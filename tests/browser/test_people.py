@@ -174,6 +174,11 @@ def test_what_is_corrected_is_kept_and_undone(people: PeoplePage) -> None:
     expect(people.card(one).locator("button.name")).to_have_text(HOSTILE)
     expect(people.toast()).to_contain_text(HOSTILE)
     assert people.row(one)["name"] == HOSTILE  # type: ignore[index]
+    expect(people.toast()).not_to_contain_text("Somebody else has that name")
+    people.name(other, HOSTILE.upper())
+    expect(people.toast()).to_contain_text("Somebody else has that name")
+    page.locator(".undo-last").click()
+    wait_for(lambda: people.row(other)["name"] is None, what="it to be undone")  # type: ignore[index]
     # Two are one; the one with a name keeps it.
     for person_id in (one, other):
         people.card(person_id).get_by_role("checkbox").check()

@@ -258,6 +258,13 @@ def test_exit_codes(data_root: Path, arguments: list[str], code: int, word: str)
     assert not (data_root / "manifests/talk/latest.json").exists()
 
 
+def test_a_video_that_is_not_there_makes_no_episode(data_root: Path) -> None:
+    done = run_cli(data_root, "--ep-id", "typo", "--video", "/nope.mp4")
+    assert done.returncode == 3
+    assert "/nope.mp4 cannot be read: No such file or directory." in done.stderr
+    assert not (data_root / "manifests/typo").exists()
+
+
 @pytest.mark.parametrize("content", [b"", b"this is text\n" * 100], ids=["empty", "text"])
 def test_a_file_that_is_no_video(data_root: Path, content: bytes) -> None:
     (data_root / "videos/bad").mkdir()

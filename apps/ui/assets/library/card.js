@@ -92,7 +92,7 @@ export class Card {
   }
 
   #state() {
-    const [words, share] = stateOf(this.entry.state);
+    const [words, share] = stateOf(this.entry.state, this.entry.latest_run_id !== null);
     const chip = this.part(".chip");
     chip.textContent = words;
     chip.dataset.state = this.state;

@@ -35,8 +35,8 @@ export function timeLeft(seconds) {
 
 export const several = (value, one, many) => `${count(value)} ${value === 1 ? one : many}`;
 
-/** What a card says of a state, and how far it is (0..1, or null). */
-export function stateOf(state) {
+/** What a card says of a state, and how far it is (0..1, or null). @param hasResults of an earlier run */
+export function stateOf(state, hasResults = false) {
   switch (state?.state) {
     case "queued":
       return [state.ahead ? `Queued, ${several(state.ahead, "run", "runs")} before it` : "Queued, next", null];
@@ -47,9 +47,9 @@ export function stateOf(state) {
     case "stale":
       return ["Done, of another video", null];
     case "failed":
-      return ["Failed", null];
+      return [hasResults ? "Done, then failed" : "Failed", null];
     case "cancelled":
-      return ["Cancelled", null];
+      return [hasResults ? "Done, then cancelled" : "Cancelled", null];
     default:
       return ["Never run", null];
   }

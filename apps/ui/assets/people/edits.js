@@ -36,7 +36,14 @@ export class Edits {
   name(person, text) {
     const name = text === "" ? null : text;
     const words = name === null ? `${quoted(labelOf(person))} has no name now.` : `${quoted(labelOf(person))} is called ${quoted(name)}.`;
-    return this.make({ action: "name", person_ids: [person.person_id], name }, words);
+    return this.make({ action: "name", person_ids: [person.person_id], name }, words + this.#alike(person, name));
+  }
+
+  /** What is to be said where somebody else has the name already. */
+  #alike(person, name) {
+    const same = (one) => one.name?.trim().toLowerCase() === name?.trim().toLowerCase();
+    const other = name !== null && this.hooks.people().rows.some((one) => one.person_id !== person.person_id && same(one));
+    return other ? " Somebody else has that name: if they are one person, choose both and merge them." : "";
   }
 
   merge(people, into) {

@@ -1,6 +1,7 @@
 // The picked track in words, beside the video.
 
 import { numberOf } from "./palette.js";
+import { nameOf } from "./people.js";
 import { clock, decimals, onScreen } from "./times.js";
 
 /**
@@ -33,10 +34,12 @@ export function drawCard(card, place, shown) {
   ]));
 }
 
-function factsOf(place, { tracks, review, ends }) {
+function factsOf(place, { tracks, review, people, ends }) {
   const known = review.tracks;
   const end = known.ended[place];
+  const person = people.who(place);
   return [
+    ...(person ? [["Person", nameOf(person)]] : []),
     ["Seen", `${clock(tracks.first[place])} – ${clock(tracks.last[place])}`],
     ["On screen", onScreen(known.screen_s[place], known.screen_error_s[place])],
     ["Sightings", decimals(known.sightings[place], 0)],

@@ -11,11 +11,17 @@ const LEAST = 2; // of a bar's width, so that it can be seen
 
 /** Everything but the playhead. */
 export function paintAll(context, t) {
+  context.save();
+  context.beginPath();
+  context.rect(t.left, 0, t.width - t.left, t.height);
+  context.clip();
   paintCuts(context, t);
   paintRange(context, t);
   paintLanes(context, t);
   if (t.crowded) paintStrip(context, t);
   paintRuler(context, t);
+  context.restore();
+  if (t.owners !== null) paintOwners(context, t);
 }
 
 function paintRuler(context, t) {
@@ -23,7 +29,7 @@ function paintRuler(context, t) {
   const { width, view } = t;
   context.fillStyle = back;
   context.fillRect(0, 0, width, RULER);
-  const { word, tick, places } = rulerSteps((view.end - view.start) / width);
+  const { word, tick, places } = rulerSteps(t.secondsPerPixel);
   const lines = (step, from) => {
     context.beginPath();
     for (let n = Math.ceil(view.start / step - 1e-9); n * step <= view.end; n += 1) {
@@ -41,7 +47,7 @@ function paintRuler(context, t) {
     const x = t.xOf(n * word);
     const label = clock(n * word, places);
     const half = context.measureText(label).width / 2;
-    context.fillText(label, Math.min(Math.max(4, x - half), width - 2 * half), 1);
+    context.fillText(label, Math.min(Math.max(t.left + 4, x - half), width - 2 * half), 1);
   }
   context.globalAlpha = 0.35;
   context.fillRect(0, RULER - 0.5, width, 1);
@@ -51,7 +57,7 @@ function paintRuler(context, t) {
 function paintRange(context, t) {
   const { from, to } = t.range;
   if (from === null && to === null) return;
-  const [x1, x2] = [from === null ? 0 : t.xOf(from), to === null ? t.width : t.xOf(to)];
+  const [x1, x2] = [from === null ? t.left : t.xOf(from), to === null ? t.width : t.xOf(to)];
   Object.assign(context, { fillStyle: t.colours.strong, globalAlpha: 0.14 });
   context.fillRect(x1, 0, x2 - x1, t.height);
   context.globalAlpha = 1;
@@ -62,12 +68,11 @@ function paintRange(context, t) {
 function paintCuts(context, t) {
   const { cuts } = t.tracks;
   const { view, width, height } = t;
-  const perPixel = (view.end - view.start) / width;
   Object.assign(context, { fillStyle: t.colours.text, globalAlpha: 0.6 });
   let place = lowerBound(cuts, view.start);
   while (place < cuts.length && cuts[place] <= view.end) {
     context.fillRect(Math.round(t.xOf(cuts[place])), RULER, 1, height - RULER);
-    place = Math.max(place + 1, lowerBound(cuts, cuts[place] + 4 * perPixel)); // else all is grey
+    place = Math.max(place + 1, lowerBound(cuts, cuts[place] + 4 * t.secondsPerPixel)); // else all is grey
   }
   // Dashes: hundreds of dashed strokes would take three times as long.
   for (let y = RULER + 3; y < height; y += 6) context.clearRect(0, y, width, 3);
@@ -84,7 +89,7 @@ function paintStrip(context, t) {
   context.fillRect(0, RULER, width, STRIP);
   Object.assign(context, { fillStyle: text, globalAlpha: 0.6 });
   let [began, height] = [0, 0]; // pixels of the same height are one rectangle
-  for (let x = 0; x <= width; x += 1) {
+  for (let x = t.left; x <= width; x += 1) {
     const most = x < width ? density.most(t.timeAt(x), t.timeAt(x + 1)) : 0;
     const tall = most > 0 ? Math.max(1, Math.round((most / density.top) * STRIP)) : 0;
     if (tall === height) continue;
@@ -95,25 +100,35 @@ function paintStrip(context, t) {
 }
 
 function paintLanes(context, t) {
-  const top = t.top;
+  withinLanes(context, t, () => {
+    for (const [lane, y] of lanesInSight(t)) paintLane(context, t, lane, y);
+    paintPicked(context, t, t.top);
+  });
+  paintScrollbar(context, t, t.top);
+}
+
+/** Lanes and their upper edges. */
+function lanesInSight(t) {
   const height = t.row + GAP;
   const first = Math.floor(t.scroll / height);
-  const behind = Math.min(t.tracks.lanes.length, Math.ceil((t.scroll + t.height - top) / height));
+  const behind = Math.min(t.tracks.lanes.length, Math.ceil((t.scroll + t.height - t.top) / height));
+  return Array.from({ length: Math.max(0, behind - first) }, (_, i) => [first + i, t.top + (first + i) * height - t.scroll]);
+}
+
+/** What it paints does not go beyond the lanes. */
+function withinLanes(context, t, paint) {
   context.save();
   context.beginPath();
-  context.rect(0, top, t.width, t.height - top);
+  context.rect(0, t.top, t.width, t.height - t.top);
   context.clip();
-  for (let lane = first; lane < behind; lane += 1) paintLane(context, t, lane, top + lane * height - t.scroll);
-  paintPicked(context, t, top);
-  if (t.owners !== null) for (let lane = first; lane < behind; lane += 1) paintOwner(context, t, lane, top + lane * height - t.scroll);
+  paint();
   context.restore();
-  paintScrollbar(context, t, top);
 }
 
 function paintLane(context, t, lane, y) {
   const { places, starts } = t.tracks.lanes[lane];
   const { start, end } = t.tracks;
-  const perPixel = (t.view.end - t.view.start) / t.width;
+  const perPixel = t.secondsPerPixel;
   const [from, to] = t.tracks.inLane(lane, t.view.start, t.view.end);
   const crowds = { shown: [], hidden: [] };
   for (let i = from; i < to;) {
@@ -126,7 +141,7 @@ function paintLane(context, t, lane, y) {
       const last = places[next - 1];
       if (next - 1 > i && end[last] - start[last] >= perPixel) next -= 1;
     }
-    const x = Math.max(-2, t.xOf(start[place]));
+    const x = Math.max(t.left - 2, t.xOf(start[place]));
     const right = Math.min(t.width + 2, t.xOf(end[place]));
     if (!t.filtered.any(lane, i, next)) widen(crowds.hidden, x, Math.max(right, x + LEAST));
     else if (next - i > 1) widen(crowds.shown, x, x + LEAST);
@@ -146,16 +161,16 @@ function paintLane(context, t, lane, y) {
   context.globalAlpha = 1;
 }
 
-/** Who has the lane, at its left end. */
-function paintOwner(context, t, lane, y) {
-  const name = t.owners[lane];
-  if (name === null) return;
-  const { back, text, font } = t.colours;
-  Object.assign(context, { font: `600 11px ${font}`, textBaseline: "middle", fillStyle: back, globalAlpha: 0.85 });
-  const words = shortened(context, name, Math.min(160, t.width / 3));
-  context.fillRect(0, y + 1, context.measureText(words).width + 8, t.row - 2);
-  Object.assign(context, { fillStyle: text, globalAlpha: 1 });
-  context.fillText(words, 4, y + t.row / 2);
+/** Who has the lanes, before them. */
+function paintOwners(context, t) {
+  const { text, font } = t.colours;
+  Object.assign(context, { font: `600 11px ${font}`, textBaseline: "middle", fillStyle: text, globalAlpha: 1 });
+  withinLanes(context, t, () => {
+    for (const [lane, y] of lanesInSight(t)) {
+      const name = t.owners[lane];
+      if (name !== null) context.fillText(shortened(context, name, t.left - 10), 4, y + t.row / 2);
+    }
+  });
 }
 
 /** Words that fit into so many pixels. */
@@ -197,7 +212,8 @@ function paintScrollbar(context, t, top) {
 
 export function paintPlayhead(context, t) {
   const x = Math.round(t.xOf(t.playhead));
-  if (x < -6 || x > t.width + 6) return;
+  const least = t.left === 0 ? -6 : t.left;
+  if (x < least || x > t.width + 6) return;
   context.fillStyle = t.colours.strong;
   context.fillRect(x - 1, 0, 2, t.height);
   context.beginPath();

@@ -34,8 +34,7 @@ export class Pointers {
     if (event.altKey) {
       moved = timeline.scrollBy(event.deltaY * lines);
     } else if (sideways) {
-      const perPixel = (timeline.view.end - timeline.view.start) / timeline.width;
-      moved = timeline.setView(panned(timeline.view, across * lines * perPixel, timeline.end));
+      moved = timeline.setView(panned(timeline.view, across * lines * timeline.secondsPerPixel, timeline.end));
     } else {
       const factor = Math.exp(event.deltaY * lines * WHEEL * (event.ctrlKey ? 4 : 1));
       moved = timeline.zoom(factor, timeline.timeAt(this.#place(event)[0]));
@@ -69,21 +68,22 @@ export class Pointers {
       this.#hover(x, y);
       return;
     }
-    const before = [...this.held.values()].map((one) => one.x);
+    const places = () => [...this.held.values()].map((one) => one.x - timeline.left);
+    const before = places();
     pointer.dragged ||= Math.hypot(x - pointer.fromX, y - pointer.fromY) >= DRAG;
     const [dx, dy] = [x - pointer.x, y - pointer.y];
     if (!pointer.dragged) return;
     Object.assign(pointer, { x, y });
     if (this.held.size === 2) {
-      const after = [...this.held.values()].map((one) => one.x);
+      const after = places();
       for (const one of this.held.values()) one.dragged = true;
       timeline.scrollBy(-dy / 2); // one finger up or down scrolls the page
-      timeline.setView(pinched(timeline.view, before, after, timeline.width, timeline.end));
+      timeline.setView(pinched(timeline.view, before, after, timeline.width - timeline.left, timeline.end));
     } else if (pointer.ruler) {
       timeline.hooks.scrub(Math.min(timeline.end, Math.max(0, timeline.timeAt(x))));
     } else {
       timeline.canvas.style.cursor = "grabbing";
-      timeline.setView(panned(timeline.view, -dx * ((timeline.view.end - timeline.view.start) / timeline.width), timeline.end));
+      timeline.setView(panned(timeline.view, -dx * timeline.secondsPerPixel, timeline.end));
       if (event.pointerType === "mouse") timeline.scrollBy(-dy);
     }
   }

@@ -7,6 +7,7 @@ import { Tip } from "./tip.js";
 import { Density, Filtered } from "./tracks.js";
 
 const ROW = [14, 26]; // least and most of a lane's height: few lanes are tall; pixels, as all here
+const NAMES = 140; // at most, where lanes have owners
 const REACH = 4; // beside a bar a pointer still means it
 
 export class Timeline {
@@ -54,7 +55,7 @@ export class Timeline {
     this.refresh();
   }
 
-  /** Writes who has a lane into it. @param owners by lane, null for no words; null for none at all */
+  /** Writes who has a lane before it. @param owners by lane, null for no words; null for none at all */
   setOwners(owners) {
     this.owners = owners;
   }
@@ -112,12 +113,21 @@ export class Timeline {
     return Math.max(0, this.count * (this.row + GAP) - (this.height - this.top));
   }
 
+  /** Pixels at the left for the names of those who have the lanes. */
+  get left() {
+    return this.owners === null ? 0 : Math.round(Math.min(NAMES, this.width / 4));
+  }
+
+  get secondsPerPixel() {
+    return (this.view.end - this.view.start) / Math.max(1, this.width - this.left);
+  }
+
   xOf(seconds) {
-    return ((seconds - this.view.start) / (this.view.end - this.view.start)) * this.width;
+    return this.left + (seconds - this.view.start) / this.secondsPerPixel;
   }
 
   timeAt(x) {
-    return this.view.start + (x / this.width) * (this.view.end - this.view.start);
+    return this.view.start + Math.max(0, x - this.left) * this.secondsPerPixel;
   }
 
   /** Takes the colours of the page's theme. */
@@ -241,10 +251,10 @@ export class Timeline {
   /** The track whose bar is there, unless it has faded; -1 for none. */
   barAt(x, y) {
     const top = this.top;
-    if (this.tracks === undefined || y < top) return -1;
+    if (this.tracks === undefined || y < top || x < this.left) return -1;
     const lane = Math.floor((y - top + this.scroll) / (this.row + GAP));
     if (lane >= this.tracks.lanes.length) return -1;
-    const reach = (REACH * (this.view.end - this.view.start)) / this.width;
+    const reach = REACH * this.secondsPerPixel;
     const seconds = this.timeAt(x);
     const [from, to] = this.tracks.inLane(lane, seconds - reach, seconds + reach);
     let [best, distance] = [-1, Infinity];
