@@ -129,8 +129,6 @@ class Queue:
 
         with ImportWatch(self._client, f"{_PATH}/imports"):
             batch = self._start(None)
-        if sys.stderr.isatty():
-            sys.stderr.write("\r\x1b[K")
         counts = batch["imports"]["counts"]
         print(", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or "-")
         for one in batch["imports"]["files"]:

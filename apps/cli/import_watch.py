@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import httpx
 
 _POLL_SECONDS = 1.0
+_CLEARED = "\r\x1b[K"  # the line that the terminal is on
 _STEPS = 10  # of all bytes: a line each where lines stay
 
 
@@ -33,6 +35,16 @@ class ImportWatch(Repeater):
         self._said: tuple[str | None, int] | None = None
         super().__init__("import progress", _POLL_SECONDS, self._look)
 
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        if self._said is not None and sys.stderr.isatty():
+            sys.stderr.write(_CLEARED)
+
     def _look(self) -> None:
         import httpx
 
@@ -47,7 +59,7 @@ class ImportWatch(Repeater):
         is_terminal = sys.stderr.isatty()
         if is_terminal or self._said != (running.file, step):
             self._said = running.file, step
-            begin, end = ("\r\x1b[K", "") if is_terminal else ("", "\n")
+            begin, end = (_CLEARED, "") if is_terminal else ("", "\n")
             sys.stderr.write(f"{begin}{line(running)}{end}")
             sys.stderr.flush()
 

@@ -27,9 +27,7 @@ from apps.pipeline.decode.selection import PacketOrder
 from apps.pipeline.decode.timeline import Timeline
 from apps.pipeline.decode.video import KnownVideo
 from apps.pipeline.geometry import Orientation
-from apps.pipeline.parts.records import read_record, write_record
-
-_MISFITS = (LookupError, TypeError, ValueError, AttributeError)  # of what is something else
+from apps.pipeline.parts.records import MISFITS, read_record, write_record
 
 
 class _Head(Readable):
@@ -128,7 +126,7 @@ def write_known(path: Path, video: Path, known: KnownVideo) -> None:
 
 def read_known(path: Path) -> VideoNote | None:
     """What another process has found out; None where there is nothing that this code can use."""
-    with suppress(OSError, PartDamaged, *_MISFITS), path.open("rb") as stream:
+    with suppress(OSError, PartDamaged, *MISFITS), path.open("rb") as stream:
         found = read_record(stream)
         if found is None:
             return None

@@ -43,7 +43,7 @@ _HEAD = struct.Struct("<IQI")  # bytes of the JSON, bytes of the arrays, checksu
 _MAX_JSON = 1 << 24
 _MAX_ARRAYS = 1 << 32
 # What comes of JSON that is something else than was written.
-_MISFITS = (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+MISFITS = (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 Again = Callable[[float], FrameFeatures]  # the view of the picture that is shown at a time
 _KINDS = {
     "uint8": np.uint8,
@@ -106,7 +106,7 @@ def read_record(stream: IO[bytes]) -> tuple[dict[str, Any], list[NDArray[Any]]] 
     try:
         body = json.loads(text)
         return body, _arrays(content, body["arrays"])
-    except _MISFITS as error:
+    except MISFITS as error:
         raise damaged("it is no part of a run") from error
 
 
@@ -187,7 +187,7 @@ def frame_of(
             face_patches=tuple(_patch(each, found) for each in body["face_patches"]),
             looked_again=bool(body["looked_again"]),
         )
-    except _MISFITS as error:
+    except MISFITS as error:
         raise damaged("a frame in it is incomplete") from error
 
 
@@ -207,7 +207,7 @@ def glimpses_of(body: dict[str, Any], arrays: Sequence[NDArray[Any]]) -> tuple[G
     try:
         found = FoundArrays(arrays)
         return tuple(_glimpse(each, None, found, _never) for each in body["left_over"])
-    except _MISFITS as error:
+    except MISFITS as error:
         raise damaged("its end is incomplete") from error
 
 

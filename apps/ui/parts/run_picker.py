@@ -29,6 +29,7 @@ class RunChoice:
         usual: the run that is shown where none is asked for; None where there are no runs.
         newer: the newest run, where that is another one and did not complete.
         shown: the run of `run_id`.
+        peopled: the newest completed run that has people; None where none has.
     """
 
     ep_id: str
@@ -37,6 +38,7 @@ class RunChoice:
     usual: str | None
     newer: RunSummary | None
     shown: RunSummary | None = None
+    peopled: RunSummary | None = None
 
 
 def usual_run(runs: list[RunSummary]) -> RunSummary | None:
@@ -74,8 +76,15 @@ def pick_run(api: Client, ep_id: str, label: Callable[[RunSummary], str]) -> Run
     show_address(ep_id, [run_id], steps=["run"])
     newest = max(runs.values(), key=lambda run: run.started_at)
     is_newer = run_id == usual.run_id != newest.run_id and newest.status not in _FINE
+    peopled = (run for run in runs.values() if run.status == "completed" and run.people)
     return RunChoice(
-        ep_id, str(run_id), None, usual.run_id, newest if is_newer else None, runs[run_id]
+        ep_id,
+        str(run_id),
+        None,
+        usual.run_id,
+        newest if is_newer else None,
+        runs[run_id],
+        next(peopled, None),
     )
 
 
@@ -134,17 +143,16 @@ def show_choice(choice: RunChoice) -> None:
         _show_newer(choice.newer)
 
 
-def show_run_with_people(ep_id: str, runs: RunList) -> None:
-    """Where a run has no people: offers the newest one that has."""
-    with_people = (run for run in runs.items if run.status == "completed" and run.people)
-    run = next(with_people, None)
+def show_run_with_people(choice: RunChoice) -> None:
+    """Where the run that is shown has no people: offers the newest one that has."""
+    run = choice.peopled
     if run is not None:
         st.info(f"**Another run has people:** {plain(run_label(run))}", icon=":material/group:")
         st.button(
             "Show its people",
             icon=":material/group:",
             on_click=_choose,
-            args=(ep_id, run.run_id),
+            args=(choice.ep_id, run.run_id),
         )
 
 

@@ -34,5 +34,5 @@ def view() -> None:
         st.info(f"This run {end}; it has no people.", icon=":material/hourglass_empty:")
     else:
         if run.people is None:
-            show_run_with_people(ep_id, api.runs(ep_id))
+            show_run_with_people(choice)
         show_people(ep_id, run.run_id, crops="crops" in run.result.artifacts)
