@@ -16,11 +16,10 @@ from pathlib import Path
 
 from lab.processes.bucket import KEY, S3, SECRET, listens
 from lab.processes.ports import free_port
-from lab.processes.service import wait_for_start
+from lab.processes.service import end_process, wait_for_start
 
 PROGRAMS = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "monmaptool", "ceph")
 _STEP_SECONDS = 120.0  # of a command that begins something; the first makes the pools
-_END_SECONDS = 10.0
 _CONF = """\
 [global]
 fsid = {fsid}
@@ -131,9 +130,4 @@ class _Ceph:
         try:
             yield process
         finally:
-            process.terminate()
-            try:
-                process.wait(_END_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            end_process(process)

@@ -220,7 +220,7 @@ def serving_checkout(
         yield server
     finally:
         client.close()
-        _end(process)
+        end_process(process)
 
 
 def _client_at(url: str, timeout: httpx.Timeout) -> httpx.Client:
@@ -235,7 +235,8 @@ def _is_live(server: Server) -> bool:
         return False
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end_process(process: subprocess.Popen[bytes]) -> None:
+    """Asks it to end, and kills it where it does not."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         try:
