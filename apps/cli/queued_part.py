@@ -26,7 +26,7 @@ from apps.pipeline.decode.decoder import PacketAbsent
 from apps.pipeline.decode.video import KnownVideo
 from apps.pipeline.parts.extract import extract_of
 from apps.pipeline.parts.known_video import VideoNote, read_known
-from apps.pipeline.parts.plan import spans
+from apps.pipeline.parts.plan import spans_at
 from apps.pipeline.stop import StopFlag
 from apps.runs.episodes import video_files
 from apps.runs.spec import PartSpec
@@ -122,11 +122,15 @@ class _QueuedPart:
         if mirror is None or is_here or not order.is_for_another:
             yield None
             return
+        parts = spans_at(note.known.index, order.starts or [])
+        if parts is None:
+            yield None
+            return
         stride = effective_stride(options.stride, options.fps, note.known.facts.fps)
         is_exact = (options.precision, options.device) == ("float32", "cpu")
         found = extract_of(
             note,
-            spans(note.known.index, order.count)[order.number - 1],
+            parts[order.number - 1],
             stride,
             checked_s=0.0 if is_exact else pipeline_config().detector_check.video_seconds,
         )

@@ -91,7 +91,8 @@ class PartMaking:
         """Makes a part that this maker has claimed; as `make`."""
         order = PartOrder(
             number=number,
-            count=divided.plan.count,
+            count=len(divided.plan.starts),
+            starts=divided.plan.starts,
             path=str(self.path(number)),
             kind=divided.plan.kind,
             place=self.place(divided.token),

@@ -16,7 +16,7 @@ from lab.processes.service import wait_for
 from tests.support.jobs import job_request
 
 LEASE_S = 1.0
-PLAN = PartPlan(count=3, samples=[4, 5, 6], video_frames=90, kind="kind")
+PLAN = PartPlan(starts=[0, 30, 60], samples=[4, 5, 6], video_frames=90, kind="kind")
 ALICE = Maker(token="a", worker="worker-a", host="one")
 BOB = Maker(token="b", worker="worker-b", host="two")
 CAROL = Maker(token="c", worker="worker-c", host="two")

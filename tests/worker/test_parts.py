@@ -307,7 +307,7 @@ def test_who_asks_for_parts_is_told_why_there_are_none(
 def test_who_cannot_help_leaves_it(store: JobStore, tmp_path: Path, lack: str) -> None:
     request = job_request(tmp_path, "show")
     store.register(request)
-    plan = PartPlan(count=2, samples=[1, 1], video_frames=10, kind="kind")
+    plan = PartPlan(starts=[0, 5], samples=[1, 1], video_frames=10, kind="kind")
     code = "other" if lack == "code" else "code"
     divided = DividedRun(plan=plan, since=0.0, code=code, makers_a_host=0)
     leader = Maker(token="token", worker="leader", host="elsewhere")

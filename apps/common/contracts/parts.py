@@ -43,6 +43,7 @@ class PartOrder(BaseModel):
         path: of its file.
         min_samples: that each part is to have about; then there may be fewer parts.
         makers: how many make parts at once; where there are fewer parts, then the same of each.
+        starts: see `PartPlan`; None where it is to be found out, by `count` and `min_samples`.
         kind: of the other parts; one of another kind is not made.
         place: where the file is stored as well; None where there is no storage.
         is_for_another: another host is to read it, from the storage: it does not stay here.
@@ -57,6 +58,7 @@ class PartOrder(BaseModel):
     path: str
     min_samples: int = 1
     makers: int = 1
+    starts: list[int] | None = None
     kind: str | None = None
     place: PartsPlace | None = None
     is_for_another: bool = False
@@ -67,13 +69,13 @@ class PartPlan(Readable):
     """How a run is divided.
 
     Args:
-        count: see `PartOrder`; with `min_samples` of 1 it gives the same parts again.
+        starts: numbers of the packets that the parts begin with, ascending from 0.
         samples: frames that are processed, part by part.
         video_frames: that the whole video has.
         kind: names what the parts are computed by, as far as results depend on it.
     """
 
-    count: int
+    starts: list[int]
     samples: list[int]
     video_frames: int
     kind: str

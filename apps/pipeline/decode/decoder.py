@@ -7,7 +7,7 @@ by the packet that it came from, whatever its time says and whatever was lost be
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -256,6 +256,34 @@ class FrameDecoder:
                 for frame in [*self._decode(packet), *self._held_back()][:1]:
                     yield self._display.picture(frame, self._index.turned.get(number))
                 context.flush_buffers()
+
+    def standing_alone(self, packets: Collection[int]) -> set[int]:
+        """Which of these packets decode to a whole picture with nothing before them.
+
+        Of a damaged one FFmpeg fills the gaps from the pictures before, and says so.
+
+        Args:
+            packets: their numbers; decoding restarts with each.
+        """
+        order, context = self._index.order, self._stream.codec_context
+        if order is None or not packets:
+            return set()
+        pictures = {int(order.display[number]): number for number in packets}
+        whole: set[int] = set()
+        numbered = enumerate(itertools.islice(self._packets(), max(packets) + 2))
+        for shown, fields in itertools.groupby(numbered, lambda each: int(order.display[each[0]])):
+            refused = self.damaged_packets
+            frames: list[VideoFrame] = []
+            for number, packet in fields:
+                if shown in pictures or order.headers[number]:
+                    frames += self._decode(packet)
+            if shown in pictures:
+                frames += self._held_back()
+                context.flush_buffers()
+                is_refused = self.damaged_packets > refused
+                if frames and not is_refused and not any(frame.is_corrupt for frame in frames):
+                    whole.add(pictures[shown])
+        return whole
 
     def _numbered(
         self, stride: int, first: int = 0, end: int | None = None

@@ -7,7 +7,7 @@ sampled frames do not need is not decoded (`selection.py`).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -265,6 +265,11 @@ class Video:
             for picture in decoder.key_pictures(seconds, count):
                 place = fit_into(*picture.size, letterbox.canvas_width, letterbox.canvas_height)
                 yield picture.in_letterbox(place, self._scalers.own)
+
+    def standing_alone(self, packets: Collection[int]) -> set[int]:
+        """See `FrameDecoder.standing_alone`; they are decoded apart."""
+        with self._source.opened(self.index, threads=1) as (_, decoder):
+            return decoder.standing_alone(packets)
 
     @contextmanager
     def again(self) -> Iterator[Video]:

@@ -23,7 +23,7 @@ from apps.pipeline.live_frames import LiveFrames, SourceFacts
 from apps.pipeline.parts.asked import AskedGlimpses
 from apps.pipeline.parts.file import PartHead, PartMaker, PartTail, PartWriter
 from apps.pipeline.parts.known_video import write_known
-from apps.pipeline.parts.plan import spans, undivided_because
+from apps.pipeline.parts.plan import spans, spans_at, undivided_because
 from apps.pipeline.progress import ProgressReporter
 from apps.pipeline.run_context import RunContext
 
@@ -36,6 +36,8 @@ _BESIDE = {
     "save_preview",
     "people",
 }
+
+_TRIES = 8  # the file is read once for each
 
 
 def _nobody(_: PartPlan) -> None:
@@ -140,13 +142,11 @@ class Division:
     """A video in parts.
 
     Args:
-        count: how many were asked for.
         spans: those that there are.
         samples: frames that are processed, part by part, where none is damaged.
         video_frames: that the whole video has.
     """
 
-    count: int
     spans: Sequence[Span]
     samples: Sequence[int]
     video_frames: int
@@ -167,7 +167,7 @@ class Division:
 
     def plan(self, kind: str) -> PartPlan:
         return PartPlan(
-            count=self.count,
+            starts=[span.packet for span in self.spans],
             samples=list(self.samples),
             video_frames=self.video_frames,
             kind=kind,
@@ -179,7 +179,16 @@ def divided(video: Video, options: Options, stride: int, order: PartOrder) -> Di
 
     Raises:
         InvalidInput: it cannot be divided so; the message says why.
+        PartRefused: it is another video than the one that was divided.
     """
+    if order.starts is not None:
+        planned = spans_at(video.index, order.starts)
+        if planned is None:
+            raise PartRefused(
+                "The run was divided by another video than the one that is here.",
+                hint="Start the run again.",
+            )
+        return _division(video, planned, stride)
     count = order.count
     why = undivided_because(video.index, options, stride) if count > 1 else None
     if why is not None:
@@ -192,9 +201,37 @@ def divided(video: Video, options: Options, stride: int, order: PartOrder) -> Di
                 "This run is not divided: its parts would be too short to pay.",
                 hint="Run the episode as a whole.",
             )
-    parts = spans(video.index, count)
+    return _division(video, _whole_at_start(video, count), stride)
+
+
+def _division(video: Video, parts: Sequence[Span], stride: int) -> Division:
     samples = [_samples_in(video, span, stride) for span in parts]
-    return Division(count, parts, samples, video.facts.frames)
+    return Division(parts, samples, video.facts.frames)
+
+
+def _whole_at_start(video: Video, count: int) -> Sequence[Span]:
+    """Parts whose first picture is whole.
+
+    The gaps of a damaged one are filled from the pictures before it, which a part does not see.
+
+    Raises:
+        InvalidInput: there are none.
+    """
+    whole, damaged = {0}, set[int]()
+    for _ in range(_TRIES):
+        parts = spans(video.index, count, damaged)
+        if count > 1 and len(parts) == 1:
+            break
+        unknown = {span.packet for span in parts} - whole
+        found = video.standing_alone(unknown)
+        if found == unknown:
+            return parts
+        whole |= found
+        damaged |= unknown - found
+    raise InvalidInput(
+        "This run cannot be divided. The video is damaged where parts of it could begin.",
+        hint="Run the episode as a whole.",
+    )
 
 
 def refuse_another_kind(order: PartOrder, plan: PartPlan) -> None:

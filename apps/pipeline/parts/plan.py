@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Collection, Sequence
+from itertools import pairwise
 
 from apps.common.contracts.parts import undivided_options
 from apps.common.options import Options
@@ -33,15 +35,16 @@ def undivided_because(index: FrameIndex, options: Options, stride: int) -> str |
     return None
 
 
-def spans(index: FrameIndex, count: int) -> list[Span]:
+def spans(index: FrameIndex, count: int, refused: Collection[int] = ()) -> list[Span]:
     """Divides a video into parts of about the same length; one after the other they are all of it.
 
     Args:
         count: as many parts as are wanted, >= 1; there are fewer where closed groups of pictures
             are fewer, or far apart.
+        refused: numbers of packets that no part is to begin with.
     """
     length = index.count / count
-    possible = _starts(index)
+    possible = [start for start in _starts(index) if start[0] not in refused]
     shown = [first for _, first in possible]
     chosen = [0]
     for number in range(1, count):
@@ -51,7 +54,23 @@ def spans(index: FrameIndex, count: int) -> list[Span]:
         nearest = min(near, key=lambda at: abs(shown[at] - wanted), default=0)
         if nearest and abs(shown[nearest] - wanted) < length:
             chosen.append(nearest)
-    starts = [possible[at] for at in chosen]
+    return _spans_from(index, [possible[at] for at in chosen])
+
+
+def spans_at(index: FrameIndex, packets: Sequence[int]) -> list[Span] | None:
+    """The parts that begin with these packets; None where the video cannot be divided so.
+
+    Args:
+        packets: their numbers, ascending from 0.
+    """
+    first_shown = dict(_starts(index))
+    is_ascending = all(one < other for one, other in pairwise(packets))
+    if not is_ascending or packets[:1] != [0] or not first_shown.keys() >= set(packets):
+        return None
+    return _spans_from(index, [(packet, first_shown[packet]) for packet in packets])
+
+
+def _spans_from(index: FrameIndex, starts: Sequence[tuple[int, int]]) -> list[Span]:
     ends = [packet for packet, _ in starts[1:]]
     return [
         Span(first, packet, end)

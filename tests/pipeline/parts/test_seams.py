@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 
 from apps.common.config import pipeline_config
@@ -16,6 +18,7 @@ from apps.common.options import RunRequest
 from apps.common.resolve import HostFacts, resolve
 from apps.common.run_plan import RunPlan
 from apps.pipeline.decode.decoder import Decoded
+from apps.pipeline.decode.selection import Span
 from apps.pipeline.decode.video import open_video
 from apps.pipeline.frame_analysis import FrameAnalysis, RepeatedFrame
 from apps.pipeline.frame_features import Glimpse
@@ -70,9 +73,15 @@ def sample(decoded: Decoded, before: list[Glimpse]) -> tuple[int, Seen, list[See
     return decoded.index, seen(Glimpse(decoded.ts_s, patch)), [seen(each) for each in passed]
 
 
-def of_parts(path: Path, stride: int, count: int) -> Iterator[tuple[int, Seen, list[Seen]]]:
+def parts_of(path: Path, count: int) -> Sequence[Span]:
+    options = resolve(RunRequest(device="cpu"), {}, HOST).options
     with open_video(path, threads=1) as video:
-        parts = spans(video.index, count)
+        return divided(video, options, 5, PartOrder(number=1, count=count, path="")).spans
+
+
+def of_parts(
+    path: Path, stride: int, parts: Sequence[Span]
+) -> Iterator[tuple[int, Seen, list[Seen]]]:
     before: list[Glimpse] = []
     for part in parts:
         with open_video(path, threads=1) as video:
@@ -100,7 +109,61 @@ def test_parts_show_what_the_whole_shows(path: Path, stride: int) -> None:
         whole = [sample(decoded, []) for decoded in video.sampled(stride)]
     assert len(whole) == len(range(0, PICTURES, stride))
     for count in (2, 4, 7):
-        assert list(of_parts(path, stride, count)) == whole
+        assert list(of_parts(path, stride, parts_of(path, count))) == whole
+
+
+@pytest.mark.parametrize("damage", ["gap", "noise", "end"])
+def test_no_part_begins_with_a_damaged_picture(path: Path, tmp_path: Path, damage: str) -> None:
+    """Its gaps are filled from the pictures before, which a part does not see."""
+    broken = copied(path, tmp_path / f"{path.stem}.mp4")
+    with open_video(broken, threads=1) as video:
+        usual = spans(video.index, 3)
+        if len(usual) < 3:
+            pytest.skip("this encoder makes one closed group of it")
+    start, size = packet_places(broken)[usual[1].packet]
+    spoilt = {"gap": bytes(size // 3), "noise": os.urandom(size // 3), "end": bytes(size // 2)}
+    with broken.open("r+b") as stream:
+        stream.seek(start + (size // 2 if damage == "end" else size // 3))
+        stream.write(spoilt[damage])
+    with open_video(broken, threads=1) as video:
+        whole = [sample(decoded, []) for decoded in video.sampled(1)]
+        assert spans(video.index, 3)[1].first == usual[1].first
+    parts = parts_of(broken, 3)
+    assert list(of_parts(broken, 1, parts)) == whole
+    if list(of_parts(broken, 1, usual)) != whole:
+        assert usual[1].packet not in {part.packet for part in parts}
+    elif path.stem in ("h264", "mpeg2"):
+        pytest.fail("the damage does not matter here")
+
+
+def test_a_video_that_is_damaged_everywhere_is_not_divided(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "v.mp4", moving(PICTURES), H264)
+    with open_video(path, threads=1) as video:
+        starts = [part.packet for part in spans(video.index, 100)]
+    places = packet_places(path)
+    with path.open("r+b") as stream:
+        for start, size in (places[number] for number in starts[1:]):
+            stream.seek(start + size // 3)
+            stream.write(bytes(size // 3))
+    with pytest.raises(InvalidInput, match="damaged where parts of it could begin"):
+        parts_of(path, 2)
+
+
+def copied(path: Path, target: Path) -> Path:
+    """The same packets in another container."""
+    with av.open(str(path)) as source, av.open(str(target), "w") as container:
+        stream = container.add_stream_from_template(source.streams.video[0], opaque=True)
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                container.mux(packet)
+    return target
+
+
+def packet_places(path: Path) -> list[tuple[int, int]]:
+    """Where each packet begins in the file, and its bytes."""
+    with av.open(str(path)) as container:
+        return [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
 
 
 def context(path: Path, folder: Path, meter: CpuMeter, **asked: Any) -> RunContext:
@@ -195,7 +258,7 @@ def test_parts_that_pay_are_as_many_for_each_who_makes_them(tmp_path: Path) -> N
     def count(wanted: int, min_samples: int, makers: int) -> int:
         order = PartOrder(number=1, count=wanted, path="", min_samples=min_samples, makers=makers)
         with open_video(path, threads=1) as video:
-            return divided(video, options, 1, order).count
+            return len(divided(video, options, 1, order).spans)
 
     assert count(6, 10, 3) == 6
     assert count(6, 15, 2) == 4  # of five that would pay
