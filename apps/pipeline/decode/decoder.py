@@ -1,33 +1,35 @@
 """Decoder: one stream's packets to frames that know their number and time.
 
-Each packet carries its number through the decoder (FFmpeg's `copy_opaque`), so every frame is known
-by the packet that it came from, whatever its time says and whatever was lost before it.
+Every frame is known by the packet that it came from, whatever its time says and whatever was lost
+before it.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import av
 import av.error
+import numpy as np
 
 from apps.common.errors import VideoUnreadable
 from apps.pipeline.arrays import BoolArray
+from apps.pipeline.decode.codec import Shown, StreamCodec
 from apps.pipeline.decode.container import HINT, packets_of
+from apps.pipeline.decode.groups import ClosedGroups, Fed
 from apps.pipeline.decode.hardware import HardwareFrames, HardwareLost
 from apps.pipeline.decode.index import FrameIndex
 from apps.pipeline.decode.picture import Display, FullPicture
 from apps.pipeline.decode.selection import NOT_SHOWN, Need, Span
+from apps.pipeline.decode.steady import SteadyFrames, frames_of
 from apps.pipeline.frame_features import Glimpse
 from apps.pipeline.yuv_crop import FacePatch
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
-    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
 
@@ -64,13 +66,6 @@ class Decoded:
     seen: FacePatch | None = None
 
 
-@dataclass(frozen=True)
-class _Carried:
-    """What a packet carries through the decoder: an object of its own, as PyAV wants it."""
-
-    packet: int
-
-
 @dataclass
 class _Passed:
     """Glimpses of the frames since the last sampled one: all, or of a long stride every n-th."""
@@ -100,10 +95,10 @@ class _Passed:
 
 def _behind(
     after: int,
-    frames: Iterator[tuple[int, VideoFrame]],
+    frames: Iterator[tuple[int, Shown]],
     passing: Callable[[], None] = nothing,
     last: int | None = None,
-) -> Iterator[tuple[int, VideoFrame]]:
+) -> Iterator[tuple[int, Shown]]:
     """Those of numbered frames that are behind one.
 
     Args:
@@ -117,12 +112,6 @@ def _behind(
         yield number, frame
         if last is not None and number >= last:
             return
-
-
-def _packet_of(frame: VideoFrame) -> int:
-    """Number of the packet that a frame came from; -1 where the decoder does not tell."""
-    carried = frame.opaque
-    return carried.packet if isinstance(carried, _Carried) else -1
 
 
 class FrameDecoder:
@@ -143,7 +132,6 @@ class FrameDecoder:
             methods below. None for a whole file.
 
     Attributes:
-        damaged_packets: packets that the decoder refused, so far.
         truncated: the file broke off.
     """
 
@@ -165,11 +153,16 @@ class FrameDecoder:
             context.options = {**context.options, **_FAST.get(context.codec.name, {})}
         self._index = index
         self._display = Display(stream)
+        self._codec = StreamCodec(stream.codec_context, index.held_back, hardware)
         self._hardware = hardware
         self._present = present
-        self.damaged_packets = 0
         self.truncated = False
         self.use_threads(threads)
+
+    @property
+    def damaged_packets(self) -> int:
+        """How many packets could not be decoded, so far."""
+        return len(self._codec.refused)
 
     @property
     def hardware_format(self) -> str | None:
@@ -178,8 +171,7 @@ class FrameDecoder:
 
     def use_threads(self, count: int) -> None:
         """Sets how many threads the codec has, >= 1; to be called before anything is decoded."""
-        self._stream.codec_context.thread_count = count
-        self._stream.codec_context.thread_type = "NONE" if count == 1 else "AUTO"
+        self._codec.use_threads(count)
 
     def sampled(
         self, stride: int, after: int = -1, passing: Callable[[], None] = nothing
@@ -213,7 +205,7 @@ class FrameDecoder:
         left_over += passed.glimpses
 
     def _samples(
-        self, frames: Iterator[tuple[int, VideoFrame]], stride: int, passed: _Passed
+        self, frames: Iterator[tuple[int, Shown]], stride: int, passed: _Passed
     ) -> Iterator[Decoded]:
         """Those of numbered frames that are samples; in `passed` are those behind the last one."""
         for number, frame in frames:
@@ -235,6 +227,14 @@ class FrameDecoder:
         """
         return (self._shown(number, frame) for number, frame in self._numbered(stride))
 
+    def first_decoded(self) -> Decoded:
+        """The first frame that decodes, damaged or not.
+
+        Raises:
+            VideoUnreadable: not one frame could be decoded.
+        """
+        return self._shown(*next(self._numbered(1, steady=False)))
+
     def key_pictures(self, seconds: float, count: int) -> Iterator[FullPicture]:
         """Some pictures that stand for themselves, of the video's beginning.
 
@@ -242,8 +242,7 @@ class FrameDecoder:
             seconds: of the video, from its first packet on.
             count: at most so many, one in each part of that time.
         """
-        context, begin_s, next_s = self._stream.codec_context, 0.0, 0.0
-        context.copy_opaque = True
+        codec, begin_s, next_s = self._codec, 0.0, 0.0
         for number, packet in enumerate(self._packets()):
             seconds_in = float((packet.dts or 0) * packet.time_base)
             begin_s = seconds_in if number == 0 else begin_s
@@ -251,60 +250,33 @@ class FrameDecoder:
                 return
             if packet.is_keyframe and seconds_in - begin_s >= next_s:
                 next_s = seconds_in - begin_s + seconds / count
-                self._refuse_absent(number, packet)
-                packet.opaque = _Carried(number)
-                for frame in [*self._decode(packet), *self._held_back()][:1]:
-                    yield self._display.picture(frame, self._index.turned.get(number))
-                context.flush_buffers()
-
-    def standing_alone(self, packets: Collection[int]) -> set[int]:
-        """Which of these packets decode to a whole picture with nothing before them.
-
-        Of a damaged one FFmpeg fills the gaps from the pictures before, and says so.
-
-        Args:
-            packets: their numbers; decoding restarts with each.
-        """
-        order, context = self._index.order, self._stream.codec_context
-        if order is None or not packets:
-            return set()
-        pictures = {int(order.display[number]): number for number in packets}
-        whole: set[int] = set()
-        numbered = enumerate(itertools.islice(self._packets(), max(packets) + 2))
-        for shown, fields in itertools.groupby(numbered, lambda each: int(order.display[each[0]])):
-            refused = self.damaged_packets
-            frames: list[VideoFrame] = []
-            for number, packet in fields:
-                if shown in pictures or order.headers[number]:
-                    frames += self._decode(packet)
-            if shown in pictures:
-                frames += self._held_back()
-                context.flush_buffers()
-                is_refused = self.damaged_packets > refused
-                if frames and not is_refused and not any(frame.is_corrupt for frame in frames):
-                    whole.add(pictures[shown])
-        return whole
+                self._refuse_absent_packet(number, packet)
+                for shown in [*codec.decode(packet, number), *codec.held_back(number)][:1]:
+                    yield self._picture(shown)
+                codec.context.flush_buffers()
 
     def _numbered(
-        self, stride: int, first: int = 0, end: int | None = None
-    ) -> Iterator[tuple[int, VideoFrame]]:
+        self, stride: int, first: int = 0, end: int | None = None, *, steady: bool = True
+    ) -> Iterator[tuple[int, Shown]]:
         newest = -1
-        for frame in self._all_frames(stride, first, end):
-            number = self._number(_packet_of(frame), newest + 1)
+        for shown in self._all_frames(stride, first, end, steady):
+            number = self._number(shown.packet, newest + 1)
             # What an edit list leaves out, and a frame that the decoder gives twice or too late.
             if newest < number < self._index.count:
                 newest = number
-                yield number, frame
+                yield number, shown
         if newest < 0 and self._hardware is not None:
             raise HardwareLost("it gives no frames")
         if newest < 0 and first == 0 and end is None:
             raise VideoUnreadable(NOT_ONE_FRAME, hint=HINT)
 
-    def _shown(self, number: int, frame: VideoFrame) -> Decoded:
-        """Of a frame that the decoder has just given."""
+    def _shown(self, number: int, shown: Shown) -> Decoded:
         seconds = float(self._index.timeline.seconds[number])
-        turned = self._index.turned.get(_packet_of(frame))
-        return Decoded(number, seconds, self._display.picture(frame, turned))
+        return Decoded(number, seconds, self._picture(shown))
+
+    def _picture(self, shown: Shown) -> FullPicture:
+        turned = self._index.turned.get(shown.packet)
+        return self._display.picture(shown.frame, shown.coded_ratio, turned)
 
     def _number(self, packet: int, following: int) -> int:
         """Of the packet that a frame came from; or counted, where that cannot be known."""
@@ -313,42 +285,44 @@ class FrameDecoder:
         is_known = 0 <= packet < len(self._index.display)
         return int(self._index.display[packet]) if is_known else NOT_SHOWN
 
-    def _all_frames(self, stride: int, first: int, end: int | None) -> Iterator[VideoFrame]:
-        context = self._stream.codec_context
-        context.copy_opaque = True
-        context.reorder_depth = max(context.reorder_depth, self._index.held_back)
-        for number, packet, need, restarts in self._needed(stride, first, end):
-            if restarts:
-                yield from self._held_back()
-                context.flush_buffers()
-            # Some decoders look at this when they are opened only.
-            context.skip_frame = need.value if context.is_open else Need.PICTURE.value
-            self._refuse_absent(number, packet)
-            packet.opaque = _Carried(number)
-            yield from self._decode(packet)
-        yield from self._held_back()
+    def _all_frames(
+        self, stride: int, first: int, end: int | None, steady: bool
+    ) -> Iterator[Shown]:
+        index, groups = self._index, ClosedGroups(self._index.order)
+        packets = self._fed(stride, first, end, groups)
+        if not steady or self._hardware is not None or index.display is None:
+            return frames_of(self._codec, packets, feeding=self._refuse_absent)
+        group = groups.showing(first)
+        return iter(
+            SteadyFrames(self._codec, packets, groups, group, index.display, self._refuse_absent)
+        )
 
-    def _needed(
-        self, stride: int, first: int, end: int | None
-    ) -> Iterator[tuple[int, Packet[VideoStream], Need, bool]]:
-        """The packets to decode with their numbers, and what the decoder is to make of each.
-
-        And whether another sequence began with it, or between it and the one before.
+    def _fed(self, stride: int, first: int, end: int | None, groups: ClosedGroups) -> Iterator[Fed]:
+        """The packets to decode, and those that would be decoded once more if damage were met.
 
         Args:
             end: the packet before which it is over; None for all.
         """
-        order = self._index.order if stride > 1 or first > 0 else None
-        needs = [] if order is None else order.needs(stride, first)
+        order = self._index.order
+        need = [] if order is None or stride == 1 else order.needs(stride)
+        asked = need if order is None or first == 0 else order.needs(stride, first)
+        begin = 0 if first == 0 else groups.run_up(groups.showing(first))
+        headers = set() if order is None else set(np.flatnonzero(order.headers).tolist())
         restarts = False
         for number, packet in enumerate(itertools.islice(self._packets(), end)):
-            need = needs[number] if number < len(needs) else Need.PICTURE
             restarts |= number in self._index.restarts
-            if need is not Need.NOTHING:
-                yield number, packet, need, restarts
+            one, other = (
+                each[number] if number < len(each) else Need.PICTURE for each in (need, asked)
+            )
+            is_near = number >= begin or number in headers
+            if is_near and not one is other is Need.NOTHING:
+                yield Fed(number, packet, one, other, restarts, number in headers)
                 restarts = False
 
-    def _refuse_absent(self, number: int, packet: Packet[VideoStream]) -> None:
+    def _refuse_absent(self, fed: Fed) -> None:
+        self._refuse_absent_packet(fed.number, fed.packet)
+
+    def _refuse_absent_packet(self, number: int, packet: Packet[VideoStream]) -> None:
         if self._present is None or self._index.places is None:
             return
         is_known = number < len(self._present) and packet.pos == self._index.places[number, 0]
@@ -360,20 +334,3 @@ class FrameDecoder:
             yield from packets_of(self._container, self._stream)
         except av.error.FFmpegError:
             self.truncated = True
-
-    def _decode(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
-        context, hardware = self._stream.codec_context, self._hardware
-        try:
-            frames = [frame for frame in packet.decode() if isinstance(frame, av.VideoFrame)]
-            return frames if hardware is None else [hardware.planar(f, context) for f in frames]
-        except av.error.FFmpegError as error:
-            if hardware is not None and not isinstance(error, av.error.InvalidDataError):
-                raise HardwareLost(f"it failed: {error}") from error
-            self.damaged_packets += 1
-            return []
-
-    def _held_back(self) -> list[VideoFrame]:
-        """What the decoder has still to show."""
-        nothing_more: Packet[Any] = av.Packet()
-        nothing_more.stream = self._stream
-        return self._decode(nothing_more)

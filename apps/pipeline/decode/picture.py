@@ -129,22 +129,32 @@ class Display:
         # Width of a pixel over its height, as the container and the coded data say together; where
         # the coded data say another one later, that holds.
         self._ratio = float(stream.sample_aspect_ratio or 1) or 1.0
-        self._coded_ratio = float(self._context.sample_aspect_ratio or 0)
+        self._coded_ratio = self._ratio_now()
         self._transfer = int(self._context.color_trc)
         self._orientations: dict[int, Orientation] = {}
 
-    def picture(self, frame: VideoFrame, turned: Orientation | None = None) -> FullPicture:
-        """Of a frame that the stream's decoder has just given.
+    def picture(
+        self,
+        frame: VideoFrame,
+        coded_ratio: float | None = None,
+        turned: Orientation | None = None,
+    ) -> FullPicture:
+        """Of a frame of the stream.
 
         Args:
+            coded_ratio: of a pixel's width to its height, as the coded data said when the frame was
+                decoded, 0 where they did not; None where it has just been.
             turned: how it is displayed, where that is known from the coded data.
         """
-        coded = float(self._context.sample_aspect_ratio or 0)
+        coded = self._ratio_now() if coded_ratio is None else coded_ratio
         ratio = self._ratio if coded == self._coded_ratio else coded or 1.0
         if not 1 / _LARGEST_RATIO <= ratio <= _LARGEST_RATIO:
             ratio = 1.0  # nonsense
         orientation = self._orientation(frame) if turned is None else turned
         return FullPicture(frame, orientation, ratio, Tone.of(frame, self._transfer))
+
+    def _ratio_now(self) -> float:
+        return float(self._context.sample_aspect_ratio or 0)
 
     def _orientation(self, frame: VideoFrame) -> Orientation:
         """By the matrix that the frame carries.

@@ -7,7 +7,7 @@ sampled frames do not need is not decoded (`selection.py`).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -266,11 +266,6 @@ class Video:
                 place = fit_into(*picture.size, letterbox.canvas_width, letterbox.canvas_height)
                 yield picture.in_letterbox(place, self._scalers.own)
 
-    def standing_alone(self, packets: Collection[int]) -> set[int]:
-        """See `FrameDecoder.standing_alone`; they are decoded apart."""
-        with self._source.opened(self.index, threads=1) as (_, decoder):
-            return decoder.standing_alone(packets)
-
     @contextmanager
     def again(self) -> Iterator[Video]:
         """The same video from its start, with a decoder of its own; the index is not read again."""
@@ -346,7 +341,7 @@ class _Source:
             VideoUnreadable: there is no frame.
         """
         with self.opened(index, threads=1) as (container, decoder):
-            first = next(decoder.decoded())
+            first = decoder.first_decoded()
             unseen = min(first.index, index.first_start)
             if unseen <= _MAX_UNSEEN * index.count:
                 index = index.without_first(unseen)

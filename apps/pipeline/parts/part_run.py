@@ -37,8 +37,6 @@ _BESIDE = {
     "people",
 }
 
-_TRIES = 8  # the file is read once for each
-
 
 def _nobody(_: PartPlan) -> None:
     """Nobody asks how the run is divided."""
@@ -201,37 +199,12 @@ def divided(video: Video, options: Options, stride: int, order: PartOrder) -> Di
                 "This run is not divided: its parts would be too short to pay.",
                 hint="Run the episode as a whole.",
             )
-    return _division(video, _whole_at_start(video, count), stride)
+    return _division(video, spans(video.index, count), stride)
 
 
 def _division(video: Video, parts: Sequence[Span], stride: int) -> Division:
     samples = [_samples_in(video, span, stride) for span in parts]
     return Division(parts, samples, video.facts.frames)
-
-
-def _whole_at_start(video: Video, count: int) -> Sequence[Span]:
-    """Parts whose first picture is whole.
-
-    The gaps of a damaged one are filled from the pictures before it, which a part does not see.
-
-    Raises:
-        InvalidInput: there are none.
-    """
-    whole, damaged = {0}, set[int]()
-    for _ in range(_TRIES):
-        parts = spans(video.index, count, damaged)
-        if count > 1 and len(parts) == 1:
-            break
-        unknown = {span.packet for span in parts} - whole
-        found = video.standing_alone(unknown)
-        if found == unknown:
-            return parts
-        whole |= found
-        damaged |= unknown - found
-    raise InvalidInput(
-        "This run cannot be divided. The video is damaged where parts of it could begin.",
-        hint="Run the episode as a whole.",
-    )
 
 
 def refuse_another_kind(order: PartOrder, plan: PartPlan) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 from apps.common.contracts.parts import undivided_options
@@ -35,16 +35,15 @@ def undivided_because(index: FrameIndex, options: Options, stride: int) -> str |
     return None
 
 
-def spans(index: FrameIndex, count: int, refused: Collection[int] = ()) -> list[Span]:
+def spans(index: FrameIndex, count: int) -> list[Span]:
     """Divides a video into parts of about the same length; one after the other they are all of it.
 
     Args:
         count: as many parts as are wanted, >= 1; there are fewer where closed groups of pictures
             are fewer, or far apart.
-        refused: numbers of packets that no part is to begin with.
     """
     length = index.count / count
-    possible = [start for start in _starts(index) if start[0] not in refused]
+    possible = _starts(index)
     shown = [first for _, first in possible]
     chosen = [0]
     for number in range(1, count):

@@ -21,8 +21,8 @@ from av.video.reformatter import ColorRange, Colorspace
 from apps.common.config import pipeline_config
 from apps.common.files import read_jsonl
 from apps.common.layout import Layout
-from apps.pipeline.decode import container, hardware, video
-from apps.pipeline.decode.decoder import FrameDecoder
+from apps.pipeline.decode import container, decoder, hardware, video
+from apps.pipeline.decode.codec import StreamCodec
 from apps.pipeline.decode.hardware import (
     HardwareFrames,
     HardwareLost,
@@ -158,17 +158,15 @@ def test_one_whose_frames_change_is_given_up(tmp_path: Path) -> None:
     assert numbers == [(n, n) for n in range(0, 100, 3)]
 
 
-class Silent(FrameDecoder):
+class Silent(StreamCodec):
     """A device that gives nothing any more from a packet on, and no error."""
 
     begin = 0
 
-    def _decode(self, packet: Any) -> Any:
-        frames = super()._decode(packet)
-        if self._hardware is None:
-            return frames
-        is_silent = packet.opaque is None or packet.opaque.packet >= self.begin
-        return [] if is_silent else frames
+    def _decoded(self, packet: Any, number: int) -> Any:
+        frames = super()._decoded(packet, number)
+        is_silent = packet is None or number >= self.begin
+        return [] if is_silent and self._hardware is not None else frames
 
 
 @pytest.mark.usefixtures("played")
@@ -177,7 +175,7 @@ def test_one_that_falls_silent_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begin: int
 ) -> None:
     path = write_numbered(tmp_path / "a.mp4", 90)
-    monkeypatch.setattr(video, "FrameDecoder", Silent)
+    monkeypatch.setattr(decoder, "StreamCodec", Silent)
     monkeypatch.setattr(Silent, "begin", begin)
     with tried(path, "cuda") as opened:
         assert (opened.decoding.device is None) == (begin == 0)
@@ -197,7 +195,7 @@ def test_software_goes_on_in_the_same_file_and_decodes_little_again(
     recipe = Recipe(options={"preset": "veryfast", "g": "15"})
     path = write_numbered(tmp_path / "a.mp4", 90, recipe)
     other = write_numbered(tmp_path / "b.mp4", 200, recipe)
-    monkeypatch.setattr(video, "FrameDecoder", Silent)
+    monkeypatch.setattr(decoder, "StreamCodec", Silent)
     monkeypatch.setattr(Silent, "begin", 70)
     passed: list[None] = []
     with open_video(path, threads=1) as opened:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import av
 import pytest
 
 from apps.common.config import pipeline_config
@@ -32,6 +31,7 @@ from apps.pipeline.stop import StopFlag
 from apps.pipeline.track.tracker import FaceTracker, thresholds
 from apps.pipeline.yuv_crop import FacePatch
 from lab.processes.priority import ordinary_priority
+from tests.pipeline.damage import copied, damaged
 from tests.pipeline.videos import AV1, H264, Recipe, moving, write_video
 
 HEVC = Recipe(
@@ -73,12 +73,6 @@ def sample(decoded: Decoded, before: list[Glimpse]) -> tuple[int, Seen, list[See
     return decoded.index, seen(Glimpse(decoded.ts_s, patch)), [seen(each) for each in passed]
 
 
-def parts_of(path: Path, count: int) -> Sequence[Span]:
-    options = resolve(RunRequest(device="cpu"), {}, HOST).options
-    with open_video(path, threads=1) as video:
-        return divided(video, options, 5, PartOrder(number=1, count=count, path="")).spans
-
-
 def of_parts(
     path: Path, stride: int, parts: Sequence[Span]
 ) -> Iterator[tuple[int, Seen, list[Seen]]]:
@@ -109,61 +103,28 @@ def test_parts_show_what_the_whole_shows(path: Path, stride: int) -> None:
         whole = [sample(decoded, []) for decoded in video.sampled(stride)]
     assert len(whole) == len(range(0, PICTURES, stride))
     for count in (2, 4, 7):
-        assert list(of_parts(path, stride, parts_of(path, count))) == whole
+        with open_video(path, threads=1) as video:
+            parts = spans(video.index, count)
+        assert list(of_parts(path, stride, parts)) == whole
 
 
-@pytest.mark.parametrize("damage", ["gap", "noise", "end"])
-def test_no_part_begins_with_a_damaged_picture(path: Path, tmp_path: Path, damage: str) -> None:
-    """Its gaps are filled from the pictures before, which a part does not see."""
+@pytest.mark.parametrize("seed", range(4))
+def test_parts_of_a_damaged_video_show_what_the_whole_shows(
+    path: Path, tmp_path: Path, seed: int
+) -> None:
+    """Above all where the very picture is damaged at which a part begins."""
     broken = copied(path, tmp_path / f"{path.stem}.mp4")
     with open_video(broken, threads=1) as video:
-        usual = spans(video.index, 3)
-        if len(usual) < 3:
+        parts = spans(video.index, 3)
+        if len(parts) < 3:
             pytest.skip("this encoder makes one closed group of it")
-    start, size = packet_places(broken)[usual[1].packet]
-    spoilt = {"gap": bytes(size // 3), "noise": os.urandom(size // 3), "end": bytes(size // 2)}
-    with broken.open("r+b") as stream:
-        stream.seek(start + (size // 2 if damage == "end" else size // 3))
-        stream.write(spoilt[damage])
+    chance = random.Random(seed)
+    any_packet = chance.randrange(1, parts[-1].end)
+    damaged(broken, [parts[1].packet, any_packet], chance)
+    stride = chance.choice([1, 5])
     with open_video(broken, threads=1) as video:
-        whole = [sample(decoded, []) for decoded in video.sampled(1)]
-        assert spans(video.index, 3)[1].first == usual[1].first
-    parts = parts_of(broken, 3)
-    assert list(of_parts(broken, 1, parts)) == whole
-    if list(of_parts(broken, 1, usual)) != whole:
-        assert usual[1].packet not in {part.packet for part in parts}
-    elif path.stem in ("h264", "mpeg2"):
-        pytest.fail("the damage does not matter here")
-
-
-def test_a_video_that_is_damaged_everywhere_is_not_divided(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "v.mp4", moving(PICTURES), H264)
-    with open_video(path, threads=1) as video:
-        starts = [part.packet for part in spans(video.index, 100)]
-    places = packet_places(path)
-    with path.open("r+b") as stream:
-        for start, size in (places[number] for number in starts[1:]):
-            stream.seek(start + size // 3)
-            stream.write(bytes(size // 3))
-    with pytest.raises(InvalidInput, match="damaged where parts of it could begin"):
-        parts_of(path, 2)
-
-
-def copied(path: Path, target: Path) -> Path:
-    """The same packets in another container."""
-    with av.open(str(path)) as source, av.open(str(target), "w") as container:
-        stream = container.add_stream_from_template(source.streams.video[0], opaque=True)
-        for packet in source.demux(video=0):
-            if packet.dts is not None:
-                packet.stream = stream
-                container.mux(packet)
-    return target
-
-
-def packet_places(path: Path) -> list[tuple[int, int]]:
-    """Where each packet begins in the file, and its bytes."""
-    with av.open(str(path)) as container:
-        return [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+        whole = [sample(decoded, []) for decoded in video.sampled(stride)]
+    assert list(of_parts(broken, stride, parts)) == whole
 
 
 def context(path: Path, folder: Path, meter: CpuMeter, **asked: Any) -> RunContext:

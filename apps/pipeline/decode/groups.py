@@ -1,0 +1,125 @@
+"""Closed groups of pictures, and their packets to be had again. Pure."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from apps.pipeline.decode.selection import Need, PacketOrder
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+MAX_PACKETS = 600  # of a group that is kept to be decoded again: some megabytes
+
+
+class ClosedGroups:
+    """Of a video: each decodes by itself, and is shown before the next one.
+
+    Args:
+        order: of its packets; without it all of them are one group that cannot be had again.
+    """
+
+    def __init__(self, order: PacketOrder | None) -> None:
+        starts = [] if order is None else order.closed_starts().tolist()
+        self._starts: list[int] = [0, *(start for start in starts if start > 0)]
+        self._ends = [*self._starts[1:], np.iinfo(np.int64).max]
+        self._shown = [0] if order is None else [int(order.display[n]) for n in self._starts]
+        self._packets = MAX_PACKETS + 1 if order is None else len(order.display)
+
+    def of(self, packet: int) -> int:
+        """The group that a packet belongs to."""
+        return bisect_right(self._starts, packet) - 1
+
+    def showing(self, picture: int) -> int:
+        """The group in which a picture is shown."""
+        return max(0, bisect_right(self._shown, picture, lo=1) - 1)
+
+    def begin(self, group: int) -> int:
+        """Its first packet."""
+        return self._starts[group]
+
+    def end(self, group: int) -> int:
+        """The packet behind its last one."""
+        return self._ends[group]
+
+    def is_short(self, group: int) -> bool:
+        """Whether it is kept."""
+        return min(self.end(group), self._packets) - self.begin(group) <= MAX_PACKETS
+
+    def are_short(self) -> bool:
+        """Whether each of them is kept."""
+        return all(self.is_short(group) for group in range(len(self._starts)))
+
+    def run_up(self, group: int) -> int:
+        """The packet with which decoding begins where this group is decoded again."""
+        return self.begin(group - 1 if group > 0 and self.is_short(group - 1) else group)
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """A packet on its way to a decoder.
+
+    Args:
+        need: what a run of the whole video makes of it.
+        asked: what is to be made of it now.
+        restarts: another sequence began with it, or between it and the one before.
+        has_headers: it carries parameters that no packet before it did.
+    """
+
+    number: int
+    packet: Packet[VideoStream]
+    need: Need
+    asked: Need
+    restarts: bool
+    has_headers: bool
+
+
+class PacketWindow:
+    """Packets one after the other, the last ones of which can be had again."""
+
+    def __init__(self, packets: Iterator[Fed], groups: ClosedGroups) -> None:
+        self._packets = packets
+        self._groups = groups
+        self._headers: list[Fed] = []
+        self._kept: deque[Fed] = deque()
+        self._ahead: deque[Fed] = deque()
+
+    def __iter__(self) -> Iterator[Fed]:
+        while True:
+            fed = self._ahead.popleft() if self._ahead else next(self._packets, None)
+            if fed is None:
+                return
+            if self._groups.is_short(self._groups.of(fed.number)):
+                self._kept.append(fed)
+            if fed.has_headers and (not self._headers or fed.number > self._headers[-1].number):
+                self._headers.append(fed)
+            yield fed
+
+    def forget(self, before: int) -> None:
+        """Packets before this one are not had again."""
+        while self._kept and self._kept[0].number < before:
+            self._kept.popleft()
+
+    def of_group(self, group: int) -> Iterator[Fed]:
+        """What decodes a group: all parameters, the group before it, and its own packets.
+
+        The next packet is the one behind it then.
+        """
+        begin, end = self._groups.run_up(group), self._groups.end(group)
+        yield from (fed for fed in self._headers if fed.number < begin)
+        while self._kept and self._kept[-1].number >= begin:
+            self._ahead.appendleft(self._kept.pop())
+        for fed in self:
+            if fed.number >= end:
+                self._ahead.appendleft(fed)
+                if self._kept and self._kept[-1] is fed:
+                    self._kept.pop()
+                return
+            yield fed
