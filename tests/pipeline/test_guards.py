@@ -71,17 +71,17 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counts:
             return super().run(*arguments, **more)
 
     monkeypatch.setattr(ort, "InferenceSession", Session)
-    monkeypatch.setattr(av.Packet, "decode", _counting_decode(found))
+    monkeypatch.setattr(av.CodecContext, "decode", _counting_decode(found))
     # A frame's own `reformat` comes through here as well.
     monkeypatch.setattr(VideoReformatter, "reformat", _counting_reformat(found))
     return found
 
 
 def _counting_decode(found: Counts) -> Callable[..., Any]:
-    decode = av.Packet.decode
+    decode = av.CodecContext.decode
 
-    def counted(packet: Any) -> Any:
-        frames = decode(packet)
+    def counted(context: Any, packet: Any) -> Any:
+        frames = decode(context, packet)
         found.decoded += sum(isinstance(frame, av.VideoFrame) for frame in frames)
         return frames
 
