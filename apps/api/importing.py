@@ -30,7 +30,6 @@ from apps.common.errors import (
 )
 from apps.common.files import fingerprint_of
 from apps.common.layout import Layout
-from apps.common.remote import noted_video
 from apps.jobs.moving import unfinished_jobs
 from apps.runs.episodes import has_video, video_files
 from apps.runs.new_videos import NewVideo, is_fresh, open_folder, videos_in
@@ -140,8 +139,11 @@ def _before(layout: Layout, video: NewVideo) -> FolderFile | None:
     """What is told of a file whose episode has a video; None where it has none."""
     if not has_video(layout, video.ep_id) and not _is_stored(layout, video.ep_id):
         return None
-    if _is_same(layout, video):
-        return _told(video, "already_there", None)
+    try:
+        if _is_same(layout, video):
+            return _told(video, "already_there", None)
+    except StorageUnavailable as error:
+        return _refused(video, error)
     return _told(
         video,
         "refused",
@@ -159,6 +161,11 @@ def _is_stored(layout: Layout, ep_id: str) -> bool:
 
 
 def _is_same(layout: Layout, video: NewVideo) -> bool:
+    """Whether a file is its episode's video.
+
+    Raises:
+        StorageUnavailable: the storage alone can tell, and is away.
+    """
     here = video_files(layout.episode(video.ep_id))
     if here:
         with suppress(OSError), video.opened() as descriptor:
@@ -168,11 +175,10 @@ def _is_same(layout: Layout, video: NewVideo) -> bool:
             same_size = there.st_size == video.facts.st_size
             return same_size and fingerprint_of(here[0]) == fingerprint_of(_handle(descriptor))
         return False
-    known = noted_video(layout.remote_video(video.ep_id))
-    if known is None and layout.remote is not None:
-        with suppress(StorageUnavailable):
-            known = layout.remote.find_video(video.ep_id)
-    return known is not None and known.size_bytes == video.facts.st_size
+    with suppress(OSError), video.opened() as descriptor:
+        remote = layout.remote
+        return remote is not None and remote.has_equal_video(video.ep_id, _handle(descriptor))
+    return False
 
 
 def _handle(descriptor: int) -> Path:

@@ -236,13 +236,24 @@ def fingerprint_of(path: Path) -> str:
     Raises:
         OSError: it cannot be read, or is no regular file.
     """
-    digest = hashlib.sha256()
     with open_regular(path) as stream:
-        size = os.fstat(stream.fileno()).st_size
-        digest.update(str(size).encode())
-        for start, end in fingerprint_ranges(size):
+
+        def read(start: int, end: int) -> bytes:
             stream.seek(start)
-            digest.update(stream.read(end - start))
+            return stream.read(end - start)
+
+        return fingerprint_by(os.fstat(stream.fileno()).st_size, read)
+
+
+def fingerprint_by(size: int, read: Callable[[int, int], bytes]) -> str:
+    """As `fingerprint_of`, of what is read elsewhere.
+
+    Args:
+        read: gives the bytes from one to another.
+    """
+    digest = hashlib.sha256(str(size).encode())
+    for start, end in fingerprint_ranges(size):
+        digest.update(read(start, end))
     return digest.hexdigest()
 
 

@@ -304,6 +304,9 @@ class Remote(Protocol):
     def find_video(self, ep_id: str) -> RemoteVideo | None:
         """The episode's video there; None where there is none."""
 
+    def has_equal_video(self, ep_id: str, path: Path) -> bool:
+        """Whether the episode's video there has the fingerprint of a file (`fingerprint_of`)."""
+
     def bring_video(
         self, layout: Layout, ep_id: str, *, check: Check | None = None, hold: bool = False
     ) -> bool:

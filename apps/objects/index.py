@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 from apps.common.errors import EpisodeBusy, StorageFailed, StorageUnavailable
 from apps.common.files import entries_of, read_json
@@ -96,19 +96,15 @@ class Index:
             return
         if is_here and self._is_outdated(ep_id, run_id, version[1]):
             is_here = not self._removed(ep_id, run_id, version[1])
-        if not is_here and self._is_coming(ep_id):
-            return  # next time: all others would wait as well
-        if not is_here and not self._mirror.note_run(self._layout, ep_id, run_id):
-            self._unreadable.add(version)
+        if not is_here:
+            with ExitStack() as held:
+                try:
+                    held.enter_context(bringing(self._layout, ep_id, patience_s=0))
+                except StorageUnavailable:
+                    return  # something of it comes; next time: all others would wait as well
+                if not self._mirror.note_held_run(self._layout, ep_id, run_id):
+                    self._unreadable.add(version)
         self._known.add(version)
-
-    def _is_coming(self, ep_id: str) -> bool:
-        """Whether somebody brings something of an episode just now."""
-        try:
-            with bringing(self._layout, ep_id, patience_s=0):
-                return False
-        except StorageUnavailable:
-            return True
 
     def _is_outdated(self, ep_id: str, run_id: str, e_tag: str) -> bool:
         """Whether what is here of a run gives way to what is there."""

@@ -72,6 +72,11 @@ class Mirror:
 
     def note_run(self, layout: Layout, ep_id: str, run_id: str) -> bool:
         """As `bring_run`, of a run that is known to be there and not deleted."""
+        with bringing(layout, ep_id, patience_s=PATIENCE_SECONDS):
+            return self.note_held_run(layout, ep_id, run_id)
+
+    def note_held_run(self, layout: Layout, ep_id: str, run_id: str) -> bool:
+        """As `note_run`, for who is alone with what comes of the episode (`bringing`)."""
         try:
             body, e_tag = self.store.get(record_key(ep_id, run_id))
             run = StoredRun.model_validate_json(body)
@@ -80,7 +85,7 @@ class Mirror:
             return False
         if (manifest.ep_id, manifest.run_id, manifest.status) != (ep_id, run_id, "completed"):
             return False
-        with bringing(layout, ep_id, patience_s=PATIENCE_SECONDS), storage_errors():
+        with storage_errors():
             files = layout.run(ep_id, run_id)
             if not files.manifest.exists():
                 _set_up(layout, ep_id, run_id, run, body)
@@ -149,6 +154,10 @@ class Mirror:
     def find_video(self, ep_id: str) -> RemoteVideo | None:
         """The episode's video there; None where there is none."""
         return self.videos.find(ep_id)
+
+    def has_equal_video(self, ep_id: str, path: Path) -> bool:
+        """Whether the episode's video there has the fingerprint of a file."""
+        return self.videos.is_equal(ep_id, path)
 
     def bring_video(
         self, layout: Layout, ep_id: str, *, check: Check | None = None, hold: bool = False

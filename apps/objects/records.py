@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from apps.common.layout import MANIFEST_NAME
 from apps.common.names import is_name, is_run_name
 
 RECORDS = "published/"
@@ -50,6 +51,14 @@ class StoredRun(_Stored):
     token: str = Field(pattern=r"^[0-9a-f]{16}$")
     manifest: dict[str, Any]
     files: list[StoredFile]
+
+    @field_validator("files")
+    @classmethod
+    def _are_results(cls, files: list[StoredFile]) -> list[StoredFile]:
+        names = [file.name for file in files]
+        if MANIFEST_NAME in names or len(set(names)) < len(names):
+            raise ValueError("a run has each of its files once, and its manifest apart")
+        return files
 
 
 def record_key(ep_id: str, run_id: str) -> str:

@@ -18,6 +18,8 @@ from apps.common.errors import StorageUnavailable, VideoReplaced
 from apps.common.files import (
     claimed,
     entries_of,
+    fingerprint_by,
+    fingerprint_of,
     storage_errors,
     sync,
     write_json,
@@ -73,6 +75,22 @@ class Videos:
         if found is not None and is_hidden(self._store, ep_id):
             return None
         return found
+
+    def is_equal(self, ep_id: str, path: Path) -> bool:
+        """Whether the episode's video has the fingerprint of a file.
+
+        Raises:
+            StorageUnavailable: the storage is away.
+            OSError: the file cannot be read.
+        """
+        found = self._find(ep_id)
+        if found is None or found.size_bytes != path.stat().st_size:
+            return False
+        try:
+            there = fingerprint_by(found.size_bytes, lambda *ends: self._store.range(found, *ends))
+        except (NoObject, ObjectChanged):
+            return False
+        return there == fingerprint_of(path)
 
     def bring(
         self, layout: Layout, ep_id: str, *, check: Check | None = None, hold: bool = False

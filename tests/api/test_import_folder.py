@@ -320,6 +320,11 @@ def test_with_a_storage_it_goes_there(tmp_path: Path, imports: Path, video: Path
     assert [path.read_bytes() for path in (tmp_path / "shared").rglob("episode.mp4")] == [
         video.read_bytes()
     ]
+    body = (imports / "a.mp4").read_bytes()
+    (imports / "a.mp4").write_bytes(body[:-1] + bytes([body[-1] ^ 1]))
+    os.utime(imports / "a.mp4", (OLD, OLD))
+    again, _ = imported(Services.create(settings, WebhookSettings()))
+    assert "has another video" in why(again, "a.mp4")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from apps.common.errors import RunNotFound, StorageFailed, StorageUnavailable
 from apps.common.files import files_in
 from apps.objects.outbox import due
+from apps.objects.records import record_key
 from apps.objects.videos import bringing
 from apps.people.forget import forget_people
 from apps.runs.episodes import list_episodes
@@ -245,6 +247,19 @@ def test_records_that_are_none_are_asked_for_once(storage: Storage) -> None:
     host.index.refresh()
     assert len(storage.faults.seen) == requests + 2  # the two lists
     assert list_episodes(host.layout) == []
+
+
+@pytest.mark.parametrize("names", [["run.json"], ["tracks.jsonl", "tracks.jsonl"]])
+def test_no_file_of_a_run_takes_the_place_of_another(storage: Storage, names: list[str]) -> None:
+    """Above all not of its manifest, which the record has."""
+    one, other = storage.host("one"), storage.host("other")
+    one.add_run("ep", "run")
+    one.publish("ep", "run")
+    record = json.loads(one.mirror.store.get(record_key("ep", "run"))[0])
+    record["files"] = [{**record["files"][0], "name": name} for name in names]
+    storage.s3.put(storage.bucket, "shows/published/ep/runs/run.json", json.dumps(record).encode())
+    other.index.refresh()
+    assert list_episodes(other.layout) == []
 
 
 def test_a_run_that_cannot_be_noted_keeps_back_no_other(storage: Storage) -> None:

@@ -42,6 +42,27 @@ def here(host: Host) -> set[str]:
     return {folder.name for folder in folders if video_files(folder)}
 
 
+def test_whether_a_file_is_the_video_there_is_told_by_samples_of_it(
+    storage: Storage, tmp_path: Path
+) -> None:
+    """Another video of the same size is another video; not all of either is read."""
+    host = storage.host("one")
+    body = VIDEO * 16
+    put_by_hand(storage, "talk", body)
+    same, other, longer = (tmp_path / name for name in ("same", "other", "longer"))
+    same.write_bytes(body)
+    other.write_bytes(body[:-1] + b"x")
+    longer.write_bytes(body + b"x")
+    storage.faults.seen.clear()
+    told = [host.mirror.has_equal_video("talk", path) for path in (same, other, longer)]
+    assert told == [True, False, False]
+    assert host.mirror.has_equal_video("nobody", same) is False
+    assert not host.layout.videos.exists()
+    storage.faults.away = refuses(503, "SlowDown")
+    with pytest.raises(StorageUnavailable):
+        storage.host("two").mirror.has_equal_video("talk", same)
+
+
 def test_a_video_in_the_bucket_is_listed_and_brought_once(storage: Storage) -> None:
     host = storage.host("one")
     put_by_hand(storage, "talk")
