@@ -45,6 +45,7 @@ COMMANDS = {
     "demo": Command("apps.cli.demo", "the main job from end to end, on a demo episode"),
     "compare": Command("apps.comparison.command", "the same run by every path, side by side"),
     "diagnose": Command("apps.cli.diagnose", "why was a run slow or hot?"),
+    "list": Command("apps.cli.listing", "the episodes that there are, or the runs of one"),
     "export": Command("apps.cli.export", "a run's detections or people for other programs"),
     "people": Command("apps.cli.people", "remove what is known of people"),
     "prune": Command("apps.cli.prune", "old runs: what would go by a policy, or has it go"),

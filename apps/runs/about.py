@@ -44,7 +44,10 @@ def change_episode(layout: Layout, ep_id: str, change: EpisodeChange) -> About:
     """
     with tree_lock(layout):
         if not episode_exists(layout, ep_id):
-            raise EpisodeNotFound(f"Episode {ep_id!r} does not exist.", hint="See GET /episodes.")
+            raise EpisodeNotFound(
+                f"Episode {ep_id!r} does not exist.",
+                hint="See GET /episodes, or screenalytics list.",
+            )
         with storage_errors():
             layout.episode(ep_id).mkdir(parents=True, exist_ok=True)  # it may have runs alone
         return _change(layout, layout.about(ep_id), change)
@@ -62,7 +65,7 @@ def change_run(layout: Layout, ep_id: str, run_id: str, change: RunChange) -> Ab
         if not files.manifest.is_file():
             raise RunNotFound(
                 f"Episode {ep_id!r} has no run {run_id!r}.",
-                hint=f"See GET /episodes/{ep_id}/runs for its runs.",
+                hint=f"See GET /episodes/{ep_id}/runs, or screenalytics list {ep_id}.",
             )
         return _change(layout, files.about, change)
 

@@ -59,8 +59,8 @@ def find_videos(layout: Layout, ep_id: str) -> list[Path]:
         what = f"has no video ({VIDEO_STEM}.<ext>)" if exists else "does not exist"
         raise EpisodeNotFound(
             f"Episode {ep_id!r} {what}.",
-            hint=f"Upload it with POST /episodes, or put it at videos/{ep_id}/{VIDEO_STEM}.mp4 "
-            "under the data root.",
+            hint="Upload it (the page, or POST /episodes), have screenalytics run --video FILE "
+            f"take it, or put it at videos/{ep_id}/{VIDEO_STEM}.mp4 under the data root.",
         )
     return videos
 

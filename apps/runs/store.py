@@ -93,7 +93,7 @@ def _load(layout: Layout, ep_id: str, run_id: str) -> RunManifest:
     if manifest is None or (manifest.ep_id, manifest.run_id) != (ep_id, run_id):
         raise RunNotFound(
             f"Episode {ep_id!r} has no run {run_id!r}.",
-            hint=f"See GET /episodes/{ep_id}/runs for its runs.",
+            hint=f"See GET /episodes/{ep_id}/runs, or screenalytics list {ep_id}.",
         )
     return manifest
 
@@ -111,8 +111,8 @@ def latest_run_id(layout: Layout, ep_id: str) -> str:
     if not isinstance(run_id, str) or not is_run_name(run_id):
         raise RunNotFound(
             f"Episode {ep_id!r} has no completed run.",
-            hint="Start one, or look at those that did not complete: on the page Results, or by "
-            f"GET /episodes/{ep_id}/runs.",
+            hint="Start one, or look at those that did not complete: on the page Results, by "
+            f"GET /episodes/{ep_id}/runs or screenalytics list {ep_id}.",
         )
     return run_id
 

@@ -62,7 +62,10 @@ def delete_episode(layout: Layout, ep_id: str) -> Deleted:
     """
     with alone(layout, ep_id):
         if not episode_exists(layout, ep_id):
-            raise EpisodeNotFound(f"Episode {ep_id!r} does not exist.", hint="See GET /episodes.")
+            raise EpisodeNotFound(
+                f"Episode {ep_id!r} does not exist.",
+                hint="See GET /episodes, or screenalytics list.",
+            )
         _refuse_work(layout, ep_id)
         if layout.remote is not None:
             layout.remote.hide(ep_id, None)
@@ -90,7 +93,7 @@ def move_run(layout: Layout, ep_id: str, run_id: str) -> Deleted:
     if not files.folder.is_dir():
         raise RunNotFound(
             f"Episode {ep_id!r} has no run {run_id!r}.",
-            hint=f"See GET /episodes/{ep_id}/runs for its runs.",
+            hint=f"See GET /episodes/{ep_id}/runs, or screenalytics list {ep_id}.",
         )
     with making_preview(files):
         if layout.remote is not None:

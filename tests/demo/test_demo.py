@@ -179,6 +179,25 @@ def test_contact_sheet_without_crops(plain_run: Path) -> None:
     check_says(plain_run, "--save-crops")
 
 
+@pytest.mark.parametrize(
+    ("asked", "code", "what"),
+    [
+        (["--ep-id", "talk"], 1, "--save-crops"),  # its newest run was found
+        (["--ep-id", "talk", "--run", "other"], 3, "has no run 'other'"),
+        (["--ep-id", "nobody"], 3, "no completed run"),
+        ([], 2, "or an episode with --ep-id"),
+        (["folder", "--ep-id", "talk"], 2, "or an episode with --ep-id"),
+    ],
+)
+def test_contact_sheet_of_an_episode(
+    plain_run: Path, asked: list[str], code: int, what: str
+) -> None:
+    root = plain_run.parents[3]
+    done = run_tool("apps.cli.contact_sheet", *asked, "--data-root", root)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False)
+    assert what in done.stderr
+
+
 def test_contact_sheet_without_tracks(tmp_path: Path) -> None:
     (tmp_path / "tracks.jsonl").touch()
     check_says(tmp_path, "--save-crops")

@@ -205,6 +205,8 @@ class PartFile:
         self._path = path
         if not path.exists():
             raise damaged(f"there is no file {path}")
+        if not path.is_file():
+            raise damaged(f"{path} is no file")
         with storage_errors(), path.open("rb") as stream:
             found = read_record(stream)
         try:

@@ -190,6 +190,7 @@ def test_parts_that_do_not_fit_are_refused(show: Runs, halves: list[Path]) -> No
     cut.write_bytes(b"no part of anything, but long enough to be read as if it were")
     assert "it is no part of a run" in show.refused([first, cut])
     assert "there is no file" in show.refused([first, show.root / "missing.part"])
+    assert "is no file" in show.refused([first, show.root])
 
 
 def test_what_cannot_be_divided_says_why(show: Runs, tmp_path: Path) -> None:
