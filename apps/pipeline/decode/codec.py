@@ -114,12 +114,12 @@ class StreamCodec:
         return self._threads
 
     def watch(self, groups: ClosedGroups) -> None:
-        """Raises `DamageMet` from now on, in groups that are short enough to be decoded again.
+        """Raises `DamageMet` from now on, in groups that are small enough to be decoded again.
 
         To be called before anything is decoded.
         """
         self._watched = groups
-        if groups.are_short():  # of others what can be decoded is shown
+        if groups.are_small():  # of others what can be decoded is shown
             self.context.options = {**self._options, "err_detect": "explode"}
 
     def decode(self, packet: Packet[VideoStream], number: int) -> list[Shown]:
@@ -169,7 +169,7 @@ class StreamCodec:
         return shown
 
     def _refuse(self, packet: int) -> None:
-        if self._watched is not None and self._watched.is_short(self._watched.of(packet)):
+        if self._watched is not None and self._watched.is_small(self._watched.of(packet)):
             raise DamageMet
 
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
-MAX_PACKETS = 600  # of a group that is kept to be decoded again: some megabytes
+# Of a group that is kept to be decoded again; two or three of them are.
+MAX_PACKETS = 600
+MAX_BYTES = 50_000_000
 
 
 class ClosedGroups:
@@ -31,7 +33,11 @@ class ClosedGroups:
         self._starts: list[int] = [0, *(start for start in starts if start > 0)]
         self._ends = [*self._starts[1:], np.iinfo(np.int64).max]
         self._shown = [0] if order is None else [int(order.display[n]) for n in self._starts]
-        self._packets = MAX_PACKETS + 1 if order is None else len(order.display)
+        self._small = [False]
+        if order is not None and len(order.sizes) > 0:
+            packets = np.diff([*self._starts, len(order.sizes)])
+            sizes = np.add.reduceat(order.sizes, self._starts)
+            self._small = ((packets <= MAX_PACKETS) & (sizes <= MAX_BYTES)).tolist()
 
     def of(self, packet: int) -> int:
         """The group that a packet belongs to."""
@@ -49,17 +55,17 @@ class ClosedGroups:
         """The packet behind its last one."""
         return self._ends[group]
 
-    def is_short(self, group: int) -> bool:
+    def is_small(self, group: int) -> bool:
         """Whether it is kept."""
-        return min(self.end(group), self._packets) - self.begin(group) <= MAX_PACKETS
+        return self._small[group]
 
-    def are_short(self) -> bool:
+    def are_small(self) -> bool:
         """Whether each of them is kept."""
-        return all(self.is_short(group) for group in range(len(self._starts)))
+        return all(self._small)
 
     def run_up(self, group: int) -> int:
         """The packet with which decoding begins where this group is decoded again."""
-        return self.begin(group - 1 if group > 0 and self.is_short(group - 1) else group)
+        return self.begin(group - 1 if group > 0 and self.is_small(group - 1) else group)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +102,7 @@ class PacketWindow:
             fed = self._ahead.popleft() if self._ahead else next(self._packets, None)
             if fed is None:
                 return
-            if self._groups.is_short(self._groups.of(fed.number)):
+            if self._groups.is_small(self._groups.of(fed.number)):
                 self._kept.append(fed)
             if fed.has_headers and (not self._headers or fed.number > self._headers[-1].number):
                 self._headers.append(fed)

@@ -297,7 +297,8 @@ def _packet_order(packets: _Packets, display: IntArray) -> PacketOrder | None:
         return None
     restarts = np.array([coded.restarts for coded in packets.coded], np.bool_)
     headers = np.array([coded.has_headers for coded in packets.coded], np.bool_)
-    return PacketOrder(display, restarts, headers)
+    sizes = np.array([size for _, size in packets.lies_at], np.int64)
+    return PacketOrder(display, restarts, headers, sizes)
 
 
 def _first_start(packets: _Packets, display: IntArray | None) -> int:

@@ -47,11 +47,13 @@ class PacketOrder:
             picture that comes in two have the same; NOT_SHOWN for one that shows nothing.
         restarts: shape (n,), bool: decoding can begin with this packet as if nothing went before.
         headers: shape (n,), bool: it carries parameters that no packet before it did.
+        sizes: shape (n,), int64: bytes of each.
     """
 
     display: NDArray[np.int64]
     restarts: NDArray[np.bool_]
     headers: NDArray[np.bool_]
+    sizes: NDArray[np.int64]
 
     def needs(self, stride: int, first: int = 0) -> list[Need]:
         """For frames 0, stride, 2*stride, ... in display order.

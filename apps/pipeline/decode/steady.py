@@ -129,7 +129,7 @@ class SteadyFrames:
     def _expect(self, fed: Fed) -> None:
         self._feeding(fed)
         shown = int(self._display[fed.number]) if fed.number < len(self._display) else NOT_SHOWN
-        is_kept = self._groups.is_short(self._groups.of(fed.number))
+        is_kept = self._groups.is_small(self._groups.of(fed.number))
         if is_kept and fed.asked is Need.PICTURE and shown != NOT_SHOWN:
             self._due.add(shown)
 

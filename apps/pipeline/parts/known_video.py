@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -109,6 +109,7 @@ def write_known(path: Path, video: Path, known: KnownVideo) -> None:
         "order_display": None if order is None else order.display,
         "order_restarts": None if order is None else order.restarts,
         "order_headers": None if order is None else order.headers,
+        "order_sizes": None if order is None else order.sizes,
         "places": index.places,
         "keys": index.keys,
     }
@@ -142,9 +143,7 @@ def read_known(path: Path) -> VideoNote | None:
 def _known(head: _Head, arrays: dict[str, NDArray[Any]]) -> KnownVideo:
     order = None
     if "order_display" in arrays:
-        order = PacketOrder(
-            arrays["order_display"], arrays["order_restarts"], arrays["order_headers"]
-        )
+        order = PacketOrder(*(arrays[f"order_{field.name}"] for field in fields(PacketOrder)))
     index = FrameIndex(
         timeline=Timeline(
             np.array(arrays["seconds"]), head.missing, head.wrong, tuple(head.jumps), head.unit

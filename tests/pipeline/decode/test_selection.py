@@ -126,7 +126,8 @@ def test_only_what_is_needed_is_decoded(tmp_path: Path, test_data: Path) -> None
 def order(display: list[int], keys: set[int]) -> PacketOrder:
     restarts = np.array([place in keys for place in range(len(display))])
     headers = np.zeros(len(display), np.bool_)
-    return PacketOrder(np.array(display, np.int64), restarts, headers)
+    sizes = np.zeros(len(display), np.int64)
+    return PacketOrder(np.array(display, np.int64), restarts, headers, sizes)
 
 
 def letters(needs: list[Need]) -> str:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from apps.pipeline.decode.groups import MAX_PACKETS, ClosedGroups, Fed, PacketWindow
+from apps.pipeline.decode import groups
+from apps.pipeline.decode.groups import ClosedGroups, Fed, PacketWindow
 from apps.pipeline.decode.steady import SteadyFrames
 from apps.pipeline.decode.video import open_video
 from lab.processes.priority import ordinary_priority
@@ -79,14 +80,18 @@ def test_only_groups_with_damage_are_decoded_again(
     assert changed <= set(range(36, 48))
 
 
-def test_a_long_group_is_left_as_it_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("limit", ["MAX_PACKETS", "MAX_BYTES"])
+def test_a_large_group_is_left_as_it_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
     """Its packets are not kept in memory; what the decoder can make of it is shown."""
     recipe = Recipe(options={"preset": "ultrafast", "g": "1000", "sc_threshold": "0"})
-    path = write_video(tmp_path / "v.mp4", moving(MAX_PACKETS + 20), recipe)
-    damaged(path, [100], random.Random(2))
+    path = write_video(tmp_path / "v.mp4", moving(COUNT), recipe)
+    monkeypatch.setattr(groups, limit, 40)
+    damaged(path, [30], random.Random(2))
     monkeypatch.setattr(SteadyFrames, "_decoded_again", None)
     frames, _ = decoded(path, 1, 1)
-    assert [number for number, _ in frames] == list(range(MAX_PACKETS + 20))
+    assert [number for number, _ in frames] == list(range(COUNT))
 
 
 def test_who_lets_go_of_frames_in_the_making_waits_for_nothing(tmp_path: Path) -> None:
@@ -109,10 +114,9 @@ def test_who_lets_go_of_frames_in_the_making_waits_for_nothing(tmp_path: Path) -
 def test_packets_of_a_group_are_had_again(tmp_path: Path) -> None:
     path = write_video(tmp_path / "v.mp4", moving(COUNT), H264)
     with open_video(path, threads=1) as video:
-        groups = ClosedGroups(video.index.order)
-        software = video.software
-        packets: Iterator[Fed] = software._fed(1, 0, None, groups)
-        window = PacketWindow(packets, groups)
+        closed = ClosedGroups(video.index.order)
+        packets: Iterator[Fed] = video.software._fed(1, 0, None, closed)
+        window = PacketWindow(packets, closed)
         taken = [next(iter(window)).number for _ in range(40)]
         assert taken == list(range(40))
         assert [fed.number for fed in window.of_group(2)] == list(range(12, 36))
