@@ -7,12 +7,12 @@ import streamlit as st
 from apps.ui.views import results
 
 
-def link_to_results(ep_id: str, run_id: str) -> None:
+def link_to_results(ep_id: str, run_id: str, label: str = "Look at the tracks") -> None:
     """What to do next after a run, so it looks like the view's main button."""
     with st.container(key="to-results"):
         st.page_link(
             st.Page(results.view, title="Results", url_path="results"),
-            label="Look at the tracks",
+            label=label,
             icon=":material/movie:",
             query_params={"episode": ep_id, "run": run_id},
         )

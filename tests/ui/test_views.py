@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,11 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from apps.common.layout import Layout
+from apps.common.options import RunRequest
+from apps.common.resolve import HostFacts, resolve
+from apps.runs.record import RunRecord
+from apps.runs.spec import RunSpec
 from lab.paths import CHECKOUT
 from lab.processes.service import Server, add_episode, serving, serving_checkout
 from tests.support.checkout import copy_checkout
@@ -98,6 +104,30 @@ def test_the_form_offers_what_the_server_has(open_page: Open, server: Server) ->
     ]
     assert page.selectbox(key="option-small_faces").options == ["automatic", "off", "second look"]
     assert "**10 frames** will be processed" in texts(page)
+
+
+def test_a_cancelled_run_leads_to_what_it_left_as_it_was(
+    open_page: Open, data_root: Path, test_data: Path
+) -> None:
+    add_episode(data_root, "left", test_data / "videos" / "carphone_pristine.mp4")
+    layout, host = Layout(data_root), HostFacts(("CPUExecutionProvider",), frozenset(), 1)
+    resolution = resolve(RunRequest(device="cpu", detector="centerface"), {}, host)
+    for run_id, status in (("20260101T000000-aaaaaa", "completed"), ("z", "cancelled")):
+        spec = RunSpec(
+            ep_id="left",
+            run_id=run_id,
+            execution_mode="local",
+            resolution=resolution,
+            data_root=str(data_root),
+        )
+        RunRecord(layout, spec, {}).end(status, "So it ended.")
+        page = open_page(episode="left")
+        assert not page.exception
+        time.sleep(1.1)  # runs are in the order of the seconds in which they began
+    assert "**Newest run: cancelled**" in texts(page)
+    [link] = page.get("page_link")
+    assert link.proto.label == "Look at the tracks of an earlier run"
+    assert "20260101T000000-aaaaaa" in link.proto.query_string
 
 
 @pytest.mark.parametrize(

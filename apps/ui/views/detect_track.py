@@ -155,7 +155,19 @@ def _show_last(api: Client, ep_id: str, runs: RunList, mine: Session) -> None:
             show_problem(ApiProblem.of(job.error, 0))
             return
     if runs.items:
-        _show_run(api, api.run(ep_id, runs.items[0].run_id))
+        newest = api.run(ep_id, runs.items[0].run_id)
+        _show_run(api, newest)
+        if newest.result is None:
+            _link_to_earlier(runs)
+
+
+def _link_to_earlier(runs: RunList) -> None:
+    """What a run that did not complete has left as it was."""
+    earlier = next(
+        (run for run in runs.items if run.status == "completed" and not run.of_comparison), None
+    )
+    if earlier is not None:
+        link_to_results(earlier.ep_id, earlier.run_id, "Look at the tracks of an earlier run")
 
 
 def _show_unfinished(outcome: LocalOutcome) -> None:
