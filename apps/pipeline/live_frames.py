@@ -213,6 +213,7 @@ class LiveFrames:
         still = {"frames_detected": done - self._carried, "frames_carried": self._carried}
         return {
             "damaged_packets": self._video.damaged_packets,
+            "damaged_groups": self._video.damaged_groups,
             **({} if not self.loader.looks_again else {"second_looks": self._second_looks}),
             **(still if self.plan.options.reuse_still else {}),
             **({} if self._cascade is None else self._cascade.counts),

@@ -218,7 +218,7 @@ class PipelineRun:
         self._warn(self._pacer.warning)
         counts = self._source.counts(done)
         for warning in video_warnings(
-            video.warnings, done, wanted, counts["damaged_packets"], self._source.is_truncated
+            video.warnings, done, wanted, counts, is_truncated=self._source.is_truncated
         ):
             self._warn(warning)
         self._warn(decoding_warning(facts.decoding, options.decoder))

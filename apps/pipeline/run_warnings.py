@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from apps.common.config import TrackConfig
 from apps.common.contracts.manifest import DecodingFacts
@@ -33,19 +33,24 @@ def refuse_ruins(done: int, wanted: int) -> None:
 
 
 def video_warnings(
-    unusual: Sequence[str], done: int, wanted: int, damaged_packets: int, is_truncated: bool
+    unusual: Sequence[str], done: int, wanted: int, counts: Mapping[str, int], *, is_truncated: bool
 ) -> Iterator[str]:
     """What is wrong with the video.
 
     Args:
         unusual: what was seen when it was opened.
         done, wanted: as in `refuse_ruins`.
-        damaged_packets: that the decoder refused.
+        counts: of packets that the decoder refused (`damaged_packets`), and of groups of pictures
+            in which it met damage (`damaged_groups`).
         is_truncated: it ends before all frames that it announces.
     """
     yield from unusual
-    if damaged_packets > 0:
-        yield f"{damaged_packets} damaged packets were skipped."
+    if counts["damaged_packets"] > 0:
+        yield f"{counts['damaged_packets']} damaged packets were skipped."
+    groups = counts["damaged_groups"]
+    if groups > 0:
+        places = "one place" if groups == 1 else f"{groups} places"
+        yield f"The video is damaged in {places}: the decoder made up what is missing of pictures."
     missing = wanted - done
     if missing > 0:
         share = f"{missing} of the {wanted} frames to process could not be decoded."

@@ -72,6 +72,7 @@ class StreamCodec:
 
     Attributes:
         refused: numbers of packets that it could not decode.
+        damaged_groups: closed groups in which damage was met; of a watched one.
     """
 
     def __init__(
@@ -79,12 +80,14 @@ class StreamCodec:
     ) -> None:
         self.context = context
         self.refused: set[int] = set()
+        self.damaged_groups: set[int] = set()
         self._held_back = held_back
         self._hardware = hardware
         self._parameters = {name: getattr(context, name) for name in _PARAMETERS}
         self._options = dict(context.options)
         self._threads = 1
         self._watched: ClosedGroups | None = None
+        self._watched_group: int | None = None
         context.copy_opaque = True
         context.reorder_depth = max(context.reorder_depth, held_back)
 
@@ -113,12 +116,15 @@ class StreamCodec:
     def threads(self) -> int:
         return self._threads
 
-    def watch(self, groups: ClosedGroups) -> None:
+    def watch(self, groups: ClosedGroups, group: int | None = None) -> None:
         """Raises `DamageMet` from now on, in groups that are small enough to be decoded again.
 
         To be called before anything is decoded.
+
+        Args:
+            group: in this one alone; None for each.
         """
-        self._watched = groups
+        self._watched, self._watched_group = groups, group
         if groups.are_small():  # of others what can be decoded is shown
             self.context.options = {**self._options, "err_detect": "explode"}
 
@@ -169,7 +175,10 @@ class StreamCodec:
         return shown
 
     def _refuse(self, packet: int) -> None:
-        if self._watched is not None and self._watched.is_small(self._watched.of(packet)):
+        if self._watched is None:
+            return
+        group = self._watched.of(packet)
+        if self._watched.is_small(group) and self._watched_group in (None, group):
             raise DamageMet
 
 

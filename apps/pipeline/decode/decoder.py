@@ -165,6 +165,11 @@ class FrameDecoder:
         return len(self._codec.refused)
 
     @property
+    def damaged_groups(self) -> int:
+        """How many closed groups of pictures are damaged, so far; of those that are kept."""
+        return len(self._codec.damaged_groups)
+
+    @property
     def hardware_format(self) -> str | None:
         """How the device's frames are laid out, once one has come."""
         return None if self._hardware is None else self._hardware.format

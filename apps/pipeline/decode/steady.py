@@ -92,6 +92,8 @@ class SteadyFrames:
             except DamageMet:
                 begin = self._groups.begin(self._group)
                 yield from (shown for shown in self._behind if shown.packet < begin)
+                if self._is_damaged():
+                    self._codec.damaged_groups.add(self._group)
                 yield from self._decoded_again(begin)
                 self._group += 1
                 # FFmpeg's threads do not come clean after damage by being flushed.
@@ -115,6 +117,18 @@ class SteadyFrames:
                 yield behind.popleft()
         self._refuse_lost()
         yield from behind
+
+    def _is_damaged(self) -> bool:
+        """Whether the damage lies in this group: threads may meet it before that is known."""
+        strict = self._codec.fresh(threads=1)
+        strict.watch(self._groups, self._group)
+        packets = self._window.of_group(self._group)
+        try:
+            for _ in frames_of(strict, packets, whole=True, feeding=self._feeding):
+                pass
+        except DamageMet:
+            return True
+        return False
 
     def _decoded_again(self, begin: int) -> Iterator[Shown]:
         fresh = self._codec.fresh(threads=1)

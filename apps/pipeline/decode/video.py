@@ -114,6 +114,11 @@ class Video:
         return self._decoder.damaged_packets
 
     @property
+    def damaged_groups(self) -> int:
+        """Closed groups of pictures that are damaged, so far."""
+        return self._decoder.damaged_groups
+
+    @property
     def truncated(self) -> bool:
         """The file ends before all frames that it announces."""
         return self._ends_early or self._decoder.truncated

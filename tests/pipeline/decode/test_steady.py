@@ -35,11 +35,11 @@ def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         return write_video(target, moving(COUNT), RECIPES[request.param])
 
 
-def decoded(path: Path, stride: int, threads: int) -> tuple[Seen, int]:
-    """Frames, and how many packets were refused."""
+def decoded(path: Path, stride: int, threads: int) -> tuple[Seen, int, int]:
+    """Frames, how many packets were refused, and in how many groups damage was met."""
     with open_video(path, threads=threads) as video:
         frames = [(d.index, d.picture.frame.to_ndarray().tobytes()) for d in video.sampled(stride)]
-        return frames, video.damaged_packets
+        return frames, video.damaged_packets, video.damaged_groups
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -68,10 +68,11 @@ def test_only_groups_with_damage_are_decoded_again(
         return decode_again(self, begin)
 
     monkeypatch.setattr(SteadyFrames, "_decoded_again", noted)
-    whole, _ = decoded(path, 1, 2)
-    assert begun == []
+    whole, *none = decoded(path, 1, 2)
+    assert (begun, none) == ([], [0, 0])
     damaged(path, [36], random.Random(1))
-    some, _ = decoded(path, 1, 1)
+    some, *told = decoded(path, 1, 1)
+    assert told == [0, 1]
     assert begun[-1] == 36
     assert set(begun) <= {24, 36}  # the one before may not have come out of the decoder by then
     pairs = zip(whole, some, strict=True)
@@ -90,7 +91,7 @@ def test_a_large_group_is_left_as_it_comes(
     monkeypatch.setattr(groups, limit, 40)
     damaged(path, [30], random.Random(2))
     monkeypatch.setattr(SteadyFrames, "_decoded_again", None)
-    frames, _ = decoded(path, 1, 1)
+    frames, *_ = decoded(path, 1, 1)
     assert [number for number, _ in frames] == list(range(COUNT))
 
 
