@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +20,9 @@ from apps.common.schemas import Diagnosis
 from apps.results.diagnosis import diagnose
 from lab.processes.service import run_cli
 from tests.pipeline.coded import FRAME, H264_B, MPEG2, Coding, coded, to_container, to_ts
+from tests.pipeline.damage import damaged
 from tests.pipeline.transport import CLOCK
-from tests.pipeline.videos import VP9, Image, write_video
+from tests.pipeline.videos import H264, VP9, Image, moving, write_video
 
 FRAMES = 50
 PIECE = 12  # frames of one size
@@ -62,6 +64,23 @@ def newest(root: Path) -> tuple[Path, dict[str, Any]]:
 
 def findings(manifest: dict[str, Any]) -> Diagnosis:
     return diagnose(RunManifest.model_validate(manifest))
+
+
+def test_damage_that_the_decoder_hides_is_told(tmp_path: Path) -> None:
+    """In how many places, and the same by one thread and by two."""
+    video = damaged(
+        write_video(tmp_path / "v.mp4", moving(FRAMES), H264), [13, 15, 40], random.Random(1)
+    )
+    for threads in ("1", "2"):
+        root = tmp_path / threads
+        done = run(root, video, *COARSE, "--cpu-threads", threads)
+        assert done.returncode == 0, done.stderr
+        said = "The video is damaged in 2 places: the decoder made up what is missing of pictures."
+        assert said in done.stderr
+        _, manifest = newest(root)
+        assert said in manifest["warnings"]
+        assert manifest["counts"]["damaged_groups"] == 2
+        assert manifest["counts"]["frames_done"] == FRAMES
 
 
 def test_a_file_of_which_less_than_half_decodes_fails(tmp_path: Path) -> None:
