@@ -313,9 +313,10 @@ class FrameDecoder:
         asked = need if order is None or first == 0 else order.needs(stride, first)
         begin = 0 if first == 0 else groups.run_up(groups.showing(first))
         headers = set() if order is None else set(np.flatnonzero(order.headers).tolist())
+        emptied_before = self._index.restarts | groups.seams()
         restarts = False
         for number, packet in enumerate(itertools.islice(self._packets(), end)):
-            restarts |= number in self._index.restarts
+            restarts |= number in emptied_before
             one, other = (
                 each[number] if number < len(each) else Need.PICTURE for each in (need, asked)
             )

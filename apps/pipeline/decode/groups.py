@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 # Of a group that is kept to be decoded again; two or three of them are.
 MAX_PACKETS = 600
 MAX_BYTES = 50_000_000
+MAX_HEADERS = 32  # packets with parameters that go before it; damaged ones may be any number
 
 
 class ClosedGroups:
@@ -63,6 +65,18 @@ class ClosedGroups:
         """Whether each of them is kept."""
         return all(self._small)
 
+    def count(self) -> int:
+        return len(self._starts)
+
+    def seams(self) -> frozenset[int]:
+        """Packets before which a decoder is emptied: where a group begins or ends that is not kept.
+
+        So no packet of it is in the decoder when damage in one of its neighbours is met.
+        """
+        small = self._small
+        pairs = enumerate(pairwise(small), start=1)
+        return frozenset(self._starts[n] for n, both in pairs if not all(both))
+
     def run_up(self, group: int) -> int:
         """The packet with which decoding begins where this group is decoded again."""
         return self.begin(group - 1 if group > 0 and self.is_small(group - 1) else group)
@@ -75,7 +89,8 @@ class Fed:
     Args:
         need: what a run of the whole video makes of it.
         asked: what is to be made of it now.
-        restarts: another sequence began with it, or between it and the one before.
+        restarts: the decoder is emptied before it: another sequence began with it, or between it
+            and the one before, or it is one of `ClosedGroups.seams`.
         has_headers: it carries parameters that no packet before it did.
     """
 
@@ -102,7 +117,8 @@ class PacketWindow:
             fed = self._ahead.popleft() if self._ahead else next(self._packets, None)
             if fed is None:
                 return
-            if self._groups.is_small(self._groups.of(fed.number)):
+            group = self._groups.of(fed.number)
+            if self._groups.is_small(group) or fed.number == self._groups.begin(group):
                 self._kept.append(fed)
             if fed.has_headers and (not self._headers or fed.number > self._headers[-1].number):
                 self._headers.append(fed)
@@ -112,14 +128,20 @@ class PacketWindow:
         """Packets before this one are not had again."""
         while self._kept and self._kept[0].number < before:
             self._kept.popleft()
+        behind = bisect_left(self._headers, before, key=lambda fed: fed.number)
+        del self._headers[1 : max(1, behind - MAX_HEADERS + 1)]
 
     def of_group(self, group: int) -> Iterator[Fed]:
-        """What decodes a group: all parameters, the group before it, and its own packets.
+        """What decodes a group: parameters, the group before it, and its own packets.
 
-        The next packet is the one behind it then.
+        Parameters are the first ones and the latest ones, `MAX_HEADERS` packets. The next packet is
+        the one behind the group then.
         """
         begin, end = self._groups.run_up(group), self._groups.end(group)
-        yield from (fed for fed in self._headers if fed.number < begin)
+        headers = [fed for fed in self._headers if fed.number < begin]
+        # Where the packets between them are, as in a part, is no matter.
+        for fed in [*headers[:1], *headers[1:][1 - MAX_HEADERS :]]:
+            yield replace(fed, restarts=False)
         while self._kept and self._kept[-1].number >= begin:
             self._ahead.appendleft(self._kept.pop())
         for fed in self:
@@ -128,4 +150,4 @@ class PacketWindow:
                 if self._kept and self._kept[-1] is fed:
                     self._kept.pop()
                 return
-            yield fed
+            yield replace(fed, restarts=fed.restarts and fed.number > begin)

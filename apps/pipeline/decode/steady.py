@@ -90,12 +90,16 @@ class SteadyFrames:
             try:
                 yield from self._undamaged(codec)
             except DamageMet:
+                if not self._groups.is_small(self._group):
+                    self._group += 1  # all of this one has come out
                 begin = self._groups.begin(self._group)
                 yield from (shown for shown in self._behind if shown.packet < begin)
                 if self._is_damaged():
                     self._codec.damaged_groups.add(self._group)
                 yield from self._decoded_again(begin)
                 self._group += 1
+                if self._group == self._groups.count():
+                    return
                 # FFmpeg's threads do not come clean after damage by being flushed.
                 codec = self._codec.fresh(self._codec.threads)
             else:
@@ -141,6 +145,8 @@ class SteadyFrames:
             self._codec.refused |= {number for number in fresh.refused if number >= begin}
 
     def _expect(self, fed: Fed) -> None:
+        if fed.restarts:
+            self._refuse_lost()  # the decoder was emptied
         self._feeding(fed)
         shown = int(self._display[fed.number]) if fed.number < len(self._display) else NOT_SHOWN
         is_kept = self._groups.is_small(self._groups.of(fed.number))

@@ -10,12 +10,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
 from apps.pipeline.decode import groups
 from apps.pipeline.decode.groups import ClosedGroups, Fed, PacketWindow
+from apps.pipeline.decode.selection import Need, PacketOrder
 from apps.pipeline.decode.steady import SteadyFrames
 from apps.pipeline.decode.video import open_video
+from apps.pipeline.parts.plan import spans
 from lab.processes.priority import ordinary_priority
 from tests.pipeline.damage import damaged
 from tests.pipeline.parts.test_seams import AV1_GROUPS, MPEG2, VP9
@@ -110,6 +114,57 @@ def test_who_lets_go_of_frames_in_the_making_waits_for_nothing(tmp_path: Path) -
     )
     command = [sys.executable, "-c", code, str(path)]
     assert subprocess.run(command, timeout=120, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("damage", [22, 23, 37, 38])
+def test_beside_a_large_group_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: int
+) -> None:
+    """Its packets are not kept: none may be in the decoder when damage beside it is met."""
+    noise = np.random.default_rng(1).integers(0, 255, (12, 96, 160, 3), np.uint8)
+    pictures = moving(COUNT)
+    pictures[24:36] = list(noise)
+    path = write_video(tmp_path / "v.mp4", pictures, H264)
+    monkeypatch.setattr(groups, "MAX_BYTES", path.stat().st_size // 2)
+    with open_video(path, threads=1) as video:
+        assert ClosedGroups(video.index.order).seams() == {24, 36}
+    whole, _ = decoded(path, 1, 1)
+    damaged(path, [damage], random.Random(4))
+    touched = set(range(damage // 12 * 12, damage // 12 * 12 + 12))
+    for threads in (1, 2, 4):
+        some, _ = decoded(path, 1, threads)
+        assert [each for each in whole if each[0] not in touched] == [
+            each for each in some if each[0] not in touched
+        ]
+
+
+def test_a_decoder_that_does_not_open_after_the_last_group_is_no_error(tmp_path: Path) -> None:
+    """What FFmpeg finds at the beginning of a file may be damaged; it does not open with that."""
+    path = write_video(tmp_path / "v.ts", moving(COUNT), SLICES)
+    data = bytearray(path.read_bytes())
+    data[data.index(b"\0\0\1\x67") + 7] ^= 0xFF
+    path.write_bytes(data)
+    with open_video(path, threads=1) as video:
+        last, count = spans(video.index, 7)[-1], video.index.count
+    with open_video(path, threads=1) as video:
+        numbers = [each.index for each in video.sampled_in(last, 1, [])]
+    assert numbers == list(range(last.first, count))
+
+
+def test_of_many_packets_with_parameters_the_latest_go_before_a_group() -> None:
+    """Each damaged one counts as new: all of them, before each group, would take ever longer."""
+    count = 200
+    every = np.ones(count, np.bool_)
+    order = PacketOrder(np.arange(count), every, every, np.ones(count, np.int64))
+    closed, packet = ClosedGroups(order), av.Packet(b"")
+    fed = (Fed(n, packet, Need.PICTURE, Need.PICTURE, False, True) for n in range(count))
+    window = PacketWindow(fed, closed)
+    for each in window:
+        window.forget(closed.run_up(each.number))
+        if each.number == 150:
+            break
+    assert [each.number for each in window.of_group(150)] == [0, *range(118, 151)]
+    assert len(window._headers) < 2 * groups.MAX_HEADERS
 
 
 def test_packets_of_a_group_are_had_again(tmp_path: Path) -> None:
