@@ -128,11 +128,11 @@ def test_beside_a_large_group_nothing_is_lost(
     monkeypatch.setattr(groups, "MAX_BYTES", path.stat().st_size // 2)
     with open_video(path, threads=1) as video:
         assert ClosedGroups(video.index.order).seams() == {24, 36}
-    whole, _ = decoded(path, 1, 1)
+    whole, *_ = decoded(path, 1, 1)
     damaged(path, [damage], random.Random(4))
     touched = set(range(damage // 12 * 12, damage // 12 * 12 + 12))
     for threads in (1, 2, 4):
-        some, _ = decoded(path, 1, threads)
+        some, *_ = decoded(path, 1, threads)
         assert [each for each in whole if each[0] not in touched] == [
             each for each in some if each[0] not in touched
         ]
