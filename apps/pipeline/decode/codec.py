@@ -39,7 +39,15 @@ UNKNOWN = -1
 
 
 class DamageMet(Exception):
-    """A damaged picture in a group that can be decoded again."""
+    """A damaged picture in a group that can be decoded again.
+
+    Args:
+        group: the last one that it may be in.
+    """
+
+    def __init__(self, group: int) -> None:
+        super().__init__(group)
+        self.group = group
 
 
 class Shown(NamedTuple):
@@ -169,8 +177,11 @@ class StreamCodec:
         return shown
 
     def _refuse(self, packet: int) -> None:
-        if self._watched is not None and self._watched.is_small(self._watched.of(packet)):
-            raise DamageMet
+        if self._watched is None:
+            return
+        group = self._watched.of(packet)
+        if self._watched.is_small(group):
+            raise DamageMet(group)
 
 
 def _packet_of(frame: VideoFrame) -> int:

@@ -80,6 +80,7 @@ class SteadyFrames:
         self._group = group  # of the newest frame that has come out
         self._display = display
         self._feeding = feeding
+        self._damaged = group  # the last group that may have the damage that was met
         self._due: set[int] = set()  # pictures that are to come out
         self._behind: deque[Shown] = deque()
 
@@ -89,11 +90,12 @@ class SteadyFrames:
             codec.watch(self._groups)
             try:
                 yield from self._undamaged(codec)
-            except DamageMet:
+            except DamageMet as damage:
                 if not self._groups.is_small(self._group):
                     self._group += 1  # all of this one has come out
                 begin = self._groups.begin(self._group)
                 yield from (shown for shown in self._behind if shown.packet < begin)
+                self._damaged = damage.group
                 yield from self._decoded_again(begin)
                 self._group += 1
                 if self._group == self._groups.count():
@@ -122,13 +124,30 @@ class SteadyFrames:
 
     def _decoded_again(self, begin: int) -> Iterator[Shown]:
         fresh = self._codec.fresh(threads=1)
-        packets = self._window.of_group(self._group)
+        packets = self._window.of_group(self._group, alone=self._is_healthy())
         try:
             for shown in frames_of(fresh, packets, whole=True, feeding=self._feeding):
                 if shown.packet >= begin:
                     yield shown
         finally:
             self._codec.refused |= {number for number in fresh.refused if number >= begin}
+
+    def _is_healthy(self) -> bool:
+        """Whether the damage is in a group behind, which the decoder was given by then.
+
+        What shows a healthy group behind a damaged one may differ from what shows it alone.
+        """
+        if self._damaged == self._group:
+            return False
+        fresh = self._codec.fresh(threads=1)
+        fresh.watch(self._groups)
+        try:
+            packets = self._window.of_group(self._group, alone=True)
+            for _ in frames_of(fresh, packets, whole=True, feeding=self._feeding):
+                pass
+        except DamageMet:
+            return False
+        return True
 
     def _expect(self, fed: Fed) -> None:
         if fed.restarts:
@@ -153,4 +172,4 @@ class SteadyFrames:
     def _refuse_lost(self, before: int | None = None) -> None:
         """Several threads may lose a damaged picture without a word."""
         if self._due and (before is None or min(self._due) < before):
-            raise DamageMet
+            raise DamageMet(self._groups.showing(min(self._due)))
