@@ -131,13 +131,17 @@ class PacketWindow:
         behind = bisect_left(self._headers, before, key=lambda fed: fed.number)
         del self._headers[1 : max(1, behind - MAX_HEADERS + 1)]
 
-    def of_group(self, group: int) -> Iterator[Fed]:
+    def of_group(self, group: int, *, alone: bool = False) -> Iterator[Fed]:
         """What decodes a group: parameters, the group before it, and its own packets.
 
         Parameters are the first ones and the latest ones, `MAX_HEADERS` packets. The next packet is
         the one behind the group then.
+
+        Args:
+            alone: without the group before it.
         """
-        begin, end = self._groups.run_up(group), self._groups.end(group)
+        begin = self._groups.begin(group) if alone else self._groups.run_up(group)
+        end = self._groups.end(group)
         headers = [fed for fed in self._headers if fed.number < begin]
         # Where the packets between them are, as in a part, is no matter.
         for fed in [*headers[:1], *headers[1:][1 - MAX_HEADERS :]]:

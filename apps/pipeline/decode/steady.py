@@ -94,9 +94,10 @@ class SteadyFrames:
                     self._group += 1  # all of this one has come out
                 begin = self._groups.begin(self._group)
                 yield from (shown for shown in self._behind if shown.packet < begin)
-                if self._is_damaged():
+                is_damaged = self._is_damaged()
+                if is_damaged:
                     self._codec.damaged_groups.add(self._group)
-                yield from self._decoded_again(begin)
+                yield from self._decoded_again(begin, alone=not is_damaged)
                 self._group += 1
                 if self._group == self._groups.count():
                     return
@@ -123,10 +124,10 @@ class SteadyFrames:
         yield from behind
 
     def _is_damaged(self) -> bool:
-        """Whether the damage lies in this group: threads may meet it before that is known."""
+        """Whether the damage lies in this group, or in one behind it that was decoded by then."""
         strict = self._codec.fresh(threads=1)
         strict.watch(self._groups, self._group)
-        packets = self._window.of_group(self._group)
+        packets = self._window.of_group(self._group, alone=True)
         try:
             for _ in frames_of(strict, packets, whole=True, feeding=self._feeding):
                 pass
@@ -134,9 +135,16 @@ class SteadyFrames:
             return True
         return False
 
-    def _decoded_again(self, begin: int) -> Iterator[Shown]:
+    def _decoded_again(self, begin: int, *, alone: bool) -> Iterator[Shown]:
+        """The group once more.
+
+        Args:
+            begin: its first packet.
+            alone: without the one before it: after a damaged one a healthy one may come out
+                otherwise.
+        """
         fresh = self._codec.fresh(threads=1)
-        packets = self._window.of_group(self._group)
+        packets = self._window.of_group(self._group, alone=alone)
         try:
             for shown in frames_of(fresh, packets, whole=True, feeding=self._feeding):
                 if shown.packet >= begin:
@@ -148,7 +156,7 @@ class SteadyFrames:
         if fed.restarts:
             self._refuse_lost()  # the decoder was emptied
         self._feeding(fed)
-        shown = int(self._display[fed.number]) if fed.number < len(self._display) else NOT_SHOWN
+        shown = self._picture_of(fed.number)
         is_kept = self._groups.is_small(self._groups.of(fed.number))
         if is_kept and fed.asked is Need.PICTURE and shown != NOT_SHOWN:
             self._due.add(shown)
@@ -156,13 +164,17 @@ class SteadyFrames:
     def _has_come(self, shown: Shown) -> None:
         if shown.packet == UNKNOWN:
             return
-        number = int(self._display[shown.packet])
+        number = self._picture_of(shown.packet)
         self._due.discard(number)
         self._refuse_lost(before=number)
         group = self._groups.of(shown.packet)
         if group > self._group:
             self._group = group
             self._window.forget(self._groups.run_up(group))
+
+    def _picture_of(self, packet: int) -> int:
+        """Its number; NOT_SHOWN also for a packet that was not there when the file was indexed."""
+        return int(self._display[packet]) if packet < len(self._display) else NOT_SHOWN
 
     def _refuse_lost(self, before: int | None = None) -> None:
         """Several threads may lose a damaged picture without a word."""

@@ -67,9 +67,9 @@ def test_only_groups_with_damage_are_decoded_again(
     begun: list[int] = []
     decode_again = SteadyFrames._decoded_again
 
-    def noted(self: SteadyFrames, begin: int) -> Iterator[object]:
+    def noted(self: SteadyFrames, begin: int, *, alone: bool) -> Iterator[object]:
         begun.append(begin)
-        return decode_again(self, begin)
+        return decode_again(self, begin, alone=alone)
 
     monkeypatch.setattr(SteadyFrames, "_decoded_again", noted)
     whole, *none = decoded(path, 1, 2)
@@ -165,6 +165,18 @@ def test_of_many_packets_with_parameters_the_latest_go_before_a_group() -> None:
             break
     assert [each.number for each in window.of_group(150)] == [0, *range(118, 151)]
     assert len(window._headers) < 2 * groups.MAX_HEADERS
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_healthy_group_between_damaged_ones_comes_out_as_it_is(tmp_path: Path, seed: int) -> None:
+    """The damage behind it is met before its last frames have come."""
+    path = write_video(tmp_path / "v.mp4", moving(COUNT), H264)
+    whole = dict(decoded(path, 1, 1)[0])
+    chance = random.Random(seed)
+    damaged(path, [22, 23, 36], chance)
+    for threads in (1, 2, 4):
+        some = dict(decoded(path, 1, threads)[0])
+        assert [number for number in range(24, 36) if some.get(number) != whole[number]] == []
 
 
 def test_packets_of_a_group_are_had_again(tmp_path: Path) -> None:
