@@ -74,6 +74,8 @@ class Session:
         pending: a local run that the next run of the script starts. It is taken out before the run
             begins, so that no rerun begins it again.
         outcomes: by episode.
+        refusals: by the name of a run that was on: how one ended that was wanted beside it; None
+            where it was not even begun. Kept, since the page is drawn again meanwhile.
         jobs: the newest queued job that this tab knows, by episode.
         turn: counts the runs of the script.
         form_turn: in which of them the form of options was drawn last.
@@ -82,6 +84,7 @@ class Session:
     asked: str | None = None
     pending: PendingRun | None = None
     outcomes: dict[str, LocalOutcome] = field(default_factory=dict)
+    refusals: dict[str, LocalOutcome | None] = field(default_factory=dict)
     jobs: dict[str, str] = field(default_factory=dict)
     turn: int = 0
     form_turn: int = 0

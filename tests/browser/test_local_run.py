@@ -180,6 +180,8 @@ def test_a_refusal_is_seen_while_the_other_run_is_on(one_tab: Tab, product: Prod
         one_tab.button("Run detect/track")
         one_tab.see("Your run was not started")
         one_tab.see("It was started in another window or by another program.")
+        time.sleep(2)  # the page is drawn again, as the other run begins to tell how far it is
+        assert one_tab.page.get_by_text("Your run was not started").is_visible()
         assert other.result().status_code == 200
     one_tab.see("Newest run: completed")
     one_tab.lose("Your run was not started")

@@ -9,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from apps.common.contracts.events import ErrorEvent, ResultEvent
 from apps.common.contracts.manifest import RunManifest
-from apps.common.schemas import ResolvedPlan, RunList
+from apps.common.schemas import ActiveRun, ResolvedPlan, RunList
 from apps.ui.client import ApiProblem, Client
 from apps.ui.formatting import moment, plain
 from apps.ui.pages import link_to_results
@@ -61,7 +61,7 @@ def _view(api: Client, mine: Session) -> None:
         run = under_way(active)
         show_newest_in_address(ep_id, run, runs)
         if run is not None:
-            _show_refusal(ep_id, mine)
+            _show_refusal(run, mine)
             show_active_run(api, run)
             return
         _prepare(api, ep_id, _usual_mode(runs), active.queue_problem, mine)
@@ -77,16 +77,22 @@ def _place(*, emptied: bool) -> DeltaGenerator:
     return st.empty() if emptied else st.container()
 
 
-def _show_refusal(ep_id: str, mine: Session) -> None:
-    """Of a run that this tab wanted beside the one that is on; once, and not when that is over."""
-    if mine.take_asked() == ep_id:
+def _show_refusal(run: ActiveRun, mine: Session) -> None:
+    """Of a run that this tab wanted beside the one that is on; as long as that is on."""
+    if mine.take_asked() == run.ep_id:
+        mine.refusals[run.run_id] = None
+    outcome = mine.outcomes.get(run.ep_id)
+    if outcome is not None and isinstance(outcome.event, ErrorEvent):
+        mine.refusals[run.run_id] = mine.outcomes.pop(run.ep_id)
+    if run.run_id not in mine.refusals:
+        return
+    refused = mine.refusals[run.run_id]
+    if refused is None:
         st.warning(
             "Your run was not started: the episode is running already.", icon=":material/block:"
         )
-    outcome = mine.outcomes.get(ep_id)
-    if outcome is not None and isinstance(outcome.event, ErrorEvent):
-        del mine.outcomes[ep_id]
-        _show_unfinished(outcome)
+    else:
+        _show_unfinished(refused)
 
 
 def _prepare(
