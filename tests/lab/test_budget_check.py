@@ -86,7 +86,7 @@ def test_a_failed_command_is_reported_with_its_last_line() -> None:
 def test_a_real_run_holds_its_budget_over_every_window(tmp_path: Path, test_data: Path) -> None:
     root = tmp_path / "data"
     add_episode(root, "long", test_data / "videos" / "facenet_video.mp4")
-    words = ("--ep-id", "long", "--stride", "2", "--max-cpu-percent", "50", "--events", "ndjson")
+    words = ("--ep-id", "long", "--stride", "1", "--max-cpu-percent", "50", "--events", "ndjson")
     seen = watch(cli_command(root, *words, "--fps", "100", "--device", "cpu"), "episode_run.py")
     assert seen.seconds[-1] > WINDOW_SECONDS
     _, highest = seen.window_percents(WINDOW_SECONDS)
