@@ -57,12 +57,10 @@ def _folder(arguments: argparse.Namespace) -> Path:
         RunNotFound: there is none that has completed.
     """
     from apps.common.names import check_name
-    from apps.common.settings import Settings
-    from apps.objects.open import layout_of
+    from apps.objects.open import layout_at
     from apps.runs.store import read_completed
 
-    settings = Settings.read(data_root=arguments.data_root)
-    layout = layout_of(settings, settings.data_root)
+    layout = layout_at(arguments.data_root)
     run = read_completed(layout, check_name(arguments.ep_id), arguments.run)
     return layout.run(run.ep_id, run.run_id).folder
 

@@ -26,14 +26,12 @@ def parser() -> argparse.ArgumentParser:
 def main() -> int:
     arguments = parser().parse_args()
 
-    from apps.common.settings import Settings
-    from apps.objects.open import layout_of
+    from apps.objects.open import layout_at
     from apps.results.diagnosis import diagnose
     from apps.runs.store import read_manifest
 
     try:
-        settings = Settings.read(data_root=arguments.data_root)
-        layout = layout_of(settings, settings.data_root)
+        layout = layout_at(arguments.data_root)
         diagnosis = diagnose(read_manifest(layout, arguments.ep_id, arguments.run))
     except ScreenalyticsError as error:
         print(f"error: {error.message}", file=sys.stderr)

@@ -42,14 +42,12 @@ def parser() -> argparse.ArgumentParser:
 def main() -> int:
     arguments = parser().parse_args()
 
-    from apps.common.settings import Settings
-    from apps.objects.open import layout_of
+    from apps.objects.open import layout_at
     from apps.results.figures import export_of
     from apps.results.people_export.formats import PeopleChoice
 
     try:
-        settings = Settings.read(data_root=arguments.data_root)
-        layout = layout_of(settings, settings.data_root)
+        layout = layout_at(arguments.data_root)
         export = export_of(
             layout,
             arguments.ep_id,

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from apps.common.errors import EpisodeNotFound, ScreenalyticsError
+from apps.common.errors import ScreenalyticsError
 
 if TYPE_CHECKING:
     from apps.common.contracts.manifest import RunManifest
@@ -43,12 +43,10 @@ def parser() -> argparse.ArgumentParser:
 def main() -> int:
     arguments = parser().parse_args()
 
-    from apps.common.settings import Settings
-    from apps.objects.open import layout_of
+    from apps.objects.open import layout_at
 
     try:
-        settings = Settings.read(data_root=arguments.data_root)
-        layout = layout_of(settings, settings.data_root)
+        layout = layout_at(arguments.data_root)
         of_one = arguments.ep_id is not None
         found = _runs(layout, arguments.ep_id) if of_one else _episodes(layout)
     except ScreenalyticsError as error:
@@ -90,12 +88,10 @@ def _runs(layout: Layout, ep_id: str) -> list[dict[str, Any]]:
         InvalidInput: it is no name.
         EpisodeNotFound: there is no such episode.
     """
-    from apps.common.names import check_name
-    from apps.runs.episodes import episode_exists
+    from apps.runs.episodes import check_episode
     from apps.runs.store import list_runs, read_runs
 
-    if not episode_exists(layout, check_name(ep_id)):
-        raise EpisodeNotFound(f"Episode {ep_id!r} does not exist.", hint="See screenalytics list.")
+    check_episode(layout, ep_id)
     return [_about(run) for run in read_runs(layout, ep_id, list_runs(layout, ep_id))]
 
 

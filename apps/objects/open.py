@@ -32,6 +32,12 @@ def layout_of(settings: Settings, root: Path) -> Layout:
     return Layout(root, remote=mirror_of(settings))
 
 
+def layout_at(data_root: Path | None) -> Layout:
+    """For a command: what the settings name, below the data root that is given, if one is."""
+    settings = Settings.read(data_root=data_root)
+    return layout_of(settings, settings.data_root)
+
+
 def end_where_not_usable(settings: Settings) -> None:
     """For a server or worker: a storage that can never be opened ends it with one line.
 

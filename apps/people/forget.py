@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from apps.common.errors import CorrectionsUnreadable, EpisodeBusy, EpisodeNotFound
+from apps.common.errors import CorrectionsUnreadable, EpisodeBusy
 from apps.common.files import storage_errors, sync
 from apps.common.layout import Layout
 from apps.common.people_schemas import Forgotten
 from apps.people.log import corrections_lock
 from apps.people.places import Place, all_episodes, places_of_people
-from apps.runs.episodes import episode_exists
+from apps.runs.episodes import check_episode
 from apps.runs.store import bring_files, list_runs
 from apps.runs.trash import alone
 
@@ -34,8 +34,8 @@ def forget_people(layout: Layout, ep_id: str, name: str | None = None) -> Forgot
         CorrectionsUnreadable: a later version has written the log, so that a name is not found.
         StorageFailed: something cannot be removed; the rest may be gone.
     """
-    if ep_id not in all_episodes(layout) and not episode_exists(layout, ep_id):
-        raise EpisodeNotFound(f"Episode {ep_id!r} does not exist.", hint="See GET /episodes.")
+    if ep_id not in all_episodes(layout):
+        check_episode(layout, ep_id)
     for run_id in list_runs(layout, ep_id):
         bring_files(layout, ep_id, run_id)
     with _held(layout, ep_id), storage_errors():

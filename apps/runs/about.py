@@ -9,12 +9,12 @@ from pathlib import Path
 from filelock import FileLock
 from pydantic import ValidationError
 
-from apps.common.errors import EpisodeNotFound, RunNotFound
 from apps.common.files import storage_errors, write_json
 from apps.common.layout import Layout
 from apps.common.library_schemas import About, EpisodeChange, RunChange
 from apps.common.open_result import result_json
-from apps.runs.episodes import episode_exists
+from apps.runs.episodes import check_episode
+from apps.runs.store import no_such_run
 
 
 def about_episode(layout: Layout, ep_id: str) -> About:
@@ -43,11 +43,7 @@ def change_episode(layout: Layout, ep_id: str, change: EpisodeChange) -> About:
         StorageFailed: it cannot be written.
     """
     with tree_lock(layout):
-        if not episode_exists(layout, ep_id):
-            raise EpisodeNotFound(
-                f"Episode {ep_id!r} does not exist.",
-                hint="See GET /episodes, or screenalytics list.",
-            )
+        check_episode(layout, ep_id)
         with storage_errors():
             layout.episode(ep_id).mkdir(parents=True, exist_ok=True)  # it may have runs alone
         return _change(layout, layout.about(ep_id), change)
@@ -63,10 +59,7 @@ def change_run(layout: Layout, ep_id: str, run_id: str, change: RunChange) -> Ab
     files = layout.run(ep_id, run_id)
     with tree_lock(layout):
         if not files.manifest.is_file():
-            raise RunNotFound(
-                f"Episode {ep_id!r} has no run {run_id!r}.",
-                hint=f"See GET /episodes/{ep_id}/runs, or screenalytics list {ep_id}.",
-            )
+            raise no_such_run(ep_id, run_id)
         return _change(layout, files.about, change)
 
 

@@ -65,6 +65,19 @@ def find_videos(layout: Layout, ep_id: str) -> list[Path]:
     return videos
 
 
+def check_episode(layout: Layout, ep_id: str) -> None:
+    """Refuses an episode that does not exist.
+
+    Raises:
+        InvalidInput: `ep_id` is not a name.
+        EpisodeNotFound: so.
+    """
+    if not episode_exists(layout, ep_id):
+        raise EpisodeNotFound(
+            f"Episode {ep_id!r} does not exist.", hint="See GET /episodes, or screenalytics list."
+        )
+
+
 def check_video(layout: Layout, ep_id: str) -> None:
     """As `find_video`, satisfied with one in the storage."""
     if has_video(layout, ep_id):

@@ -91,11 +91,16 @@ def _load(layout: Layout, ep_id: str, run_id: str) -> RunManifest:
         manifest = None
     # A manifest that was copied here from another run tells nothing about this one.
     if manifest is None or (manifest.ep_id, manifest.run_id) != (ep_id, run_id):
-        raise RunNotFound(
-            f"Episode {ep_id!r} has no run {run_id!r}.",
-            hint=f"See GET /episodes/{ep_id}/runs, or screenalytics list {ep_id}.",
-        )
+        raise no_such_run(ep_id, run_id)
     return manifest
+
+
+def no_such_run(ep_id: str, run_id: str) -> RunNotFound:
+    """Says that an episode has no run of this name."""
+    return RunNotFound(
+        f"Episode {ep_id!r} has no run {run_id!r}.",
+        hint=f"See GET /episodes/{ep_id}/runs, or screenalytics list {ep_id}.",
+    )
 
 
 def latest_run_id(layout: Layout, ep_id: str) -> str:

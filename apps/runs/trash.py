@@ -20,7 +20,6 @@ from apps.common.errors import (
     EpisodeExists,
     EpisodeNotFound,
     RunExists,
-    RunNotFound,
     ScreenalyticsError,
     StorageFailed,
     StorageUnavailable,
@@ -30,11 +29,11 @@ from apps.common.files import entries_of, storage_errors, sync, write_json
 from apps.common.layout import Layout
 from apps.common.names import LATEST, is_name
 from apps.runs.about import about_episode, about_run, tree_lock
-from apps.runs.episodes import episode_exists
+from apps.runs.episodes import check_episode, episode_exists
 from apps.runs.lock import busy_error, is_held
 from apps.runs.playable import making_playable
 from apps.runs.preview import making_preview
-from apps.runs.store import latest_run_id, point_latest_anew
+from apps.runs.store import latest_run_id, no_such_run, point_latest_anew
 from apps.runs.trash_entries import (
     MOVING,
     NOTE,
@@ -61,11 +60,7 @@ def delete_episode(layout: Layout, ep_id: str) -> Deleted:
         StorageFailed, StorageUnavailable: it cannot be moved; then it stays.
     """
     with alone(layout, ep_id):
-        if not episode_exists(layout, ep_id):
-            raise EpisodeNotFound(
-                f"Episode {ep_id!r} does not exist.",
-                hint="See GET /episodes, or screenalytics list.",
-            )
+        check_episode(layout, ep_id)
         _refuse_work(layout, ep_id)
         if layout.remote is not None:
             layout.remote.hide(ep_id, None)
@@ -91,10 +86,7 @@ def move_run(layout: Layout, ep_id: str, run_id: str) -> Deleted:
     """As `delete_run`, of an episode that the caller holds by `alone`."""
     files = layout.run(ep_id, run_id)
     if not files.folder.is_dir():
-        raise RunNotFound(
-            f"Episode {ep_id!r} has no run {run_id!r}.",
-            hint=f"See GET /episodes/{ep_id}/runs, or screenalytics list {ep_id}.",
-        )
+        raise no_such_run(ep_id, run_id)
     with making_preview(files):
         if layout.remote is not None:
             layout.remote.hide(ep_id, run_id)

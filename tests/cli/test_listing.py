@@ -10,22 +10,13 @@ import pytest
 from apps.cli import listing
 from apps.common.layout import Layout
 from apps.common.options import RunRequest
-from apps.common.resolve import HostFacts, resolve
+from apps.common.resolve import resolve
 from apps.runs.record import RunRecord
-from apps.runs.spec import RunSpec
-
-HOST = HostFacts(("CPUExecutionProvider",), frozenset({"centerface"}), thread_limit=2)
+from tests.support.launching import HOST, spec_of
 
 
 def add_run(root: Path, ep_id: str, run_id: str, *, ends: bool = True) -> None:
-    spec = RunSpec(
-        ep_id=ep_id,
-        run_id=run_id,
-        execution_mode="cli",
-        resolution=resolve(RunRequest(device="cpu"), {}, HOST),
-        data_root=str(root),
-    )
-    record = RunRecord(Layout(root), spec, {})
+    record = RunRecord(Layout(root), spec_of(root, ep_id, run_id), {})
     if ends:
         record.end("completed", "All frames were processed.")
 

@@ -14,13 +14,11 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from apps.common.layout import Layout
-from apps.common.options import RunRequest
-from apps.common.resolve import HostFacts, resolve
 from apps.runs.record import RunRecord
-from apps.runs.spec import RunSpec
 from lab.paths import CHECKOUT
 from lab.processes.service import Server, add_episode, serving, serving_checkout
 from tests.support.checkout import copy_checkout
+from tests.support.launching import spec_of
 
 Open = Callable[..., AppTest]
 NO_QUEUE = {"SCREENALYTICS_REDIS_URL": "redis://127.0.0.1:1/0"}
@@ -110,18 +108,10 @@ def test_the_form_offers_what_the_server_has(open_page: Open, server: Server) ->
 def left(data_root: Path, test_data: Path) -> Iterator[str]:
     """An episode with a completed run, and a cancelled one after it."""
     add_episode(data_root, "left", test_data / "videos" / "carphone_pristine.mp4")
-    layout, host = Layout(data_root), HostFacts(("CPUExecutionProvider",), frozenset(), 1)
-    resolution = resolve(RunRequest(device="cpu", detector="centerface"), {}, host)
+    layout = Layout(data_root)
     ends: dict[str, Literal["completed", "cancelled"]] = {"a": "completed", "b": "cancelled"}
     for run_id, status in ends.items():
-        spec = RunSpec(
-            ep_id="left",
-            run_id=run_id,
-            execution_mode="local",
-            resolution=resolution,
-            data_root=str(data_root),
-        )
-        RunRecord(layout, spec, {}).end(status, "So it ended.")
+        RunRecord(layout, spec_of(data_root, "left", run_id), {}).end(status, "So it ended.")
         time.sleep(0.01)  # runs are in the order in which they began
     yield "left"
     shutil.rmtree(layout.episode("left"))

@@ -11,12 +11,12 @@ from starlette.concurrency import run_in_threadpool
 from apps.api.deps import ServicesDep
 from apps.api.problems import documented
 from apps.api.upload import receive_upload, store_video
-from apps.common.errors import EpisodeExists, EpisodeNotFound, RunNotFound, VideoUnreadable
+from apps.common.errors import EpisodeExists, RunNotFound, VideoUnreadable
 from apps.common.layout import Layout
 from apps.common.names import EpisodeId
 from apps.common.remote import noted_video
 from apps.common.schemas import EpisodeDetail, EpisodeList, EpisodesQuery, EpisodeSummary
-from apps.runs.episodes import episode_exists, has_video, list_episodes, video_files
+from apps.runs.episodes import check_episode, has_video, list_episodes, video_files
 from apps.runs.lock import is_held
 from apps.runs.store import count_runs, latest_run_id
 
@@ -64,8 +64,7 @@ def episodes(services: ServicesDep, query: Annotated[EpisodesQuery, Query()]) ->
 async def episode(ep_id: EpisodeId, services: ServicesDep) -> EpisodeDetail:
     """One episode, with what the decoder finds in its video."""
     layout = services.layout
-    if not await run_in_threadpool(episode_exists, layout, ep_id):
-        raise EpisodeNotFound(f"Episode {ep_id!r} does not exist.", hint="See GET /episodes.")
+    await run_in_threadpool(check_episode, layout, ep_id)
     summary = await run_in_threadpool(_summary, layout, ep_id)
     videos = video_files(layout.episode(ep_id))
     facts, problem = None, None

@@ -12,7 +12,7 @@ from apps.api.file_responses import run_file
 from apps.api.problems import DOCUMENTED_PARTS, Documented, documented
 from apps.api.removal import forget_of_all, forget_of_episode
 from apps.api.streaming import NDJSON, wants_stream
-from apps.common.errors import EpisodeNotFound, InvalidInput
+from apps.common.errors import InvalidInput
 from apps.common.names import EpisodeId, RunIdOrLatest
 from apps.common.people_schemas import (
     CorrectedRows,
@@ -29,7 +29,7 @@ from apps.people.correct import correct
 from apps.people.corrected import ASK_FOR_PEOPLE, NO_PEOPLE, corrected_people
 from apps.people.log import read_log
 from apps.results.files import result_file, sendable_rows
-from apps.runs.episodes import episode_exists
+from apps.runs.episodes import check_episode
 from apps.runs.store import read_completed
 
 router = APIRouter(tags=["people"])
@@ -131,8 +131,7 @@ def add_correction(
 @router.get("/episodes/{ep_id}/people/corrections", responses=_LATER)
 def corrections(ep_id: EpisodeId, services: ServicesDep, response: Response) -> Corrections:
     """The log of corrections, the oldest first."""
-    if not episode_exists(services.layout, ep_id):
-        raise EpisodeNotFound(f"Episode {ep_id!r} does not exist.", hint="See GET /episodes.")
+    check_episode(services.layout, ep_id)
     log = read_log(services.layout, ep_id)
     response.headers["cache-control"] = _CACHE
     return Corrections(items=log.told(), revision=log.revision, damaged_lines=log.damaged_lines)

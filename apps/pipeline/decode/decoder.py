@@ -22,7 +22,7 @@ from apps.pipeline.decode.groups import ClosedGroups, Fed
 from apps.pipeline.decode.hardware import HardwareFrames, HardwareLost
 from apps.pipeline.decode.index import FrameIndex
 from apps.pipeline.decode.picture import Display, FullPicture
-from apps.pipeline.decode.selection import NOT_SHOWN, Need, Span
+from apps.pipeline.decode.selection import Need, Span
 from apps.pipeline.decode.steady import SteadyFrames, frames_of
 from apps.pipeline.frame_features import Glimpse
 from apps.pipeline.yuv_crop import FacePatch
@@ -285,10 +285,7 @@ class FrameDecoder:
 
     def _number(self, packet: int, following: int) -> int:
         """Of the packet that a frame came from; or counted, where that cannot be known."""
-        if self._index.display is None:
-            return following
-        is_known = 0 <= packet < len(self._index.display)
-        return int(self._index.display[packet]) if is_known else NOT_SHOWN
+        return following if self._index.display is None else self._index.picture_of(packet)
 
     def _all_frames(
         self, stride: int, first: int, end: int | None, steady: bool
@@ -299,7 +296,7 @@ class FrameDecoder:
             return frames_of(self._codec, packets, feeding=self._refuse_absent)
         group = groups.showing(first)
         return iter(
-            SteadyFrames(self._codec, packets, groups, group, index.display, self._refuse_absent)
+            SteadyFrames(self._codec, packets, groups, group, index.picture_of, self._refuse_absent)
         )
 
     def _fed(self, stride: int, first: int, end: int | None, groups: ClosedGroups) -> Iterator[Fed]:

@@ -91,6 +91,13 @@ class FrameIndex:
         """When the last picture ends: it is shown for a usual distance."""
         return float(self.timeline.seconds[-1]) + 1 / self.fps
 
+    def picture_of(self, packet: int) -> int:
+        """Number of the picture that a packet holds; NOT_SHOWN also for one that is not known."""
+        display = self.display
+        if display is None or not 0 <= packet < len(display):
+            return NOT_SHOWN
+        return int(display[packet])
+
     def without_first(self, count: int) -> FrameIndex:
         """The same file, of which the first pictures cannot be decoded: they are not shown."""
         if count == 0 or self.display is None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
-from apps.pipeline.arrays import IntArray
 from apps.pipeline.decode.codec import UNKNOWN, DamageMet, Shown, StreamCodec
 from apps.pipeline.decode.groups import ClosedGroups, Fed, PacketWindow
 from apps.pipeline.decode.selection import NOT_SHOWN, Need
@@ -22,14 +21,14 @@ def frames_of(
     codec: StreamCodec,
     packets: Iterable[Fed],
     *,
+    feeding: Callable[[Fed], None],
     whole: bool = False,
-    feeding: Callable[[Fed], None] = lambda _: None,
 ) -> Iterator[Shown]:
     """What a decoder makes of packets.
 
     Args:
-        whole: of each what a run of the whole video needs.
         feeding: called for each that is decoded, before it is; may raise.
+        whole: of each what a run of the whole video needs.
     """
     context = codec.context
     restarts, number = False, 0
@@ -61,7 +60,7 @@ class SteadyFrames:
         packets: of the pass, and those that may be decoded again.
         groups: of the video.
         group: that of the first frame that is wanted.
-        display: shape (packets,), number of the picture that each holds; see `FrameIndex`.
+        picture_of: see `FrameIndex`.
         feeding: see `frames_of`.
     """
 
@@ -71,14 +70,14 @@ class SteadyFrames:
         packets: Iterator[Fed],
         groups: ClosedGroups,
         group: int,
-        display: IntArray,
+        picture_of: Callable[[int], int],
         feeding: Callable[[Fed], None],
     ) -> None:
         self._codec = codec
         self._window = PacketWindow(packets, groups)
         self._groups = groups
         self._group = group  # of the newest frame that has come out
-        self._display = display
+        self._picture_of = picture_of
         self._feeding = feeding
         self._due: set[int] = set()  # pictures that are to come out
         self._behind: deque[Shown] = deque()
@@ -171,10 +170,6 @@ class SteadyFrames:
         if group > self._group:
             self._group = group
             self._window.forget(self._groups.run_up(group))
-
-    def _picture_of(self, packet: int) -> int:
-        """Its number; NOT_SHOWN also for a packet that was not there when the file was indexed."""
-        return int(self._display[packet]) if packet < len(self._display) else NOT_SHOWN
 
     def _refuse_lost(self, before: int | None = None) -> None:
         """Several threads may lose a damaged picture without a word."""

@@ -106,10 +106,10 @@ def write_known(path: Path, video: Path, known: KnownVideo) -> None:
     arrays: dict[str, NDArray[Any] | None] = {
         "seconds": line.seconds,
         "display": index.display,
-        "order_display": None if order is None else order.display,
-        "order_restarts": None if order is None else order.restarts,
-        "order_headers": None if order is None else order.headers,
-        "order_sizes": None if order is None else order.sizes,
+        **{
+            f"order_{field.name}": None if order is None else getattr(order, field.name)
+            for field in fields(PacketOrder)
+        },
         "places": index.places,
         "keys": index.keys,
     }
