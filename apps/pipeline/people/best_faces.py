@@ -33,6 +33,11 @@ class BestFace:
     patch: FacePatch
     landmarks: FloatArray
 
+    @property
+    def rank(self) -> tuple[float, int]:
+        """Ascending from the best one; the earlier of two that are as good is the better one."""
+        return -self.score, self.index
+
 
 class BestFaces:
     """The best face of each part of a track's time; the parts grow with the track.
@@ -59,7 +64,7 @@ class BestFaces:
 
     def taken(self) -> list[BestFace]:
         """All of them, the best one first; none is left."""
-        faces = sorted(self._parts.values(), key=lambda face: (-face.score, face.index))
+        faces = sorted(self._parts.values(), key=lambda face: face.rank)
         self._parts = {}
         return faces
 

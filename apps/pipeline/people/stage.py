@@ -77,7 +77,8 @@ class _Seen:
 
     Args:
         best: faces that may be described, while it goes on.
-        waiting: those that are left when it has ended, the best one last.
+        waiting: those that are left when it has ended, the best one last; the track is in the heap
+            as long as there are some.
         faces: those that are described.
         embeddings: of the same, as far as that is done.
     """
@@ -88,6 +89,11 @@ class _Seen:
     waiting: list[BestFace] = field(default_factory=list)
     faces: list[ShownFace] = field(default_factory=list)
     embeddings: list[FloatArray] = field(default_factory=list)
+
+    @property
+    def spare(self) -> int:
+        """Faces that wait, but for the best one where none is described yet."""
+        return len(self.waiting) - (bool(self.waiting) and not self.faces)
 
 
 class PeopleStage:
@@ -170,11 +176,16 @@ class PeopleStage:
         return found
 
     def _end(self, number: int) -> None:
+        """The track may have ended before: a claim gives its number to a face that came back."""
         seen = self._seen[number]
-        seen.waiting = seen.best.taken()[::-1]
+        is_waiting, spare = bool(seen.waiting), seen.spare
+        faces = sorted([*seen.waiting, *seen.best.taken()], key=lambda face: face.rank)
+        seen.waiting = faces[: self._config.max_faces - len(seen.faces)][::-1]
         self._open.discard(number)
-        self._spare += len(seen.waiting) - 1
-        heapq.heappush(self._waiting, _Turn(0, -len(seen.frames), number))
+        self._spare += seen.spare - spare
+        if seen.waiting and not is_waiting:
+            turn = _Turn(len(seen.faces), -len(seen.frames), number)
+            heapq.heappush(self._waiting, turn)
 
     def _spend(self, kept_per_face: float) -> None:
         """Describes faces of tracks that have ended, as long as enough is left.

@@ -220,6 +220,24 @@ def test_a_track_that_ends_when_nothing_is_left_waits_with_its_best_face() -> No
     assert (description.number, len(description.best)) == (1, 1)
 
 
+@pytest.mark.parametrize("per_frame", [0.05, 0.2, 2.0])
+@pytest.mark.parametrize("max_waiting", [0, 200])
+def test_a_track_that_comes_back_after_its_end_goes_on(per_frame: float, max_waiting: int) -> None:
+    """A claim gives its number to a face that was away for longer than a track waits."""
+    stage = stage_of(first_faces=0.0, faces_per_frame=per_frame, max_waiting=max_waiting)
+    for first in (0, 30, 60):
+        for step in range(first, first + 8):
+            stage.add(seen(step, (1, ANNA)))
+        for step in range(first + 8, first + 30):
+            stage.add(seen(step, (2, BERT)) if step < first + 12 else seen(step))
+    stage.finish()
+
+    one, other = stage.descriptions()
+    assert (one.number, other.number) == (1, 2)
+    assert 1 <= len(one.best) <= CONFIG.max_faces
+    assert len({face.index for face in one.best}) == len(one.best)
+
+
 def test_every_track_has_a_face_before_one_has_two() -> None:
     """Six tracks with four good faces each, and eight faces to spend in all."""
     stage = stage_of(first_faces=8.0, faces_per_frame=1e-6)
