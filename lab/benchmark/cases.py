@@ -7,6 +7,7 @@ QUICK_STRIDE = 6
 
 # A variant of the product: what it is called, and the options that make it. A new one is one line.
 VARIANTS: dict[str, tuple[str, ...]] = {
+    "people": ("--people",),
     "int8": ("--precision", "int8"),
     "yunet": ("--detector", "yunet"),
     "cascade": ("--detector", "cascade"),

@@ -167,16 +167,24 @@ def run_measured(command: Sequence[str], name: str) -> Usage:
     if process.returncode == 0:
         report = json.loads(output)
     if report["exit_code"] != 0:
-        last = errors.strip().splitlines()[-1:] or [f"Its exit code is {report['exit_code']}."]
-        raise RunFailed(
-            f"{name} failed: {last[0].removeprefix('error: ')}", hint="Nothing was saved."
-        )
+        code = f"Its exit code is {report['exit_code']}."
+        why = _error_event(report.get("lines", [])) or (errors.strip().splitlines() or [code])[-1]
+        raise RunFailed(f"{name} failed: {why.removeprefix('error: ')}", hint="Nothing was saved.")
     return Usage(
         wall_seconds=report["wall_seconds"],
         cpu_seconds=report["cpu_seconds"],
         peak_rss_mb=report["peak_rss_mb"],
         lines=tuple((seconds, text) for seconds, text in report["lines"]),
     )
+
+
+def _error_event(lines: Sequence[Line]) -> str | None:
+    """What a run that tells events says of its failure, in its last one."""
+    try:
+        event = json.loads(lines[-1][1])
+        return str(event["detail"]) if event["type"] == "error" else None
+    except (IndexError, KeyError, TypeError, ValueError):
+        return None
 
 
 def plain(bench: Bench, insightface: Path | None = None) -> Callable[[Case, Path], list[str]]:
@@ -196,7 +204,8 @@ def plain(bench: Bench, insightface: Path | None = None) -> Callable[[Case, Path
 def product(data_root: Path, *options: str) -> Callable[[Case, Path], list[str]]:
     """The product's command, as a user would give it.
 
-    The profile has no CPU budget, and `--fps` must not thin out frames.
+    The profile has no CPU budget, and `--fps` must not thin out frames. Tracks are not grouped into
+    people, which no other system does, unless the options say so.
     """
 
     def command(case: Case, video: Path) -> list[str]:
@@ -206,6 +215,7 @@ def product(data_root: Path, *options: str) -> Callable[[Case, Path], list[str]]
             *("--ep-id", EP_ID, "--data-root", str(data_root), "--events", "ndjson"),
             *("--profile", _uncapped_profile(), "--cpu-threads", str(case.threads)),
             *(word for pair in given.items() if pair[0] not in options for word in pair),
+            *(() if "--people" in options else ("--no-people",)),
             *options,
         ]
 

@@ -236,6 +236,14 @@ def test_a_process_that_fails_says_why() -> None:
         run_measured([sys.executable, "-c", work], "plain")
 
 
+def test_a_run_that_fails_says_why() -> None:
+    """It tells so in its last event, and nothing on its standard error."""
+    event = '{"type": "error", "detail": "The disk is full."}'
+    work = f"import sys; print('{{}}'); print({event!r}); sys.exit(1)"
+    with pytest.raises(RunFailed, match=r"^product failed: The disk is full\.$"):
+        run_measured([sys.executable, "-c", work], "product")
+
+
 def test_a_variant_is_its_options(tmp_path: Path) -> None:
     bench_ = prepare(tmp_path, tmp_path)
     for name, options in VARIANTS.items():
@@ -243,6 +251,7 @@ def test_a_variant_is_its_options(tmp_path: Path) -> None:
         words = system.command(Case(144, 6, 2), tmp_path / "a.mp4")
         assert words[-len(options) :] == list(options)
         assert words.count("--device") == 1
+        assert words.count("--people") + words.count("--no-people") == 1
         assert (system.baseline, system.limited) == ("plain", False)
     with pytest.raises(InvalidInput, match="fp16"):
         make_systems(bench_, ["fp16"], None)
