@@ -26,11 +26,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 SecondsArray = NDArray[np.float64]
+
+_REMEMBERED = 8  # edges: a sample's are asked for by each of its faces
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class SampleEdges:
         self._frame_s = frame_s
         self._end_s = end_s
         self._stride = stride
+        self._after = lru_cache(_REMEMBERED)(self._found_after)
 
     def before(self, frame: int) -> Edge:
         """Between a sample and the one before it; the file's beginning for the first one.
@@ -75,6 +79,9 @@ class SampleEdges:
 
         So what nobody has seen counts for nobody. The file's end for the last sample.
         """
+        return self._after(frame)
+
+    def _found_after(self, frame: int) -> Edge:
         following = frame + self._stride
         own_s = float(self._frame_s[frame])
         changes = self._frame_s[frame + 1 : following + 1] - own_s
@@ -94,7 +101,7 @@ def _mean_and_variance(changes: SecondsArray) -> tuple[float, float]:
     total = float(changes[-1])
     if total <= 0.0:  # pictures of one and the same time
         return 0.0, 0.0
-    chances = np.diff(changes, prepend=0.0) / total
+    chances = np.concatenate([changes[:1], changes[1:] - changes[:-1]]) / total
     mean = float(changes @ chances)
     return mean, float((changes - mean) ** 2 @ chances)
 

@@ -365,7 +365,8 @@ class PipelineRun:
                     with self.clock.measure("people"):
                         people.add(item)
         self.stop.check()
-        self._written[self.plan.files.thumbs.name] = thumbs.written
+        with self.clock.measure("write"):
+            self._written[self.plan.files.thumbs.name] = thumbs.finish()
         return splitter.cuts, tracker.endings
 
     def _sightings(

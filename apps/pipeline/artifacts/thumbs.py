@@ -2,7 +2,9 @@
 
 A face is cut out while its frame is at hand; its track's number is known only later. So every face
 is kept as it was stored for that while, which costs little, and the few that are the best of their
-tracks become pictures. The files are replaced in the staging folder; nothing grows with the video.
+tracks become pictures. A track's first faces are soon followed by better ones, so the best ones of
+the tracks that got theirs last wait, and are written when others come: nothing grows with the
+video.
 """
 
 from __future__ import annotations
@@ -42,6 +44,9 @@ def _face_patch(frame: Frame, box: FloatArray, config: ThumbsConfig) -> FacePatc
     return bgr_crop(frame.image, place, size, config.long_side, tone)
 
 
+_MAX_WAITING = 64  # faces, of up to 100 kB each
+
+
 class ThumbWriter:
     """Keeps each track's file as good as its best face so far.
 
@@ -54,14 +59,16 @@ class ThumbWriter:
         self._folder = folder
         self._config = config
         self._best: dict[int, float] = {}  # confidence times area, by track
+        self._waiting: dict[int, FacePatch] = {}  # by track, the one that came last at the end
 
-    @property
-    def written(self) -> int:
-        """How many files there are."""
+    def finish(self) -> int:
+        """Writes those that wait. Returns how many files there are."""
+        while self._waiting:
+            self._write_oldest()
         return len(self._best)
 
     def add(self, item: TrackedSighting) -> None:
-        """Writes those of a sighting's faces that are clearly better than what their tracks have.
+        """Takes those of a sighting's faces that are clearly better than what their tracks have.
 
         Args:
             item: its sighting has a patch for each face.
@@ -74,9 +81,14 @@ class ThumbWriter:
             score = float(faces.conf[face]) * (right - left) * (bottom - top)
             if score > self._best.get(number, 0.0) * self._config.clearly_better:
                 self._best[number] = score
-                self._write(number, sighting.face_patches[face])
+                self._waiting.pop(number, None)
+                self._waiting[number] = sighting.face_patches[face]
+                if len(self._waiting) > _MAX_WAITING:
+                    self._write_oldest()
 
-    def _write(self, number: int, patch: FacePatch) -> None:
+    def _write_oldest(self) -> None:
+        number = next(iter(self._waiting))
+        patch = self._waiting.pop(number)
         self._folder.mkdir(exist_ok=True)
         quality = [cv2.IMWRITE_JPEG_QUALITY, self._config.jpeg_quality]
         jpeg = cv2.imencode(".jpg", patch.picture(self._config.long_side), quality)[1]

@@ -336,9 +336,10 @@ class _Changes:
         shares = 1 - common / energy
         if not ((shares > _PURE) & (shares < 1 - _PURE)).any():
             return None  # a jump
-        if np.diff(shares, prepend=0, append=1).min() < -_BACKWARDS:
+        least = (shares[1:] - shares[:-1]).min(initial=np.inf)
+        if min(shares[0], least, 1 - shares[-1]) < -_BACKWARDS:
             return None  # a flash, or somebody passes
-        left = 1 - np.clip(shares, 0, 1)
+        left = 1 - np.minimum(np.maximum(shares, 0), 1)
         rest = self._squares[between] - 2 * left * common + left**2 * energy
         if rest.max() > max_residual**2 * energy:
             return None

@@ -135,12 +135,10 @@ class _Track:
         edges = np.minimum(self.centre, 0.0), np.maximum(self.centre, 1.0)
         return np.clip(ahead, *edges).astype(np.float32)
 
-    def compensate_camera_motion(self, motion: FloatArray) -> None:
-        turn, shift = motion[:, :2], motion[:, 2]
-        zoom = np.sqrt(abs(np.linalg.det(turn)))
-        self.centre = turn @ self.centre + shift
-        self.size = self.size * zoom
-        self.velocity = turn @ self.velocity
+    def compensate_camera_motion(self, motion: _CameraMotion) -> None:
+        self.centre = motion.turn @ self.centre + motion.shift
+        self.size = self.size * motion.zoom
+        self.velocity = motion.turn @ self.velocity
 
     def see(
         self, face: BoxStates, now_s: float, config: TrackConfig, *, is_same_light: bool
@@ -156,6 +154,31 @@ class _Track:
                 face.appearance[0] - self.appearance
             )
         self.centre, self.size, self.seen_s = face.centres[0], face.sizes[0], now_s
+
+
+@dataclass(frozen=True)
+class _CameraMotion:
+    """How places of the picture moved since the sample before.
+
+    Args:
+        turn: shape (2, 2).
+        shift: shape (2,).
+        zoom: how many times as long distances are.
+    """
+
+    turn: FloatArray
+    shift: FloatArray
+    zoom: np.float32
+
+
+def _compensate_camera_motion(tracks: Sequence[_Track], scene: Scene) -> None:
+    """Moves tracks to where the camera has left them."""
+    if scene.motion is None or not tracks:
+        return
+    turn, shift = scene.motion[:, :2], scene.motion[:, 2]
+    motion = _CameraMotion(turn, shift, np.sqrt(abs(np.linalg.det(turn))))
+    for track in tracks:
+        track.compensate_camera_motion(motion)
 
 
 @dataclass(frozen=True)
@@ -227,9 +250,7 @@ class FaceTracker:
         if sighting.scene.shot != self._shot or not self._tracks:
             return Foreseen(frozenset(), np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
         now, tracks = sighting.ts_s, [replace(track) for track in self._tracks]
-        if sighting.scene.motion is not None:
-            for track in tracks:
-                track.compensate_camera_motion(sighting.scene.motion)
+        _compensate_camera_motion(tracks, sighting.scene)
         chosen = self._pairs(tracks, _box_states(sighting), sighting)
         met = {known for known, _ in chosen}
         missed = [track for known, track in enumerate(tracks) if known not in met]
@@ -251,9 +272,7 @@ class FaceTracker:
         pending = _Pending(sighting, [0] * len(sighting.faces))
         self._waiting.append(pending)
         self._end_lost(sighting.ts_s)
-        if sighting.scene.motion is not None:
-            for track in self._tracks:
-                track.compensate_camera_motion(sighting.scene.motion)
+        _compensate_camera_motion(self._tracks, sighting.scene)
         faces = _box_states(sighting)
         conf = sighting.faces.conf
         free, unused, extended = list(self._tracks), [], list[_Track]()

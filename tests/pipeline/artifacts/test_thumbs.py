@@ -172,24 +172,43 @@ def test_only_a_clearly_better_face_replaces_the_picture(tmp_path: Path) -> None
     writer = ThumbWriter(tmp_path / "thumbs", CONFIG)
     writer.add(item(10, 0.20, 1))
     writer.add(item(20, 0.22, 1))  # 1.21 times the area
+    assert writer.finish() == 1
     assert levels(tmp_path) == {"track-00001.jpg": 10}
     writer.add(item(30, 0.24, 1))  # 1.44 times
+    assert writer.finish() == 1
     assert levels(tmp_path) == {"track-00001.jpg": 30}
     writer.add(item(40, 0.26, 1, conf=0.5))
     writer.add(item(50, 0.10, 1))
+    writer.finish()
     assert levels(tmp_path) == {"track-00001.jpg": 30}
 
 
 def test_faces_of_no_track_have_none(tmp_path: Path) -> None:
     writer = ThumbWriter(tmp_path / "thumbs", CONFIG)
     writer.add(item(10, 0.2, 0, 0))
+    assert writer.finish() == 0
     assert not (tmp_path / "thumbs").exists()
     writer.add(item(20, 0.2, 0, 7, 2))
+    assert writer.finish() == 2
     assert levels(tmp_path) == {"track-00002.jpg": 20, "track-00007.jpg": 20}
     assert cv2.imread(str(tmp_path / "thumbs/track-00007.jpg")).shape == (96, 80, 3)
 
 
-def test_a_growing_face_is_written_seldom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_than_some_faces_wait(tmp_path: Path) -> None:
+    """Those of the tracks that got their best one longest ago are written first."""
+    writer = ThumbWriter(tmp_path / "thumbs", CONFIG)
+    for number in range(1, 101):
+        writer.add(item(number, 0.2, number))
+    early = levels(tmp_path)
+    assert early == {f"track-{number:05}.jpg": number for number in range(1, len(early) + 1)}
+    assert 20 < len(early) < 60
+    writer.add(item(200, 0.3, 1))  # it was written already
+    assert writer.finish() == 100
+    every = {f"track-{number:05}.jpg": number for number in range(1, 101)}
+    assert levels(tmp_path) == every | {"track-00001.jpg": 200}
+
+
+def test_a_growing_face_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[int] = []
     original = FacePatch.picture
 
@@ -201,7 +220,8 @@ def test_a_growing_face_is_written_seldom(tmp_path: Path, monkeypatch: pytest.Mo
     writer = ThumbWriter(tmp_path / "thumbs", CONFIG)
     for n in range(1000):
         writer.add(item(n % 256, 0.05 + 0.9 * n / 1000, 1))
-    assert 10 < len(written) < 30
+    writer.finish()
+    assert len(written) == 1
     assert len(list((tmp_path / "thumbs").iterdir())) == 1
 
 
