@@ -210,6 +210,7 @@ class PeopleConfig(_Frozen):
     first_part_seconds: float = Field(gt=0)
     first_faces: float = Field(ge=0)
     faces_per_frame: float = Field(gt=0)
+    faces_per_decoded: float = Field(ge=0)
     kept_per_face: float = Field(ge=0)
     score_weight: float = Field(ge=0)
     max_waiting: int = Field(ge=1)

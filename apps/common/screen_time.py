@@ -11,7 +11,9 @@ sample i stays for d. At stride 1 it is sample j itself, exactly.
 A sighting stands for the time from the edge before it to the edge after it. Edges do not depend on
 what is seen, and together the samples stand for the whole file, each moment once. A visit that
 begins at any moment is therefore counted with its length on average: too long, too short, or, where
-it falls between two samples, not at all. A cut lies between two samples like any other change.
+it falls between two samples, not at all. A cut lies between two samples like any other change, but
+pictures between them that had to be decoded tell more exactly when, and encoders begin a shot with
+a picture that needs no other one (`SampleEdges.cut`).
 
 The standard error of an edge is the deviation of the same chances: sqrt((T^2 - d^2) / 12) at a
 constant rate, that of a uniform distribution over equally many steps, near T / sqrt(12) for large
@@ -33,6 +35,11 @@ from numpy.typing import NDArray
 
 SecondsArray = NDArray[np.float64]
 
+_SAME_S = 1e-6  # seconds; times of one picture may differ by so much
+_INTRA = (
+    0.95  # chance that a cut is at a picture without others; of 73 of a music video 71 are, and
+)
+#   of its 72 such pictures 71 are cuts
 _REMEMBERED = 8  # edges: a sample's are asked for by each of its faces
 
 
@@ -49,6 +56,21 @@ class Edge:
     variance: float
 
 
+@dataclass(frozen=True, slots=True)
+class CutSpan:
+    """Where a cut is.
+
+    Args:
+        after_s: time of the last picture that is known to be of the shot before.
+        until_s: of the first one that is known to be of the shot behind it.
+        ends_intra: that one was encoded without other pictures.
+    """
+
+    after_s: float
+    until_s: float
+    ends_intra: bool = False
+
+
 class SampleEdges:
     """The edges around the samples of a video.
 
@@ -63,6 +85,29 @@ class SampleEdges:
         self._end_s = end_s
         self._stride = stride
         self._after = lru_cache(_REMEMBERED)(self._found_after)
+        self._cuts: dict[int, Edge] = {}  # by the sample before
+
+    def cut(self, frame: int, span: CutSpan) -> Edge:
+        """Between a sample and the one before it there is a cut, of which more is known.
+
+        Args:
+            frame: number of the first sampled picture of a shot, not 0.
+
+        Returns:
+            The edge between the two samples from now on.
+        """
+        after_s = max(span.after_s, float(self._frame_s[frame - self._stride]))
+        until_s = span.until_s + _SAME_S
+        low, high = np.searchsorted(self._frame_s, (after_s, until_s), side="right")
+        changes = self._frame_s[low:high] - after_s
+        if len(changes) > 0 and changes[-1] > 0.0:
+            mean, variance = _mean_and_variance(changes, _INTRA if span.ends_intra else 0.0)
+            self.know(frame, Edge(after_s + mean, variance))
+        return self.before(frame)
+
+    def know(self, frame: int, edge: Edge) -> None:
+        """Between a sample, that is not the first one, and the one before it lies this edge."""
+        self._cuts[frame - self._stride] = edge
 
     def before(self, frame: int) -> Edge:
         """Between a sample and the one before it; the file's beginning for the first one.
@@ -79,7 +124,8 @@ class SampleEdges:
 
         So what nobody has seen counts for nobody. The file's end for the last sample.
         """
-        return self._after(frame)
+        known = self._cuts.get(frame)
+        return self._after(frame) if known is None else known
 
     def _found_after(self, frame: int) -> Edge:
         following = frame + self._stride
@@ -92,16 +138,20 @@ class SampleEdges:
         return Edge(self._end_s if is_last else own_s + mean, variance)
 
 
-def _mean_and_variance(changes: SecondsArray) -> tuple[float, float]:
+def _mean_and_variance(changes: SecondsArray, last: float = 0.0) -> tuple[float, float]:
     """Of a change that is shown by one of several pictures.
 
     Args:
         changes: shape (n,), when each is shown, n >= 1; ascending, from the sample before it.
+        last: chance that it is the last one, and nothing is said of the others, 0..1.
     """
     total = float(changes[-1])
     if total <= 0.0:  # pictures of one and the same time
         return 0.0, 0.0
     chances = np.concatenate([changes[:1], changes[1:] - changes[:-1]]) / total
+    if last > 0.0:
+        chances *= 1 - last
+        chances[-1] += last
     mean = float(changes @ chances)
     return mean, float((changes - mean) ** 2 @ chances)
 
@@ -142,6 +192,17 @@ class Presence:
             self._variance += before.variance + (0.0 if until is None else until.variance)
         self.seconds += after.at_s - begins.at_s
         self._until = after
+
+    def end_at(self, edge: Edge) -> None:
+        """Of the edge after the last sighting more is known now.
+
+        Args:
+            edge: in its place.
+        """
+        if self._until is not None:
+            self.seconds += edge.at_s - self._until.at_s
+            self.stretches[-1] = (self.stretches[-1][0], edge.at_s)
+            self._until = edge
 
     @property
     def variance(self) -> float:

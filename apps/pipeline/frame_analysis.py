@@ -50,7 +50,14 @@ class FrameAnalysis:
 
     def in_scene(self, scene: Scene) -> Sighting:
         return Sighting(
-            self.index, self.ts_s, self.faces, scene, self.appearance, self.crops, self.face_patches
+            self.index,
+            self.ts_s,
+            self.faces,
+            scene,
+            self.appearance,
+            self.crops,
+            self.face_patches,
+            decoded=len(self.glimpses),
         )
 
 
@@ -120,9 +127,9 @@ class FrameAnalyser:
 
     def analyse(self, decoded: Decoded) -> FrameAnalysis | RepeatedFrame:
         """May be called by several threads at once."""
-        measure = self._clock.measure
+        measure, is_intra = self._clock.measure, decoded.picture.is_intra
         if decoded.repeats and decoded.seen is not None:
-            glimpses = (*decoded.passed, Glimpse(decoded.ts_s, decoded.seen))
+            glimpses = (*decoded.passed, Glimpse(decoded.ts_s, decoded.seen, is_intra))
             return RepeatedFrame(decoded.index, decoded.ts_s, glimpses)
         with measure("scale"):
             frame = self._video.scaled(decoded, self._detector.letterbox)
@@ -133,7 +140,7 @@ class FrameAnalyser:
             view = FrameFeatures.of(frame)
             appearance = view.appearance(faces.boxes)
             seen = decoded.seen or decoded.picture.glimpse()
-            glimpse = Glimpse(decoded.ts_s, view if seen is None else seen)
+            glimpse = Glimpse(decoded.ts_s, view if seen is None else seen, is_intra)
         with measure("crops"):
             crops = self._cropped(frame, faces)
             cut_out = face_patches(frame, faces, self._thumbs)

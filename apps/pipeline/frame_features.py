@@ -233,10 +233,12 @@ class Glimpse(_Tiny):
     Args:
         ts_s: presentation time.
         source: the whole frame as it was stored, or a view of it, or what is left of it.
+        is_intra: it was encoded without other pictures, as encoders do where a shot begins.
     """
 
     ts_s: float
     source: FacePatch | FrameFeatures | FewPixels
+    is_intra: bool = False
 
     @cached_property
     def view(self) -> FrameFeatures:

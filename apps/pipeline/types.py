@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from apps.common.screen_time import CutSpan
 from apps.pipeline.arrays import ByteArray, FloatArray
 from apps.pipeline.geometry import Letterbox
 from apps.pipeline.tone import Tone
@@ -127,6 +128,7 @@ class Scene:
         lighting_changed: the place was found again, in other light.
         since_s: only for the first frame of a shot that began gradually: since when more of the
             picture belongs to that shot, seconds.
+        cut: only for the first frame of a shot that began with a cut, where that is known.
     """
 
     shot: int
@@ -134,6 +136,7 @@ class Scene:
     is_stable: bool = True
     lighting_changed: bool = False
     since_s: float | None = None
+    cut: CutSpan | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,7 @@ class Sighting:
             where that is not known.
         crops: a JPEG for each face, where crops are wanted.
         face_patches: for each face what its thumb is made of.
+        decoded: pictures that were decoded since the processed frame before, this one included.
     """
 
     index: int
@@ -154,6 +158,7 @@ class Sighting:
     appearance: FloatArray | None = None
     crops: tuple[bytes, ...] = ()
     face_patches: tuple[FacePatch, ...] = ()
+    decoded: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from apps.common.contracts.rows import DetectionRow, read_rows
 from apps.common.errors import InvalidInput
 from apps.common.files import read_json
 from apps.common.names import track_number
+from apps.common.screen_time import Edge
 from apps.demo.encode import JSON_NAME, MOT_NAME
 from apps.demo.scene import Transition
 from lab.evaluation.mot import read_lines
@@ -159,6 +160,7 @@ class Found:
         rows: the boxes of the sampled frames, tracked or not.
         sampled: the frames that were looked at.
         cuts: first sampled frame of every shot but the first; None where it looks for none.
+        cut_edges: of cuts, when they are, as far as it tells.
         detector_seconds: CPU seconds that the detector takes for these frames.
         tracker_seconds: wall-clock seconds of tracking.
         video_seconds: length of the video.
@@ -170,6 +172,7 @@ class Found:
     detector_seconds: float = 0.0
     tracker_seconds: float = 0.0
     video_seconds: float = 0.0
+    cut_edges: Mapping[int, Edge] = field(default_factory=dict)
 
 
 @dataclass

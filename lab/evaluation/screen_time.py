@@ -124,6 +124,8 @@ def score_seconds(
         found: by the product, at this stride, with its cuts.
     """
     edges = SampleEdges(times.frame_s, times.end_s, stride)
+    for cut, edge in found.cut_edges.items():
+        edges.know(cut, edge)
     tracks = _tracks(found.rows, edges)
     total = _total(tracks, found, edges)
     durations = times.durations()

@@ -16,11 +16,12 @@ from trackers import ByteTrackTracker
 from trackers.utils.iou import GIoU, IoU
 
 from apps.common.config import TrackConfig, pipeline_config
-from apps.common.contracts.manifest import Progress
+from apps.common.contracts.manifest import Progress, TrackMetrics
 from apps.common.contracts.rows import PersonRow, read_rows
 from apps.common.options import Options, RunRequest
 from apps.common.resolve import HostFacts, Resolution, resolve
 from apps.common.run_plan import RunPlan
+from apps.common.screen_time import Edge
 from apps.pipeline.detect import Detector, DetectorRequest
 from apps.pipeline.pacing.meter import CpuMeter
 from apps.pipeline.progress import ProgressReporter
@@ -158,6 +159,7 @@ def run_product(
             rows=read_run(plan.files.staged.detections, (facts.width, facts.height)),
             sampled=tuple(range(0, facts.frames, stride)),
             cuts=tuple(outcome.metrics.scene_cuts),
+            cut_edges=_cut_edges(outcome.metrics),
             detector_seconds=sum(detector.seconds() for detector in remembering),
             video_seconds=facts.duration_s,
         )
@@ -168,6 +170,14 @@ def run_product(
         track_again(again, pipeline_config().track, again.sightings)
         spent = time.perf_counter() - start
         return replace(again, found=replace(found, tracker_seconds=spent))
+
+
+def _cut_edges(metrics: TrackMetrics) -> dict[int, Edge]:
+    known = metrics.scene_cuts_s or (), metrics.scene_cuts_error_s or ()
+    return {
+        cut: Edge(at_s, error_s**2)
+        for cut, at_s, error_s in zip(metrics.scene_cuts, *known, strict=True)
+    }
 
 
 def _unwrapped(recogniser: Recogniser) -> Recogniser:

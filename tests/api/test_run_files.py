@@ -28,7 +28,8 @@ TRACK_KEYS = {
 METRIC_KEYS = {
     "ep_id", "tracks_born", "tracks_lost", "longest_tracks", "avg_tracks_per_frame",
     "tracks_per_minute", "short_track_fraction", "total_frames", "frames_done", "analyzed_fps",
-    "elapsed_sec", "device", "detector", "tracker", "scene_cuts", "detections_total",
+    "elapsed_sec", "device", "detector", "tracker", "scene_cuts", "scene_cuts_s",
+    "scene_cuts_error_s", "detections_total",
     "track_to_detection_ratio", "screen_s", "screen_error_s",
 }  # fmt: skip
 PROGRESS_KEYS = {

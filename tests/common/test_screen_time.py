@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.common.screen_time import Edge, Presence, SampleEdges, ScreenTotal
+from apps.common.screen_time import CutSpan, Edge, Presence, SampleEdges, ScreenTotal
 
 FPS = 24.0
 D = 1 / FPS
@@ -127,6 +127,53 @@ def test_a_cut_between_two_samples_is_divided_between_its_sides() -> None:
     before, after = presence(edges, [12, 18, 24]), presence(edges, [30, 36])
     assert edges.after(24) == edges.before(30)
     assert before.seconds + after.seconds == pytest.approx(5 * 0.25)
+
+
+def test_a_cut_lies_between_the_pictures_that_are_known() -> None:
+    """Samples 24 and 30; 26 and 28 were decoded, and the jump is between them."""
+    edges = at_constant_rate(121, 6)
+    edge = edges.cut(30, CutSpan(26 * D, 28 * D))
+    assert edge.at_s == pytest.approx(27.5 * D)  # 27 or 28
+    assert edge.variance == pytest.approx((2**2 - 1) / 12 * D**2)
+    assert edges.before(30) is edges.after(24) is edge
+    assert edges.after(30).at_s == pytest.approx(33.5 * D)  # as it was
+
+
+def test_a_cut_between_neighbours_is_exact() -> None:
+    edge = at_constant_rate(121, 6).cut(30, CutSpan(26 * D, 27 * D))
+    assert (edge.at_s, edge.variance) == (pytest.approx(27 * D), pytest.approx(0.0))
+
+
+def test_a_shot_begins_with_the_picture_that_needs_no_other() -> None:
+    edge = at_constant_rate(121, 6).cut(30, CutSpan(24 * D, 28 * D, ends_intra=True))
+    assert 27.8 * D < edge.at_s < 28 * D
+    assert 0.2 * D < math.sqrt(edge.variance) < 0.5 * D
+
+
+def test_a_cut_never_leaves_its_samples() -> None:
+    """Samples before it could not be decoded, so the jump is from one long before."""
+    edges = at_constant_rate(121, 6)
+    usual = edges.after(24)
+    assert edges.cut(30, CutSpan(6 * D, 30 * D)) == usual
+    assert edges.cut(30, CutSpan(6 * D, 18 * D)) == usual  # nothing is known of that
+    edges = SampleEdges(np.zeros(13), 0.0, 6)
+    assert edges.cut(6, CutSpan(0.0, 0.0)) == Edge(0.0, 0.0)
+
+
+def test_who_was_there_before_a_cut_was_there_until_then() -> None:
+    edges = at_constant_rate(121, 6)
+    before = presence(edges, [12, 18, 24])
+    edge = edges.cut(30, CutSpan(28 * D, 29 * D))
+    before.end_at(edge)
+    behind = presence(edges, [30, 36])
+    assert before.stretches == [(pytest.approx(9.5 * D), pytest.approx(29 * D))]
+    assert before.seconds == pytest.approx(19.5 * D)
+    assert behind.stretches[0][0] == pytest.approx(29 * D)
+    assert before.error_s == pytest.approx(math.sqrt(35 / 12) * D)
+    assert behind.error_s == pytest.approx(math.sqrt(35 / 12) * D)
+    nobody = Presence(MISSED)
+    nobody.end_at(edge)
+    assert (nobody.seconds, nobody.stretches) == (0.0, [])
 
 
 def test_errors_at_a_cut_cancel_between_its_sides() -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from apps.common.config import CropsConfig, pipeline_config
 from apps.common.contracts.manifest import ModelFacts, PeopleFacts, VideoFacts, VideoFile
@@ -16,7 +17,7 @@ from apps.common.layout import Layout
 from apps.common.names import track_name
 from apps.common.options import RunRequest
 from apps.common.resolve import HostFacts, resolve
-from apps.common.screen_time import SampleEdges
+from apps.common.screen_time import CutSpan, SampleEdges
 from apps.pipeline.artifacts.people import Person, write_embeddings, write_people
 from apps.pipeline.artifacts.writer import ArtifactWriter, RunTotals, publish
 from apps.pipeline.types import Faces, Scene, Sighting, TrackedSighting
@@ -97,7 +98,7 @@ def complete_run(
         record.files, ep_id, "centerface", edges, crops, pipeline_config().metrics
     ) as writer:
         for at in range(0, FRAMES, stride):
-            writer.add(_sample(at, float(seconds[at]), visits, tracks, cuts, frame))
+            writer.add(_sample(at, stride, seconds, visits, tracks, cuts, frame))
         sampled_cuts = sorted({-(-cut // stride) * stride for cut in cuts})
         totals = RunTotals(
             FRAMES, FRAMES // stride, FPS, 1.0, 1.0, "cpu", "centerface", "test", sampled_cuts
@@ -151,7 +152,8 @@ def _tracks(visits: Sequence[Visit], stride: int) -> dict[int, int]:
 
 def _sample(
     at: int,
-    second: float,
+    stride: int,
+    seconds: NDArray[np.float64],
     visits: Sequence[Visit],
     tracks: dict[int, int],
     cuts: Sequence[int],
@@ -166,8 +168,10 @@ def _sample(
         np.full(len(there), 0.9, np.float32),
     )
     shot = sum(cut <= at for cut in cuts)
+    begins = [cut for cut in cuts if at - stride < cut <= at]
+    cut = CutSpan(float(seconds[begins[0] - 1]), float(seconds[begins[0]])) if begins else None
     return TrackedSighting(
-        Sighting(at, second, faces, Scene(shot), None, ()),
+        Sighting(at, float(seconds[at]), faces, Scene(shot, cut=cut), None, ()),
         tuple(tracks[number] for number in there),
     )
 

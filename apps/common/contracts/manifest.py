@@ -311,6 +311,7 @@ class TrackMetrics(Readable):
     Args:
         longest_tracks: those that are longest on the screen (`duration_s`).
         screen_s, screen_error_s: as in `RunResult`.
+        scene_cuts_s, scene_cuts_error_s: when each of the cuts is, and the standard error of that.
     """
 
     ep_id: str
@@ -332,6 +333,8 @@ class TrackMetrics(Readable):
     track_to_detection_ratio: float
     screen_s: float | None = None  # of runs that did not measure it
     screen_error_s: float | None = None
+    scene_cuts_s: list[float] | None = None
+    scene_cuts_error_s: list[float] | None = None
 
 
 class RunManifest(Readable):

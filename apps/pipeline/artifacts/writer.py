@@ -106,6 +106,7 @@ class ArtifactWriter:
         self._tracked = 0
         self._crops_written = 0
         self.detections = 0
+        self._last: TrackedSighting | None = None  # the sighting before
         shutil.rmtree(files.staging, ignore_errors=True)
         files.staging.mkdir()
         self._detections_file: IO[str] = self._staged.detections.open("w", encoding="utf-8")
@@ -129,6 +130,7 @@ class ArtifactWriter:
         """Writes the detections and crops of one frame."""
         sighting, faces = item.sighting, item.sighting.faces
         self._extend_shot(sighting)
+        self._note_cut(sighting)
         for face, number in enumerate(item.tracks):
             self._write_detection(item, face, number)
             if number > 0:
@@ -136,6 +138,7 @@ class ArtifactWriter:
                 if sighting.crops:
                     self._write_crop(item, face, number)
         self.detections += len(faces)
+        self._last = item
 
     def finish(self, totals: RunTotals, endings: Mapping[int, TrackEnd]) -> TrackMetrics:
         """Writes tracks and metrics; no detections come after it.
@@ -190,6 +193,15 @@ class ArtifactWriter:
             shot = ShotSummary(sighting.index, sighting.index)
             self._shots[sighting.scene.shot] = shot
         shot.last = sighting.index
+
+    def _note_cut(self, sighting: Sighting) -> None:
+        """Those who were there before a cut were there until then."""
+        if sighting.scene.cut is None:
+            return
+        edge, last = self._edges.cut(sighting.index, sighting.scene.cut), self._last
+        if last is not None and self._edges.after(last.sighting.index) is edge:
+            for number in filter(None, last.tracks):
+                self._tracks[number].presence.end_at(edge)
 
     def _extend(self, item: TrackedSighting, face: int, number: int) -> None:
         sighting = item.sighting
@@ -249,6 +261,7 @@ class ArtifactWriter:
         short = sum(length < self._metrics.short_track_seconds for length in lengths.values())
         minutes = totals.total_frames / totals.fps / 60
         screen = self._screen_total(tracks.values())
+        edges = [self._edges.before(cut) for cut in totals.scene_cuts]
         return TrackMetrics(
             ep_id=self._ep_id,
             tracks_born=len(tracks),
@@ -272,6 +285,8 @@ class ArtifactWriter:
             detector=totals.detector,
             tracker=totals.tracker,
             scene_cuts=totals.scene_cuts,
+            scene_cuts_s=[round(edge.at_s, 4) for edge in edges],
+            scene_cuts_error_s=[round(math.sqrt(edge.variance), 4) for edge in edges],
             detections_total=self.detections,
             track_to_detection_ratio=_ratio(len(tracks), self.detections),
             screen_s=round(screen.seconds, 3),

@@ -87,7 +87,7 @@ class _Passed:
         seen = shown.picture.glimpse()
         if seen is None:
             return
-        self.glimpses.append(Glimpse(shown.ts_s, seen))
+        self.glimpses.append(Glimpse(shown.ts_s, seen, shown.picture.is_intra))
         if len(self.glimpses) == MAX_PASSED:
             del self.glimpses[::2]
             self._every *= 2

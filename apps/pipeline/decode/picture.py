@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from av.sidedata.sidedata import SideData
+from av.video.frame import PictureType
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from apps.pipeline.arrays import ByteArray, FloatArray
@@ -52,6 +53,11 @@ class FullPicture:
         return displayed_size(
             self.frame.width, self.frame.height, self.sample_aspect_ratio, self.orientation
         )
+
+    @property
+    def is_intra(self) -> bool:
+        """Whether it was encoded without other pictures, as encoders do where a shot begins."""
+        return int(self.frame.pict_type) == PictureType.I
 
     @property
     def kind(self) -> tuple[int, int, Orientation, bool]:

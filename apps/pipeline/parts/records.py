@@ -215,7 +215,11 @@ def _glimpse_body(
     glimpse: Glimpse, view: FrameFeatures | None, arrays: _Arrays, *, is_whole: bool = True
 ) -> dict[str, Any]:
     """Where its source is the sample's own view, that is not written twice."""
-    body = {"ts_s": glimpse.ts_s, "computed": _computed_body(glimpse, arrays)}
+    body = {
+        "ts_s": glimpse.ts_s,
+        "intra": glimpse.is_intra,
+        "computed": _computed_body(glimpse, arrays),
+    }
     source = glimpse.source
     if not is_whole:
         return body | {"tiny": arrays.add(glimpse.tiny.astype(np.uint8))}
@@ -236,7 +240,7 @@ def _glimpse(
     found: FoundArrays,
     again: Again,
 ) -> Glimpse:
-    ts_s = float(body["ts_s"])
+    ts_s, is_intra = float(body["ts_s"]), body["intra"] is True
     source: FacePatch | FrameFeatures | FewPixels | None
     if "tiny" in body:
         tiny = found.bytes(body["tiny"], TINY[1], TINY[0], 3).astype(np.float32)
@@ -247,7 +251,7 @@ def _glimpse(
         source = view if body["view"] is None else _view(body["view"], found)
     if source is None:
         raise ValueError("a glimpse without a picture")
-    return Glimpse(ts_s, source).know(_computed(body["computed"], found))
+    return Glimpse(ts_s, source, is_intra).know(_computed(body["computed"], found))
 
 
 def _view_body(view: FrameFeatures, arrays: _Arrays) -> dict[str, Any]:

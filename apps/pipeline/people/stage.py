@@ -1,10 +1,10 @@
 """People: describes each track by a few of its faces, and groups the tracks at the end of the run.
 
 A face costs as much as a seventh of a frame, so they are rationed: every processed frame earns a
-part of one. A track that has ended waits with its best faces. The first one of each track goes
-before the second one of any, and the more of them a track has, the more must be left for tracks
-that are still to come. What is done depends on the frames alone, not on time, so a run's people
-are always the same.
+part of one, and the more the more pictures had to be decoded for it. A track that has ended waits
+with its best faces. The first one of each track goes before the second one of any, and the more of
+them a track has, the more must be left for tracks that are still to come. What is done depends on
+the frames alone, not on time, so a run's people are always the same.
 """
 
 from __future__ import annotations
@@ -125,7 +125,8 @@ class PeopleStage:
     def add(self, item: TrackedSighting) -> None:
         """Takes the faces of one frame; describes some of tracks that have ended."""
         sighting = item.sighting
-        self._earned += self._config.faces_per_frame
+        config = self._config
+        self._earned += config.faces_per_frame + config.faces_per_decoded * sighting.decoded
         for face, number in enumerate(item.tracks):
             if number == 0:
                 continue

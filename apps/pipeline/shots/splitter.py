@@ -26,6 +26,7 @@ import cv2
 import numpy as np
 
 from apps.common.config import ShotsConfig
+from apps.common.screen_time import CutSpan
 from apps.pipeline.arrays import FloatArray
 from apps.pipeline.frame_features import FrameFeatures, Glimpse
 from apps.pipeline.matching import appearance_distance, assignment
@@ -121,10 +122,10 @@ class ShotSplitter:
         was = before.view.like(view)
         motion, colours = self._measure(was, view, self._limits), _distance(before.view, view)
         is_same = self._is_same_place(was, view, motion, colours)
-        is_cut = not is_same and self._is_cut(before, now, passed)
-        if is_cut and (before.glimpse.is_plain or not now.glimpse.is_plain):
-            return self._cut_from(before, index, now)
-        if is_cut:
+        cut = None if is_same else self._cut_between(before, now, passed, motion)
+        if cut is not None and (before.glimpse.is_plain or not now.glimpse.is_plain):
+            return self._cut_from(before, index, now, cut)
+        if cut is not None:
             self._flash, self._passed = (index, now.glimpse.ts_s), passed
         else:
             self._go_on_from(now)
@@ -137,19 +138,26 @@ class ShotSplitter:
         is_stable = motion.agreement >= self._config.stable_agreement or is_correlated
         return Scene(len(self.cuts), motion.matrix, is_stable, lighting_changed)
 
-    def _cut_from(self, before: _Seen, index: int, now: _Seen) -> Scene:
+    def _cut_from(self, before: _Seen, index: int, now: _Seen, cut: CutSpan) -> Scene:
         """Where a plain picture lay between, that is a shot."""
         if before.glimpse.is_plain or self._flash is not None:
             self._changed_s = now.glimpse.ts_s  # it may be fading in
-        if self._flash is not None:
-            self.cuts.append(self._flash[0])
+        if self._flash is None:
+            return self._cut(index, now, cut=cut)
+        self.cuts.append(self._flash[0])
         return self._cut(index, now)
 
-    def _cut(self, index: int, now: _Seen, since_s: float | None = None) -> Scene:
+    def _cut(
+        self,
+        index: int,
+        now: _Seen,
+        since_s: float | None = None,
+        cut: CutSpan | None = None,
+    ) -> Scene:
         self.cuts.append(index)
         self._begin_with(now.glimpse)
         self._go_on_from(now)
-        return Scene(len(self.cuts), since_s=since_s)
+        return Scene(len(self.cuts), since_s=since_s, cut=cut)
 
     def _go_on_from(self, now: _Seen) -> None:
         self._before, self._passed, self._flash = now, (), None
@@ -163,8 +171,14 @@ class ShotSplitter:
         self._shot.clear()
         self._shot.append(glimpse)
 
-    def _is_cut(self, before: _Seen, now: _Seen, glimpses: Sequence[Glimpse]) -> bool:
-        """Whether the two neighbours that differ most are of two places; the samples are."""
+    def _cut_between(
+        self, before: _Seen, now: _Seen, glimpses: Sequence[Glimpse], motion: Motion
+    ) -> CutSpan | None:
+        """Between the two neighbours that differ most, if they are of two places; samples are.
+
+        Args:
+            motion: between the samples.
+        """
         *between, last = glimpses
         shown = [glimpse for glimpse in between if not glimpse.is_plain]
         chain = list(pairwise((before.glimpse, *shown, last)))
@@ -178,9 +192,17 @@ class ShotSplitter:
             limit += config.doubt
         if self._are_others(before.appearance, now.appearance):
             limit -= config.doubt
-        if len(chain) == 1:  # the samples themselves, which are not the same place
-            return _difference(before.view, now.view) >= limit
-        return self._are_two_places(one.view, other.view, limit)
+        colours, difference = _distance(one.view, other.view), _difference(one.view, other.view)
+        if difference < limit - config.doubt:
+            return None
+        was = one.view.like(other.view)
+        if len(chain) > 1:
+            motion = self._measure(was, other.view, self._limits)
+            if self._is_same_place(was, other.view, motion, colours):
+                return None
+        if motion.is_one_thing:  # the same person, of another size at once
+            limit -= config.doubt
+        return CutSpan(one.ts_s, other.ts_s, other.is_intra) if difference >= limit else None
 
     def _are_two_places(
         self, one: FrameFeatures, other: FrameFeatures, limit: float, *, is_gradual: bool = False

@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from apps.common.contracts.manifest import TrackEnd
 from apps.common.errors import StorageFailed
 from apps.common.layout import RunFiles
 from apps.common.names import track_name
-from apps.common.screen_time import SampleEdges
+from apps.common.screen_time import CutSpan, SampleEdges
 from apps.pipeline.artifacts.writer import ArtifactWriter, RunTotals, discard, publish
 from apps.pipeline.types import Faces, Scene, Sighting, TrackedSighting
 
@@ -34,6 +35,7 @@ METRIC_KEYS = [
     *("tracks_per_minute", "short_track_fraction", "total_frames", "frames_done"),
     *("analyzed_fps", "elapsed_sec", "device", "detector", "tracker", "scene_cuts"),
     *("detections_total", "track_to_detection_ratio", "screen_s", "screen_error_s"),
+    *("scene_cuts_s", "scene_cuts_error_s"),
 ]
 TOTALS = RunTotals(
     total_frames=240,
@@ -191,7 +193,31 @@ def test_track_metrics(files: RunFiles) -> None:
         # To the cut, and from it: that error cancels, and the end of the second is left.
         "screen_s": round((117.5 + 18) / 24, 3),
         "screen_error_s": round(EDGE_S, 3),
+        "scene_cuts_s": [round(117.5 / 24, 4)],
+        "scene_cuts_error_s": [round(EDGE_S, 4)],
     }
+
+
+def test_who_is_there_before_a_cut_is_there_until_then(files: RunFiles) -> None:
+    """Tracks 1 and 2 before it, 2 not in the last sample; 3 behind it. Frame 43 is the first."""
+    span = CutSpan(42 / 24, 43 / 24)
+    items = [sighting(30, (1, 2)), sighting(36, (1, 2)), sighting(42, (1,)), sighting(48, (3,))]
+    begins = replace(items[3].sighting, scene=Scene(1, cut=span))
+    with writer(files, edges=SampleEdges(np.arange(240) / 24, 10.0, 6)) as out:
+        for item in [*items[:3], replace(items[3], sighting=begins)]:
+            out.add(item)
+        found = out.finish(replace(TOTALS, scene_cuts=[48]), AT_THE_END)
+    publish(files)
+    screen = {
+        row["track_id"]: (row["screen_s"], row["screen_error_s"]) for row in rows(files.tracks)
+    }
+    begin = 27.5 / 24
+    assert screen == {
+        "track-00001": (round(43 / 24 - begin, 4), pytest.approx(EDGE_S, abs=1e-4)),
+        "track-00002": (round(39.5 / 24 - begin, 4), pytest.approx(2**0.5 * EDGE_S, abs=1e-4)),
+        "track-00003": (round((51.5 - 43) / 24, 4), pytest.approx(EDGE_S, abs=1e-4)),
+    }
+    assert (found.scene_cuts_s, found.scene_cuts_error_s) == ([round(43 / 24, 4)], [0.0])
 
 
 def test_seconds_on_the_screen_wait_for_no_later_frame(files: RunFiles) -> None:

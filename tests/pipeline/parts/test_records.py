@@ -52,7 +52,10 @@ def frame() -> FrameAnalysis:
         faces=Faces.none(),
         view=view,
         appearance=np.zeros((0, 60), np.float32),
-        glimpses=tuple(Glimpse(0.1 * place, source) for place, source in enumerate(sources)),
+        glimpses=tuple(
+            Glimpse(0.1 * place, source, is_intra=place == 1)
+            for place, source in enumerate(sources)
+        ),
         crops=(),
         face_patches=(),
         looked_again=False,

@@ -81,7 +81,7 @@ def seen(
 
 
 def stage_of(**changes: float) -> PeopleStage:
-    config = CONFIG.model_copy(update={"first_faces": 100.0, **changes})
+    config = CONFIG.model_copy(update={"first_faces": 100.0, "faces_per_decoded": 0.0, **changes})
     return PeopleStage(Colours(), config, ended_s=1.5)
 
 

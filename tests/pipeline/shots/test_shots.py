@@ -15,6 +15,7 @@ import skimage
 from numpy.typing import NDArray
 
 from apps.common.config import pipeline_config
+from apps.common.screen_time import CutSpan
 from apps.pipeline.arrays import FloatArray
 from apps.pipeline.decode.video import open_video
 from apps.pipeline.frame_features import FrameFeatures, Glimpse
@@ -266,6 +267,51 @@ def test_what_is_seen_in_passing_tells_a_fast_pan_from_a_cut() -> None:
     assert with_passed(list(range(60, 900, 60))) == [0, 0]
     assert with_passed([0, 10, 20, 880, 890]) == [0, 1]
     assert with_passed([20, 600, 620, 640, 900]) == [0, 1]  # two cuts are one, in one step
+
+
+def test_what_is_seen_in_passing_tells_when_the_cut_is() -> None:
+    """Between the second and the third of five pictures, of which the third needs no other one."""
+    first, last = window(0), window(900)
+    places, step = [0, 10, 880, 890, 895], 0.5 / 6
+    passed = [Glimpse(step * (n + 1), window(at), n == 2) for n, at in enumerate(places)]
+    splitter = ShotSplitter(pipeline_config().shots)
+    splitter.scene_of(0, first, NO_FACES, [Glimpse(0.0, first)])
+    scene = splitter.scene_of(12, last, NO_FACES, [*passed, Glimpse(0.5, last)])
+    assert scene.cut == CutSpan(step * 2, step * 3, ends_intra=True)
+
+
+@cache
+def photo_on(ground: str, height: int, x: float, light: int) -> FrameFeatures:
+    """A person's photo, so many pixels high, before a dim grey ground."""
+    texture = cv2.resize(getattr(skimage.data, ground)(), (256, 144), interpolation=cv2.INTER_AREA)
+    dim = np.clip(0.5 * (texture - texture.mean()) + light, 0, 255).astype(np.uint8)
+    picture = cv2.cvtColor(dim, cv2.COLOR_GRAY2BGR)
+    head = skimage.data.astronaut()[:300, 60:360, ::-1]
+    left, top = round(x * 256 - height / 2), 65 - height // 2
+    picture[top : top + height, left : left + height] = cv2.resize(
+        head, (height, height), interpolation=cv2.INTER_AREA
+    )
+    return FrameFeatures(picture)
+
+
+def test_who_has_another_size_at_once_hides_no_cut() -> None:
+    """Grounds of like colours, and the same photo of a person on both."""
+    splitter = ShotSplitter(pipeline_config().shots)
+    large, small = photo_on("brick", 70, 0.75, 80), photo_on("grass", 44, 0.5, 100)
+    shots = [
+        splitter.scene_of(n, view, NO_FACES, [Glimpse(n / 12, view)]).shot
+        for n, view in enumerate((large, large, small, small))
+    ]
+    assert shots == [0, 0, 1, 1]
+
+
+def test_who_comes_nearer_makes_no_cut() -> None:
+    """Before one ground, to twice the size within a second."""
+    splitter = ShotSplitter(pipeline_config().shots)
+    for n in range(12):
+        view = photo_on("grass", round(50 * 1.08**n), 0.5, 100)
+        splitter.scene_of(n, view, NO_FACES, [Glimpse(n / 12, view)])
+    assert splitter.cuts == []
 
 
 def test_what_flashes_up_between_two_samples_is_no_cut() -> None:
