@@ -40,6 +40,16 @@ def result_cuts(layout: Layout, metrics: Path) -> list[int]:
     return [cut for cut in cuts if type(cut) is int] if isinstance(cuts, list) else []
 
 
+def result_cut_times(layout: Layout, metrics: Path) -> dict[int, float]:
+    """When cuts are, seconds, by the frame that begins a shot; of runs that measured it."""
+    known = result_json(layout, metrics) or {}
+    cuts, seconds = known.get("scene_cuts"), known.get("scene_cuts_s")
+    if not isinstance(cuts, list) or not isinstance(seconds, list):
+        return {}
+    pairs = zip(cuts, seconds, strict=False)
+    return {cut: float(at_s) for cut, at_s in pairs if type(cut) is int and type(at_s) is float}
+
+
 def result_rows(layout: Layout, path: Path, model: type[M]) -> Iterator[M | None]:
     """As `read_rows`; none where `open_result` refuses the file."""
     return read_rows(path, model, partial(open_result, layout))

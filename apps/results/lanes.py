@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import inf
 
 _TINY = 1e-6  # seconds
+_ROUNDING = 1e-3  # seconds, of times that were written
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,14 @@ class Samples:
         """
         return cls((stride - 1) / (2 * fps), (stride + 1) / (2 * fps), begin_s, end_s)
 
-    def cut(self, first_s: float) -> float:
-        """Where the cut lies before the first sample of a shot."""
+    def cut(self, first_s: float, told_s: float | None = None) -> float:
+        """Where the cut lies before the first sample of a shot.
+
+        Args:
+            told_s: when the run says that it is; not believed where it lies before another sample.
+        """
+        if told_s is not None and 0 <= first_s - told_s < self.before_s + self.after_s:
+            return max(self.begin_s, told_s)
         return max(self.begin_s, first_s - self.before_s)
 
     def until(self, last_s: float) -> float:
@@ -53,18 +60,19 @@ class Samples:
     def stretch(
         self, first_s: float, last_s: float, cuts_s: Sequence[float]
     ) -> tuple[float, float]:
-        """What a track stands for; it never goes over a cut that its sightings do not go over.
+        """What a track stands for; to a cut that lies before its first or behind its last sample.
 
         Args:
             first_s, last_s: its first and last sighting.
-            cuts_s: where the cuts lie, as `cut` says, seconds, ascending.
+            cuts_s: where the cuts lie, as the run or `cut` says, seconds, ascending.
         """
         start_s, end_s = self.cut(first_s), self.until(last_s)
         before, after = bisect_right(cuts_s, first_s), bisect_right(cuts_s, last_s)
-        if before > 0:
-            start_s = max(start_s, cuts_s[before - 1])
-        if after < len(cuts_s):
-            end_s = min(end_s, cuts_s[after])
+        step_s = self.before_s + self.after_s
+        if before > 0 and first_s - cuts_s[before - 1] < step_s - _ROUNDING:
+            start_s = cuts_s[before - 1]
+        if after < len(cuts_s) and cuts_s[after] - last_s < step_s + _ROUNDING:
+            end_s = cuts_s[after]
         return start_s, max(last_s, end_s)
 
 

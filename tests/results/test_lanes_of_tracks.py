@@ -67,6 +67,19 @@ def test_a_stretch_at_a_rate_that_changes_ends_at_the_cut_all_the_same() -> None
     assert Samples.of(6, 24).stretch(1.0, 1.9, [0.95, 2.0]) == (0.95, 2.0)
 
 
+def test_a_stretch_ends_at_the_cut_that_the_run_tells() -> None:
+    """At 24 pictures a second and stride 6: samples lie a quarter of a second apart."""
+    samples = Samples.of(6, 24)
+    assert samples.cut(2.0, 1.8) == 1.8
+    assert samples.cut(2.0, 1.7) == samples.cut(2.0, 2.1) == samples.cut(2.0)  # not of this sample
+    assert samples.stretch(1.0, 1.75, [0.76, 1.98]) == (0.76, 1.98)
+    assert samples.stretch(1.0, 1.5, [0.7, 1.98]) == pytest.approx((1 - 2.5 / 24, 1.5 + 3.5 / 24))
+
+
+def test_at_stride_one_who_comes_after_a_cut_does_not_begin_with_it() -> None:
+    assert Samples.of(1, 25).stretch(2.04, 2.96, [2.0, 3.0]) == (2.04, 3.0)
+
+
 def test_a_face_that_is_seen_beyond_a_cut_as_in_a_dissolve_keeps_its_sightings() -> None:
     start_s, end_s = Samples.of(6, 24).stretch(1.0, 2.25, [2.0, 5.0])
     assert start_s <= 1.0
