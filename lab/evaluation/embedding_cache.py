@@ -16,7 +16,7 @@ from apps.common.contracts.manifest import ModelFacts
 from apps.common.files import storage_errors, write_atomic
 from apps.pipeline.arrays import FloatArray
 from apps.pipeline.recognise import Recogniser, base
-from apps.pipeline.yuv_crop import FacePatch
+from apps.pipeline.recognise.base import FaceView
 
 _DIGEST_BYTES = 16
 
@@ -53,8 +53,8 @@ class RememberingRecogniser:
     def likeness(self) -> RecogniserConfig:
         return self.inner.likeness
 
-    def embed(self, faces: Sequence[tuple[FacePatch, FloatArray]]) -> FloatArray:
-        keys = [_key(*face) for face in faces]
+    def embed(self, faces: Sequence[FaceView]) -> FloatArray:
+        keys = [_key(face) for face in faces]
         for key, face in zip(keys, faces, strict=True):
             if key not in self._known:
                 self._known[key] = self.inner.embed([face])[0]
@@ -86,13 +86,14 @@ def _digest_of(recogniser: Recogniser) -> str:
     return digest.hexdigest()[:16]
 
 
-def _key(patch: FacePatch, landmarks: FloatArray) -> bytes:
+def _key(face: FaceView) -> bytes:
+    patch, landmarks, is_mirrored = face
     digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
     for plane in patch.planes:
         digest.update(repr(plane.shape).encode())
         digest.update(np.ascontiguousarray(plane).tobytes())
     matrix = None if patch.matrix is None else patch.matrix.tobytes()
-    about = (matrix, patch.orientation, patch.shape, patch.place, patch.tone)
+    about = (matrix, patch.orientation, patch.shape, patch.place, patch.tone, is_mirrored)
     digest.update(repr(about).encode())
     digest.update(landmarks.tobytes())
     return digest.digest()

@@ -14,8 +14,8 @@ from apps.pipeline.arrays import FloatArray
 from apps.pipeline.people.grouping import grouped
 from apps.pipeline.people.stage import PeopleStage
 from apps.pipeline.recognise import Recogniser
+from apps.pipeline.recognise.base import FaceView
 from apps.pipeline.types import Sighting
-from apps.pipeline.yuv_crop import FacePatch
 from lab.evaluation.systems import tracked_again
 
 _NO_LIMIT = 1e6  # faces
@@ -51,7 +51,7 @@ class Judged:
     def facts(self) -> ModelFacts:
         return self.inner.facts
 
-    def embed(self, faces: Sequence[tuple[FacePatch, FloatArray]]) -> FloatArray:
+    def embed(self, faces: Sequence[FaceView]) -> FloatArray:
         return self.inner.embed(faces)
 
 

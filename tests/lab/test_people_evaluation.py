@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from apps.demo.encode import VIDEO_NAME
+from apps.pipeline.recognise.base import FaceView
 from lab.evaluation.embedding_cache import RememberingRecogniser
 from lab.evaluation.people import PeopleMeasure, PeopleResult, PeopleVideo, evaluate_people
 from lab.evaluation.people_ablation import ABLATIONS
@@ -94,12 +95,14 @@ def test_what_went_wrong_is_drawn(tmp_path: Path) -> None:
 def test_a_face_is_described_once(tmp_path: Path) -> None:
     inner = Colours()
     first = RememberingRecogniser(inner, tmp_path, "episode")
-    given = first.embed([(patch_of(colour), points(FRONT)) for colour in (ANNA, BERT, ANNA)])
+    given = first.embed(
+        [FaceView(patch_of(colour), points(FRONT)) for colour in (ANNA, BERT, ANNA)]
+    )
     first.save()
     again = RememberingRecogniser(inner, tmp_path, "episode")
 
     assert inner.asked == 2
-    assert (again.embed([(patch_of(BERT), points(FRONT))])[0] == given[1]).all()
+    assert (again.embed([FaceView(patch_of(BERT), points(FRONT))])[0] == given[1]).all()
     assert inner.asked == 2
-    again.embed([(patch_of(ANNA), points(ASIDE))])  # the same picture, other landmarks
+    again.embed([FaceView(patch_of(ANNA), points(ASIDE))])  # the same picture, other landmarks
     assert inner.asked == 3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -25,6 +25,7 @@ class BestFace:
         index, ts_s: its frame, and when that is shown.
         patch: the face with a margin.
         landmarks: shape (5, 2), x and y in 0..1 of the displayed frame.
+        is_mirrored: its mirror image, which shows the same person otherwise.
     """
 
     score: float
@@ -32,11 +33,16 @@ class BestFace:
     ts_s: float
     patch: FacePatch
     landmarks: FloatArray
+    is_mirrored: bool = False
 
     @property
-    def rank(self) -> tuple[float, int]:
+    def rank(self) -> tuple[float, int, bool]:
         """Ascending from the best one; the earlier of two that are as good is the better one."""
-        return -self.score, self.index
+        return -self.score, self.index, self.is_mirrored
+
+    @property
+    def mirrored(self) -> BestFace:
+        return replace(self, is_mirrored=True)
 
 
 class BestFaces:

@@ -3,7 +3,8 @@
 A face costs as much as a seventh of a frame, so they are rationed: every processed frame earns a
 part of one, and the more the more pictures had to be decoded for it. A track that has ended waits
 with its best faces. The first one of each track goes before the second one of any, and the more of
-them a track has, the more must be left for tracks that are still to come. What is done depends on
+them a track has, the more must be left for tracks that are still to come. A face is followed by its
+mirror image, which says more of who it is than the next one of the track. What is done depends on
 the frames alone, not on time, so a run's people are always the same.
 """
 
@@ -20,7 +21,7 @@ from apps.pipeline.arrays import FloatArray
 from apps.pipeline.people.best_faces import BestFace, BestFaces, best_face
 from apps.pipeline.people.grouping import Group, TrackFace, grouped
 from apps.pipeline.people.track_mean import track_mean
-from apps.pipeline.recognise.base import Recogniser
+from apps.pipeline.recognise.base import FaceView, Recogniser
 from apps.pipeline.types import TrackedSighting
 
 _MIN_SCORE = 0.05  # a face counts so much in the mean, however poor it is
@@ -36,12 +37,14 @@ class TrackDescription:
         embedding: shape (k,), of length 1: see `track_mean`.
         spread: how far they are from each other, 0 for one face: 1 less the length of their mean.
         best: the faces, the best one first.
+        described: how many were described, mirror images included.
     """
 
     number: int
     embedding: FloatArray
     spread: float
     best: tuple[ShownFace, ...]
+    described: int
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,13 @@ class ShownFace:
     Args:
         score: as in `BestFace`.
         index, ts_s: its frame, and when that is shown.
+        is_mirrored: its mirror image was described.
     """
 
     score: float
     index: int
     ts_s: float
+    is_mirrored: bool
 
 
 class _Turn(NamedTuple):
@@ -172,15 +177,17 @@ class PeopleStage:
                 ** self._config.score_weight,
                 self.recogniser.likeness.other_person,
             )
-            best = tuple(sorted(seen.faces, key=lambda face: (-face.score, face.index)))
-            found.append(TrackDescription(number, embedding, spread, best))
+            shown = (face for face in seen.faces if not face.is_mirrored)
+            best = tuple(sorted(shown, key=lambda face: (-face.score, face.index)))
+            found.append(TrackDescription(number, embedding, spread, best, len(seen.faces)))
         return found
 
     def _end(self, number: int) -> None:
         """The track may have ended before: a claim gives its number to a face that came back."""
         seen = self._seen[number]
         is_waiting, spare = bool(seen.waiting), seen.spare
-        faces = sorted([*seen.waiting, *seen.best.taken()], key=lambda face: face.rank)
+        found = [view for face in seen.best.taken() for view in (face, face.mirrored)]
+        faces = sorted([*seen.waiting, *found], key=lambda face: face.rank)
         seen.waiting = faces[: self._config.max_faces - len(seen.faces)][::-1]
         self._open.discard(number)
         self._spare += seen.spare - spare
@@ -207,7 +214,7 @@ class PeopleStage:
 
     def _describe(self, seen: _Seen, face: BestFace) -> None:
         self._due.append((seen, face))
-        seen.faces.append(ShownFace(face.score, face.index, face.ts_s))
+        seen.faces.append(ShownFace(face.score, face.index, face.ts_s, face.is_mirrored))
         self.faces += 1
         self._earned -= 1
         if len(self._due) == _AT_ONCE:
@@ -215,7 +222,7 @@ class PeopleStage:
 
     def _describe_due(self) -> None:
         if self._due:
-            faces = [(face.patch, face.landmarks) for _, face in self._due]
+            faces = [FaceView(b.patch, b.landmarks, b.is_mirrored) for _, b in self._due]
             for (seen, _), embedding in zip(self._due, self.recogniser.embed(faces), strict=True):
                 seen.embeddings.append(embedding)
             self._due.clear()

@@ -19,8 +19,7 @@ from apps.common.files import sha256_of
 from apps.common.model_files import insightface_recogniser, insightface_root
 from apps.pipeline.arrays import FloatArray
 from apps.pipeline.inference.session import CPU, SessionPlan, make_session
-from apps.pipeline.recognise.base import aligned, unit
-from apps.pipeline.yuv_crop import FacePatch
+from apps.pipeline.recognise.base import FaceView, aligned, unit
 
 SIDE = 112  # pixels of an aligned face
 # Eyes, nose and mouth corners in it, x and y in pixels (InsightFace, `face_align.arcface_dst`).
@@ -78,9 +77,9 @@ class ArcFace:
     def likeness(self) -> RecogniserConfig:
         return model_registry().recognisers["arcface"]
 
-    def embed(self, faces: Sequence[tuple[FacePatch, FloatArray]]) -> FloatArray:
+    def embed(self, faces: Sequence[FaceView]) -> FloatArray:
         # One by one: there are models that take no more.
-        found = [self._model.get_feat(aligned(*face, PLACES, SIDE))[0] for face in faces]
+        found = [self._model.get_feat(aligned(face, PLACES, SIDE))[0] for face in faces]
         return unit(np.stack(found))
 
 

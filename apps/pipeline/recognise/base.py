@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -17,6 +17,20 @@ _MARGIN_SIDE = 192  # pixels of a face with its margin, before it is aligned
 _TINY = 1e-6
 
 
+class FaceView(NamedTuple):
+    """A face to be described.
+
+    Args:
+        patch: the face with a margin.
+        landmarks: shape (5, 2), x and y in 0..1 of the displayed frame.
+        is_mirrored: it is to be seen turned left to right, once it is aligned.
+    """
+
+    patch: FacePatch
+    landmarks: FloatArray
+    is_mirrored: bool = False
+
+
 class Recogniser(Protocol):
     """Describes a face so that descriptions of one person are alike."""
 
@@ -28,32 +42,31 @@ class Recogniser(Protocol):
         """What likeness of two faces means with it."""
         ...
 
-    def embed(self, faces: Sequence[tuple[FacePatch, FloatArray]]) -> FloatArray:
+    def embed(self, faces: Sequence[FaceView]) -> FloatArray:
         """Shape (n, k), each of length 1. Several at once cost less than one after the other.
 
         Args:
-            faces: of each, one or more, the face with a margin and its landmarks: shape (5, 2), x
-                and y in 0..1 of the displayed frame.
+            faces: one or more.
         """
         ...
 
 
-def aligned(patch: FacePatch, landmarks: FloatArray, places: FloatArray, side: int) -> ByteArray:
+def aligned(face: FaceView, places: FloatArray, side: int) -> ByteArray:
     """Shape (side, side, 3), BGR: a face turned, scaled and moved so that its points are in place.
 
     What lies beyond the patch repeats its edge.
 
     Args:
-        patch, landmarks: of one of the faces of `Recogniser.embed`.
         places: shape (5, 2), where eyes, nose and corners of the mouth are to be, pixels.
     """
+    patch, landmarks, is_mirrored = face
     picture = patch.picture(_MARGIN_SIDE)
     left, top, right, bottom = patch.place
     within = (landmarks - (left, top)) / (right - left, bottom - top)
     height, width = picture.shape[:2]
     turn = _similarity(within * (width, height), places)
     found: ByteArray = cv2.warpAffine(picture, turn, (side, side), borderMode=cv2.BORDER_REPLICATE)
-    return found
+    return found[:, ::-1] if is_mirrored else found
 
 
 def unit(values: FloatArray) -> FloatArray:

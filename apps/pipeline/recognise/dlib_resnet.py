@@ -22,8 +22,7 @@ from apps.pipeline.arrays import FloatArray
 from apps.pipeline.inference.callbacks import NO_CALLBACKS, LoadCallbacks
 from apps.pipeline.inference.graph_cache import open_session
 from apps.pipeline.inference.session import CPU, SessionPlan
-from apps.pipeline.recognise.base import aligned, unit
-from apps.pipeline.yuv_crop import FacePatch
+from apps.pipeline.recognise.base import FaceView, aligned, unit
 
 _SIDE = 150  # pixels of an aligned face
 _MARGIN = 0.25  # around dlib's mean face, in its sides
@@ -72,8 +71,8 @@ class DlibResNet:
     def likeness(self) -> RecogniserConfig:
         return model_registry().recognisers["dlib"]
 
-    def embed(self, faces: Sequence[tuple[FacePatch, FloatArray]]) -> FloatArray:
-        pictures = np.stack([aligned(*face, _PLACES, _SIDE) for face in faces])
+    def embed(self, faces: Sequence[FaceView]) -> FloatArray:
+        pictures = np.stack([aligned(face, _PLACES, _SIDE) for face in faces])
         red_green_blue = pictures[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32)
         (embeddings,) = self._session.run(None, {"pictures": red_green_blue})
         return unit(embeddings)

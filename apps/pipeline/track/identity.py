@@ -15,7 +15,7 @@ import numpy as np
 from apps.common.config import RecognitionConfig
 from apps.common.contracts.manifest import RecognitionFacts
 from apps.pipeline.arrays import FloatArray
-from apps.pipeline.recognise.base import Recogniser
+from apps.pipeline.recognise.base import FaceView, Recogniser
 from apps.pipeline.types import Sighting
 
 
@@ -81,7 +81,7 @@ class IdentityGate:
         ):
             return None
         self.compared += 1
-        return Identity(self.recogniser.embed([(patch, landmarks)])[0], sighting.index)
+        return Identity(self.recogniser.embed([FaceView(patch, landmarks)])[0], sighting.index)
 
     def is_other(self, known: Identity, seen: Identity) -> bool:
         """Another person has taken the place."""

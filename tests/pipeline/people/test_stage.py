@@ -15,7 +15,7 @@ from apps.common.contracts.manifest import ModelFacts
 from apps.pipeline.arrays import FloatArray
 from apps.pipeline.people.best_faces import BestFace, BestFaces, best_face, frontality, sharpness
 from apps.pipeline.people.stage import PeopleStage, TrackDescription
-from apps.pipeline.recognise.base import unit
+from apps.pipeline.recognise.base import FaceView, unit
 from apps.pipeline.types import Faces, Scene, Sighting, TrackedSighting
 from apps.pipeline.yuv_crop import FacePatch, bgr_crop
 
@@ -40,10 +40,10 @@ class Colours:
         self.asked = 0
         self.together: list[int] = []
 
-    def embed(self, faces: Sequence[tuple[FacePatch, FloatArray]]) -> FloatArray:
+    def embed(self, faces: Sequence[FaceView]) -> FloatArray:
         self.asked += len(faces)
         self.together.append(len(faces))
-        means = [patch.picture(32).mean(axis=(0, 1)).astype(np.float32) for patch, _ in faces]
+        means = [patch.picture(32).mean(axis=(0, 1)).astype(np.float32) for patch, *_ in faces]
         return unit(np.stack(means))
 
 
@@ -168,6 +168,25 @@ def test_faces_are_described_several_at_once(monkeypatch: pytest.MonkeyPatch) ->
         assert (one.embedding == other.embedding).all()
 
 
+def test_a_face_is_described_with_its_mirror_image() -> None:
+    asked = list[FaceView]()
+
+    class Asked(Colours):
+        def embed(self, faces: Sequence[FaceView]) -> FloatArray:
+            asked.extend(faces)
+            return super().embed(faces)
+
+    stage = PeopleStage(Asked(), CONFIG.model_copy(update={"first_faces": 100.0}), ended_s=1.5)
+    for step in range(16):
+        stage.add(seen(step, (1, ANNA)))
+    stage.finish()
+    (description,) = stage.descriptions()
+
+    assert [face.is_mirrored for face in asked] == [False, True, False, True, False]
+    assert asked[0].patch is asked[1].patch is not asked[2].patch
+    assert (len(description.best), description.described) == (3, CONFIG.max_faces)
+
+
 def test_tracks_of_one_face_are_one_person() -> None:
     stage = stage_of()
     for step in range(8):
@@ -245,7 +264,7 @@ def test_every_track_has_a_face_before_one_has_two() -> None:
         stage.add(seen(step, (1 + step // 16, ANNA)) if step % 16 < 8 else seen(step))
     stage.finish()
 
-    assert sorted(len(each.best) for each in stage.descriptions()) == [1, 1, 1, 1, 2, 2]
+    assert sorted(each.described for each in stage.descriptions()) == [1, 1, 1, 1, 2, 2]
 
 
 def test_who_is_seen_longest_has_more_faces() -> None:
@@ -254,7 +273,7 @@ def test_who_is_seen_longest_has_more_faces() -> None:
         stage.add(seen(step, (1 + (step >= 6) + (step >= 50), ANNA)))
     stage.finish()
 
-    assert [len(each.best) for each in stage.descriptions()] == [1, 2, 1]
+    assert [each.described for each in stage.descriptions()] == [1, 2, 1]
 
 
 def test_a_track_that_goes_over_to_another_face_is_that_of_the_one() -> None:

@@ -14,11 +14,12 @@ import pytest
 from apps.common.config import model_registry
 from apps.common.errors import ModelUnavailable
 from apps.demo.scene import ASTRONAUT, load_photo
-from apps.pipeline.arrays import ByteArray, FloatArray
+from apps.pipeline.arrays import ByteArray
 from apps.pipeline.people.grouping import TrackFace, grouped
 from apps.pipeline.recognise import make_recogniser
+from apps.pipeline.recognise.base import FaceView, aligned
 from apps.pipeline.recognise.dlib_resnet import DlibResNet
-from apps.pipeline.yuv_crop import FacePatch, bgr_crop
+from apps.pipeline.yuv_crop import bgr_crop
 from lab.evaluation.real_clips import data_folder
 from lab.scenes.recurring import largest_face
 
@@ -37,7 +38,7 @@ def recogniser(cache: Path) -> DlibResNet:
     return DlibResNet(1, cache)
 
 
-def face_of(image: ByteArray, cache: Path) -> tuple[FacePatch, FloatArray]:
+def face_of(image: ByteArray, cache: Path) -> FaceView:
     """The largest face with a margin, and its landmarks."""
     height, width = image.shape[:2]
     found = largest_face(image, cache)
@@ -50,7 +51,7 @@ def face_of(image: ByteArray, cache: Path) -> tuple[FacePatch, FloatArray]:
         min(width, int((right + margin_x) * width)),
         min(height, int((bottom + margin_y) * height)),
     )
-    return bgr_crop(image, place, (width, height), 192), found.landmarks[0]
+    return FaceView(bgr_crop(image, place, (width, height), 192), found.landmarks[0])
 
 
 def test_a_known_face_has_known_numbers(recogniser: DlibResNet, cache: Path) -> None:
@@ -121,9 +122,20 @@ def test_another_file_of_its_name_is_refused(
 def test_faces_together_have_the_numbers_that_each_has_alone(
     recogniser: DlibResNet, cache: Path
 ) -> None:
-    patch, landmarks = face_of(np.array(load_photo(ASTRONAUT)), cache)
-    faces = [(patch, landmarks + np.float32(0.004 * step)) for step in range(5)]
+    patch, landmarks, _ = face_of(np.array(load_photo(ASTRONAUT)), cache)
+    faces = [FaceView(patch, landmarks + np.float32(0.004 * step)) for step in range(5)]
     together = recogniser.embed(faces)
     alone = [recogniser.embed([face])[0] for face in faces]
     np.testing.assert_allclose(together, np.stack(alone), atol=1e-5)
     assert len(np.unique(together, axis=0)) == len(faces)
+
+
+def test_a_mirror_image_shows_the_same_person_otherwise(
+    recogniser: DlibResNet, cache: Path
+) -> None:
+    face = face_of(np.array(load_photo(ASTRONAUT)), cache)
+    places = np.array([(50, 60), (100, 60), (75, 85), (58, 110), (92, 110)], np.float32)
+    turned = aligned(face._replace(is_mirrored=True), places, 150)
+    assert (turned == aligned(face, places, 150)[:, ::-1]).all()
+    one, other = recogniser.embed([face, face._replace(is_mirrored=True)])
+    assert 0.95 < float(one @ other) < 0.9999

@@ -17,7 +17,7 @@ from apps.common.config import pipeline_config
 from apps.common.errors import ModelUnavailable
 from apps.pipeline.arrays import FloatArray
 from apps.pipeline.recognise.arcface import PLACES, SIDE, ArcFace
-from apps.pipeline.recognise.base import aligned
+from apps.pipeline.recognise.base import FaceView, aligned
 from apps.pipeline.track.identity import IdentityGate
 from apps.pipeline.track.tracker import FaceTracker, thresholds
 from apps.pipeline.types import Faces, Scene, Sighting
@@ -159,7 +159,7 @@ def test_the_face_is_turned_upright_and_to_its_place() -> None:
         cv2.circle(image, (round(x), round(y)), 5, colour, -1)
     patch = bgr_crop(image, (150, 40, 460, 330), (width, height), 400)
 
-    face = aligned(patch, (points / (width, height)).astype(np.float32), PLACES, SIDE)
+    face = aligned(FaceView(patch, (points / (width, height)).astype(np.float32)), PLACES, SIDE)
 
     assert face.shape == (112, 112, 3)
     for (x, y), colour in zip(wanted, colours, strict=True):
