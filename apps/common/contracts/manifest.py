@@ -226,7 +226,7 @@ class PeopleFacts(Readable):
     """How tracks were grouped into people.
 
     Args:
-        faces: that were described.
+        faces: that were described, mirror images included.
         described: tracks of which at least one face was.
         unassigned: tracks of which none was: too small, too blurred, in profile, or too short.
         people: groups.
