@@ -63,7 +63,7 @@ _EPISODE_HEAD = (
 )
 _IOU = 0.5  # a sighting is of the face that it overlaps so much
 _SURE = 2.0  # standard errors
-_ROUNDING = 1e-6  # seconds
+_ROUNDING = 2e-4  # seconds, of times of cuts as they are written
 
 
 @dataclass(frozen=True)
