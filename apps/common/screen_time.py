@@ -36,10 +36,7 @@ from numpy.typing import NDArray
 SecondsArray = NDArray[np.float64]
 
 _SAME_S = 1e-6  # seconds; times of one picture may differ by so much
-_INTRA = (
-    0.95  # chance that a cut is at a picture without others; of 73 of a music video 71 are, and
-)
-#   of its 72 such pictures 71 are cuts
+_INTRA = 0.95  # chance that a cut is where an intra picture ends its span; docs/algorithm.md
 _REMEMBERED = 8  # edges: a sample's are asked for by each of its faces
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, MutableSequence, Sequen
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -218,6 +219,7 @@ def read_run_tracks(
         for cut, edge in _cut_edges(layout, files.metrics)
         if stride <= cut < video.frames
         and frame_s[cut - stride] <= edge.at_s <= frame_s[cut] + _ROUNDING_S
+        and edge.variance <= (frame_s[cut] - frame_s[cut - stride]) ** 2
     }
     errors_s = _errors(layout, manifest)
     return RunTracks(tracks, frame_s, end_s, stride, cuts, cut_edges, edges_s, errors_s)
@@ -231,11 +233,11 @@ def _cut_edges(layout: Layout, metrics: Path) -> Iterator[tuple[int, Edge]]:
         return
     for cut, at_s, error_s in zip(*lists, strict=False):
         if type(cut) is int and _is_number(at_s) and _is_number(error_s):
-            yield cut, Edge(float(at_s), float(error_s) ** 2)
+            yield cut, Edge(at_s, error_s * error_s)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+def _is_number(value: object) -> TypeGuard[float]:
+    return type(value) is float and math.isfinite(value)
 
 
 def _times(known: dict[int, float], frames: int, fps: float) -> SecondsArray:

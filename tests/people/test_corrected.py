@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -243,6 +244,29 @@ def test_what_is_put_together_again_is_counted_as_the_run_counts_it(
         assert row.screen_error_seconds == pytest.approx(person.screen_error_seconds, abs=1e-3)
         assert row.share == pytest.approx(person.share, abs=1e-4)
         assert row.confidence == pytest.approx(person.confidence, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"scene_cuts_s": "soon"},
+        {"scene_cuts_s": [1e300, -5.0]},
+        {"scene_cuts_s": [float("nan"), True]},
+        {"scene_cuts_error_s": [1e200, 1e200]},
+        {"scene_cuts_error_s": [10**400, None]},
+        {"scene_cuts": [-6, 10**30]},
+        {"scene_cuts_s": None, "scene_cuts_error_s": None},
+    ],
+)
+def test_times_of_cuts_that_cannot_be_are_not_believed(
+    layout: Layout, by_hand: Correct, told: dict[str, Any]
+) -> None:
+    metrics = layout.run(EP, "r1").metrics
+    metrics.write_text(json.dumps(json.loads(metrics.read_text()) | told))
+    by_hand("merge", "person-0001", "person-0002")
+    (person,) = rows(layout).values()
+    assert person.screen_seconds == pytest.approx((250 + 260 + 300) / 24, abs=0.3)
+    assert 0 < (person.screen_error_seconds or 0) < 0.5
 
 
 @pytest.fixture(scope="module")
