@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import math
 from collections.abc import Iterator
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from apps.common.contracts.rows import M, read_rows
 from apps.common.files import open_regular, read_json, tail
@@ -34,20 +36,34 @@ def result_json(layout: Layout, path: Path) -> dict[str, Any] | None:
     return read_json(path, partial(open_result, layout))
 
 
-def result_cuts(layout: Layout, metrics: Path) -> list[int]:
-    """Frames that begin a shot, as a run's `track_metrics.json` tells; none where it does not."""
-    cuts = (result_json(layout, metrics) or {}).get("scene_cuts")
-    return [cut for cut in cuts if type(cut) is int] if isinstance(cuts, list) else []
+class ResultCut(NamedTuple):
+    """A cut of a run.
+
+    Args:
+        frame: that begins a shot.
+        at_s, error_s: when it is, and the standard error of that, seconds; None where the run does
+            not tell.
+    """
+
+    frame: int
+    at_s: float | None
+    error_s: float | None
 
 
-def result_cut_times(layout: Layout, metrics: Path) -> dict[int, float]:
-    """When cuts are, seconds, by the frame that begins a shot; of runs that measured it."""
+def result_cuts(layout: Layout, metrics: Path) -> list[ResultCut]:
+    """Cuts, as a run's `track_metrics.json` tells; none where it does not."""
     known = result_json(layout, metrics) or {}
-    cuts, seconds = known.get("scene_cuts"), known.get("scene_cuts_s")
-    if not isinstance(cuts, list) or not isinstance(seconds, list):
-        return {}
-    pairs = zip(cuts, seconds, strict=False)
-    return {cut: float(at_s) for cut, at_s in pairs if type(cut) is int and type(at_s) is float}
+    names = ("scene_cuts", "scene_cuts_s", "scene_cuts_error_s")
+    lists = [told if isinstance(told := known.get(name), list) else [] for name in names]
+    return [
+        ResultCut(frame, _second(at_s), _second(error_s))
+        for frame, at_s, error_s in zip_longest(*lists)
+        if type(frame) is int
+    ]
+
+
+def _second(told: object) -> float | None:
+    return told if type(told) is float and math.isfinite(told) else None
 
 
 def result_rows(layout: Layout, path: Path, model: type[M]) -> Iterator[M | None]:

@@ -27,6 +27,7 @@ much is not in this error.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -75,14 +76,21 @@ class SampleEdges:
         frame_s: shape (n,), when each picture is shown, n >= 1; none before the one before it.
         end_s: when the last picture ends.
         stride: pictures 0, stride, 2 * stride, ... are the samples; >= 1.
+        cuts: edges of which more is known, by the sample behind each, which is not the first one.
     """
 
-    def __init__(self, frame_s: SecondsArray, end_s: float, stride: int) -> None:
+    def __init__(
+        self,
+        frame_s: SecondsArray,
+        end_s: float,
+        stride: int,
+        cuts: Mapping[int, Edge] | None = None,
+    ) -> None:
         self._frame_s = frame_s
         self._end_s = end_s
         self._stride = stride
         self._after = lru_cache(_REMEMBERED)(self._found_after)
-        self._cuts: dict[int, Edge] = {}  # by the sample before
+        self._cuts = {} if cuts is None else dict(cuts)
 
     def cut(self, frame: int, span: CutSpan) -> Edge:
         """Between a sample and the one before it there is a cut, of which more is known.
@@ -99,12 +107,8 @@ class SampleEdges:
         changes = self._frame_s[low:high] - after_s
         if len(changes) > 0 and changes[-1] > 0.0:
             mean, variance = _mean_and_variance(changes, _INTRA if span.ends_intra else 0.0)
-            self.know(frame, Edge(after_s + mean, variance))
+            self._cuts[frame] = Edge(after_s + mean, variance)
         return self.before(frame)
-
-    def know(self, frame: int, edge: Edge) -> None:
-        """Between a sample, that is not the first one, and the one before it lies this edge."""
-        self._cuts[frame - self._stride] = edge
 
     def before(self, frame: int) -> Edge:
         """Between a sample and the one before it; the file's beginning for the first one.
@@ -121,7 +125,7 @@ class SampleEdges:
 
         So what nobody has seen counts for nobody. The file's end for the last sample.
         """
-        known = self._cuts.get(frame)
+        known = self._cuts.get(frame + self._stride)
         return self._after(frame) if known is None else known
 
     def _found_after(self, frame: int) -> Edge:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, MutableSequence, Sequence
+from collections.abc import Iterable, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
-from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +18,7 @@ from apps.common.contracts.manifest import RunManifest
 from apps.common.contracts.rows import DetectionRow, PersonRow, TrackRow
 from apps.common.errors import RunNotFound
 from apps.common.layout import Layout
-from apps.common.open_result import result_cuts, result_json, result_rows
+from apps.common.open_result import ResultCut, result_cuts, result_rows
 from apps.common.screen_time import (
     Edge,
     Presence,
@@ -98,8 +96,7 @@ class RunTracks:
         frame_s: shape (n,), when each picture of the video is shown.
         end_s: when the last one ends.
         stride: pictures from sample to sample.
-        cuts: first sample of each shot but the first.
-        cut_edges: of some of these: when the cut is.
+        cuts: first sample of each shot but the first, and when the cut is, where that is known.
         edges_s: from when or until when somebody is on the screen, as the run has counted it: it
             knew the times of all pictures.
         errors_s: of each track's seconds on the screen, as the run has counted it.
@@ -111,17 +108,15 @@ class RunTracks:
         frame_s: SecondsArray,
         end_s: float,
         stride: int,
-        cuts: Iterable[int],
-        cut_edges: Mapping[int, Edge],
+        cuts: Mapping[int, Edge | None],
         edges_s: Iterable[float],
         errors_s: Mapping[str, float],
     ) -> None:
         self.tracks = tracks
         self.stride = stride
         self._frame_s = frame_s
-        self._edges = SampleEdges(frame_s, end_s, stride)
-        for cut, edge in cut_edges.items():
-            self._edges.know(cut, edge)
+        known = {cut: edge for cut, edge in cuts.items() if edge is not None}
+        self._edges = SampleEdges(frame_s, end_s, stride, known)
         self._cuts = frozenset(cuts)
         self._missed_s = pipeline_config().metrics.missed_seconds
         self._after: dict[int, Edge] = {}
@@ -213,31 +208,21 @@ def read_run_tracks(
     frame_s = _times(known, video.frames, video.fps)
     end_s = max(float(frame_s[-1]), video.duration_s + float(frame_s[0]))
     edges_s = {edge for person in people for times in person.appearances for edge in times}
-    cuts = result_cuts(layout, files.metrics)
-    cut_edges = {
-        cut: edge
-        for cut, edge in _cut_edges(layout, files.metrics)
-        if stride <= cut < video.frames
-        and frame_s[cut - stride] <= edge.at_s <= frame_s[cut] + _ROUNDING_S
-        and edge.variance <= (frame_s[cut] - frame_s[cut - stride]) ** 2
+    cuts = {
+        cut.frame: _edge_at(cut, frame_s, stride)
+        for cut in result_cuts(layout, files.metrics)
+        if stride <= cut.frame < video.frames
     }
-    errors_s = _errors(layout, manifest)
-    return RunTracks(tracks, frame_s, end_s, stride, cuts, cut_edges, edges_s, errors_s)
+    return RunTracks(tracks, frame_s, end_s, stride, cuts, edges_s, _errors(layout, manifest))
 
 
-def _cut_edges(layout: Layout, metrics: Path) -> Iterator[tuple[int, Edge]]:
-    """When each cut is; none of runs that did not measure it."""
-    known = result_json(layout, metrics) or {}
-    lists = [known.get(name) for name in ("scene_cuts", "scene_cuts_s", "scene_cuts_error_s")]
-    if not all(isinstance(values, list) for values in lists):
-        return
-    for cut, at_s, error_s in zip(*lists, strict=False):
-        if type(cut) is int and _is_number(at_s) and _is_number(error_s):
-            yield cut, Edge(at_s, error_s * error_s)
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return type(value) is float and math.isfinite(value)
+def _edge_at(cut: ResultCut, frame_s: SecondsArray, stride: int) -> Edge | None:
+    """When a cut is; None where the run does not tell, or tells what cannot be."""
+    before_s, behind_s = float(frame_s[cut.frame - stride]), float(frame_s[cut.frame])
+    if cut.at_s is None or cut.error_s is None or abs(cut.error_s) > behind_s - before_s:
+        return None
+    is_between = before_s <= cut.at_s <= behind_s + _ROUNDING_S
+    return Edge(cut.at_s, cut.error_s * cut.error_s) if is_between else None
 
 
 def _times(known: dict[int, float], frames: int, fps: float) -> SecondsArray:

@@ -72,7 +72,7 @@ def charts_of(layout: Layout, ep_id: str, run_id: str, bins: int) -> RunCharts:
     return chart_run(
         video,
         stride,
-        result_cuts(layout, files.metrics),
+        (cut.frame for cut in result_cuts(layout, files.metrics)),
         read_rows(result_file(layout, files.detections, hint=RUN_AGAIN), DetectionRow),
         read_rows(result_file(layout, files.tracks, hint=RUN_AGAIN), TrackRow),
         bins,

@@ -16,7 +16,7 @@ from apps.common.contracts.manifest import RunManifest, VideoFacts
 from apps.common.contracts.rows import TrackRow
 from apps.common.errors import InvalidInput, RunNotFound
 from apps.common.layout import Layout, RunFiles
-from apps.common.open_result import open_result, result_cut_times, result_cuts, result_rows
+from apps.common.open_result import open_result, result_cuts, result_rows
 from apps.common.schemas import ReviewBoxes, ReviewData, ReviewTracks
 from apps.results.figures import RUN_AGAIN, grid_of
 from apps.results.files import NO_ROWS
@@ -156,11 +156,8 @@ def _reviewed(
     first_s = sightings.times.of(0)  # videos may begin late
     end_s = max([first_s + video.duration_s, *sightings.tracked_s[-1:]])
     samples = Samples.of(stride, video.fps, first_s, end_s)
-    firsts = {cut for cut in result_cuts(layout, files.metrics) if 0 < cut < video.frames}
-    told_s = result_cut_times(layout, files.metrics)
-    cuts_s = sorted(
-        {_rounded(samples.cut(sightings.times.of(cut), told_s.get(cut))) for cut in firsts}
-    )
+    cuts = [cut for cut in result_cuts(layout, files.metrics) if 0 < cut.frame < video.frames]
+    cuts_s = sorted({_rounded(samples.cut(sightings.times.of(c.frame), c.at_s)) for c in cuts})
     bars = _bars(result_rows(layout, files.tracks, TrackRow), samples, cuts_s)
     count = _laid_out(bars)
     missed_s = pipeline_config().metrics.missed_seconds

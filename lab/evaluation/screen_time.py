@@ -123,9 +123,7 @@ def score_seconds(
     Args:
         found: by the product, at this stride, with its cuts.
     """
-    edges = SampleEdges(times.frame_s, times.end_s, stride)
-    for cut, edge in found.cut_edges.items():
-        edges.know(cut, edge)
+    edges = SampleEdges(times.frame_s, times.end_s, stride, found.cut_edges)
     tracks = _tracks(found.rows, edges)
     total = _total(tracks, found, edges)
     durations = times.durations()

@@ -9,6 +9,7 @@ import numpy as np
 
 from apps.common.config import PeopleConfig
 from apps.pipeline.arrays import FloatArray
+from apps.pipeline.recognise.base import FaceView
 from apps.pipeline.types import Sighting
 from apps.pipeline.yuv_crop import FacePatch
 
@@ -23,26 +24,22 @@ class BestFace:
     Args:
         score: how well it shows who it is, 0..1.
         index, ts_s: its frame, and when that is shown.
-        patch: the face with a margin.
-        landmarks: shape (5, 2), x and y in 0..1 of the displayed frame.
-        is_mirrored: its mirror image, which shows the same person otherwise.
+        view: the face, or its mirror image, which shows the same person otherwise.
     """
 
     score: float
     index: int
     ts_s: float
-    patch: FacePatch
-    landmarks: FloatArray
-    is_mirrored: bool = False
+    view: FaceView
 
     @property
     def rank(self) -> tuple[float, int, bool]:
         """Ascending from the best one; the earlier of two that are as good is the better one."""
-        return -self.score, self.index, self.is_mirrored
+        return -self.score, self.index, self.view.is_mirrored
 
     @property
     def mirrored(self) -> BestFace:
-        return replace(self, is_mirrored=True)
+        return replace(self, view=self.view._replace(is_mirrored=True))
 
 
 class BestFaces:
@@ -103,7 +100,7 @@ def best_face(sighting: Sighting, face: int, config: PeopleConfig) -> BestFace |
         * front
         * min(1.0, sharpness(patch) / config.enough_sharpness)
     )
-    return BestFace(score, sighting.index, sighting.ts_s, patch, landmarks)
+    return BestFace(score, sighting.index, sighting.ts_s, FaceView(patch, landmarks))
 
 
 def frontality(patch: FacePatch, landmarks: FloatArray) -> float:

@@ -21,7 +21,7 @@ from apps.pipeline.arrays import FloatArray
 from apps.pipeline.people.best_faces import BestFace, BestFaces, best_face
 from apps.pipeline.people.grouping import Group, TrackFace, grouped
 from apps.pipeline.people.track_mean import track_mean
-from apps.pipeline.recognise.base import FaceView, Recogniser
+from apps.pipeline.recognise.base import Recogniser
 from apps.pipeline.types import TrackedSighting
 
 _MIN_SCORE = 0.05  # a face counts so much in the mean, however poor it is
@@ -214,7 +214,7 @@ class PeopleStage:
 
     def _describe(self, seen: _Seen, face: BestFace) -> None:
         self._due.append((seen, face))
-        seen.faces.append(ShownFace(face.score, face.index, face.ts_s, face.is_mirrored))
+        seen.faces.append(ShownFace(face.score, face.index, face.ts_s, face.view.is_mirrored))
         self.faces += 1
         self._earned -= 1
         if len(self._due) == _AT_ONCE:
@@ -222,7 +222,7 @@ class PeopleStage:
 
     def _describe_due(self) -> None:
         if self._due:
-            faces = [FaceView(b.patch, b.landmarks, b.is_mirrored) for _, b in self._due]
+            faces = [face.view for _, face in self._due]
             for (seen, _), embedding in zip(self._due, self.recogniser.embed(faces), strict=True):
                 seen.embeddings.append(embedding)
             self._due.clear()

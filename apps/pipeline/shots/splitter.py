@@ -192,11 +192,11 @@ class ShotSplitter:
             limit += config.doubt
         if self._are_others(before.appearance, now.appearance):
             limit -= config.doubt
-        colours, difference = _distance(one.view, other.view), _difference(one.view, other.view)
+        difference = _difference(one.view, other.view)
         if difference < limit - config.doubt:
             return None
-        was = one.view.like(other.view)
-        if len(chain) > 1:
+        if len(chain) > 1:  # else these are the samples, which are not the same place
+            was, colours = one.view.like(other.view), _distance(one.view, other.view)
             motion = self._measure(was, other.view, self._limits)
             if self._is_same_place(was, other.view, motion, colours):
                 return None

@@ -86,7 +86,7 @@ def stage_of(**changes: float) -> PeopleStage:
 
 
 def face(score: float, ts_s: float) -> BestFace:
-    return BestFace(score, round(ts_s * 24), ts_s, patch_of(ANNA), points(FRONT))
+    return BestFace(score, round(ts_s * 24), ts_s, FaceView(patch_of(ANNA), points(FRONT)))
 
 
 def test_a_long_track_has_few_faces_from_all_its_time() -> None:
