@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -40,7 +41,6 @@ from tests.pipeline.videos import (
 )
 from tests.support.unread import NDJSON, unread_post
 
-SLOW = "/episodes/slow/playable"
 MAKER = "apps.cli.make_playable"
 
 
@@ -81,6 +81,14 @@ def slow_server(data_root: Path) -> Iterator[Server]:
     """One whose budget is so small that there is time to look."""
     with serving(data_root, SCREENALYTICS_MAX_CPU_PERCENT="25") as running:
         yield running
+
+
+@pytest.fixture
+def slow(data_root: Path, request: pytest.FixtureRequest) -> str:
+    """An episode of a test's own: a server forgets a maker a moment after it has gone."""
+    name = re.sub(r"\W+", "-", request.node.name).strip("-")
+    os.link(folder(data_root, "slow") / "episode.mp4", folder(data_root, name) / "episode.mp4")
+    return name
 
 
 def video_of(server: Server, name: str) -> Path:
@@ -329,6 +337,10 @@ def makers(server: Server) -> list[psutil.Process]:
     return found
 
 
+def address_of(name: str) -> str:
+    return f"/episodes/{name}/playable"
+
+
 def begun(server: Server, name: str) -> bool:
     return any(one.startswith(".") for one in names_in(cache_of(server, name)))
 
@@ -362,66 +374,66 @@ def test_it_tells_its_progress_within_its_budget(slow_server: Server) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "ndjson"])
-def test_it_dies_with_its_client(slow_server: Server, stream: bool) -> None:
-    with unread_post(slow_server, SLOW, stream=stream):
+def test_it_dies_with_its_client(slow_server: Server, slow: str, stream: bool) -> None:
+    with unread_post(slow_server, address_of(slow), stream=stream):
         processes = wait_for(lambda: makers(slow_server), what="it to start")
-        wait_for(lambda: begun(slow_server, "slow"), what="the writing to begin")
-        answer = slow_server.client.post("/episodes/slow/playable")
+        wait_for(lambda: begun(slow_server, slow), what="the writing to begin")
+        answer = slow_server.client.post(address_of(slow))
         assert check_problem(answer, 409, "playable-busy")["hint"]
     wait_for(lambda: gone(processes) and not makers(slow_server), what="its end")
-    wait_for(lambda: not names_in(cache_of(slow_server, "slow")), what="the folder as it was")
-    assert playable(slow_server, "slow")["ready"] is False
+    wait_for(lambda: not names_in(cache_of(slow_server, slow)), what="the folder as it was")
+    assert playable(slow_server, slow)["ready"] is False
 
 
-def test_a_stopped_one_dies_too(slow_server: Server) -> None:
-    with unread_post(slow_server, SLOW, stream=True):
+def test_a_stopped_one_dies_too(slow_server: Server, slow: str) -> None:
+    with unread_post(slow_server, address_of(slow), stream=True):
         processes = wait_for(lambda: makers(slow_server), what="it to start")
-        wait_for(lambda: begun(slow_server, "slow"), what="the writing to begin")
+        wait_for(lambda: begun(slow_server, slow), what="the writing to begin")
         for process in processes:
             process.suspend()
     wait_for(lambda: gone(processes), what="its end")
-    wait_for(lambda: not names_in(cache_of(slow_server, "slow")), what="the folder as it was")
+    wait_for(lambda: not names_in(cache_of(slow_server, slow)), what="the folder as it was")
 
 
-def test_one_whose_process_is_killed(slow_server: Server) -> None:
+def test_one_whose_process_is_killed(slow_server: Server, slow: str) -> None:
     answers: list[httpx.Response] = []
     post = slow_server.client.post
-    thread = threading.Thread(target=lambda: answers.append(post("/episodes/slow/playable")))
+    thread = threading.Thread(target=lambda: answers.append(post(address_of(slow))))
     thread.start()
     (maker,) = wait_for(lambda: makers(slow_server), what="it to start")
-    wait_for(lambda: begun(slow_server, "slow"), what="the writing to begin")
+    wait_for(lambda: begun(slow_server, slow), what="the writing to begin")
     maker.kill()
     thread.join()
     assert check_problem(answers[0], 500, "run-failed")["run_exit_code"] == -9
-    assert names_in(cache_of(slow_server, "slow")) == set()
+    assert names_in(cache_of(slow_server, slow)) == set()
 
 
-def end_while_it_makes(server: Server, number: signal.Signals) -> None:
-    with unread_post(server, SLOW, stream=True):
+def end_while_it_makes(server: Server, slow: str, number: signal.Signals) -> None:
+    with unread_post(server, address_of(slow), stream=True):
         processes = wait_for(lambda: makers(server), what="it to start")
-        wait_for(lambda: begun(server, "slow"), what="the writing to begin")
+        wait_for(lambda: begun(server, slow), what="the writing to begin")
         server.process.send_signal(number)
         server.process.wait(timeout=60)
         wait_for(lambda: gone(processes), what="the orphan's end")
 
 
-def test_it_dies_with_the_server_and_the_next_one_sweeps(data_root: Path) -> None:
+def test_it_dies_with_the_server_and_the_next_one_sweeps(data_root: Path, slow: str) -> None:
     with serving(data_root, SCREENALYTICS_MAX_CPU_PERCENT="25") as server:
-        end_while_it_makes(server, signal.SIGKILL)
+        end_while_it_makes(server, slow, signal.SIGKILL)
     with serving(data_root, SCREENALYTICS_MAX_CPU_PERCENT="25") as server:
-        wait_for(lambda: not begun(server, "slow"), what="what was left to be freed")
-        end_while_it_makes(server, signal.SIGTERM)
+        wait_for(lambda: not begun(server, slow), what="what was left to be freed")
+        end_while_it_makes(server, slow, signal.SIGTERM)
     with serving(data_root) as server:
-        wait_for(lambda: not begun(server, "slow"), what="what was left to be freed")
+        wait_for(lambda: not begun(server, slow), what="what was left to be freed")
 
 
-def test_two_servers_make_it_once(data_root: Path, slow_server: Server) -> None:
+def test_two_servers_make_it_once(data_root: Path, slow_server: Server, slow: str) -> None:
     with (
         serving(data_root) as other,
-        unread_post(slow_server, SLOW, stream=False),
+        unread_post(slow_server, address_of(slow), stream=False),
     ):
-        wait_for(lambda: begun(slow_server, "slow"), what="the writing to begin")
-        check_problem(other.client.post("/episodes/slow/playable"), 409, "playable-busy")
+        wait_for(lambda: begun(slow_server, slow), what="the writing to begin")
+        check_problem(other.client.post(address_of(slow)), 409, "playable-busy")
     wait_for(lambda: not makers(slow_server), what="its end")
 
 
