@@ -39,6 +39,7 @@ def test_nothing_is_left(
     started: list[psutil.Process] = []
     try:
         wait_for(lambda: waits.exists() or run.poll() is not None, 60, "the run's test")
+        assert run.poll() is None, said.read_text()
         started = psutil.Process(run.pid).children(recursive=True)
         names = " ".join(word for process in started for word in process.cmdline())
         assert all(program in names for program in programs), said.read_text()

@@ -243,12 +243,13 @@ def test_a_link_out_of_the_data_root_is_not_followed(server: Server, plain: dict
 
 def test_a_killed_run_leaves_none(server: Server) -> None:
     answers: list[httpx.Response] = []
-    slow = {"stride": 1, "max_cpu_percent": 30, "run_id": "killed"}
+    slow = {"stride": 1, "max_cpu_percent": 30, "run_id": "killed", "save_crops": True}
     thread = threading.Thread(target=lambda: answers.append(server.detect_track("show", **slow)))
     thread.start()
     folder = server.data_root / "manifests/show/runs/killed"
-    wait_for(lambda: list(folder.glob(".partial/thumbs/*.jpg")), what="a first picture")
+    wait_for(lambda: list(folder.glob(".partial/**/*.jpg")), what="a first picture")
     assert not (folder / "thumbs").exists()
+    assert not (folder / "crops").exists()
     server.run_processes()[0].send_signal(signal.SIGTERM)
     thread.join()
     assert answers[0].status_code == 500
