@@ -21,17 +21,14 @@ from pathlib import Path
 
 from apps.common.files import write_json
 from apps.common.layout import Layout
-from apps.common.options import RunRequest
-from apps.common.resolve import HostFacts, resolve
 from apps.results.library_known import KnownVideo
 from apps.results.library_memory import Memory
 from apps.runs.record import RunRecord
-from apps.runs.spec import RunSpec
 from lab.processes.service import Server, serving
+from lab.specs import spec_of
 
 _NO_REDIS = "redis://127.0.0.1:9/0"
 _VIDEO = b"no video, but a file of some size" * 4
-_HOST = HostFacts(("CPUExecutionProvider",), frozenset(), thread_limit=2)
 _QUIET_CPU_S, _LOOK_S, _PATIENCE_S = 0.02, 0.5, 60.0
 
 
@@ -69,13 +66,7 @@ def make_archive(root: Path, episodes: int) -> None:
 def _manifest(root: Path) -> str:
     """Of a run that has ended; of an episode that is called `any`."""
     with tempfile.TemporaryDirectory() as folder:
-        spec = RunSpec(
-            ep_id="any",
-            run_id="run-1",
-            execution_mode="local",
-            resolution=resolve(RunRequest(device="cpu"), {}, _HOST),
-            data_root=folder,
-        )
+        spec = spec_of(Path(folder), "any", "run-1")
         record = RunRecord(Layout(Path(folder)), spec, {})
         record.end("cancelled", "It was made.")
         return record.files.manifest.read_text().replace(folder, str(root))

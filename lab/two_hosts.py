@@ -19,15 +19,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
 
 from apps.common.layout import Layout
 from apps.common.names import new_run_id
-from apps.common.options import RunRequest
-from apps.common.resolve import HostFacts, resolve
 from apps.common.schemas import Segments
 from apps.common.settings import Settings
 from apps.jobs.parts import PartStore
@@ -35,7 +33,6 @@ from apps.jobs.queue import Publisher
 from apps.jobs.store import JobRequest, JobStore
 from apps.jobs.submit import new_job_id
 from apps.runs.record import now
-from apps.runs.spec import RunSpec
 from apps.runs.store import read_manifest
 from lab import arguments as values
 from lab.parts import differing, results
@@ -43,8 +40,9 @@ from lab.processes.ending import all_ended
 from lab.processes.network import BRIDGE, Host, enter_own_network, hosts
 from lab.processes.queue import Redis, Worker, redis_server, worker
 from lab.processes.service import add_episode
+from lab.specs import SMALL_HOST, spec_of
 
-_HOST = HostFacts(("CPUExecutionProvider",), frozenset(), thread_limit=1)
+_HOST = replace(SMALL_HOST, thread_limit=1)
 _POLL_SECONDS = 0.05
 _EPISODE, _TWIN = "show", "twin"  # of the same video
 _INSIDE = "--in-own-network"
@@ -115,13 +113,15 @@ class Bench:
 
     def _send(self, ep_id: str, segments: Segments) -> tuple[JobRequest, float]:
         """What was queued, and when its sending began."""
-        asked = RunRequest(stride=self.stride, fps=1000, people=self.people)
-        spec = RunSpec(
-            ep_id=ep_id,
-            run_id=new_run_id(),
-            execution_mode="redis",
-            resolution=resolve(asked, {}, _HOST),
-            data_root=str(self.root),
+        spec = spec_of(
+            self.root,
+            ep_id,
+            new_run_id(),
+            mode="redis",
+            host=_HOST,
+            stride=self.stride,
+            fps=1000,
+            people=self.people,
         )
         request = JobRequest(
             job_id=new_job_id(),

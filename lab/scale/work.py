@@ -18,8 +18,6 @@ from apps.common.contracts.manifest import (
 )
 from apps.common.files import write_json
 from apps.common.names import new_run_id
-from apps.common.options import RunRequest
-from apps.common.resolve import HostFacts, resolve
 from apps.common.settings import Settings
 from apps.jobs.store import JobStore, QueueJob
 from apps.runs.lock import episode_lock
@@ -32,27 +30,16 @@ from apps.worker.here import WorkerHere
 from apps.worker.job_run import JobRun
 from lab.scale.ledger import Ledger
 from lab.scale.mortal import Mortal, MortalStore
+from lab.specs import spec_of
 
 _STEP_SECONDS = 2.0  # between two words of its progress
-_HOST = HostFacts(
-    providers=("CPUExecutionProvider",),
-    detectors_on_disk=frozenset(),
-    thread_limit=2,
-    thread_limit_source="limit:cores",
-)
 
 
 class Specs:
     """Makes specs of runs under the same options."""
 
     def __init__(self, data_root: Path) -> None:
-        self._first = RunSpec(
-            ep_id="any",
-            run_id="any",
-            execution_mode="redis",
-            resolution=resolve(RunRequest(), {}, _HOST),
-            data_root=str(data_root),
-        )
+        self._first = spec_of(data_root, "any", "any", mode="redis")
 
     def of(self, ep_id: str) -> RunSpec:
         return self._first.model_copy(update={"ep_id": ep_id, "run_id": new_run_id()})

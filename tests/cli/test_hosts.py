@@ -19,9 +19,7 @@ import httpx
 import pytest
 
 from apps.common.contracts.manifest import RunManifest
-from apps.common.options import RunRequest
-from apps.common.resolve import HostFacts, resolve
-from apps.runs.spec import PreviewSpec, RunSpec
+from apps.runs.spec import PreviewSpec
 from lab.paths import CHECKOUT
 from lab.processes.ports import free_port
 from lab.processes.service import (
@@ -33,6 +31,7 @@ from lab.processes.service import (
     run_cli,
     wait_for_start,
 )
+from lab.specs import spec_of
 from tests.pipeline.videos import moving, write_video
 
 QUICK = ("--ep-id", "talk", "--stride", "30", "--det-size", "160")
@@ -197,15 +196,7 @@ def launched(command: list[str], line: str, output: int) -> subprocess.Popen[byt
 
 def test_a_launcher_that_reads_no_more_ends_its_run(data_root: Path) -> None:
     """That one is the contract: its pipe is its interest in the run."""
-    requested = RunRequest(stride=1, fps=60, max_cpu_percent=30)
-    host = HostFacts(("CPUExecutionProvider",), frozenset({"centerface"}), 2, "cores")
-    spec = RunSpec(
-        ep_id="talk",
-        run_id="left",
-        execution_mode="local",
-        resolution=resolve(requested, {}, host),
-        data_root=str(data_root),
-    )
+    spec = spec_of(data_root, "talk", "left", stride=1, fps=60, max_cpu_percent=30)
     command = [sys.executable, str(RUN_SCRIPT), "--spec", "-", "--events", "ndjson"]
     with launched(command, spec.model_dump_json(), subprocess.PIPE) as process:
         assert process.stdout is not None

@@ -12,7 +12,7 @@ from apps.common.layout import Layout
 from apps.common.options import RunRequest
 from apps.common.resolve import resolve
 from apps.runs.record import RunRecord
-from tests.support.launching import HOST, spec_of
+from lab.specs import SMALL_HOST, spec_of
 
 
 def add_run(root: Path, ep_id: str, run_id: str, *, ends: bool = True) -> None:
@@ -70,7 +70,7 @@ def test_runs_of_an_episode_for_people_and_programs(
     runs = [json.loads(line) for line in out.splitlines()]
     assert [run["run_id"] for run in runs] == ["two", "one"]
     assert runs[1]["people"] is None
-    assert runs[1]["profile"] == resolve(RunRequest(device="cpu"), {}, HOST).options.profile
+    assert runs[1]["profile"] == resolve(RunRequest(device="cpu"), {}, SMALL_HOST).options.profile
 
 
 def test_where_there_is_nothing_it_is_said_how_there_will_be(

@@ -7,18 +7,15 @@ from pathlib import Path
 import pytest
 
 from apps.common.layout import Layout
-from apps.common.options import RunRequest
-from apps.common.resolve import HostFacts, resolve
 from apps.objects.index import Index
 from apps.objects.mirror import Mirror
 from apps.objects.open import open_mirror
 from apps.objects.outbox import note_due
 from apps.objects.publish import publish
 from apps.runs.record import RunRecord
-from apps.runs.spec import RunSpec, StoragePlan
+from apps.runs.spec import StoragePlan
 from lab.processes.bucket import KEY, S3, SECRET, Faults, proxy, s3_server
-
-_HOST = HostFacts(("CPUExecutionProvider",), frozenset({"centerface"}), thread_limit=2)
+from lab.specs import spec_of
 
 
 @pytest.fixture(scope="session")
@@ -41,13 +38,7 @@ class Host:
 
     def add_run(self, ep_id: str, run_id: str, tracks: str = "{}\n") -> None:
         """A run that has just completed here."""
-        spec = RunSpec(
-            ep_id=ep_id,
-            run_id=run_id,
-            execution_mode="local",
-            resolution=resolve(RunRequest(device="cpu"), {}, _HOST),
-            data_root=str(self.layout.root),
-        )
+        spec = spec_of(self.layout.root, ep_id, run_id)
         record = RunRecord(self.layout, spec, {})
         files = record.files
         files.tracks.write_text(tracks)

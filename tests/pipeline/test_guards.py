@@ -26,8 +26,8 @@ from apps.pipeline.pacing.meter import CpuMeter
 from apps.pipeline.progress import ProgressReporter
 from apps.pipeline.run import Outcome, PipelineRun
 from apps.pipeline.stop import StopFlag
+from lab.specs import SMALL_HOST
 
-HOST = HostFacts(("CPUExecutionProvider",), frozenset({"centerface"}), thread_limit=2)
 FRAMES = 105  # of facenet_video, which is 1920x1080
 # Of its frames at a stride: the sampled ones, and those that they are made from.
 DECODED = {6: 53, 12: 49}
@@ -105,7 +105,7 @@ def run(
     *,
     detector_model: Path | None = None,
     wrap_detector: Wrap | None = None,
-    host: HostFacts = HOST,
+    host: HostFacts = SMALL_HOST,
     **requested: Any,
 ) -> Outcome:
     request = RunRequest(**{"device": "cpu", "detector": "centerface", "fps": 1000, **requested})

@@ -9,8 +9,9 @@ import pytest
 
 from apps.common.contracts.manifest import CpuFigures, PartFacts, RunManifest, RunResult, VideoFacts
 from apps.common.options import Options, RunRequest
-from apps.common.resolve import HostFacts, resolve
+from apps.common.resolve import resolve
 from apps.results.estimate import Estimate, PastRun, Work, estimate, past_run, planned_work
+from lab.specs import SMALL_HOST
 
 # 1000 processed frames of a video of 6000 frames.
 WORK = Work(
@@ -128,7 +129,7 @@ def test_a_preview_counts_where_it_is_wanted() -> None:
 OPTIONS: Options = resolve(
     RunRequest(device="cpu"),
     {},
-    HostFacts(("CPUExecutionProvider",), frozenset({"centerface"}), thread_limit=2),
+    SMALL_HOST,
 ).options
 VIDEO = VideoFacts(
     width=1920,

@@ -18,7 +18,7 @@ from apps.runs.launch import start_run
 from apps.runs.spec import RunSpec
 from apps.runs.supervise import SupervisedProcess
 from lab.processes.service import add_episode
-from tests.support.launching import spec_of
+from lab.specs import spec_of
 
 Process = SupervisedProcess[Event]
 EP = "show"

@@ -22,7 +22,8 @@ from apps.runs.child import _tied
 from apps.runs.spec import PreviewSpec
 from lab.paths import CHECKOUT
 from lab.processes.service import add_episode, clean_environment, gone, run_cli, wait_for
-from tests.support.launching import ARGUMENTS, Launch, launched, spec_of
+from lab.specs import spec_of
+from tests.support.launching import ARGUMENTS, Launch, launched
 
 pytestmark = pytest.mark.alone
 

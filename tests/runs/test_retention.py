@@ -14,20 +14,17 @@ from apps.common.files import read_json, write_json
 from apps.common.layout import Layout
 from apps.common.library_schemas import EpisodeChange, RunChange
 from apps.common.names import comparison_run_id
-from apps.common.options import RunRequest
-from apps.common.resolve import HostFacts, resolve
 from apps.common.retention_schemas import RetentionPolicy
 from apps.runs.about import change_episode, change_run
 from apps.runs.lock import episode_lock
 from apps.runs.record import RunRecord
 from apps.runs.retention import prune_episode, pruned_runs, surplus_runs
-from apps.runs.spec import RunSpec
 from apps.runs.store import list_runs
 from apps.runs.trash import delete_run, restore
 from apps.runs.trash_entries import in_trash
+from lab.specs import spec_of
 from tests.support.holding import holding
 
-HOST = HostFacts(("CPUExecutionProvider",), frozenset({"centerface"}), thread_limit=2)
 OF_COMPARISON = comparison_run_id("20261128T090000-0a1b2c", 1, "local")
 NEWEST = "d5"
 
@@ -46,13 +43,7 @@ def layout(tmp_path: Path) -> Layout:
 
 def add(layout: Layout, run_id: str, days: float, status: RunStatus, ep_id: str = "show") -> None:
     """A run that began so many days ago, and took a minute."""
-    spec = RunSpec(
-        ep_id=ep_id,
-        run_id=run_id,
-        execution_mode="local",
-        resolution=resolve(RunRequest(device="cpu"), {}, HOST),
-        data_root=str(layout.root),
-    )
+    spec = spec_of(layout.root, ep_id, run_id)
     record = RunRecord(layout, spec, {})
     record.end(status, "It ended.")
     if status == "completed":

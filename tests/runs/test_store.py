@@ -17,12 +17,9 @@ from apps.common.contracts.manifest import Holder, Progress, RunManifest, RunSta
 from apps.common.errors import InvalidInput, RunExists, RunNotFound
 from apps.common.files import read_json, write_json
 from apps.common.layout import Layout
-from apps.common.options import RunRequest
-from apps.common.resolve import HostFacts, resolve
 from apps.runs import store
 from apps.runs.lock import current_holder
 from apps.runs.record import RunRecord
-from apps.runs.spec import RunSpec
 from apps.runs.store import (
     close_unfinished,
     latest_run_id,
@@ -32,10 +29,10 @@ from apps.runs.store import (
     read_runs,
 )
 from lab.paths import CHECKOUT
+from lab.specs import spec_of
 from tests.support.holding import holding
 
 EP = "test-ep"
-HOST = HostFacts(("CPUExecutionProvider",), frozenset({"centerface"}), thread_limit=2)
 Hold = Callable[[str], "subprocess.Popen[str]"]
 
 
@@ -65,13 +62,7 @@ def hold(layout: Layout) -> Iterator[Hold]:
 
 def begin(layout: Layout, run_id: str = "r1") -> RunRecord:
     """A run as it stands on disk after its start."""
-    spec = RunSpec(
-        ep_id=EP,
-        run_id=run_id,
-        execution_mode="local",
-        resolution=resolve(RunRequest(device="cpu"), {}, HOST),
-        data_root=str(layout.root),
-    )
+    spec = spec_of(layout.root, EP, run_id)
     return RunRecord(layout, spec, {"numpy": "2.0"})
 
 

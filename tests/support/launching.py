@@ -7,36 +7,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import psutil
 
-from apps.common.options import RunRequest
-from apps.common.resolve import HostFacts, resolve
-from apps.runs.spec import RunSpec
 from lab.paths import CHECKOUT
-from lab.processes.service import LOCAL_NICE, clean_environment
+from lab.processes.service import clean_environment
 
-HOST = HostFacts(("CPUExecutionProvider",), frozenset({"centerface"}), thread_limit=2)
 ARGUMENTS = {
     "run": ["apps.cli.episode_run", "--spec", "-", "--events", "ndjson"],
     "preview": ["apps.cli.make_preview"],
     "probe": ["apps.cli.probe", "--lifeline"],
     "comparison": ["apps.comparison.command", "--events", "ndjson", "--lifeline"],
 }
-
-
-def spec_of(data_root: Path, ep_id: str, run_id: str, **options: Any) -> RunSpec:
-    """A run as it is resolved on this host."""
-    return RunSpec(
-        ep_id=ep_id,
-        run_id=run_id,
-        execution_mode="local",
-        resolution=resolve(RunRequest(device="cpu", **options), {}, HOST),
-        data_root=str(data_root),
-        nice=LOCAL_NICE,
-    )
 
 
 @dataclass

@@ -15,18 +15,15 @@ from apps.common.config import CropsConfig, pipeline_config
 from apps.common.contracts.manifest import ModelFacts, PeopleFacts, VideoFacts, VideoFile
 from apps.common.layout import Layout
 from apps.common.names import track_name
-from apps.common.options import RunRequest
-from apps.common.resolve import HostFacts, resolve
 from apps.common.screen_time import CutSpan, SampleEdges
 from apps.pipeline.artifacts.people import Person, write_embeddings, write_people
 from apps.pipeline.artifacts.writer import ArtifactWriter, RunTotals, publish
 from apps.pipeline.types import Faces, Scene, Sighting, TrackedSighting
 from apps.runs.record import RunRecord
-from apps.runs.spec import RunSpec
+from lab.specs import spec_of
 
 EP = "test-ep"
 FPS, FRAMES = 24.0, 960
-_HOST = HostFacts(("CPUExecutionProvider",), frozenset({"centerface"}), thread_limit=2)
 _LONG = 32  # numbers of an embedding
 
 
@@ -81,13 +78,7 @@ def complete_run(
     """
     layout = Layout(root)
     tracks = _tracks(visits, stride)
-    spec = RunSpec(
-        ep_id=ep_id,
-        run_id=run_id,
-        execution_mode="local",
-        resolution=resolve(RunRequest(device="cpu"), {}, _HOST),
-        data_root=str(root),
-    )
+    spec = spec_of(root, ep_id, run_id)
     record = RunRecord(layout, spec, {})
     random = np.random.default_rng(1).uniform(-uneven, uneven, FRAMES)
     seconds = begins_s + (np.arange(FRAMES) + np.cumsum(random)) / FPS

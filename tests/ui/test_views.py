@@ -17,8 +17,8 @@ from apps.common.layout import Layout
 from apps.runs.record import RunRecord
 from lab.paths import CHECKOUT
 from lab.processes.service import Server, add_episode, serving, serving_checkout
+from lab.specs import spec_of
 from tests.support.checkout import copy_checkout
-from tests.support.launching import spec_of
 
 Open = Callable[..., AppTest]
 NO_QUEUE = {"SCREENALYTICS_REDIS_URL": "redis://127.0.0.1:1/0"}

@@ -11,15 +11,14 @@ import pytest
 from apps.common.config import pipeline_config
 from apps.common.contracts.manifest import Progress
 from apps.common.options import RunRequest
-from apps.common.resolve import HostFacts, resolve
+from apps.common.resolve import resolve
 from apps.common.run_plan import RunPlan
 from apps.pipeline.pacing.meter import CpuMeter
 from apps.pipeline.pacing.thermal import SensorReader
 from apps.pipeline.progress import ProgressReporter
 from apps.pipeline.run import Outcome, PipelineRun
 from apps.pipeline.stop import StopFlag
-
-HOST = HostFacts(("CPUExecutionProvider",), frozenset({"centerface"}), thread_limit=2)
+from lab.specs import SMALL_HOST
 
 
 class Listener:
@@ -47,7 +46,7 @@ def run(
     plan = RunPlan(
         ep_id="talk",
         run_id="run",
-        resolution=resolve(request, environ, HOST),
+        resolution=resolve(request, environ, SMALL_HOST),
         data_root=str(folder),
     )
     plan.files.staging.mkdir(parents=True)
@@ -109,4 +108,4 @@ def test_a_profile_without_a_cap_begins_at_all_its_threads(tmp_path: Path, talk:
     on = {"SCREENALYTICS_THERMAL_BACKOFF": "1"}
     outcome, _ = run(talk, tmp_path, "performance", at(45.0), **on)
     assert outcome.thermal is not None
-    assert outcome.thermal.usual_percent == 100.0 * HOST.thread_limit
+    assert outcome.thermal.usual_percent == 100.0 * SMALL_HOST.thread_limit

@@ -14,7 +14,7 @@ from apps.common.config import pipeline_config
 from apps.common.contracts.parts import PartOrder
 from apps.common.errors import InvalidInput
 from apps.common.options import RunRequest
-from apps.common.resolve import HostFacts, resolve
+from apps.common.resolve import resolve
 from apps.common.run_plan import RunPlan
 from apps.pipeline.decode.decoder import Decoded
 from apps.pipeline.decode.selection import Span
@@ -31,6 +31,7 @@ from apps.pipeline.stop import StopFlag
 from apps.pipeline.track.tracker import FaceTracker, thresholds
 from apps.pipeline.yuv_crop import FacePatch
 from lab.processes.priority import ordinary_priority
+from lab.specs import SMALL_HOST
 from tests.pipeline.damage import copied, damaged
 from tests.pipeline.videos import AV1, H264, Recipe, moving, write_video
 
@@ -44,7 +45,6 @@ MPEG2 = Recipe(
     options={"flags": "+cgop", "bf": "2", "g": "12", "b": "2M", "sc_threshold": "1000000000"},
 )
 AV1_GROUPS = replace(AV1, options={"preset": "10", "svtav1-params": "lp=1:keyint=12"})
-HOST = HostFacts(("CPUExecutionProvider",), frozenset({"centerface"}), thread_limit=2)
 RECIPES = {"h264": H264, "hevc": HEVC, "vp9": VP9, "mpeg2": MPEG2, "av1": AV1_GROUPS}
 PICTURES = 75
 Seen = tuple[float, list[bytes]]  # when a picture is shown, and its pixels
@@ -132,7 +132,7 @@ def context(path: Path, folder: Path, meter: CpuMeter, **asked: Any) -> RunConte
     plan = RunPlan(
         ep_id="show",
         run_id="run",
-        resolution=resolve(request, {}, HOST),
+        resolution=resolve(request, {}, SMALL_HOST),
         data_root=str(folder),
     )
     return RunContext(plan, path, meter, StopFlag(), Listener())
@@ -191,9 +191,9 @@ def test_stored_frames_are_those_that_were_analysed(tmp_path: Path) -> None:
 def test_what_is_not_divided_says_why(tmp_path: Path) -> None:
     from apps.common.options import RunRequest
     from apps.common.resolve import resolve
-    from tests.pipeline.pacing.test_pacing import HOST
+    from lab.specs import SMALL_HOST
 
-    options = resolve(RunRequest(device="cpu"), {}, HOST).options
+    options = resolve(RunRequest(device="cpu"), {}, SMALL_HOST).options
     path = write_video(tmp_path / "v.mp4", moving(PICTURES), H264)
     with open_video(path, threads=1) as video:
         index = video.index
@@ -214,7 +214,7 @@ def test_what_is_not_divided_says_why(tmp_path: Path) -> None:
 
 def test_parts_that_pay_are_as_many_for_each_who_makes_them(tmp_path: Path) -> None:
     path = write_video(tmp_path / "v.mp4", moving(PICTURES), H264)
-    options = resolve(RunRequest(device="cpu"), {}, HOST).options
+    options = resolve(RunRequest(device="cpu"), {}, SMALL_HOST).options
 
     def count(wanted: int, min_samples: int, makers: int) -> int:
         order = PartOrder(number=1, count=wanted, path="", min_samples=min_samples, makers=makers)
