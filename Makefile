@@ -64,8 +64,11 @@ unexport PYTHONDONTWRITEBYTECODE
 compiled: $(VENV)/.dev command
 	@$(BIN)/python -m compileall -q apps lab tests tools
 
-test: compiled  ## Runs all tests
-	$(BIN)/python -m pytest -m "not alone" -n 4 --dist loadfile --no-loadscope-reorder
+# Two cores are busy with four files at once; larger machines take one a core.
+WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 4); echo $$((n > 4 ? n : 4)))
+
+test: compiled  ## Runs all tests, WORKERS=n files at once
+	$(BIN)/python -m pytest -m "not alone" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 	$(BIN)/python -m pytest -m alone $$(grep -rl "mark\.alone" tests --include="*.py")
 
 test-fast: compiled  ## Runs those that need no process, no browser and no real video

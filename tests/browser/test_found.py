@@ -430,6 +430,14 @@ def peopled(browser: Browser, clip: Path) -> Iterator[Review]:
         yield found
 
 
+def test_tracks_of_somebody_hidden_are_not_said_to_be_nobodys(browser: Browser, clip: Path) -> None:
+    run = short_run()
+    run.people, run.hidden = [("Ann", [0, 4]), ("Extra", [2])], ("Extra",)
+    with review_server(run, clip) as server, reviewed(browser, server) as found:
+        found.open()
+        assert found.ask("window.review.timeline.owners") == ["Ann", "Hidden, or nobody", None]
+
+
 def test_everybody_has_a_row_of_their_own(peopled: Review, tmp_path: Path) -> None:
     """On the timeline and in the table; the same colour for all tracks of a person."""
     page = peopled.page

@@ -154,6 +154,7 @@ class MadeRun:
         cuts_s: ascending.
         tracks: by `start_s`.
         people: the name of each, and the places of their tracks.
+        hidden: names of those that are not shown.
     """
 
     duration_s: float
@@ -162,6 +163,7 @@ class MadeRun:
     tracks: list[MadeTrack]
     fps: float = FPS
     people: list[tuple[str | None, list[int]]] = field(default_factory=list)
+    hidden: tuple[str, ...] = ()
 
     @property
     def after_s(self) -> float:
@@ -207,7 +209,7 @@ class MadeRun:
                 "track_ids": [f"track-{place + 1:05d}" for place in places],
                 "screen_seconds": round(sum(lengths[place] for place in places), 3),
                 "screen_error_seconds": 0.2,
-                "hidden": False,
+                "hidden": name in self.hidden,
             }
             for number, (name, places) in enumerate(self.people, start=1)
         ]

@@ -275,7 +275,7 @@ def test_seconds_on_the_screen(
     assert not page.metric
     unfold(page, result["run_id"])
     assert not page.exception
-    [figure] = [metric for metric in page.metric if metric.label == "On screen"]
+    [figure] = [metric for metric in page.metric if metric.label == "Faces on screen"]
     assert figure.value == f"{result['screen_s']:.1f} ± {result['screen_error_s']:.1f} s"
 
 
@@ -326,7 +326,7 @@ def test_a_run_that_did_not_measure_seconds_on_the_screen(
     tracks = server.client.get(f"/episodes/talk/runs/{run_id}/review").json()["tracks"]
     assert tracks["screen_s"] == pytest.approx([track["end_s"] - track["start_s"]])
     assert tracks["screen_error_s"] == tracks["ended"] == [None]
-    [figure] = [metric for metric in page.metric if metric.label == "On screen"]
+    [figure] = [metric for metric in page.metric if metric.label == "Faces on screen"]
     assert figure.value == "–"
 
 

@@ -10,7 +10,7 @@ import streamlit as st
 from apps.common.contracts.manifest import RunManifest, VideoFacts
 from apps.common.schemas import RunCharts
 from apps.ui.client import ApiProblem, Client
-from apps.ui.formatting import option, source
+from apps.ui.formatting import OPTION_LABELS, option, source
 from apps.ui.numbers import counted, significant
 from apps.ui.parts.charts import show_chart
 from apps.ui.parts.log_text import show_log
@@ -81,9 +81,10 @@ def _show_what_ran(run: RunManifest) -> None:
     options.dataframe(
         [
             {
-                "Option": name,
+                "Option": OPTION_LABELS[name],
                 "Value": option(name, value),
                 "From": source(run.sources.get(name, "")),
+                "Name": name,
             }
             for name, value in run.options.model_dump().items()
         ],

@@ -37,7 +37,7 @@ def show_figures(result: RunResult) -> None:
         ),
         ("Speed", rate(result.analyzed_fps), "Processed frames a second, loading not counted."),
         ("Tracks", count(result.tracks), tip("track")),
-        ("On screen", _on_screen(result), _screen_meaning(result)),
+        ("Faces on screen", _on_screen(result), _screen_meaning(result)),
         ("Faces", count(result.detections), f"In all processed frames. {tip('sighting')}"),
         (
             "CPU, mean / peak",

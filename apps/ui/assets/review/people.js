@@ -31,6 +31,7 @@ export class People {
    * @param rows as `GET …/people` has them
    */
   constructor(ids, rows) {
+    this.hides = rows.some((row) => row.hidden);
     this.all = rows.filter((row) => !row.hidden).sort((a, b) => b.screen_seconds - a.screen_seconds);
     const owners = new Map(this.all.flatMap((row, place) => row.track_ids.map((track) => [track, place])));
     this.of = Int32Array.from(ids, (id) => owners.get(id) ?? -1);
@@ -41,6 +42,11 @@ export class People {
   /** False where the run did not look for people, or found none. */
   get known() {
     return this.all.length > 0;
+  }
+
+  /** What those are called who have a track and are none of these. */
+  get others() {
+    return this.hides ? "Hidden, or nobody" : "Nobody in particular";
   }
 
   /** Whose track it is; undefined where nobody knows. */

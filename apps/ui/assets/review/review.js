@@ -152,7 +152,7 @@ export class Review {
     const { tracks } = review;
     if (!this.#isByPerson(people)) return { lane: tracks.lane, count: review.lanes, owners: null };
     const { lane, owners, firsts } = lanesByPerson(people.of, tracks.start_s, tracks.end_s);
-    const named = (owner) => (owner < 0 ? "Nobody in particular" : nameOf(people.all[owner]));
+    const named = (owner) => (owner < 0 ? people.others : nameOf(people.all[owner]));
     return { lane, count: owners.length, owners: owners.map((owner, i) => (firsts[i] ? named(owner) : null)) };
   }
 
