@@ -24,7 +24,8 @@ from apps.pipeline.geometry import Letterbox, fit
 from apps.pipeline.inference.providers import has_cuda_device, usable_providers
 from apps.pipeline.inference.session import CPU, CUDA
 from apps.pipeline.types import Faces
-from tests.pipeline.test_guards import HOST, run
+from lab.specs import SMALL_HOST
+from tests.pipeline.test_guards import run
 from tests.pipeline.videos import H264, HEVC, write_video
 
 CONFIG = pipeline_config().detector_check
@@ -144,7 +145,7 @@ def test_one_that_cannot_start_is_replaced_where_that_is_allowed(
     test_data: Path, tmp_path: Path, is_allowed: bool
 ) -> None:
     """The host was said to have it: a driver without its libraries looks like that."""
-    host = replace(HOST, providers=(CUDA, CPU))
+    host = replace(SMALL_HOST, providers=(CUDA, CPU))
     video = test_data / "videos" / "carphone_pristine.mp4"
     options = {"device": "cuda", "allow_cpu_fallback": is_allowed, "stride": 30}
     if not is_allowed:

@@ -23,7 +23,8 @@ from apps.pipeline.detect.cascade import Cascade, LightFaces, Settled
 from apps.pipeline.detect.mosaic import MosaicMaker
 from apps.pipeline.geometry import Letterbox, fit
 from apps.pipeline.types import Faces, Frame
-from tests.pipeline.test_guards import FRAMES, HOST, run
+from lab.specs import SMALL_HOST
+from tests.pipeline.test_guards import FRAMES, run
 
 CONFIG = pipeline_config().cascade
 THRESHOLD = 0.5
@@ -284,7 +285,7 @@ def test_eight_bits_are_for_the_full_one(tmp_path: Path, test_data: Path, yunet_
 
 
 def test_a_second_look_beside_a_pair_is_none() -> None:
-    host = dataclasses.replace(HOST, detectors_on_disk=frozenset({"centerface", "yunet"}))
+    host = dataclasses.replace(SMALL_HOST, detectors_on_disk=frozenset({"centerface", "yunet"}))
     request = RunRequest(detector="cascade", small_faces="second_look")
     (warning,) = resolve(request, {}, host).warnings
     assert "not looked at again" in warning
