@@ -67,6 +67,11 @@ class DetectorLoader:
             return self._loaded(video, light, "float32", threads)
         return self._loaded(video, options.detector, options.precision, threads)
 
+    @property
+    def is_pair(self) -> bool:
+        """Whether a pair of detectors is wanted."""
+        return model_registry().detectors[self.plan.options.detector].full is not None
+
     def cascade(self, video: Video, threads: int) -> Cascade | None:
         """The full one of a pair, where a pair is wanted. As `detector`."""
         options = self.plan.options

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import cv2
@@ -13,8 +13,10 @@ from apps.common.config import PipelineConfig
 from apps.common.contracts.manifest import Agreement, DecodingFacts, ModelFacts, PartFacts
 from apps.common.run_plan import RunPlan
 from apps.pipeline.cascade_stage import CascadeStage
-from apps.pipeline.decode.decoder import Decoded
+from apps.pipeline.decode.decoder import Decoded, EndOfSpan, Passed
 from apps.pipeline.decode.hardware import devices
+from apps.pipeline.decode.selection import Span
+from apps.pipeline.decode.spans import short_spans
 from apps.pipeline.decode.video import Video
 from apps.pipeline.detect import Detector, DetectorFacts
 from apps.pipeline.detect.cascade import Cascade
@@ -24,7 +26,7 @@ from apps.pipeline.geometry import Letterbox
 from apps.pipeline.inference.session import CPU
 from apps.pipeline.ordered_parallel_map import ordered_parallel_map
 from apps.pipeline.pacing.pacer import Pacer
-from apps.pipeline.pacing.threads import observed
+from apps.pipeline.pacing.threads import Costs, observed
 from apps.pipeline.shots.motion import MotionBetween, motion_between
 from apps.pipeline.stage_clock import StageClock
 from apps.pipeline.still_frames import StillFrames
@@ -32,6 +34,7 @@ from apps.pipeline.thread_choice import ThreadChoice
 from apps.pipeline.track.tracker import FaceTracker
 from apps.pipeline.types import Scene
 
+_TRIED = 40  # samples, by which it is known whether decoders should take turns
 _FRAMES_AHEAD = 2  # more than there are workers: one may be slow
 
 
@@ -147,18 +150,46 @@ class LiveFrames:
             decoding=self._video.decoding,
         )
 
+    @contextmanager
     def analysed(
         self, stride: int, tracker: FaceTracker
-    ) -> AbstractContextManager[Iterator[FrameAnalysis | RepeatedFrame]]:
+    ) -> Iterator[Iterator[FrameAnalysis | RepeatedFrame]]:
         """All samples with their faces; one that repeats another one is told where that is wanted.
 
         Args:
             tracker: knows where faces should be; a pair of detectors asks it.
         """
+        with closing(self._all_mapped(stride, tracker)) as analysed:
+            yield self._counted(_one_after_the_other(analysed))
+
+    def _all_mapped(
+        self, stride: int, tracker: FaceTracker
+    ) -> Generator[FrameAnalysis | RepeatedFrame | EndOfSpan]:
+        """By one decoder, until it is known whether others are to take turns in its place."""
         samples = self._video.sampled(stride)
         if self.plan.options.reuse_still:
             samples = StillFrames(self.config.still).marked(samples)
-        return self.analysed_of(samples, tracker)
+        spans = [span for span in self._spans_to_share(stride) if span.first >= _TRIED * stride]
+        if len(spans) > 1 and self._video.index.count >= spans[0].first + _TRIED * stride:
+            count = last = 0
+            with self._mapped([_up_to(spans[0].first, samples)], tracker) as items:
+                for item in items:
+                    if not isinstance(item, EndOfSpan):
+                        count, last = count + 1, item.index
+                    yield item
+            costs = Costs(*(self.clock.seconds[name] / count for name in ("decode", "detect")))
+            decoders = self.threads.decoders_for(costs, self._detector)
+            if decoders > 1:
+                with self._video.sampled_by_turns(spans, decoders, stride) as sources:
+                    if sources:
+                        samples.close()
+                        self.tell(self.threads.take_turns(decoders, costs))
+                        rest = [_behind(last, source) for source in sources]
+                        with self._mapped(rest, tracker) as items:
+                            yield from items
+                        return
+        with self._mapped([samples], tracker) as items:
+            yield from items
 
     @contextmanager
     def analysed_of(
@@ -169,6 +200,22 @@ class LiveFrames:
         Args:
             tracker: see `analysed`; None where there is no pair of detectors.
         """
+        with self._mapped([samples], tracker) as analysed:
+            yield self._counted(_one_after_the_other(analysed))
+
+    def _spans_to_share(self, stride: int) -> Sequence[Span]:
+        """Those that decoders may take turns in; none where one decoder does all."""
+        options = self.plan.options
+        if self._video.decoding.device is not None or options.reuse_still:
+            return []
+        if self.loader.is_pair:  # which keeps the pictures of frames that wait
+            return []
+        return short_spans(self._video.index, stride)
+
+    @contextmanager
+    def _mapped(
+        self, sources: Sequence[Iterator[Decoded | EndOfSpan]], tracker: FaceTracker | None
+    ) -> Iterator[Iterator[FrameAnalysis | RepeatedFrame | EndOfSpan]]:
         analyser = FrameAnalyser(
             self._video,
             self._detector,
@@ -181,15 +228,20 @@ class LiveFrames:
         )
         if self._pair is not None and tracker is not None:
             self._cascade = CascadeStage(self._pair, analyser, tracker)
+
+        def analyse(item: Decoded | EndOfSpan) -> FrameAnalysis | RepeatedFrame | EndOfSpan:
+            return item if isinstance(item, EndOfSpan) else analyser.analyse(item)
+
         workers = self.threads.plan.workers
         with ordered_parallel_map(
-            self.pacer.paced(self.clock.over("decode", samples)),
-            analyser.analyse,
+            [self.pacer.paced(self.clock.over("decode", source)) for source in sources],
+            analyse,
             threads=workers,
             depth=workers + _FRAMES_AHEAD,
             name="worker",
+            ends_stretch=lambda item: isinstance(item, EndOfSpan),
         ) as analysed:
-            yield self._counted(analysed)
+            yield analysed
 
     def settled(
         self, item: FrameAnalysis | RepeatedFrame, frame: FrameAnalysis, scene: Scene
@@ -257,3 +309,32 @@ class LiveFrames:
             return detector
         cv2.setNumThreads(plan.detector)
         return self.loader.detector(video, plan.detector)
+
+
+def _up_to(first: int, samples: Iterator[Decoded]) -> Iterator[Decoded]:
+    """Those up to the first one that is not before a frame."""
+    for decoded in samples:
+        yield decoded
+        if decoded.index >= first:
+            return
+
+
+def _behind(last: int, items: Iterator[Decoded | EndOfSpan]) -> Iterator[Decoded | EndOfSpan]:
+    """Without the samples up to one, and what was passed before that."""
+    return (each for each in items if isinstance(each, EndOfSpan) or each.index > last)
+
+
+def _one_after_the_other(
+    items: Iterator[FrameAnalysis | RepeatedFrame | EndOfSpan],
+) -> Iterator[FrameAnalysis | RepeatedFrame]:
+    """Frames with what was decoded before each, also in the span before."""
+    before = Passed()
+    for item in items:
+        if isinstance(item, EndOfSpan):
+            before.extend(item.passed.glimpses)
+        elif before.glimpses:
+            *passed, own = item.glimpses
+            before.extend(passed)
+            yield replace(item, glimpses=(*before.taken(), own))
+        else:
+            yield item

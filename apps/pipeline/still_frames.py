@@ -7,7 +7,7 @@ moves, however little of the picture it is, the sample is looked at.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 
 import cv2
@@ -30,7 +30,7 @@ class StillFrames:
     config: StillConfig
     _seen: FacePatch | None = field(init=False, default=None)
 
-    def marked(self, samples: Iterator[Decoded]) -> Iterator[Decoded]:
+    def marked(self, samples: Iterator[Decoded]) -> Generator[Decoded]:
         """All samples, in their order; what is stored in no planes that can be compared is new."""
         for sample in samples:
             now = sample.picture.glimpse()

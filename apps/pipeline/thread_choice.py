@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from apps.common.options import Device
@@ -17,6 +18,7 @@ from apps.pipeline.pacing.threads import (
     best_plan,
     single_thread_seconds,
     usual_plan,
+    with_decoders,
 )
 
 _MEASURED_FRAMES = 4
@@ -65,6 +67,23 @@ class ThreadChoice:
             else best_plan(self._cpu_threads, self.costs, one_inference=one_inference)
         )
 
+    def decoders_for(self, seen: Costs, detector: Detector) -> int:
+        """How many decoders should take turns, so that the run waits for none; 1 is none.
+
+        Args:
+            seen: what frames of this run cost.
+        """
+        one_inference = detector.facts.provider != CPU
+        return with_decoders(self.plan, seen, one_inference=one_inference).decoders
+
+    def take_turns(self, decoders: int, seen: Costs) -> str:
+        """Has so many decoders take turns; a sentence for the log."""
+        self.plan = replace(self.plan, decoders=decoders)
+        return (
+            f"Decoding takes {1000 * seen.decode:.1f} ms a frame, detection "
+            f"{1000 * seen.detect:.1f} ms: {decoders} decoders take turns from here on"
+        )
+
     @property
     def reason(self) -> str | None:
         """A sentence for the log; None where nothing was measured."""
@@ -83,6 +102,7 @@ class ThreadChoice:
             "limit": self._cpu_threads,
             "workers": self.plan.workers,
             "decoder": self.plan.decoder,
+            **({} if self.plan.decoders == 1 else {"decoders": self.plan.decoders}),
             "detector": detector.facts.intra_op_threads,
             **({} if self.costs is None else self.costs.milliseconds()),
         }

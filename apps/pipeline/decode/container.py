@@ -126,6 +126,18 @@ def identified(path: Path) -> VideoFile:
     return VideoFile(name=name, size_bytes=size, fingerprint=fingerprint)
 
 
+FileState = tuple[int, int, int, int]
+
+
+def state_of(path: Path) -> FileState | None:
+    """Tells whether a path still leads to the file that it led to; None where it is gone."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
 def _known_format(path: Path) -> str | None:
     """For pictures one after the other, which FFmpeg takes for an image; None for all others."""
     with path.open("rb") as file:

@@ -7,7 +7,7 @@ before it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -65,14 +65,25 @@ class Decoded:
     repeats: bool = False
     seen: FacePatch | None = None
 
+    def glimpse(self) -> Glimpse | None:
+        """The frame seen in passing; None where it cannot be."""
+        seen = self.picture.glimpse()
+        return None if seen is None else Glimpse(self.ts_s, seen, self.picture.is_intra)
+
 
 @dataclass
-class _Passed:
+class Passed:
     """Glimpses of the frames since the last sampled one: all, or of a long stride every n-th."""
 
     glimpses: list[Glimpse] = field(default_factory=list)
     _every: int = 1
     _count: int = 0
+
+    def extend(self, glimpses: Iterable[Glimpse]) -> None:
+        """With those that were passed behind them."""
+        for glimpse in glimpses:
+            if self._is_kept():
+                self._keep(glimpse)
 
     def taken(self) -> tuple[Glimpse, ...]:
         """All of them; it is empty then."""
@@ -81,16 +92,32 @@ class _Passed:
         return found
 
     def add(self, shown: Decoded) -> None:
+        if self._is_kept():
+            glimpse = shown.glimpse()
+            if glimpse is not None:
+                self._keep(glimpse)
+
+    def _is_kept(self) -> bool:
+        """Whether the next one is."""
         self._count += 1
-        if self._count % self._every != 0:
-            return
-        seen = shown.picture.glimpse()
-        if seen is None:
-            return
-        self.glimpses.append(Glimpse(shown.ts_s, seen, shown.picture.is_intra))
+        return self._count % self._every == 0
+
+    def _keep(self, glimpse: Glimpse) -> None:
+        self.glimpses.append(glimpse)
         if len(self.glimpses) == MAX_PASSED:
             del self.glimpses[::2]
             self._every *= 2
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfSpan:
+    """Behind the samples of a span.
+
+    Args:
+        passed: frames that were decoded behind its last sample.
+    """
+
+    passed: Passed
 
 
 def _behind(
@@ -160,14 +187,14 @@ class FrameDecoder:
         self.use_threads(threads)
 
     @property
-    def damaged_packets(self) -> int:
-        """How many packets could not be decoded, so far."""
-        return len(self._codec.refused)
+    def damaged_packets(self) -> set[int]:
+        """Packets that could not be decoded, so far."""
+        return self._codec.refused
 
     @property
-    def damaged_groups(self) -> int:
-        """How many closed groups of pictures are damaged, so far; of those that are kept."""
-        return len(self._codec.damaged_groups)
+    def damaged_groups(self) -> set[int]:
+        """Closed groups of pictures that are damaged, so far; of those that are kept."""
+        return self._codec.damaged_groups
 
     @property
     def hardware_format(self) -> str | None:
@@ -193,7 +220,7 @@ class FrameDecoder:
         """
         last = (self._index.count - 1) // stride * stride
         frames = _behind(after, self._numbered(stride, max(0, after)), passing, last)
-        return self._samples(frames, stride, _Passed())
+        return self._samples(frames, stride, Passed())
 
     def sampled_in(self, span: Span, stride: int, left_over: list[Glimpse]) -> Iterator[Decoded]:
         """Those of frames 0, stride, 2*stride, ... that lie in a part, as `sampled` gives them.
@@ -203,14 +230,41 @@ class FrameDecoder:
             left_over: receives the frames that were decoded behind the last of them; they are
                 among those that `sampled` passes before the next part's first one.
         """
-        passed = _Passed()
+        passed = Passed()
         # What is in front of it was decoded for the parameters that came with it.
         frames = _behind(span.first - 1, self._numbered(stride, span.first, span.end))
         yield from self._samples(frames, stride, passed)
         left_over += passed.glimpses
 
+    def sampled_by_turns(
+        self, spans: Sequence[Span], turn: int, turns: int, stride: int
+    ) -> Iterator[Decoded | EndOfSpan]:
+        """Those of frames 0, stride, 2*stride, ... that lie in every so many-th span.
+
+        Args:
+            spans: one after the other, up to the end of the video.
+            turn: number of the first one that is wanted, from 0.
+            turns: from one that is wanted to the next.
+            stride: >= 1, at most `MAX_STRIDE`.
+        """
+        ends = [*(span.first for span in spans[1:]), self._index.count]
+        frames = self._turn_numbered(spans[turn::turns], stride)
+        ahead = next(frames, None)
+        for span, end in zip(spans[turn::turns], ends[turn::turns], strict=True):
+            passed = Passed()
+
+            def within(end: int = end) -> Iterator[tuple[int, Shown]]:
+                nonlocal ahead
+                while ahead is not None and ahead[0] < end:
+                    yield ahead
+                    ahead = next(frames, None)
+
+            # What is in front of it was decoded for the parameters that came with it.
+            yield from self._samples(_behind(span.first - 1, within()), stride, passed)
+            yield EndOfSpan(passed)
+
     def _samples(
-        self, frames: Iterator[tuple[int, Shown]], stride: int, passed: _Passed
+        self, frames: Iterator[tuple[int, Shown]], stride: int, passed: Passed
     ) -> Iterator[Decoded]:
         """Those of numbered frames that are samples; in `passed` are those behind the last one."""
         for number, frame in frames:
@@ -263,17 +317,45 @@ class FrameDecoder:
     def _numbered(
         self, stride: int, first: int = 0, end: int | None = None, *, steady: bool = True
     ) -> Iterator[tuple[int, Shown]]:
+        is_empty = True
+        for numbered in self._in_order(self._all_frames(stride, first, end, steady)):
+            is_empty = False
+            yield numbered
+        if is_empty and self._hardware is not None:
+            raise HardwareLost("it gives no frames")
+        if is_empty and first == 0 and end is None:
+            raise VideoUnreadable(NOT_ONE_FRAME, hint=HINT)
+
+    def _in_order(self, frames: Iterable[Shown]) -> Iterator[tuple[int, Shown]]:
+        """Frames with their numbers."""
         newest = -1
-        for shown in self._all_frames(stride, first, end, steady):
+        for shown in frames:
             number = self._number(shown.packet, newest + 1)
             # What an edit list leaves out, and a frame that the decoder gives twice or too late.
             if newest < number < self._index.count:
                 newest = number
                 yield number, shown
-        if newest < 0 and self._hardware is not None:
-            raise HardwareLost("it gives no frames")
-        if newest < 0 and first == 0 and end is None:
-            raise VideoUnreadable(NOT_ONE_FRAME, hint=HINT)
+
+    def _turn_numbered(self, own: Sequence[Span], stride: int) -> Iterator[tuple[int, Shown]]:
+        """The frames of some spans, and what comes with parameters that lie between them."""
+        index, order = self._index, self._index.order
+        assert order is not None  # else there are no spans
+        groups = ClosedGroups(order)
+        is_own, is_near = np.zeros((2, len(order.display)), np.bool_)
+        for span in own:
+            is_own[span.packet : span.end] = True
+            is_near[groups.run_up(groups.of(span.packet)) : span.end] = True
+        packets = self._fed_of(
+            order.needs(stride),
+            order.needs(stride, among=is_own),
+            is_near.tolist().__getitem__,
+            index.restarts | groups.seams(),
+            jumps=frozenset(span.packet for span in own),
+        )
+        group = groups.of(own[0].packet) if own else 0
+        return self._in_order(
+            SteadyFrames(self._codec, packets, groups, group, index.picture_of, self._refuse_absent)
+        )
 
     def _shown(self, number: int, shown: Shown) -> Decoded:
         seconds = float(self._index.timeline.seconds[number])
@@ -309,18 +391,40 @@ class FrameDecoder:
         need = [] if order is None or stride == 1 else order.needs(stride)
         asked = need if order is None or first == 0 else order.needs(stride, first)
         begin = 0 if first == 0 else groups.run_up(groups.showing(first))
-        headers = set() if order is None else set(np.flatnonzero(order.headers).tolist())
         emptied_before = self._index.restarts | groups.seams()
-        restarts = False
+        return self._fed_of(need, asked, lambda number: number >= begin, emptied_before, end)
+
+    def _fed_of(
+        self,
+        need: Sequence[Need],
+        asked: Sequence[Need],
+        is_near: Callable[[int], bool],
+        emptied_before: frozenset[int],
+        end: int | None = None,
+        jumps: frozenset[int] = frozenset(),
+    ) -> Iterator[Fed]:
+        """Packets that something is to be made of, and all that carry parameters.
+
+        Args:
+            need, asked: one for each packet, see `Fed`; where there are none, the picture.
+            is_near: whether a packet is in what is wanted, or in the group before it.
+            emptied_before: packets before which the decoder is emptied.
+            end: the packet before which it is over; None for all.
+            jumps: packets before which others are passed over.
+        """
+        order = self._index.order
+        headers = set() if order is None else set(np.flatnonzero(order.headers).tolist())
+        restarts = has_jumped = False
         for number, packet in enumerate(itertools.islice(self._packets(), end)):
             restarts |= number in emptied_before
+            has_jumped |= number in jumps
             one, other = (
                 each[number] if number < len(each) else Need.PICTURE for each in (need, asked)
             )
-            is_near = number >= begin or number in headers
-            if is_near and not one is other is Need.NOTHING:
-                yield Fed(number, packet, one, other, restarts, number in headers)
-                restarts = False
+            has_headers = number in headers
+            if (has_headers or is_near(number)) and not one is other is Need.NOTHING:
+                yield Fed(number, packet, one, other, restarts, has_headers, has_jumped)
+                restarts = has_jumped = False
 
     def _refuse_absent(self, fed: Fed) -> None:
         self._refuse_absent_packet(fed.number, fed.packet)

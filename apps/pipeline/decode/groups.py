@@ -92,6 +92,8 @@ class Fed:
         restarts: the decoder is emptied before it: another sequence began with it, or between it
             and the one before, or it is one of `ClosedGroups.seams`.
         has_headers: it carries parameters that no packet before it did.
+        jumps: packets before it are passed over; the decoder is emptied before it as well, but for
+            a group that is decoded again.
     """
 
     number: int
@@ -100,6 +102,7 @@ class Fed:
     asked: Need
     restarts: bool
     has_headers: bool
+    jumps: bool = False
 
 
 class PacketWindow:

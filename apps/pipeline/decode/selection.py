@@ -55,18 +55,23 @@ class PacketOrder:
     headers: NDArray[np.bool_]
     sizes: NDArray[np.int64]
 
-    def needs(self, stride: int, first: int = 0) -> list[Need]:
+    def needs(
+        self, stride: int, first: int = 0, among: NDArray[np.bool_] | None = None
+    ) -> list[Need]:
         """For frames 0, stride, 2*stride, ... in display order.
 
         Args:
             stride: >= 1.
             first: of these frames, those before it are not wanted.
+            among: shape (n,), packets of whose pictures some are wanted; None for all.
 
         Returns:
             One for each packet.
         """
         shown = self.display != NOT_SHOWN
         is_sampled = (self.display % stride == 0) & (self.display >= first)
+        if among is not None:
+            is_sampled &= among
         kept = (shown & is_sampled) | self.headers
         needs = [Need.PICTURE if wanted else Need.IF_REFERENCE for wanted in kept]
         ends = [*self.closed_starts().tolist(), len(needs)]

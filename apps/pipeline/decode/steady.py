@@ -35,7 +35,7 @@ def frames_of(
     try:
         for fed in packets:
             need = fed.need if whole else fed.asked
-            restarts |= fed.restarts
+            restarts |= fed.restarts or (fed.jumps and not whole)
             if need is Need.NOTHING:
                 continue
             number = fed.number
@@ -152,7 +152,7 @@ class SteadyFrames:
             self._codec.refused |= {number for number in fresh.refused if number >= begin}
 
     def _expect(self, fed: Fed) -> None:
-        if fed.restarts:
+        if fed.restarts or fed.jumps:
             self._refuse_lost()  # the decoder was emptied
         self._feeding(fed)
         shown = self._picture_of(fed.number)

@@ -7,7 +7,7 @@ sampled frames do not need is not decoded (`selection.py`).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,13 +18,15 @@ from apps.common.contracts.manifest import DecodingFacts, VideoFacts
 from apps.common.errors import VideoUnreadable
 from apps.pipeline.arrays import BoolArray, ByteArray
 from apps.pipeline.decode.container import (
+    FileState,
     candidates,
     chosen_stream,
     described,
     opened,
+    state_of,
     timecode_of,
 )
-from apps.pipeline.decode.decoder import Decoded, FrameDecoder, nothing
+from apps.pipeline.decode.decoder import Decoded, EndOfSpan, FrameDecoder, nothing
 from apps.pipeline.decode.hardware import (
     HardwareFrames,
     HardwareLost,
@@ -86,10 +88,16 @@ class Video:
     _device: FrameDecoder | None = None  # decodes in place of software
     _between: Callable[[], None] = nothing
     _scalers: Scalers = field(default_factory=Scalers)
+    _beside: list[FrameDecoder] = field(default_factory=list)  # that take turns
+    _file: FileState | None = None
 
     @property
     def _decoder(self) -> FrameDecoder:
         return self.software if self._device is None else self._device
+
+    @property
+    def _decoders(self) -> list[FrameDecoder]:
+        return [self._decoder, *self._beside]
 
     @property
     def path(self) -> Path:
@@ -111,17 +119,17 @@ class Video:
     @property
     def damaged_packets(self) -> int:
         """Packets that the decoder refused, so far."""
-        return self._decoder.damaged_packets
+        return len(set().union(*(decoder.damaged_packets for decoder in self._decoders)))
 
     @property
     def damaged_groups(self) -> int:
         """Closed groups of pictures that are damaged, so far."""
-        return self._decoder.damaged_groups
+        return len(set().union(*(decoder.damaged_groups for decoder in self._decoders)))
 
     @property
     def truncated(self) -> bool:
         """The file ends before all frames that it announces."""
-        return self._ends_early or self._decoder.truncated
+        return self._ends_early or any(decoder.truncated for decoder in self._decoders)
 
     def frames(self, stride: int, letterbox: Letterbox) -> Iterator[Frame]:
         """Frames 0, stride, 2*stride, ... in display order, scaled into the letterbox.
@@ -135,7 +143,7 @@ class Video:
         """
         return (self.scaled(decoded, letterbox) for decoded in self.sampled(stride))
 
-    def sampled(self, stride: int) -> Iterator[Decoded]:
+    def sampled(self, stride: int) -> Generator[Decoded]:
         """See `FrameDecoder.sampled`. Where hardware gives up, software goes on."""
         newest = -stride
         if self._device is not None:
@@ -153,6 +161,34 @@ class Video:
             else:
                 return
         yield from self.software.sampled(stride, max(-1, newest), self._between)
+
+    @contextmanager
+    def sampled_by_turns(
+        self, spans: Sequence[Span], decoders: int, stride: int
+    ) -> Iterator[list[Iterator[Decoded | EndOfSpan]]]:
+        """What `sampled` gives, by further decoders of one thread each; always by software.
+
+        Args:
+            spans: one after the other, up to the end of the video; see `short_spans`.
+            decoders: how many; each opens the file once.
+            stride: see `FrameDecoder.sampled`.
+
+        Returns:
+            What each gives: of the spans every so many-th. Each may be asked by another thread.
+            None of them, where the video's path leads to another file by now.
+        """
+        with ExitStack() as files:
+            with suppress(VideoUnreadable):
+                self._beside = [
+                    files.enter_context(self._source.opened(self.index, threads=1))[1]
+                    for _ in range(decoders)
+                ]
+            if self._file is None or state_of(self.path) != self._file:
+                self._beside = []
+            yield [
+                decoder.sampled_by_turns(spans, turn, decoders, stride)
+                for turn, decoder in enumerate(self._beside)
+            ]
 
     def sampled_in(self, span: Span, stride: int, left_over: list[Glimpse]) -> Iterator[Decoded]:
         """See `FrameDecoder.sampled_in`; always by software."""
@@ -385,6 +421,7 @@ def open_video(
                 decoder,
                 known.ends_early,
                 device,
+                _file=state_of(path),
             )
         return
     source, index, first, passed_over = _first_that_decodes(path, stream)
@@ -402,6 +439,7 @@ def open_video(
             decoder,
             _ends_early(container, chosen, index),
             device,
+            _file=state_of(path),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -37,6 +38,7 @@ class Pacer:
     ) -> None:
         self._stop = stop
         self._thermal = thermal
+        self._turn = threading.Lock()  # who comes while another rests, rests as long
         self._budget = CpuBudget(
             max_cpu_percent=max_cpu_percent,
             cpu_seconds=meter.cpu_seconds,
@@ -65,8 +67,9 @@ class Pacer:
         Raises:
             RunCancelled: the stop flag was set.
         """
-        self._ready()
-        self._budget.pace(self._goes_on)
+        with self._turn:
+            self._ready()
+            self._budget.pace(self._goes_on)
 
     def paced(self, frames: Iterator[T]) -> Iterator[T]:
         """The same frames, with a rest behind each but the last, as the budget wants it.
@@ -84,8 +87,9 @@ class Pacer:
         Raises:
             RunCancelled: the stop flag was set.
         """
-        self._ready()
-        self._budget.settle(self._goes_on)
+        with self._turn:
+            self._ready()
+            self._budget.settle(self._goes_on)
 
     def at_end(self) -> None:
         """After the last work: pays back what is left, so that the whole run keeps to its budget.
@@ -93,8 +97,9 @@ class Pacer:
         Raises:
             RunCancelled: the stop flag was set.
         """
-        self._ready()
-        self._budget.settle(self._goes_on, fully=True)
+        with self._turn:
+            self._ready()
+            self._budget.settle(self._goes_on, fully=True)
 
     def _ready(self) -> None:
         self._stop.check()

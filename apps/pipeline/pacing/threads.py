@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 _SCALING = 0.06  # of decoding: done beside the decoder of the next frame
 _DETECTION_IN_STEP = 0.08  # of detection: what more threads do not speed up
 _USUAL_WORKERS = 4  # each keeps a network's intermediate results
+_WORTH_A_DECODER = 1.1  # times as fast; it takes up to 100 MB
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,13 @@ class ThreadPlan:
             beside each other.
         decoder: threads of the codec; 1 is the worker that asks for the frame, more are its own.
         detector: intra-op threads of each inference; OpenCV gets the same number.
+        decoders: that take turns, where the video allows it: as many workers then decode at once.
     """
 
     workers: int
     decoder: int
     detector: int
+    decoders: int = 1
 
 
 @dataclass(frozen=True)
@@ -95,12 +98,25 @@ def best_plan(cpu_threads: int, costs: Costs, *, one_inference: bool = False) ->
     )
 
 
+def with_decoders(plan: ThreadPlan, costs: Costs, *, one_inference: bool = False) -> ThreadPlan:
+    """The plan with a second decoder, where workers would wait for the one.
+
+    Args:
+        one_inference: as in `plans`.
+    """
+    if plan.workers == 1 or plan.decoder > 1:
+        return plan
+    more = replace(plan, decoders=2)
+    before, then = (frame_seconds(p, costs, one_inference=one_inference) for p in (plan, more))
+    return more if before >= _WORTH_A_DECODER * then else plan
+
+
 def frame_seconds(plan: ThreadPlan, costs: Costs, *, one_inference: bool = False) -> float:
     """What a processed frame is expected to take, seconds: the narrowest of what it passes."""
     decode = (1 - _SCALING) * costs.decode / plan.decoder
     detect = costs.detect / _detection_speed(plan.detector)
     together = (decode + _SCALING * costs.decode + detect) / plan.workers
-    return max(decode, together, detect if one_inference else 0.0)
+    return max(decode / plan.decoders, together, detect if one_inference else 0.0)
 
 
 def single_thread_seconds(seconds: float, threads: int) -> float:

@@ -10,10 +10,7 @@ from apps.common.contracts.parts import undivided_options
 from apps.common.options import Options
 from apps.pipeline.decode.index import FrameIndex
 from apps.pipeline.decode.selection import Span
-
-# Glimpses between two samples are as many as there are pictures; from so many on the decoder keeps
-# every second one only, and which these are depends on the frames before a part as well.
-MAX_STRIDE = 32
+from apps.pipeline.decode.spans import MAX_STRIDE, spans_from, starts
 
 
 def undivided_because(index: FrameIndex, options: Options, stride: int) -> str | None:
@@ -30,7 +27,7 @@ def undivided_because(index: FrameIndex, options: Options, stride: int) -> str |
         return f"A stride over {MAX_STRIDE} leaves little to divide."
     if index.order is None:
         return "It is not known where this video can be decoded from."
-    if len(_starts(index)) < 2:
+    if len(starts(index)) < 2:
         return "The video has one closed group of pictures only."
     return None
 
@@ -43,7 +40,7 @@ def spans(index: FrameIndex, count: int) -> list[Span]:
             are fewer, or far apart.
     """
     length = index.count / count
-    possible = _starts(index)
+    possible = starts(index)
     shown = [first for _, first in possible]
     chosen = [0]
     for number in range(1, count):
@@ -53,7 +50,7 @@ def spans(index: FrameIndex, count: int) -> list[Span]:
         nearest = min(near, key=lambda at: abs(shown[at] - wanted), default=0)
         if nearest and abs(shown[nearest] - wanted) < length:
             chosen.append(nearest)
-    return _spans_from(index, [possible[at] for at in chosen])
+    return spans_from(index, [possible[at] for at in chosen])
 
 
 def spans_at(index: FrameIndex, packets: Sequence[int]) -> list[Span] | None:
@@ -62,25 +59,8 @@ def spans_at(index: FrameIndex, packets: Sequence[int]) -> list[Span] | None:
     Args:
         packets: their numbers, ascending from 0.
     """
-    first_shown = dict(_starts(index))
+    first_shown = dict(starts(index))
     is_ascending = all(one < other for one, other in pairwise(packets))
     if not is_ascending or packets[:1] != [0] or not first_shown.keys() >= set(packets):
         return None
-    return _spans_from(index, [(packet, first_shown[packet]) for packet in packets])
-
-
-def _spans_from(index: FrameIndex, starts: Sequence[tuple[int, int]]) -> list[Span]:
-    ends = [packet for packet, _ in starts[1:]]
-    return [
-        Span(first, packet, end)
-        for (packet, first), end in zip(starts, [*ends, index.packets], strict=True)
-    ]
-
-
-def _starts(index: FrameIndex) -> list[tuple[int, int]]:
-    """Packets where a closed group begins, and the number of the picture that is shown first."""
-    if index.order is None:
-        return [(0, 0)]
-    starts = index.order.closed_starts()
-    found = [(int(packet), int(index.order.display[packet])) for packet in starts]
-    return [(0, 0), *(pair for pair in found if pair[1] > 0)]
+    return spans_from(index, [(packet, first_shown[packet]) for packet in packets])

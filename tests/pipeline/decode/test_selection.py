@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -123,9 +124,13 @@ def test_only_what_is_needed_is_decoded(tmp_path: Path, test_data: Path) -> None
     assert sampled(short, 10, 1, full=False)[1] == 6  # the key frame of every group
 
 
-def order(display: list[int], keys: set[int]) -> PacketOrder:
-    restarts = np.array([place in keys for place in range(len(display))])
-    headers = np.zeros(len(display), np.bool_)
+def order(
+    display: list[int], keys: Collection[int], with_headers: Collection[int] = ()
+) -> PacketOrder:
+    restarts, headers = (
+        np.array([place in those for place in range(len(display))], np.bool_)
+        for those in (keys, with_headers)
+    )
     sizes = np.zeros(len(display), np.int64)
     return PacketOrder(np.array(display, np.int64), restarts, headers, sizes)
 
@@ -156,6 +161,14 @@ def test_needs_from_a_frame_on() -> None:
     assert letters(groups.needs(2, 3)) == "...rP."
     assert letters(groups.needs(1, 5)) == "...rrP"
     assert letters(groups.needs(2, 6)) == "......"
+
+
+def test_needs_of_some_groups() -> None:
+    groups = order([0, 1, 2, 3, 4, 5, 6], {0, 3, 5}, with_headers={4})
+    among = np.array([False] * 3 + [True] * 2 + [False] * 2)
+    assert letters(groups.needs(2, among=among)) == "...rP.."
+    assert letters(groups.needs(3, among=among)) == "...PP.."  # with parameters
+    assert letters(groups.needs(2, among=~among)) == "PrPrPrP"
 
 
 @pytest.mark.parametrize("name", RECIPES)

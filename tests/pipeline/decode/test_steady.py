@@ -22,7 +22,7 @@ from apps.pipeline.decode.video import open_video
 from apps.pipeline.parts.plan import spans
 from lab.processes.priority import ordinary_priority
 from tests.pipeline.damage import damaged
-from tests.pipeline.parts.test_seams import AV1_GROUPS, MPEG2, VP9
+from tests.pipeline.grouped import AV1_GROUPS, MPEG2, VP9
 from tests.pipeline.videos import H264, Recipe, moving, write_video
 
 COUNT = 60

@@ -41,7 +41,7 @@ def an_ordered_parallel_map(threads: int) -> int:
     with (
         CpuMeter(CONFIG) as meter,
         ordered_parallel_map(
-            items, lambda _: burn(0.1), threads=threads, depth=9, name="worker"
+            [items], lambda _: burn(0.1), threads=threads, depth=9, name="worker"
         ) as results,
     ):
         assert sum(1 for _ in results) == 5 * threads

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import pytest
 from hypothesis import given
@@ -14,6 +16,7 @@ from apps.pipeline.pacing.threads import (
     plans,
     single_thread_seconds,
     usual_plan,
+    with_decoders,
 )
 
 seconds = st.floats(1e-4, 1.0)
@@ -49,6 +52,27 @@ def test_plans_where_inferences_take_turns(
     threads: int, decode: float, detect: float, plan: ThreadPlan
 ) -> None:
     assert best_plan(threads, Costs(decode, detect), one_inference=True) == plan
+
+
+@pytest.mark.parametrize(
+    ("plan", "decode", "detect", "one_inference", "decoders"),
+    [
+        (ThreadPlan(2, 1, 1), 0.020, 0.005, False, 2),
+        (ThreadPlan(2, 1, 1), 0.020, 0.009, False, 2),
+        (ThreadPlan(2, 1, 1), 0.020, 0.019, False, 1),  # one decodes while the other detects
+        (ThreadPlan(2, 1, 1), 0.020, 0.016, False, 1),  # it would gain too little
+        (ThreadPlan(4, 1, 1), 0.020, 0.030, False, 2),
+        (ThreadPlan(1, 1, 1), 0.020, 0.001, False, 1),
+        (ThreadPlan(2, 2, 1), 0.060, 0.020, False, 1),  # the codec has threads
+        (ThreadPlan(2, 1, 1), 0.020, 0.002, True, 2),
+        (ThreadPlan(2, 1, 1), 0.002, 0.020, True, 1),
+    ],
+)
+def test_a_second_decoder(
+    plan: ThreadPlan, decode: float, detect: float, one_inference: bool, decoders: int
+) -> None:
+    found = with_decoders(plan, Costs(decode, detect), one_inference=one_inference)
+    assert found == replace(plan, decoders=decoders)
 
 
 @given(st.integers(1, 32), seconds, seconds, st.booleans())

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,62 +13,20 @@ from apps.common.contracts.parts import PartOrder
 from apps.common.errors import InvalidInput
 from apps.common.options import RunRequest
 from apps.common.resolve import resolve
-from apps.common.run_plan import RunPlan
-from apps.pipeline.decode.decoder import Decoded
 from apps.pipeline.decode.selection import Span
 from apps.pipeline.decode.video import open_video
-from apps.pipeline.frame_analysis import FrameAnalysis, RepeatedFrame
 from apps.pipeline.frame_features import Glimpse
 from apps.pipeline.pacing.meter import CpuMeter
 from apps.pipeline.parts.part_run import PartRun, divided
 from apps.pipeline.parts.plan import spans, undivided_because
 from apps.pipeline.parts.stored_frames import StoredFrames, joined
 from apps.pipeline.progress import ProgressReporter
-from apps.pipeline.run_context import RunContext
-from apps.pipeline.stop import StopFlag
 from apps.pipeline.track.tracker import FaceTracker, thresholds
-from apps.pipeline.yuv_crop import FacePatch
-from lab.processes.priority import ordinary_priority
 from lab.specs import SMALL_HOST
+from tests.pipeline.analysed import context, everything
 from tests.pipeline.damage import copied, damaged
-from tests.pipeline.videos import AV1, H264, Recipe, moving, write_video
-
-HEVC = Recipe(
-    "libx265",
-    options={"preset": "ultrafast", "x265-params": "log-level=none:open-gop=0:keyint=12:bframes=3"},
-)
-VP9 = Recipe("libvpx-vp9", options={"deadline": "realtime", "cpu-used": "8", "g": "12"})
-MPEG2 = Recipe(
-    "mpeg2video",
-    options={"flags": "+cgop", "bf": "2", "g": "12", "b": "2M", "sc_threshold": "1000000000"},
-)
-AV1_GROUPS = replace(AV1, options={"preset": "10", "svtav1-params": "lp=1:keyint=12"})
-RECIPES = {"h264": H264, "hevc": HEVC, "vp9": VP9, "mpeg2": MPEG2, "av1": AV1_GROUPS}
-PICTURES = 75
-Seen = tuple[float, list[bytes]]  # when a picture is shown, and its pixels
-
-
-class Listener:
-    """Hears nothing."""
-
-    def started(self, frames_total: int) -> None: ...
-
-    def progress(self, progress: object) -> None: ...
-
-    def log(self, level: str, message: str) -> None: ...
-
-
-def seen(glimpse: Glimpse) -> Seen:
-    assert isinstance(glimpse.source, FacePatch)
-    return glimpse.ts_s, [plane.tobytes() for plane in glimpse.source.planes]
-
-
-def sample(decoded: Decoded, before: list[Glimpse]) -> tuple[int, Seen, list[Seen]]:
-    """A sample, and what was passed before it."""
-    patch = decoded.picture.glimpse()
-    assert patch is not None
-    passed = joined(tuple(before), decoded.passed)
-    return decoded.index, seen(Glimpse(decoded.ts_s, patch)), [seen(each) for each in passed]
+from tests.pipeline.grouped import PICTURES, RECIPES, Seen, grouped_video, sample
+from tests.pipeline.videos import H264, moving, write_video
 
 
 def of_parts(
@@ -81,18 +37,14 @@ def of_parts(
         with open_video(path, threads=1) as video:
             left_over: list[Glimpse] = []
             for decoded in video.sampled_in(part, stride, left_over):
-                yield sample(decoded, before)
+                yield sample(decoded, joined(tuple(before), decoded.passed))
                 before = []
             before = [*before, *left_over]
 
 
 @pytest.fixture(scope="module", params=list(RECIPES))
 def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    recipe = RECIPES[request.param]
-    ending = "webm" if request.param == "vp9" else "mpg" if request.param == "mpeg2" else "mp4"
-    target = tmp_path_factory.mktemp("parts") / f"{request.param}.{ending}"
-    with ordinary_priority():
-        return write_video(target, moving(PICTURES), recipe)
+    return grouped_video(tmp_path_factory.mktemp("parts"), request.param)
 
 
 @pytest.mark.parametrize("stride", [1, 5, 6, 12, 31])
@@ -100,7 +52,7 @@ def test_parts_show_what_the_whole_shows(path: Path, stride: int) -> None:
     with open_video(path, threads=1) as video:
         if len(spans(video.index, 9)) == 1:
             pytest.skip("this encoder makes one closed group of it")
-        whole = [sample(decoded, []) for decoded in video.sampled(stride)]
+        whole = [sample(decoded, decoded.passed) for decoded in video.sampled(stride)]
     assert len(whole) == len(range(0, PICTURES, stride))
     for count in (2, 4, 7):
         with open_video(path, threads=1) as video:
@@ -123,40 +75,8 @@ def test_parts_of_a_damaged_video_show_what_the_whole_shows(
     damaged(broken, [parts[1].packet, any_packet], chance)
     stride = chance.choice([1, 5])
     with open_video(broken, threads=1) as video:
-        whole = [sample(decoded, []) for decoded in video.sampled(stride)]
+        whole = [sample(decoded, decoded.passed) for decoded in video.sampled(stride)]
     assert list(of_parts(broken, stride, parts)) == whole
-
-
-def context(path: Path, folder: Path, meter: CpuMeter, **asked: Any) -> RunContext:
-    request = RunRequest(device="cpu", detector="centerface", det_size=320, **asked)
-    plan = RunPlan(
-        ep_id="show",
-        run_id="run",
-        resolution=resolve(request, {}, SMALL_HOST),
-        data_root=str(folder),
-    )
-    return RunContext(plan, path, meter, StopFlag(), Listener())
-
-
-def everything(frame: FrameAnalysis | RepeatedFrame) -> list[Any]:
-    """What the later stages may ask of a frame."""
-    assert isinstance(frame, FrameAnalysis)
-    faces = frame.faces
-    arrays = [faces.boxes, faces.landmarks, faces.conf, frame.view.image, frame.appearance]
-    patches = [(each.place, each.shape, each.picture(96).tobytes()) for each in frame.face_patches]
-    glimpses = [(each.ts_s, each.tiny.tobytes()) for each in frame.glimpses]
-    views = [each.view.image.tobytes() for each in frame.glimpses]
-    told = [(each.dtype, each.shape, each.tobytes()) for each in arrays]
-    return [
-        frame.index,
-        frame.ts_s,
-        frame.looked_again,
-        told,
-        frame.crops,
-        patches,
-        glimpses,
-        views,
-    ]
 
 
 def test_stored_frames_are_those_that_were_analysed(tmp_path: Path) -> None:
