@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -170,26 +170,32 @@ class LiveFrames:
         if self.plan.options.reuse_still:
             samples = StillFrames(self.config.still).marked(samples)
         spans = [span for span in self._spans_to_share(stride) if span.first >= _TRIED * stride]
-        if len(spans) > 1 and self._video.index.count >= spans[0].first + _TRIED * stride:
-            count = last = 0
-            with self._mapped([_up_to(spans[0].first, samples)], tracker) as items:
-                for item in items:
-                    if not isinstance(item, EndOfSpan):
-                        count, last = count + 1, item.index
-                    yield item
-            costs = Costs(*(self.clock.seconds[name] / count for name in ("decode", "detect")))
-            decoders = self.threads.decoders_for(costs, self._detector)
-            if decoders > 1:
-                with self._video.sampled_by_turns(spans, decoders, stride) as sources:
-                    if sources:
-                        samples.close()
-                        self.tell(self.threads.take_turns(decoders, costs))
-                        rest = [_behind(last, source) for source in sources]
-                        with self._mapped(rest, tracker) as items:
-                            yield from items
-                        return
+        sources: Sequence[Iterator[Decoded | EndOfSpan]] = [samples]
+        with ExitStack() as files:
+            if len(spans) > 1 and self._video.index.count >= spans[0].first + _TRIED * stride:
+                costs, last = yield from self._tried(_up_to(spans[0].first, samples), tracker)
+                decoders = self.threads.decoders_for(costs, self._detector)
+                turns = self._video.sampled_by_turns(spans, decoders, stride)
+                others = files.enter_context(turns) if decoders > 1 else []
+                if others:
+                    samples.close()
+                    self.tell(self.threads.take_turns(decoders, costs))
+                    sources = [_behind(last, source) for source in others]
+            with self._mapped(sources, tracker) as items:
+                yield from items
+
+    def _tried(
+        self, samples: Iterator[Decoded], tracker: FaceTracker
+    ) -> Generator[FrameAnalysis | RepeatedFrame | EndOfSpan, None, tuple[Costs, int]]:
+        """The first frames of the run; returns what each cost, and the index of the last one."""
+        count = last = 0
         with self._mapped([samples], tracker) as items:
-            yield from items
+            for item in items:
+                if not isinstance(item, EndOfSpan):
+                    count, last = count + 1, item.index
+                yield item
+        spent = self.clock.seconds
+        return Costs(spent["decode"] / count, spent["detect"] / count), last
 
     @contextmanager
     def analysed_of(

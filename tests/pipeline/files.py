@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import os
 from dataclasses import dataclass
 from functools import cache
@@ -13,10 +12,10 @@ import av
 import pytest
 from hypothesis import HealthCheck, settings
 
-from apps.pipeline.decode.decoder import EndOfSpan
 from apps.pipeline.decode.spans import spans_from, starts
 from apps.pipeline.decode.video import Video, open_video
 from tests.pipeline.coded import Coded, Coding, coded
+from tests.pipeline.grouped import in_turn
 from tests.pipeline.videos import read_number
 
 
@@ -66,12 +65,8 @@ def seen_by_turns(path: Path, stride: int) -> list[str] | None:
         spans = spans_from(video.index, starts(video.index))
         if len(spans) == 1:
             return None
-        found: list[str] = []
         with video.sampled_by_turns(spans, 2, stride) as sources:
-            for _, source in zip(spans, itertools.cycle(sources), strict=False):
-                in_span = itertools.takewhile(lambda item: not isinstance(item, EndOfSpan), source)
-                found += [digest(item.picture.frame) for item in in_span]
-        return found
+            return [digest(item.picture.frame) for item, _ in in_turn(sources, len(spans))]
 
 
 def digest(frame: av.VideoFrame) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from apps.pipeline.decode.decoder import Decoded
+from apps.pipeline.decode.decoder import Decoded, EndOfSpan, Passed
 from apps.pipeline.frame_features import Glimpse
 from apps.pipeline.yuv_crop import FacePatch
 from lab.processes.priority import ordinary_priority
@@ -37,6 +38,20 @@ def grouped_video(folder: Path, codec: str) -> Path:
 def seen(glimpse: Glimpse) -> Seen:
     assert isinstance(glimpse.source, FacePatch)
     return glimpse.ts_s, [plane.tobytes() for plane in glimpse.source.planes]
+
+
+def in_turn(
+    sources: Sequence[Iterator[Decoded | EndOfSpan]], spans: int
+) -> Iterator[tuple[Decoded, tuple[Glimpse, ...]]]:
+    """What decoders give that take turns, in its order, with what was passed before each."""
+    passed = Passed()
+    for _, source in zip(range(spans), itertools.cycle(sources), strict=False):
+        for item in source:
+            if isinstance(item, EndOfSpan):
+                passed.extend(item.passed.glimpses)
+                break
+            passed.extend(item.passed)
+            yield item, passed.taken()
 
 
 def sample(decoded: Decoded, passed: Sequence[Glimpse]) -> tuple[int, Seen, list[Seen]]:

@@ -120,10 +120,10 @@ class StoredFrames:
         number = int(np.searchsorted(index.timeline.seconds, ts_s))
         with self.context.clock.measure("decode_again"), self._video.again() as video:
             found = next(video.software.sampled(1, number - 1), None)
-        seen = None if found is None or found.ts_s != ts_s else found.picture.glimpse()
-        if seen is None:
+        glimpse = None if found is None or found.ts_s != ts_s else found.glimpse()
+        if glimpse is None:
             raise _unfit(f"the picture at {ts_s:.3f} s cannot be decoded again")
-        return Glimpse(ts_s, seen).view
+        return glimpse.view
 
     def _tails(self) -> list[PartTail]:
         return [part.tail for part in self.files if part.tail is not None]

@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from apps.pipeline.decode import spans as decode_spans
-from apps.pipeline.decode.decoder import EndOfSpan, Passed
 from apps.pipeline.decode.selection import Span
 from apps.pipeline.decode.spans import MAX_STRIDE, short_spans, spans_from, starts
 from apps.pipeline.decode.video import open_video
 from tests.pipeline.damage import copied, damaged
-from tests.pipeline.grouped import PICTURES, RECIPES, Seen, grouped_video, sample
+from tests.pipeline.grouped import PICTURES, RECIPES, Seen, grouped_video, in_turn, sample
 
 
 @pytest.fixture(scope="module", params=list(RECIPES))
@@ -25,18 +24,12 @@ def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def by_turns(
     path: Path, spans: Sequence[Span], decoders: int, stride: int
 ) -> Iterator[tuple[int, Seen, list[Seen]]]:
-    passed = Passed()
     with (
         open_video(path, threads=1) as video,
         video.sampled_by_turns(spans, decoders, stride) as sources,
     ):
-        for number in range(len(spans)):
-            for item in sources[number % decoders]:
-                if isinstance(item, EndOfSpan):
-                    passed.extend(item.passed.glimpses)
-                    break
-                passed.extend(item.passed)
-                yield sample(item, passed.taken())
+        for item, passed in in_turn(sources, len(spans)):
+            yield sample(item, passed)
         assert [next(source, None) for source in sources] == [None] * decoders
 
 
