@@ -28,7 +28,7 @@ SLOW: dict[str, Any] = {
     "max_cpu_percent": 30,
 }  # a run that lasts long enough to be stopped
 QUICK: dict[str, Any] = {"stride": 96, "det_size": 320, "cpu_threads": 1}
-SOME_SECONDS: dict[str, Any] = {**QUICK, "stride": 24, "max_cpu_percent": 40}
+SOME_SECONDS: dict[str, Any] = {**QUICK, "stride": 3, "max_cpu_percent": 15}
 HALF_A_MINUTE: dict[str, Any] = {"stride": 8, "max_cpu_percent": 15}  # a server can come back
 ENDED = ("success", "failed", "cancelled", "interrupted")
 
