@@ -419,7 +419,7 @@ def test_a_preview_is_the_one_that_a_run_makes(
 def test_a_preview_tells_its_progress(server: Server, talk: dict[str, Any]) -> None:
     """Another program makes it first, and is killed: what it left is cleared away."""
     result = copy_of(server, talk, "told")
-    slow_down(server, result, 60)
+    slow_down(server, result, 20)
     folder = folder_of(server, result)
     (folder / ".partial").mkdir()
     (folder / ".partial" / "preview.mp4").write_bytes(b"half")
