@@ -16,6 +16,9 @@ from schemathesis.core.result import Ok
 from lab.processes.service import Server
 from tests.security.tricks import PROBLEM, QUICK, is_documented_503
 
+# Operations that are left out: one takes nothing, and long; the other is a stream of half a minute.
+_LONG = {"/demo/episode", "/events"}
+
 # Checks of schemathesis that are left out, and why.
 LEFT_OUT = {
     "positive_data_acceptance": "the document cannot say which episodes and runs exist",
@@ -37,7 +40,7 @@ def operations_of(server: Server) -> list[Any]:
     """What the API's document says that one can ask."""
     schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
     found = [each.ok() for each in schema.get_all_operations() if isinstance(each, Ok)]
-    return [one for one in found if one.path != "/demo/episode"]  # it takes nothing, and long
+    return [one for one in found if one.path not in _LONG]
 
 
 def takes_any_text(operation: Any) -> bool:
