@@ -26,15 +26,18 @@ class _Ports:
         self._file: int | None = None  # open to the end: to close it would free all
         self._turns = itertools.count(os.getpid() * 3571)
 
-    def free(self) -> int:
+    def free(self, above: int) -> int:
         if self._file is None:
             self._file = os.open(self._held, os.O_RDWR | os.O_CREAT, 0o600)
         for turn in self._turns:
             port = _PORTS[turn % len(_PORTS)]
-            if _is_held(self._file, port) or _is_bound(port):
-                continue
-            return port
+            if all(self._takes(each) for each in {port, port + above}):
+                return port
         raise AssertionError("it counts for ever")
+
+    def _takes(self, port: int) -> bool:
+        assert self._file is not None
+        return port in _PORTS and not _is_held(self._file, port) and not _is_bound(port)
 
 
 def _is_held(file: int, port: int) -> bool:
@@ -59,6 +62,10 @@ def _is_bound(port: int) -> bool:
 _ports = _Ports(Path(tempfile.gettempdir()) / f"screenalytics-ports-{os.getuid()}")
 
 
-def free_port() -> int:
-    """A port of loopback for a server that is about to be started; no process gets the same."""
-    return _ports.free()
+def free_port(above: int = 0) -> int:
+    """A port of loopback for a server that is about to be started; no process gets the same.
+
+    Args:
+        above: the port that much higher is the server's as well.
+    """
+    return _ports.free(above)

@@ -337,7 +337,7 @@ def test_it_dies_with_its_server(data_root: Path) -> None:
 
 
 def test_a_server_that_stops_says_so(data_root: Path) -> None:
-    with serving(data_root, "--timeout-graceful-shutdown", "2") as server:
+    with serving(data_root, "--timeout-graceful-shutdown", "60") as server:
         answers: list[httpx.Response] = []
         body = {"modes": ["local"], "options": LONG}
         thread = threading.Thread(

@@ -21,7 +21,6 @@ from lab.processes.queue import Redis, redis_server, worker
 from lab.processes.service import add_episode, serving, wait_for
 from tests.support.jobs import ended, job_request, submit
 
-_HIGHEST_PORT = 65535
 PASSWORD = "pa5sw0rd"
 
 # Each kind: how the server is made to refuse, its address, and what is said.
@@ -75,9 +74,8 @@ def few_rights(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[str]:
-    server = Redis(folder, options=("--cluster-enabled", "yes"))
-    while server.port > _HIGHEST_PORT - 10_000:  # members talk to each other that much higher
-        server.port = free_port()
+    port = free_port(above=10_000)  # where members talk to each other
+    server = Redis(folder, port, options=("--cluster-enabled", "yes"))
     try:
         server.start()
         yield server.url
