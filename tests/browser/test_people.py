@@ -25,8 +25,8 @@ _STATE = """root => {
   const { player } = watch;
   return {
     time: player.time, seeking: player.goal !== null || player.video.seeking, paused: player.paused,
-    watched: watch.list?.person ?? null, at: watch.at, bar: rows.picked,
-    lanes: rows.people.length, revision: people.revision,
+    played: player.video.played.length, watched: watch.list?.person ?? null, at: watch.at,
+    bar: rows.picked, lanes: rows.people.length, revision: people.revision,
   };
 }"""
 
@@ -103,7 +103,7 @@ def test_cards_tell_who_there_is_and_show_it(people: PeoplePage) -> None:
     # A click shows an appearance, from its beginning.
     people.do(first["person_id"], "watch")
     wait_for(lambda: people.state()["watched"] == first["person_id"], what="the person")
-    wait_for(lambda: not people.state()["paused"], what="it to play")
+    wait_for(lambda: people.state()["played"], what="it to play")
     expect(card.locator(".faces")).to_have_attribute("aria-pressed", "true")
     # It stops by itself where that appearance ends.
     wait_for(lambda: people.state()["paused"], what="the end of the appearance")

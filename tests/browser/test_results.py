@@ -143,14 +143,19 @@ def test_video_and_timeline_are_seen_whole(
     found = review(own_results)
     if width < 1000:
         found.evaluate("root => root.scrollIntoView()")
-    tops = []
-    for part in ("video", ".timeline canvas"):
-        box = own_results.page.locator(part).bounding_box()
+    parts = [own_results.page.locator(part) for part in ("video", ".timeline canvas")]
+
+    def are_seen_whole() -> bool:
+        """The page may still be growing."""
+        boxes = [box for part in parts if (box := part.bounding_box()) is not None]
+        tops = [box["y"] for box in boxes if 0 <= box["y"] <= height - box["height"]]
+        return len(tops) == len(parts) and tops == sorted(set(tops))
+
+    wait_for(are_seen_whole, what="the video above the timeline")
+    for part in parts:
+        box = part.bounding_box()
         assert box is not None
-        assert 0 <= box["y"] <= height - box["height"], part
         assert box["height"] > 100
-        tops.append(box["y"])
-    assert tops[0] < tops[1]
     if FOLDER is not None:
         name = f"results-{width}-{'dark' if dark else 'light'}"
         own_results.page.screenshot(path=Path(FOLDER, f"{name}.png"))

@@ -235,7 +235,6 @@ def test_after_a_reload_the_same_file_goes_on_from_where_it_was(
     earlier = form.get_by_role("list", name="Unfinished uploads")
     expect(earlier).to_contain_text("reloaded.mp4 (reloaded-1)")
     one_tab.picture("upload-unfinished")
-    offset = unfinished(product.server)["reloaded-1"]
     sent: list[int] = []
 
     def note(request: Request) -> None:
@@ -246,11 +245,12 @@ def test_after_a_reload_the_same_file_goes_on_from_where_it_was(
     choose(form, video)
     expect(name_of(row(form, "reloaded.mp4"))).to_have_value("reloaded-1")
     expect(state(row(form, "reloaded.mp4"))).to_contain_text("are there already.")
+    offset = unfinished(product.server)["reloaded-1"]
     expect(earlier).to_be_hidden()
     form.get_by_role("button", name="Upload", exact=True).click()
     one_tab.see("reloaded-1 is there.")
-    assert sent == [offset]
-    assert offset > 0
+    (goes_on_from,) = sent  # some of what was under way may have come since
+    assert 0 < offset <= goes_on_from
     assert (product.data_root / "videos/reloaded-1/episode.mp4").read_bytes() == clip
 
 
