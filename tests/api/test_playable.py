@@ -439,7 +439,7 @@ def test_two_servers_make_it_once(data_root: Path, slow_server: Server, slow: st
 
 def test_a_video_that_is_replaced_meanwhile(slow_server: Server) -> None:
     path = folder(slow_server.data_root, "fleeting") / "episode.mp4"
-    write_video(path, [corners(640, 360)] * 60, HEVC)
+    write_video(path, [corners(640, 360)] * 180, HEVC)
     answers: list[httpx.Response] = []
     post = slow_server.client.post
     thread = threading.Thread(target=lambda: answers.append(post("/episodes/fleeting/playable")))
