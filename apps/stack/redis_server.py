@@ -22,17 +22,21 @@ from apps.common.redis_url import RedisUrl
 from apps.stack.services import Plan, Step, UpFailed
 
 PING_SECONDS = 0.5
+PATIENCE_SECONDS = 5.0  # with a Redis that was there before, and may be busy
 URL_FILE = "url"  # beside the data of a Redis started here: how to reach it, for its owner only
 _OWN_HOSTS = {"127.0.0.1", "localhost"}
 
 
-def answers(address: RedisUrl) -> bool:
+def answers(address: RedisUrl, within_s: float = PING_SECONDS) -> bool:
     """True where a Redis server answers PING.
+
+    Args:
+        within_s: it is waited for so long; where nobody listens, that is known at once.
 
     Raises:
         UpFailed: it answers, but not to us.
     """
-    client = _client(address)
+    client = _client(address, within_s)
     try:
         return bool(client.ping())
     except (redis.AuthenticationError, redis.ResponseError) as error:
@@ -88,11 +92,11 @@ def forbid_dangerous(address: RedisUrl) -> None:
         client.execute_command("ACL", "SETUSER", "default", "-@dangerous", "+info")
 
 
-def _client(address: RedisUrl) -> redis.Redis:
+def _client(address: RedisUrl, patience_s: float = PING_SECONDS) -> redis.Redis:
     return redis.Redis.from_url(
         address.for_client,
-        socket_timeout=PING_SECONDS,
-        socket_connect_timeout=PING_SECONDS,
+        socket_timeout=patience_s,
+        socket_connect_timeout=patience_s,
         retry=Retry(NoBackoff(), 0),
     )
 
@@ -113,7 +117,8 @@ def plan(address: RedisUrl, folder: Path) -> Plan:
     if not port_is_free(address.port):
         raise UpFailed(
             f"Port {address.port} is taken by something that does not answer as Redis. "
-            "Stop it, or name another port in SCREENALYTICS_REDIS_URL."
+            "Stop it, or name another port in SCREENALYTICS_REDIS_URL. "
+            "If it is a Redis that is still loading its data, wait for it."
         )
     return Plan(
         name="redis",

@@ -100,7 +100,7 @@ def _redis(stack: Stack, asked: RedisUrl, data_root: Path) -> Iterator[tuple[Red
     """Redis for the time of the block: how it is reached, and whether it was started here."""
     folder = data_root / ".redis"
     there = redis_server.noted(asked, folder)
-    if redis_server.answers(there):
+    if redis_server.answers(there, redis_server.PATIENCE_SECONDS):
         yield there, False
         return
     own = redis_server.with_own_password(asked)

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -285,6 +286,21 @@ def test_a_redis_that_refuses(start: Start, tmp_path: Path) -> None:
             said = fails_with(start(redis_url=wrong))
             assert "answers, but refuses" in said
             assert "wrong@" not in said
+
+
+def test_a_busy_redis_is_waited_for(start: Start, tmp_path: Path) -> None:
+    with own_redis(tmp_path, password="right") as url:
+        with redis.Redis.from_url(url) as client:
+            server = psutil.Process(client.info("server")["process_id"])
+        server.suspend()
+        try:
+            up = start(redis_url=url.replace("right", "wrong"))
+            process = psutil.Process(up.process.pid)
+            wait_for(process.net_connections, what="it to ask")
+            time.sleep(2 * redis_server.PING_SECONDS)
+        finally:
+            server.resume()
+        assert "answers, but refuses" in fails_with(up)
 
 
 def test_a_setting_that_is_no_value(start: Start) -> None:
