@@ -144,7 +144,7 @@ def test_all_that_are_chosen_are_queued_and_end(library: Tab, stocked: Product) 
 
 
 def test_a_batch_is_found_again_ended_and_queued_again(library: Tab, stocked: Product) -> None:
-    body = {"episodes": NAMES[1:3], "stride": 1, "max_cpu_percent": 20}
+    body = {"episodes": NAMES[1:3], "stride": 1, "max_cpu_percent": 6}
     answer = stocked.server.client.post("/celery_jobs/detect_track/batch", json=body)
     assert answer.status_code == 202, answer.text
     library.reload()
@@ -159,7 +159,7 @@ def test_a_batch_is_found_again_ended_and_queued_again(library: Tab, stocked: Pr
     expect(batch).to_contain_text("2 cancelled.")
     # Without one that can be queued there is no batch; it stays chosen, and the page says why.
     busy = stocked.server.client.post(
-        "/celery_jobs/detect_track", json={"ep_id": NAMES[3], "stride": 1, "max_cpu_percent": 20}
+        "/celery_jobs/detect_track", json={"ep_id": NAMES[3], "stride": 1, "max_cpu_percent": 6}
     ).json()["job_id"]
     card(library, NAMES[3]).get_by_role("checkbox").check()
     library.page.get_by_role("button", name="Queue all chosen").click()
@@ -170,7 +170,7 @@ def test_a_batch_is_found_again_ended_and_queued_again(library: Tab, stocked: Pr
 
 
 def test_what_runs_is_not_deleted_and_can_be_cancelled(library: Tab, stocked: Product) -> None:
-    body = {"ep_id": NAMES[2], "execution_mode": "redis", "stride": 1, "max_cpu_percent": 20}
+    body = {"ep_id": NAMES[2], "execution_mode": "redis", "stride": 1, "max_cpu_percent": 6}
     answer = stocked.server.client.post("/celery_jobs/detect_track", json=body)
     assert answer.status_code == 202, answer.text
     chip = card(library, NAMES[2]).locator(".chip")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -47,6 +49,16 @@ _WATCH = f"""() => {{
 }}"""
 
 
+@contextmanager
+def stopped_for_a_moment(pid: int) -> Iterator[None]:
+    """By a process of its own: were it longer, the page would say that nobody answers."""
+    script = f"kill -STOP {pid}; echo; sleep 0.7; kill -CONT {pid}"
+    with subprocess.Popen(["/bin/sh", "-c", script], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        yield
+
+
 @pytest.mark.parametrize("view", ["", "library", "results", "people", "compare", "system"])
 def test_nothing_moves_when_the_page_is_drawn_again(
     one_tab: Tab, product: Product, other_run: str, view: str
@@ -60,12 +72,8 @@ def test_nothing_moves_when_the_page_is_drawn_again(
         one_tab.page.locator(".card").first.wait_for()  # they come when the server answers
     one_tab.page.evaluate(_REST)
     one_tab.page.evaluate(_WATCH)
-    product.server.process.send_signal(signal.SIGSTOP)  # what is half drawn is seen, then
-    try:
+    with stopped_for_a_moment(product.server.process.pid):  # what is half drawn is seen, then
         one_tab.page.keyboard.press("r")  # Streamlit's own key for it
-        one_tab.page.wait_for_timeout(700)
-    finally:
-        product.server.process.send_signal(signal.SIGCONT)
     seen = one_tab.page.evaluate("window.watched")
     assert seen["things"] > 3
     assert seen["moved"] == []

@@ -378,8 +378,8 @@ def test_what_was_found_is_kept_whatever_becomes_of_the_video(
     data_root: Path, befalls: Callable[[Path, Path], None], words: str
 ) -> None:
     """Between its analysis and its preview. The other one is of the same shape and length."""
-    video = write_video(data_root / "videos" / "talk" / "episode.mkv", moving(120))
-    other = write_video(video.with_name("other.mp4"), moving(120))
+    video = write_video(data_root / "videos" / "talk" / "episode.mkv", moving(360))
+    other = write_video(video.with_name("other.mp4"), moving(360))
     (video.with_name("episode.mp4")).unlink()
     process = subprocess.Popen(
         cli_command(data_root, *SLOWER, "--run-id", "one", "--save-preview", "--events", "ndjson"),
@@ -397,7 +397,7 @@ def test_what_was_found_is_kept_whatever_becomes_of_the_video(
     assert process.returncode == 0
     manifest = manifest_of(data_root, "one")
     assert manifest["status"] == "completed"
-    assert manifest["counts"]["frames_done"] == 30
+    assert manifest["counts"]["frames_done"] == 90
     assert [warning for warning in manifest["warnings"] if words in warning]
     assert "preview" not in manifest["result"]["artifacts"]
     assert not (folder_of(data_root, "one") / "preview.mp4").exists()
