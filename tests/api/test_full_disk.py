@@ -105,7 +105,7 @@ def ended_on_a_full_disk(server: Server, way: str) -> Path:
     leave = threading.Event()
     client = threading.Thread(target=ask, daemon=True)
     client.start()
-    under_way(server.data_root, "talk", run_id)
+    under_way(server.data_root, "talk", run_id, answers=answers)
     processes = server.run_processes()
     for process in processes:  # it meets the full disk only when it is to end
         process.suspend()
