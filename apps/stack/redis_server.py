@@ -92,11 +92,11 @@ def forbid_dangerous(address: RedisUrl) -> None:
         client.execute_command("ACL", "SETUSER", "default", "-@dangerous", "+info")
 
 
-def _client(address: RedisUrl, patience_s: float = PING_SECONDS) -> redis.Redis:
+def _client(address: RedisUrl, within_s: float = PING_SECONDS) -> redis.Redis:
     return redis.Redis.from_url(
         address.for_client,
-        socket_timeout=patience_s,
-        socket_connect_timeout=patience_s,
+        socket_timeout=within_s,
+        socket_connect_timeout=within_s,
         retry=Retry(NoBackoff(), 0),
     )
 

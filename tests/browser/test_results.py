@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, expect
+from playwright.sync_api import Browser, FloatRect, Locator, expect
 
 from lab.processes.service import wait_for
 from tests.browser.conftest import DEMO, Product
@@ -143,19 +143,17 @@ def test_video_and_timeline_are_seen_whole(
     found = review(own_results)
     if width < 1000:
         found.evaluate("root => root.scrollIntoView()")
-    parts = [own_results.page.locator(part) for part in ("video", ".timeline canvas")]
 
-    def are_seen_whole() -> bool:
-        """The page may still be growing."""
-        boxes = [box for part in parts if (box := part.bounding_box()) is not None]
-        tops = [box["y"] for box in boxes if 0 <= box["y"] <= height - box["height"]]
-        return len(tops) == len(parts) and tops == sorted(set(tops))
+    def seen_whole() -> list[FloatRect]:
+        """Where video and timeline are; nothing while one is not, since the page still grows."""
+        parts = map(own_results.page.locator, ("video", ".timeline canvas"))
+        boxes = [part.bounding_box() for part in parts]
+        whole = [box for box in boxes if box and 0 <= box["y"] <= height - box["height"]]
+        return whole if len(whole) == 2 else []
 
-    wait_for(are_seen_whole, what="the video above the timeline")
-    for part in parts:
-        box = part.bounding_box()
-        assert box is not None
-        assert box["height"] > 100
+    video, timeline = wait_for(seen_whole, what="the video and the timeline, whole")
+    assert video["y"] < timeline["y"]
+    assert min(video["height"], timeline["height"]) > 100
     if FOLDER is not None:
         name = f"results-{width}-{'dark' if dark else 'light'}"
         own_results.page.screenshot(path=Path(FOLDER, f"{name}.png"))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Dialog, FilePayload, Locator, Request, expect
@@ -78,10 +79,9 @@ def slow(one_tab: Tab) -> Iterator[None]:
         session.detach()
 
 
-def unfinished(server: Server) -> dict[str, int]:
-    """Offsets of unfinished uploads, by the name of their episode."""
-    items = server.client.get("/uploads").json()["items"]
-    return {item["ep_id"]: item["offset"] for item in items}
+def unfinished(server: Server) -> dict[str, dict[str, Any]]:
+    """Unfinished uploads, by the name of their episode."""
+    return {item["ep_id"]: item for item in server.client.get("/uploads").json()["items"]}
 
 
 def test_names_are_those_that_the_command_line_makes(form: Locator) -> None:
@@ -158,7 +158,9 @@ def choose_and_start(form: Locator, video: Path, name: str) -> Locator:
 
 def begun(server: Server, name: str) -> int:
     """Its offset, once something has arrived."""
-    offset: int = wait_for(lambda: unfinished(server).get(name), what="bytes of the upload")
+    offset: int = wait_for(
+        lambda: unfinished(server).get(name, {}).get("offset"), what="bytes of the upload"
+    )
     return offset
 
 
@@ -235,6 +237,11 @@ def test_after_a_reload_the_same_file_goes_on_from_where_it_was(
     earlier = form.get_by_role("list", name="Unfinished uploads")
     expect(earlier).to_contain_text("reloaded.mp4 (reloaded-1)")
     one_tab.picture("upload-unfinished")
+    wait_for(
+        lambda: not unfinished(product.server)["reloaded-1"]["active"],
+        what="all that was under way to be there",
+    )
+    offset = unfinished(product.server)["reloaded-1"]["offset"]
     sent: list[int] = []
 
     def note(request: Request) -> None:
@@ -245,12 +252,11 @@ def test_after_a_reload_the_same_file_goes_on_from_where_it_was(
     choose(form, video)
     expect(name_of(row(form, "reloaded.mp4"))).to_have_value("reloaded-1")
     expect(state(row(form, "reloaded.mp4"))).to_contain_text("are there already.")
-    offset = unfinished(product.server)["reloaded-1"]
     expect(earlier).to_be_hidden()
     form.get_by_role("button", name="Upload", exact=True).click()
     one_tab.see("reloaded-1 is there.")
-    (goes_on_from,) = sent  # some of what was under way may have come since
-    assert 0 < offset <= goes_on_from
+    assert sent == [offset]
+    assert offset > 0
     assert (product.data_root / "videos/reloaded-1/episode.mp4").read_bytes() == clip
 
 
